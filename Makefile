@@ -1,0 +1,110 @@
+# One door for people and for machines. `make` alone shows what there is.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+GO     ?= go
+PYTHON ?= python3
+TMP    := .tmp
+
+# Tools are pinned in tools/go.mod and built once per version and toolchain.
+tool_version  = $(shell sed -nE 's|^[[:space:]]*$(1) (v[^ ]+).*|\1|p' tools/go.mod)
+GO_VERSION   := $(shell $(GO) env GOVERSION)
+GOLANGCI     := $(TMP)/bin/golangci-lint-$(call tool_version,github.com/golangci/golangci-lint/v2)-$(GO_VERSION)
+GOVULNCHECK  := $(TMP)/bin/govulncheck-$(call tool_version,golang.org/x/vuln)-$(GO_VERSION)
+VULN_STATUS  := $(TMP)/vuln.status
+
+##@ Everyday
+
+.PHONY: help
+help: ## show this help
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-zA-Z0-9_-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## build bin/errand
+	$(GO) build -trimpath -o bin/errand ./cmd/errand
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## format the Go code
+	$(GOLANGCI) fmt
+
+.PHONY: clean
+clean: ## remove what was built (the Python environment stays in the user's cache)
+	rm -rf bin $(TMP)
+	find test -name __pycache__ -o -name .pytest_cache | xargs -r rm -rf
+
+##@ Before a commit
+
+.PHONY: check
+check: ## format check, lint, vet, known vulnerabilities, unit tests (under 3 minutes)
+	@$(MAKE) fmt-check
+	@$(MAKE) lint
+	@$(MAKE) vet
+	@$(MAKE) vuln
+	@$(MAKE) unit
+	@echo "check: ok"; cat $(VULN_STATUS)
+
+.PHONY: fmt-check
+fmt-check: $(GOLANGCI) ## fail if the Go code is not formatted
+	$(GOLANGCI) fmt --diff
+
+.PHONY: lint
+lint: $(GOLANGCI) ## run the linters of .golangci.yml
+	$(GOLANGCI) config verify
+	$(GOLANGCI) run
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## known vulnerabilities that our code reaches (VULN_REQUIRED=1: no skipping)
+	@mkdir -p $(TMP)
+	@tools/vuln.sh $(GOVULNCHECK) $(VULN_STATUS)
+
+.PHONY: unit
+unit: ## the quick tests: no race detector, long ones skipped
+	$(GO) test -short -shuffle=on ./...
+
+.PHONY: tidy-check
+tidy-check: ## fail if a go.mod or go.sum is not tidy
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+
+##@ Everything
+
+.PHONY: test
+test: ## all tests with the race detector, then the Python client (under 15 minutes)
+	@mkdir -p $(TMP)
+	$(GO) test -race -shuffle=on -timeout 12m ./... 2>&1 | tee $(TMP)/go-test.log
+	@$(MAKE) smoke-python
+
+.PHONY: smoke-python
+smoke-python: ## the released Python client, unmodified, against a real server
+	@mkdir -p $(TMP)
+	$(GO) build -trimpath -o $(TMP)/errand-smoke ./cmd/errand
+	venv="$$($(PYTHON) test/smoke/environment.py)"; \
+	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-smoke}" \
+	  "$$venv/bin/python" -m pytest -p no:cacheprovider test/smoke 2>&1 | tee $(CURDIR)/$(TMP)/smoke-python.log
+
+.PHONY: soak
+soak: ## the long variants of the black-box tests (hours)
+	ERRAND_SOAK=1 $(GO) test -race -shuffle=on -count=1 -timeout 6h -v ./test/...
+
+# --- tools -------------------------------------------------------------------
+
+$(GOLANGCI): tools/go.mod tools/go.sum
+	@echo "building $(@F) (once; a minute or two)"
+	@mkdir -p $(@D)
+	@cd tools && $(GO) build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+$(GOVULNCHECK): tools/go.mod tools/go.sum
+	@echo "building $(@F) (once)"
+	@mkdir -p $(@D)
+	@cd tools && $(GO) build -o $(CURDIR)/$@ golang.org/x/vuln/cmd/govulncheck
+	@touch $@

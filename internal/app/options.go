@@ -1,0 +1,106 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/errand-dev/errand/internal/auth"
+)
+
+// Options say how to run a server. DefaultOptions has the defaults.
+type Options struct {
+	// Addr is where to listen, for example 127.0.0.1:4747; port 0 picks one.
+	Addr string
+	// Data is the data folder.
+	Data string
+	// PublicURL is under what the server is reached; "" is its address.
+	PublicURL string
+	// TLSCert and TLSKey are PEM files; both or neither.
+	TLSCert, TLSKey string
+	// AdminKey, at first start, becomes the admin key; "" makes one.
+	AdminKey string
+	// SecretKey is 64 hexadecimal digits that seal secrets; "" uses the key
+	// in the data folder.
+	SecretKey string
+	// AllowPrivate lists private networks that file URLs may point into.
+	AllowPrivate []netip.Prefix
+	// KeepAlive is the silence after which a stream gets a comment.
+	KeepAlive time.Duration
+	// WriteTimeout bounds each write to a stream.
+	WriteTimeout time.Duration
+	// Drain is how long running work may go on after a stop is asked.
+	Drain time.Duration
+	// Slots bounds how many tasks the server itself executes at a time.
+	Slots int
+	// Version is told in the OpenAPI document.
+	Version string
+	// Log receives the server's log.
+	Log *slog.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// DefaultOptions are the defaults of errand serve.
+func DefaultOptions() Options {
+	return Options{
+		Addr: "127.0.0.1:4747", Data: ".errand", KeepAlive: 15 * time.Second, WriteTimeout: 30 * time.Second,
+		Drain: 20 * time.Second, Slots: 4, Version: "dev", Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	}
+}
+
+// Validate says what is wrong with the options and what to write instead.
+func (o Options) Validate() error {
+	host, port, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return fmt.Errorf("--addr %q: write host:port, for example 127.0.0.1:4747", o.Addr)
+	}
+	if strings.Contains(port, "8085") || strings.Contains(port, "9016") {
+		return fmt.Errorf("--addr %s:%s: the Python client takes ports with 8085 or 9016 for another service; choose another port", host, port)
+	}
+	if o.PublicURL != "" {
+		u, err := url.Parse(o.PublicURL)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return fmt.Errorf("--public-url %q: write an http or https URL", o.PublicURL)
+		}
+	}
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		return fmt.Errorf("--tls-cert and --tls-key: give both or neither")
+	}
+	for _, f := range []string{o.TLSCert, o.TLSKey} {
+		if f == "" {
+			continue
+		}
+		if _, err := os.Stat(f); err != nil {
+			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+	}
+	if o.AdminKey != "" && len(o.AdminKey) < auth.MinLength {
+		return fmt.Errorf("ERRAND_ADMIN_KEY must have at least %d characters", auth.MinLength)
+	}
+	for name, d := range map[string]time.Duration{"--keep-alive": o.KeepAlive, "--write-timeout": o.WriteTimeout} {
+		if d <= 0 {
+			return fmt.Errorf("%s must be more than 0, for example 15s", name)
+		}
+	}
+	if o.Drain < 0 || o.Slots < 1 {
+		return fmt.Errorf("--drain must not be negative and --slots must be at least 1")
+	}
+	return nil
+}
+
+// exposed reports whether the server can be reached from other machines
+// without encryption.
+func (o Options) exposed() bool {
+	host, _, err := net.SplitHostPort(o.Addr)
+	if err != nil || o.TLSCert != "" {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host != "localhost" && (ip == nil || !ip.IsLoopback())
+}

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/errand-dev/errand"
+	"github.com/errand-dev/errand/internal/app"
+)
+
+type runCmd struct {
+	Prompt string   `arg:"" help:"What is to be done."`
+	File   []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE"`
+	Agent  string   `help:"Who is to do it." default:"profile"`
+	JSON   bool     `help:"Print the finished task as JSON, and nothing else."`
+	Server string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
+	Key    string   `help:"Its key." env:"ERRAND_API_KEY" placeholder:"KEY"`
+}
+
+// Help says what cannot be said in flags.
+func (runCmd) Help() string {
+	return "Exit code: 0 completed, 3 failed, 4 error, 5 stopped, 130 stopped by Ctrl-C, 1 anything else."
+}
+
+// Run runs the task, with a server of its own in a temporary folder when none
+// is given.
+func (c *runCmd) Run(e *env) (err error) {
+	for _, f := range c.File {
+		if isURL(f) {
+			continue
+		}
+		if info, err := os.Stat(f); err != nil {
+			return fmt.Errorf("--file %s: %w", f, errors.Unwrap(err))
+		} else if info.IsDir() {
+			return fmt.Errorf("--file %s: is a folder; name its files", f)
+		}
+	}
+	url, key := c.Server, c.Key
+	if url == "" {
+		own, err := startOwn(e.ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, own.stop()) }()
+		url, key = own.URL(), own.FirstStart().Key
+	}
+	client, err := errand.NewClient(errand.WithURL(url), errand.WithKey(key))
+	if err != nil {
+		return err
+	}
+	task, err := c.create(e.ctx, client)
+	if err != nil {
+		return err
+	}
+	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
+	if !c.JSON && c.Agent == app.ProfileAgent {
+		fmt.Fprintln(e.Err, "No model is used: the built-in profiler reads the files and reports what they hold.")
+	}
+	return f.follow(task.ID, c.JSON)
+}
+
+// create uploads the files and creates the task.
+func (c *runCmd) create(ctx context.Context, client *errand.Client) (*errand.Task, error) {
+	r := errand.TaskRequest{AgentID: c.Agent, Prompt: c.Prompt}
+	for _, name := range c.File {
+		if isURL(name) {
+			r.Files = append(r.Files, name)
+			continue
+		}
+		uploaded, err := upload(ctx, client, name)
+		if err != nil {
+			return nil, err
+		}
+		r.Files = append(r.Files, uploaded.URL)
+	}
+	return client.Tasks.Create(ctx, r)
+}
+
+func upload(ctx context.Context, client *errand.Client, name string) (*errand.File, error) {
+	content, err := os.Open(name) //nolint:gosec // the user named it
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close() //nolint:errcheck // it was only read
+	file, err := client.Files.Upload(ctx, filepath.Base(name), content)
+	if err != nil {
+		return nil, fmt.Errorf("upload %s: %w", name, err)
+	}
+	return file, nil
+}
+
+func isURL(name string) bool {
+	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
+}
+
+// ownServer is an embedded server in a temporary folder.
+type ownServer struct {
+	*app.App
+	dir string
+}
+
+func startOwn(ctx context.Context) (*ownServer, error) {
+	dir, err := os.MkdirTemp("", "errand-run-")
+	if err != nil {
+		return nil, err
+	}
+	o := app.DefaultOptions()
+	o.Addr, o.Data, o.Drain = "127.0.0.1:0", dir, 2*time.Second
+	o.Log = slog.New(slog.DiscardHandler)
+	for {
+		a, err := app.Start(ctx, o)
+		if err == nil {
+			return &ownServer{App: a, dir: dir}, nil
+		}
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+}
+
+func (s *ownServer) stop() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }
+
+// follower follows a task to its end.
+type follower struct {
+	*env
+	client *errand.Client
+	// stops says that Ctrl-C stops the task; else it only stops following.
+	stops bool
+	quiet bool
+}
+
+// follow shows a task until it has ended and answers its exit code.
+func (f *follower) follow(id string, asJSON bool) error {
+	ctx, cancel := context.WithCancelCause(f.ctx)
+	defer cancel(nil)
+	interrupted := make(chan bool, 1)
+	go func() { interrupted <- f.attend(ctx, cancel, id) }()
+	v := newView(f.env)
+	for e, err := range f.client.Tasks.Events(ctx, id, errand.FromStart) {
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			v.wipe()
+			return err
+		}
+		if !f.quiet {
+			v.event(e)
+		}
+	}
+	task, err := f.client.Tasks.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	cancel(nil)
+	if asJSON {
+		fmt.Fprintln(f.Out, string(task.JSON()))
+	} else {
+		v.end(task)
+	}
+	if <-interrupted && task.Status == errand.Stopped {
+		return errExit{code: exitInterrupted}
+	}
+	return exitFor(task)
+}
+
+// attend waits for Ctrl-C. The first one stops the task, or ends the watching;
+// a second one ends the program without waiting. It reports whether one came.
+func (f *follower) attend(ctx context.Context, cancel context.CancelCauseFunc, id string) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-f.interrupts:
+	}
+	if !f.stops {
+		cancel(errExit{code: exitInterrupted})
+		return true
+	}
+	if _, err := f.client.Tasks.Stop(ctx, id); err != nil {
+		cancel(fmt.Errorf("stop task %s: %w", id, err))
+		return true
+	}
+	select {
+	case <-ctx.Done():
+	case <-f.interrupts:
+		cancel(errExit{exitInterrupted, "left without waiting for the worker to stop"})
+	}
+	return true
+}

@@ -1,0 +1,80 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/lifecycle"
+)
+
+const (
+	// sweepEvery is how exactly deadlines are kept.
+	sweepEvery = 500 * time.Millisecond
+	// forgetEvery is how often what is kept for a day is cleaned up.
+	forgetEvery = time.Hour
+	// maxDrift is how far the wall clock may run from the steady one between
+	// two sweeps before it counts as a jump (a clock set, a machine asleep).
+	maxDrift = 2 * time.Second
+)
+
+// Sweeper lets deadlines pass. A lease measures time in which a server could
+// be reached (rule L2): after a start, a store that did not answer, or a jump
+// of the clock, every live lease first gets its full length again.
+type Sweeper struct {
+	service *lifecycle.Service
+	log     *slog.Logger
+	now     func() time.Time
+}
+
+// NewSweeper makes a sweeper. now is the store's clock.
+func NewSweeper(service *lifecycle.Service, log *slog.Logger, now func() time.Time) *Sweeper {
+	return &Sweeper{service: service, log: log, now: now}
+}
+
+// Run sweeps until ctx ends.
+func (s *Sweeper) Run(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	renewed := false
+	last, lastWall := time.Now(), s.now()
+	var lastForget time.Time
+	for {
+		steady, wall := time.Now(), s.now()
+		if drift := wall.Round(0).Sub(lastWall.Round(0)) - steady.Sub(last); drift.Abs() > maxDrift {
+			s.log.Warn("the clock has jumped: all leases are renewed", "by", drift)
+			renewed = false
+		}
+		last, lastWall = steady, wall
+		if !renewed {
+			renewed = s.try(ctx, "renew leases", s.service.RenewLeases)
+		}
+		if renewed {
+			renewed = s.try(ctx, "sweep", func(ctx context.Context) error {
+				_, err := s.service.Sweep(ctx)
+				return err
+			})
+		}
+		if steady.Sub(lastForget) > forgetEvery {
+			lastForget = steady
+			s.try(ctx, "forget", s.service.Forget)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// try reports whether the store could be reached. Any other error concerns
+// one task and must not hold up the rest.
+func (s *Sweeper) try(ctx context.Context, what string, do func(context.Context) error) bool {
+	err := do(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.log.Error(what, "error", err)
+	}
+	return !errors.Is(err, &fault.Error{Code: fault.Unavailable})
+}

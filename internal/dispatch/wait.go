@@ -1,0 +1,174 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/errand-dev/errand/internal/lifecycle"
+)
+
+// MaxWait bounds how long a claim may wait for work.
+const MaxWait = time.Minute
+
+const (
+	// look is how often a waiting worker looks at the store without a wake:
+	// for tasks that become ready by time, and in case a wake was lost.
+	look = time.Second
+	// signOfLife is how often an open stream speaks for its worker.
+	signOfLife = 5 * time.Second
+	// parting bounds the last words about a worker whose stream has ended.
+	parting = 5 * time.Second
+)
+
+// Desk is where remote workers get their tasks. It is safe for concurrent use.
+type Desk struct {
+	service *lifecycle.Service
+	wakes   *Wakes
+	log     *slog.Logger
+	closing <-chan struct{}
+}
+
+// NewDesk makes a desk that gives out nothing once closing is closed.
+func NewDesk(service *lifecycle.Service, wakes *Wakes, log *slog.Logger, closing <-chan struct{}) *Desk {
+	return &Desk{service: service, wakes: wakes, log: log, closing: closing}
+}
+
+// Claim takes tasks as Service.Claim does, but waits for the first one, at
+// most MaxWait. It answers nothing when the time is over or the server closes.
+func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.ClaimRequest, wait time.Duration) ([]lifecycle.Claimed, error) {
+	queues := make([]queue, 0, len(r.Agents))
+	for _, a := range r.Agents {
+		queues = append(queues, queue{who.Organization, a})
+	}
+	woken, stop := d.wakes.subscribe(queues...)
+	defer stop()
+	over := time.NewTimer(min(wait, MaxWait))
+	defer over.Stop()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for ready := true; ; {
+		select {
+		case <-d.closing:
+			return nil, nil
+		default:
+		}
+		if ready {
+			claimed, err := d.service.Claim(ctx, who, r)
+			if err != nil || len(claimed) > 0 {
+				return claimed, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-d.closing:
+			return nil, nil
+		case <-over.C:
+			return nil, nil
+		case <-woken:
+		case <-tick.C:
+		}
+		var err error
+		if ready, err = d.ready(ctx, who, r); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (d *Desk) ready(ctx context.Context, who lifecycle.Caller, r lifecycle.ClaimRequest) (bool, error) {
+	for _, a := range r.Agents {
+		if ready, err := d.service.Ready(ctx, who.Organization, a, r.Worker); ready || err != nil {
+			return ready, err
+		}
+	}
+	return false, nil
+}
+
+// Stream is the sending side of a Python worker's registration stream.
+type Stream interface {
+	Registered(w lifecycle.Worker) error
+	Assigned(s lifecycle.Snapshot) error
+}
+
+// Serve registers a Python worker and sends it tasks until its stream breaks,
+// ctx ends, or the server closes. While the stream is open it speaks for the
+// worker's leases.
+func (d *Desk) Serve(ctx context.Context, org, agentID string, out Stream) error {
+	select {
+	case <-d.closing:
+		return nil
+	default:
+	}
+	w, err := d.service.Register(ctx, org, agentID)
+	if err != nil {
+		return err
+	}
+	log := d.log.With("worker_id", w.ID, "agent_id", agentID)
+	log.Info("worker connected")
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+		defer cancel()
+		if err := d.service.Disconnect(ctx, org, agentID, w.ID); err != nil {
+			log.Error("note a worker's disconnection", "error", err)
+		}
+		log.Info("worker disconnected")
+	}()
+	if err := out.Registered(w); err != nil {
+		return nil //nolint:nilerr // the worker is gone, which is no error of ours
+	}
+	woken, stop := d.wakes.subscribe(queue{org, agentID})
+	defer stop()
+	return d.feed(ctx, w, out, woken)
+}
+
+func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream, woken <-chan struct{}) error {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	alive := time.NewTicker(signOfLife)
+	defer alive.Stop()
+	for {
+		given, err := d.service.Assign(ctx, w.Organization, w.Agent, w.ID)
+		if err != nil {
+			return fmt.Errorf("assign tasks: %w", err)
+		}
+		for _, s := range given {
+			if err := out.Assigned(s); err != nil {
+				return nil //nolint:nilerr // the worker is gone, which is no error of ours
+			}
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-d.closing:
+				return nil
+			case <-alive.C:
+				if err := d.service.Heard(ctx, w.Organization, w.Agent, w.ID, nil); err != nil {
+					return fmt.Errorf("speak for worker: %w", err)
+				}
+				continue
+			case <-woken:
+			case <-tick.C:
+			}
+			ready, err := d.service.Ready(ctx, w.Organization, w.Agent, w.ID)
+			if err != nil {
+				return fmt.Errorf("look for tasks: %w", err)
+			}
+			waiting = !ready
+		}
+	}
+}
+
+// Heard notes a worker's own sign of life and looks at once whether it may
+// have more to do.
+func (d *Desk) Heard(ctx context.Context, org, agentID, workerID string, busy *bool) error {
+	if err := d.service.Heard(ctx, org, agentID, workerID, busy); err != nil {
+		return err
+	}
+	if busy != nil && !*busy {
+		d.wakes.wake(queue{org, agentID})
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+// Package edge holds what both HTTP faces share: who calls, how bodies are
+// read and errors written, how a task is rendered and a stream is sent. It
+// holds no rule about tasks.
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/errand-dev/errand/internal/auth"
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/lifecycle"
+)
+
+type contextKey int
+
+const (
+	principalKey contextKey = iota
+	organizationKey
+	requestIDKey
+)
+
+// WithPrincipal notes who makes the request.
+func WithPrincipal(ctx context.Context, p auth.Principal) context.Context {
+	return context.WithValue(ctx, principalKey, p)
+}
+
+// Principal is who makes the request; the zero value before authentication.
+func Principal(ctx context.Context) auth.Principal {
+	p, _ := ctx.Value(principalKey).(auth.Principal)
+	return p
+}
+
+// Caller is the principal as package lifecycle wants it.
+func Caller(ctx context.Context) lifecycle.Caller {
+	p := Principal(ctx)
+	return lifecycle.Caller{Organization: p.Organization, By: p.By()}
+}
+
+// WithOrganization notes the organization that the path named.
+func WithOrganization(ctx context.Context, org string) context.Context {
+	return context.WithValue(ctx, organizationKey, org)
+}
+
+// Organization is the organization that the path named, "" for none.
+func Organization(ctx context.Context) string {
+	org, _ := ctx.Value(organizationKey).(string)
+	return org
+}
+
+// WithRequestID notes the request's id.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey, id)
+}
+
+// RequestID is the request's id.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
+}
+
+// Require answers Forbidden unless the principal has one of the roles. An
+// admin may do everything.
+func Require(ctx context.Context, roles ...auth.Role) error {
+	role := Principal(ctx).Role
+	if role == auth.Admin {
+		return nil
+	}
+	for _, r := range roles {
+		if r == role {
+			return nil
+		}
+	}
+	return fault.New(fault.Forbidden, "a key with the role %s may not do this", role)
+}
+
+// Body is the body of an error on /v1.
+type Body struct {
+	Detail    string     `json:"detail" doc:"What was wrong, for a person."`
+	Code      fault.Code `json:"code" doc:"The kind of error, from a closed list."`
+	Field     string     `json:"field,omitempty" doc:"The field that was wrong."`
+	RequestID string     `json:"request_id" doc:"Names the request in the server's log."`
+}
+
+// Describe makes an error fit to be shown: anything but a fault is logged with
+// its cause and shown as internal.
+func Describe(ctx context.Context, log *slog.Logger, err error) (int, Body) {
+	var f *fault.Error
+	switch {
+	case errors.As(err, &f):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		f = fault.New(fault.Unavailable, "the request was cut short")
+	default:
+		log.ErrorContext(ctx, "request failed", "request_id", RequestID(ctx), "error", err)
+		f = fault.New(fault.Internal, "something went wrong in the server; its log has the cause under the request id")
+	}
+	return f.Code.Status(), Body{Detail: f.Message, Code: f.Code, Field: f.Field, RequestID: RequestID(ctx)}
+}
+
+// WriteJSON answers a JSON body.
+func WriteJSON(w http.ResponseWriter, status int, body any) {
+	raw, ok := body.(json.RawMessage)
+	if !ok {
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			http.Error(w, `{"detail":"the answer cannot be encoded"}`, http.StatusInternalServerError)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(raw) // a client that has gone away learns nothing more
+}

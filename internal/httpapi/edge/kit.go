@@ -1,0 +1,69 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/errand-dev/errand/internal/dispatch"
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/lifecycle"
+	"github.com/errand-dev/errand/internal/stream"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// Kit is what both faces work with.
+type Kit struct {
+	Service   *lifecycle.Service
+	Source    *stream.Source
+	Desk      *dispatch.Desk
+	Presenter *Presenter
+	Log       *slog.Logger
+	// KeepAlive is the interval of silence after which a stream gets a comment.
+	KeepAlive time.Duration
+	// WriteTimeout bounds each write to a stream.
+	WriteTimeout time.Duration
+	// Closing ends every stream properly when it ends.
+	Closing context.Context //nolint:containedctx // the server's own life, not a request's
+}
+
+// UntilClosing ends a request's context when the server begins to close.
+func (k *Kit) UntilClosing(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(k.Closing, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// Stream sends a task's log behind a cursor, live, until the turn is over, the
+// viewer goes, or the server closes. send renders one event; it answers false
+// when nothing more is to be sent.
+func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, t task.Task, after int64, send func(*SSE, task.Event) (bool, error)) {
+	ctx, cancel := k.UntilClosing(r.Context())
+	defer cancel()
+	out, err := StartSSE(w, r, k.WriteTimeout)
+	if err != nil {
+		return // the viewer has gone
+	}
+	for e, err := range k.Source.Follow(ctx, t.OrganizationID, t.ID, after, k.KeepAlive) {
+		more := true
+		switch {
+		case errors.Is(err, stream.ErrIdle):
+			err = out.KeepAlive()
+		case fault.CodeOf(err) == fault.NotFound: // deleted meanwhile
+			return
+		case err == nil:
+			more, err = send(out, e)
+		}
+		if err != nil && out.Broken() == nil {
+			k.Log.ErrorContext(ctx, "stream broke off", "task_id", t.ID, "seq", e.Seq, "error", err)
+		}
+		if err != nil || !more {
+			return
+		}
+	}
+}

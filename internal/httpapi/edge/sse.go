@@ -1,0 +1,95 @@
+package edge
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// SSE sends server-sent events. Each write has a deadline, so that a reader
+// who has stopped reading costs one connection and nothing else. It is used
+// by one goroutine.
+type SSE struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	buf     bytes.Buffer
+	broken  error
+}
+
+// Broken is the error of the first write that failed: the reader has gone.
+func (s *SSE) Broken() error { return s.broken }
+
+// StartSSE answers 200 and begins a stream. timeout bounds each write.
+func StartSSE(w http.ResponseWriter, r *http.Request, timeout time.Duration) (*SSE, error) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	if r.ProtoMajor == 1 {
+		h.Set("Connection", "keep-alive")
+	}
+	s := &SSE{w: w, control: http.NewResponseController(w), timeout: timeout}
+	w.WriteHeader(http.StatusOK)
+	return s, s.flush()
+}
+
+// Event sends one event. id 0 and an empty name are left out; data is JSON.
+func (s *SSE) Event(id int64, name string, data []byte) error {
+	if id > 0 {
+		s.buf.WriteString("id: ")
+		s.buf.WriteString(strconv.FormatInt(id, 10))
+		s.buf.WriteByte('\n')
+	}
+	if name != "" {
+		s.buf.WriteString("event: ")
+		s.buf.WriteString(name)
+		s.buf.WriteByte('\n')
+	}
+	s.buf.WriteString("data: ")
+	s.buf.Write(oneLine(data))
+	s.buf.WriteString("\n\n")
+	return s.flush()
+}
+
+// KeepAlive sends a comment, which readers ignore and proxies count as traffic.
+func (s *SSE) KeepAlive() error {
+	s.buf.WriteString(": ka\n\n")
+	return s.flush()
+}
+
+func (s *SSE) flush() error {
+	err := s.control.SetWriteDeadline(time.Now().Add(s.timeout))
+	if err == nil {
+		_, err = s.w.Write(s.buf.Bytes())
+	}
+	if err == nil {
+		err = s.control.Flush()
+	}
+	s.buf.Reset()
+	if s.buf.Cap() > 1<<20 { // one long event must not hold memory for ever
+		s.buf = bytes.Buffer{}
+	}
+	if err != nil && s.broken == nil {
+		s.broken = err
+	}
+	return err
+}
+
+// oneLine escapes what some line readers take for the end of a line. In JSON
+// these can only stand inside texts (or, for CR and LF, between tokens).
+func oneLine(data []byte) []byte {
+	for _, sep := range []struct{ raw, escaped string }{
+		{"\n", " "},
+		{"\r", " "},
+		{"\u0085", `\u0085`},
+		{"\u2028", `\u2028`},
+		{"\u2029", `\u2029`},
+	} {
+		if bytes.Contains(data, []byte(sep.raw)) {
+			data = bytes.ReplaceAll(data, []byte(sep.raw), []byte(sep.escaped))
+		}
+	}
+	return data
+}

@@ -1,0 +1,179 @@
+// Package httpapi puts the HTTP faces together: the path normalizer and the
+// key check in front of one router, then the Python client's routes, /v1,
+// files, probes and metrics.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/errand-dev/errand/internal/auth"
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/files"
+	"github.com/errand-dev/errand/internal/httpapi/edge"
+	"github.com/errand-dev/errand/internal/httpapi/v1"
+	"github.com/errand-dev/errand/internal/httpapi/xpander"
+)
+
+// Options are what the faces need.
+type Options struct {
+	edge.Kit
+	Version string
+	Auth    *auth.Authenticator
+	Shelf   *files.Shelf
+	// Ready says why the server cannot serve now; nil means that it can.
+	Ready func(context.Context) error
+	// Metrics serves /metrics.
+	Metrics http.Handler
+}
+
+type server struct {
+	Options
+	mux *http.ServeMux
+}
+
+// New makes the handler of all faces.
+func New(o Options) http.Handler {
+	s := &server{Options: o, mux: http.NewServeMux()}
+	xpander.Register(s.mux, o.Kit)
+	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Shelf: o.Shelf})
+	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	s.mux.HandleFunc("GET /readyz", s.ready)
+	s.mux.Handle("GET /metrics", o.Metrics)
+	return s
+}
+
+// ServeHTTP leads a request through the normalizer, the key check and the
+// checks on its text to its route, and logs it.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := time.Now()
+	id := uuid.NewString()
+	seen := &statusWriter{ResponseWriter: w}
+	seen.Header().Set("X-Request-Id", id)
+	ctx := edge.WithRequestID(r.Context(), id)
+	r = normalize(r.WithContext(ctx))
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, not an error
+			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", r.URL.Path, "panic", p)
+			if seen.status == 0 {
+				s.fail(seen, r, fault.New(fault.Internal, "something went wrong in the server"))
+			}
+		}
+		s.Log.LogAttrs(ctx, slog.LevelDebug, "request",
+			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", logged(r.URL.Path)),
+			slog.Int("status", seen.status), slog.Duration("took", time.Since(begun)))
+	}()
+	r, err := s.admit(r)
+	if err == nil {
+		r, err = checked(seen, r)
+	}
+	if err != nil {
+		s.fail(seen, r, err)
+		return
+	}
+	if _, pattern := s.mux.Handler(r); pattern == "" {
+		s.unrouted(seen, r)
+		return
+	}
+	s.mux.ServeHTTP(seen, r)
+}
+
+// logged is a path without the signature that a file's URL carries.
+func logged(path string) string {
+	if strings.HasPrefix(path, "/f/") {
+		return "/f/…"
+	}
+	return path
+}
+
+// fail answers an error in the form of the face that the path belongs to.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		status, body := edge.Describe(r.Context(), s.Log, err)
+		edge.WriteJSON(w, status, body)
+		return
+	}
+	xpander.WriteError(w, r, s.Log, err)
+}
+
+// unrouted answers a path that no route has, or a method that it has not.
+func (s *server) unrouted(w http.ResponseWriter, r *http.Request) {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); pattern != "" {
+			w.Header().Add("Allow", method)
+		}
+	}
+	if w.Header().Get("Allow") != "" {
+		s.fail(w, r, fault.New(fault.NotFound, "there is no %s %s, only %s",
+			r.Method, r.URL.Path, strings.Join(w.Header().Values("Allow"), ", ")))
+		return
+	}
+	s.fail(w, r, fault.New(fault.NotFound, "there is no %s %s", r.Method, r.URL.Path))
+}
+
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.Ready(r.Context()); err != nil {
+		s.fail(w, r, fault.New(fault.Unavailable, "not ready"))
+		return
+	}
+	edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// file serves an uploaded file by its signed URL: no key, no redirect (H6).
+// Whatever it holds, a browser must not run it.
+func (s *server) file(w http.ResponseWriter, r *http.Request) {
+	id, name := r.PathValue("id"), r.PathValue("name")
+	org, err := s.Shelf.Verify(id, r.PathValue("signature"), name)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	content, f, err := s.Shelf.Open(r.Context(), org, id)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer content.Close() //nolint:errcheck // it was only read
+	h := w.Header()
+	h.Set("Content-Type", f.ContentType)
+	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("Cache-Control", "private, max-age=3600")
+	http.ServeContent(w, r, name, f.CreatedAt.Time(), content)
+}
+
+// statusWriter remembers what was answered.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,196 @@
+// Package v1 is the public REST API. Its OpenAPI document is made from the
+// types that decode the requests, so the two cannot drift apart. It holds no
+// rule about tasks.
+package v1
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/errand-dev/errand/internal/auth"
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/files"
+	"github.com/errand-dev/errand/internal/httpapi/edge"
+	"github.com/errand-dev/errand/internal/lifecycle"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// Options are what the routes need.
+type Options struct {
+	edge.Kit
+	Version string
+	Shelf   *files.Shelf
+}
+
+type routes struct {
+	Options
+	api huma.API
+}
+
+// Register adds the API to a mux. Errors of huma itself take the API's form
+// too; that form is one hook for the whole process.
+func Register(mux *http.ServeMux, o Options) {
+	config := huma.DefaultConfig("Errand", o.Version)
+	config.Info.Description = "Durable tasks for AI agents. Authenticate with your key in the header x-api-key."
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
+	config.CreateHooks = nil // no links to schemas inside the answers
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key": {Type: "apiKey", In: "header", Name: "x-api-key"},
+	}
+	config.Security = []map[string][]string{{"key": {}}}
+	registry := config.Components.Schemas
+	registry.RegisterTypeAlias(reflect.TypeFor[task.Stamp](), reflect.TypeFor[moment]())
+	registry.RegisterTypeAlias(reflect.TypeFor[task.EndReason](), reflect.TypeFor[endReason]())
+	huma.NewErrorWithContext = newError
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return newError(nil, status, message, errs...)
+	}
+	r := &routes{Options: o, api: humago.New(mux, config)}
+	r.registerTasks()
+	r.registerEvents()
+	r.registerWorkers()
+	r.registerAgents()
+	r.registerFiles()
+}
+
+// moment documents task.Stamp.
+type moment struct{}
+
+// Schema implements huma.SchemaProvider.
+func (moment) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Nullable: true}
+}
+
+// endReason documents task.EndReason.
+type endReason struct{}
+
+// Schema implements huma.SchemaProvider.
+func (endReason) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString, Nullable: true, Description: "Why the turn ended; null while it has not."}
+	for _, reason := range task.EndReasons() {
+		s.Enum = append(s.Enum, string(reason))
+	}
+	s.Enum = append(s.Enum, nil)
+	return s
+}
+
+// apiError is an error in the API's form.
+type apiError struct {
+	status int
+	edge.Body
+}
+
+func (e *apiError) Error() string { return e.Detail }
+
+// GetStatus implements huma.StatusError.
+func (e *apiError) GetStatus() int { return e.status }
+
+// ContentType implements huma.ContentTypeFilter: errors are plain JSON.
+func (e *apiError) ContentType(string) string { return "application/json" }
+
+// MarshalJSON writes the body alone.
+func (e *apiError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Body) }
+
+// Schema implements huma.SchemaProvider.
+func (e *apiError) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[edge.Body](), true, "Error")
+}
+
+// newError gives huma's own errors the API's form. It names the first field
+// that was wrong, and never repeats a value: that might be a secret.
+func newError(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+	e := &apiError{status: status, Body: edge.Body{Detail: message, Code: fault.FromStatus(status)}}
+	if ctx != nil {
+		e.RequestID = edge.RequestID(ctx.Context())
+	}
+	for _, err := range errs {
+		var detail *huma.ErrorDetail
+		if errors.As(err, &detail) {
+			e.Field = strings.TrimPrefix(strings.TrimPrefix(detail.Location, "body."), "query.")
+			e.Detail = detail.Message
+			break
+		}
+	}
+	return e
+}
+
+// operation is a route with the roles that may use it.
+type operation struct {
+	huma.Operation
+	roles []auth.Role
+}
+
+func users() []auth.Role     { return []auth.Role{auth.User} }
+func workers() []auth.Role   { return []auth.Role{auth.Worker} }
+func everybody() []auth.Role { return []auth.Role{auth.User, auth.Worker} }
+func admins() []auth.Role    { return nil }
+
+// bodyTimeout bounds the reading of a body.
+const bodyTimeout = time.Minute
+
+// add registers a handler whose errors take the API's form.
+func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O, error)) {
+	op.MaxBodyBytes = edge.MaxBody
+	op.BodyReadTimeout = bodyTimeout
+	op.RejectUnknownQueryParameters = true
+	huma.Register(r.api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
+		err := edge.Require(ctx, op.roles...)
+		if err == nil {
+			var out *O
+			if out, err = handle(ctx, in); err == nil {
+				return out, nil
+			}
+		}
+		status, body := edge.Describe(ctx, r.Log, err)
+		return nil, &apiError{status: status, Body: body}
+	})
+}
+
+// raw is an answer that is rendered already, documented by T.
+type raw[T any] struct{ json json.RawMessage }
+
+// MarshalJSON writes the answer as it is.
+func (x raw[T]) MarshalJSON() ([]byte, error) { return x.json, nil }
+
+// Schema implements huma.SchemaProvider.
+func (x raw[T]) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// Task documents a task in answers.
+type Task struct {
+	task.Spec
+	task.State
+	UpdatedAt    task.Stamp         `json:"updated_at"`
+	Stop         *task.Stop         `json:"stop" doc:"What became of a request to stop; null when there was none."`
+	Waiting      *lifecycle.Waiting `json:"waiting" doc:"Why a task that has not ended is not executing."`
+	LastEventSeq int64              `json:"last_event_seq"`
+}
+
+type taskAnswer struct {
+	Status int
+	Replay string `header:"Idempotent-Replay"`
+	Body   raw[Task]
+}
+
+func (r *routes) answer(s lifecycle.Snapshot, err error) (*taskAnswer, error) {
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := r.Presenter.Task(s, nil)
+	return &taskAnswer{Status: http.StatusOK, Body: raw[Task]{rendered}}, err
+}
+
+// TaskPath is the part of a path that names a task. It is exported because only
+// exported structs can be embedded in an input.
+type TaskPath struct {
+	ID string `path:"task_id" doc:"The task's id."`
+}

@@ -1,0 +1,157 @@
+package v1
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/httpapi/edge"
+	"github.com/errand-dev/errand/internal/lifecycle"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// ClaimBody asks for work.
+type ClaimBody struct {
+	Agents   []string `json:"agent_ids" minItems:"1" maxItems:"100" doc:"Served in this order."`
+	WorkerID string   `json:"worker_id" minLength:"1" maxLength:"128" doc:"Names the worker; it gets tasks that are pinned to it."`
+	Slots    int      `json:"slots,omitempty" minimum:"1" maximum:"100" default:"1" doc:"How many tasks it can take now."`
+	Wait     float64  `json:"wait,omitempty" minimum:"0" maximum:"60" doc:"Seconds to wait for the first task."`
+}
+
+// Lease is a worker's right to a task.
+type Lease struct {
+	Token     string     `json:"token" doc:"Proves the lease: send it as lease_token. It is told once."`
+	Seconds   float64    `json:"seconds" doc:"Its length; any write with the token renews it."`
+	ExpiresAt task.Stamp `json:"expires_at"`
+	Attempt   int        `json:"attempt"`
+}
+
+// Claim is a task that was handed out and has started.
+type Claim struct {
+	Task  raw[Task] `json:"task"`
+	Lease Lease     `json:"lease"`
+}
+
+// Heartbeat answers a heartbeat.
+type Heartbeat struct {
+	Action    task.Directive `json:"action" enum:"continue,stop,pause" doc:"stop: end the work and confirm with finish and the status stopped. pause: end it and claim again later."`
+	ExpiresAt task.Stamp     `json:"lease_expires_at"`
+	Seconds   float64        `json:"lease_seconds"`
+}
+
+// FinishBody ends an attempt.
+type FinishBody struct {
+	LeaseToken string          `json:"lease_token"`
+	Status     string          `json:"status" enum:"completed,failed,error,stopped" doc:"stopped confirms a stop."`
+	EndReason  string          `json:"end_reason,omitempty" enum:"completed,failed,schema_mismatch,budget,worker_error,stopped" doc:"More exactly why; must lead to the status."`
+	Result     *string         `json:"result,omitempty"`
+	Tokens     json.RawMessage `json:"tokens,omitempty"`
+	UsedTools  json.RawMessage `json:"used_tools,omitempty"`
+	Duration   json.RawMessage `json:"duration,omitempty"`
+	Note       json.RawMessage `json:"internal_status,omitempty"`
+}
+
+func (b FinishBody) outcome() (lifecycle.Outcome, error) {
+	o := lifecycle.Outcome{Reason: task.PlainEnd(task.Status(b.Status)), Result: b.Result}
+	if b.EndReason != "" {
+		o.Reason = task.EndReason(b.EndReason)
+	}
+	if o.Reason.Status() != task.Status(b.Status) {
+		return o, fault.Field("end_reason", "%s does not lead to the status %s", b.EndReason, b.Status)
+	}
+	side := map[string]json.RawMessage{}
+	for name, value := range map[string]json.RawMessage{
+		"tokens": b.Tokens, "used_tools": b.UsedTools, "duration": b.Duration, "internal_status": b.Note,
+	} {
+		if len(value) > 0 {
+			side[name] = value
+		}
+	}
+	var err error
+	o.Side, err = json.Marshal(side)
+	return o, err
+}
+
+func (r *routes) registerWorkers() {
+	tags := []string{"workers"}
+	add(r, operation{roles: workers(), Operation: huma.Operation{
+		OperationID: "claim", Method: http.MethodPost, Path: "/v1/claim", Tags: tags,
+		Summary: "Claim tasks with a lease, waiting for the first one",
+	}}, r.claim)
+	add(r, operation{roles: workers(), Operation: huma.Operation{
+		OperationID: "heartbeat", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/heartbeat", Tags: tags,
+		Summary: "Renew a lease and learn whether to go on",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Body struct {
+			LeaseToken     string  `json:"lease_token"`
+			InternalStatus *string `json:"internal_status,omitempty" doc:"Sets the task's internal status, at most 255 characters."`
+		}
+	},
+	) (*struct{ Body Heartbeat }, error) {
+		org := edge.Principal(ctx).Organization
+		if err := lifecycle.CheckInternalStatus("internal_status", in.Body.InternalStatus); err != nil {
+			return nil, err
+		}
+		beat, err := r.Service.Heartbeat(ctx, org, in.ID, in.Body.LeaseToken)
+		if err != nil {
+			return nil, err
+		}
+		if in.Body.InternalStatus != nil && beat.Do == task.Continue {
+			if err := r.Service.Progress(ctx, org, in.ID, in.Body.LeaseToken, *in.Body.InternalStatus); err != nil {
+				return nil, err
+			}
+		}
+		return &struct{ Body Heartbeat }{Heartbeat{Action: beat.Do, ExpiresAt: beat.Until, Seconds: beat.Lease.Seconds()}}, nil
+	})
+	add(r, operation{roles: workers(), Operation: huma.Operation{
+		OperationID: "finish", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/finish", Tags: tags,
+		Summary: "End an attempt, or confirm a stop",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Body FinishBody
+	},
+	) (*taskAnswer, error) {
+		o, err := in.Body.outcome()
+		if err != nil {
+			return nil, err
+		}
+		return r.answer(r.Service.Finish(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, o))
+	})
+}
+
+// Claims answers a claim.
+type Claims struct {
+	Claims []Claim `json:"claims" doc:"Empty when there was nothing to do."`
+}
+
+func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*struct{ Body Claims }, error) {
+	p := edge.Principal(ctx)
+	for _, agent := range in.Body.Agents {
+		if !p.MayServe(agent) {
+			return nil, fault.New(fault.Forbidden, "this key may not work for agent %q", agent)
+		}
+	}
+	claimed, err := r.Desk.Claim(ctx, edge.Caller(ctx), lifecycle.ClaimRequest{
+		Agents: in.Body.Agents, Worker: in.Body.WorkerID, Slots: max(in.Body.Slots, 1),
+	}, time.Duration(in.Body.Wait*float64(time.Second)))
+	if err != nil {
+		return nil, err
+	}
+	out := Claims{Claims: make([]Claim, 0, len(claimed))}
+	for _, c := range claimed {
+		rendered, err := r.Presenter.Task(c.Snapshot, nil)
+		if err != nil {
+			return nil, err
+		}
+		run := c.Task.Run
+		out.Claims = append(out.Claims, Claim{Task: raw[Task]{rendered}, Lease: Lease{
+			Token: c.Token, Seconds: run.Lease.Seconds(), ExpiresAt: run.LeaseUntil, Attempt: run.InTurn,
+		}})
+	}
+	return &struct{ Body Claims }{out}, nil
+}

@@ -1,0 +1,95 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/errand-dev/errand/internal/agent"
+	"github.com/errand-dev/errand/internal/fault"
+)
+
+// PutAgent applies a record: a new agent, or a new version of one. A record
+// that says what the newest version says makes no new one (A2).
+func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) (agent.Agent, error) {
+	if err := CheckID("agent_id", id); err != nil {
+		return agent.Agent{}, err
+	}
+	if err := r.Normalize(); err != nil {
+		return agent.Agent{}, err
+	}
+	secret := r.LLMCredential
+	r.LLMCredential = nil
+	var sealed []byte
+	if secret != nil {
+		open, err := json.Marshal(secret)
+		if err != nil {
+			return agent.Agent{}, fmt.Errorf("encode credentials: %w", err)
+		}
+		sealed = s.sealer.Seal(secretName(org, OfAgent, id), open)
+	}
+	var a agent.Agent
+	err := s.store.Write(ctx, func(tx Tx) error {
+		before, err := tx.Agent(org, id, 0)
+		isNew := fault.CodeOf(err) == fault.NotFound
+		if err != nil && !isNew {
+			return err
+		}
+		if sealed != nil {
+			if err := tx.PutSecret(org, OfAgent, id, sealed); err != nil {
+				return err
+			}
+		}
+		if a = before; !isNew && before.Record.Equal(r) {
+			return nil
+		}
+		now := tx.Now()
+		a = agent.Agent{OrganizationID: org, ID: id, Version: before.Version + 1, CreatedAt: before.CreatedAt, UpdatedAt: now, Record: r}
+		if isNew {
+			a.CreatedAt = now
+		}
+		return tx.PutAgent(a)
+	})
+	return a, err
+}
+
+// Agent reads a version of an agent, 0 for the newest.
+func (s *Service) Agent(ctx context.Context, org, id string, version int) (agent.Agent, error) {
+	return s.store.Agent(ctx, org, id, version)
+}
+
+// Agents lists all agents by id.
+func (s *Service) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
+	return s.store.Agents(ctx, org)
+}
+
+// AgentCredentials opens an agent's credentials; nil when it has none.
+func (s *Service) AgentCredentials(ctx context.Context, org, id string) (*agent.Credentials, error) {
+	var c agent.Credentials
+	if found, err := s.open(ctx, org, OfAgent, id, &c); err != nil || !found {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// TaskSecrets opens a task's secrets; the zero value when it has none.
+func (s *Service) TaskSecrets(ctx context.Context, org, id string) (Secrets, error) {
+	var x Secrets
+	_, err := s.open(ctx, org, OfTask, id, &x)
+	return x, err
+}
+
+func (s *Service) open(ctx context.Context, org string, of SecretOf, id string, into any) (bool, error) {
+	sealed, err := s.store.Secret(ctx, org, of, id)
+	if err != nil || sealed == nil {
+		return false, err
+	}
+	open, err := s.sealer.Open(secretName(org, of, id), sealed)
+	if err != nil {
+		return false, fmt.Errorf("open secrets of %s %s: %w", of, id, err)
+	}
+	if err := json.Unmarshal(open, into); err != nil {
+		return false, fmt.Errorf("decode secrets of %s %s: %w", of, id, err)
+	}
+	return true, nil
+}

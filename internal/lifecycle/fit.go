@@ -1,0 +1,106 @@
+package lifecycle
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// fit makes an outcome storable: an end is never refused for its content (S5).
+// It answers the fields that had to be cut, cleaned or dropped.
+func fit(o Outcome) (Outcome, []string) {
+	var adjusted []string
+	if o.Result != nil {
+		clean := cutBytes(cleanText(*o.Result), task.MaxResult)
+		if clean != *o.Result {
+			adjusted = append(adjusted, "result")
+		}
+		o.Result = &clean
+	}
+	side, more := fitSide(o.Side)
+	o.Side = side
+	return o, append(adjusted, more...)
+}
+
+// fitSide makes a patch of task.State storable in the same way.
+func fitSide(patch json.RawMessage) (json.RawMessage, []string) {
+	var fields map[string]json.RawMessage
+	if len(patch) == 0 || json.Unmarshal(patch, &fields) != nil {
+		return nil, nil
+	}
+	adjusted := fitFields(fields)
+	kept, err := json.Marshal(fields)
+	if err != nil {
+		return nil, adjusted
+	}
+	return kept, adjusted
+}
+
+// fitFields keeps of the fields of a task.State those whose values can be
+// stored, cut or cleaned where that helps, and names those it changed.
+func fitFields(fields map[string]json.RawMessage) []string {
+	var adjusted []string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := fields[name]
+		fixed := fitField(name, value)
+		if string(fixed) == string(value) {
+			continue
+		}
+		adjusted = append(adjusted, name)
+		if fields[name] = fixed; fixed == nil {
+			delete(fields, name)
+		}
+	}
+	return adjusted
+}
+
+// fitField answers a storable form of a field's value, nil for none.
+func fitField(name string, value json.RawMessage) json.RawMessage {
+	if CheckSide(name, value) == nil {
+		return value
+	}
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		return nil
+	}
+	text = cleanText(text)
+	if name == "internal_status" {
+		text = cutRunes(text, task.MaxInternalStatus)
+	}
+	fixed, err := json.Marshal(text)
+	if err != nil || CheckSide(name, fixed) != nil {
+		return nil
+	}
+	return fixed
+}
+
+// cleanText replaces what must not be stored.
+func cleanText(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	return strings.ReplaceAll(text, "\x00", "\uFFFD")
+}
+
+func cutBytes(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}
+
+func cutRunes(text string, limit int) string {
+	n := 0
+	for i := range text {
+		if n == limit {
+			return text[:i]
+		}
+		n++
+	}
+	return text
+}

@@ -1,0 +1,199 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/errand-dev/errand/internal/agent"
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// Submission is what a creator asks for.
+type Submission struct {
+	// Spec holds the creator's fields; those that the server owns are ignored.
+	Spec task.Spec
+	// Secrets are kept apart from the Spec (rule A5).
+	Secrets Secrets
+	// State holds the creator's title, source and the like.
+	State    task.State
+	Priority int
+	RunAt    task.Stamp
+	// AgentVersion pins a version, "" for the newest.
+	AgentVersion string
+	// Route and Body scope and fingerprint Spec.IdempotencyKey (rule H3).
+	Route string
+	Body  []byte
+}
+
+// Secrets are the secret values of a task.
+type Secrets struct {
+	UserTokens    json.RawMessage `json:"user_tokens,omitempty"`
+	UserOIDCToken *string         `json:"user_oidc_token,omitempty"`
+	// MCPServers is the whole array when one of its members holds a secret.
+	MCPServers json.RawMessage `json:"mcp_servers,omitempty"`
+}
+
+func (x Secrets) empty() bool {
+	return len(x.UserTokens) == 0 && x.UserOIDCToken == nil && len(x.MCPServers) == 0
+}
+
+// Submit creates a task, or starts the next turn of one that has ended (T1).
+// With an idempotency key that was used for the same body before, it answers
+// that task as it is now, and true.
+func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snapshot, bool, error) {
+	if err := check(&sub); err != nil {
+		return Snapshot{}, false, err
+	}
+	for i, given := range sub.Spec.Input.Files {
+		kept, err := s.files.Keep(ctx, who.Organization, given, fmt.Sprintf("input.files[%d]", i))
+		if err != nil {
+			return Snapshot{}, false, err
+		}
+		sub.Spec.Input.Files[i] = kept
+	}
+	var err error
+	sub.Spec.Input.Attachments, err = EachAttachment(sub.Spec.Input.Attachments, func(i int, given string) (string, error) {
+		return s.files.Keep(ctx, who.Organization, given, fmt.Sprintf("input.attachments[%d].url", i))
+	})
+	if err != nil {
+		return Snapshot{}, false, err
+	}
+	sub.Spec.OrganizationID = who.Organization
+	if sub.Spec.ID == "" {
+		sub.Spec.ID = s.newID()
+	}
+	var sealed []byte
+	if !sub.Secrets.empty() {
+		open, err := json.Marshal(sub.Secrets)
+		if err != nil {
+			return Snapshot{}, false, fmt.Errorf("encode secrets: %w", err)
+		}
+		sealed = s.sealer.Seal(secretName(who.Organization, OfTask, sub.Spec.ID), open)
+	}
+	replay := Replay{Hash: s.sealer.MAC(sub.Route, string(sub.Body)), TaskID: sub.Spec.ID}
+	var made Snapshot
+	var replayed bool
+	err = s.store.Write(ctx, func(tx Tx) error {
+		var err error
+		if made, replayed, err = replayOf(tx, sub, replay.Hash); replayed || err != nil {
+			return err
+		}
+		if made, err = create(tx, sub); err != nil {
+			return err
+		}
+		if sealed == nil {
+			err = tx.DeleteSecret(who.Organization, OfTask, sub.Spec.ID)
+		} else {
+			err = tx.PutSecret(who.Organization, OfTask, sub.Spec.ID, sealed)
+		}
+		if err == nil && sub.Spec.IdempotencyKey != nil {
+			r := replay
+			r.At = tx.Now()
+			err = tx.PutReplay(who.Organization, sub.Route, *sub.Spec.IdempotencyKey, r)
+		}
+		return err
+	})
+	return made, replayed, err
+}
+
+// replayOf answers what the submission's idempotency key already stands for.
+func replayOf(tx Tx, sub Submission, hash []byte) (Snapshot, bool, error) {
+	if sub.Spec.IdempotencyKey == nil {
+		return Snapshot{}, false, nil
+	}
+	before, err := tx.Replay(sub.Spec.OrganizationID, sub.Route, *sub.Spec.IdempotencyKey)
+	if err != nil || before == nil || before.At.Add(KeepReplays) < tx.Now() {
+		return Snapshot{}, false, err
+	}
+	if !bytes.Equal(before.Hash, hash) {
+		return Snapshot{}, false, &fault.Error{
+			Code: fault.Conflict, Field: "Idempotency-Key",
+			Message: "this key was used with another body: use a new key for a new task",
+		}
+	}
+	found, err := tx.Snapshot(sub.Spec.OrganizationID, before.TaskID)
+	return found, err == nil, err
+}
+
+// create begins the turn and tells the parent.
+func create(tx Tx, sub Submission) (Snapshot, error) {
+	org, spec := sub.Spec.OrganizationID, sub.Spec
+	version := 0
+	if sub.AgentVersion != "" {
+		var err error
+		if version, err = strconv.Atoi(sub.AgentVersion); err != nil || version < 1 {
+			return Snapshot{}, fault.New(fault.NotFound, "no version %q of agent %q", sub.AgentVersion, spec.AgentID)
+		}
+		spec.AgentVersion = &sub.AgentVersion
+	}
+	a, err := tx.Agent(org, spec.AgentID, version)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if err := suit(&spec, &sub.State, a); err != nil {
+		return Snapshot{}, err
+	}
+	before, err := tx.Task(org, spec.ID)
+	switch {
+	case fault.CodeOf(err) == fault.NotFound:
+		before = task.Task{}
+	case err != nil:
+		return Snapshot{}, err
+	case before.AgentID != spec.AgentID:
+		return Snapshot{}, &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
+	}
+	changed, err := apply(tx, before, task.Begin{Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt})
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if parent := changed.Task.Terms.ParentID; parent != "" {
+		if err := adopt(tx, org, parent, spec.ID); err != nil {
+			return Snapshot{}, err
+		}
+	}
+	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, nil
+}
+
+func adopt(tx Tx, org, parent, child string) error {
+	if parent == child {
+		return fault.Field("parent_execution", "a task cannot be its own parent")
+	}
+	p, err := tx.Task(org, parent)
+	if fault.CodeOf(err) == fault.NotFound {
+		return fault.Field("parent_execution", "no task %q", parent)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = apply(tx, p, task.AddChild{ID: child})
+	return err
+}
+
+// suit fills from the agent what the creator left open.
+func suit(spec *task.Spec, state *task.State, a agent.Agent) error {
+	if spec.OutputFormat == nil && a.Record.OutputFormat != nil {
+		spec.OutputFormat, spec.OutputSchema = a.Record.OutputFormat, a.Record.OutputSchema
+	}
+	if spec.OutputFormat != nil && *spec.OutputFormat == "json" && isNull(spec.OutputSchema) {
+		spec.OutputSchema = json.RawMessage("{}") // the Python client fails on json without a schema
+	}
+	if spec.MaxAttempts == 0 {
+		spec.MaxAttempts = a.Record.MaxAttempts
+	}
+	if spec.MaxAttempts == 0 {
+		spec.MaxAttempts = task.DefaultMaxAttempts
+	}
+	plan := fmt.Sprintf(`{"enabled":%t,"enforce":%t,"started":false,"question_raised":false,"tasks":[]}`,
+		a.Record.DeepPlanning, a.Record.EnforcePlan)
+	state.DeepPlanning = json.RawMessage(plan)
+	if a.Record.Runtime != agent.Worker && hasLocalServer(spec.MCPServers) {
+		return fault.Field("mcp_servers", "type local is for remote workers; agent %q runs inside the server", a.ID)
+	}
+	return nil
+}
+
+func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

@@ -1,0 +1,265 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// sideFields are the fields of task.State that a PATCH of the Python client may
+// write; every other one is the server's own and ignored there (rule S4).
+func sideFields() []string {
+	return []string{
+		"title", "internal_status", "last_executed_node_id", "used_tools", "tokens", "duration",
+		"hitl_request", "pending_eca_request", "source", "voice_id", "triggering_agent_id",
+		"test_run_node_id", "disable_attachment_injection", "return_metrics", "deep_planning",
+		"additional_context",
+	}
+}
+
+// CheckSide checks one field of a patch of task.State.
+func CheckSide(name string, value json.RawMessage) error {
+	if !utf8.Valid(value) {
+		return fault.Field(name, "is not valid UTF-8")
+	}
+	if bytes.Contains(value, []byte(`\u0000`)) && hasNUL(value) {
+		return fault.Field(name, "must not contain NUL")
+	}
+	var state task.State
+	patch, err := json.Marshal(map[string]json.RawMessage{name: value})
+	if err != nil {
+		return fault.Field(name, "is not JSON")
+	}
+	if err := state.Fold(patch); err != nil {
+		return fault.Field(name, "has the wrong type")
+	}
+	switch name {
+	case "internal_status":
+		return CheckInternalStatus(name, state.InternalStatus)
+	case "deep_planning", "hitl_request", "pending_eca_request":
+		var object map[string]json.RawMessage
+		if json.Unmarshal(value, &object) != nil {
+			return fault.Field(name, "must be an object")
+		}
+	case "duration":
+		if math.IsInf(state.Duration, 0) {
+			return fault.Field(name, "is out of range")
+		}
+	}
+	return nil
+}
+
+// hasNUL reports whether any text inside the value holds a NUL.
+func hasNUL(value json.RawMessage) bool {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return false
+		}
+		if text, ok := token.(string); ok && strings.ContainsRune(text, 0) {
+			return true
+		}
+	}
+}
+
+// Patch is the Python client's PATCH (rules S4, S5): fields is the body.
+func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[string]json.RawMessage) (Snapshot, error) {
+	c, err := readPatch(fields)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	c.By = who.By
+	after, err := s.change(ctx, who.Organization, id, func(tx Tx, t task.Task) (task.Command, error) {
+		p := c
+		if p.Number < 0 {
+			p.Number = t.State().ExecutionAttempts
+		}
+		var err error
+		if p.Full {
+			p.From, err = tx.Attempt(t.OrganizationID, t.ID, p.Number)
+		}
+		if err == nil && p.From != nil && !p.From.Fenced && (p.Status == task.Executing || p.Status.Ends()) {
+			err = release(tx, t, p.From.WorkerID)
+		}
+		return p, err
+	})
+	return after, err
+}
+
+// release lets a worker that was held for an assignment it let lapse have work
+// again: it has shown that it is alive to its tasks (L4).
+func release(tx Tx, t task.Task, worker string) error {
+	w, err := tx.Worker(t.OrganizationID, t.AgentID, worker)
+	if err != nil || w == nil || !w.Held {
+		return err
+	}
+	w.Held = false
+	return tx.PutWorker(*w)
+}
+
+// readPatch makes sense of a body. A full body that ends a turn is made to fit
+// rather than refused.
+func readPatch(fields map[string]json.RawMessage) (task.Patch, error) {
+	p := task.Patch{Number: -1}
+	_, p.Full = fields["id"]
+	if raw := fields["status"]; !isNull(raw) {
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			return p, fault.Field("status", "must be text")
+		}
+		if err := CheckStatus("status", text); err != nil {
+			return p, err
+		}
+		p.Status = task.Status(text)
+	}
+	if raw := fields["execution_attempts"]; p.Full && !isNull(raw) {
+		if json.Unmarshal(raw, &p.Number) != nil {
+			p.Number = -1
+		}
+	}
+	lenient := p.Full && p.Status.Ends()
+	if err := readResult(&p, fields["result"], lenient); err != nil {
+		return p, err
+	}
+	side := map[string]json.RawMessage{}
+	for _, name := range sideFields() {
+		value, given := fields[name]
+		junk := string(value) == "[null]" || string(value) == "[[]]" // the client's tuple defaults
+		// The client writes a marker into additional_context and needs it
+		// back; its stale copies of none must not wipe what is there.
+		if !given || junk || name == "additional_context" && isNull(value) {
+			continue
+		}
+		if err := CheckSide(name, value); err != nil && !lenient {
+			return p, err
+		}
+		side[name] = value
+	}
+	var adjusted []string
+	if lenient {
+		adjusted = fitFields(side)
+	}
+	p.Adjusted = append(p.Adjusted, adjusted...)
+	var err error
+	if p.Side, err = json.Marshal(side); err != nil {
+		return p, fmt.Errorf("encode patch: %w", err)
+	}
+	if raw := fields["tool_call_payload_extension"]; !isNull(raw) {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(raw, &object) != nil {
+			return p, fault.Field("tool_call_payload_extension", "must be an object")
+		}
+		p.Extension = raw
+	}
+	return p, nil
+}
+
+func readResult(p *task.Patch, raw json.RawMessage, lenient bool) error {
+	if isNull(raw) {
+		return nil
+	}
+	var text string
+	err := json.Unmarshal(raw, &text)
+	if err != nil {
+		text = string(raw) // an object where text is due: its JSON
+	}
+	fitted, adjusted := fit(Outcome{Result: &text})
+	if err != nil || !utf8.Valid(raw) {
+		adjusted = []string{"result"}
+	}
+	if len(adjusted) > 0 && !lenient {
+		if err := CheckResult("result", &text); err != nil {
+			return err
+		}
+		return fault.Field("result", "must be text without NUL")
+	}
+	p.Result, p.Adjusted = fitted.Result, adjusted
+	return nil
+}
+
+// RefuseTooLarge ends a Python worker's attempt whose final body was too large
+// to be read (S5); anything else is left as it is.
+func (s *Service) RefuseTooLarge(ctx context.Context, who Caller, id string) error {
+	reason := "result too large"
+	_, err := s.change(ctx, who.Organization, id, func(_ Tx, t task.Task) (task.Command, error) {
+		if t.Run == nil || t.Run.Fenced || !t.Run.Live() || !t.Run.Started() {
+			return nil, fault.New(fault.TooLarge, "the body exceeds the limit")
+		}
+		return task.Patch{
+			Full: true, Status: task.Error, Number: t.Run.Number, From: t.Run, Result: &reason, By: who.By,
+		}, nil
+	})
+	return err
+}
+
+// Edit is a change by /v1 (rule S3: strict).
+type Edit struct {
+	Title          *string
+	InternalStatus *string
+	Priority       *int
+	RunAt          *task.Stamp
+	// Status ends the turn; it may be completed, failed or error.
+	Status *task.Status
+	Result *string
+	// Override also corrects how an ended turn is shown to have ended (S1).
+	Override bool
+}
+
+// Update changes a task.
+func (s *Service) Update(ctx context.Context, who Caller, id string, e Edit) (Snapshot, error) {
+	if err := checkEdit(e); err != nil {
+		return Snapshot{}, err
+	}
+	patch := map[string]any{}
+	if e.Title != nil {
+		patch["title"] = *e.Title
+	}
+	if e.InternalStatus != nil {
+		patch["internal_status"] = *e.InternalStatus
+	}
+	side, err := json.Marshal(patch)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("encode edit: %w", err)
+	}
+	return s.change(ctx, who.Organization, id, func(_ Tx, _ task.Task) (task.Command, error) {
+		if e.Status != nil {
+			return task.Settle{
+				By: who.By, Reason: task.PlainEnd(*e.Status), Result: e.Result, Correct: e.Override, Side: side,
+			}, nil
+		}
+		return task.Edit{Who: who.By, Side: side, Priority: e.Priority, RunAt: e.RunAt}, nil
+	})
+}
+
+func checkEdit(e Edit) error {
+	if err := CheckInternalStatus("internal_status", e.InternalStatus); err != nil {
+		return err
+	}
+	if err := CheckResult("result", e.Result); err != nil {
+		return err
+	}
+	if e.Priority != nil && (*e.Priority < -task.MaxPriority || *e.Priority > task.MaxPriority) {
+		return fault.Field("priority", "must be from %d to %d", -task.MaxPriority, task.MaxPriority)
+	}
+	switch {
+	case e.Status == nil && e.Result != nil:
+		return fault.Field("result", "can only be set together with a status that ends the task")
+	case e.Status == nil:
+		return nil
+	case e.Priority != nil || e.RunAt != nil:
+		return fault.Field("status", "cannot be changed together with priority or run_at")
+	case *e.Status == task.Stopped:
+		return fault.Field("status", "use POST /v1/tasks/{id}/stop")
+	case !e.Status.Ends():
+		return fault.Field("status", "may be set to completed, failed or error; use pause, resume or stop for the rest")
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// Waiting tells why a task is not executing.
+type Waiting struct {
+	// Reason is one of a closed list, Message says it for a person.
+	Reason   string     `json:"reason" enum:"paused,assigned,run_locally,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy"`
+	Message  string     `json:"message"`
+	WorkerID string     `json:"worker_id,omitempty"`
+	Until    task.Stamp `json:"until,omitzero"`
+	LastSeen task.Stamp `json:"last_seen,omitzero"`
+	// Ahead counts tasks of the agent that come first, Busy its executing ones.
+	Ahead int `json:"ahead,omitempty"`
+	Busy  int `json:"busy,omitempty"`
+}
+
+// WhyWaiting answers what a pending or paused task waits for, nil for any other.
+func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, error) {
+	t := snap.Task
+	if t.Ended() != "" || t.Status() == task.Executing {
+		return nil, nil //nolint:nilnil // nil is the documented answer
+	}
+	q, err := s.store.Waiting(ctx, t.OrganizationID, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	now := s.store.Now()
+	var alive []Worker
+	var lastSeen task.Stamp
+	for _, w := range q.Workers {
+		lastSeen = max(lastSeen, w.LastHeard)
+		if w.Connected || now.Sub(w.LastHeard) < present {
+			alive = append(alive, w)
+		}
+	}
+	return why(t, q, alive, lastSeen, now), nil
+}
+
+func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waiting {
+	seen := "never seen"
+	if lastSeen != 0 {
+		seen = "last seen " + lastSeen.String()
+	}
+	switch {
+	case t.Status() == task.Paused:
+		return &Waiting{Reason: "paused", Message: "paused by " + q.PausedBy}
+	case t.Run.Live():
+		return &Waiting{
+			Reason: "assigned", WorkerID: t.Run.WorkerID,
+			Message: fmt.Sprintf("assigned to worker %s, which has not started it yet", t.Run.WorkerID),
+		}
+	case t.Terms.RunLocally:
+		return &Waiting{Reason: "run_locally", Message: "its creator executes it; no worker is given it"}
+	case t.ReadyAt > now && t.Starts > 0:
+		return &Waiting{Reason: "retry", Until: t.ReadyAt, Message: fmt.Sprintf("an attempt was lost; the next may start at %s", t.ReadyAt)}
+	case t.ReadyAt > now:
+		return &Waiting{Reason: "scheduled", Until: t.ReadyAt, Message: fmt.Sprintf("scheduled for %s", t.ReadyAt)}
+	}
+	if pin := t.Terms.PinnedWorkerID; pin != nil {
+		there := false
+		for _, w := range alive {
+			there = there || w.ID == *pin
+		}
+		if !there {
+			return &Waiting{Reason: "pinned_worker_absent", WorkerID: *pin, Message: fmt.Sprintf("pinned to worker %s, which is not connected", *pin)}
+		}
+	}
+	switch {
+	case len(alive) == 0:
+		return &Waiting{Reason: "no_worker", LastSeen: lastSeen, Message: fmt.Sprintf("no worker of agent %s is connected (%s)", t.AgentID, seen)}
+	case q.Ahead > 0:
+		return &Waiting{Reason: "behind", Ahead: q.Ahead, Busy: q.Executing, Message: fmt.Sprintf("behind %d tasks of agent %s", q.Ahead, t.AgentID)}
+	default:
+		return &Waiting{Reason: "workers_busy", Busy: q.Executing, Message: fmt.Sprintf("all workers of agent %s are busy (%d tasks executing)", t.AgentID, q.Executing)}
+	}
+}

@@ -1,0 +1,136 @@
+package profile
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// content is what a file holds, as far as this runtime can tell.
+type content int
+
+const (
+	contentOther content = iota
+	contentDelimited
+	contentJSON
+	contentJSONLines
+	contentText
+)
+
+// analyse returns the section about one file, starting with its heading.
+func analyse(name string, src *source) (string, error) {
+	var md markdown
+	md.heading(2, inline(name, maxCell*2))
+	extension := strings.ToLower(path.Ext(name))
+	mediaType := sniffMediaType(src.head)
+
+	var body string
+	var err error
+	switch classify(extension, mediaType, src.head) {
+	case contentDelimited:
+		body, err = profileDelimited(src, extension)
+	case contentJSON:
+		body, err = profileJSON(src)
+	case contentJSONLines:
+		body, err = profileJSONLines(src)
+	case contentText:
+		body = profileText(src)
+	case contentOther:
+		body = describeOther(src, extension, mediaType)
+	}
+	return md.String() + body, err
+}
+
+// classify goes by the extension unless the content contradicts it.
+func classify(extension, mediaType string, head []byte) content {
+	if !strings.HasPrefix(mediaType, "text/") && mediaType != "application/octet-stream" {
+		return contentOther
+	}
+	if isUTF16(head) {
+		return contentOther
+	}
+	switch extension {
+	case ".csv", ".tsv", ".tab", ".psv":
+		return contentDelimited
+	case ".json", ".geojson":
+		if looksLikeJSONLines(head) {
+			return contentJSONLines
+		}
+		return contentJSON
+	case ".ndjson", ".jsonl":
+		return contentJSONLines
+	}
+	if isText(head) {
+		return contentText
+	}
+	return contentOther
+}
+
+// sniffMediaType names the type of the content by its first bytes.
+func sniffMediaType(head []byte) string {
+	mediaType, _, _ := strings.Cut(http.DetectContentType(head), ";")
+	return mediaType
+}
+
+func isUTF16(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))
+}
+
+// isText tells text from binary content. Text in an old encoding has a few
+// bytes that are not UTF-8, binary content has many, or has NUL bytes.
+func isText(head []byte) bool {
+	if bytes.IndexByte(head, 0) >= 0 {
+		return false
+	}
+	bad := 0
+	for rest := head; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		if r == utf8.RuneError && size == 1 || r < ' ' && !strings.ContainsRune("\t\n\v\f\r\x1b", r) {
+			bad++
+		}
+		rest = rest[size:]
+	}
+	return bad*10 <= len(head)
+}
+
+// describeOther names a file that is not analysed.
+func describeOther(src *source, extension, mediaType string) string {
+	src.drain()
+	hint := ""
+	switch extension {
+	case ".xlsx", ".xls", ".ods", ".numbers":
+		hint = " Save the sheet as CSV to have it analysed."
+	case ".zip", ".gz", ".tgz", ".7z", ".xz", ".zst", ".bz2":
+		hint = " Unpack it and attach the files inside to have them analysed."
+	}
+	if isUTF16(src.head) {
+		mediaType = "text in UTF-16"
+		hint = " Save it as UTF-8 to have it analysed."
+	}
+	var md markdown
+	md.para(fmt.Sprintf("Not analysed: %s of %s.%s",
+		humanSize(src.size()), inline(mediaType, maxCell), hint))
+	md.list(brokenNote(src))
+	return md.String()
+}
+
+func emptyFile(src *source) string {
+	var md markdown
+	if src.broken() == nil {
+		md.para("The file is empty.")
+	}
+	md.list(brokenNote(src))
+	return md.String()
+}
+
+// brokenNote says that the content could not be read to its end.
+func brokenNote(src *source) []string {
+	if err := src.broken(); err != nil {
+		return []string{fmt.Sprintf("The file could be read only up to %s: %s.",
+			humanSize(src.size()), inline(reason(err), maxCell*2))}
+	}
+	return nil
+}

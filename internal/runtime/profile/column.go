@@ -1,0 +1,205 @@
+package profile
+
+import (
+	"strings"
+)
+
+// kind is the type inferred for a column.
+type kind int
+
+const (
+	kindEmpty kind = iota
+	kindInteger
+	kindNumber
+	kindBoolean
+	kindDate
+	kindText
+)
+
+// column collects everything there is to say about one column while its cells
+// stream by. Its type is known only at the end, so all types are followed.
+type column struct {
+	name    string
+	values  int // Cells that are not missing.
+	tally   tally
+	numbers numbers
+	dates   dates
+
+	notNumber misfit
+	notBool   misfit
+	notDate   misfit
+}
+
+// misfit counts the values that are not of some type and keeps the first one.
+type misfit struct {
+	count int
+	first string
+	line  int
+}
+
+func (m *misfit) add(value string, line int) {
+	if m.count == 0 {
+		m.first, m.line = clip(value, maxCell), line
+	}
+	m.count++
+}
+
+// numbers summarises the numeric values of a column.
+type numbers struct {
+	count    int
+	sum      exactSum
+	min, max number
+	scale    int // The most decimal places of a value.
+	unit     string
+	codes    int
+	sample   sample
+}
+
+// add records a value and tells whether it goes with the others: dollars and
+// percents cannot be added up.
+func (n *numbers) add(v number, b *budget) bool {
+	if n.count == 0 {
+		n.unit, n.min, n.max = v.unit, v, v
+	}
+	if v.unit != n.unit {
+		return false
+	}
+	if v.code {
+		n.codes++
+	}
+	if v.less(n.min) {
+		n.min = v
+	}
+	if n.max.less(v) {
+		n.max = v
+	}
+	n.count++
+	n.scale = max(n.scale, v.exact.scale)
+	n.sum.add(v.exact)
+	n.sample.add(v.approx, b)
+	return true
+}
+
+// exactFloat is the size up to which every whole number is a float64.
+const exactFloat = 1 << 53
+
+// less compares exactly where floats are too coarse, as for long identifiers.
+func (v number) less(w number) bool {
+	if v.approx == w.approx && (v.approx >= exactFloat || v.approx <= -exactFloat) {
+		return v.exact.rat().Cmp(w.exact.rat()) < 0
+	}
+	return v.approx < w.approx
+}
+
+// add records one cell; line is where it stands.
+func (c *column) add(cell string, line int, format numberFormat, b *budget) {
+	value := strings.TrimSpace(cell)
+	if isMissing(value) {
+		return
+	}
+	c.values++
+	c.tally.add(value, b)
+	if n, ok := format.parse(value); !ok || !c.numbers.add(n, b) {
+		c.notNumber.add(value, line)
+	}
+	if !isBool(value) {
+		c.notBool.add(value, line)
+	}
+	if !c.dates.add(value) {
+		c.notDate.add(value, line)
+	}
+}
+
+// kind is the type that fits the values: up to one in twenty may be out of
+// line, and is then reported, before a column is called text.
+func (c *column) kind() kind {
+	fits := func(hits int) bool { return hits > 0 && (c.values-hits)*20 <= c.values }
+	switch {
+	case c.values == 0:
+		return kindEmpty
+	case fits(c.numbers.count) && c.numbers.codes == 0:
+		if c.numbers.scale == 0 && c.numbers.unit == "" {
+			return kindInteger
+		}
+		return kindNumber
+	case fits(c.values - c.notBool.count):
+		return kindBoolean
+	case fits(c.dates.hits()):
+		return kindDate
+	default:
+		return kindText
+	}
+}
+
+// numeric tells whether sums and quartiles make sense.
+func (c *column) numeric() bool {
+	k := c.kind()
+	return k == kindInteger || k == kindNumber
+}
+
+// kindName is the type in words.
+func (c *column) kindName() string {
+	switch c.kind() {
+	case kindEmpty:
+		return "empty"
+	case kindInteger:
+		return "integer"
+	case kindNumber:
+		if c.numbers.unit != "" {
+			return "number (" + c.numbers.unit + ")"
+		}
+		return "number"
+	case kindBoolean:
+		return "boolean"
+	case kindDate:
+		if c.dates.clock {
+			return "date/time"
+		}
+		return "date"
+	case kindText:
+		return "text"
+	}
+	return "text"
+}
+
+// misfits returns the values that are not of the type of the column.
+func (c *column) misfits() misfit {
+	switch c.kind() {
+	case kindInteger, kindNumber:
+		return c.notNumber
+	case kindBoolean:
+		return c.notBool
+	case kindDate:
+		m := c.notDate
+		m.count = c.values - c.dates.hits()
+		return m
+	case kindEmpty, kindText:
+	}
+	return misfit{}
+}
+
+// isMissing knows the usual ways to write that there is no value.
+func isMissing(s string) bool {
+	if len(s) > len("missing") {
+		return false
+	}
+	switch strings.ToLower(s) {
+	case "", "-", "--", "na", "n/a", "n.a.", "#n/a", "nan", "nil", "none", "null", "missing":
+		return true
+	default:
+		return false
+	}
+}
+
+// isBool knows the usual words for true and false. Plain 0 and 1 are integers.
+func isBool(s string) bool {
+	if len(s) > len("false") {
+		return false
+	}
+	switch strings.ToLower(s) {
+	case "true", "false", "yes", "no", "t", "f", "y", "n":
+		return true
+	default:
+		return false
+	}
+}

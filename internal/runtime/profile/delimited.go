@@ -1,0 +1,143 @@
+package profile
+
+import (
+	"fmt"
+	"slices"
+)
+
+// profileDelimited profiles comma-separated values and their relatives.
+func profileDelimited(src *source, extension string) (string, error) {
+	src.skipBOM()
+	if len(src.head) == 0 {
+		src.drain()
+		return emptyFile(src), nil
+	}
+	d := sniffDialect(src.head, src.whole(), extension)
+	reader := newRecordReader(src.Reader, d.comma)
+	data := &delimited{dialect: d, table: newTable(d.format)}
+	for {
+		record, line, ok := reader.next()
+		if !ok {
+			break
+		}
+		if data.width == 0 {
+			data.start(record, reader.width())
+			if d.header {
+				continue
+			}
+		}
+		data.checkWidth(reader.width(), line)
+		data.table.add(record, line)
+		if err := src.progress.row(); err != nil {
+			return "", err
+		}
+	}
+	data.table.finish()
+	src.drain()
+	if err := src.progress.done(); err != nil {
+		return "", err
+	}
+	return data.section(src, reader.flaws), nil
+}
+
+// delimited is a delimited file as far as it has been read.
+type delimited struct {
+	dialect dialect
+	table   *table
+	width   int // How many fields the first record has.
+	short   flaw
+	long    flaw
+}
+
+// start names the columns.
+func (d *delimited) start(first []string, width int) {
+	d.width = width
+	for _, name := range first {
+		if !d.dialect.header {
+			name = ""
+		}
+		d.table.addColumn(name)
+	}
+}
+
+func (d *delimited) checkWidth(width, line int) {
+	switch {
+	case width < d.width:
+		d.short.add(line)
+	case width > d.width:
+		d.long.add(line)
+	}
+}
+
+// section writes the report about the file.
+func (d *delimited) section(src *source, flaws recordFlaws) string {
+	var md markdown
+	if d.width == 0 {
+		md.para("There are no rows to profile: " + humanSize(src.size()) + " of nothing but " +
+			"empty lines or one unclosed quote.")
+		md.list(slices.Concat(flaws.notes(), brokenNote(src)))
+		return md.String()
+	}
+	header := "the first line names the columns"
+	if !d.dialect.header {
+		header = "no header line was found, so columns are named by position"
+	}
+	marks := ""
+	if d.dialect.format.decimalComma {
+		marks = ", numbers with a decimal comma"
+	}
+	md.para(fmt.Sprintf("%s in %s, %s, separated by %s%s; %s.",
+		bold(plural(d.table.rows, "row")), bold(plural(d.width, "column")),
+		humanSize(src.size()), commaName(d.dialect.comma), marks, header))
+	writeTable(&md, d.table, slices.Concat(d.notes(), flaws.notes(), brokenNote(src)), 3)
+	return md.String()
+}
+
+func (d *delimited) notes() []string {
+	var notes []string
+	if d.width > len(d.table.columns) {
+		notes = append(notes, fmt.Sprintf("Only the first %s of %s are profiled.",
+			plural(len(d.table.columns), "column"), humanInt(d.width)))
+	}
+	notes = d.short.note(notes, "row", "fewer fields than the first line; what is not there counts as missing")
+	return d.long.note(notes, "row", "more fields than the first line; the surplus is ignored")
+}
+
+// note appends "3 rows have ... (first on line 7)." if there is such a flaw.
+func (f flaw) note(notes []string, noun, rest string) []string {
+	if f.count == 0 {
+		return notes
+	}
+	verb := "have"
+	if f.count == 1 {
+		verb = "has"
+	}
+	return append(notes, fmt.Sprintf("%s %s %s (first on line %s).",
+		plural(f.count, noun), verb, rest, humanInt(f.line)))
+}
+
+func (f recordFlaws) notes() []string {
+	var notes []string
+	notes = f.notUTF8.note(notes, "cell", "bytes that are not UTF-8; they are read as Latin-1")
+	notes = f.nul.note(notes, "cell", "NUL bytes")
+	notes = f.stray.note(notes, "character", "been found between a closing quote and the next separator")
+	notes = f.cut.note(notes, "cell", "more than "+humanSize(maxField)+"; the rest of it is left out")
+	if f.openQuote != 0 {
+		notes = append(notes, fmt.Sprintf("The quote opened on line %s is never closed, so everything "+
+			"from that row on is left out.", humanInt(f.openQuote)))
+	}
+	return notes
+}
+
+func commaName(comma byte) string {
+	switch comma {
+	case ';':
+		return "semicolons"
+	case '\t':
+		return "tabs"
+	case '|':
+		return "pipes"
+	default:
+		return "commas"
+	}
+}

@@ -1,0 +1,217 @@
+package profile
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestProfileDelimited(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, file, content string
+		want                []string
+	}{
+		{
+			"byte order mark", "a.csv", "\ufeffname,n\nx,1\ny,2\n",
+			[]string{"| name | text |", "**2 rows** in **2 columns**"},
+		},
+		{
+			"semicolons and decimal commas", "a.csv", "name;n\nx;1,5\ny;1.002,25\n",
+			[]string{"separated by semicolons, numbers with a decimal comma", "| n | 1.50 |", "| 1,003.75 |"},
+		},
+		{
+			"tabs by content", "a.csv", "name\tn\nx, y\t1\nz\t2\n",
+			[]string{"separated by tabs", "**2 rows** in **2 columns**"},
+		},
+		{
+			"pipes", "a.csv", "name|n\nx|1\nz|2\n",
+			[]string{"separated by pipes"},
+		},
+		{
+			"tsv with commas in it", "a.tsv", "name\tn\nx,y,z\t1\na,b\t2\n",
+			[]string{"separated by tabs", "**2 rows** in **2 columns**"},
+		},
+		{
+			"CRLF", "a.csv", "name,n\r\nx,1\r\ny,2\r\n",
+			[]string{"**2 rows** in **2 columns**", "| n | integer | 0 | 2 |"},
+		},
+		{
+			"CR", "a.csv", "name,n\rx,1\ry,2\r",
+			[]string{"**2 rows** in **2 columns**", "| n | integer | 0 | 2 |"},
+		},
+		{
+			"quoted newlines and quotes", "a.csv", "name,n\n\"a\r\nb, \"\"c\"\"\",1\n\"a\nb, \"\"c\"\"\",2\n",
+			[]string{"**2 rows** in **2 columns**", `| a b, "c" | 2 | 100.0% |`},
+		},
+		{
+			"space before a quote", "a.csv", "name,n\nx, \"1\"\ny, \"2\"\n",
+			[]string{"| n | integer | 0 | 2 |"},
+		},
+		{
+			"ragged rows", "a.csv", "a,b,c\n1,2,3\n4,5\n6,7,8,9\n10\n",
+			[]string{
+				"2 rows have fewer fields than the first line; what is not there counts as missing (first on line 3).",
+				"1 row has more fields than the first line; the surplus is ignored (first on line 4).",
+				"| c | integer | 2 (50.0%) | 2 |",
+			},
+		},
+		{
+			"no header", "a.csv", "north,12.50,2025-01-01\nsouth,13.50,2025-01-02\n",
+			[]string{"no header line was found", "| column 2 | number | 0 | 2 |", "**2 rows** in **3 columns**"},
+		},
+		{
+			"no header, all text", "a.csv", "ann,red\nbob,blue\ncat,red\n",
+			[]string{"no header line was found", "**3 rows**"},
+		},
+		{
+			"years in the header", "a.csv", "country,2019,2020\nX,1.5,2\nY,3,4\n",
+			[]string{"| 2019 | number | 0 | 2 |", "**2 rows**"},
+		},
+		{
+			"dates in the header", "a.csv", "country,1/22/20,1/23/20\nX,1,2\nY,3,4\n",
+			[]string{"| 1/22/20 | integer | 0 | 2 |"},
+		},
+		{
+			"empty and repeated names", "a.csv", "a,,a,a (2),\n1,2,3,4,5\n",
+			[]string{"| a |", "| column 2 |", "| a (2) |", "| a (2) (2) |", "| column 5 |"},
+		},
+		{"empty file", "a.csv", "", []string{"The file is empty."}},
+		{"only a byte order mark", "a.csv", "\ufeff", []string{"The file is empty."}},
+		{"only empty lines", "a.csv", "\n\r\n  \n", []string{"There are no rows to profile: 6 bytes"}},
+		{"only a header", "a.csv", "a,b\n", []string{"**0 rows** in **2 columns**", "| a | empty | 0 | 0 |"}},
+		{
+			"one row without header", "a.csv", "1,2\n",
+			[]string{"**1 row** in **2 columns**", "| column 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 |"},
+		},
+		{
+			"NUL bytes", "a.csv", "a,b\nx\x00y,1\nx\x00y,2\n",
+			[]string{"2 cells have NUL bytes (first on line 2).", "| x\ufffdy | 2 | 100.0% |"},
+		},
+		{
+			"Latin-1", "a.csv", "a,b\ncaf\xe9,1\ncaf\xe9,2\n",
+			[]string{"2 cells have bytes that are not UTF-8", "| café | 2 |"},
+		},
+		{
+			"open quote", "a.csv", "a,b\n1,2\n3,\"4\n5,6\n",
+			[]string{"The quote opened on line 3 is never closed", "**1 row**"},
+		},
+		{
+			"text after a quote", "a.csv", "a,b\n\"1\"x,2\n3,4\n",
+			[]string{"1 character has been found between a closing quote and the next separator (first on line 2)."},
+		},
+		{
+			"missing values", "a.csv", "a,b\n1,NA\nn/a,null\nNaN,None\n,-\n",
+			[]string{"| a | integer | 3 (75.0%) | 1 |", "| b | empty | 4 (100.0%) | 0 |"},
+		},
+		{
+			"types", "a.csv", "i,f,b,d,t,c,u\n1,1.5,yes,2025-01-31,x,007,$1.50\n-2,2e3,no,2025-02-01 10:30,y,123,\"-$1,000.25\"\n",
+			[]string{
+				"| i | integer |", "| f | number |", "| b | boolean |", "| d | date/time |", "| t | text |",
+				"| c | text |", "| u | number ($) |", "-$998.75 |", "| d | 2025-01-31 00:00:00 | 2025-02-01 10:30:00 | 1 |",
+				"c: digits with leading zeros are taken for labels",
+			},
+		},
+		{
+			"percents", "a.csv", "p\n12.5%\n7.5 %\n",
+			[]string{"| p | number (%) |", "| p | 7.5% | 8.75% | 10% | 11.25% | 12.5% | 10% | – |"},
+		},
+		{
+			"mixed currencies", "a.csv", "p\n$1\n€2\n$3\n€4\n", []string{"| p | text |"},
+		},
+		{
+			"a value out of line", "a.csv", "p\n" + strings.Repeat("1\n", 19) + "oops\n" + strings.Repeat("1\n", 20),
+			[]string{"| p | integer |", "p: 1 value not read as integer, the first is “oops” on line 21."},
+		},
+		{
+			"days and months", "a.csv", "d,e\n01/02/2025,03/04/2025\n13/02/2025,03/04/2025\n",
+			[]string{
+				"| d | 2025-02-01 | 2025-02-13 | 12 |", "| e | 2025-03-04 | 2025-03-04 | 0 |",
+				"e: day and month cannot be told apart",
+			},
+		},
+		{
+			"markup in cells and names", "a.csv", "`n`|x,<i>\na|b,<script>alert(1)</script>\na|b,*x* _y_ z_z [l](u)\n",
+			[]string{
+				"| \\`n\\`\\|x |", "&lt;i&gt;", "| a\\|b | 2 | 100.0% |",
+			},
+		},
+		{
+			"exact sums", "a.csv", "x\n0.1\n0.2\n1234.26\n12345678901234567890.001\n",
+			[]string{"| 12,345,678,901,234,569,124.561 |"},
+		},
+		{
+			"long identifiers", "a.csv", "x\n9007199254740993\n9007199254740992\n9007199254740995\n",
+			[]string{"| x | 9,007,199,254,740,992 |", " 9,007,199,254,740,995 |"},
+		},
+		{
+			"a spreadsheet in disguise", "a.csv", "PK\x03\x04rest", []string{"Not analysed: 8 bytes of application/zip."},
+		},
+		{
+			"UTF-16", "a.csv", "\xff\xfea\x00,\x00b\x00", []string{"text in UTF-16. Save it as UTF-8"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			text := profileOne(t, tt.file, tt.content)
+			wantParts(t, text, tt.want...)
+			if strings.Contains(text, "<script") || strings.Contains(text, "%!") {
+				t.Errorf("the report has raw markup or a formatting fault:\n%s", text)
+			}
+		})
+	}
+}
+
+func TestProfileDelimitedHugeLine(t *testing.T) {
+	t.Parallel()
+	huge := strings.Repeat("ä", 1<<20)
+	text := profileOne(t, "huge.csv", "a,b\n"+huge+",1\nx,2\n")
+	wantParts(t, text, "**2 rows** in **2 columns**",
+		"1 cell has more than 32 KiB; the rest of it is left out (first on line 2).",
+		"| b | 1 | 1.25 | 1.5 | 1.75 | 2 | 1.5 | 3 |")
+	if len(text) > 4<<10 {
+		t.Errorf("the report has %d bytes", len(text))
+	}
+
+	wide := profileOne(t, "wide.csv", strings.Repeat("7,", 1<<20)+"7\n")
+	wantParts(t, wide, "**1 row** in **1,048,577 columns**", "Only the first 300 columns of 1,048,577 are profiled.")
+}
+
+func TestBreakdownByCategory(t *testing.T) {
+	t.Parallel()
+	var csv strings.Builder
+	csv.WriteString("when,shop,Total Amount,qty,unit price\n")
+	for i := range 3 * headRows {
+		fmt.Fprintf(&csv, "%d-%02d-01,shop %d,0.1,%d,9\n", 2000+i%5, 1+i%12, i%12, i%12)
+	}
+	text := profileOne(t, "orders.csv", csv.String())
+	wantParts(t, text,
+		"Sum of Total Amount: **300**; mean: 0.1.",
+		"### Totals of Total Amount and qty by shop",
+		"| shop 11 | 250 | 25 | 2,750 | 8.3% |",
+		"| *2 more* | 500 | 50 |",
+		"by year of when", "| 2000 | 600 | 60 |",
+	)
+	if strings.Contains(text, "Totals of unit price") {
+		t.Error("unit prices were added up")
+	}
+	for _, plain := range []string{"a,b\nx,1\nx,2\ny,3\ny,4\n", "revenue\n1\n2\n"} {
+		if text := profileOne(t, "a.csv", plain); strings.Contains(text, "Totals of") {
+			t.Errorf("totals for %q, which is no sales table", plain)
+		}
+	}
+}
+
+func TestTallyIsBounded(t *testing.T) {
+	t.Parallel()
+	var csv strings.Builder
+	csv.WriteString("k\nfirst\n")
+	for i := range maxDistinct + 10 {
+		fmt.Fprintf(&csv, "k%d\n", i)
+	}
+	csv.WriteString("first\n")
+	text := profileOne(t, "a.csv", csv.String())
+	wantParts(t, text, "| k | text | 0 | over 50,000 |", "| first | 2 |",
+		"k: only the first 50,000 different values are counted among the top values.")
+}

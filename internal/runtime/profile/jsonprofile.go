@@ -1,0 +1,253 @@
+package profile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+const (
+	// maxKeys is how many keys of a JSON object are listed.
+	maxKeys = 200
+	// maxLists is how many lists within a JSON object are profiled.
+	maxLists = 5
+	// valueColumn holds the elements of a list that are no objects.
+	valueColumn = "value"
+)
+
+// jsonRows turns the elements of a list into the rows of a table.
+type jsonRows struct {
+	table   *table
+	row     []string
+	objects int  // How many elements are objects.
+	dropped bool // Some column did not fit the table.
+}
+
+func newJSONRows() *jsonRows { return &jsonRows{table: newTable(numberFormat{})} }
+
+// set stores a cell of the current row, adding its column if it is new.
+func (r *jsonRows) set(path, cell string) {
+	path = plain(path)
+	i, known := r.table.byName[path]
+	if !known {
+		if len(r.table.columns) >= maxColumns {
+			r.dropped = true
+			return
+		}
+		i = len(r.table.columns)
+		r.table.addColumn(path)
+		// An empty path was given a name, but comes again without one.
+		r.table.byName[path] = i
+	}
+	for len(r.row) <= i {
+		r.row = append(r.row, "")
+	}
+	r.row[i] = cell
+}
+
+// add reads the element whose first token has been read.
+func (r *jsonRows) add(j *jsonReader, first json.Token, line int) error {
+	clear(r.row)
+	r.row = r.row[:0]
+	if first == json.Delim('{') {
+		if err := j.object("", 1, r.set); err != nil {
+			return err
+		}
+		r.objects++
+	} else {
+		elements, err := j.rest(first)
+		if err != nil {
+			return err
+		}
+		r.set(valueColumn, cellOf(first, elements))
+	}
+	r.table.add(r.row, line)
+	return nil
+}
+
+func (r *jsonRows) notes() []string {
+	if !r.dropped {
+		return nil
+	}
+	return []string{fmt.Sprintf("Only the first %s are profiled.", plural(maxColumns, "column"))}
+}
+
+// jsonFile is a JSON file as far as it has been read.
+type jsonFile struct {
+	*jsonReader
+	src   *source
+	lines *lineCounter
+
+	// stopped is the error of the reporter, which ends the job. All other
+	// errors are about the content and end up in the report.
+	stopped error
+}
+
+// profileJSON profiles a file with one JSON value.
+func profileJSON(src *source) (string, error) {
+	src.skipBOM()
+	lines := &lineCounter{from: src.Reader}
+	f := &jsonFile{jsonReader: newJSONReader(lines), src: src, lines: lines}
+	section := f.section()
+	return section, f.stopped
+}
+
+func (f *jsonFile) section() string {
+	var md markdown
+	first, err := f.next()
+	if errors.Is(err, io.EOF) {
+		return emptyFile(f.src)
+	}
+	switch {
+	case err != nil:
+		f.src.drain()
+		md.para("Not analysed: the content is not JSON.")
+		md.list(f.notes(err))
+	case first == json.Delim('['):
+		rows := newJSONRows()
+		notes := f.notes(f.list(rows))
+		f.overview(&md, "A list of "+bold(plural(rows.table.rows, "element")))
+		writeTable(&md, rows.table, slices.Concat(rows.notes(), notes), 3)
+	case first == json.Delim('{'):
+		f.object(&md)
+	default:
+		notes := f.notes(nil)
+		f.overview(&md, "A single "+typeOf(first)+", "+inline(cellOf(first, 0), maxCell))
+		md.list(notes)
+	}
+	return md.String()
+}
+
+func (f *jsonFile) overview(md *markdown, what string) {
+	md.para(fmt.Sprintf("%s in %s, nested %s deep.",
+		what, humanSize(f.src.size()), plural(f.deepest, "level")))
+}
+
+// list reads the elements of a list whose bracket has been read.
+func (f *jsonFile) list(rows *jsonRows) error {
+	defer rows.table.finish()
+	for f.more() {
+		first, err := f.next()
+		if err != nil {
+			return err
+		}
+		if err := rows.add(f.jsonReader, first, f.line()); err != nil {
+			return err
+		}
+		if f.stopped = f.src.progress.row(); f.stopped != nil {
+			return f.stopped
+		}
+	}
+	if _, err := f.next(); err != nil {
+		return err
+	}
+	f.stopped = f.src.progress.done()
+	return f.stopped
+}
+
+// jsonKey is one line of the report about an object.
+type jsonKey struct {
+	name, kind, content string
+}
+
+// object describes an object whose brace has been read: its keys, and the
+// lists of objects in it, which often are what the file is about.
+func (f *jsonFile) object(md *markdown) {
+	var keys []jsonKey
+	var lists []*jsonRows
+	var names []string
+	total := 0
+	var err error
+	for err == nil && f.more() {
+		var key jsonKey
+		var rows *jsonRows
+		key, rows, err = f.member(len(lists) < maxLists)
+		if err != nil && key.name == "" {
+			break
+		}
+		if total++; total <= maxKeys {
+			keys = append(keys, key)
+		}
+		if rows != nil && rows.objects > 0 {
+			lists, names = append(lists, rows), append(names, key.name)
+		}
+	}
+	if err == nil {
+		_, err = f.next()
+	}
+	notes := f.notes(err)
+	if total > len(keys) {
+		notes = append(notes, fmt.Sprintf("Only the first %s are listed.", plural(len(keys), "key")))
+	}
+	f.overview(md, "An object with "+bold(plural(total, "key")))
+	if len(keys) > 0 {
+		md.heading(3, "Keys")
+		rows := make([][]string, 0, len(keys))
+		for _, key := range keys {
+			rows = append(rows, []string{inline(key.name, maxName), key.kind, inline(key.content, maxCell)})
+		}
+		md.table([]string{"Key", "Type", "Content"}, "lll", rows)
+	}
+	md.notes(3, notes)
+	for i, rows := range lists {
+		md.heading(3, "The list "+inline(names[i], maxName))
+		md.para(bold(plural(rows.table.rows, "element")) + ".")
+		writeTable(md, rows.table, rows.notes(), 4)
+	}
+}
+
+// member reads one key of an object and its value. A list is profiled if the
+// caller has use for it.
+func (f *jsonFile) member(profileList bool) (jsonKey, *jsonRows, error) {
+	name, err := f.key()
+	if err != nil {
+		return jsonKey{}, nil, err
+	}
+	first, err := f.next()
+	if err != nil {
+		return jsonKey{}, nil, err
+	}
+	key := jsonKey{name: name, kind: typeOf(first)}
+	if key.name == "" {
+		key.name = "(no name)"
+	}
+	if first == json.Delim('[') && profileList {
+		rows := newJSONRows()
+		err = f.list(rows)
+		key.content = plural(rows.table.rows, "element")
+		return key, rows, err
+	}
+	elements, err := f.rest(first)
+	key.content = cellOf(first, elements)
+	return key, nil, err
+}
+
+// line is where the reader stands.
+func (f *jsonFile) line() int { return f.lines.line(f.dec.InputOffset()) }
+
+// notes reads to the end of the file and says what was wrong with it.
+func (f *jsonFile) notes(err error) []string {
+	var notes []string
+	switch {
+	case f.src.broken() != nil:
+		// That the JSON then ends too early goes without saying.
+	case err != nil:
+		notes = append(notes, fmt.Sprintf("Reading stopped near line %s: %s.",
+			humanInt(f.line()), jsonReason(err)))
+	case f.more():
+		notes = append(notes, fmt.Sprintf("Another JSON value begins on line %s; it and the rest are left out.",
+			humanInt(f.line())))
+	}
+	f.src.drain()
+	return append(notes, brokenNote(f.src)...)
+}
+
+// looksLikeJSONLines recognises JSON Lines in a file named .json.
+func looksLikeJSONLines(head []byte) bool {
+	first, rest, found := bytes.Cut(bytes.TrimSpace(head), []byte("\n"))
+	rest = bytes.TrimSpace(rest)
+	return found && len(rest) > 0 && rest[0] == '{' && bytes.HasPrefix(first, []byte("{")) && json.Valid(first)
+}

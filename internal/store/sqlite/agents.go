@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/errand-dev/errand/internal/agent"
+	"github.com/errand-dev/errand/internal/fault"
+)
+
+const selectAgent = `SELECT a.org, a.id, v.version, a.created_at, v.updated_at, v.record
+	FROM agents a JOIN agent_versions v ON v.org = a.org AND v.id = a.id `
+
+func readAgents(ctx context.Context, q querier, where string, args ...any) ([]agent.Agent, error) {
+	var found []agent.Agent
+	err := each(ctx, q, selectAgent+where, args, func(rows rowScanner) error {
+		var a agent.Agent
+		var record string
+		if err := rows.Scan(&a.OrganizationID, &a.ID, &a.Version, &a.CreatedAt, &a.UpdatedAt, &record); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(record), &a.Record); err != nil {
+			return err
+		}
+		found = append(found, a)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read agents: %w", err)
+	}
+	return found, nil
+}
+
+func readAgent(ctx context.Context, q querier, org, id string, version int) (agent.Agent, error) {
+	where, args := "WHERE a.org = ? AND a.id = ? AND v.version = a.version", []any{org, id}
+	if version > 0 {
+		where, args = "WHERE a.org = ? AND a.id = ? AND v.version = ?", append(args, version)
+	}
+	found, err := readAgents(ctx, q, where, args...)
+	if err != nil {
+		return agent.Agent{}, err
+	}
+	if len(found) == 0 {
+		if version > 0 {
+			return agent.Agent{}, fault.New(fault.NotFound, "no version %d of agent %q", version, id)
+		}
+		return agent.Agent{}, fault.New(fault.NotFound,
+			`no agent %q: create it with PUT /v1/agents/%s and the body {"name": "%s", "runtime": "worker"}`, id, id, id)
+	}
+	return found[0], nil
+}
+
+// Agent implements lifecycle.Store.
+func (s *Store) Agent(ctx context.Context, org, id string, version int) (agent.Agent, error) {
+	return readAgent(ctx, s, org, id, version)
+}
+
+// Agents implements lifecycle.Store.
+func (s *Store) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
+	return readAgents(ctx, s, "WHERE a.org = ? AND v.version = a.version ORDER BY a.id", org)
+}
+
+// Agent implements lifecycle.Tx.
+func (t *tx) Agent(org, id string, version int) (agent.Agent, error) {
+	return readAgent(background(), t, org, id, version)
+}
+
+// PutAgent implements lifecycle.Tx.
+func (t *tx) PutAgent(a agent.Agent) error {
+	record, err := json.Marshal(a.Record)
+	if err != nil {
+		return fmt.Errorf("encode agent: %w", err)
+	}
+	if err := t.exec(`INSERT INTO agents (org, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (org, id) DO UPDATE SET version = excluded.version, updated_at = excluded.updated_at`,
+		a.OrganizationID, a.ID, a.Version, a.CreatedAt, a.UpdatedAt); err != nil {
+		return fmt.Errorf("put agent: %w", err)
+	}
+	return t.exec(`INSERT INTO agent_versions (org, id, version, record, updated_at) VALUES (?, ?, ?, ?, ?)`,
+		a.OrganizationID, a.ID, a.Version, string(record), a.UpdatedAt)
+}

@@ -1,0 +1,223 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/errand-dev/errand/internal/lifecycle"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// rowScanner is the part of sql.Rows that reads one row.
+type rowScanner interface{ Scan(dest ...any) error }
+
+// prepared keeps the readers' statements. database/sql prepares each again on
+// whichever connection it runs.
+type prepared struct {
+	mu    sync.RWMutex
+	stmts map[string]*sql.Stmt
+}
+
+func (p *prepared) get(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
+	p.mu.RLock()
+	s, ok := p.stmts[query]
+	p.mu.RUnlock()
+	if ok {
+		return s, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.stmts[query]; ok {
+		return s, nil
+	}
+	s, err := db.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if p.stmts == nil {
+		p.stmts = map[string]*sql.Stmt{}
+	}
+	p.stmts[query] = s
+	return s, nil
+}
+
+// query implements querier beside the writer.
+func (s *Store) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := s.stmts.get(ctx, s.read, query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+// Task implements lifecycle.Store.
+func (s *Store) Task(ctx context.Context, org, id string) (lifecycle.Snapshot, error) {
+	var found lifecycle.Snapshot
+	var err error
+	found.Task, _, err = readTask(ctx, s, org, id, &found.Spec)
+	return found, err
+}
+
+// maxEventBytes bounds what one read of a log holds in memory.
+const maxEventBytes = 4 << 20
+
+// Events implements lifecycle.Store.
+func (s *Store) Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error) {
+	var found []task.Event
+	size := 0
+	rows, err := s.query(ctx, `SELECT e.seq, e.turn, e.type, e.time, e.own, e.client_id,
+			CASE e.type WHEN 'task_created' THEN u.spec END, CASE e.type WHEN 'task_finished' THEN u.result END
+		FROM events e LEFT JOIN turns u ON e.type IN ('task_created', 'task_finished')
+			AND u.org = e.org AND u.task = e.task AND u.n = e.turn
+		WHERE e.org = ? AND e.task = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`, org, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // Err tells what went wrong
+	for rows.Next() {
+		var e task.Event
+		var own string
+		var clientID, spec, result *string
+		if err := rows.Scan(&e.Seq, &e.Turn, &e.Type, &e.Time, &own, &clientID, &spec, &result); err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+		e.Own = json.RawMessage(own)
+		if clientID != nil {
+			e.ClientID = *clientID
+		}
+		switch {
+		case spec != nil:
+			e.Kept = json.RawMessage(*spec)
+		case e.Type == task.TaskFinished:
+			if e.Kept, err = task.KeptResult(result); err != nil {
+				return nil, fmt.Errorf("read events: %w", err)
+			}
+		}
+		found = append(found, e)
+		if size += len(e.Own) + len(e.Kept); size >= maxEventBytes {
+			break
+		}
+	}
+	return found, rows.Err()
+}
+
+// Tasks implements lifecycle.Store.
+func (s *Store) Tasks(ctx context.Context, org string, f lifecycle.Filter, p lifecycle.Page) (lifecycle.List, error) {
+	where, args := condition(org, f)
+	var found lifecycle.List
+	if p.Count {
+		if _, err := one(ctx, s, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE %s LIMIT %d)",
+			where, lifecycle.MaxCount+1), args, &found.Total); err != nil {
+			return found, fmt.Errorf("count tasks: %w", err)
+		}
+	}
+	offset := 0
+	if p.Cursor != (lifecycle.Cursor{}) {
+		where += " AND (t.created_at, t.id) < (?, ?)"
+		args = append(args, p.Cursor.CreatedAt, p.Cursor.ID)
+	} else {
+		offset = (max(p.Number, 1) - 1) * p.Size
+	}
+	query := `SELECT t.id, t.agent_id, t.org, t.status, t.user_id, t.parent_id, COALESCE(t.triggering_agent_id, ''),
+			t.source, t.title, t.internal_status, t.created_at, t.updated_at,
+			(SELECT CASE WHEN length(COALESCE(u.shown_result, u.result)) <= 65536 THEN COALESCE(u.shown_result, u.result) END
+				FROM turns u WHERE u.org = t.org AND u.task = t.id AND u.n = t.turn)
+		FROM tasks t WHERE ` + where + ` ORDER BY t.created_at DESC, t.id DESC LIMIT ? OFFSET ?`
+	err := each(ctx, s, query, append(args, p.Size+1, offset), func(rows rowScanner) error {
+		var x lifecycle.Listed
+		if err := rows.Scan(&x.ID, &x.AgentID, &x.OrganizationID, &x.Status, &x.UserID, &x.ParentID,
+			&x.TriggeringAgentID, &x.Source, &x.Title, &x.InternalStatus, &x.CreatedAt, &x.UpdatedAt, &x.Result); err != nil {
+			return err
+		}
+		found.Items = append(found.Items, x)
+		return nil
+	})
+	if err != nil {
+		return found, fmt.Errorf("list tasks: %w", err)
+	}
+	if len(found.Items) > p.Size {
+		found.Items = found.Items[:p.Size]
+		last := found.Items[p.Size-1]
+		found.Next = lifecycle.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
+	}
+	return found, nil
+}
+
+// condition is a filter in SQL. Each single filter matches an index.
+func condition(org string, f lifecycle.Filter) (string, []any) {
+	parts, args := []string{"t.org = ?"}, []any{org}
+	add := func(part string, wanted bool, arg any) {
+		if wanted {
+			parts, args = append(parts, part), append(args, arg)
+		}
+	}
+	add("t.agent_id = ?", f.Agent != "", f.Agent)
+	add("t.user_id = ? AND t.user_id <> ''", f.User != "", f.User)
+	add("t.parent_id = ? AND t.parent_id <> ''", f.Parent != "", f.Parent)
+	add("t.triggering_agent_id = ?", f.Trigger != "", f.Trigger)
+	add("t.status = ?", f.Status != "", f.Status)
+	add("t.internal_status = ?", f.InternalStatus != "", f.InternalStatus)
+	add("t.created_at >= ?", f.From != 0, f.From)
+	add("t.created_at < ?", f.To != 0, f.To)
+	return strings.Join(parts, " AND "), args
+}
+
+// texts reads one text column.
+func texts(ctx context.Context, q querier, query string, args ...any) ([]string, error) {
+	var found []string
+	err := each(ctx, q, query, args, func(rows rowScanner) error {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		found = append(found, text)
+		return nil
+	})
+	return found, err
+}
+
+// Secret implements lifecycle.Store.
+func (s *Store) Secret(ctx context.Context, org string, of lifecycle.SecretOf, id string) ([]byte, error) {
+	var sealed []byte
+	_, err := one(ctx, s, `SELECT sealed FROM secrets WHERE org = ? AND owner = ? AND id = ?`, []any{org, of, id}, &sealed)
+	return sealed, err
+}
+
+// Organizations implements lifecycle.Store.
+func (s *Store) Organizations(ctx context.Context) ([]string, error) {
+	return texts(ctx, s, `SELECT id FROM organizations`)
+}
+
+// Counts implements lifecycle.Store.
+func (s *Store) Counts(ctx context.Context) ([]lifecycle.StatusCount, []lifecycle.QueueDepth, error) {
+	var counts []lifecycle.StatusCount
+	err := each(ctx, s, `SELECT org, status, count(*) FROM tasks GROUP BY org, status`, nil, func(rows rowScanner) error {
+		var c lifecycle.StatusCount
+		if err := rows.Scan(&c.Organization, &c.Status, &c.Count); err != nil {
+			return err
+		}
+		counts = append(counts, c)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("count tasks: %w", err)
+	}
+	var queues []lifecycle.QueueDepth
+	err = each(ctx, s, `SELECT org, agent_id, count(*), min(ready_at) FROM tasks INDEXED BY tasks_queue
+		WHERE queued = 1 GROUP BY org, agent_id`, nil, func(rows rowScanner) error {
+		var q lifecycle.QueueDepth
+		if err := rows.Scan(&q.Organization, &q.Agent, &q.Count, &q.Oldest); err != nil {
+			return err
+		}
+		queues = append(queues, q)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("measure queues: %w", err)
+	}
+	return counts, queues, nil
+}

@@ -1,0 +1,262 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// querier reads, beside the writer or on its connection.
+type querier interface {
+	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// each calls scan for every row of a query.
+func each(ctx context.Context, q querier, query string, args []any, scan func(rowScanner) error) error {
+	rows, err := q.query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // Err tells what went wrong
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// one reads a single row; it reports whether there was one.
+func one(ctx context.Context, q querier, query string, args []any, dest ...any) (bool, error) {
+	found := false
+	err := each(ctx, q, query, args, func(rows rowScanner) error {
+		found = true
+		return rows.Scan(dest...)
+	})
+	return found, err
+}
+
+// column is one column of a table and how it takes part in a row.
+type column struct {
+	name  string
+	value any // to be written, or pointed at to be read
+}
+
+// side is the part of a State that has no column of its own.
+type side struct {
+	LastExecutedNodeID *string         `json:"node,omitempty"`
+	SubExecutions      []string        `json:"subs,omitempty"`
+	PayloadExtension   json.RawMessage `json:"ext,omitempty"`
+	HITLRequest        json.RawMessage `json:"hitl,omitempty"`
+	PendingECARequest  json.RawMessage `json:"eca,omitempty"`
+	VoiceID            *string         `json:"voice,omitempty"`
+	AdditionalContext  *string         `json:"context,omitempty"`
+	UsedTools          []string        `json:"tools,omitempty"`
+	TestRunNodeID      *string         `json:"test_node,omitempty"`
+	NoAttachments      bool            `json:"no_attach,omitempty"`
+	ReturnMetrics      bool            `json:"metrics,omitempty"`
+	DeepPlanning       json.RawMessage `json:"plan,omitempty"`
+	Tokens             *task.Tokens    `json:"tokens,omitempty"`
+	Duration           float64         `json:"duration,omitempty"`
+}
+
+func sideOf(s task.State) side {
+	return side{
+		LastExecutedNodeID: s.LastExecutedNodeID, SubExecutions: s.SubExecutions,
+		PayloadExtension: s.PayloadExtension, HITLRequest: s.HITLRequest,
+		PendingECARequest: s.PendingECARequest, VoiceID: s.VoiceID, UsedTools: s.UsedTools,
+		TestRunNodeID: s.TestRunNodeID, NoAttachments: s.DisableAttachmentInjection,
+		AdditionalContext: s.AdditionalContext, ReturnMetrics: s.ReturnMetrics, DeepPlanning: s.DeepPlanning, Tokens: s.Tokens, Duration: s.Duration,
+	}
+}
+
+func (x side) into(s *task.State) {
+	s.LastExecutedNodeID, s.SubExecutions = x.LastExecutedNodeID, x.SubExecutions
+	s.PayloadExtension, s.HITLRequest, s.PendingECARequest = x.PayloadExtension, x.HITLRequest, x.PendingECARequest
+	s.VoiceID, s.UsedTools, s.TestRunNodeID = x.VoiceID, x.UsedTools, x.TestRunNodeID
+	s.DisableAttachmentInjection, s.ReturnMetrics = x.NoAttachments, x.ReturnMetrics
+	s.AdditionalContext = x.AdditionalContext
+	s.DeepPlanning, s.Tokens, s.Duration = x.DeepPlanning, x.Tokens, x.Duration
+}
+
+// taskColumns lists the columns of a task's row, bound to the given parts: the
+// one place where columns and fields meet, for reading and for writing.
+func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string) []column {
+	return []column{
+		{"org", &t.OrganizationID},
+		{"id", &t.ID},
+		{"agent_id", &t.AgentID},
+		{"created_at", &t.CreatedAt},
+		{"updated_at", &t.UpdatedAt},
+		{"turn", &t.Terms.Turn},
+		{"first_seq", &t.FirstSeq},
+		{"last_seq", &t.LastSeq},
+		{"parent_id", &t.Terms.ParentID},
+		{"user_id", &t.Terms.UserID},
+		{"pin", pin},
+		{"run_locally", &t.Terms.RunLocally},
+		{"max_attempts", &t.Terms.MaxAttempts},
+		{"timeout", &t.Terms.Timeout},
+		{"ended", ended},
+		{"starts", &t.Starts},
+		{"ready_at", &t.ReadyAt},
+		{"expires_at", &t.ExpiresAt},
+		{"timeout_at", &t.TimeoutAt},
+		{"stop_requested_at", &t.Stop.RequestedAt},
+		{"stop_by", &t.Stop.By},
+		{"stop_confirmed_at", &t.Stop.ConfirmedAt},
+		{"stop_abandoned_at", &t.Stop.AbandonedAt},
+		{"status", &s.Status},
+		{"end_reason", &s.EndReason},
+		{"internal_status", &s.InternalStatus},
+		{"title", &s.Title},
+		{"source", &s.Source},
+		{"triggering_agent_id", &s.TriggeringAgentID},
+		{"worker_id", &s.WorkerID},
+		{"started_at", &s.StartedAt},
+		{"paused_at", &s.PausedAt},
+		{"finished_at", &s.FinishedAt},
+		{"attempt", &s.Attempt},
+		{"execution_attempts", &s.ExecutionAttempts},
+		{"priority", &s.Priority},
+		{"run_at", &s.RunAt},
+		{"manually_stopped", &s.IsManuallyStopped},
+	}
+}
+
+// attemptColumns does for attempts what taskColumns does for tasks.
+func attemptColumns(a *task.Attempt, lease *int64) []column {
+	return []column{
+		{"number", &a.Number},
+		{"turn", &a.Turn},
+		{"in_turn", &a.InTurn},
+		{"fenced", &a.Fenced},
+		{"worker_id", &a.WorkerID},
+		{"token_hash", &a.TokenHash},
+		{"may_retry", &a.MayRetry},
+		{"assigned_at", &a.AssignedAt},
+		{"started_at", &a.StartedAt},
+		{"ended_at", &a.EndedAt},
+		{"outcome", &a.Outcome},
+		{"let_go_at", &a.LetGoAt},
+		{"lease_us", lease},
+		{"lease_until", &a.LeaseUntil},
+		{"refused", &a.Refused},
+	}
+}
+
+// names lists the columns for a SELECT, each under an optional table name.
+func names(cols []column, table string) string {
+	list := ""
+	for i, c := range cols {
+		if i > 0 {
+			list += ", "
+		}
+		list += table + c.name
+	}
+	return list
+}
+
+func pointers(cols []column) []any {
+	dest := make([]any, len(cols))
+	for i, c := range cols {
+		dest[i] = c.value
+	}
+	return dest
+}
+
+// row is a task as it stands in the database.
+type row struct {
+	task   task.Task
+	state  task.State
+	ended  task.EndReason
+	pin    string
+	side   string
+	queued bool
+	alarm  task.Stamp
+}
+
+// columns binds the row's columns, those that are derived included.
+func (r *row) columns() []column {
+	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin),
+		column{"side", &r.side}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
+}
+
+// rowOf is the row in which a task is to be stored.
+func rowOf(t task.Task) (row, error) {
+	r := row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm()}
+	if t.Terms.PinnedWorkerID != nil {
+		r.pin = *t.Terms.PinnedWorkerID
+	}
+	rest, err := json.Marshal(sideOf(r.state))
+	if err != nil {
+		return row{}, fmt.Errorf("encode task: %w", err)
+	}
+	r.side = string(rest)
+	return r, nil
+}
+
+// readTask reads a task with its current attempt, and its turn's spec into
+// spec if that is not nil. It also answers the row as it was read.
+func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMessage) (task.Task, row, error) {
+	var (
+		r        row
+		wanted   = "NULL"
+		result   *string
+		specText *string
+	)
+	if spec != nil {
+		wanted = "u.spec"
+	}
+	cols := r.columns()
+	query := "SELECT " + names(cols, "t.") + ", COALESCE(u.shown_result, u.result), " + wanted +
+		" FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn" +
+		" WHERE t.org = ? AND t.id = ?"
+	found, err := one(ctx, q, query, []any{org, id}, append(pointers(cols), &result, &specText)...)
+	if err != nil {
+		return task.Task{}, row{}, fmt.Errorf("read task: %w", err)
+	}
+	if !found {
+		return task.Task{}, row{}, fault.New(fault.NotFound, "no task %q", id)
+	}
+	var x side
+	if err := json.Unmarshal([]byte(r.side), &x); err != nil {
+		return task.Task{}, row{}, fmt.Errorf("decode task: %w", err)
+	}
+	t, state := r.task, r.state
+	x.into(&state)
+	state.Normalize()
+	state.Result = result
+	if r.pin != "" {
+		t.Terms.PinnedWorkerID = &r.pin
+	}
+	if specText != nil {
+		*spec = json.RawMessage(*specText)
+	}
+	if t.Run, err = readAttempt(ctx, q, "number = ?", org, id, state.ExecutionAttempts); err != nil {
+		return task.Task{}, row{}, err
+	}
+	return task.Restore(t, state, r.ended), r, nil
+}
+
+// readAttempt reads one attempt of a task, nil when none matches.
+func readAttempt(ctx context.Context, q querier, where, org, id string, arg any) (*task.Attempt, error) {
+	var a task.Attempt
+	var lease int64
+	cols := attemptColumns(&a, &lease)
+	found, err := one(ctx, q, "SELECT "+names(cols, "")+" FROM attempts WHERE org = ? AND task = ? AND "+where,
+		[]any{org, id, arg}, pointers(cols)...)
+	if err != nil {
+		return nil, fmt.Errorf("read attempt: %w", err)
+	}
+	if !found {
+		return nil, nil //nolint:nilnil // nil is the documented answer for none
+	}
+	a.Lease = time.Duration(lease) * time.Microsecond
+	return &a, nil
+}

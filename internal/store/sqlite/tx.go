@@ -1,0 +1,270 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/errand-dev/errand/internal/lifecycle"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// background is the context of everything the writer does: a write that has
+// begun is finished, whoever asked for it.
+func background() context.Context { return context.Background() }
+
+// Task implements lifecycle.Tx.
+func (t *tx) Task(org, id string) (task.Task, error) {
+	found, r, err := readTask(background(), t, org, id, nil)
+	if err != nil {
+		return task.Task{}, err
+	}
+	t.remember(r)
+	return found, nil
+}
+
+// Snapshot implements lifecycle.Tx.
+func (t *tx) Snapshot(org, id string) (lifecycle.Snapshot, error) {
+	var s lifecycle.Snapshot
+	var r row
+	var err error
+	if s.Task, r, err = readTask(background(), t, org, id, &s.Spec); err != nil {
+		return lifecycle.Snapshot{}, err
+	}
+	t.remember(r)
+	return s, nil
+}
+
+// remember keeps what a row holds, so that Save writes only what differs.
+func (t *tx) remember(r row) {
+	if t.rows == nil {
+		t.rows = map[[2]string][]any{}
+	}
+	t.rows[[2]string{r.task.OrganizationID, r.task.ID}] = values(r.columns())
+}
+
+// values is what the columns hold now.
+func values(cols []column) []any {
+	vals := make([]any, len(cols))
+	for i, c := range cols {
+		vals[i] = reflect.ValueOf(c.value).Elem().Interface()
+	}
+	return vals
+}
+
+// Attempt implements lifecycle.Tx.
+func (t *tx) Attempt(org, id string, number int) (*task.Attempt, error) {
+	return readAttempt(background(), t, "number = ?", org, id, number)
+}
+
+// AttemptByToken implements lifecycle.Tx.
+func (t *tx) AttemptByToken(org, id, hash string) (*task.Attempt, error) {
+	return readAttempt(background(), t, "token_hash = ?", org, id, hash)
+}
+
+// Save implements lifecycle.Tx.
+func (t *tx) Save(c task.Change) error {
+	if err := t.saveTask(c.Task); err != nil {
+		return fmt.Errorf("save task: %w", err)
+	}
+	for _, e := range c.Events {
+		if err := t.saveEvent(c.Task, e); err != nil {
+			return fmt.Errorf("save event: %w", err)
+		}
+	}
+	for _, a := range c.Attempts {
+		if err := t.saveAttempt(c.Task, a); err != nil {
+			return fmt.Errorf("save attempt: %w", err)
+		}
+	}
+	t.changes = append(t.changes, c)
+	return nil
+}
+
+// saveTask inserts a row that was not read before, or updates the columns
+// that have changed: an index is touched only when its own columns are.
+func (t *tx) saveTask(tk task.Task) error {
+	r, err := rowOf(tk)
+	if err != nil {
+		return err
+	}
+	cols := r.columns()
+	before, known := t.rows[[2]string{tk.OrganizationID, tk.ID}]
+	now := values(cols)
+	if !known {
+		t.remember(r)
+		marks := strings.TrimSuffix(strings.Repeat("?, ", len(cols)), ", ")
+		return t.exec("INSERT INTO tasks ("+names(cols, "")+") VALUES ("+marks+")", now...)
+	}
+	var set strings.Builder
+	var args []any
+	for i, c := range cols {
+		if reflect.DeepEqual(before[i], now[i]) {
+			continue
+		}
+		if set.Len() > 0 {
+			set.WriteString(", ")
+		}
+		set.WriteString(c.name + " = ?")
+		args = append(args, now[i])
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	t.remember(r)
+	return t.exec("UPDATE tasks SET "+set.String()+" WHERE org = ? AND id = ?", append(args, tk.OrganizationID, tk.ID)...)
+}
+
+// saveEvent appends to the log, and to the turn what the event only shows.
+func (t *tx) saveEvent(tk task.Task, e task.Event) error {
+	org, id, state := tk.OrganizationID, tk.ID, tk.State()
+	var err error
+	switch e.Type { //nolint:exhaustive // the other types keep nothing in the turn
+	case task.TaskCreated:
+		err = t.exec(`INSERT INTO turns (org, task, n, spec, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?)`,
+			org, id, e.Turn, string(e.Kept), e.Seq, e.Seq)
+	case task.TaskFinished:
+		var tokens *string
+		if state.Tokens != nil {
+			b, failed := json.Marshal(state.Tokens)
+			if failed != nil {
+				return failed
+			}
+			text := string(b)
+			tokens = &text
+		}
+		err = t.exec(`UPDATE turns SET result = ?, status = ?, end_reason = ?, attempts = ?, tokens = ?,
+			started_at = ?, finished_at = ?, last_seq = ? WHERE org = ? AND task = ? AND n = ?`,
+			state.Result, state.Status, state.EndReason, state.Attempt, tokens,
+			state.StartedAt, state.FinishedAt, e.Seq, org, id, e.Turn)
+	case task.TaskUpdated, task.Override:
+		err = t.saveResult(tk, e)
+	}
+	if err != nil {
+		return err
+	}
+	var clientID *string
+	if e.ClientID != "" {
+		clientID = &e.ClientID
+	}
+	return t.exec(`INSERT INTO events (org, task, seq, turn, type, time, own, client_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		org, id, e.Seq, e.Turn, e.Type, e.Time, string(e.Own), clientID)
+}
+
+// saveResult keeps a result that changed apart from the turn's end. After the
+// end it stands beside the first one, which task_finished goes on showing.
+func (t *tx) saveResult(tk task.Task, e task.Event) error {
+	var patch struct {
+		Result *json.RawMessage `json:"result"`
+	}
+	if err := json.Unmarshal(e.Own, &patch); err != nil || patch.Result == nil {
+		return err
+	}
+	column := "result"
+	if e.Type == task.Override {
+		column = "shown_result"
+	}
+	return t.exec("UPDATE turns SET "+column+" = ? WHERE org = ? AND task = ? AND n = ?",
+		tk.State().Result, tk.OrganizationID, tk.ID, e.Turn)
+}
+
+func (t *tx) saveAttempt(tk task.Task, a task.Attempt) error {
+	lease := a.Lease.Microseconds()
+	cols := attemptColumns(&a, &lease)
+	marks := strings.Repeat(", ?", len(cols))
+	var set strings.Builder
+	for i, c := range cols[1:] {
+		if i > 0 {
+			set.WriteString(", ")
+		}
+		set.WriteString(c.name + " = excluded." + c.name)
+	}
+	return t.exec("INSERT INTO attempts (org, task, "+names(cols, "")+") VALUES (?, ?"+marks+
+		") ON CONFLICT (org, task, number) DO UPDATE SET "+set.String(),
+		append([]any{tk.OrganizationID, tk.ID}, values(cols)...)...)
+}
+
+// Delete implements lifecycle.Tx.
+func (t *tx) Delete(org, id string) error {
+	for _, query := range []string{
+		"DELETE FROM events WHERE org = ? AND task = ?",
+		"DELETE FROM attempts WHERE org = ? AND task = ?",
+		"DELETE FROM turns WHERE org = ? AND task = ?",
+		"DELETE FROM tasks WHERE org = ? AND id = ?",
+		"DELETE FROM secrets WHERE org = ? AND owner = 'task' AND id = ?",
+		"DELETE FROM replays WHERE org = ? AND task = ?",
+	} {
+		if err := t.exec(query, org, id); err != nil {
+			return fmt.Errorf("delete task: %w", err)
+		}
+	}
+	delete(t.rows, [2]string{org, id})
+	t.deleted = append(t.deleted, [2]string{org, id})
+	return nil
+}
+
+// Children implements lifecycle.Tx.
+func (t *tx) Children(org, id string) ([]string, error) {
+	return t.ids(`SELECT id FROM tasks WHERE org = ? AND parent_id = ? AND parent_id <> '' ORDER BY created_at, id`, org, id)
+}
+
+// ids reads one text column.
+func (t *tx) ids(query string, args ...any) ([]string, error) {
+	return texts(background(), t, query, args...)
+}
+
+// SeqOfClient implements lifecycle.Tx.
+func (t *tx) SeqOfClient(org, id, clientID string) (int64, error) {
+	var seq int64
+	_, err := one(background(), t, `SELECT seq FROM events WHERE org = ? AND task = ? AND client_id = ?`,
+		[]any{org, id, clientID}, &seq)
+	return seq, err
+}
+
+// PutSecret implements lifecycle.Tx.
+func (t *tx) PutSecret(org string, of lifecycle.SecretOf, id string, sealed []byte) error {
+	return t.exec(`INSERT INTO secrets (org, owner, id, sealed) VALUES (?, ?, ?, ?)
+		ON CONFLICT (org, owner, id) DO UPDATE SET sealed = excluded.sealed`, org, of, id, sealed)
+}
+
+// DeleteSecret implements lifecycle.Tx.
+func (t *tx) DeleteSecret(org string, of lifecycle.SecretOf, id string) error {
+	return t.exec(`DELETE FROM secrets WHERE org = ? AND owner = ? AND id = ?`, org, of, id)
+}
+
+// Replay implements lifecycle.Tx.
+func (t *tx) Replay(org, route, key string) (*lifecycle.Replay, error) {
+	var r lifecycle.Replay
+	found, err := one(background(), t, `SELECT hash, task, at FROM replays WHERE org = ? AND route = ? AND key = ?`,
+		[]any{org, route, key}, &r.Hash, &r.TaskID, &r.At)
+	if err != nil || !found {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// PutReplay implements lifecycle.Tx.
+func (t *tx) PutReplay(org, route, key string, r lifecycle.Replay) error {
+	return t.exec(`INSERT INTO replays (org, route, key, hash, task, at) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (org, route, key) DO UPDATE SET hash = excluded.hash, task = excluded.task, at = excluded.at`,
+		org, route, key, r.Hash, r.TaskID, r.At)
+}
+
+// Forget implements lifecycle.Tx.
+func (t *tx) Forget(before task.Stamp) error {
+	orgs, err := t.ids(`SELECT id FROM organizations`)
+	if err != nil {
+		return err
+	}
+	for _, org := range orgs {
+		if err := t.exec(`DELETE FROM replays WHERE org = ? AND at < ?`, org, before); err != nil {
+			return err
+		}
+		if err := t.exec(`DELETE FROM workers WHERE org = ? AND connected = 0 AND last_heard < ?`, org, before); err != nil {
+			return err
+		}
+	}
+	return nil
+}

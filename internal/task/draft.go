@@ -1,0 +1,201 @@
+package task
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/internal/fault"
+)
+
+// Command is something that happens to a task. The commands are a closed set
+// of this package.
+type Command interface {
+	apply(d *draft) error
+}
+
+// Change is what a command decided. All of it is committed together, or none.
+type Change struct {
+	Task Task
+	// Events continue the log, in order.
+	Events []Event
+	// Attempts are to be inserted or overwritten by their number.
+	Attempts []Attempt
+	// Refused, if not nil, is the caller's answer although the change
+	// stands: the refusal itself is part of the log.
+	Refused error
+}
+
+// Spec is the JSON of the turn that the change began, nil if it began none.
+func (c Change) Spec() json.RawMessage {
+	for _, e := range c.Events {
+		if e.Type == TaskCreated {
+			return e.Kept
+		}
+	}
+	return nil
+}
+
+// Apply carries out one command at the moment now. It is pure: the given task
+// is not changed, and an error means that nothing changes.
+func Apply(t Task, c Command, now Stamp) (Change, error) {
+	d := &draft{t: t, now: now, logged: t.state}
+	if err := c.apply(d); err != nil {
+		return Change{}, err
+	}
+	if d.err != nil {
+		return Change{}, d.err
+	}
+	if len(d.events) > 0 {
+		d.t.UpdatedAt = now
+	}
+	return Change{Task: d.t, Events: d.events, Attempts: d.attempts, Refused: d.refused}, nil
+}
+
+// draft is a change in the making.
+type draft struct {
+	t        Task
+	now      Stamp
+	logged   State           // the state as the log tells it so far
+	spec     json.RawMessage // of a turn that begins
+	events   []Event
+	attempts []Attempt
+	refused  error
+	err      error
+}
+
+// log appends an event whose data does not touch the state.
+func (d *draft) log(typ Type, data any) {
+	raw, ok := data.(json.RawMessage)
+	if !ok {
+		raw = d.marshal(data)
+	}
+	d.add(Event{Type: typ, Own: raw})
+}
+
+// logState appends an event that carries what has changed in the state since
+// the log last spoke of it, and the members of extra. An update without any
+// change is not logged.
+func (d *draft) logState(typ Type, extra any) {
+	e := Event{Type: typ}
+	skip := ""
+	switch typ { //nolint:exhaustive // the other types keep nothing in the turn
+	case TaskCreated:
+		e.Kept = d.spec
+	case TaskFinished:
+		if e.Kept, d.err = KeptResult(d.t.state.Result); d.err != nil {
+			return
+		}
+		skip = "result"
+	}
+	patch := diff(d.logged, d.t.state, skip)
+	if len(patch) == 0 && (typ == TaskUpdated || typ == Override) {
+		return
+	}
+	e.Own = d.marshal(patch)
+	if extra != nil {
+		e.Own = Splice(e.Own, d.marshal(extra))
+	}
+	d.logged = d.t.state
+	d.add(e)
+}
+
+func (d *draft) add(e Event) {
+	d.t.LastSeq++
+	e.Seq, e.Turn, e.Time = d.t.LastSeq, d.t.Terms.Turn, d.now
+	d.events = append(d.events, e)
+}
+
+func (d *draft) marshal(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil && d.err == nil {
+		d.err = err
+	}
+	return b
+}
+
+// keep records an attempt for the commit; the last word on a number stands.
+func (d *draft) keep(a Attempt) {
+	if d.t.Run != nil && d.t.Run.Number == a.Number {
+		d.t.Run = &a
+	}
+	for i := range d.attempts {
+		if d.attempts[i].Number == a.Number {
+			d.attempts[i] = a
+			return
+		}
+	}
+	d.attempts = append(d.attempts, a)
+}
+
+// move changes the status if the table allows it.
+func (d *draft) move(do action, to Status) error {
+	from := d.t.state.Status
+	if d.t.ended != "" {
+		return fault.New(fault.Conflict, "cannot %s: the task has ended (%s)", do, d.t.ended)
+	}
+	if !legal(do, from, to) {
+		return fault.New(fault.Conflict, "cannot %s a task that is %s", do, from)
+	}
+	d.t.state.Status = to
+	return nil
+}
+
+// fold lays a patch of allowed fields over the state.
+func (d *draft) fold(patch json.RawMessage) error {
+	if len(patch) == 0 {
+		return nil
+	}
+	if err := d.t.state.Fold(patch); err != nil {
+		return fault.New(fault.Malformed, "fields of the wrong type")
+	}
+	return nil
+}
+
+// refuse notes a late write, once for each attempt, and sets the caller's answer.
+func (d *draft) refuse(a *Attempt, status Status, result *string, answer error) {
+	d.refused = answer
+	if a == nil || a.Refused {
+		return
+	}
+	noted := *a
+	noted.Refused = true
+	d.keep(noted)
+	d.log(LateWriteRefused, struct {
+		Attempt int     `json:"execution_attempt"`
+		Worker  string  `json:"worker_id"`
+		Status  Status  `json:"refused_status,omitempty"`
+		Result  *string `json:"refused_result"`
+	}{a.Number, a.WorkerID, status, cut(result, maxRefusedResult)})
+}
+
+// diff is the public fields in which two states differ, by their JSON names.
+func diff(before, after State, skip string) map[string]any {
+	patch := map[string]any{}
+	b, a := reflect.ValueOf(before), reflect.ValueOf(after)
+	for i := range a.NumField() {
+		name := a.Type().Field(i).Tag.Get("json")
+		if name == skip {
+			continue
+		}
+		value := a.Field(i).Interface()
+		if !reflect.DeepEqual(b.Field(i).Interface(), value) {
+			patch[name] = value
+		}
+	}
+	return patch
+}
+
+// cut shortens text to at most limit bytes without splitting a code point.
+func cut(text *string, limit int) *string {
+	if text == nil || len(*text) <= limit {
+		return text
+	}
+	n := limit
+	for n > 0 && !utf8.RuneStart((*text)[n]) {
+		n--
+	}
+	short := strings.Clone((*text)[:n])
+	return &short
+}

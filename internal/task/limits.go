@@ -1,0 +1,42 @@
+package task
+
+import "time"
+
+// Limits on what a task may carry. Each is answered with a 4xx that names the
+// field, and nothing is stored.
+const (
+	MaxInternalStatus = 255       // code points
+	MaxPrompt         = 1 << 20   // bytes
+	MaxFiles          = 100       // URLs
+	MaxEvent          = 256 << 10 // bytes of one event's data
+	MaxResult         = 16 << 20  // bytes
+	MaxTags           = 32
+	MaxTag            = 64 // bytes
+	MaxID             = 128
+	MaxPriority       = 100 // and -100
+
+	maxRefusedResult = 64 << 10 // bytes of a refused result that its event shows
+)
+
+// Defaults of a turn.
+const (
+	// DefaultLease is the length of a lease where the agent names none (L2).
+	DefaultLease = 30 * time.Second
+	// DefaultMaxAttempts is how many attempts of a turn may start (L4).
+	DefaultMaxAttempts = 3
+	// UnfencedTimeout ends an attempt that cannot be stopped otherwise (S7).
+	UnfencedTimeout = 24 * time.Hour
+
+	firstBackoff = time.Second
+	maxBackoff   = 5 * time.Minute
+)
+
+// backoff is the wait before the next attempt after so many have started: 1 s,
+// doubled each time, at most 5 minutes.
+func backoff(starts int) time.Duration {
+	wait := firstBackoff
+	for range starts - 1 {
+		wait = min(2*wait, maxBackoff)
+	}
+	return wait
+}

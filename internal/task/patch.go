@@ -1,0 +1,259 @@
+package task
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"github.com/errand-dev/errand/internal/fault"
+)
+
+// Patch is the Python client's PATCH: a lenient adapter in front of the strict
+// transitions (rule S4). It never makes a task runnable and never wipes an end.
+type Patch struct {
+	// Full marks a body that is a whole task (Task.save, set_status, a
+	// worker); without it the body is a person's deliberate, sparse act.
+	Full bool
+	// Status is what the body asks for, "" for nothing.
+	Status Status
+	// Number is a full body's execution_attempts.
+	Number int
+	// From is the attempt of that number, if there was one.
+	From   *Attempt
+	Result *string
+	// Side holds the fields of State that the body may write.
+	Side json.RawMessage
+	// Extension is merged into payload_extension.
+	Extension json.RawMessage
+	Adjusted  []string
+	By        string
+}
+
+// echo begins the result that the client sends after it was answered 409 (S4).
+const echo = "[409]"
+
+func (c Patch) apply(d *draft) error {
+	if len(c.Extension) > 0 {
+		merged, err := mergeJSON(d.t.state.PayloadExtension, c.Extension)
+		if err != nil {
+			return fault.Field("tool_call_payload_extension", "must be an object")
+		}
+		d.t.state.PayloadExtension = merged
+	}
+	if !c.Full {
+		return c.sparse(d)
+	}
+	if c.From != nil && c.From.Fenced { // its worker speaks with its token: this is somebody else
+		c.From = nil
+	}
+	switch {
+	case c.Number < d.t.state.ExecutionAttempts:
+		return c.stale(d)
+	case c.Status == Error && c.Result != nil && strings.HasPrefix(*c.Result, echo):
+		if c.From != nil {
+			d.letGo(*c.From)
+		}
+		return nil
+	case d.t.ended != "":
+		return c.afterEnd(d)
+	default:
+		return c.running(d)
+	}
+}
+
+// stale takes nothing but the title from a body that an earlier attempt wrote.
+func (c Patch) stale(d *draft) error {
+	if c.Status == Executing {
+		return fault.New(fault.Conflict, "a later attempt owns this task")
+	}
+	if err := d.fold(pick(c.Side, "title")); err != nil {
+		return err
+	}
+	d.logChange(c.By)
+	if c.Status.Ends() {
+		if c.From != nil {
+			d.letGo(*c.From)
+		}
+		d.refuse(c.From, c.Status, c.Result, nil)
+	}
+	return nil
+}
+
+// afterEnd freezes status and result, but for a paused display of a stop and
+// a late worker's own end.
+func (c Patch) afterEnd(d *draft) error {
+	t := &d.t
+	late := c.Status == Completed || c.Status == Failed
+	switch {
+	case c.Status == Executing:
+		return fault.New(fault.Conflict, "the task has ended (%s)", t.ended)
+	case c.Status == Paused:
+		if t.ended == EndStopped && t.state.Status == Stopped {
+			d.show(Paused, c.By)
+		}
+	case c.Status == Stopped:
+		if t.ended == EndStopped {
+			d.show(Stopped, c.By)
+		}
+	case late && t.ended == EndWorkerLost && t.Run != nil && t.Run.Number == c.Number:
+		return Settle{
+			By: "late worker", Reason: PlainEnd(c.Status), Result: c.Result, Correct: true, Side: c.Side,
+		}.apply(d)
+	case c.Status.Ends():
+		if c.From != nil {
+			d.letGo(*c.From)
+		}
+		if t.state.Status != c.Status || c.Result != nil && !same(c.Result, t.state.Result) {
+			d.refuse(c.From, c.Status, c.Result, nil)
+		}
+	}
+	if err := d.fold(pick(c.Side, "tokens", "used_tools", "duration", "internal_status", "title")); err != nil {
+		return err
+	}
+	d.logChange(c.By)
+	return nil
+}
+
+// running is a full body on a turn that has not ended.
+func (c Patch) running(d *draft) error {
+	t := &d.t
+	if err := d.fold(c.Side); err != nil {
+		return err
+	}
+	if c.Result != nil {
+		t.state.Result = c.Result
+	}
+	heard := t.Run.Live() && t.Run.Started() && !t.Run.Fenced
+	switch c.Status {
+	case "", Pending:
+	case Executing:
+		switch t.state.Status { //nolint:exhaustive // an ended turn does not come here
+		case Pending:
+			return d.start()
+		case Paused:
+			if !heard {
+				return fault.New(fault.Conflict, "the task is paused")
+			}
+		}
+	case Paused:
+		if err := (Pause{By: c.By}).apply(d); err != nil {
+			return err
+		}
+	case Stopped:
+		return RequestStop{By: c.By}.apply(d)
+	case Completed, Failed, Error:
+		if heard {
+			return d.finish(actFinish, PlainEnd(c.Status), OutcomeFinished, c.Adjusted)
+		}
+		return d.finish(actSettle, PlainEnd(c.Status), OutcomeOverruled, c.Adjusted)
+	}
+	d.logState(TaskUpdated, nil)
+	return nil
+}
+
+// sparse is a person's deliberate act.
+func (c Patch) sparse(d *draft) error {
+	t := &d.t
+	if c.Status == Completed || c.Status == Failed || c.Status == Error {
+		return Settle{
+			By: c.By, Reason: PlainEnd(c.Status), Result: c.Result,
+			Correct: true, FromPending: true, Side: c.Side,
+		}.apply(d)
+	}
+	if c.Status == Executing && t.ended != "" {
+		return fault.New(fault.Conflict, "the task has ended (%s)", t.ended)
+	}
+	if err := d.fold(c.Side); err != nil {
+		return err
+	}
+	if c.Result != nil {
+		t.state.Result = c.Result
+	}
+	switch c.Status {
+	case Executing:
+		return c.execute(d)
+	case Paused:
+		switch {
+		case t.ended == "":
+			if err := (Pause{By: c.By}).apply(d); err != nil {
+				return err
+			}
+		case t.ended == EndStopped && t.state.Status == Stopped:
+			t.state.Status = Paused
+		}
+	case Stopped:
+		return RequestStop{By: c.By}.apply(d)
+	case "", Pending, Completed, Failed, Error:
+	}
+	d.logChange(c.By)
+	return nil
+}
+
+// execute is a person's word that the task is being executed: by nobody that
+// the server knows (L8), unless an attempt already does.
+func (c Patch) execute(d *draft) error {
+	t := &d.t
+	switch t.state.Status { //nolint:exhaustive // an ended turn does not come here
+	case Pending:
+		if t.Run.Live() { // assigned, not started: taken back
+			d.endAttempt(OutcomeUnassigned)
+			d.requeue(0)
+		}
+		return d.start()
+	case Paused:
+		return Resume{By: c.By}.rejoin(d)
+	}
+	d.logState(TaskUpdated, nil)
+	return nil
+}
+
+// pick keeps the named members of a JSON object.
+func pick(object json.RawMessage, names ...string) json.RawMessage {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(object, &all) != nil {
+		return nil
+	}
+	some := map[string]json.RawMessage{}
+	for _, n := range names {
+		if v, ok := all[n]; ok {
+			some[n] = v
+		}
+	}
+	picked, err := json.Marshal(some)
+	if err != nil {
+		return nil
+	}
+	return picked
+}
+
+// mergeJSON lays one JSON object over another, member by member, all the way
+// down. Numbers keep their digits.
+func mergeJSON(base, over json.RawMessage) (json.RawMessage, error) {
+	var b, o map[string]any
+	for raw, into := range map[*json.RawMessage]*map[string]any{&base: &b, &over: &o} {
+		if len(*raw) == 0 {
+			continue
+		}
+		dec := json.NewDecoder(bytes.NewReader(*raw))
+		dec.UseNumber()
+		if err := dec.Decode(into); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(mergeMaps(b, o))
+}
+
+func mergeMaps(base, over map[string]any) map[string]any {
+	if base == nil {
+		base = map[string]any{}
+	}
+	for k, v := range over {
+		below, isMap := v.(map[string]any)
+		under, wasMap := base[k].(map[string]any)
+		if isMap && wasMap {
+			v = mergeMaps(under, below)
+		}
+		base[k] = v
+	}
+	return base
+}

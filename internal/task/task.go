@@ -1,0 +1,266 @@
+package task
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Task is one task at one moment: its present turn, and the attempt that
+// carries the turn's current number. Values are not shared after a change;
+// slices and pointers inside are never written through.
+type Task struct {
+	OrganizationID string
+	ID             string
+	AgentID        string
+	CreatedAt      Stamp
+	UpdatedAt      Stamp
+
+	// FirstSeq is the number of the turn's task_created event, LastSeq that
+	// of the newest event in the log; seq is gapless over all turns (T3).
+	FirstSeq int64
+	LastSeq  int64
+
+	// Terms are the parts of the turn's Spec that decide its course.
+	Terms Terms
+	// Starts counts the attempts of the turn that have started (L4).
+	Starts int
+	// ReadyAt is the task's place in the queue: the moment before which no
+	// attempt may begin (the turn's beginning, run_at, or the end of a
+	// retry's backoff).
+	ReadyAt Stamp
+	// ExpiresAt ends the turn if it is still pending then, TimeoutAt if it
+	// is still executing then (S7); 0 is never.
+	ExpiresAt Stamp
+	TimeoutAt Stamp
+	// Stop is what became of a request to stop.
+	Stop Stop
+	// Run is the attempt that carries the number State.ExecutionAttempts:
+	// the one that runs, or the one that ran last. Nil when that number has
+	// not been handed out.
+	Run *Attempt
+
+	state State     // the public, changing fields; see State
+	ended EndReason // how the turn really ended; an override changes only what is shown
+}
+
+// Input is what a turn was asked.
+type Input struct {
+	Text  *string         `json:"text"`
+	Files []string        `json:"files"`
+	User  json.RawMessage `json:"user"`
+	// Attachments and Principal are the Python client's; files given as
+	// attachments are kept like Files.
+	Attachments json.RawMessage `json:"attachments"`
+	Principal   json.RawMessage `json:"principal"`
+}
+
+// Terms are the parts of a Spec that the lifecycle itself reads.
+type Terms struct {
+	Turn           int
+	ParentID       string // "" for none
+	UserID         string // "" for none
+	PinnedWorkerID *string
+	RunLocally     bool
+	MaxAttempts    int
+	Timeout        float64 // seconds, 0 for none
+}
+
+// Spec is the part of a task's public JSON that is fixed when a turn begins:
+// stored once, in the turn, and never rewritten. Secret values never stand in it.
+type Spec struct {
+	ID                   string          `json:"id"`
+	AgentID              string          `json:"agent_id"`
+	OrganizationID       string          `json:"organization_id"`
+	Turn                 int             `json:"turn"`
+	Input                Input           `json:"input"`
+	CreatedAt            Stamp           `json:"created_at"`
+	AgentVersion         *string         `json:"agent_version"`
+	ParentExecution      *string         `json:"parent_execution"`
+	OutputFormat         *string         `json:"output_format"`
+	OutputSchema         json.RawMessage `json:"output_schema"`
+	EventsStreaming      bool            `json:"events_streaming"`
+	InstructionsOverride *string         `json:"instructions_override"`
+	UserOIDCToken        *string         `json:"user_oidc_token"`
+	IsOrchestration      bool            `json:"is_orchestration"`
+	ExpectedOutput       *string         `json:"expected_output"`
+	MCPServers           json.RawMessage `json:"mcp_servers"`
+	ThinkMode            string          `json:"think_mode"`
+	UserTokens           json.RawMessage `json:"user_tokens"`
+	RunLocally           bool            `json:"run_locally"`
+	PinnedWorkerID       *string         `json:"pinned_worker_id"`
+	MaxAttempts          int             `json:"max_attempts"`
+	Timeout              float64         `json:"timeout"`
+	ExpiresIn            float64         `json:"expires_in"`
+	IdempotencyKey       *string         `json:"idempotency_key"`
+	Tags                 []string        `json:"tags"`
+}
+
+// Terms are the parts of the Spec that decide the turn's course.
+func (s Spec) Terms() Terms {
+	terms := Terms{
+		Turn: s.Turn, PinnedWorkerID: s.PinnedWorkerID, RunLocally: s.RunLocally,
+		MaxAttempts: s.MaxAttempts, Timeout: s.Timeout,
+	}
+	if s.ParentExecution != nil {
+		terms.ParentID = *s.ParentExecution
+	}
+	var user struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(s.Input.User, &user) == nil {
+		terms.UserID = user.ID
+	}
+	return terms
+}
+
+// Tokens are the model tokens that a task has used.
+type Tokens struct {
+	Completion int64 `json:"completion_tokens"`
+	Prompt     int64 `json:"prompt_tokens"`
+	CacheRead  int64 `json:"cache_read_tokens"`
+	CacheWrite int64 `json:"cache_write_tokens"`
+}
+
+// State is the part of a task's public JSON that changes during a turn. An
+// event of a task_* type carries the fields that it changed, so the fold of
+// those events over the zero State is the State (rule T4).
+type State struct {
+	Status                     Status          `json:"status"`
+	EndReason                  EndReason       `json:"end_reason"`
+	InternalStatus             *string         `json:"internal_status"`
+	LastExecutedNodeID         *string         `json:"last_executed_node_id"`
+	StartedAt                  Stamp           `json:"started_at"`
+	PausedAt                   Stamp           `json:"paused_at"`
+	FinishedAt                 Stamp           `json:"finished_at"`
+	Result                     *string         `json:"result"`
+	SubExecutions              []string        `json:"sub_executions"`
+	IsManuallyStopped          bool            `json:"is_manually_stopped"`
+	PayloadExtension           json.RawMessage `json:"payload_extension"`
+	HITLRequest                json.RawMessage `json:"hitl_request"`
+	PendingECARequest          json.RawMessage `json:"pending_eca_request"`
+	AdditionalContext          *string         `json:"additional_context"`
+	Source                     string          `json:"source"`
+	VoiceID                    *string         `json:"voice_id"`
+	UsedTools                  []string        `json:"used_tools"`
+	TestRunNodeID              *string         `json:"test_run_node_id"`
+	TriggeringAgentID          *string         `json:"triggering_agent_id"`
+	Title                      *string         `json:"title"`
+	DisableAttachmentInjection bool            `json:"disable_attachment_injection"`
+	ReturnMetrics              bool            `json:"return_metrics"`
+	DeepPlanning               json.RawMessage `json:"deep_planning"`
+	Attempt                    int             `json:"attempt"`
+	ExecutionAttempts          int             `json:"execution_attempts"`
+	Tokens                     *Tokens         `json:"tokens"`
+	Duration                   float64         `json:"duration"`
+	WorkerID                   *string         `json:"worker_id"`
+	Priority                   int             `json:"priority"`
+	RunAt                      Stamp           `json:"run_at"`
+}
+
+// Stop is what became of a request to stop a turn (rules X).
+type Stop struct {
+	RequestedAt Stamp  `json:"requested_at"`
+	By          string `json:"by"`
+	ConfirmedAt Stamp  `json:"confirmed_at"`
+	AbandonedAt Stamp  `json:"abandoned_at"`
+}
+
+// Settled reports whether nothing more is awaited of the stop.
+func (s Stop) Settled() bool {
+	return s.RequestedAt == 0 || s.ConfirmedAt != 0 || s.AbandonedAt != 0
+}
+
+// Attempt is one handing-out of a turn to a worker. Attempts are rows of
+// their own, apart from turns: one may outlive its turn (rule L10).
+type Attempt struct {
+	// Number is the task's execution_attempts while this attempt is current:
+	// it counts over all turns and is what fences a Python worker.
+	Number int
+	// Turn is the turn that it was handed out for, InTurn its number there.
+	Turn   int
+	InTurn int
+	// Fenced attempts prove themselves with a lease token. The Python
+	// client's cannot (rules L4 to L10).
+	Fenced    bool
+	WorkerID  string
+	TokenHash string
+	// MayRetry lets a started, unfenced attempt be followed by another.
+	MayRetry   bool
+	AssignedAt Stamp
+	StartedAt  Stamp
+	// EndedAt is when the attempt ceased to own its turn.
+	EndedAt Stamp
+	Outcome Outcome
+	// LetGoAt is when the worker is known to run it no more; for a fenced
+	// attempt that is EndedAt, for an unfenced one see rule L10.
+	LetGoAt Stamp
+	// Lease is the length of the lease, LeaseUntil its end on the store's clock.
+	Lease      time.Duration
+	LeaseUntil Stamp
+	// Refused is set once a late write of it has been refused and logged (T6).
+	Refused bool
+}
+
+// Live reports whether the attempt still owns its turn.
+func (a *Attempt) Live() bool { return a != nil && a.EndedAt == 0 }
+
+// Started reports whether the attempt got beyond its assignment.
+func (a *Attempt) Started() bool { return a != nil && a.StartedAt != 0 }
+
+// Outcome says how an attempt ceased to own its turn.
+type Outcome string
+
+// The outcomes of attempts. The zero value means that it is still live.
+const (
+	OutcomeFinished   Outcome = "finished"   // it ended its turn itself
+	OutcomeUnassigned Outcome = "unassigned" // taken back before it started
+	OutcomePaused     Outcome = "paused"
+	OutcomeLost       Outcome = "lost"
+	OutcomeStopped    Outcome = "stopped"
+	OutcomeAbandoned  Outcome = "abandoned" // told to stop, never answered
+	OutcomeTimedOut   Outcome = "timed_out"
+	OutcomeOverruled  Outcome = "overruled" // a person ended the turn
+)
+
+// State is a copy of the public, changing fields.
+func (t *Task) State() State { return t.state }
+
+// Status is what the task shows.
+func (t *Task) Status() Status { return t.state.Status }
+
+// Ended is how the present turn ended, "" while it has not. It differs from
+// State().EndReason only in what an override has changed.
+func (t *Task) Ended() EndReason { return t.ended }
+
+// Done reports whether the turn has ended and no answer to a stop is awaited:
+// the log of the turn is then complete but for late refusals and overrides.
+func (t *Task) Done() bool { return t.ended != "" && t.Stop.Settled() }
+
+// Dispatchable reports whether a worker may be given the task once ReadyAt has come.
+func (t *Task) Dispatchable() bool {
+	return t.state.Status == Pending && t.ended == "" && !t.Terms.RunLocally && !t.Run.Live()
+}
+
+// Alarm is the moment at which Tick has something to decide; 0 is never.
+func (t *Task) Alarm() Stamp {
+	switch {
+	case t.ended != "":
+		if t.Stop.Settled() || t.Run == nil {
+			return 0
+		}
+		return t.Stop.RequestedAt.Add(t.Run.Lease)
+	case t.state.Status == Pending:
+		return t.ExpiresAt
+	case t.state.Status == Executing:
+		return t.TimeoutAt
+	default:
+		return 0
+	}
+}
+
+// Restore rebuilds a task from its stored parts. Only stores may call it: it
+// is the one way around Apply.
+func Restore(t Task, state State, ended EndReason) Task {
+	t.state, t.ended = state, ended
+	return t
+}
