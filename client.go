@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -110,8 +111,7 @@ func (e *Error) Error() string {
 
 // CodeOf is the code of an error that the server answered, "" for any other.
 func CodeOf(err error) Code {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return ""
@@ -149,9 +149,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	for name, values := range r.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, r.header)
 	req.Header.Set("x-api-key", c.key)
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
@@ -199,7 +197,7 @@ func readError(res *http.Response) error {
 	}
 	e := &Error{Status: res.StatusCode, Code: fault.FromStatus(res.StatusCode)}
 	if json.Unmarshal(text, &body) != nil || body.Detail == "" {
-		e.Message = fmt.Sprintf("the server answered %s", res.Status)
+		e.Message = "the server answered " + res.Status
 		return e
 	}
 	e.Message, e.Field, e.RequestID = body.Detail, body.Field, body.RequestID

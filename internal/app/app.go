@@ -90,6 +90,9 @@ func (a *App) start(ctx context.Context) error {
 		},
 		OnDelete: hub.Wake,
 	})
+	if errors.Is(err, sqlite.ErrLocked) {
+		return fmt.Errorf("the data folder %s is in use by another errand server: stop that one, or choose another folder with --data", o.Data)
+	}
 	if err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (a *App) start(ctx context.Context) error {
 		pool.Run(a.closing, a.working)
 	})
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, o.Now).Run(a.sweeping) })
-	a.serve(httpapi.New(httpapi.Options{
+	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Kit: edge.Kit{
 			Service: service, Desk: desk, Presenter: edge.NewPresenter(shelf), Log: o.Log,
 			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout, Closing: a.closing,
@@ -127,7 +130,7 @@ func (a *App) start(ctx context.Context) error {
 		Metrics: metrics(a.store, hub, o.Log),
 	}))
 	if o.exposed() {
-		o.Log.Warn("listening beyond this machine without TLS: keys travel in the clear; use --tls-cert and --tls-key, or a proxy that encrypts", "addr", o.Addr)
+		o.Log.WarnContext(ctx, "listening beyond this machine without TLS: keys travel in the clear; use --tls-cert and --tls-key, or a proxy that encrypts", "addr", o.Addr)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func firstStart(ctx context.Context, o Options, store auth.Store) (FirstStart, e
 		if first.Key = o.AdminKey; first.Key == "" {
 			first.Key = auth.Generate()
 		}
-		if err := os.WriteFile(first.KeyFile, []byte(first.Key+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(first.KeyFile, []byte(first.Key+"\n"), 0o600); err != nil { //nolint:gosec // the operator's own data folder
 			return first, fmt.Errorf("write admin key: %w", err)
 		}
 	default:

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -70,7 +71,7 @@ func (o Options) Validate() error {
 		}
 	}
 	if (o.TLSCert == "") != (o.TLSKey == "") {
-		return fmt.Errorf("--tls-cert and --tls-key: give both or neither")
+		return errors.New("--tls-cert and --tls-key: give both or neither")
 	}
 	for _, f := range []string{o.TLSCert, o.TLSKey} {
 		if f == "" {
@@ -89,7 +90,7 @@ func (o Options) Validate() error {
 		}
 	}
 	if o.Drain < 0 || o.Slots < 1 {
-		return fmt.Errorf("--drain must not be negative and --slots must be at least 1")
+		return errors.New("--drain must not be negative and --slots must be at least 1")
 	}
 	return nil
 }

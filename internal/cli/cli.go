@@ -34,13 +34,13 @@ const (
 	exitInterrupted = 130
 )
 
-// errExit ends the program with a code; its message, if any, is shown.
-type errExit struct {
+// exitCodeError ends the program with a code; its message, if any, is shown.
+type exitCodeError struct {
 	code    int
 	message string
 }
 
-func (e errExit) Error() string { return e.message }
+func (e exitCodeError) Error() string { return e.message }
 
 // root is the whole command line. Its tags are its documentation.
 type root struct {
@@ -72,7 +72,7 @@ func Main(args []string, streams Streams) int {
 		kong.Description("The durable task layer for AI agents."),
 		kong.UsageOnError(),
 		kong.Writers(streams.Out, streams.Err),
-		kong.Exit(func(c int) { panic(errExit{code: c}) }), // --help ends the parse this way
+		kong.Exit(func(c int) { panic(exitCodeError{code: c}) }), // --help ends the parse this way
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"version": version()},
 	)
@@ -82,7 +82,7 @@ func Main(args []string, streams Streams) int {
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
-				exit, ok := p.(errExit)
+				exit, ok := p.(exitCodeError)
 				if !ok {
 					panic(p)
 				}
@@ -106,9 +106,8 @@ func (e *env) report(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	var exit errExit
 	code := exitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[exitCodeError](err); ok {
 		code = exit.code
 	}
 	if text := strings.TrimSpace(strings.ReplaceAll(err.Error(), "\n", "; ")); text != "" {

@@ -83,7 +83,7 @@ func (c *runCmd) create(ctx context.Context, client *errand.Client) (*errand.Tas
 }
 
 func upload(ctx context.Context, client *errand.Client, name string) (*errand.File, error) {
-	content, err := os.Open(name) //nolint:gosec // the user named it
+	content, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -113,13 +113,11 @@ func startOwn(ctx context.Context) (*ownServer, error) {
 	o := app.DefaultOptions()
 	o.Addr, o.Data, o.Drain = "127.0.0.1:0", dir, 2*time.Second
 	o.Log = slog.New(slog.DiscardHandler)
-	for {
-		a, err := app.Start(ctx, o)
-		if err == nil {
-			return &ownServer{App: a, dir: dir}, nil
-		}
+	a, err := app.Start(ctx, o)
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	return &ownServer{App: a, dir: dir}, nil
 }
 
 func (s *ownServer) stop() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }
@@ -163,7 +161,7 @@ func (f *follower) follow(id string, asJSON bool) error {
 		v.end(task)
 	}
 	if <-interrupted && task.Status == errand.Stopped {
-		return errExit{code: exitInterrupted}
+		return exitCodeError{code: exitInterrupted}
 	}
 	return exitFor(task)
 }
@@ -177,7 +175,7 @@ func (f *follower) attend(ctx context.Context, cancel context.CancelCauseFunc, i
 	case <-f.interrupts:
 	}
 	if !f.stops {
-		cancel(errExit{code: exitInterrupted})
+		cancel(exitCodeError{code: exitInterrupted})
 		return true
 	}
 	if _, err := f.client.Tasks.Stop(ctx, id); err != nil {
@@ -187,7 +185,7 @@ func (f *follower) attend(ctx context.Context, cancel context.CancelCauseFunc, i
 	select {
 	case <-ctx.Done():
 	case <-f.interrupts:
-		cancel(errExit{exitInterrupted, "left without waiting for the worker to stop"})
+		cancel(exitCodeError{exitInterrupted, "left without waiting for the worker to stop"})
 	}
 	return true
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/lmittmann/tint"
 
 	"github.com/errand-dev/errand/internal/app"
-	"github.com/errand-dev/errand/internal/store/sqlite"
 )
 
 type serveCmd struct {
@@ -58,7 +57,7 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	case c.LogFormat == "json":
 		handler = slog.NewJSONHandler(e.Err, &slog.HandlerOptions{Level: level})
 	case isTerminal(e.Err):
-		handler = tint.NewHandler(e.Err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})
+		handler = tint.NewTextHandler(e.Err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})
 	default:
 		handler = slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: level})
 	}
@@ -73,9 +72,6 @@ func (c *serveCmd) Run(e *env) error {
 		return err
 	}
 	a, err := app.Start(e.ctx, o)
-	if errors.Is(err, sqlite.ErrLocked) {
-		return fmt.Errorf("the data folder %s is in use by another errand server: stop that one, or choose another folder with --data", c.Data)
-	}
 	if err != nil {
 		return err
 	}

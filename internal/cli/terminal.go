@@ -142,10 +142,10 @@ func exitFor(t *errand.Task) error {
 	case errand.Completed:
 		return nil
 	case errand.Failed:
-		return errExit{code: exitFailed}
+		return exitCodeError{code: exitFailed}
 	case errand.Stopped:
-		return errExit{code: exitStopped}
+		return exitCodeError{code: exitStopped}
 	default:
-		return errExit{code: exitTaskError}
+		return exitCodeError{code: exitTaskError}
 	}
 }

@@ -62,10 +62,10 @@ func NewPool(o PoolOptions) *Pool {
 
 // Causes for which a running attempt is cancelled.
 var (
-	errToldToStop = errors.New("the task was stopped or paused")     //nolint:gochecknoglobals // a sentinel
-	errLeaseLost  = errors.New("the lease could not be renewed")     //nolint:gochecknoglobals // a sentinel
-	errShutDown   = errors.New("the server is shutting down")        //nolint:gochecknoglobals // a sentinel
-	errSuperseded = errors.New("another attempt has taken the task") //nolint:gochecknoglobals // a sentinel
+	errToldToStop = errors.New("the task was stopped or paused")
+	errLeaseLost  = errors.New("the lease could not be renewed")
+	errShutDown   = errors.New("the server is shutting down")
+	errSuperseded = errors.New("another attempt has taken the task")
 )
 
 // Run claims and executes until claim ends; what runs then may go on until
@@ -80,7 +80,7 @@ func (p *Pool) Run(claim, work context.Context) {
 	defer running.Wait()
 	for {
 		if err := p.claim(claim, work, slots, &running); err != nil && claim.Err() == nil {
-			p.log.Error("claim for the server's own runtimes", "error", err)
+			p.log.ErrorContext(claim, "claim for the server's own runtimes", "error", err)
 		}
 		select {
 		case <-claim.Done():
@@ -156,10 +156,10 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 	defer done()
 	switch {
 	case errors.Is(cause, errLeaseLost), errors.Is(cause, errSuperseded):
-		log.Warn("attempt given up", "cause", cause)
+		log.WarnContext(work, "attempt given up", "cause", cause)
 		return
 	case work.Err() != nil && err != nil:
-		log.Info("attempt given back", "cause", errShutDown)
+		log.InfoContext(work, "attempt given back", "cause", errShutDown)
 		err = p.service.Release(last, t.OrganizationID, t.ID, c.Token)
 	case errors.Is(cause, errToldToStop):
 		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, lifecycle.Outcome{Reason: task.EndStopped})
@@ -167,7 +167,7 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, outcome(result, err))
 	}
 	if code := fault.CodeOf(err); err != nil && code != fault.Conflict && code != fault.NotFound {
-		log.Error("report the end of an attempt", "error", err)
+		log.ErrorContext(work, "report the end of an attempt", "error", err)
 	}
 }
 

@@ -44,7 +44,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 	for {
 		steady, wall := time.Now(), s.now()
 		if drift := wall.Round(0).Sub(lastWall.Round(0)) - steady.Sub(last); drift.Abs() > maxDrift {
-			s.log.Warn("the clock has jumped: all leases are renewed", "by", drift)
+			s.log.WarnContext(ctx, "the clock has jumped: all leases are renewed", "by", drift)
 			renewed = false
 		}
 		last, lastWall = steady, wall
@@ -74,7 +74,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 func (s *Sweeper) try(ctx context.Context, what string, do func(context.Context) error) bool {
 	err := do(ctx)
 	if err != nil && ctx.Err() == nil {
-		s.log.Error(what, "error", err)
+		s.log.ErrorContext(ctx, "a part of the sweep failed", "step", what, "error", err)
 	}
 	return !errors.Is(err, &fault.Error{Code: fault.Unavailable})
 }

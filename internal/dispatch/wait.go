@@ -106,17 +106,17 @@ func (d *Desk) Serve(ctx context.Context, org, agentID string, out Stream) error
 		return err
 	}
 	log := d.log.With("worker_id", w.ID, "agent_id", agentID)
-	log.Info("worker connected")
+	log.InfoContext(ctx, "worker connected")
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
 		defer cancel()
 		if err := d.service.Disconnect(ctx, org, agentID, w.ID); err != nil {
-			log.Error("note a worker's disconnection", "error", err)
+			log.ErrorContext(ctx, "note a worker's disconnection", "error", err)
 		}
-		log.Info("worker disconnected")
+		log.InfoContext(ctx, "worker disconnected")
 	}()
 	if err := out.Registered(w); err != nil {
-		return nil //nolint:nilerr // the worker is gone, which is no error of ours
+		return nil
 	}
 	woken, stop := d.wakes.subscribe(queue{org, agentID})
 	defer stop()
@@ -135,7 +135,7 @@ func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream, woken <
 		}
 		for _, s := range given {
 			if err := out.Assigned(s); err != nil {
-				return nil //nolint:nilerr // the worker is gone, which is no error of ours
+				return nil
 			}
 		}
 		for waiting := true; waiting; {

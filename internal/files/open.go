@@ -69,7 +69,7 @@ func (f *Fetcher) Open(ctx context.Context, target string) (io.ReadCloser, error
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	if res.StatusCode != http.StatusOK {
-		res.Body.Close() //nolint:errcheck,gosec // nothing was read
+		res.Body.Close() //nolint:errcheck // nothing was read
 		return nil, fmt.Errorf("fetch: the server of %s answered %s", req.URL.Host, res.Status)
 	}
 	return http.MaxBytesReader(nil, res.Body, MaxSize), nil

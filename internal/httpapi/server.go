@@ -16,7 +16,7 @@ import (
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/files"
 	"github.com/errand-dev/errand/internal/httpapi/edge"
-	"github.com/errand-dev/errand/internal/httpapi/v1"
+	v1 "github.com/errand-dev/errand/internal/httpapi/v1"
 	"github.com/errand-dev/errand/internal/httpapi/xpander"
 )
 

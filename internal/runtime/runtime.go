@@ -42,7 +42,7 @@ type Runner interface {
 }
 
 // Failure is the error of an agent that could not do what was asked.
-type Failure struct {
+type Failure struct { //nolint:errname // a failure is one of the ends of a task, and is called so everywhere
 	// Message tells the user what was wrong and what to do.
 	Message string
 }

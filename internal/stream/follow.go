@@ -22,7 +22,7 @@ const page = 256
 
 // ErrIdle is yielded, with a zero event, whenever a stream has been silent for
 // the interval that its follower asked for. The stream goes on after it.
-var ErrIdle = errors.New("nothing happened") //nolint:gochecknoglobals // a sentinel
+var ErrIdle = errors.New("nothing happened")
 
 // Source makes streams. It is safe for concurrent use.
 type Source struct {

@@ -33,8 +33,7 @@ func (w *world) apply(c task.Command) error {
 		w.t.Fatalf("%T changed its argument:\n%s", c, diff)
 	}
 	if err != nil {
-		var fe *fault.Error
-		if !errors.As(err, &fe) {
+		if _, ok := errors.AsType[*fault.Error](err); !ok {
 			w.t.Fatalf("%T: %v is not an error for callers", c, err)
 		}
 		return err
@@ -152,7 +151,7 @@ func (w *world) holder(number int) task.Holder {
 func (w *world) command() task.Command {
 	t := w.t
 	number := rapid.IntRange(0, w.task.State().ExecutionAttempts+1).Draw(t, "number")
-	result := rapid.SampledFrom([]*string{nil, ptr("r1"), ptr("r2"), ptr("[409] no")}).Draw(t, "result")
+	result := rapid.SampledFrom([]*string{nil, new("r1"), new("r2"), new("[409] no")}).Draw(t, "result")
 	ends := []task.EndReason{task.EndCompleted, task.EndFailed, task.EndBudget, task.EndWorkerError}
 	side := rapid.SampledFrom([]string{`{}`, `{"title":"a"}`, `{"title":null,"duration":2.5}`, `{"internal_status":"x","tokens":{"prompt_tokens":1,"completion_tokens":2}}`}).Draw(t, "side")
 	switch rapid.IntRange(0, 14).Draw(t, "command") {
@@ -221,7 +220,7 @@ func begin(limits bool) task.Begin {
 	return b
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
 
 func unexported() cmp.Option { return cmp.AllowUnexported(task.Task{}) }
 

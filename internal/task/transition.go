@@ -283,7 +283,7 @@ func (c Pause) apply(d *draft) error {
 			d.keep(a)
 		}
 	}
-	d.log(TurnPaused, by{c.By})
+	d.log(TurnPaused, by(c))
 	d.logState(TaskUpdated, nil)
 	return nil
 }
@@ -317,7 +317,7 @@ func (c Resume) rejoin(d *draft) error {
 
 func (c Resume) log(d *draft) error {
 	d.t.state.PausedAt = 0
-	d.log(TurnResumed, by{c.By})
+	d.log(TurnResumed, by(c))
 	d.logState(TaskUpdated, nil)
 	return nil
 }
@@ -335,7 +335,7 @@ func (c RequestStop) apply(d *draft) error {
 		return nil
 	}
 	t.Stop = Stop{RequestedAt: d.now, By: c.By}
-	d.log(StopRequested, by{c.By})
+	d.log(StopRequested, by(c))
 	t.state.IsManuallyStopped = true
 	if err := d.finish(actStop, EndStopped, OutcomeStopped, nil); err != nil {
 		return err

@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/errand-dev/errand/internal/fault"
 )
@@ -129,7 +130,7 @@ type Append struct {
 	Events []Event // Type, Own and ClientID are taken
 }
 
-func (c Append) apply(d *draft) error {
+func (c Append) apply(d *draft) error { //nolint:unparam // the form of every Command
 	if !d.mayWrite(c.By) {
 		a := c.By.Attempt
 		if !c.By.Fenced {
@@ -193,12 +194,10 @@ func (c AddChild) apply(d *draft) error {
 	if d.t.ended != "" {
 		return fault.New(fault.Conflict, "the parent task has ended (%s)", d.t.ended)
 	}
-	for _, id := range d.t.state.SubExecutions {
-		if id == c.ID {
-			return nil
-		}
+	if slices.Contains(d.t.state.SubExecutions, c.ID) {
+		return nil
 	}
-	d.t.state.SubExecutions = append(d.t.state.SubExecutions[:len(d.t.state.SubExecutions):len(d.t.state.SubExecutions)], c.ID)
+	d.t.state.SubExecutions = append(slices.Clip(d.t.state.SubExecutions), c.ID)
 	d.logState(TaskUpdated, nil)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/errand-dev/errand/internal/auth"
 	"github.com/errand-dev/errand/internal/fault"
@@ -69,10 +70,8 @@ func Require(ctx context.Context, roles ...auth.Role) error {
 	if role == auth.Admin {
 		return nil
 	}
-	for _, r := range roles {
-		if r == role {
-			return nil
-		}
+	if slices.Contains(roles, role) {
+		return nil
 	}
 	return fault.New(fault.Forbidden, "a key with the role %s may not do this", role)
 }

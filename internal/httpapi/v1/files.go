@@ -94,8 +94,8 @@ func badUpload(ctx context.Context, err error) error {
 // uploaded finds the content and name in a request.
 func uploaded(req *http.Request) (io.Reader, string, error) {
 	name := req.URL.Query().Get("name")
-	kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/form-data" {
+	kind, _, _ := mime.ParseMediaType(req.Header.Get("Content-Type")) // what cannot be parsed is no form
+	if kind != "multipart/form-data" {
 		return req.Body, name, nil
 	}
 	form, err := req.MultipartReader()

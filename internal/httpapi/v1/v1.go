@@ -112,8 +112,7 @@ func newError(ctx huma.Context, status int, message string, errs ...error) huma.
 		e.RequestID = edge.RequestID(ctx.Context())
 	}
 	for _, err := range errs {
-		var detail *huma.ErrorDetail
-		if errors.As(err, &detail) {
+		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
 			e.Field = strings.TrimPrefix(strings.TrimPrefix(detail.Location, "body."), "query.")
 			e.Detail = detail.Message
 			break

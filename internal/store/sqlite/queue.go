@@ -177,8 +177,10 @@ func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, e
 	_, err = one(ctx, s, `SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue
 		WHERE org = ? AND agent_id = ? AND pin = ? AND queued = 1 AND priority >= ?
 		AND (priority > ? OR ready_at < ? OR (ready_at = ? AND id < ?)) AND ready_at <= ? LIMIT 1000)`,
-		[]any{org, t.AgentID, pin, t.State().Priority, t.State().Priority, t.ReadyAt, t.ReadyAt, id,
-			task.StampOf(s.opts.Now())}, &found.Ahead)
+		[]any{
+			org, t.AgentID, pin, t.State().Priority, t.State().Priority, t.ReadyAt, t.ReadyAt, id,
+			task.StampOf(s.opts.Now()),
+		}, &found.Ahead)
 	if err != nil {
 		return found, err
 	}

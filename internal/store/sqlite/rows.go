@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/errand-dev/errand/internal/fault"
@@ -152,14 +153,14 @@ func attemptColumns(a *task.Attempt, lease *int64) []column {
 
 // names lists the columns for a SELECT, each under an optional table name.
 func names(cols []column, table string) string {
-	list := ""
+	var list strings.Builder
 	for i, c := range cols {
 		if i > 0 {
-			list += ", "
+			list.WriteString(", ")
 		}
-		list += table + c.name
+		list.WriteString(table + c.name)
 	}
-	return list
+	return list.String()
 }
 
 func pointers(cols []column) []any {

@@ -110,11 +110,11 @@ func (w *writer) commit(batch []*request) {
 	}
 }
 
-// errDirty marks a request that failed after it had written.
-type errDirty struct{ cause error }
+// dirtyError marks a request that failed after it had written.
+type dirtyError struct{ cause error }
 
-func (e errDirty) Error() string { return e.cause.Error() }
-func (e errDirty) Unwrap() error { return e.cause }
+func (e dirtyError) Error() string { return e.cause.Error() }
+func (e dirtyError) Unwrap() error { return e.cause }
 
 // try runs the requests in one transaction. A request's own, clean failure is
 // set in the request; an error means that nothing of the batch is stored.
@@ -140,7 +140,7 @@ func (w *writer) try(batch []*request) (err error) {
 		r.err = call(r.fn, one)
 		switch {
 		case r.err != nil && one.dirty:
-			return errDirty{r.err}
+			return dirtyError{r.err}
 		case r.err == nil:
 			wrote = wrote || one.dirty
 			all.changes = append(all.changes, one.changes...)
