@@ -64,16 +64,19 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 		c.log.Error("collect metrics", "error", err)
 		return
 	}
-	known := map[string]map[task.Status]int{}
-	for _, x := range counts {
-		if known[x.Organization] == nil {
-			known[x.Organization] = map[task.Status]int{}
-		}
-		known[x.Organization][x.Status] = x.Count
+	orgs, err := c.store.Organizations(ctx)
+	if err != nil {
+		c.log.ErrorContext(ctx, "collect metrics", "error", err)
+		return
 	}
-	for org, byStatus := range known {
+	known := map[lifecycle.StatusCount]int{}
+	for _, x := range counts {
+		known[lifecycle.StatusCount{Organization: x.Organization, Status: x.Status}] = x.Count
+	}
+	for _, org := range orgs {
 		for _, status := range task.Statuses() {
-			ch <- prometheus.MustNewConstMetric(c.tasks(), prometheus.GaugeValue, float64(byStatus[status]), org, string(status))
+			n := known[lifecycle.StatusCount{Organization: org, Status: status}]
+			ch <- prometheus.MustNewConstMetric(c.tasks(), prometheus.GaugeValue, float64(n), org, string(status))
 		}
 	}
 	now := c.store.Now()

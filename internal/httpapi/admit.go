@@ -51,7 +51,7 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 	if open(r.URL.Path) {
 		return r, nil
 	}
-	who, err := s.Auth.Authenticate(r.Context(), r.Header.Get("x-api-key"))
+	who, err := s.Auth.Authenticate(r.Context(), key(r))
 	if err != nil {
 		return r, err
 	}
@@ -59,6 +59,16 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 		return r, fault.New(fault.NotFound, "no organization %q for this key", org)
 	}
 	return r.WithContext(edge.WithPrincipal(r.Context(), who)), nil
+}
+
+// key is the key that a request shows: in x-api-key, or as a bearer token for
+// clients that can send only that.
+func key(r *http.Request) string {
+	if k := r.Header.Get("x-api-key"); k != "" {
+		return k
+	}
+	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return bearer
 }
 
 // checked refuses bodies on /v1 that hold what no text may hold. The report of

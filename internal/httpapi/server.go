@@ -47,7 +47,7 @@ func New(o Options) http.Handler {
 		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	s.mux.HandleFunc("GET /readyz", s.ready)
-	s.mux.Handle("GET /metrics", o.Metrics)
+	s.mux.HandleFunc("GET /metrics", s.metrics)
 	return s
 }
 
@@ -119,6 +119,17 @@ func (s *server) unrouted(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.fail(w, r, fault.New(fault.NotFound, "there is no %s %s", r.Method, r.URL.Path))
+}
+
+// metrics speaks of all organizations, so it is for the operator: the admins
+// of the first one.
+func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
+	who := edge.Principal(r.Context())
+	if who.Role != auth.Admin || who.Organization != auth.DefaultOrganization {
+		s.fail(w, r, fault.New(fault.Forbidden, "metrics are for admin keys of the organization %s", auth.DefaultOrganization))
+		return
+	}
+	s.Metrics.ServeHTTP(w, r)
 }
 
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {

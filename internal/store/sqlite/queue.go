@@ -188,7 +188,8 @@ func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, e
 	if err != nil {
 		return found, err
 	}
-	_, err = one(ctx, s, `SELECT count(*) FROM tasks WHERE org = ? AND agent_id = ? AND status = 'executing'`,
+	_, err = one(ctx, s, `SELECT count(*) FROM tasks INDEXED BY tasks_status
+		WHERE org = ? AND agent_id = ? AND status = 'executing'`,
 		[]any{org, t.AgentID}, &found.Executing)
 	if err != nil {
 		return found, err

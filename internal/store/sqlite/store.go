@@ -85,7 +85,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context, path string) error {
 	var err error
-	if s.write, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)", "journal_mode(WAL)", "secure_delete(ON)")); err != nil {
+	if s.write, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)", "journal_mode(WAL)", "secure_delete(ON)", "wal_autocheckpoint(4000)")); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	s.write.SetMaxOpenConns(1)
