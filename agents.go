@@ -27,3 +27,15 @@ func (a *Agents) Get(ctx context.Context, id string) (*Agent, error) {
 	}
 	return &agent, nil
 }
+
+// Apply creates an agent, or a new version of it if anything differs. It needs
+// an admin key.
+func (a *Agents) Apply(ctx context.Context, id string, agent Agent) (*Agent, error) {
+	agent.ID, agent.Version = "", 0 // the path and the server say these
+	var applied Agent
+	err := a.c.call(ctx, request{method: http.MethodPut, path: "/v1/agents/" + url.PathEscape(id), body: agent}, &applied)
+	if err != nil {
+		return nil, err
+	}
+	return &applied, nil
+}

@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 )
 
@@ -139,13 +140,32 @@ func KeptResult(result *string) (json.RawMessage, error) {
 	}{result})
 }
 
-// Fold applies the patch of a state-changing event to a State.
+// Fold applies the patch of a state-changing event to a State. Copies of the
+// State made before share nothing with what it writes.
 func (s *State) Fold(patch json.RawMessage) error {
+	s.detach()
 	if err := json.Unmarshal(patch, s); err != nil {
 		return err
 	}
 	s.Normalize()
 	return nil
+}
+
+// detach gives the State pointers and slices of its own: decoding writes
+// through those that it finds.
+func (s *State) detach() {
+	v := reflect.ValueOf(s).Elem()
+	for i := range v.NumField() {
+		f := v.Field(i)
+		switch {
+		case f.Kind() == reflect.Slice:
+			f.Set(reflect.AppendSlice(reflect.Zero(f.Type()), f))
+		case f.Kind() == reflect.Pointer && !f.IsNil():
+			own := reflect.New(f.Type().Elem())
+			own.Elem().Set(f.Elem())
+			f.Set(own)
+		}
+	}
 }
 
 // Normalize gives every way of saying nothing one form, so that States compare.

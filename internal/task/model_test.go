@@ -153,7 +153,7 @@ func (w *world) command() task.Command {
 	number := rapid.IntRange(0, w.task.State().ExecutionAttempts+1).Draw(t, "number")
 	result := rapid.SampledFrom([]*string{nil, new("r1"), new("r2"), new("[409] no")}).Draw(t, "result")
 	ends := []task.EndReason{task.EndCompleted, task.EndFailed, task.EndBudget, task.EndWorkerError}
-	side := rapid.SampledFrom([]string{`{}`, `{"title":"a"}`, `{"title":null,"duration":2.5}`, `{"internal_status":"x","tokens":{"prompt_tokens":1,"completion_tokens":2}}`}).Draw(t, "side")
+	side := rapid.SampledFrom([]string{`{}`, `{"title":"a"}`, `{"title":null,"duration":2.5}`, `{"internal_status":"x","tokens":{"prompt_tokens":1,"completion_tokens":2}}`, `{"internal_status":"y","title":"b","tokens":{"prompt_tokens":9},"used_tools":["t"],"deep_planning":{"a":1}}`, `{"used_tools":["u"],"deep_planning":{"b":2}}`}).Draw(t, "side")
 	switch rapid.IntRange(0, 14).Draw(t, "command") {
 	case 0:
 		return begin(rapid.Bool().Draw(t, "limits"))

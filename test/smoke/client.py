@@ -11,6 +11,7 @@ import sys
 
 from xpander_sdk import Backend, ModuleException, Tasks, User
 from xpander_sdk.modules.tasks.models.task import AgentExecutionStatus as Status
+from xpander_sdk.modules.tasks.models.task import AttachmentRef
 from xpander_sdk.modules.tasks.sub_modules.task import Task
 
 
@@ -77,10 +78,20 @@ def follow(agent_id, prompt, file_urls):
 
 async def follow_async(agent_id, prompt, file_urls):
     task = await Tasks().acreate(agent_id=agent_id, prompt=prompt, file_urls=file_urls, events_streaming=True)
+    created = show(task)
     live = [show_event(event) async for event in task.aevents()]
     late = [show_event(event) async for event in (await Tasks().aget(task.id)).aevents()]
     await task.areload()
-    return {"created": show(task), "live": live, "late": late, "final": show(task)}
+    return {"created": created, "live": live, "late": late, "final": show(task)}
+
+
+def attach(agent_id, url):
+    """The newer way to hand over a file: its description, and no entry in file_urls."""
+    attachment = AttachmentRef(url=url, name="sales.csv", mime="text/csv", kind="text")
+    task = Tasks().create(agent_id=agent_id, prompt="Analyze", attachments=[attachment], events_streaming=True)
+    list(task.events())
+    final = Tasks().get(task.id)
+    return {"attachments": [a.model_dump(mode="json") for a in final.input.attachments], "final": show(final)}
 
 
 def stop(agent_id):
@@ -185,8 +196,10 @@ def get_args(agent_id):
     return {"id": args["id"], "name": args["name"], "model": type(args["model"]).__name__}
 
 
-def run_on_worker(agent_id, prompt):
-    task = Tasks().create(agent_id=agent_id, prompt=prompt, events_streaming=True)
+def run_on_worker(agent_id, prompt, additional_context=None):
+    task = Tasks().create(
+        agent_id=agent_id, prompt=prompt, additional_context=additional_context, events_streaming=True
+    )
     events = [show_event(event) for event in task.events()]
     return {"created": show(task), "events": events, "final": show(Tasks().get(task.id))}
 

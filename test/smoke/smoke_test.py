@@ -193,6 +193,14 @@ def test_events(client, csv_url, scenario):
     assert end == seen["final"]
 
 
+def test_attachments(client, csv_url):
+    seen = client("attach", agent_id="profile", url=csv_url)
+    assert seen["final"]["status"] == "completed"
+    assert TOTAL in re.sub(r"[,\s]", "", seen["final"]["result"]), seen["final"]["result"]
+    (attachment,) = seen["attachments"]
+    assert (attachment["name"], attachment["mime"], attachment["kind"]) == ("sales.csv", "text/csv", "text")
+
+
 def test_events_of_a_second_turn(client, csv_url):
     seen = client("continue_task", agent_id="profile", file_urls=[csv_url])
     assert seen["ended"]["status"] == "completed"
@@ -315,6 +323,16 @@ def test_worker_fails(client, worker_agent):
     seen = client("run_on_worker", agent_id=worker_agent, prompt="fail: no such column")
     check_whole_stream(seen["events"], seen["created"]["id"])
     assert (seen["final"]["status"], seen["final"]["result"]) == ("error", "no such column")
+
+
+def test_worker_that_promises_is_asked_once_more(client, worker_agent):
+    # The client calls the handler again when its answer is a mere promise. It
+    # remembers that in additional_context, which the server must hand back.
+    seen = client("run_on_worker", agent_id=worker_agent, prompt="promise", additional_context="Be brief.")
+    check_whole_stream(seen["events"], seen["created"]["id"])
+    types = [e["type"] for e in seen["events"]]
+    assert types.count("tool_call_request") == 2
+    assert (seen["final"]["status"], seen["final"]["result"]) == ("completed", "I will read the file.")
 
 
 # Last, because its handler keeps one of the worker's slots until the process ends.

@@ -1,7 +1,7 @@
 """A worker as the client's documentation shows it: one decorated handler.
 
 What it does follows from the prompt: "fail: WHY" raises, "wait" works until
-the process ends, anything else is answered in capitals.
+the process ends, "promise" is answered with a promise, anything else in capitals.
 """
 
 import asyncio
@@ -21,5 +21,5 @@ async def handle(task: Task) -> Task:
     if text == "wait":
         await asyncio.sleep(3600)
     await report_tool_call_result(task, request_id="r-1", operation_id="upper", result=text.upper())
-    task.result = text.upper()
+    task.result = "I will read the file." if text == "promise" else text.upper()
     return task
