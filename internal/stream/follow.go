@@ -71,20 +71,28 @@ type follower struct {
 	yield   func(task.Event, error) bool
 }
 
-// catchUp yields what the store has beyond the cursor; false ends the stream.
+// catchUp yields what the store has beyond the cursor. It answers false when
+// nothing more will follow.
 func (f *follower) catchUp() bool {
 	for {
 		events, err := f.source.log.Events(f.ctx, f.org, f.id, f.cursor, page)
 		if err != nil {
 			return f.fail(err)
 		}
-		if len(events) == 0 {
-			return f.open()
-		}
 		for _, e := range events {
 			if !f.emit(e) {
 				return false
 			}
+		}
+		if len(events) > 0 {
+			continue
+		}
+		t, err := f.source.log.Task(f.ctx, f.org, f.id)
+		if err != nil {
+			return f.fail(err)
+		}
+		if t.LastSeq <= f.cursor { // else more was committed between the two reads
+			return !t.Done()
 		}
 	}
 }
@@ -115,18 +123,6 @@ func mayEnd(t task.Type) bool {
 func (f *follower) emit(e task.Event) bool {
 	f.cursor = e.Seq
 	return f.yield(e, nil)
-}
-
-// open reports whether more may follow the cursor.
-func (f *follower) open() bool {
-	t, err := f.source.log.Task(f.ctx, f.org, f.id)
-	if err != nil {
-		return f.fail(err)
-	}
-	if t.LastSeq > f.cursor {
-		return f.catchUp()
-	}
-	return !t.Done()
 }
 
 func (f *follower) fail(err error) bool {

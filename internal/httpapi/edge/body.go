@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/internal/fault"
@@ -16,8 +17,16 @@ import (
 // MaxBody is the most that a JSON body may hold, in bytes.
 const MaxBody = 20 << 20
 
-// ReadBody reads a body whole; more than MaxBody bytes are TooLarge.
+// bodyTimeout bounds the reading of a body.
+const bodyTimeout = time.Minute
+
+// ReadBody reads a body whole; more than MaxBody bytes are TooLarge. A body
+// that does not come within a minute is Malformed.
 func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
+		defer control.SetReadDeadline(time.Time{}) //nolint:errcheck // it could be set, so it can be cleared
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	var tooLarge *http.MaxBytesError
 	switch {

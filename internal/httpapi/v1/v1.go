@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -132,13 +131,10 @@ func workers() []auth.Role   { return []auth.Role{auth.Worker} }
 func everybody() []auth.Role { return []auth.Role{auth.User, auth.Worker} }
 func admins() []auth.Role    { return nil }
 
-// bodyTimeout bounds the reading of a body.
-const bodyTimeout = time.Minute
-
 // add registers a handler whose errors take the API's form.
 func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = edge.MaxBody
-	op.BodyReadTimeout = bodyTimeout
+	op.BodyReadTimeout = -1 // the body has been read when it comes here
 	op.RejectUnknownQueryParameters = true
 	huma.Register(r.api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
 		err := edge.Require(ctx, op.roles...)
