@@ -63,7 +63,8 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 		return Snapshot{}, false, err
 	}
 	sub.Spec.OrganizationID = who.Organization
-	if sub.Spec.ID == "" {
+	fresh := sub.Spec.ID == "" // nothing can be known of a new id
+	if fresh {
 		sub.Spec.ID = s.newID()
 	}
 	var sealed []byte
@@ -82,13 +83,14 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 		if made, replayed, err = replayOf(tx, sub, replay.Hash); replayed || err != nil {
 			return err
 		}
-		if made, err = create(tx, sub); err != nil {
+		if made, err = create(tx, sub, fresh); err != nil {
 			return err
 		}
-		if sealed == nil {
-			err = tx.DeleteSecret(who.Organization, OfTask, sub.Spec.ID)
-		} else {
+		switch {
+		case sealed != nil:
 			err = tx.PutSecret(who.Organization, OfTask, sub.Spec.ID, sealed)
+		case !fresh: // those of the last turn
+			err = tx.DeleteSecret(who.Organization, OfTask, sub.Spec.ID)
 		}
 		if err == nil && sub.Spec.IdempotencyKey != nil {
 			r := replay
@@ -120,7 +122,7 @@ func replayOf(tx Tx, sub Submission, hash []byte) (Snapshot, bool, error) {
 }
 
 // create begins the turn and tells the parent.
-func create(tx Tx, sub Submission) (Snapshot, error) {
+func create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 	org, spec := sub.Spec.OrganizationID, sub.Spec
 	version := 0
 	if sub.AgentVersion != "" {
@@ -137,14 +139,11 @@ func create(tx Tx, sub Submission) (Snapshot, error) {
 	if err := suit(&spec, &sub.State, a); err != nil {
 		return Snapshot{}, err
 	}
-	before, err := tx.Task(org, spec.ID)
-	switch {
-	case fault.CodeOf(err) == fault.NotFound:
-		before = task.Task{}
-	case err != nil:
-		return Snapshot{}, err
-	case before.AgentID != spec.AgentID:
-		return Snapshot{}, &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
+	var before task.Task
+	if !fresh {
+		if before, err = known(tx, spec); err != nil {
+			return Snapshot{}, err
+		}
 	}
 	changed, err := apply(tx, before, task.Begin{Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt})
 	if err != nil {
@@ -156,6 +155,21 @@ func create(tx Tx, sub Submission) (Snapshot, error) {
 		}
 	}
 	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, nil
+}
+
+// known reads the task that a chosen id already stands for, the zero task if
+// there is none.
+func known(tx Tx, spec task.Spec) (task.Task, error) {
+	before, err := tx.Task(spec.OrganizationID, spec.ID)
+	switch {
+	case fault.CodeOf(err) == fault.NotFound:
+		return task.Task{}, nil
+	case err != nil:
+		return task.Task{}, err
+	case before.AgentID != spec.AgentID:
+		return task.Task{}, &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
+	}
+	return before, nil
 }
 
 func adopt(tx Tx, org, parent, child string) error {
