@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -66,13 +67,24 @@ func (f *Fetcher) Open(ctx context.Context, target string) (io.ReadCloser, error
 	}
 	res, err := f.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return nil, fetchError(req.URL.Host, err)
 	}
 	if res.StatusCode != http.StatusOK {
 		res.Body.Close() //nolint:errcheck // nothing was read
 		return nil, fmt.Errorf("fetch: the server of %s answered %s", req.URL.Host, res.Status)
 	}
 	return http.MaxBytesReader(nil, res.Body, MaxSize), nil
+}
+
+// fetchError says what went wrong in words for the task's owner.
+func fetchError(host string, err error) error {
+	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) {
+		return fmt.Errorf("the server does not fetch from private addresses (%s): upload the file, or let its operator allow the address (--allow-private)", host)
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("fetch from %s: %w", host, err)
 }
 
 // Opener opens the files of tasks for the server's own runtimes: those that

@@ -15,7 +15,8 @@ import (
 
 // normalize is what happens to every path before the router (rule H1): double
 // slashes collapse, a trailing one goes, and an organization in front of one
-// of the Python client's first words moves into the context.
+// of the Python client's first words moves into the context. No spelling of a
+// path is ever answered with a redirect, which that client does not follow.
 func normalize(r *http.Request) *http.Request {
 	segments := strings.FieldsFunc(r.URL.EscapedPath(), func(c rune) bool { return c == '/' })
 	ctx := r.Context()
@@ -25,6 +26,11 @@ func normalize(r *http.Request) *http.Request {
 			org = segments[0]
 		}
 		ctx, segments = edge.WithOrganization(ctx, org), segments[1:]
+	}
+	for i, s := range segments {
+		if s == "." || s == ".." { // the router would redirect: here they are names that nothing has
+			segments[i] = strings.ReplaceAll(s, ".", "%2E")
+		}
 	}
 	escaped := "/" + strings.Join(segments, "/")
 	plain, err := url.PathUnescape(escaped)

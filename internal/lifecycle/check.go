@@ -96,8 +96,8 @@ func checkIDs(sub *Submission) error {
 	if spec.AgentID == "" {
 		return fault.Field("agent_id", "must name an agent")
 	}
-	if k := spec.IdempotencyKey; k != nil && (*k == "" || len(*k) > 255) {
-		return fault.Field("Idempotency-Key", "must be 1 to 255 bytes")
+	if k := spec.IdempotencyKey; k != nil && (*k == "" || len(*k) > 255 || !utf8.ValidString(*k)) {
+		return fault.Field("Idempotency-Key", "must be 1 to 255 bytes of UTF-8")
 	}
 	if p := spec.ParentExecution; p != nil && *p == "" {
 		spec.ParentExecution = nil

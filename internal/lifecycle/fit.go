@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -63,19 +64,40 @@ func fitField(name string, value json.RawMessage) json.RawMessage {
 	if CheckSide(name, value) == nil {
 		return value
 	}
-	var text string
-	if json.Unmarshal(value, &text) != nil {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber()
+	var decoded any
+	if dec.Decode(&decoded) != nil {
 		return nil
 	}
-	text = cleanText(text)
-	if name == "internal_status" {
-		text = cutRunes(text, task.MaxInternalStatus)
+	decoded = cleanAll(decoded)
+	if text, ok := decoded.(string); ok && name == "internal_status" {
+		decoded = cutRunes(text, task.MaxInternalStatus)
 	}
-	fixed, err := json.Marshal(text)
+	fixed, err := json.Marshal(decoded)
 	if err != nil || CheckSide(name, fixed) != nil {
 		return nil
 	}
 	return fixed
+}
+
+// cleanAll cleans the texts in a decoded value.
+func cleanAll(value any) any {
+	switch v := value.(type) {
+	case string:
+		return cleanText(v)
+	case []any:
+		for i := range v {
+			v[i] = cleanAll(v[i])
+		}
+	case map[string]any:
+		clean := make(map[string]any, len(v))
+		for name, member := range v {
+			clean[cleanText(name)] = cleanAll(member)
+		}
+		return clean
+	}
+	return value
 }
 
 // cleanText replaces what must not be stored.

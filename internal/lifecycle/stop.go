@@ -29,9 +29,13 @@ func stopAll(tx Tx, t task.Task, by string, seen map[string]bool) (task.Task, er
 	if err != nil {
 		return task.Task{}, err
 	}
+	return changed.Task, stopChildren(tx, t, by, seen)
+}
+
+func stopChildren(tx Tx, t task.Task, by string, seen map[string]bool) error {
 	children, err := tx.Children(t.OrganizationID, t.ID)
 	if err != nil {
-		return task.Task{}, err
+		return err
 	}
 	for _, id := range children {
 		if seen[id] {
@@ -39,13 +43,13 @@ func stopAll(tx Tx, t task.Task, by string, seen map[string]bool) (task.Task, er
 		}
 		child, err := tx.Task(t.OrganizationID, id)
 		if err != nil {
-			return task.Task{}, err
+			return err
 		}
 		if _, err := stopAll(tx, child, by, seen); err != nil {
-			return task.Task{}, err
+			return err
 		}
 	}
-	return changed.Task, nil
+	return nil
 }
 
 // Delete removes a task, its sub-tasks, their logs and secrets for good. What

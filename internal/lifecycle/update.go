@@ -26,11 +26,8 @@ func sideFields() []string {
 
 // CheckSide checks one field of a patch of task.State.
 func CheckSide(name string, value json.RawMessage) error {
-	if !utf8.Valid(value) {
-		return fault.Field(name, "is not valid UTF-8")
-	}
-	if bytes.Contains(value, []byte(`\u0000`)) && hasNUL(value) {
-		return fault.Field(name, "must not contain NUL")
+	if err := checkText(name, value); err != nil {
+		return err
 	}
 	var state task.State
 	patch, err := json.Marshal(map[string]json.RawMessage{name: value})
@@ -52,6 +49,17 @@ func CheckSide(name string, value json.RawMessage) error {
 		if math.IsInf(state.Duration, 0) {
 			return fault.Field(name, "is out of range")
 		}
+	}
+	return nil
+}
+
+// checkText refuses what no text in the store may hold.
+func checkText(field string, value json.RawMessage) error {
+	if !utf8.Valid(value) {
+		return fault.Field(field, "is not valid UTF-8")
+	}
+	if bytes.Contains(value, []byte(`\u0000`)) && hasNUL(value) {
+		return fault.Field(field, "must not contain NUL")
 	}
 	return nil
 }
@@ -89,8 +97,12 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 		if err == nil && p.From != nil && !p.From.Fenced && (p.Status == task.Executing || p.Status.Ends()) {
 			err = release(tx, t, p.From.WorkerID)
 		}
+		if stale := p.Full && p.Number < t.State().ExecutionAttempts; err == nil && p.Status == task.Stopped && !stale && t.Ended() == "" {
+			err = stopChildren(tx, t, who.By, map[string]bool{id: true})
+		}
 		return p, err
 	})
+	after.Task = c.Answer(after.Task)
 	return after, err
 }
 
@@ -152,14 +164,31 @@ func readPatch(fields map[string]json.RawMessage) (task.Patch, error) {
 	if p.Side, err = json.Marshal(side); err != nil {
 		return p, fmt.Errorf("encode patch: %w", err)
 	}
-	if raw := fields["tool_call_payload_extension"]; !isNull(raw) {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(raw, &object) != nil {
-			return p, fault.Field("tool_call_payload_extension", "must be an object")
+	const extension = "tool_call_payload_extension"
+	if raw := fields[extension]; !isNull(raw) {
+		err := checkObject(extension, raw)
+		switch {
+		case err == nil:
+			p.Extension = raw
+		case lenient:
+			p.Adjusted = append(p.Adjusted, extension)
+		default:
+			return p, err
 		}
-		p.Extension = raw
 	}
 	return p, nil
+}
+
+// checkObject checks a value that must be an object of storable texts.
+func checkObject(field string, raw json.RawMessage) error {
+	if err := checkText(field, raw); err != nil {
+		return err
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil {
+		return fault.Field(field, "must be an object")
+	}
+	return nil
 }
 
 func readResult(p *task.Patch, raw json.RawMessage, lenient bool) error {

@@ -160,6 +160,11 @@ func (d *draft) refuse(a *Attempt, status Status, result *string, answer error) 
 		return
 	}
 	noted := *a
+	for _, kept := range d.attempts {
+		if kept.Number == a.Number { // this change has more to say of it
+			noted = kept
+		}
+	}
 	noted.Refused = true
 	d.keep(noted)
 	d.log(LateWriteRefused, struct {

@@ -49,7 +49,7 @@ func (c Patch) apply(d *draft) error {
 	switch {
 	case c.Number < d.t.state.ExecutionAttempts:
 		return c.stale(d)
-	case c.Status == Error && c.Result != nil && strings.HasPrefix(*c.Result, echo):
+	case c.Status == Error && c.Result != nil && strings.HasPrefix(*c.Result, echo) && !d.heard():
 		if c.From != nil {
 			d.letGo(*c.From)
 		}
@@ -123,7 +123,6 @@ func (c Patch) running(d *draft) error {
 	if c.Result != nil {
 		t.state.Result = c.Result
 	}
-	heard := t.Run.Live() && t.Run.Started() && !t.Run.Fenced
 	switch c.Status {
 	case "", Pending:
 	case Executing:
@@ -131,7 +130,7 @@ func (c Patch) running(d *draft) error {
 		case Pending:
 			return d.start()
 		case Paused:
-			if !heard {
+			if !d.heard() {
 				return fault.New(fault.Conflict, "the task is paused")
 			}
 		}
@@ -142,13 +141,30 @@ func (c Patch) running(d *draft) error {
 	case Stopped:
 		return RequestStop{By: c.By}.apply(d)
 	case Completed, Failed, Error:
-		if heard {
+		if d.heard() {
 			return d.finish(actFinish, PlainEnd(c.Status), OutcomeFinished, c.Adjusted)
 		}
 		return d.finish(actSettle, PlainEnd(c.Status), OutcomeOverruled, c.Adjusted)
 	}
 	d.logState(TaskUpdated, nil)
 	return nil
+}
+
+// heard reports whether a Python worker's attempt is under way: no 409 of ours
+// can have been its answer, and its end is the turn's.
+func (d *draft) heard() bool {
+	t := &d.t
+	return t.ended == "" && t.Run.Live() && t.Run.Started() && !t.Run.Fenced
+}
+
+// Answer is the task as the client is to see it after its PATCH. A paused task
+// whose attempt goes on is shown to it as executing: it copies the answer and
+// would else report paused as its end (S4).
+func (c Patch) Answer(t Task) Task {
+	if c.Full && c.Status == Executing && t.ended == "" && t.state.Status == Paused {
+		t.state.Status = Executing
+	}
+	return t
 }
 
 // sparse is a person's deliberate act.

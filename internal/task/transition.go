@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -250,6 +251,9 @@ func (c Lose) apply(d *draft) error {
 // requeue makes the task wait for its next attempt.
 func (d *draft) requeue(wait time.Duration) {
 	t := &d.t
+	if left := cmp.Or(t.state.StartedAt, t.state.PausedAt); left != 0 && t.ExpiresAt != 0 {
+		t.ExpiresAt += d.now - left // only the time in which it was pending counts (S7)
+	}
 	if t.Run != nil { // its number has been handed out
 		t.state.ExecutionAttempts++
 		t.state.Attempt++
@@ -273,7 +277,7 @@ func (c Pause) apply(d *draft) error {
 	if err := d.move(actPause, Paused); err != nil {
 		return err
 	}
-	t.state.PausedAt, t.TimeoutAt = d.now, 0
+	t.state.PausedAt = d.now
 	if t.Run.Live() {
 		if t.Run.Fenced || !t.Run.Started() {
 			d.endAttempt(OutcomePaused)
@@ -308,10 +312,16 @@ func (c Resume) rejoin(d *draft) error {
 	if err := d.move(actRejoin, Executing); err != nil {
 		return err
 	}
-	if d.t.Run.Live() {
+	t := &d.t
+	if t.Run.Live() {
 		d.renew()
 	}
-	d.limitTime()
+	if t.state.StartedAt == 0 {
+		t.state.StartedAt = d.now
+		d.limitTime()
+	} else if t.TimeoutAt != 0 {
+		t.TimeoutAt += d.now - t.state.PausedAt // only the time in which it executes counts (S7)
+	}
 	return c.log(d)
 }
 
@@ -390,14 +400,14 @@ type Settle struct {
 	Result  *string
 	Correct bool
 	Side    json.RawMessage // fields of State
-	// FromPending also lets a turn that never started be settled (S4, sparse).
+	// FromPending also lets a turn that is pending or paused be settled (S4, sparse).
 	FromPending bool
 }
 
 func (c Settle) apply(d *draft) error {
 	t := &d.t
-	if t.ended == "" && t.state.Status == Pending && !c.FromPending {
-		return fault.New(fault.Conflict, "cannot end a pending task as %s: stop it instead", c.Reason.Status())
+	if t.ended == "" && t.state.Status != Executing && !c.FromPending {
+		return fault.New(fault.Conflict, "cannot end a %s task as %s: stop it instead", t.state.Status, c.Reason.Status())
 	}
 	if t.ended != "" && !c.Correct {
 		return fault.New(fault.Conflict, "the task has ended (%s): only an override may correct that", t.ended)

@@ -131,7 +131,11 @@ type Append struct {
 }
 
 func (c Append) apply(d *draft) error { //nolint:unparam // the form of every Command
-	if !d.mayWrite(c.By) {
+	may := d.mayWrite(c.By)
+	if len(c.Events) == 0 && (c.By.Attempt != nil || !c.By.Fenced) {
+		return nil // all of it was written before: the first answer was lost
+	}
+	if !may {
 		a := c.By.Attempt
 		if !c.By.Fenced {
 			a = d.t.Run

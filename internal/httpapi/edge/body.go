@@ -44,6 +44,9 @@ func Decode(body []byte, into any) error {
 	if err := CheckText(body); err != nil {
 		return err
 	}
+	if string(bytes.TrimSpace(body)) == "null" { // it would decode to nothing
+		return fault.New(fault.Malformed, "the body must be a JSON object, not null")
+	}
 	err := json.Unmarshal(body, into)
 	var wrong *json.UnmarshalTypeError
 	switch {

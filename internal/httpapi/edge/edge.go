@@ -76,6 +76,19 @@ func Require(ctx context.Context, roles ...auth.Role) error {
 	return fault.New(fault.Forbidden, "a key with the role %s may not do this", role)
 }
 
+// RequireAgent answers Forbidden for a worker's key that is for other agents
+// than this one (rule A3); "" stands for all agents.
+func RequireAgent(p auth.Principal, agent string) error {
+	switch {
+	case p.Role != auth.Worker || p.MayServe(agent):
+		return nil
+	case agent == "":
+		return fault.New(fault.Forbidden, "this worker key is for named agents only")
+	default:
+		return fault.New(fault.Forbidden, "this worker key is not for agent %q", agent)
+	}
+}
+
 // Body is the body of an error on /v1.
 type Body struct {
 	Detail    string     `json:"detail" doc:"What was wrong, for a person."`

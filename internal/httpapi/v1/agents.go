@@ -63,10 +63,13 @@ func (r *routes) registerAgents() {
 	add(r, operation{roles: everybody(), Operation: huma.Operation{
 		OperationID: "list-agents", Method: http.MethodGet, Path: "/v1/agents", Tags: tags, Summary: "List agents",
 	}}, func(ctx context.Context, _ *struct{}) (*struct{ Body AgentList }, error) {
-		found, err := r.Service.Agents(ctx, edge.Principal(ctx).Organization)
+		p := edge.Principal(ctx)
+		found, err := r.Service.Agents(ctx, p.Organization)
 		list := AgentList{Items: make([]Agent, 0, len(found))}
 		for _, a := range found {
-			list.Items = append(list.Items, agentOf(a))
+			if edge.RequireAgent(p, a.ID) == nil {
+				list.Items = append(list.Items, agentOf(a))
+			}
 		}
 		return &struct{ Body AgentList }{list}, err
 	})

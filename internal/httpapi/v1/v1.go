@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -34,6 +35,9 @@ type routes struct {
 	api huma.API
 }
 
+// hook guards huma's hook for errors, which is one for the whole process.
+var hook sync.Once //nolint:gochecknoglobals // so is the hook
+
 // Register adds the API to a mux. Errors of huma itself take the API's form
 // too; that form is one hook for the whole process.
 func Register(mux *http.ServeMux, o Options) {
@@ -48,10 +52,12 @@ func Register(mux *http.ServeMux, o Options) {
 	registry := config.Components.Schemas
 	registry.RegisterTypeAlias(reflect.TypeFor[task.Stamp](), reflect.TypeFor[moment]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.EndReason](), reflect.TypeFor[endReason]())
-	huma.NewErrorWithContext = newError
-	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		return newError(nil, status, message, errs...)
-	}
+	hook.Do(func() {
+		huma.NewErrorWithContext = newError
+		huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+			return newError(nil, status, message, errs...)
+		}
+	})
 	r := &routes{Options: o, api: humago.New(mux, config)}
 	r.registerTasks()
 	r.registerEvents()
@@ -112,12 +118,26 @@ func newError(ctx huma.Context, status int, message string, errs ...error) huma.
 	}
 	for _, err := range errs {
 		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
-			e.Field = strings.TrimPrefix(strings.TrimPrefix(detail.Location, "body."), "query.")
-			e.Detail = detail.Message
+			e.Field, e.Detail = fieldOf(detail)
 			break
 		}
 	}
 	return e
+}
+
+// fieldOf answers the field that one of huma's errors is about, and what was
+// wrong. A missing member is named itself, not what it is missing from.
+func fieldOf(d *huma.ErrorDetail) (field, message string) {
+	field = strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query.")
+	name, isMissing := strings.CutPrefix(d.Message, "expected required property ")
+	if !isMissing {
+		return field, d.Message
+	}
+	name = strings.TrimSuffix(name, " to be present")
+	if field == "body" {
+		return name, "must be given"
+	}
+	return field + "." + name, "must be given"
 }
 
 // operation is a route with the roles that may use it.
@@ -136,17 +156,45 @@ func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O
 	op.MaxBodyBytes = edge.MaxBody
 	op.BodyReadTimeout = -1 // the body has been read when it comes here
 	op.RejectUnknownQueryParameters = true
+	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
+		if err := r.admit(hc, op.roles); err != nil {
+			_, w := humago.Unwrap(hc)
+			status, body := edge.Describe(hc.Context(), r.Log, err)
+			edge.WriteJSON(w, status, body)
+			return
+		}
+		next(hc)
+	})
 	huma.Register(r.api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
-		err := edge.Require(ctx, op.roles...)
+		out, err := handle(ctx, in)
 		if err == nil {
-			var out *O
-			if out, err = handle(ctx, in); err == nil {
-				return out, nil
-			}
+			return out, nil
 		}
 		status, body := edge.Describe(ctx, r.Log, err)
 		return nil, &apiError{status: status, Body: body}
 	})
+}
+
+// admit refuses a principal who has none of the roles, or who works for other
+// agents than the one that the path, or the path's task, names (rule A3). It
+// comes before the body is looked at.
+func (r *routes) admit(hc huma.Context, roles []auth.Role) error {
+	ctx := hc.Context()
+	if err := edge.Require(ctx, roles...); err != nil {
+		return err
+	}
+	p, agent := edge.Principal(ctx), hc.Param("agent_id")
+	if id := hc.Param("task_id"); id != "" && p.Role == auth.Worker && len(p.Agents) > 0 {
+		t, err := r.Service.Task(ctx, p.Organization, id)
+		if err != nil {
+			return err
+		}
+		agent = t.AgentID
+	}
+	if agent == "" {
+		return nil
+	}
+	return edge.RequireAgent(p, agent)
 }
 
 // raw is an answer that is rendered already, documented by T.

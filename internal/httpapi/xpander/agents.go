@@ -57,7 +57,7 @@ type instructions struct {
 func (r *routes) agent(w http.ResponseWriter, req *http.Request) error {
 	ctx, id := req.Context(), req.PathValue("agent")
 	p := edge.Principal(ctx)
-	if err := mayServe(p, id); err != nil {
+	if err := edge.RequireAgent(p, id); err != nil {
 		return err
 	}
 	version := 0

@@ -31,7 +31,7 @@ func (r *routes) agents(w http.ResponseWriter, req *http.Request) error {
 	}
 	list := make([]listed, 0, len(found))
 	for _, a := range found {
-		if mayServe(p, a.ID) != nil {
+		if edge.RequireAgent(p, a.ID) != nil {
 			continue
 		}
 		d := describe(a)
@@ -107,7 +107,7 @@ func names(list []any) []string {
 // report is R11: a task that was executed elsewhere, told here when it is over.
 func (r *routes) report(w http.ResponseWriter, req *http.Request) error {
 	ctx, agent := req.Context(), req.PathValue("agent")
-	if err := mayServe(edge.Principal(ctx), agent); err != nil {
+	if err := edge.RequireAgent(edge.Principal(ctx), agent); err != nil {
 		return err
 	}
 	raw, err := edge.ReadBody(w, req)

@@ -79,7 +79,7 @@ func text(s *string) string {
 // create is R1.
 func (r *routes) create(w http.ResponseWriter, req *http.Request) error {
 	agent := req.PathValue("agent")
-	if err := mayServe(edge.Principal(req.Context()), agent); err != nil {
+	if err := edge.RequireAgent(edge.Principal(req.Context()), agent); err != nil {
 		return err
 	}
 	raw, err := edge.ReadBody(w, req)
@@ -162,7 +162,8 @@ func (r *routes) list(w http.ResponseWriter, req *http.Request) error {
 	}
 	if user := req.PathValue("user"); user != "" {
 		f.User = user
-	} else if err := mayServe(edge.Principal(req.Context()), f.Agent); err != nil {
+	}
+	if err := edge.RequireAgent(edge.Principal(req.Context()), f.Agent); err != nil {
 		return err
 	}
 	if status := enum(q.Get("status")); status != "" {

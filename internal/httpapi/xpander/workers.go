@@ -152,6 +152,9 @@ func (r *routes) heard(w http.ResponseWriter, req *http.Request) error {
 	}
 	agent := req.URL.Query().Get("agent_id")
 	p := edge.Principal(req.Context())
+	if err := edge.RequireAgent(p, agent); err != nil {
+		return err
+	}
 	if err := r.Desk.Heard(req.Context(), p.Organization, agent, req.PathValue("worker"), busy); err != nil {
 		return err
 	}

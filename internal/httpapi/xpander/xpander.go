@@ -11,7 +11,6 @@ import (
 	"net/http"
 
 	"github.com/errand-dev/errand/internal/auth"
-	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/httpapi/edge"
 	"github.com/errand-dev/errand/internal/lifecycle"
 )
@@ -108,12 +107,5 @@ func (r *routes) task(ctx context.Context, id string) (lifecycle.Snapshot, error
 	if err != nil {
 		return s, err
 	}
-	return s, mayServe(p, s.Task.AgentID)
-}
-
-func mayServe(p auth.Principal, agent string) error {
-	if p.Role == auth.Worker && !p.MayServe(agent) {
-		return fault.New(fault.Forbidden, "this worker key is not for agent %q", agent)
-	}
-	return nil
+	return s, edge.RequireAgent(p, s.Task.AgentID)
 }

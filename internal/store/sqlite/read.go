@@ -124,7 +124,7 @@ func (s *Store) Tasks(ctx context.Context, org string, f lifecycle.Filter, p lif
 	}
 	query := `SELECT t.id, t.agent_id, t.org, t.status, t.user_id, t.parent_id, COALESCE(t.triggering_agent_id, ''),
 			t.source, t.title, t.internal_status, t.created_at, t.updated_at,
-			(SELECT CASE WHEN length(COALESCE(u.shown_result, u.result)) <= 65536 THEN COALESCE(u.shown_result, u.result) END
+			(SELECT CASE WHEN octet_length(COALESCE(u.shown_result, u.result)) <= 65536 THEN COALESCE(u.shown_result, u.result) END
 				FROM turns u WHERE u.org = t.org AND u.task = t.id AND u.n = t.turn)
 		FROM tasks t WHERE ` + where + ` ORDER BY t.created_at DESC, t.id DESC LIMIT ? OFFSET ?`
 	err := each(ctx, s, query, append(args, p.Size+1, offset), func(rows rowScanner) error {

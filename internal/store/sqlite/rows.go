@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -163,6 +164,20 @@ func names(cols []column, table string) string {
 	return list.String()
 }
 
+// orZero continues a SELECT with columns of an outer join, zero where it found
+// nothing.
+func orZero(cols []column, table string) string {
+	var list strings.Builder
+	for _, c := range cols {
+		zero := "0"
+		if reflect.TypeOf(c.value).Elem().Kind() == reflect.String {
+			zero = "''"
+		}
+		list.WriteString(", COALESCE(" + table + c.name + ", " + zero + ")")
+	}
+	return list.String()
+}
+
 func pointers(cols []column) []any {
 	dest := make([]any, len(cols))
 	for i, c := range cols {
@@ -214,11 +229,16 @@ func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMess
 	if spec != nil {
 		wanted = "u.spec"
 	}
-	cols := r.columns()
-	query := "SELECT " + names(cols, "t.") + ", COALESCE(u.shown_result, u.result), " + wanted +
+	// One statement, so that task and attempt are of one moment.
+	var run task.Attempt
+	var lease int64
+	cols, runCols := r.columns(), attemptColumns(&run, &lease)
+	query := "SELECT " + names(cols, "t.") + ", COALESCE(u.shown_result, u.result), " + wanted + orZero(runCols, "a.") +
 		" FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn" +
+		" LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts" +
 		" WHERE t.org = ? AND t.id = ?"
-	found, err := one(ctx, q, query, []any{org, id}, append(pointers(cols), &result, &specText)...)
+	found, err := one(ctx, q, query, []any{org, id},
+		append(append(pointers(cols), &result, &specText), pointers(runCols)...)...)
 	if err != nil {
 		return task.Task{}, row{}, fmt.Errorf("read task: %w", err)
 	}
@@ -239,8 +259,9 @@ func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMess
 	if specText != nil {
 		*spec = json.RawMessage(*specText)
 	}
-	if t.Run, err = readAttempt(ctx, q, "number = ?", org, id, state.ExecutionAttempts); err != nil {
-		return task.Task{}, row{}, err
+	if run.Number > 0 {
+		run.Lease = time.Duration(lease) * time.Microsecond
+		t.Run = &run
 	}
 	return task.Restore(t, state, r.ended), r, nil
 }

@@ -100,7 +100,9 @@ func (w *writer) commit(batch []*request) {
 	err := w.try(batch)
 	if err != nil && len(batch) > 1 {
 		for _, r := range batch {
-			r.err = w.try([]*request{r})
+			if err := w.try([]*request{r}); err != nil { // else r.err is its own outcome
+				r.err = err
+			}
 		}
 	} else if err != nil {
 		batch[0].err = err

@@ -1,0 +1,61 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Environment of the helper process.
+const (
+	helperURL    = "ERRAND_CRASH_URL"
+	helperAgent  = "ERRAND_CRASH_AGENT"
+	helperWorker = "ERRAND_CRASH_WORKER"
+)
+
+// helper is a worker process: it claims one task, tells its lease in one line
+// of JSON, and then works on without end, one line for each heartbeat.
+func helper() int {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // never an orphan
+	defer cancel()
+	if err := endlessWorker(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "helper:", err)
+		return 1
+	}
+	return 0
+}
+
+func endlessWorker(ctx context.Context) error {
+	c := newClient(os.Getenv(helperURL))
+	got, a, err := c.claims(ctx, os.Getenv(helperAgent), os.Getenv(helperWorker), 1, 20)
+	if err != nil || len(got) != 1 {
+		return fmt.Errorf("claim: %w %s", err, a)
+	}
+	mine := got[0]
+	if err := json.NewEncoder(os.Stdout).Encode(mine.Lease.Token); err != nil {
+		return err
+	}
+	beat := time.NewTicker(time.Duration(mine.Lease.Seconds * float64(time.Second) / 4))
+	defer beat.Stop()
+	for n := 0; ; n++ {
+		path := "/v1/tasks/" + mine.Task.ID
+		a, err := c.call(ctx, http.MethodPost, path+"/events", obj{"lease_token": mine.Lease.Token, "events": []obj{
+			{"type": "chunk", "data": fmt.Sprintf("part %d", n), "client_id": fmt.Sprintf("helper-%d", n)},
+		}})
+		if err == nil && a.status == http.StatusOK {
+			a, err = c.call(ctx, http.MethodPost, path+"/heartbeat", obj{"lease_token": mine.Lease.Token})
+		}
+		if err != nil || a.status != http.StatusOK {
+			return fmt.Errorf("lost the task: %w %s", err, a)
+		}
+		fmt.Fprintln(os.Stdout, "beat")
+		select {
+		case <-beat.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
