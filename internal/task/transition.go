@@ -220,7 +220,9 @@ func (c Lose) apply(d *draft) error {
 		return nil
 	}
 	a := *t.Run
-	if t.ended != "" { // only a stop's answer is still awaited: Tick decides
+	if t.ended != "" { // only a stop's answer is still awaited, which Tick decides
+		a.LeaseUntil = 0
+		d.keep(a)
 		return nil
 	}
 	d.endAttempt(OutcomeLost)

@@ -48,7 +48,7 @@ func victim(dir string) int {
 					}
 				}
 				out.Lock()
-				fmt.Println(id)
+				fmt.Fprintln(os.Stdout, id)
 				out.Unlock()
 			}
 		})

@@ -2,13 +2,13 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/lifecycle"
 	"github.com/errand-dev/errand/internal/task"
 )
@@ -21,7 +21,7 @@ func plan(t *testing.T, s *Store, query string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // Err tells what went wrong
 	var steps []string
 	for rows.Next() {
 		var id, parent, unused int
@@ -89,8 +89,10 @@ func TestListFiltersUseAnIndex(t *testing.T) {
 	}
 }
 
-// No statement of the store walks a whole table or sorts its rows, but for
-// those that say why.
+// No statement of the store walks a whole table or organization or sorts its
+// rows, but for those that say why. (Without statistics SQLite takes the first
+// column of a primary key for nearly unique and walks all of an organization:
+// INDEXED BY tells it better.)
 func TestNoStatementScans(t *testing.T) {
 	t.Parallel()
 	scans := []string{ // what may, with the beginning of the statement
@@ -100,6 +102,10 @@ func TestNoStatementScans(t *testing.T) {
 		"UPDATE attempts SET lease_until = ? + lease_us WHERE ended_at = 0", // RenewAll: once after a start
 		"UPDATE workers SET connected = 0",                                  // DisconnectAll: once after a start
 		"SELECT id FROM (",                                                  // Due: unites two searches
+		"DELETE FROM workers WHERE org = ? AND connected = 0",               // Forget: all of them, now and then
+		selectAgent + "WHERE a.org = ? AND v.version = a.version ORDER BY",  // Agents: all of them
+		"SELECT t.id, t.agent_id, t.org",                                    // Tasks: see the test above
+		"SELECT count(*) FROM (SELECT 1 FROM tasks t",                       // likewise
 	}
 	s, queries := queriesOf(t, everything)
 	if len(queries) < 40 {
@@ -110,7 +116,7 @@ func TestNoStatementScans(t *testing.T) {
 			continue
 		}
 		for _, step := range plan(t, s, q) {
-			if strings.HasPrefix(step, "SCAN ") && step != "SCAN CONSTANT ROW" && !strings.Contains(step, "(subquery") || strings.Contains(step, "TEMP B-TREE") {
+			if strings.HasPrefix(step, "SCAN ") && step != "SCAN CONSTANT ROW" && !strings.Contains(step, "(subquery") || strings.Contains(step, "TEMP B-TREE") || strings.HasSuffix(step, "(org=?)") {
 				t.Errorf("%s\n%s", q, step)
 			}
 		}
@@ -130,11 +136,11 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"SELECT id, priority, ready_at FROM tasks", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority=? AND ready_at<?)"}},
 		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority>?)"}},
 		{"SELECT id FROM (", []string{"tasks_alarm (org=? AND alarm_at>? AND alarm_at<?)", "attempts_lease (org=? AND lease_until>? AND lease_until<?)"}},
-		{"SELECT count(*) FROM attempts", []string{"attempts_worker (org=? AND worker_id=?)"}},
+		{"SELECT count(*) FROM attempts ", []string{"attempts_worker (org=? AND worker_id=?)"}},
 		{"SELECT task FROM attempts", []string{"attempts_worker (org=? AND worker_id=?)"}},
-		{"UPDATE attempts SET lease_until = ? WHERE org", []string{"attempts_worker (org=? AND worker_id=?)"}},
+		{"UPDATE attempts INDEXED BY", []string{"attempts_worker (org=? AND worker_id=?)"}},
 		{"DELETE FROM replays WHERE org = ? AND at <", []string{"replays_at (org=? AND at<?)"}},
-		{"DELETE FROM replays WHERE org = ? AND task", []string{"replays_task (org=? AND task=?)"}},
+		{"DELETE FROM replays INDEXED BY", []string{"replays_task (org=? AND task=?)"}},
 		{"SELECT seq FROM events", []string{"events_client (org=? AND task=? AND client_id=?)"}},
 		{"SELECT id FROM tasks WHERE org = ? AND parent_id", []string{"tasks_parent (org=? AND parent_id=?)"}},
 	} {
@@ -155,12 +161,15 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 // everything runs each statement of the task store once.
 func everything(s *Store) error {
 	ctx := context.Background()
+	if err := s.PutOrganization(ctx, "o", "o"); err != nil {
+		return err
+	}
 	err := s.Write(ctx, func(tx lifecycle.Tx) error {
 		w := lifecycle.Want{Organization: "o", Agent: "a", Worker: "w", Limit: 1}
 		failed := []error{
 			create(tx, "t"), apply(tx, "t", task.Assign{Worker: "w"}), apply(tx, "t", task.Patch{Status: task.Completed, Result: new("r")}),
 			apply(tx, "t", task.Settle{Reason: task.EndFailed, Result: new("s"), Correct: true}),
-			create(tx, "u"), tx.RenewAll(), tx.PutSecret("o", lifecycle.OfTask, "t", nil), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
+			create(tx, "u"), tx.RenewAll(), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
 			tx.PutReplay("o", "r", "k", lifecycle.Replay{Hash: []byte{1}}), tx.Forget(1), tx.PutWorker(lifecycle.Worker{}),
 			tx.RenewWorker("o", "w", 1), tx.DisconnectAll(),
 		}
@@ -181,7 +190,7 @@ func everything(s *Store) error {
 	if err != nil {
 		return err
 	}
-	failed := []error{s.PutOrganization(ctx, "o", "o")}
+	var failed []error
 	note := func(_ any, err error) { failed = append(failed, err) }
 	note(s.Task(ctx, "o", "u"))
 	note(s.Events(ctx, "o", "u", 0, 1))
@@ -191,7 +200,7 @@ func everything(s *Store) error {
 	note(s.Waiting(ctx, "o", "u"))
 	note(s.Ready(ctx, lifecycle.Want{Organization: "o", Agent: "a", Limit: 1}))
 	for _, version := range []int{0, 1} { // there is none: only the statements count
-		if _, err := s.Agent(ctx, "o", "a", version); errors.Is(err, sql.ErrNoRows) {
+		if _, err := s.Agent(ctx, "o", "a", version); fault.CodeOf(err) != fault.NotFound {
 			failed = append(failed, err)
 		}
 	}

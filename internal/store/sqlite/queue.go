@@ -108,20 +108,20 @@ func (t *tx) RenewAll() error {
 // Outstanding implements lifecycle.Tx.
 func (t *tx) Outstanding(org, worker string) (int, error) {
 	var n int
-	_, err := one(background(), t, `SELECT count(*) FROM attempts WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0`,
+	_, err := one(background(), t, `SELECT count(*) FROM attempts INDEXED BY attempts_worker WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0`,
 		[]any{org, worker}, &n)
 	return n, err
 }
 
 // Unstarted implements lifecycle.Tx.
 func (t *tx) Unstarted(org, worker string) ([]string, error) {
-	return t.ids(`SELECT task FROM attempts WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0
+	return t.ids(`SELECT task FROM attempts INDEXED BY attempts_worker WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0
 		AND ended_at = 0 AND started_at = 0`, org, worker)
 }
 
 // RenewWorker implements lifecycle.Tx.
 func (t *tx) RenewWorker(org, worker string, until task.Stamp) error {
-	return t.exec(`UPDATE attempts SET lease_until = ? WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0
+	return t.exec(`UPDATE attempts INDEXED BY attempts_worker SET lease_until = ? WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0
 		AND ended_at = 0 AND started_at > 0 AND lease_until > 0 AND lease_until < ?`, until, org, worker, until)
 }
 

@@ -194,7 +194,7 @@ func (t *tx) Delete(org, id string) error {
 		"DELETE FROM turns WHERE org = ? AND task = ?",
 		"DELETE FROM tasks WHERE org = ? AND id = ?",
 		"DELETE FROM secrets WHERE org = ? AND owner = 'task' AND id = ?",
-		"DELETE FROM replays WHERE org = ? AND task = ?",
+		"DELETE FROM replays INDEXED BY replays_task WHERE org = ? AND task = ?",
 	} {
 		if err := t.exec(query, org, id); err != nil {
 			return fmt.Errorf("delete task: %w", err)

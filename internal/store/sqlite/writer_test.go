@@ -42,7 +42,7 @@ func TestCallersOfOneCommit(t *testing.T) {
 	end()
 	kinds := []struct {
 		name string
-		ctx  context.Context
+		ctx  context.Context             //nolint:containedctx // what is tested
 		fn   func(tx lifecycle.Tx) error // after the task has been created, if it is
 		make bool
 		want func(error) bool
@@ -115,7 +115,7 @@ func TestWriteWithoutADatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
+	defer other.Close()                          //nolint:errcheck // only its lock is of interest
 	conn, err := other.BeginTx(t.Context(), nil) // takes the database's one write lock
 	if err != nil {
 		t.Fatal(err)

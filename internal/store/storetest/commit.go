@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/errand-dev/errand/internal/fault"
@@ -30,7 +31,7 @@ func commitParts() []part {
 func ownWrites(e *env) {
 	before := e.begin("t")
 	boom := func(lifecycle.Tx) error { return errUndo }
-	panics := func(lifecycle.Tx) error { panic(errUndo) }
+	panics := func(lifecycle.Tx) error { panic(errUndo) } //nolint:forbidigo // what is tested
 	for _, then := range []func(lifecycle.Tx) error{boom, panics} {
 		for name, fn := range map[string]func(lifecycle.Tx) error{
 			"nothing":  func(lifecycle.Tx) error { return nil },
@@ -193,7 +194,7 @@ func toldInOrder(e *env) {
 		own := fmt.Sprint("own-", i)
 		for n := range each {
 			if err := e.Write(e.t.Context(), func(tx lifecycle.Tx) error {
-				return errors.Join(change(tx, home, "all", chunk(own), e.clock.stamp()), change(tx, home, own, chunk(fmt.Sprint(n)), e.clock.stamp()))
+				return errors.Join(change(tx, home, "all", chunk(own), e.clock.stamp()), change(tx, home, own, chunk(strconv.Itoa(n)), e.clock.stamp()))
 			}); err != nil {
 				failures[i] = err
 				return
@@ -205,7 +206,7 @@ func toldInOrder(e *env) {
 	})
 	e.ok(errors.Join(failures...))
 	for _, id := range []string{"all", "own-0", "own-7"} {
-		e.same("events told of "+id, e.log(home, id), e.told.events(home, id))
+		e.same("events told of "+id, e.log(id), e.told.events(home, id))
 	}
 	// Each write told of "all" and right after it of its own task.
 	changes := slices.DeleteFunc(e.told.all(), func(c task.Change) bool { return c.Spec() != nil })
@@ -263,7 +264,7 @@ func manyWriters(e *env) {
 		}
 	})
 	e.ok(errors.Join(failures...))
-	log := e.log(home, "t")
+	log := e.log("t")
 	e.same("length of the log", callers*each+1, len(log))
 	for i, ev := range log {
 		e.same("seq", int64(i+1), ev.Seq)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -284,7 +285,7 @@ func overriddenResult(e *env) {
 	e.do(home, "t", beginning(home, "t", func(b *task.Begin) { b.Spec.Tags = []string{"turn two"} }))
 	e.do(home, "t", settle(task.EndFailed, "third"), settle(task.EndCompleted, "fourth"))
 	var results, specs []string
-	for _, ev := range e.log(home, "t") {
+	for _, ev := range e.log("t") {
 		switch ev.Type { //nolint:exhaustive // the other types keep nothing in the turn
 		case task.TaskFinished:
 			results = append(results, string(ev.Kept))
@@ -307,11 +308,11 @@ func reopened(e *env) {
 	e.begin("t")
 	e.do(home, "t", claim("w"), chunk("one"), settle(task.EndCompleted, "done"))
 	e.begin("waiting")
-	before, log := e.task(home, "t"), e.log(home, "t")
+	before, log := e.task(home, "t"), e.log("t")
 	e.ok(e.Close())
 	e.open()
 	e.same("task", before, e.task(home, "t"))
-	e.same("log", log, e.log(home, "t"))
+	e.same("log", log, e.log("t"))
 	e.same("queue", []string{"waiting"}, e.next(lifecycle.Want{Worker: "w"}))
 	orgs, err := e.Organizations(e.t.Context())
 	e.ok(err)
@@ -323,9 +324,9 @@ func reopened(e *env) {
 func logInParts(e *env) {
 	e.begin("t")
 	for i := range 9 {
-		e.do(home, "t", chunk(fmt.Sprint(i)))
+		e.do(home, "t", chunk(strconv.Itoa(i)))
 	}
-	all := e.log(home, "t")
+	all := e.log("t")
 	for _, c := range []struct {
 		after, limit, from, to int
 	}{

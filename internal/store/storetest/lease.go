@@ -44,7 +44,7 @@ func due(e *env) {
 		{"lease of a claim", nil, []task.Command{claim("w")}, 30 * time.Second, []task.Command{task.Lose{}}},
 		{"lease of a claim that finishes", nil, []task.Command{claim("w")}, 30 * time.Second, []task.Command{settle(task.EndCompleted, "r")}},
 		{"lease of an assignment", nil, []task.Command{assign("py")}, 30 * time.Second, []task.Command{task.Lose{}}},
-		{"lease of a started assignment", nil, []task.Command{assign("py"), start(1)}, 30 * time.Second, []task.Command{task.Pause{}}},
+		{"lease of a started assignment", nil, []task.Command{assign("py"), start()}, 30 * time.Second, []task.Command{task.Pause{}}},
 		{"time-out", limits, []task.Command{task.Patch{Status: task.Executing}}, 100 * time.Second, []task.Command{settle(task.EndFailed, "r")}},
 		{"answer to a stop", nil, []task.Command{claim("w"), task.RequestStop{}}, 30 * time.Second, []task.Command{task.Tick{}}},
 		{"stopped while waiting", limits, []task.Command{task.RequestStop{}}, 0, nil},
@@ -123,7 +123,7 @@ func renewAll(e *env) {
 	e.begin("ended")
 	ended := e.do(home, "ended", claim("w"), settle(task.EndCompleted, "r"))
 	e.begin("paused")
-	paused := e.do(home, "paused", assign("py"), start(1), task.Pause{})
+	paused := e.do(home, "paused", assign("py"), start(), task.Pause{})
 	e.clock.advance(time.Hour)
 	e.same("due", []string{"live", "long"}, e.due())
 	e.write(func(tx lifecycle.Tx) error { return tx.RenewAll() })
@@ -145,14 +145,14 @@ func renewAll(e *env) {
 
 func renewWorker(e *env) {
 	setUp := map[string][]task.Command{
-		"started":       {assign("py"), start(1)},
-		"second":        {assign("py"), start(1)},
+		"started":       {assign("py"), start()},
+		"second":        {assign("py"), start()},
 		"assigned":      {assign("py")},
-		"paused":        {assign("py"), start(1), task.Pause{}},
-		"ended":         {assign("py"), start(1), settle(task.EndFailed, "r")},
-		"other worker":  {assign("py-2"), start(1)},
+		"paused":        {assign("py"), start(), task.Pause{}},
+		"ended":         {assign("py"), start(), settle(task.EndFailed, "r")},
+		"other worker":  {assign("py-2"), start()},
 		"fenced worker": {claim("py")},
-		"longer lease":  {task.Assign{Worker: "py", Lease: time.Hour}, start(1)},
+		"longer lease":  {task.Assign{Worker: "py", Lease: time.Hour}, start()},
 	}
 	before := map[string]*task.Attempt{}
 	for id, commands := range setUp {
@@ -160,7 +160,7 @@ func renewWorker(e *env) {
 		before[id] = e.do(home, id, commands...).Run
 	}
 	e.begin("started", func(b *task.Begin) { b.Spec.OrganizationID = away })
-	elsewhere := e.do(away, "started", assign("py"), start(1)).Run
+	elsewhere := e.do(away, "started", assign("py"), start()).Run
 	until := e.clock.stamp().Add(10 * time.Minute)
 	e.write(func(tx lifecycle.Tx) error { return tx.RenewWorker(home, "py", until) })
 	for id, want := range before {
@@ -199,7 +199,7 @@ func outstanding(e *env) {
 	e.begin("a", func(b *task.Begin) { b.Spec.OrganizationID = away })
 	e.do(away, "a", assign("py"))
 	expect("assigned", "py", 3, "a", "b", "c")
-	e.do(home, "a", start(1))
+	e.do(home, "a", start())
 	expect("one started", "py", 3, "b", "c")
 	e.do(home, "b", task.Lose{})
 	expect("one taken back", "py", 2, "c")

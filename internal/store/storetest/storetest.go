@@ -217,10 +217,10 @@ func (e *env) do(org, id string, commands ...task.Command) task.Task {
 	return e.task(org, id).Task
 }
 
-// log reads all events of a task.
-func (e *env) log(org, id string) []task.Event {
+// log reads all events of a task of the organization home.
+func (e *env) log(id string) []task.Event {
 	e.t.Helper()
-	events, err := e.Events(e.t.Context(), org, id, 0, 1<<30)
+	events, err := e.Events(e.t.Context(), home, id, 0, 1<<30)
 	e.ok(err)
 	return events
 }
@@ -271,12 +271,10 @@ func claim(worker string) task.Claim {
 	return task.Claim{Worker: worker, TokenHash: "token of " + worker, Lease: 30 * time.Second}
 }
 
-// assign hands a task to a Python worker, start is that worker's first word.
+// assign hands a new task to a Python worker, start is that worker's first word.
 func assign(worker string) task.Assign { return task.Assign{Worker: worker, Lease: 30 * time.Second} }
 
-func start(number int) task.Patch {
-	return task.Patch{Full: true, Status: task.Executing, Number: number}
-}
+func start() task.Patch { return task.Patch{Full: true, Status: task.Executing, Number: 1} }
 
 // settle ends a task whatever it is doing.
 func settle(reason task.EndReason, result string) task.Settle {
@@ -311,4 +309,4 @@ func differs(what string, want, got any) error {
 }
 
 // errUndo makes a write fail on purpose.
-var errUndo = errors.New("this write is to be undone") //nolint:gochecknoglobals // a sentinel
+var errUndo = errors.New("this write is to be undone")

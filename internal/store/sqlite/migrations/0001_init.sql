@@ -173,7 +173,8 @@ CREATE TABLE replays (
     PRIMARY KEY (org, route, key)
 ) WITHOUT ROWID;
 
-CREATE INDEX replays_at ON replays (org, at);
+CREATE INDEX replays_at   ON replays (org, at);
+CREATE INDEX replays_task ON replays (org, task);
 
 CREATE TABLE workers (
     org           TEXT NOT NULL,
