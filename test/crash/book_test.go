@@ -58,7 +58,6 @@ type batch struct {
 type ending struct {
 	status, result string
 	acked          bool
-	confirms       bool // it only confirms a stop
 }
 
 // hold is one claim and all that was written with it.

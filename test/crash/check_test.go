@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -238,7 +239,7 @@ func (h *hold) check(events []logged, f *fold) error {
 	case h.end != nil && h.end.acked && (!owned || end.status != h.end.status || end.result != h.end.result):
 		return fmt.Errorf("finish %s was acknowledged, the log has %s by attempt %d: %q", h.end.status, end.status, end.number, end.result)
 	case h.refused == "finish" && owned && end.result == h.end.result && h.turn == f.turn:
-		return fmt.Errorf("its finish was carried out, and its repeat refused")
+		return errors.New("its finish was carried out, and its repeat refused")
 	case h.refused != "" && !over && !isLost:
 		return fmt.Errorf("its %s was refused, but it still owns the turn", h.refused)
 	case isLost && lost.Time.Before(h.until):

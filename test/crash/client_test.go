@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -148,10 +149,10 @@ func (c *client) task(t *testing.T, id string) taskView {
 	return v
 }
 
-func (c *client) create(t *testing.T, body obj, headers ...string) taskView {
+func (c *client) create(t *testing.T, body obj) taskView {
 	t.Helper()
 	var v taskView
-	c.must(t, http.StatusCreated, http.MethodPost, "/v1/tasks", body, headers...).into(t, &v)
+	c.must(t, http.StatusCreated, http.MethodPost, "/v1/tasks", body).into(t, &v)
 	return v
 }
 
@@ -206,7 +207,7 @@ func (c *client) log(ctx context.Context, id string) ([]logged, []json.RawMessag
 	var raws []json.RawMessage
 	after := int64(0)
 	for {
-		q := url.Values{"limit": {"1000"}, "after": {fmt.Sprint(after)}}
+		q := url.Values{"limit": {"1000"}, "after": {strconv.FormatInt(after, 10)}}
 		a, err := c.call(ctx, http.MethodGet, "/v1/tasks/"+id+"/events?"+q.Encode(), nil)
 		if err != nil {
 			return nil, nil, err

@@ -165,7 +165,6 @@ func (c *client) slowly() *client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	var dialled atomic.Bool
 	c.http.Transport = &http.Transport{
-
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if tcp, ok := conn.(*net.TCPConn); ok && !dialled.Swap(true) {
