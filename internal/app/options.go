@@ -1,13 +1,13 @@
 package app
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -73,11 +73,8 @@ func (o Options) Validate() error {
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key: give both or neither")
 	}
-	for _, f := range []string{o.TLSCert, o.TLSKey} {
-		if f == "" {
-			continue
-		}
-		if _, err := os.Stat(f); err != nil {
+	if o.TLSCert != "" {
+		if _, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey); err != nil {
 			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}
 	}

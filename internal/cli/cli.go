@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -58,6 +60,29 @@ type env struct {
 	interrupts <-chan os.Signal
 }
 
+// interruptible runs fn with a context that Ctrl-C ends, and with it the
+// program. What shows a task to its end attends to Ctrl-C itself.
+func (e *env) interruptible(fn func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(e.ctx)
+	defer cancel(nil)
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-over:
+		case <-e.interrupts:
+			cancel(exitCodeError{code: exitInterrupted})
+		}
+	}()
+	err := fn(ctx)
+	close(over)
+	<-done
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
 // Main runs a command line and answers the exit code.
 func Main(args []string, streams Streams) int {
 	interrupts := make(chan os.Signal, 2)
@@ -93,12 +118,43 @@ func Main(args []string, streams Streams) int {
 			args = []string{"--help"}
 		}
 		parsed, err := parser.Parse(args)
-		if err == nil {
+		if err != nil {
+			err = usage(err)
+		} else {
 			err = parsed.Run(e)
 		}
 		code = e.report(err)
 	}()
 	return code
+}
+
+// usage says where to read how a command is written.
+func usage(err error) error {
+	command := "errand"
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
+		command = parse.Context.Selected().FullPath()
+	}
+	return fmt.Errorf("%w; see %s --help", err, command)
+}
+
+// unreachable says in a person's words that no server was reached.
+func unreachable(err error) error {
+	failed, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		return err
+	}
+	server := failed.URL
+	if u, err := url.Parse(failed.URL); err == nil {
+		server = u.Scheme + "://" + u.Host
+	}
+	cause := failed.Err
+	if op, ok := errors.AsType[*net.OpError](cause); ok {
+		cause = op.Err
+	}
+	if call, ok := errors.AsType[*os.SyscallError](cause); ok {
+		cause = call.Err
+	}
+	return fmt.Errorf("no server answers at %s (%w): is it running, and is ERRAND_URL right?", server, cause)
 }
 
 // report shows an error in one line and answers its exit code.
@@ -110,7 +166,7 @@ func (e *env) report(err error) int {
 	if exit, ok := errors.AsType[exitCodeError](err); ok {
 		code = exit.code
 	}
-	if text := strings.TrimSpace(strings.ReplaceAll(err.Error(), "\n", "; ")); text != "" {
+	if text := strings.TrimSpace(strings.ReplaceAll(unreachable(err).Error(), "\n", "; ")); text != "" {
 		fmt.Fprintf(e.Err, "errand: %s\n", text)
 	}
 	return code

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/errand-dev/errand"
@@ -31,21 +33,20 @@ func (runCmd) Help() string {
 // Run runs the task, with a server of its own in a temporary folder when none
 // is given.
 func (c *runCmd) Run(e *env) (err error) {
-	for _, f := range c.File {
-		if isURL(f) {
-			continue
-		}
-		if info, err := os.Stat(f); err != nil {
-			return fmt.Errorf("--file %s: %w", f, errors.Unwrap(err))
-		} else if info.IsDir() {
-			return fmt.Errorf("--file %s: is a folder; name its files", f)
-		}
+	if err := checkPrompt(c.Prompt); err != nil {
+		return err
+	}
+	if c.Server == "" && c.Agent != app.ProfileAgent {
+		return fmt.Errorf("--agent %s: without a server there is only %s; set ERRAND_URL to the server that has this agent", c.Agent, app.ProfileAgent)
+	}
+	if err := checkFiles(c.File); err != nil {
+		return err
 	}
 	url, key := c.Server, c.Key
 	if url == "" {
-		own, err := startOwn(e.ctx)
-		if err != nil {
-			return err
+		own, startErr := startOwn(e.ctx)
+		if startErr != nil {
+			return startErr
 		}
 		defer func() { err = errors.Join(err, own.stop()) }()
 		url, key = own.URL(), own.FirstStart().Key
@@ -54,7 +55,12 @@ func (c *runCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	task, err := c.create(e.ctx, client)
+	var task *errand.Task
+	err = e.interruptible(func(ctx context.Context) error {
+		var err error
+		task, err = create(ctx, client, errand.TaskRequest{AgentID: c.Agent, Prompt: c.Prompt}, c.File)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -65,10 +71,31 @@ func (c *runCmd) Run(e *env) (err error) {
 	return f.follow(task.ID, c.JSON)
 }
 
+func checkPrompt(prompt string) error {
+	if strings.TrimSpace(prompt) == "" {
+		return errors.New("the prompt is empty: say what is to be done")
+	}
+	return nil
+}
+
+// checkFiles looks before anything is started or sent.
+func checkFiles(names []string) error {
+	for _, f := range names {
+		if isURL(f) {
+			continue
+		}
+		if info, err := os.Stat(f); err != nil {
+			return fmt.Errorf("--file %s: %w", f, errors.Unwrap(err))
+		} else if info.IsDir() {
+			return fmt.Errorf("--file %s: is a folder; name its files", f)
+		}
+	}
+	return nil
+}
+
 // create uploads the files and creates the task.
-func (c *runCmd) create(ctx context.Context, client *errand.Client) (*errand.Task, error) {
-	r := errand.TaskRequest{AgentID: c.Agent, Prompt: c.Prompt}
-	for _, name := range c.File {
+func create(ctx context.Context, client *errand.Client, r errand.TaskRequest, files []string) (*errand.Task, error) {
+	for _, name := range files {
 		if isURL(name) {
 			r.Files = append(r.Files, name)
 			continue
@@ -106,6 +133,9 @@ type ownServer struct {
 }
 
 func startOwn(ctx context.Context) (*ownServer, error) {
+	// A reader that leaves (| head) must not end the program before it has
+	// cleaned up.
+	signal.Ignore(syscall.SIGPIPE)
 	dir, err := os.MkdirTemp("", "errand-run-")
 	if err != nil {
 		return nil, err

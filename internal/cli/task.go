@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,26 +63,25 @@ type taskCreateCmd struct {
 
 // Run creates the task and prints its id.
 func (c *taskCreateCmd) Run(e *env) error {
+	if err := checkPrompt(c.Prompt); err != nil {
+		return err
+	}
+	if err := checkFiles(c.File); err != nil {
+		return err
+	}
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
 	r := errand.TaskRequest{AgentID: c.Agent, Prompt: c.Prompt, ID: c.ID, Title: c.Title, Priority: c.Priority}
-	for _, name := range c.File {
-		if isURL(name) {
-			r.Files = append(r.Files, name)
-			continue
-		}
-		uploaded, err := upload(e.ctx, client, name)
-		if err != nil {
-			return err
-		}
-		r.Files = append(r.Files, uploaded.URL)
-	}
 	if c.In > 0 {
 		r.RunAt = time.Now().Add(c.In)
 	}
-	task, err := client.Tasks.Create(e.ctx, r)
+	var task *errand.Task
+	err = e.interruptible(func(ctx context.Context) error {
+		task, err = create(ctx, client, r, c.File)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -108,12 +108,13 @@ func (c *taskGetCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	task, err := client.Tasks.Get(e.ctx, c.ID)
-	if err != nil {
+	return e.interruptible(func(ctx context.Context) error {
+		task, err := client.Tasks.Get(ctx, c.ID)
+		if err == nil {
+			c.show(e, task)
+		}
 		return err
-	}
-	c.show(e, task)
-	return nil
+	})
 }
 
 // show prints a task for a person or a program.
@@ -171,7 +172,11 @@ func (c *taskListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	page, err := client.Tasks.List(e.ctx, errand.ListOptions{AgentID: c.Agent, Status: errand.Status(c.Status), PerPage: c.Limit})
+	var page *errand.TaskPage
+	err = e.interruptible(func(ctx context.Context) error {
+		page, err = client.Tasks.List(ctx, errand.ListOptions{AgentID: c.Agent, Status: errand.Status(c.Status), PerPage: c.Limit})
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -197,24 +202,35 @@ func (c *taskWatchCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	// A stream waits for its server for as long as it takes; whoever has just
+	// typed a wrong URL or id is to be told.
+	err = e.interruptible(func(ctx context.Context) error {
+		_, err := client.Tasks.Get(ctx, c.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if !c.JSON {
 		f := follower{env: e, client: client}
 		return f.follow(c.ID, false)
 	}
 	lines := json.NewEncoder(e.Out)
-	for event, err := range client.Tasks.Events(e.ctx, c.ID, errand.FromStart) {
+	return e.interruptible(func(ctx context.Context) error {
+		for event, err := range client.Tasks.Events(ctx, c.ID, errand.FromStart) {
+			if err == nil {
+				err = lines.Encode(event)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		task, err := client.Tasks.Get(ctx, c.ID)
 		if err != nil {
 			return err
 		}
-		if err := lines.Encode(event); err != nil {
-			return err
-		}
-	}
-	task, err := client.Tasks.Get(e.ctx, c.ID)
-	if err != nil {
-		return err
-	}
-	return exitFor(task)
+		return exitFor(task)
+	})
 }
 
 type taskStopCmd struct {
@@ -228,7 +244,11 @@ func (c *taskStopCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	task, err := client.Tasks.Stop(e.ctx, c.ID)
+	var task *errand.Task
+	err = e.interruptible(func(ctx context.Context) error {
+		task, err = client.Tasks.Stop(ctx, c.ID)
+		return err
+	})
 	if err != nil {
 		return err
 	}

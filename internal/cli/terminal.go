@@ -23,13 +23,14 @@ func isTerminal(w io.Writer) bool {
 type view struct {
 	out, err io.Writer
 	live     bool
+	plain    bool   // no colours: NO_COLOR is set
 	said     string // the line that stands there now, on a terminal
 	midLine  bool   // the text does not end with a newline
 	anyText  bool
 }
 
 func newView(e *env) *view {
-	return &view{out: e.Out, err: e.Err, live: isTerminal(e.Err)}
+	return &view{out: e.Out, err: e.Err, live: isTerminal(e.Err), plain: os.Getenv("NO_COLOR") != ""}
 }
 
 // event shows one event.
@@ -45,15 +46,19 @@ func (v *view) event(e errand.Event) {
 		if json.Unmarshal(e.Data, &change) != nil {
 			return
 		}
-		if change.InternalStatus != nil && e.Type == errand.TaskUpdated {
+		switch {
+		case change.InternalStatus != nil && e.Type == errand.TaskUpdated:
 			v.say(*change.InternalStatus)
-		} else if change.Status != "" {
+		case e.Type == errand.TaskFinished && change.Status == errand.Stopped:
+			// The worker may still have to confirm; the last line tells.
+		case change.Status != "":
 			v.say(string(change.Status))
 		}
 	case "attempt_lost":
 		v.say("the worker was lost")
 	case "stop_requested":
-		v.say("stopping")
+		v.endLine()
+		v.say("stopping: waiting for the worker")
 	}
 }
 
@@ -68,8 +73,46 @@ func (v *view) say(line string) {
 		return // it would stand inside the text
 	}
 	v.wipe()
+	line = fitting(line, v.width()-len("· "))
 	v.said = line
+	if v.plain {
+		fmt.Fprintf(v.err, "· %s", line)
+		return
+	}
 	fmt.Fprintf(v.err, "\x1b[2m· %s\x1b[0m", line)
+}
+
+// width is how many columns the changing line may take. One that wrapped could
+// not be wiped.
+func (v *view) width() int {
+	if f, ok := v.err.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
+}
+
+// fitting cuts a line to a number of columns. What is not ASCII may take two.
+func fitting(line string, columns int) string {
+	used := 0
+	for i, r := range line {
+		if used++; r > 0x7f {
+			used++
+		}
+		if used >= columns {
+			return line[:i] + "…"
+		}
+	}
+	return line
+}
+
+// endLine ends a line of text, so that something else can stand below it.
+func (v *view) endLine() {
+	if v.midLine {
+		fmt.Fprintln(v.out)
+		v.midLine = false
+	}
 }
 
 // wipe takes the changing line away.
@@ -97,10 +140,7 @@ func (v *view) end(t *errand.Task) {
 	if !v.anyText && t.Result != "" && t.Status == errand.Completed {
 		v.text(t.Result)
 	}
-	if v.midLine {
-		fmt.Fprintln(v.out)
-		v.midLine = false
-	}
+	v.endLine()
 	if t.Status != errand.Completed {
 		line := fmt.Sprintf("task %s: %s", t.ID, t.Status)
 		if t.EndReason != "" && t.EndReason != string(t.Status) {

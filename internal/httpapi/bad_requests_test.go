@@ -76,7 +76,8 @@ func create(name, members, field string) refusal {
 // input is a bad creation on /v1 whose input is given.
 func input(name, members, field string) refusal {
 	return refusal{
-		name, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "input": ` + members + `}`},
+		name,
+		call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "input": ` + members + `}`},
 		422, "invalid", field,
 	}
 }
@@ -218,7 +219,7 @@ func TestH2BadAgents(t *testing.T) {
 		get("unknown agent", "/v1/agents/nobody", 404, "not_found", ""),
 		get("unknown version", "/v1/agents/profile?version=9", 404, "not_found", ""),
 		get("version 0", "/v1/agents/profile?version=0", 422, "invalid", "version"),
-		get("unknown query", "/v1/agents/profile?verison=1", 422, "invalid", "verison"),
+		get("unknown query", "/v1/agents/profile?colour=1", 422, "invalid", "colour"),
 	})
 }
 
@@ -278,7 +279,7 @@ func TestT6BadEvents(t *testing.T) {
 	s := start(t)
 	s.agent(t, "agent-1")
 	s.task(t, "one")
-	token := s.claim(t, "agent-1")
+	token := s.claim(t)
 	one := func(name, event, field string) refusal {
 		body := fmt.Sprintf(`{"lease_token": %q, "events": [{"type": "think", "data": {}}, %s]}`, token, event)
 		return post(name, "/v1/tasks/one/events", body, 422, "invalid", field)

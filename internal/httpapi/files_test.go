@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -75,7 +76,7 @@ func TestH6UploadAndFetch(t *testing.T) {
 			t.Errorf("%s: answered %d %q", name, got.status, got.body)
 		}
 		for header, want := range map[string]string{
-			"Content-Type": "text/csv; charset=utf-8", "X-Content-Type-Options": "nosniff", "Content-Length": fmt.Sprint(len(table)),
+			"Content-Type": "text/csv; charset=utf-8", "X-Content-Type-Options": "nosniff", "Content-Length": strconv.Itoa(len(table)),
 		} {
 			if got.header.Get(header) != want {
 				t.Errorf("%s: %s is %q, want %q", name, header, got.header.Get(header), want)
@@ -85,7 +86,7 @@ func TestH6UploadAndFetch(t *testing.T) {
 			t.Errorf("%s: Content-Disposition %q", name, d)
 		}
 		head := s.do(t, call{method: "HEAD", path: path, key: "-"})
-		if head.status != 200 || head.header.Get("Content-Length") != fmt.Sprint(len(table)) {
+		if head.status != 200 || head.header.Get("Content-Length") != strconv.Itoa(len(table)) {
 			t.Errorf("%s: HEAD answered %d, length %s", name, head.status, head.header.Get("Content-Length"))
 		}
 		first := s.do(t, call{method: "GET", path: path, key: "-", header: map[string]string{"Range": "bytes=0-3"}})

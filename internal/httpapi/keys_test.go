@@ -145,7 +145,7 @@ func TestA3AKeyForNamedAgents(t *testing.T) {
 	s.agent(t, "agent-1")
 	s.agent(t, "narrow")
 	s.task(t, "theirs")
-	token := s.claim(t, "agent-1")
+	token := s.claim(t)
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "narrow", "id": "mine", "input": {"user": {"email": "u@example.com", "id": "u"}}}`})
 	think := `"events": [{"type": "think", "data": 1}]`
 	before := s.stored(t)
@@ -193,7 +193,7 @@ func TestA3AnotherOrganizationsTask(t *testing.T) {
 	s := start(t)
 	s.agent(t, "agent-1")
 	s.task(t, "one")
-	token := s.claim(t, "agent-1")
+	token := s.claim(t)
 	before := s.stored(t)
 	for _, c := range []call{
 		{method: "GET", path: "/v1/tasks/one"},
@@ -234,6 +234,10 @@ func TestA3AnotherOrganizationsTask(t *testing.T) {
 		t.Errorf("a stranger sees %v tasks", list["total"])
 	}
 	s.must(t, 200, call{method: "PUT", path: "/v1/agents/agent-1", key: strangerKey, body: `{"name": "theirs"}`})
+	s.must(t, 404, call{method: "GET", path: "/default/agents/agent-1", key: strangerKey})
+	for _, org := range []string{"/stranger", "/None", ""} {
+		s.must(t, 200, call{method: "GET", path: org + "/agents/agent-1", key: strangerKey})
+	}
 	made := s.must(t, 201, call{method: "POST", path: "/v1/tasks", key: strangerKey, body: `{"agent_id": "agent-1", "id": "one", "input": {}}`})
 	if made["organization_id"] != strangerGroup {
 		t.Errorf("made in %v", made["organization_id"])

@@ -220,6 +220,26 @@ func TestPythonStream(t *testing.T) {
 	}
 }
 
+// TestPythonStreamEndsAtTheEnd of the turn: the client waits for nothing that
+// may follow, such as the answer of a worker that was told to stop.
+func TestPythonStreamEndsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.task(t, "one")
+	s.claim(t)
+	viewer := s.follow(t, call{method: "GET", path: "/default/agent-execution/one/events"})
+	viewer.next(t)
+	s.must(t, 200, call{method: "DELETE", path: "/agent-execution/one"})
+	messages := viewer.rest(t)
+	if last := messages[len(messages)-1]; !strings.Contains(last.data, `"task_finished"`) {
+		t.Errorf("the last event is %s", last.data)
+	}
+	if stop := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one"})["stop"]; stop.(map[string]any)["confirmed_at"] != nil {
+		t.Errorf("nobody has confirmed: %v", stop)
+	}
+}
+
 // checkLines allows nothing but data lines, comments and blank lines.
 func checkLines(t *testing.T, s *stream) {
 	t.Helper()
@@ -239,7 +259,7 @@ func TestPythonLatePush(t *testing.T) {
 	s := start(t)
 	s.agent(t, "agent-1")
 	s.task(t, "one")
-	s.claim(t, "agent-1")
+	s.claim(t)
 	s.must(t, 200, call{method: "DELETE", path: "/agent-execution/one"})
 	before := len(s.events(t, "one"))
 	for range 3 {
@@ -259,7 +279,7 @@ func TestPythonAgents(t *testing.T) {
 	s := start(t)
 	s.agent(t, "agent-1")
 	got := s.must(t, 200, call{method: "GET", path: "/agents/agent-1/"})
-	for _, name := range strings.Fields("id organization_id name unique_name framework model_provider model_name") {
+	for name := range strings.FieldsSeq("id organization_id name unique_name framework model_provider model_name") {
 		if text, _ := got[name].(string); text == "" {
 			t.Errorf("%s is %v", name, got[name])
 		}
@@ -306,12 +326,12 @@ func TestPythonWorkerStream(t *testing.T) {
 			t.Fatalf("%s: the first event is %q", path, first.event)
 		}
 		asset := object(t, []byte(first.data))
-		for _, name := range strings.Fields("id name organization_id type created_at last_heartbeat") {
+		for name := range strings.FieldsSeq("id name organization_id type created_at last_heartbeat") {
 			if text, _ := asset[name].(string); text == "" {
 				t.Errorf("%s: %s is %v", path, name, asset[name])
 			}
 		}
-		for _, name := range strings.Fields("created_by dedicated_agent_id parent_asset_id") {
+		for name := range strings.FieldsSeq("created_by dedicated_agent_id parent_asset_id") {
 			if !has(asset, name) {
 				t.Errorf("%s: no %s", path, name)
 			}

@@ -27,26 +27,26 @@ type stream struct {
 func (s *server) follow(t *testing.T, c call) *stream {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	res := s.open(t, ctx, c)
+	res := s.open(t, ctx, c) //nolint:bodyclose // the goroutine below closes it
 	out := &stream{Response: res, messages: make(chan message, 1000)}
 	done := make(chan struct{})
 	t.Cleanup(func() {
 		cancel()
 		<-done
 	})
-	if kind := res.Header.Get("Content-Type"); res.StatusCode != 200 || kind != "text/event-stream" {
+	if kind := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		t.Errorf("%s: answered %d with Content-Type %q", c.path, res.StatusCode, kind)
 	}
 	go func() {
 		defer close(done)
 		defer close(out.messages)
-		defer res.Body.Close()
+		defer res.Body.Close() //nolint:errcheck // it was only read
 		var m message
 		lines := bufio.NewReader(res.Body)
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil {
-				if err != io.EOF { //nolint:errorlint // ReadString answers io.EOF itself
+				if err != io.EOF {
 					out.cut = err
 				}
 				return

@@ -13,7 +13,7 @@ func TestS3IllegalTransitions(t *testing.T) {
 	s := start(t)
 	s.agent(t, "agent-1")
 	s.task(t, "executing")
-	s.claim(t, "agent-1")
+	s.claim(t)
 	for _, id := range []string{"pending", "paused", "stopped"} {
 		s.task(t, id)
 	}

@@ -3,6 +3,7 @@ package edge_test
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -88,11 +89,7 @@ func holdsNUL(value any) bool {
 	case string:
 		return strings.ContainsRune(v, 0)
 	case []any:
-		for _, x := range v {
-			if holdsNUL(x) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(v, holdsNUL)
 	case map[string]any:
 		for name, x := range v {
 			if strings.ContainsRune(name, 0) || holdsNUL(x) {
