@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -159,6 +160,16 @@ type follower struct {
 	// stops says that Ctrl-C stops the task; else it only stops following.
 	stops bool
 	quiet bool
+
+	mu   sync.Mutex // guards view
+	view *view
+}
+
+// show lets one goroutine at a time at the view.
+func (f *follower) show(fn func(*view)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fn(f.view)
 }
 
 // follow shows a task until it has ended and answers its exit code.
@@ -167,17 +178,23 @@ func (f *follower) follow(id string, asJSON bool) error {
 	defer cancel(nil)
 	interrupted := make(chan bool, 1)
 	go func() { interrupted <- f.attend(ctx, cancel, id) }()
-	v := newView(f.env)
+	f.view = newView(f.env)
+	var explaining sync.WaitGroup
+	defer explaining.Wait()
+	defer cancel(nil)
+	if !f.quiet {
+		explaining.Go(func() { f.explain(ctx, id) })
+	}
 	for e, err := range f.client.Tasks.Events(ctx, id, errand.FromStart) {
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
-			v.wipe()
+			f.show((*view).wipe)
 			return err
 		}
 		if !f.quiet {
-			v.event(e)
+			f.show(func(v *view) { v.event(e) })
 		}
 	}
 	task, err := f.client.Tasks.Get(ctx, id)
@@ -188,12 +205,41 @@ func (f *follower) follow(id string, asJSON bool) error {
 	if asJSON {
 		fmt.Fprintln(f.Out, string(task.JSON()))
 	} else {
-		v.end(task)
+		f.show(func(v *view) { v.end(task) })
 	}
 	if <-interrupted && task.Status == errand.Stopped {
 		return exitCodeError{code: exitInterrupted}
 	}
 	return exitFor(task)
+}
+
+// explainEvery is how often a waiting task is asked what it waits for.
+const explainEvery = 2 * time.Second
+
+// explain says why a task is waiting for as long as it is.
+func (f *follower) explain(ctx context.Context, id string) {
+	tick := time.NewTicker(explainEvery)
+	defer tick.Stop()
+	last := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		waiting := false
+		f.show(func(v *view) { waiting = v.status == errand.Pending || v.status == errand.Paused })
+		if !waiting {
+			last = ""
+			continue
+		}
+		t, err := f.client.Tasks.Get(ctx, id)
+		if err != nil || t.Waiting == nil || t.Waiting.Message == last {
+			continue // the stream itself tells of trouble
+		}
+		last = t.Waiting.Message
+		f.show(func(v *view) { v.say("waiting: " + last) })
+	}
 }
 
 // attend waits for Ctrl-C. The first one stops the task, or ends the watching;

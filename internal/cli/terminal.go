@@ -27,6 +27,7 @@ type view struct {
 	said     string // the line that stands there now, on a terminal
 	midLine  bool   // the text does not end with a newline
 	anyText  bool
+	status   errand.Status // as the events have told it
 }
 
 func newView(e *env) *view {
@@ -45,6 +46,9 @@ func (v *view) event(e errand.Event) {
 		}
 		if json.Unmarshal(e.Data, &change) != nil {
 			return
+		}
+		if change.Status != "" {
+			v.status = change.Status
 		}
 		switch {
 		case change.InternalStatus != nil && e.Type == errand.TaskUpdated:

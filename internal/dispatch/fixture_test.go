@@ -74,7 +74,7 @@ func inBubble(t *testing.T, test func(*bench)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{t: t, hub: stream.NewHub(), wakes: dispatch.NewWakes(), closing: make(chan struct{})}
-		b.ctx, b.end = context.WithCancel(context.Background())
+		b.ctx, b.end = context.WithCancel(t.Context())
 		store, err := sqlite.Open(b.ctx, sqlite.Options{Dir: dir, Now: b.now, OnDelete: b.hub.Wake, OnCommit: func(c []task.Change) {
 			if !b.deaf.Load() {
 				b.hub.Publish(c)
@@ -115,14 +115,13 @@ func (b *bench) submit(id, agentID string) {
 }
 
 // claim takes a task at once.
-func (b *bench) claim(id string) lifecycle.Claimed {
+func (b *bench) claim(id string) {
 	b.t.Helper()
 	got, err := b.Claim(b.ctx, who(), lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 1})
 	b.must(err)
 	if len(got) != 1 || got[0].Task.ID != id {
 		b.t.Fatalf("claimed %d tasks, want %s", len(got), id)
 	}
-	return got[0]
 }
 
 func (b *bench) status(id string) task.Status {

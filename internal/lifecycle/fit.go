@@ -14,9 +14,9 @@ import (
 // fit makes an outcome storable: an end is never refused for its content (S5).
 // It answers the fields that had to be cut, cleaned or dropped.
 func fit(o Outcome) (Outcome, []string) {
-	var adjusted []string
+	adjusted := o.Adjusted
 	if o.Result != nil {
-		clean := cutBytes(cleanText(*o.Result), task.MaxResult)
+		clean := fitText(*o.Result)
 		if clean != *o.Result {
 			adjusted = append(adjusted, "result")
 		}
@@ -25,6 +25,23 @@ func fit(o Outcome) (Outcome, []string) {
 	side, more := fitSide(o.Side)
 	o.Side = side
 	return o, append(adjusted, more...)
+}
+
+func fitText(text string) string { return cutBytes(cleanText(text), task.MaxResult) }
+
+// FitResult makes a result of any JSON storable: text as text, anything else
+// as its JSON. It reports whether that changed what was given.
+func FitResult(raw json.RawMessage) (result *string, adjusted bool) {
+	if isNull(raw) {
+		return nil, false
+	}
+	var text string
+	err := json.Unmarshal(raw, &text)
+	if err != nil {
+		text = string(raw)
+	}
+	fitted := fitText(text)
+	return &fitted, err != nil || fitted != text || !utf8.Valid(raw)
 }
 
 // fitSide makes a patch of task.State storable in the same way.

@@ -68,7 +68,7 @@ type bench struct {
 }
 
 // open makes a bench with the agent bot in two organizations.
-func open(t testing.TB) *bench {
+func open(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir()}
 	stop := b.start()

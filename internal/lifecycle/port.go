@@ -55,6 +55,8 @@ type Tx interface {
 	// AttemptByToken reads an attempt by the hash of its lease token, nil
 	// when there is none.
 	AttemptByToken(org, id, hash string) (*task.Attempt, error)
+	// TurnEnd reads how a turn ended, whatever an override has shown since.
+	TurnEnd(org, id string, turn int) (task.EndReason, *string, error)
 	// Save writes all of a change and makes it known after the commit.
 	Save(c task.Change) error
 	// Delete removes a task with its turns, log, attempts and secrets.

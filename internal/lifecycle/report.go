@@ -158,6 +158,8 @@ type Outcome struct {
 	Reason task.EndReason
 	Result *string
 	Side   json.RawMessage // tokens, used_tools, duration and other fields of task.State
+	// Adjusted names fields that had to be changed before they came here.
+	Adjusted []string
 }
 
 // Finish ends an attempt and its turn, or acknowledges a stop (X2). Repeating
@@ -179,8 +181,19 @@ func (s *Service) Finish(ctx context.Context, org, id, token string, o Outcome) 
 			return nil, err
 		}
 		o, adjusted := fit(o)
-		return task.Finish{By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted}, nil
+		repeats, err := repeated(tx, t, by.Attempt, o)
+		return task.Finish{By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats}, err
 	})
+}
+
+// repeated reports whether an attempt says again how it ended an earlier turn.
+func repeated(tx Tx, t task.Task, a *task.Attempt, o Outcome) (bool, error) {
+	if a == nil || a.Turn == t.Terms.Turn || a.Outcome != task.OutcomeFinished {
+		return false, nil
+	}
+	reason, result, err := tx.TurnEnd(t.OrganizationID, t.ID, a.Turn)
+	same := result == o.Result || result != nil && o.Result != nil && *result == *o.Result
+	return same && reason.Status() == o.Reason.Status(), err
 }
 
 // Release gives an attempt back unfinished, as if its lease had run out: for

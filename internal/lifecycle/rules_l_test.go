@@ -211,7 +211,7 @@ func TestL4HeldWorkerGetsWorkAgain(t *testing.T) {
 	t.Run("L4 once it lets go", func(t *testing.T) {
 		t.Parallel()
 		b := open(t)
-		w, stale := b.lapse("t")
+		w, stale := b.lapse()
 		b.patch("t", stale.with(fields{"status": "error", "result": "[409] a later attempt owns this task"}))
 		b.shows("t", task.Pending, "")
 		if got := b.assign(w); !slices.Equal(got, []string{"t"}) {
@@ -240,7 +240,7 @@ func TestL4HeldWorkerGetsWorkAgain(t *testing.T) {
 	t.Run("L4 once it reconnects, as a new worker", func(t *testing.T) {
 		t.Parallel()
 		b := open(t)
-		b.lapse("t")
+		b.lapse()
 		if got := b.assign(b.register()); !slices.Equal(got, []string{"t"}) {
 			t.Errorf("L4: assigned %v", got)
 		}

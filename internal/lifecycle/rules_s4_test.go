@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,34 +12,29 @@ import (
 	"github.com/errand-dev/errand/internal/task"
 )
 
-// lapse lets an assignment of the task to a Python worker run out; it answers
-// that worker, and its full body from before.
-func (b *bench) lapse(id string) (worker string, stale fields) {
+// lapse lets an assignment of the task t to a Python worker run out; it
+// answers that worker, and its full body from before.
+func (b *bench) lapse() (worker string, stale fields) {
 	b.t.Helper()
-	b.submit(id, nil)
+	b.submit("t", nil)
 	worker = b.register()
 	b.assign(worker)
-	stale = b.body(id, nil)
+	stale = b.body("t", nil)
 	b.later(lease)
-	b.shows(id, task.Pending, "")
+	b.shows("t", task.Pending, "")
 	return worker, stale
 }
 
 func (f fields) with(change fields) fields {
-	all := fields{}
-	for name, value := range f {
-		all[name] = value
-	}
-	for name, value := range change {
-		all[name] = value
-	}
+	all := maps.Clone(f)
+	maps.Copy(all, change)
 	return all
 }
 
 func TestS4FullBodyStaleExecutingIsConflict(t *testing.T) {
 	t.Parallel()
 	b := open(t)
-	_, stale := b.lapse("t")
+	_, stale := b.lapse()
 	b.unchanged("t", func() {
 		_, err := b.tryPatch("t", stale.with(fields{"status": "executing", "title": "x"}))
 		b.refused(err, fault.Conflict)
@@ -51,7 +47,7 @@ func TestS4FullBodyStaleTakesOnlyTitle(t *testing.T) {
 		t.Run("S4 "+status, func(t *testing.T) {
 			t.Parallel()
 			b := open(t)
-			_, stale := b.lapse("t")
+			_, stale := b.lapse()
 			before := b.state("t")
 			b.patch("t", stale.with(fields{
 				"status": status, "title": "new title", "result": "stale", "internal_status": "x", "duration": 5,

@@ -57,39 +57,48 @@ func TestS5FullBodyThatEndsIsNeverRefusedForItsContent(t *testing.T) {
 		check    func(task.State) bool
 	}{
 		"NUL in the result": {
-			fields{"result": "a\x00b"}, []string{"result"},
+			fields{"result": "a\x00b"},
+			[]string{"result"},
 			func(s task.State) bool { return text(s.Result) == "a\uFFFDb" },
 		},
 		"invalid UTF-8 in the result": {
-			fields{"result": json.RawMessage("\"a\xffb\"")}, []string{"result"},
+			fields{"result": json.RawMessage("\"a\xffb\"")},
+			[]string{"result"},
 			func(s task.State) bool { return text(s.Result) == "a\uFFFDb" },
 		},
 		"result over its limit": {
-			fields{"result": strings.Repeat("é", task.MaxResult/2+1)}, []string{"result"},
+			fields{"result": strings.Repeat("é", task.MaxResult/2+1)},
+			[]string{"result"},
 			func(s task.State) bool { return len(text(s.Result)) <= task.MaxResult && utf8.ValidString(*s.Result) },
 		},
 		"result of another type": {
-			fields{"result": fields{"a": 1}}, []string{"result"},
+			fields{"result": fields{"a": 1}},
+			[]string{"result"},
 			func(s task.State) bool { return text(s.Result) == `{"a":1}` },
 		},
 		"internal status over its limit": {
-			fields{"internal_status": strings.Repeat("ä", 300)}, []string{"internal_status"},
+			fields{"internal_status": strings.Repeat("ä", 300)},
+			[]string{"internal_status"},
 			func(s task.State) bool { return text(s.InternalStatus) == strings.Repeat("ä", 255) },
 		},
 		"NUL in a title": {
-			fields{"title": "a\x00"}, []string{"title"},
+			fields{"title": "a\x00"},
+			[]string{"title"},
 			func(s task.State) bool { return text(s.Title) == "a\uFFFD" },
 		},
 		"invalid UTF-8 in a title": {
-			fields{"title": json.RawMessage("\"\xc3\"")}, []string{"title"},
+			fields{"title": json.RawMessage("\"\xc3\"")},
+			[]string{"title"},
 			func(s task.State) bool { return text(s.Title) == "\uFFFD" },
 		},
 		"NUL in the name of a tool": {
-			fields{"used_tools": []string{"x\x00", "y"}}, []string{"used_tools"},
+			fields{"used_tools": []string{"x\x00", "y"}},
+			[]string{"used_tools"},
 			func(s task.State) bool { return slices.Equal(s.UsedTools, []string{"x\uFFFD", "y"}) },
 		},
 		"wrong-typed side fields": {
-			fields{"tokens": "many", "duration": "long", "used_tools": 7, "title": 5}, []string{"duration", "title", "tokens", "used_tools"},
+			fields{"tokens": "many", "duration": "long", "used_tools": 7, "title": 5},
+			[]string{"duration", "title", "tokens", "used_tools"},
 			func(s task.State) bool {
 				return s.Tokens == nil && s.Duration == 0 && len(s.UsedTools) == 0 && s.Title == nil
 			},
@@ -103,7 +112,9 @@ func TestS5FullBodyThatEndsIsNeverRefusedForItsContent(t *testing.T) {
 			if s.Status != task.Completed || !c.check(s) {
 				t.Errorf("S5: stored %s, %.50q, %.50q, %q", s.Status, text(s.Result), text(s.InternalStatus), s.UsedTools)
 			}
-			var finished struct{ Adjusted []string }
+			var finished struct {
+				Adjusted []string `json:"adjusted"`
+			}
 			b.must(json.Unmarshal(b.of("t", task.TaskFinished)[0].Own, &finished))
 			slices.Sort(finished.Adjusted)
 			if !slices.Equal(finished.Adjusted, c.adjusted) {

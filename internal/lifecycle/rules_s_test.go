@@ -55,7 +55,7 @@ func TestS2EndReasonsLeadToStatuses(t *testing.T) {
 	}
 }
 
-// attempts is everything that could make a task run, or end it.
+// verbs is everything that could make a task run, or end it.
 func (b *bench) verbs(id string) map[string]func() error {
 	full := func(status task.Status) func() error {
 		return func() error {

@@ -192,3 +192,45 @@ func TestT6RepeatedEndIsAnsweredLikeTheFirst(t *testing.T) {
 		}
 	})
 }
+
+func TestT6EndOfAnEarlierTurnsAttempt(t *testing.T) {
+	t.Parallel()
+	next := func(t *testing.T) (b *bench, first, second string) {
+		t.Helper()
+		b = open(t)
+		first = b.run("t", nil)
+		_, err := b.finish("t", first, task.EndCompleted, "r")
+		b.must(err)
+		return b, first, b.run("t", nil)
+	}
+	t.Run("T6 a repeat is answered and changes nothing", func(t *testing.T) {
+		t.Parallel()
+		b, first, second := next(t)
+		b.unchanged("t", func() {
+			_, err := b.finish("t", first, task.EndCompleted, "r")
+			b.must(err)
+		})
+		_, err := b.finish("t", second, task.EndFailed, "r2")
+		b.must(err)
+		b.unchanged("t", func() {
+			_, err := b.finish("t", first, task.EndCompleted, "r")
+			b.must(err)
+		})
+	})
+	for name, end := range map[string]struct {
+		reason task.EndReason
+		result string
+	}{"another status": {task.EndFailed, "r"}, "another result": {task.EndCompleted, "changed my mind"}} {
+		t.Run("T6 "+name+" is refused", func(t *testing.T) {
+			t.Parallel()
+			b, first, _ := next(t)
+			_, err := b.finish("t", first, end.reason, end.result)
+			b.refused(err, fault.Conflict)
+			r := b.one("t", task.LateWriteRefused)
+			if r["refused_status"] != string(end.reason.Status()) || r["refused_result"] != end.result {
+				t.Errorf("T6: %v", r)
+			}
+			b.shows("t", task.Executing, "")
+		})
+	}
+}

@@ -192,25 +192,16 @@ func checkObject(field string, raw json.RawMessage) error {
 }
 
 func readResult(p *task.Patch, raw json.RawMessage, lenient bool) error {
-	if isNull(raw) {
-		return nil
-	}
-	var text string
-	err := json.Unmarshal(raw, &text)
-	if err != nil {
-		text = string(raw) // an object where text is due: its JSON
-	}
-	fitted, adjusted := fit(Outcome{Result: &text})
-	if err != nil || !utf8.Valid(raw) {
-		adjusted = []string{"result"}
-	}
-	if len(adjusted) > 0 && !lenient {
-		if err := CheckResult("result", &text); err != nil {
-			return err
-		}
+	result, adjusted := FitResult(raw)
+	switch {
+	case adjusted && lenient:
+		p.Adjusted = []string{"result"}
+	case adjusted && len(raw) > task.MaxResult:
+		return &fault.Error{Code: fault.TooLarge, Field: "result", Message: fmt.Sprintf("must not exceed %d bytes", task.MaxResult)}
+	case adjusted:
 		return fault.Field("result", "must be text without NUL")
 	}
-	p.Result, p.Adjusted = fitted.Result, adjusted
+	p.Result = result
 	return nil
 }
 

@@ -222,7 +222,7 @@ func TestT7ManyViewersUnderLoad(t *testing.T) {
 	var writers, joining sync.WaitGroup
 	viewers := make(chan *viewer, 64)
 	for w := range 4 {
-		random := rand.New(rand.NewPCG(1, uint64(w))) //nolint:gosec // a test's dice
+		random := rand.New(rand.NewPCG(1, uint64(w)))
 		writers.Go(func() {
 			for i := range 40 {
 				b.say(token, 1+random.IntN(40))
@@ -322,7 +322,8 @@ func TestX2ViewerThatGoesStopsNothing(t *testing.T) {
 	t.Parallel()
 	b := open(t)
 	b.run()
-	for range b.follow(0) {
+	for _, err := range b.follow(0) {
+		b.must(err)
 		break
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -153,10 +153,15 @@ type Finish struct {
 	Result   *string
 	Side     json.RawMessage // fields of State
 	Adjusted []string        // fields that had to be cut or dropped (S5)
+	// Repeats says that the attempt has ended an earlier turn in just this way.
+	Repeats bool
 }
 
 func (c Finish) apply(d *draft) error {
 	if !d.mayWrite(c.By) {
+		if c.Repeats {
+			return nil
+		}
 		d.late(c.By.Attempt, c.Reason.Status(), c.Result)
 		return nil
 	}

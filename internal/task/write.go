@@ -54,8 +54,6 @@ func (d *draft) late(a *Attempt, status Status, result *string) {
 		if status.Ends() && told {
 			return
 		}
-	} else if a != nil && a.Outcome == OutcomeFinished && status.Ends() {
-		return // it ended its turn, and the next one has begun since
 	}
 	d.refuse(a, status, result,
 		fault.New(fault.Conflict, "this attempt no longer owns the task, which is %s", t.state.Status))

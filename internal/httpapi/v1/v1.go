@@ -35,8 +35,8 @@ type routes struct {
 	api huma.API
 }
 
-// hook guards huma's hook for errors, which is one for the whole process.
-var hook sync.Once //nolint:gochecknoglobals // so is the hook
+// hook guards huma's settings that are one for the whole process.
+var hook sync.Once //nolint:gochecknoglobals // so are they
 
 // Register adds the API to a mux. Errors of huma itself take the API's form
 // too; that form is one hook for the whole process.
@@ -53,6 +53,7 @@ func Register(mux *http.ServeMux, o Options) {
 	registry.RegisterTypeAlias(reflect.TypeFor[task.Stamp](), reflect.TypeFor[moment]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.EndReason](), reflect.TypeFor[endReason]())
 	hook.Do(func() {
+		huma.ValidateStrictCasing = true // a field in other letters is an unknown field
 		huma.NewErrorWithContext = newError
 		huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
 			return newError(nil, status, message, errs...)

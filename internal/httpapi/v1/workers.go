@@ -48,7 +48,7 @@ type FinishBody struct {
 	LeaseToken string          `json:"lease_token"`
 	Status     string          `json:"status" enum:"completed,failed,error,stopped" doc:"stopped confirms a stop."`
 	EndReason  string          `json:"end_reason,omitempty" enum:"completed,failed,schema_mismatch,budget,worker_error,stopped" doc:"More exactly why; must lead to the status."`
-	Result     *string         `json:"result,omitempty"`
+	Result     json.RawMessage `json:"result,omitempty" doc:"Text. It is never refused for its content: what cannot be stored is cut or replaced, and the event task_finished says so in adjusted."`
 	Tokens     json.RawMessage `json:"tokens,omitempty"`
 	UsedTools  json.RawMessage `json:"used_tools,omitempty"`
 	Duration   json.RawMessage `json:"duration,omitempty"`
@@ -56,7 +56,11 @@ type FinishBody struct {
 }
 
 func (b FinishBody) outcome() (lifecycle.Outcome, error) {
-	o := lifecycle.Outcome{Reason: task.PlainEnd(task.Status(b.Status)), Result: b.Result}
+	o := lifecycle.Outcome{Reason: task.PlainEnd(task.Status(b.Status))}
+	var adjusted bool
+	if o.Result, adjusted = lifecycle.FitResult(b.Result); adjusted {
+		o.Adjusted = []string{"result"}
+	}
 	if b.EndReason != "" {
 		o.Reason = task.EndReason(b.EndReason)
 	}

@@ -64,6 +64,13 @@ func (t *tx) AttemptByToken(org, id, hash string) (*task.Attempt, error) {
 	return readAttempt(background(), t, "token_hash = ?", org, id, hash)
 }
 
+// TurnEnd implements lifecycle.Tx.
+func (t *tx) TurnEnd(org, id string, turn int) (reason task.EndReason, result *string, err error) {
+	_, err = one(background(), t, "SELECT end_reason, result FROM turns WHERE org = ? AND task = ? AND n = ?",
+		[]any{org, id, turn}, &reason, &result)
+	return reason, result, err
+}
+
 // Save implements lifecycle.Tx.
 func (t *tx) Save(c task.Change) error {
 	if err := t.saveTask(c.Task); err != nil {
