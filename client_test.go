@@ -46,9 +46,9 @@ func TestEventsSurviveEveryCut(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		after := 0
 		if id := r.Header.Get("Last-Event-ID"); id != "" {
-			fmt.Sscan(id, &after)
+			_, _ = fmt.Sscan(id, &after)
 		} else if id := r.URL.Query().Get("after"); id != "" {
-			fmt.Sscan(id, &after)
+			_, _ = fmt.Sscan(id, &after)
 		}
 		if r.Header.Get("Accept") != "text/event-stream" {
 			fmt.Fprintf(w, `{"items":[],"done":%t}`, after >= last)

@@ -89,7 +89,7 @@ func ExampleTasks_Stop() {
 
 // exampleServer runs a server in a temporary folder.
 func exampleServer() (*app.App, func()) {
-	dir, err := os.MkdirTemp("", "errand-example-") //nolint:usetesting // an example has no testing.T
+	dir, err := os.MkdirTemp("", "errand-example-")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -155,8 +155,7 @@ func (s *State) Fold(patch json.RawMessage) error {
 // through those that it finds.
 func (s *State) detach() {
 	v := reflect.ValueOf(s).Elem()
-	for i := range v.NumField() {
-		f := v.Field(i)
+	for _, f := range v.Fields() {
 		switch {
 		case f.Kind() == reflect.Slice:
 			f.Set(reflect.AppendSlice(reflect.Zero(f.Type()), f))
