@@ -75,6 +75,10 @@ func (a Agent) Lease() time.Duration {
 	return task.DefaultLease
 }
 
+// UnfencedLease is the length for workers that cannot renew a lease of their
+// own: at least 30 s, since they are heard only every few seconds (rule L5).
+func (a Agent) UnfencedLease() time.Duration { return max(a.Lease(), task.DefaultLease) }
+
 // Normalize fills what was left open and checks the rest.
 func (r *Record) Normalize() error {
 	if r.Runtime == "" {

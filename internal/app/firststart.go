@@ -36,13 +36,13 @@ func firstStart(ctx context.Context, o Options, store auth.Store) (FirstStart, e
 		return first, err
 	}
 	kept, err := os.ReadFile(first.KeyFile)
+	first.Key = strings.TrimSpace(string(kept))
 	switch {
-	case err == nil:
-		first.Key = strings.TrimSpace(string(kept))
+	case err == nil && first.Key != "": // an empty file is left by a crash of the first start
 		if o.AdminKey != "" && o.AdminKey != first.Key {
 			return first, fmt.Errorf("ERRAND_ADMIN_KEY differs from the admin key of this data folder (%s): unset it, or use the same key", first.KeyFile)
 		}
-	case errors.Is(err, os.ErrNotExist):
+	case err == nil, errors.Is(err, os.ErrNotExist):
 		first.Made = true
 		if first.Key = o.AdminKey; first.Key == "" {
 			first.Key = auth.Generate()

@@ -31,10 +31,20 @@ func everything() queue { return queue{} }
 // those whose capacity may have changed.
 func (w *Wakes) Publish(changes []task.Change) {
 	for _, c := range changes {
-		if c.Task.Dispatchable() || len(c.Attempts) > 0 {
+		if c.Task.Dispatchable() || frees(c) {
 			w.wake(queue{c.Task.OrganizationID, c.Task.AgentID})
 		}
 	}
+}
+
+// frees reports whether a change has given a worker a slot back.
+func frees(c task.Change) bool {
+	for _, a := range c.Attempts {
+		if a.LetGoAt != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *Wakes) wake(q queue) {

@@ -63,8 +63,9 @@ type Tx interface {
 	Delete(org, id string) error
 	// Children lists the ids of a task's sub-tasks.
 	Children(org, id string) ([]string, error)
-	// SeqOfClient is the event that first carried a client_id, 0 for none.
-	SeqOfClient(org, id, clientID string) (int64, error)
+	// SeqOfClient is the event of a turn that first carried a client_id, 0
+	// for none.
+	SeqOfClient(org, id string, turn int, clientID string) (int64, error)
 
 	// Next lists tasks that may be handed out now: by priority, then oldest.
 	Next(w Want) ([]string, error)
@@ -212,7 +213,7 @@ type Queue struct {
 	// Ahead counts the tasks of its agent that come first, at most 1000.
 	Ahead   int
 	Workers []Worker
-	// Executing counts the agent's executing tasks.
+	// Executing counts the agent's tasks that a worker is executing.
 	Executing int
 	// PausedBy is who paused the task last, "" when nobody did.
 	PausedBy string

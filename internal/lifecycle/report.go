@@ -117,7 +117,7 @@ func number(tx Tx, t task.Task, events []NewEvent) ([]int64, []task.Event, error
 			seq := given[e.ClientID]
 			if seq == 0 {
 				var err error
-				if seq, err = tx.SeqOfClient(t.OrganizationID, t.ID, e.ClientID); err != nil {
+				if seq, err = tx.SeqOfClient(t.OrganizationID, t.ID, t.Terms.Turn, e.ClientID); err != nil {
 					return nil, nil, err
 				}
 			}

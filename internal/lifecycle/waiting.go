@@ -72,7 +72,7 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		}
 	}
 	switch {
-	case len(alive) == 0:
+	case len(alive) == 0 && q.Executing == 0: // a worker that executes may be too busy to claim
 		return &Waiting{Reason: "no_worker", LastSeen: lastSeen, Message: fmt.Sprintf("no worker of agent %s is connected (%s)", t.AgentID, seen)}
 	case q.Ahead > 0:
 		return &Waiting{Reason: "behind", Ahead: q.Ahead, Busy: q.Executing, Message: fmt.Sprintf("behind %d tasks of agent %s", q.Ahead, t.AgentID)}

@@ -56,7 +56,7 @@ func (s *Service) Heard(ctx context.Context, org, agentID, workerID string, busy
 		if err != nil {
 			return err
 		}
-		return tx.RenewWorker(org, workerID, w.LastHeard.Add(a.Lease()))
+		return tx.RenewWorker(org, workerID, w.LastHeard.Add(a.UnfencedLease()))
 	})
 }
 
@@ -116,7 +116,7 @@ func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) ([]
 			if err != nil {
 				return err
 			}
-			changed, err := apply(tx, before.Task, task.Assign{Worker: workerID, Lease: a.Lease(), MayRetry: a.Record.RetryStarted})
+			changed, err := apply(tx, before.Task, task.Assign{Worker: workerID, Lease: a.UnfencedLease(), MayRetry: a.Record.RetryStarted})
 			if err != nil {
 				return err
 			}

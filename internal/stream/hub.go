@@ -40,6 +40,9 @@ type subscription struct {
 // Publish tells of committed changes, in the order of their commits.
 func (h *Hub) Publish(changes []task.Change) {
 	for _, c := range changes {
+		if len(c.Events) == 0 { // a heartbeat
+			continue
+		}
 		h.tell(topic{c.Task.OrganizationID, c.Task.ID}, c.Events)
 	}
 }

@@ -33,13 +33,6 @@ type Patch struct {
 const echo = "[409]"
 
 func (c Patch) apply(d *draft) error {
-	if len(c.Extension) > 0 {
-		merged, err := mergeJSON(d.t.state.PayloadExtension, c.Extension)
-		if err != nil {
-			return fault.Field("tool_call_payload_extension", "must be an object")
-		}
-		d.t.state.PayloadExtension = merged
-	}
 	if !c.Full {
 		return c.sparse(d)
 	}
@@ -95,7 +88,7 @@ func (c Patch) afterEnd(d *draft) error {
 		if t.ended == EndStopped {
 			d.show(Stopped, c.By)
 		}
-	case late && t.ended == EndWorkerLost && t.Run != nil && t.Run.Number == c.Number:
+	case late && t.ended == EndWorkerLost && c.From != nil && t.Run != nil && t.Run.Number == c.Number:
 		return Settle{
 			By: "late worker", Reason: PlainEnd(c.Status), Result: c.Result, Correct: true, Side: c.Side,
 		}.apply(d)
@@ -114,10 +107,26 @@ func (c Patch) afterEnd(d *draft) error {
 	return nil
 }
 
+// extend merges what the body adds to the payload.
+func (c Patch) extend(d *draft) error {
+	if len(c.Extension) == 0 {
+		return nil
+	}
+	merged, err := mergeJSON(d.t.state.PayloadExtension, c.Extension)
+	if err != nil {
+		return fault.Field("tool_call_payload_extension", "must be an object")
+	}
+	d.t.state.PayloadExtension = merged
+	return nil
+}
+
 // running is a full body on a turn that has not ended.
 func (c Patch) running(d *draft) error {
 	t := &d.t
 	if err := d.fold(c.Side); err != nil {
+		return err
+	}
+	if err := c.extend(d); err != nil {
 		return err
 	}
 	if c.Result != nil {
@@ -170,6 +179,9 @@ func (c Patch) Answer(t Task) Task {
 // sparse is a person's deliberate act.
 func (c Patch) sparse(d *draft) error {
 	t := &d.t
+	if err := c.extend(d); err != nil {
+		return err
+	}
 	if c.Status == Completed || c.Status == Failed || c.Status == Error {
 		return Settle{
 			By: c.By, Reason: PlainEnd(c.Status), Result: c.Result,

@@ -47,6 +47,9 @@ func (d *draft) late(a *Attempt, status Status, result *string) {
 	current := a != nil && t.Run != nil && t.Run.Number == a.Number
 	if status.Ends() && a != nil {
 		d.letGo(*a)
+		if directive, err := t.Directive(a); status == Stopped && err == nil && directive != Continue {
+			return // it was told to let go and says that it has
+		}
 	}
 	if current {
 		a = t.Run

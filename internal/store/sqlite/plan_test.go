@@ -141,7 +141,7 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"UPDATE attempts INDEXED BY", []string{"attempts_worker (org=? AND worker_id=?)"}},
 		{"DELETE FROM replays WHERE org = ? AND at <", []string{"replays_at (org=? AND at<?)"}},
 		{"DELETE FROM replays INDEXED BY", []string{"replays_task (org=? AND task=?)"}},
-		{"SELECT seq FROM events", []string{"events_client (org=? AND task=? AND client_id=?)"}},
+		{"SELECT seq FROM events", []string{"events_client (org=? AND task=? AND turn=? AND client_id=?)"}},
 		{"SELECT id FROM tasks WHERE org = ? AND parent_id", []string{"tasks_parent (org=? AND parent_id=?)"}},
 	} {
 		i := slices.IndexFunc(queries, func(q string) bool { return strings.HasPrefix(q, c.begins) })
@@ -178,7 +178,7 @@ func everything(s *Store) error {
 		note(tx.Attempt("o", "t", 1))
 		note(tx.AttemptByToken("o", "t", "h"))
 		note(tx.Children("o", "t"))
-		note(tx.SeqOfClient("o", "t", "c"))
+		note(tx.SeqOfClient("o", "t", 1, "c"))
 		note(tx.Next(w))
 		note(tx.Due("o", 1))
 		note(tx.Replay("o", "r", "k"))

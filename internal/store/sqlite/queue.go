@@ -188,8 +188,9 @@ func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, e
 	if err != nil {
 		return found, err
 	}
-	_, err = one(ctx, s, `SELECT count(*) FROM tasks INDEXED BY tasks_status
-		WHERE org = ? AND agent_id = ? AND status = 'executing'`,
+	_, err = one(ctx, s, `SELECT count(*) FROM tasks t INDEXED BY tasks_status
+		JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts AND a.ended_at = 0
+		WHERE t.org = ? AND t.agent_id = ? AND t.status = 'executing'`,
 		[]any{org, t.AgentID}, &found.Executing)
 	if err != nil {
 		return found, err

@@ -223,10 +223,10 @@ func (t *tx) ids(query string, args ...any) ([]string, error) {
 }
 
 // SeqOfClient implements lifecycle.Tx.
-func (t *tx) SeqOfClient(org, id, clientID string) (int64, error) {
+func (t *tx) SeqOfClient(org, id string, turn int, clientID string) (int64, error) {
 	var seq int64
-	_, err := one(background(), t, `SELECT seq FROM events WHERE org = ? AND task = ? AND client_id = ?`,
-		[]any{org, id, clientID}, &seq)
+	_, err := one(background(), t, `SELECT seq FROM events WHERE org = ? AND task = ? AND turn = ? AND client_id = ?`,
+		[]any{org, id, turn, clientID}, &seq)
 	return seq, err
 }
 

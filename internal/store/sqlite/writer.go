@@ -98,14 +98,15 @@ func (w *writer) gather(batch []*request) []*request {
 // caller fails for its neighbour's fault.
 func (w *writer) commit(batch []*request) {
 	err := w.try(batch)
-	if err != nil && len(batch) > 1 {
-		for _, r := range batch {
-			if err := w.try([]*request{r}); err != nil { // else r.err is its own outcome
-				r.err = err
-			}
+	_, undone := errors.AsType[dirtyError](err)
+	for _, r := range batch {
+		alone := err
+		if undone && len(batch) > 1 {
+			alone = w.try([]*request{r})
 		}
-	} else if err != nil {
-		batch[0].err = err
+		if alone != nil { // else r.err is its own outcome
+			r.err = alone
+		}
 	}
 	for _, r := range batch {
 		close(r.done)

@@ -79,7 +79,7 @@ func (e *env) belongings(org, id string) belongings {
 		if b.ByToken, err = tx.AttemptByToken(org, id, claim("w").TokenHash); err != nil {
 			return err
 		}
-		if b.Client, err = tx.SeqOfClient(org, id, "client-"+org); err != nil {
+		if b.Client, err = tx.SeqOfClient(org, id, 1, "client-"+org); err != nil {
 			return err
 		}
 		b.Replay, err = tx.Replay(org, "create", "of "+id)

@@ -159,12 +159,12 @@ func (w *world) check() {
 			if e.ClientID == "" {
 				continue
 			}
-			seq, err := tx.SeqOfClient(w.org, w.id, e.ClientID)
+			seq, err := tx.SeqOfClient(w.org, w.id, e.Turn, e.ClientID)
 			if err := errors.Join(err, differs("seq of client_id", e.Seq, seq)); err != nil {
 				return err
 			}
 		}
-		seq, err := tx.SeqOfClient(w.org, w.id, "never used")
+		seq, err := tx.SeqOfClient(w.org, w.id, 1, "never used")
 		return errors.Join(err, differs("seq of an unknown client_id", int64(0), seq))
 	})
 	if err != nil {

@@ -153,7 +153,7 @@ CREATE TABLE events (
     PRIMARY KEY (org, task, seq)
 ) WITHOUT ROWID;
 
-CREATE UNIQUE INDEX events_client ON events (org, task, client_id) WHERE client_id IS NOT NULL;
+CREATE UNIQUE INDEX events_client ON events (org, task, turn, client_id) WHERE client_id IS NOT NULL;
 
 CREATE TABLE secrets (
     org    TEXT NOT NULL,

@@ -1,0 +1,133 @@
+package lifecycle_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/errand-dev/errand/internal/agent"
+	"github.com/errand-dev/errand/internal/lifecycle"
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// body makes the fields of a Python client's PATCH.
+func body(t *testing.T, text string) map[string]json.RawMessage {
+	t.Helper()
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &fields); err != nil {
+		t.Fatal(err)
+	}
+	return fields
+}
+
+// X2: a worker that was told to stop may say that it has, whatever ended its
+// turn; nothing is refused.
+func TestX2AnyToldStopCanBeConfirmed(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("a", func(s *lifecycle.Submission) { s.Spec.Timeout = 5 })
+	b.clock.forward(6 * time.Second)
+	if _, err := b.Sweep(b.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	beat, err := b.Heartbeat(b.ctx(), org, "a", token)
+	b.must(err)
+	if beat.Do != task.StopWork {
+		t.Fatalf("told %q after the time-out", beat.Do)
+	}
+	before := b.get("a").LastSeq
+	_, err = b.Service.Finish(b.ctx(), org, "a", token, lifecycle.Outcome{Reason: task.EndStopped})
+	b.must(err)
+	if after := b.get("a"); after.LastSeq != before || after.Status() != task.Error {
+		t.Fatalf("the confirmation changed the task: %s, %d events more", after.Status(), after.LastSeq-before)
+	}
+}
+
+// S4: an echo and a stale body change nothing, a payload extension included.
+func TestS4EchoExtendsNoPayload(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.submit("a", nil)
+	b.assign(b.register())
+	_, err := b.Stop(b.ctx(), who(), "a")
+	b.must(err)
+	_, err = b.Patch(b.ctx(), who(), "a", body(t,
+		`{"id":"a","execution_attempts":1,"status":"error","result":"[409] x","tool_call_payload_extension":{"k":1}}`))
+	b.must(err)
+	if after := b.get("a"); after.State().PayloadExtension != nil {
+		t.Fatalf("extended by an echo: %s", after.State().PayloadExtension)
+	}
+}
+
+// S4: the exception for a late worker is for Python workers; a fenced one
+// would have shown its token.
+func TestS4LateWorkerIsNotFenced(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.run("a", func(s *lifecycle.Submission) { s.Spec.MaxAttempts = 1 })
+	b.clock.forward(31 * time.Second)
+	_, err := b.Sweep(b.ctx())
+	b.must(err)
+	b.shows("a", task.Error, task.EndWorkerLost)
+	_, err = b.Patch(b.ctx(), who(), "a", body(t, `{"id":"a","execution_attempts":1,"status":"completed","result":"x"}`))
+	b.must(err)
+	b.shows("a", task.Error, task.EndWorkerLost)
+}
+
+// T6: a client_id names an event of a turn; the next turn may use it anew.
+func TestT6ClientIDsAreOfATurn(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	events := []lifecycle.NewEvent{{Type: "think", Data: json.RawMessage(`{}`), ClientID: "1"}}
+	var seqs [2]int64
+	for turn := range seqs {
+		token := b.run("a", nil)
+		got, err := b.Append(b.ctx(), org, "a", token, events)
+		b.must(err)
+		seqs[turn] = got[0]
+		_, err = b.finish("a", token, task.EndCompleted, "x")
+		b.must(err)
+	}
+	if seqs[0] == seqs[1] {
+		t.Fatalf("the second turn's event was taken for a repeat of %d", seqs[0])
+	}
+}
+
+// Rule L5's 30 s hold for Python workers although their agent's leases are
+// shorter: they are heard only every few seconds.
+func TestL4ShortLeaseOfAPythonWorker(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	_, err := b.PutAgent(b.ctx(), org, bot, agent.Record{Name: bot, Lease: 2})
+	b.must(err)
+	b.submit("a", nil)
+	b.assign(b.register())
+	_, err = b.Patch(b.ctx(), who(), "a", body(t, `{"id":"a","execution_attempts":1,"status":"executing"}`))
+	b.must(err)
+	b.clock.forward(20 * time.Second)
+	_, err = b.Sweep(b.ctx())
+	b.must(err)
+	if s := b.get("a"); s.Status() != task.Executing {
+		t.Fatalf("%s after 20 s of silence", s.Status())
+	}
+}
+
+// A worker that executes does not claim meanwhile: it is busy, not absent.
+func TestWaitingForABusyWorker(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("a", nil)
+	b.submit("b", nil)
+	for range 10 {
+		b.clock.forward(10 * time.Second)
+		_, err := b.Heartbeat(b.ctx(), org, "a", token)
+		b.must(err)
+	}
+	s, err := b.Get(b.ctx(), org, "b")
+	b.must(err)
+	why, err := b.WhyWaiting(b.ctx(), s)
+	b.must(err)
+	if why == nil || why.Reason != "workers_busy" {
+		t.Fatalf("waiting for %+v", why)
+	}
+}
