@@ -36,7 +36,7 @@ func TestX2AnyToldStopCanBeConfirmed(t *testing.T) {
 		t.Fatalf("told %q after the time-out", beat.Do)
 	}
 	before := b.get("a").LastSeq
-	_, err = b.Service.Finish(b.ctx(), org, "a", token, lifecycle.Outcome{Reason: task.EndStopped})
+	_, err = b.Finish(b.ctx(), org, "a", token, lifecycle.Outcome{Reason: task.EndStopped})
 	b.must(err)
 	if after := b.get("a"); after.LastSeq != before || after.Status() != task.Error {
 		t.Fatalf("the confirmation changed the task: %s, %d events more", after.Status(), after.LastSeq-before)
