@@ -120,7 +120,11 @@ func (d *Desk) Serve(ctx context.Context, org, agentID string, out Stream) error
 	}
 	woken, stop := d.wakes.subscribe(queue{org, agentID})
 	defer stop()
-	return d.feed(ctx, w, out, woken)
+	err = d.feed(ctx, w, out, woken)
+	if ctx.Err() != nil { // the worker has gone, or the server closes: what that cut short is no error
+		return nil
+	}
+	return err
 }
 
 func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream, woken <-chan struct{}) error {
