@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/errand-dev/errand/internal/auth"
+	"github.com/errand-dev/errand/internal/durable"
 	"github.com/errand-dev/errand/internal/fault"
 )
 
@@ -47,7 +48,7 @@ func firstStart(ctx context.Context, o Options, store auth.Store) (FirstStart, e
 		if first.Key = o.AdminKey; first.Key == "" {
 			first.Key = auth.Generate()
 		}
-		if err := os.WriteFile(first.KeyFile, []byte(first.Key+"\n"), 0o600); err != nil { //nolint:gosec // the operator's own data folder
+		if err := durable.WriteFile(first.KeyFile, []byte(first.Key+"\n")); err != nil {
 			return first, fmt.Errorf("write admin key: %w", err)
 		}
 	default:

@@ -32,14 +32,18 @@ type remote struct {
 
 func (r remote) client() (*errand.Client, error) {
 	url, key := r.Server, r.Key
+	here, err := os.ReadFile(app.AddressFile(r.Data))
+	local := strings.TrimSpace(string(here))
 	if url == "" {
-		text, err := os.ReadFile(app.AddressFile(r.Data))
 		if err != nil {
 			return nil, fmt.Errorf("no server: start one with 'errand serve', or set ERRAND_URL (nothing serves the data folder %s)", r.Data)
 		}
-		url = strings.TrimSpace(string(text))
+		url = local
 	}
 	if key == "" {
+		if err != nil || strings.TrimRight(url, "/") != local { // the data folder's key is for its own server alone
+			return nil, fmt.Errorf("no key for %s: set ERRAND_API_KEY", url)
+		}
 		text, err := os.ReadFile(app.KeyFile(r.Data))
 		if err != nil {
 			return nil, errors.New("no key: set ERRAND_API_KEY, or name the server's data folder with --data")

@@ -158,11 +158,11 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 	case errors.Is(cause, errLeaseLost), errors.Is(cause, errSuperseded):
 		log.WarnContext(work, "attempt given up", "cause", cause)
 		return
+	case errors.Is(cause, errToldToStop):
+		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, lifecycle.Outcome{Reason: task.EndStopped})
 	case work.Err() != nil && err != nil:
 		log.InfoContext(work, "attempt given back", "cause", errShutDown)
 		err = p.service.Release(last, t.OrganizationID, t.ID, c.Token)
-	case errors.Is(cause, errToldToStop):
-		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, lifecycle.Outcome{Reason: task.EndStopped})
 	default:
 		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, outcome(result, err))
 	}

@@ -139,6 +139,7 @@ func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream, woken <
 		}
 		for _, s := range given {
 			if err := out.Assigned(s); err != nil {
+				d.log.WarnContext(ctx, "a task did not reach its worker", "task_id", s.Task.ID, "worker_id", w.ID, "error", err)
 				return nil
 			}
 		}

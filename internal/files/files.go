@@ -22,6 +22,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/errand-dev/errand/internal/durable"
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/secret"
 	"github.com/errand-dev/errand/internal/task"
@@ -107,7 +108,7 @@ func SplitRef(ref string) (id, name string, ok bool) {
 
 // Put stores what r yields; more than MaxSize bytes are TooLarge.
 func (s *Shelf) Put(ctx context.Context, org, name string, r io.Reader) (File, error) {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := durable.Mkdir(s.dir); err != nil {
 		return File{}, fmt.Errorf("store file: %w", err)
 	}
 	tmp, err := os.CreateTemp(s.dir, "upload-*")
@@ -124,30 +125,18 @@ func (s *Shelf) Put(ctx context.Context, org, name string, r io.Reader) (File, e
 	if size > MaxSize {
 		return File{}, &fault.Error{Code: fault.TooLarge, Field: "file", Message: fmt.Sprintf("must not exceed %d bytes", MaxSize)}
 	}
-	f := File{ID: hex.EncodeToString(hash.Sum(nil)), Size: size, ContentType: head.contentType(name)}
+	f := File{ID: hex.EncodeToString(hash.Sum(nil)), Size: size, ContentType: head.contentType(name), CreatedAt: task.StampOf(s.now())}
 	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
 		return File{}, fmt.Errorf("store file: %w", err)
 	}
 	final := s.path(f.ID)
-	if err := os.MkdirAll(filepath.Dir(final), 0o700); err != nil {
+	if err := durable.Mkdir(filepath.Dir(final)); err != nil {
 		return File{}, fmt.Errorf("store file: %w", err)
 	}
-	if err := os.Rename(tmp.Name(), final); err != nil {
-		return File{}, fmt.Errorf("store file: %w", err)
-	}
-	if err := syncDir(filepath.Dir(final)); err != nil {
+	if err := durable.Rename(tmp.Name(), final); err != nil {
 		return File{}, fmt.Errorf("store file: %w", err)
 	}
 	return f, s.store.PutFile(ctx, org, f)
-}
-
-// syncDir makes a rename last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // a folder of the data folder
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func (s *Shelf) path(id string) string { return filepath.Join(s.dir, id[:2], id) }

@@ -12,7 +12,7 @@ import (
 )
 
 // alwaysThere are the members that every task in the Python client's form has
-// (wire.md, rule 1 and section 3).
+// (the client fails where a key is missing).
 func alwaysThere() []string {
 	return strings.Fields(`id agent_id organization_id input created_at status internal_status last_executed_node_id
 		agent_version started_at paused_at finished_at result parent_execution sub_executions used_tools is_manually_stopped
@@ -161,7 +161,7 @@ func TestPythonLists(t *testing.T) {
 }
 
 // TestPythonStream checks R5: only data lines, whole tasks, the twelve types,
-// a clean end after task_finished (wire.md, rules 9 and 10; T4, T5, T7).
+// a clean end after task_finished (T4, T5, T7).
 func TestPythonStream(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -62,7 +62,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = normalize(r.WithContext(ctx))
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, not an error
-			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", r.URL.Path, "panic", p)
+			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", logged(r.URL.Path), "panic", p)
 			if seen.status == 0 {
 				s.fail(seen, r, fault.New(fault.Internal, "something went wrong in the server"))
 			}

@@ -186,9 +186,10 @@ func (s *Service) Finish(ctx context.Context, org, id, token string, o Outcome) 
 	})
 }
 
-// repeated reports whether an attempt says again how it ended an earlier turn.
+// repeated reports whether an attempt says again how it ended its turn. An
+// override since then does not matter.
 func repeated(tx Tx, t task.Task, a *task.Attempt, o Outcome) (bool, error) {
-	if a == nil || a.Turn == t.Terms.Turn || a.Outcome != task.OutcomeFinished {
+	if a == nil || a.Outcome != task.OutcomeFinished {
 		return false, nil
 	}
 	reason, result, err := tx.TurnEnd(t.OrganizationID, t.ID, a.Turn)
@@ -196,8 +197,7 @@ func repeated(tx Tx, t task.Task, a *task.Attempt, o Outcome) (bool, error) {
 	return same && reason.Status() == o.Reason.Status(), err
 }
 
-// Release gives an attempt back unfinished, as if its lease had run out: for
-// a worker that has to shut down.
+// Release gives an attempt back unfinished: for a worker that has to shut down.
 func (s *Service) Release(ctx context.Context, org, id, token string) error {
 	_, err := s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
@@ -207,7 +207,7 @@ func (s *Service) Release(ctx context.Context, org, id, token string) error {
 		if by.Attempt == nil || !by.Attempt.Live() {
 			return nil, fault.New(fault.Conflict, "this attempt no longer owns the task")
 		}
-		return task.Lose{Reason: "its worker is shutting down"}, nil
+		return task.Release{Reason: "its worker is shutting down"}, nil
 	})
 	return err
 }

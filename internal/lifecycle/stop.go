@@ -53,7 +53,7 @@ func stopChildren(tx Tx, t task.Task, by string, seen map[string]bool) error {
 }
 
 // Delete removes a task, its sub-tasks, their logs and secrets for good. What
-// runs is stopped first: its worker learns of it by NotFound.
+// runs is cut off: its worker learns of it by NotFound.
 func (s *Service) Delete(ctx context.Context, who Caller, id string) error {
 	return s.store.Write(ctx, func(tx Tx) error {
 		if _, err := tx.Task(who.Organization, id); err != nil {

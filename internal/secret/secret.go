@@ -16,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/errand-dev/errand/internal/durable"
 )
 
 const keySize = 32
@@ -66,7 +68,7 @@ func Load(dir, given string) (*Box, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		key := make([]byte, keySize)
 		_, _ = rand.Read(key) // never fails
-		if err := os.WriteFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+		if err := durable.WriteFile(path, []byte(hex.EncodeToString(key)+"\n")); err != nil {
 			return nil, fmt.Errorf("write secret key: %w", err)
 		}
 		return NewBox(key)

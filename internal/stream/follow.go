@@ -91,7 +91,10 @@ func (f *follower) catchUp() bool {
 		if err != nil {
 			return f.fail(err)
 		}
-		if t.LastSeq <= f.cursor { // else more was committed between the two reads
+		if t.LastSeq < f.cursor { // deleted, and its id is used anew
+			return false
+		}
+		if t.LastSeq == f.cursor { // else more was committed between the two reads
 			return !t.Done()
 		}
 	}

@@ -153,10 +153,12 @@ func (d *draft) fold(patch json.RawMessage) error {
 	return nil
 }
 
-// refuse notes a late write, once for each attempt, and sets the caller's answer.
+// refuse notes a late write, once for each attempt, and sets the caller's
+// answer. Only an end, whose result must not be lost, is noted although an event
+// (status "") was before.
 func (d *draft) refuse(a *Attempt, status Status, result *string, answer error) {
 	d.refused = answer
-	if a == nil || a.Refused {
+	if a == nil || a.RefusedEnd || status == "" && a.RefusedEvent {
 		return
 	}
 	noted := *a
@@ -165,7 +167,11 @@ func (d *draft) refuse(a *Attempt, status Status, result *string, answer error) 
 			noted = kept
 		}
 	}
-	noted.Refused = true
+	if status == "" {
+		noted.RefusedEvent = true
+	} else {
+		noted.RefusedEnd = true
+	}
 	d.keep(noted)
 	d.log(LateWriteRefused, struct {
 		Attempt int     `json:"execution_attempt"`

@@ -3,6 +3,7 @@ package task_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func (w *world) check() {
 		t.Fatalf("turn has %d task_created, %d task_finished, ended %v (T3)", created, finished, ended)
 	}
 	live := 0
-	refused := map[int]int{}
+	refused := map[string]int{}
 	for _, a := range w.attempts {
 		if a.EndedAt == 0 {
 			live++
@@ -121,13 +122,18 @@ func (w *world) check() {
 	for _, e := range w.log {
 		if e.Type == task.LateWriteRefused {
 			var d struct {
-				N int `json:"execution_attempt"`
+				N int         `json:"execution_attempt"`
+				S task.Status `json:"refused_status"`
 			}
 			if err := json.Unmarshal(e.Own, &d); err != nil {
 				t.Fatal(err)
 			}
-			if refused[d.N]++; refused[d.N] > 1 {
-				t.Fatalf("two late_write_refused for attempt %d (T6)", d.N)
+			kind := fmt.Sprintf("events of attempt %d", d.N)
+			if d.S != "" {
+				kind = fmt.Sprintf("ends of attempt %d", d.N)
+			}
+			if refused[kind]++; refused[kind] > 1 {
+				t.Fatalf("two late_write_refused for %s (T6)", kind)
 			}
 		}
 	}
@@ -154,7 +160,7 @@ func (w *world) command() task.Command {
 	result := rapid.SampledFrom([]*string{nil, new("r1"), new("r2"), new("[409] no")}).Draw(t, "result")
 	ends := []task.EndReason{task.EndCompleted, task.EndFailed, task.EndBudget, task.EndWorkerError}
 	side := rapid.SampledFrom([]string{`{}`, `{"title":"a"}`, `{"title":null,"duration":2.5}`, `{"internal_status":"x","tokens":{"prompt_tokens":1,"completion_tokens":2}}`, `{"internal_status":"y","title":"b","tokens":{"prompt_tokens":9},"used_tools":["t"],"deep_planning":{"a":1}}`, `{"used_tools":["u"],"deep_planning":{"b":2}}`}).Draw(t, "side")
-	switch rapid.IntRange(0, 14).Draw(t, "command") {
+	switch rapid.IntRange(0, 15).Draw(t, "command") {
 	case 0:
 		return begin(rapid.Bool().Draw(t, "limits"))
 	case 1:
@@ -177,6 +183,8 @@ func (w *world) command() task.Command {
 		return task.Settle{By: "p", Reason: rapid.SampledFrom(ends).Draw(t, "end"), Result: result, Correct: rapid.Bool().Draw(t, "correct"), Side: json.RawMessage(side)}
 	case 11:
 		return task.Append{By: w.holder(number), Events: []task.Event{{Type: task.Chunk, Own: json.RawMessage(`"c"`)}}}
+	case 15:
+		return task.Release{Reason: "r"}
 	case 12:
 		return task.Edit{Who: "p", Side: json.RawMessage(side)}
 	case 13:

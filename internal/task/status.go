@@ -137,7 +137,7 @@ func moves() []move {
 		{actSettle, []Status{Pending, Executing, Paused}, ends},
 		{actStop, []Status{Pending, Executing, Paused}, []Status{Stopped}},
 		{actExpire, []Status{Pending}, []Status{Error}},
-		{actTimeout, []Status{Executing, Paused}, []Status{Error}},
+		{actTimeout, []Status{Executing}, []Status{Error}},
 	}
 }
 

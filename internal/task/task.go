@@ -163,6 +163,9 @@ type Stop struct {
 	By          string `json:"by"`
 	ConfirmedAt Stamp  `json:"confirmed_at"`
 	AbandonedAt Stamp  `json:"abandoned_at"`
+	// Until is how long the answer is awaited: one lease, renewed like a
+	// lease after a time in which no server could be reached.
+	Until Stamp `json:"-"`
 }
 
 // Settled reports whether nothing more is awaited of the stop.
@@ -197,8 +200,11 @@ type Attempt struct {
 	// Lease is the length of the lease, LeaseUntil its end on the store's clock.
 	Lease      time.Duration
 	LeaseUntil Stamp
-	// Refused is set once a late write of it has been refused and logged (T6).
-	Refused bool
+	// RefusedEvent and RefusedEnd are set once a late event, or a late end,
+	// of it has been refused and logged (T6): an event must not hide a
+	// refused result.
+	RefusedEvent bool
+	RefusedEnd   bool
 }
 
 // Live reports whether the attempt still owns its turn.
@@ -216,6 +222,7 @@ const (
 	OutcomeUnassigned Outcome = "unassigned" // taken back before it started
 	OutcomePaused     Outcome = "paused"
 	OutcomeLost       Outcome = "lost"
+	OutcomeReleased   Outcome = "released" // given back by its worker
 	OutcomeStopped    Outcome = "stopped"
 	OutcomeAbandoned  Outcome = "abandoned" // told to stop, never answered
 	OutcomeTimedOut   Outcome = "timed_out"
@@ -248,7 +255,7 @@ func (t *Task) Alarm() Stamp {
 		if t.Stop.Settled() || t.Run == nil {
 			return 0
 		}
-		return t.Stop.RequestedAt.Add(t.Run.Lease)
+		return t.Stop.Until
 	case t.state.Status == Pending:
 		return t.ExpiresAt
 	case t.state.Status == Executing:

@@ -153,7 +153,8 @@ type Finish struct {
 	Result   *string
 	Side     json.RawMessage // fields of State
 	Adjusted []string        // fields that had to be cut or dropped (S5)
-	// Repeats says that the attempt has ended an earlier turn in just this way.
+	// Repeats says that the attempt has ended its turn in just this way: the
+	// first answer may have been lost on the way.
 	Repeats bool
 }
 
@@ -202,7 +203,7 @@ func (d *draft) endAttempt(outcome Outcome) {
 	a := *d.t.Run
 	a.EndedAt, a.Outcome = d.now, outcome
 	switch outcome {
-	case OutcomeFinished, OutcomeLost, OutcomeTimedOut:
+	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeTimedOut:
 		a.LetGoAt = d.now
 	case OutcomeUnassigned, OutcomePaused, OutcomeStopped, OutcomeAbandoned, OutcomeOverruled:
 		if a.Fenced || !a.Started() {
@@ -238,12 +239,7 @@ func (c Lose) apply(d *draft) error {
 		d.logState(TaskUpdated, nil)
 		return nil
 	}
-	d.log(AttemptLost, struct {
-		Attempt int    `json:"attempt"`
-		Number  int    `json:"execution_attempt"`
-		Worker  string `json:"worker_id"`
-		Reason  string `json:"reason"`
-	}{a.InTurn, a.Number, a.WorkerID, c.Reason})
+	d.logLost(a, c.Reason)
 	if (a.Fenced || a.MayRetry) && t.Starts < t.Terms.MaxAttempts && t.state.Status == Executing {
 		if err := d.move(actRequeue, Pending); err != nil {
 			return err
@@ -253,6 +249,44 @@ func (c Lose) apply(d *draft) error {
 		return nil
 	}
 	return d.finish(actGiveUp, EndWorkerLost, OutcomeLost, nil)
+}
+
+// Release takes the turn from an attempt whose worker gives it back: it is
+// queued again at once and, being no loss, is not counted (L4). A worker that
+// was told to stop has thereby let go.
+type Release struct {
+	Reason string
+}
+
+func (c Release) apply(d *draft) error {
+	t := &d.t
+	if !t.Run.Live() {
+		return nil
+	}
+	a := *t.Run
+	if t.ended != "" {
+		d.letGo(a)
+		return nil
+	}
+	d.endAttempt(OutcomeReleased)
+	d.logLost(a, c.Reason)
+	if err := d.move(actRequeue, Pending); err != nil {
+		return err
+	}
+	t.Starts--
+	d.requeue(0)
+	d.logState(TaskUpdated, nil)
+	return nil
+}
+
+// logLost says that an attempt is over without an end of its own.
+func (d *draft) logLost(a Attempt, reason string) {
+	d.log(AttemptLost, struct {
+		Attempt int    `json:"attempt"`
+		Number  int    `json:"execution_attempt"`
+		Worker  string `json:"worker_id"`
+		Reason  string `json:"reason"`
+	}{a.InTurn, a.Number, a.WorkerID, reason})
 }
 
 // requeue makes the task wait for its next attempt.
@@ -310,6 +344,9 @@ func (c Resume) apply(d *draft) error {
 	if err := d.move(actResume, Pending); err != nil {
 		return err
 	}
+	if d.t.state.StartedAt != 0 { // its attempt was held, not lost: it is not counted (L4)
+		d.t.Starts--
+	}
 	d.requeue(0)
 	return c.log(d)
 }
@@ -359,7 +396,9 @@ func (c RequestStop) apply(d *draft) error {
 	}
 	if !t.Run.Live() {
 		d.confirm()
+		return nil
 	}
+	t.Stop.Until = d.now.Add(t.Run.Lease)
 	return nil
 }
 

@@ -39,9 +39,7 @@ func (d *draft) renew() {
 }
 
 // late answers an end, or an event (status ""), that came too late. By its
-// end an attempt lets go of a stopped turn, which confirms the stop (X2). An
-// end that says what the log already says is a repeat and is not refused: its
-// first answer may have been lost on the way.
+// end an attempt lets go of a stopped turn, which confirms the stop (X2).
 func (d *draft) late(a *Attempt, status Status, result *string) {
 	t := &d.t
 	current := a != nil && t.Run != nil && t.Run.Number == a.Number
@@ -53,10 +51,6 @@ func (d *draft) late(a *Attempt, status Status, result *string) {
 	}
 	if current {
 		a = t.Run
-		told := t.ended.Status() == status && (status == Stopped || same(result, t.state.Result))
-		if status.Ends() && told {
-			return
-		}
 	}
 	d.refuse(a, status, result,
 		fault.New(fault.Conflict, "this attempt no longer owns the task, which is %s", t.state.Status))
@@ -122,7 +116,7 @@ func (t *Task) Directive(a *Attempt) (Directive, error) {
 		return StopWork, nil
 	case OutcomePaused:
 		return PauseWork, nil
-	case OutcomeFinished, OutcomeLost, OutcomeUnassigned:
+	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeUnassigned:
 	}
 	return "", fault.New(fault.Conflict, "this attempt no longer owns the task (%s)", a.Outcome)
 }

@@ -199,7 +199,7 @@ type TaskUpdate struct {
 	InternalStatus *string    `json:"internal_status,omitempty" doc:"At most 255 characters."`
 	Priority       *int       `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Only while pending."`
 	RunAt          *time.Time `json:"run_at,omitempty" doc:"Only while pending."`
-	Status         *string    `json:"status,omitempty" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"completed, failed or error: decides how an executing or paused task ends."`
+	Status         *string    `json:"status,omitempty" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"completed, failed or error: decides how an executing task ends, or with override how an ended one is shown."`
 	Result         *string    `json:"result,omitempty" doc:"Together with a status."`
 	Override       bool       `json:"override,omitempty" doc:"Also correct how an ended task is shown to have ended."`
 }

@@ -126,7 +126,17 @@ func (r *routes) report(w http.ResponseWriter, req *http.Request) error {
 	if err := edge.Decode(raw, &body); err != nil {
 		return err
 	}
-	side, err := json.Marshal(map[string]any{"tokens": body.Tokens, "duration": body.Duration, "used_tools": body.UsedTools})
+	given := map[string]any{} // what a later report leaves out is not wiped
+	if body.Tokens != nil {
+		given["tokens"] = body.Tokens
+	}
+	if body.Duration > 0 {
+		given["duration"] = body.Duration
+	}
+	if len(body.UsedTools) > 0 {
+		given["used_tools"] = body.UsedTools
+	}
+	side, err := json.Marshal(given)
 	if err != nil {
 		return err
 	}
@@ -140,7 +150,12 @@ func (r *routes) report(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return r.answer(ctx, w, s)
+	rendered, err := r.Presenter.Task(s, nil) // no route for secrets (A5)
+	if err != nil {
+		return err
+	}
+	edge.WriteJSON(w, http.StatusOK, rendered)
+	return nil
 }
 
 // unbuilt answers a route of the client's that this server does not offer.

@@ -100,6 +100,7 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT org, agent_id, count(*), min(ready_at)",                     // Counts: the queue only
 		"SELECT id FROM organizations",                                      // all of them
 		"UPDATE attempts SET lease_until = ? + lease_us WHERE ended_at = 0", // RenewAll: once after a start
+		"UPDATE tasks SET (stop_until, alarm_at)",                           // likewise, along the alarms
 		"UPDATE workers SET connected = 0",                                  // DisconnectAll: once after a start
 		"SELECT id FROM (",                                                  // Due: unites two searches
 		"DELETE FROM workers WHERE org = ? AND connected = 0",               // Forget: all of them, now and then

@@ -102,7 +102,16 @@ func (t *tx) Due(org string, limit int) ([]string, error) {
 
 // RenewAll implements lifecycle.Tx.
 func (t *tx) RenewAll() error {
-	return t.exec(`UPDATE attempts SET lease_until = ? + lease_us WHERE ended_at = 0 AND lease_until > 0`, t.Now())
+	now := t.Now()
+	if err := t.exec(`UPDATE attempts SET lease_until = ? + lease_us WHERE ended_at = 0 AND lease_until > 0`, now); err != nil {
+		return err
+	}
+	// The answer to a stop is awaited for one lease, too.
+	return t.exec(`UPDATE tasks SET (stop_until, alarm_at) = (
+			SELECT ? + a.lease_us, ? + a.lease_us FROM attempts a
+			WHERE a.org = tasks.org AND a.task = tasks.id AND a.number = tasks.execution_attempts)
+		WHERE alarm_at > 0 AND ended = 'stopped' AND stop_until > 0
+			AND stop_confirmed_at = 0 AND stop_abandoned_at = 0`, now, now)
 }
 
 // Outstanding implements lifecycle.Tx.

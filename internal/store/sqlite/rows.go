@@ -113,6 +113,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"stop_by", &t.Stop.By},
 		{"stop_confirmed_at", &t.Stop.ConfirmedAt},
 		{"stop_abandoned_at", &t.Stop.AbandonedAt},
+		{"stop_until", &t.Stop.Until},
 		{"status", &s.Status},
 		{"end_reason", &s.EndReason},
 		{"internal_status", &s.InternalStatus},
@@ -148,7 +149,8 @@ func attemptColumns(a *task.Attempt, lease *int64) []column {
 		{"let_go_at", &a.LetGoAt},
 		{"lease_us", lease},
 		{"lease_until", &a.LeaseUntil},
-		{"refused", &a.Refused},
+		{"refused_event", &a.RefusedEvent},
+		{"refused_end", &a.RefusedEnd},
 	}
 }
 

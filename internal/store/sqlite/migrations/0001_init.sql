@@ -65,6 +65,7 @@ CREATE TABLE tasks (
     stop_by             TEXT NOT NULL DEFAULT '',
     stop_confirmed_at   INTEGER NOT NULL DEFAULT 0,
     stop_abandoned_at   INTEGER NOT NULL DEFAULT 0,
+    stop_until          INTEGER NOT NULL DEFAULT 0,
     queued              INTEGER NOT NULL, -- 1: may be handed out from ready_at on
     alarm_at            INTEGER NOT NULL DEFAULT 0,
     -- state
@@ -134,7 +135,8 @@ CREATE TABLE attempts (
     let_go_at   INTEGER NOT NULL DEFAULT 0,
     lease_us    INTEGER NOT NULL,
     lease_until INTEGER NOT NULL DEFAULT 0,
-    refused     INTEGER NOT NULL DEFAULT 0,
+    refused_event INTEGER NOT NULL DEFAULT 0,
+    refused_end INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (org, task, number)
 ) WITHOUT ROWID;
 
