@@ -86,7 +86,7 @@ func (c *checker) task(ctx context.Context, id string) error {
 	if int64(len(events)) < now.LastSeq {
 		return fmt.Errorf("log ends at %d, the task says %d", len(events), now.LastSeq)
 	}
-	f := &fold{inputs: map[int]string{}, ends: map[int]turnEnd{}, refused: map[int]int{}, clients: map[string]int64{}}
+	f := &fold{inputs: map[int]string{}, ends: map[int]turnEnd{}, refused: map[refusal]bool{}, clients: map[string]int64{}}
 	for _, e := range events {
 		if err := f.take(e); err != nil {
 			return fmt.Errorf("event %d (%s): %w", e.ID, e.Type, err)
@@ -116,9 +116,15 @@ type fold struct {
 	lost    []int
 	inputs  map[int]string
 	ends    map[int]turnEnd
-	refused map[int]int
+	refused map[refusal]bool
 	clients map[string]int64
 	lostAt  map[int]logged
+}
+
+// refusal is a note of a late write: of an end, or of an event.
+type refusal struct {
+	attempt int
+	end     bool
 }
 
 // eventData is what the fold reads of data; a step is a written.
@@ -129,6 +135,8 @@ type eventData struct {
 	Status  string  `json:"status"`
 	Result  *string `json:"result"`
 	Attempt int     `json:"execution_attempt"`
+	// RefusedStatus is the end that a late_write_refused is about, "" for an event.
+	RefusedStatus string `json:"refused_status"`
 	written
 }
 
@@ -167,9 +175,12 @@ func (f *fold) take(e logged) error {
 		f.lostAt[d.Attempt] = e
 		f.lost, f.current = append(f.lost, f.current), 0
 	case "late_write_refused":
-		if f.refused[d.Attempt]++; f.refused[d.Attempt] > 1 {
-			return fmt.Errorf("a second refusal of attempt %d", d.Attempt)
+		// An attempt has one note of a late event at most, then one of a late end.
+		note := refusal{d.Attempt, d.RefusedStatus != ""}
+		if f.refused[note] || f.refused[refusal{d.Attempt, true}] {
+			return fmt.Errorf("one refusal too many of attempt %d", d.Attempt)
 		}
+		f.refused[note] = true
 	case "step":
 		if d.Number != f.current {
 			return fmt.Errorf("a write of attempt %d was accepted while %d owns the turn", d.Number, f.current)
