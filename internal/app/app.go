@@ -164,6 +164,7 @@ func (a *App) serve(handler http.Handler) {
 	a.http = &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(a.closing) },
+		ConnContext: edge.WithConnection,
 	}
 	a.parts.Go(func() {
 		var err error

@@ -294,7 +294,7 @@ func (b *bench) serve() (p *pipe, hangUp context.CancelFunc) {
 	p = &pipe{}
 	ctx, hangUp := context.WithCancel(b.ctx)
 	b.parts.Go(func() {
-		if err := b.desk.Serve(ctx, org, bot, p); err != nil && b.ctx.Err() == nil {
+		if err := b.desk.Serve(ctx, lifecycle.Registration{Organization: org, Agent: bot}, p); err != nil && b.ctx.Err() == nil {
 			b.t.Errorf("serve: %v", err)
 		}
 	})
@@ -359,14 +359,14 @@ func TestL9FreeWorkerIsServedAtOnce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {
 		p, _ := b.serve()
-		b.must(b.desk.Heard(b.ctx, org, bot, p.worker.ID, new(true)))
+		b.must(b.desk.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{ID: "1", Busy: new(true)}))
 		b.submit("t", bot)
 		pass(5 * time.Second)
 		if p.has() != 0 {
 			t.Fatal("L9: a busy worker was given a task")
 		}
 		begin := time.Now()
-		b.must(b.desk.Heard(b.ctx, org, bot, p.worker.ID, new(false)))
+		b.must(b.desk.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{ID: "2", Busy: new(false)}))
 		synctest.Wait()
 		if p.has() != 1 || time.Since(begin) > 0 {
 			t.Errorf("L9: given %d after %s", p.has(), time.Since(begin))

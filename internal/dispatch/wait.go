@@ -95,22 +95,22 @@ type Stream interface {
 // Serve registers a Python worker and sends it tasks until its stream breaks,
 // ctx ends, or the server closes. While the stream is open it speaks for the
 // worker's leases.
-func (d *Desk) Serve(ctx context.Context, org, agentID string, out Stream) error {
+func (d *Desk) Serve(ctx context.Context, r lifecycle.Registration, out Stream) error {
 	select {
 	case <-d.closing:
 		return nil
 	default:
 	}
-	w, err := d.service.Register(ctx, org, agentID)
+	w, err := d.service.Register(ctx, r)
 	if err != nil {
 		return err
 	}
-	log := d.log.With("worker_id", w.ID, "agent_id", agentID)
+	log := d.log.With("worker_id", w.ID, "agent_id", w.Agent)
 	log.InfoContext(ctx, "worker connected")
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
 		defer cancel()
-		if err := d.service.Disconnect(ctx, org, agentID, w.ID); err != nil {
+		if err := d.service.Disconnect(ctx, w.Organization, w.Agent, w.ID); err != nil {
 			log.ErrorContext(ctx, "note a worker's disconnection", "error", err)
 		}
 		log.InfoContext(ctx, "worker disconnected")
@@ -118,7 +118,7 @@ func (d *Desk) Serve(ctx context.Context, org, agentID string, out Stream) error
 	if err := out.Registered(w); err != nil {
 		return nil
 	}
-	woken, stop := d.wakes.subscribe(queue{org, agentID})
+	woken, stop := d.wakes.subscribe(queue{w.Organization, w.Agent})
 	defer stop()
 	err = d.feed(ctx, w, out, woken)
 	if ctx.Err() != nil { // the worker has gone, or the server closes: what that cut short is no error
@@ -150,7 +150,7 @@ func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream, woken <
 			case <-d.closing:
 				return nil
 			case <-alive.C:
-				if err := d.service.Heard(ctx, w.Organization, w.Agent, w.ID, nil); err != nil {
+				if err := d.service.Speak(ctx, w.Organization, w.Agent, w.ID); err != nil {
 					return fmt.Errorf("speak for worker: %w", err)
 				}
 				continue
@@ -168,11 +168,11 @@ func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream, woken <
 
 // Heard notes a worker's own sign of life and looks at once whether it may
 // have more to do.
-func (d *Desk) Heard(ctx context.Context, org, agentID, workerID string, busy *bool) error {
-	if err := d.service.Heard(ctx, org, agentID, workerID, busy); err != nil {
+func (d *Desk) Heard(ctx context.Context, org, agentID, workerID string, sign lifecycle.Sign) error {
+	if err := d.service.Heard(ctx, org, agentID, workerID, sign); err != nil {
 		return err
 	}
-	if busy != nil && !*busy {
+	if sign.Busy != nil && !*sign.Busy {
 		d.wakes.wake(queue{org, agentID})
 	}
 	return nil

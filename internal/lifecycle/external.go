@@ -40,7 +40,7 @@ func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (S
 		before, err := tx.Snapshot(who.Organization, sub.Spec.ID)
 		switch {
 		case fault.CodeOf(err) == fault.NotFound:
-			before, err = create(tx, sub, true)
+			before, err = create(tx, sub, false)
 		case err == nil && before.Task.AgentID != x.Agent:
 			err = &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
 		}

@@ -65,6 +65,7 @@ type bench struct {
 	dir   string
 	clock *clock
 	store *sqlite.Store
+	posts int
 }
 
 // open makes a bench with the agent bot in two organizations.
@@ -187,12 +188,41 @@ func (b *bench) finish(id, token string, reason task.EndReason, result string) (
 	return b.Finish(b.ctx(), org, id, token, lifecycle.Outcome{Reason: reason, Result: &result})
 }
 
-// register opens a Python worker's stream.
+// register opens a Python worker's stream, from a host of its own.
 func (b *bench) register() string {
 	b.t.Helper()
-	w, err := b.Register(b.ctx(), org, bot)
+	b.posts++
+	return b.registerFrom("host-" + strconv.Itoa(b.posts))
+}
+
+// registerFrom opens a Python worker's stream.
+func (b *bench) registerFrom(host string) string {
+	b.t.Helper()
+	w, err := b.Register(b.ctx(), lifecycle.Registration{Organization: org, Agent: bot, KeyID: "key", Address: host})
 	b.must(err)
 	return w.ID
+}
+
+// beat is a Python worker's heartbeat.
+func (b *bench) beat(worker string) {
+	b.t.Helper()
+	b.must(b.Heard(b.ctx(), org, bot, worker, lifecycle.Sign{Beat: true}))
+}
+
+// capacity is a Python worker's word that it is busy, or has a slot free again.
+// It answers the post, which the worker may repeat.
+func (b *bench) capacity(worker string, busy bool) lifecycle.Sign {
+	b.t.Helper()
+	b.posts++
+	sign := lifecycle.Sign{ID: "post-" + strconv.Itoa(b.posts), Busy: &busy}
+	b.must(b.Heard(b.ctx(), org, bot, worker, sign))
+	return sign
+}
+
+// cut ends a Python worker's stream.
+func (b *bench) cut(worker string) {
+	b.t.Helper()
+	b.must(b.Disconnect(b.ctx(), org, bot, worker))
 }
 
 // assign gives a Python worker what it may have and answers the tasks' ids.

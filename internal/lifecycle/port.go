@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/errand-dev/errand/internal/agent"
 	"github.com/errand-dev/errand/internal/task"
@@ -36,6 +37,8 @@ type Store interface {
 	Waiting(ctx context.Context, org, id string) (Queue, error)
 	// Organizations lists every organization's id.
 	Organizations(ctx context.Context) ([]string, error)
+	// KinOf is Tx.Kin of a Python worker by its id.
+	KinOf(ctx context.Context, org, worker string) ([]Worker, error)
 	// Ready reports whether a claim could find something now.
 	Ready(ctx context.Context, w Want) (bool, error)
 	// Counts sums up tasks and queues for metrics.
@@ -87,17 +90,36 @@ type Tx interface {
 
 	// Worker reads a worker of an agent, nil when it is not known.
 	Worker(org, agentID, id string) (*Worker, error)
+	// PythonWorker reads a Python worker, whose id is the server's own.
+	PythonWorker(org, id string) (*Worker, error)
 	PutWorker(w Worker) error
+	// Kin lists the Python workers of one agent, key and address, w itself among
+	// them, those that were heard last first; at most some hundreds.
+	Kin(w Worker) ([]Worker, error)
 	// Outstanding counts the attempts that were sent to an unfenced worker
 	// and have not let go (rule L9).
 	Outstanding(org, worker string) (int, error)
 	// Unstarted lists the tasks that were assigned to a worker, which has
 	// not started them.
 	Unstarted(org, worker string) ([]string, error)
-	// RenewWorker extends the leases of a worker's started, unfenced attempts.
+	// RenewWorker extends the leases of a worker's started, unfenced attempts
+	// that have not let go; an ended one's to the moment at most at which it is
+	// given up (rule L10).
 	RenewWorker(org, worker string, until task.Stamp) error
-	// DisconnectAll notes that no worker's stream is open.
-	DisconnectAll() error
+	// Untold lists the attempts that were sent to an unfenced worker, whose end
+	// it has not told, those of deleted tasks among them (rule L6).
+	Untold(org, worker string) ([]Sent, error)
+	// Remnants lists the unfenced attempts of a deleted task that have not let go
+	// or whose end was not told.
+	Remnants(org, id string) ([]task.Attempt, error)
+	PutRemnant(org, id string, a task.Attempt) error
+	// Connected lists the workers whose streams are open.
+	Connected() ([]Worker, error)
+	// NotePost remembers a worker's post for a day; it reports whether it is new.
+	NotePost(org, worker, id string) (bool, error)
+	// DisconnectAll notes that no worker's stream is open. Those that were heard
+	// within a time before the last that any was heard may have an heir until then.
+	DisconnectAll(within time.Duration, heirs task.Stamp) error
 }
 
 // Snapshot is a task at one moment, with what it was asked.
@@ -200,12 +222,25 @@ type Worker struct {
 	ID           string
 	Kind         WorkerKind
 	RegisteredAt task.Stamp
-	LastHeard    task.Stamp
-	// Connected says that its stream is open.
+	// LastHeard is when it last said something itself, its registration included.
+	LastHeard task.Stamp
+
+	// The rest is a Python worker's. Connected says that its stream is open.
 	Connected bool
 	Busy      bool
 	// Held workers get nothing new: they let an assignment lapse (rule L4).
 	Held bool
+	// KeyID and Address are by which key and from where it registered.
+	KeyID, Address string
+	// LastBeat is its last heartbeat, 0 for none yet.
+	LastBeat task.Stamp
+	// HeirUntil is until when a registration may stand for it, once its stream
+	// has ended; OwnerIn and HeirOf name the breaks in which it was cut off, and
+	// after which it has registered (rule L5).
+	HeirUntil       task.Stamp
+	OwnerIn, HeirOf string
+	// Tally counts the attempts that it has told to be over (rule L6).
+	Tally Tally
 }
 
 // Queue is what surrounds a pending task.

@@ -63,7 +63,7 @@ func (w *world) step() {
 			w.leases = append(w.leases, held{id: c.Task.ID, token: c.Token, number: c.Task.Run.Number})
 		}
 	case "register":
-		w.python = append(w.python, w.register())
+		w.python = append(w.python, w.registerFrom(fmt.Sprint("host", w.pick("host", 2))))
 	case "sweep":
 		w.later(time.Duration(w.pick("seconds", 45)) * time.Second)
 	case "assign", "heard", "disconnect":
@@ -90,7 +90,10 @@ func (w *world) pythonWorker(verb string) {
 			w.copies = append(w.copies, w.body(given, nil))
 		}
 	case "heard":
-		w.must(w.Heard(w.ctx(), org, bot, id, rapid.SampledFrom([]*bool{nil, new(true), new(false)}).Draw(w.r, "busy")))
+		w.must(w.Heard(w.ctx(), org, bot, id, lifecycle.Sign{
+			ID: fmt.Sprint("post", w.pick("post", 20)), Beat: rapid.Bool().Draw(w.r, "beat"),
+			Busy: rapid.SampledFrom([]*bool{nil, new(true), new(false)}).Draw(w.r, "busy"),
+		}))
 	case "disconnect":
 		w.must(w.Disconnect(w.ctx(), org, bot, id))
 	}

@@ -58,7 +58,7 @@ func TestL4GivingBackAndPausingAreNotCounted(t *testing.T) {
 		b.must(err)
 		_, err = b.Resume(b.ctx(), who(), "a")
 		b.must(err)
-		token = b.take("a")
+		b.take("a")
 	}
 	b.clock.forward(31 * time.Second)
 	_, err := b.Sweep(b.ctx())

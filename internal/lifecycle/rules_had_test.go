@@ -93,14 +93,14 @@ func TestA1UnknownAgents(t *testing.T) {
 	if !strings.Contains(err.Error(), "new") || !strings.Contains(err.Error(), "PUT /v1/agents/new") {
 		t.Errorf("A1: %q does not say what to type", err)
 	}
-	_, err = b.Register(b.ctx(), org, "new")
+	_, err = b.Register(b.ctx(), lifecycle.Registration{Organization: org, Agent: "new"})
 	b.must(err)
 	a, err := b.Agent(b.ctx(), org, "new", 0)
 	b.must(err)
 	if a.Record.Name != "new" || a.Record.Runtime != agent.Worker {
 		t.Errorf("A1: created %+v", a.Record)
 	}
-	_, err = b.Register(b.ctx(), org, bot) // a known one stays as it is
+	_, err = b.Register(b.ctx(), lifecycle.Registration{Organization: org, Agent: bot}) // a known one stays as it is
 	b.must(err)
 	if a, err := b.Agent(b.ctx(), org, bot, 0); err != nil || a.Version != 1 {
 		t.Errorf("A1: version %d, %v", a.Version, err)
@@ -268,7 +268,7 @@ func TestD2OrganizationsAreApart(t *testing.T) {
 	if len(list.Items) != 0 {
 		t.Errorf("D2: they list %d tasks", len(list.Items))
 	}
-	w, err := b.Register(b.ctx(), "other", bot)
+	w, err := b.Register(b.ctx(), lifecycle.Registration{Organization: "other", Agent: bot})
 	b.must(err)
 	b.submit("u", nil)
 	if given, err := b.Assign(b.ctx(), "other", bot, w.ID); err != nil || len(given) != 0 {

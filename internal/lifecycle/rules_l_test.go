@@ -190,7 +190,7 @@ func TestL4LostBeforeItStartedIsRequeuedAndNotCounted(t *testing.T) {
 		mine["execution_attempts"] = b.state("t").ExecutionAttempts
 		for range 5 { // it is alive all the time
 			b.clock.forward(5 * time.Second)
-			b.must(b.Heard(b.ctx(), org, bot, w, nil))
+			b.beat(w)
 			b.later(0)
 		}
 		b.later(5 * time.Second)
@@ -315,7 +315,7 @@ func TestL4MaxAttempts(t *testing.T) {
 		b.clock.forward(time.Minute)
 		_, err = b.tryPatch("t", mine.with(fields{"status": "executing"}))
 		b.refused(err, fault.Conflict)
-		b.must(b.Heard(b.ctx(), org, bot, w, nil))
+		b.beat(w)
 		b.assign(w)
 		b.patch("t", b.body("t", fields{"status": "executing"}))
 		b.later(lease)
@@ -331,15 +331,15 @@ func TestL4PythonLeaseHoldsWhileItsWorkerIsHeard(t *testing.T) {
 	w := b.runPython("t", nil)
 	for range 100 {
 		b.clock.forward(lease - time.Second)
-		b.must(b.Heard(b.ctx(), org, bot, w, nil))
+		b.beat(w)
 		b.later(0)
 	}
 	b.shows("t", task.Executing, "")
 	b.must(b.Disconnect(b.ctx(), org, bot, w))
-	b.must(b.Heard(b.ctx(), org, bot, w, nil)) // its stream is gone, its heartbeat is not
+	b.beat(w) // its stream is gone, its heartbeat is not
 	b.later(lease - time.Microsecond)
 	b.shows("t", task.Executing, "")
-	b.must(b.Heard(b.ctx(), org, bot, b.register(), nil)) // another's word counts for nothing
+	b.beat(b.register()) // another's word counts for nothing
 	b.later(time.Microsecond)
 	b.shows("t", task.Error, task.EndWorkerLost)
 }
@@ -415,15 +415,15 @@ func TestL9NothingWhileBusy(t *testing.T) {
 	b := open(t)
 	b.fill("t", 2)
 	w := b.register()
-	b.must(b.Heard(b.ctx(), org, bot, w, new(true)))
+	b.capacity(w, true)
 	if got := b.assign(w); len(got) != 0 {
 		t.Errorf("L9: a busy worker gets %v", got)
 	}
-	b.must(b.Heard(b.ctx(), org, bot, w, nil)) // a plain heartbeat does not change that
+	b.beat(w) // a plain heartbeat does not change that
 	if got := b.assign(w); len(got) != 0 {
 		t.Errorf("L9: a busy worker gets %v", got)
 	}
-	b.must(b.Heard(b.ctx(), org, bot, w, new(false)))
+	b.capacity(w, false)
 	if got := b.assign(w); len(got) != 2 {
 		t.Errorf("L9: gets %v when it is free again", got)
 	}

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -239,9 +240,12 @@ func TestS6ResumeOfAPythonAttemptThatHasNotLetGo(t *testing.T) {
 	number := b.state("t").ExecutionAttempts
 	_, err := b.Pause(b.ctx(), who(), "t")
 	b.must(err)
-	b.later(time.Hour) // neither heard nor swept: it has no lease
+	for range 200 { // its worker is heard: what it does, nobody knows
+		b.clock.forward(lease - time.Second)
+		b.beat(w)
+		b.later(0)
+	}
 	b.shows("t", task.Paused, "")
-	b.must(b.Heard(b.ctx(), org, bot, w, nil))
 	after, err := b.Resume(b.ctx(), who(), "t")
 	b.must(err)
 	if s := after.Task.State(); s.Status != task.Executing || s.ExecutionAttempts != number {
@@ -251,6 +255,25 @@ func TestS6ResumeOfAPythonAttemptThatHasNotLetGo(t *testing.T) {
 	b.shows("t", task.Executing, "")
 	b.patch("t", b.body("t", fields{"status": "completed", "result": "done"}))
 	b.shows("t", task.Completed, task.EndCompleted)
+}
+
+// A worker that dies while its task is paused takes nothing with it: the task
+// stays paused, and resuming it means another attempt.
+func TestS6PausedPythonAttemptMayBeLost(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.runPython("t", nil)
+	_, err := b.Pause(b.ctx(), who(), "t")
+	b.must(err)
+	b.later(lease)
+	b.shows("t", task.Paused, "")
+	b.one("t", task.AttemptLost)
+	_, err = b.Resume(b.ctx(), who(), "t")
+	b.must(err)
+	b.shows("t", task.Pending, "")
+	if got := b.assign(b.register()); !slices.Equal(got, []string{"t"}) {
+		t.Errorf("S6: assigned %v", got)
+	}
 }
 
 func TestS6PausedPythonWorkerMayStillEnd(t *testing.T) {
@@ -284,11 +307,14 @@ func TestS7Timeout(t *testing.T) {
 		b.later(25 * time.Second)
 		_, err := b.Pause(b.ctx(), who(), "t")
 		b.must(err)
-		b.later(time.Hour)
+		for range 120 {
+			b.clock.forward(lease)
+			b.beat(w)
+		}
 		b.shows("t", task.Paused, "")
 		_, err = b.Resume(b.ctx(), who(), "t")
 		b.must(err)
-		b.must(b.Heard(b.ctx(), org, bot, w, nil))
+		b.beat(w)
 		b.later(14 * time.Second)
 		b.shows("t", task.Executing, "")
 		b.later(time.Second)
@@ -312,12 +338,12 @@ func TestS7Timeout(t *testing.T) {
 		w := b.runPython("t", nil)
 		for range 23 {
 			b.clock.forward(time.Hour)
-			b.must(b.Heard(b.ctx(), org, bot, w, nil))
+			b.beat(w)
 			b.later(0)
 		}
 		b.shows("t", task.Executing, "")
 		b.clock.forward(time.Hour)
-		b.must(b.Heard(b.ctx(), org, bot, w, nil))
+		b.beat(w)
 		b.later(0)
 		b.shows("t", task.Error, task.EndTimeout)
 	})

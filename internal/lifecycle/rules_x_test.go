@@ -185,7 +185,7 @@ func TestX2AbandonedPythonAttemptMayLetGoLater(t *testing.T) {
 	w := b.runPython("t", nil)
 	b.stop("t")
 	b.clock.forward(lease)
-	b.must(b.Heard(b.ctx(), org, bot, w, nil))
+	b.beat(w)
 	b.later(0)
 	b.one("t", task.StopAbandoned)
 	b.fill("more", 6)

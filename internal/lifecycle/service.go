@@ -79,25 +79,28 @@ func (s *Service) change(ctx context.Context, org, id string, command func(Tx, t
 	var after Snapshot
 	var refused error
 	err := s.store.Write(ctx, func(tx Tx) error {
-		before, err := tx.Snapshot(org, id)
-		if err != nil {
-			return err
-		}
-		c, err := command(tx, before.Task)
-		if err != nil {
-			return err
-		}
-		changed, err := apply(tx, before.Task, c)
-		if err != nil {
-			return err
-		}
-		after, refused = Snapshot{Task: changed.Task, Spec: before.Spec}, changed.Refused
-		return nil
+		var err error
+		after, refused, err = change(tx, org, id, func(t task.Task) (task.Command, error) { return command(tx, t) })
+		return err
 	})
 	if err != nil {
 		return Snapshot{}, err
 	}
 	return after, refused
+}
+
+// change is Service.change as a part of a larger write.
+func change(tx Tx, org, id string, command func(task.Task) (task.Command, error)) (after Snapshot, refused, err error) {
+	before, err := tx.Snapshot(org, id)
+	if err != nil {
+		return Snapshot{}, nil, err
+	}
+	c, err := command(before.Task)
+	if err != nil {
+		return Snapshot{}, nil, err
+	}
+	changed, err := apply(tx, before.Task, c)
+	return Snapshot{Task: changed.Task, Spec: before.Spec}, changed.Refused, err
 }
 
 // apply applies a command in a transaction and saves what it changed.

@@ -140,12 +140,15 @@ func create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	var before task.Task
+	var numbered int
 	if !fresh {
-		if before, err = known(tx, spec); err != nil {
+		if before, numbered, err = known(tx, spec); err != nil {
 			return Snapshot{}, err
 		}
 	}
-	changed, err := apply(tx, before, task.Begin{Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt})
+	changed, err := apply(tx, before, task.Begin{
+		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
+	})
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -158,18 +161,36 @@ func create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 }
 
 // known reads the task that a chosen id already stands for, the zero task if
-// there is none.
-func known(tx Tx, spec task.Spec) (task.Task, error) {
-	before, err := tx.Task(spec.OrganizationID, spec.ID)
+// there is none, and then the highest attempt number that a deleted task with
+// this id has left behind. While such an attempt has not let go, the id cannot be
+// used again (L10).
+func known(tx Tx, spec task.Spec) (before task.Task, numbered int, err error) {
+	before, err = tx.Task(spec.OrganizationID, spec.ID)
 	switch {
 	case fault.CodeOf(err) == fault.NotFound:
-		return task.Task{}, nil
+		numbered, err = numberedBefore(tx, spec)
+		return task.Task{}, numbered, err
 	case err != nil:
-		return task.Task{}, err
+		return task.Task{}, 0, err
 	case before.AgentID != spec.AgentID:
-		return task.Task{}, &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
+		return task.Task{}, 0, &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
 	}
-	return before, nil
+	return before, 0, nil
+}
+
+func numberedBefore(tx Tx, spec task.Spec) (int, error) {
+	left, err := tx.Remnants(spec.OrganizationID, spec.ID)
+	highest := 0
+	for _, a := range left {
+		if a.Holds() {
+			return 0, &fault.Error{
+				Code: fault.Conflict, Field: "id",
+				Message: "a deleted task had this id, and worker " + a.WorkerID + " may still be executing it: try again later, or choose another id",
+			}
+		}
+		highest = max(highest, a.Number)
+	}
+	return highest, err
 }
 
 func adopt(tx Tx, org, parent, child string) error {

@@ -39,31 +39,32 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 
 // sweep lets the deadlines of one task pass.
 func (s *Service) sweep(ctx context.Context, org, id string) error {
-	err := s.store.Write(ctx, func(tx Tx) error {
+	return s.store.Write(ctx, func(tx Tx) error {
+		lapsed := func(a task.Attempt) bool { return a.Holds() && a.LeaseUntil != 0 && a.LeaseUntil <= tx.Now() }
 		t, err := tx.Task(org, id)
+		if fault.CodeOf(err) == fault.NotFound { // deleted: a Python worker may still have run it
+			return letGoRemnants(tx, org, id, lapsed)
+		}
 		if err != nil {
 			return err
 		}
-		if run := t.Run; run.Live() && run.LeaseUntil != 0 && run.LeaseUntil <= tx.Now() {
-			lapsed := !run.Started() && !run.Fenced
-			changed, err := apply(tx, t, task.Lose{Reason: "the lease ran out"})
+		for _, a := range []*task.Attempt{t.Holdover, t.Run} {
+			if a == nil || !lapsed(*a) {
+				continue
+			}
+			changed, err := apply(tx, t, task.Lose{Number: a.Number, Reason: "the lease ran out"})
 			if err != nil {
 				return err
 			}
-			if lapsed {
-				if err := hold(tx, t, run.WorkerID); err != nil {
+			if t = changed.Task; !a.Started() && !a.Fenced {
+				if err := hold(tx, t, a.WorkerID); err != nil {
 					return err
 				}
 			}
-			t = changed.Task
 		}
 		_, err = apply(tx, t, task.Tick{})
 		return err
 	})
-	if fault.CodeOf(err) == fault.NotFound { // deleted meanwhile
-		return nil
-	}
-	return err
 }
 
 // hold keeps new tasks from a worker that let an assignment lapse (L4).
@@ -82,9 +83,25 @@ func (s *Service) RenewLeases(ctx context.Context) error {
 	return s.store.Write(ctx, func(tx Tx) error { return tx.RenewAll() })
 }
 
-// DisconnectAll notes after a start that no worker's stream is open yet.
+// DisconnectAll notes after a start that no worker's stream is open yet. What
+// was assigned and not started is queued again; for a while each registration may
+// be the heir of a worker that the stop has cut off (L5).
 func (s *Service) DisconnectAll(ctx context.Context) error {
-	return s.store.Write(ctx, func(tx Tx) error { return tx.DisconnectAll() })
+	return s.store.Write(ctx, func(tx Tx) error {
+		open, err := tx.Connected()
+		if err != nil {
+			return err
+		}
+		if err := tx.DisconnectAll(heirWithin, tx.Now().Add(heirsAfterStart)); err != nil {
+			return err
+		}
+		for _, w := range open {
+			if err := takeBack(tx, w.Organization, w.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Forget drops what is kept for a day only.

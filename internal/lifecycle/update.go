@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -85,36 +86,89 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 		return Snapshot{}, err
 	}
 	c.By = who.By
-	after, err := s.change(ctx, who.Organization, id, func(tx Tx, t task.Task) (task.Command, error) {
+	var after Snapshot
+	var refused error
+	err = s.store.Write(ctx, func(tx Tx) error {
 		p := c
-		if p.Number < 0 {
-			p.Number = t.State().ExecutionAttempts
-		}
 		var err error
-		if p.Full {
-			p.From, err = tx.Attempt(t.OrganizationID, t.ID, p.Number)
+		after, refused, err = change(tx, who.Organization, id, func(t task.Task) (task.Command, error) {
+			var err error
+			if p, err = sender(tx, t, c); err != nil {
+				return nil, err
+			}
+			return p, besides(tx, t, p)
+		})
+		switch {
+		case fault.CodeOf(err) == fault.NotFound:
+			refused = err
+			return reportDeleted(tx, who.Organization, id, c)
+		case err != nil || !p.Reports():
+			return err
 		}
-		if err == nil && p.From != nil && !p.From.Fenced && (p.Status == task.Executing || p.Status.Ends()) {
-			err = release(tx, t, p.From.WorkerID)
-		}
-		if stale := p.Full && p.Number < t.State().ExecutionAttempts; err == nil && p.Status == task.Stopped && !stale && t.Ended() == "" {
-			err = stopChildren(tx, t, who.By, map[string]bool{id: true})
-		}
-		return p, err
+		return reported(tx, who.Organization, p.From.WorkerID)
 	})
+	if err != nil {
+		return Snapshot{}, err
+	}
 	after.Task = c.Answer(after.Task)
-	return after, err
+	return after, refused
 }
 
-// release lets a worker that was held for an assignment it let lapse have work
-// again: it has shown that it is alive to its tasks (L4).
-func release(tx Tx, t task.Task, worker string) error {
+// sender finds out which attempt a full body is from.
+func sender(tx Tx, t task.Task, p task.Patch) (task.Patch, error) {
+	if p.Number < 0 {
+		p.Number = t.State().ExecutionAttempts
+	}
+	if !p.Full {
+		return p, nil
+	}
+	if p.From = t.Holdover; p.From != nil {
+		return p, nil
+	}
+	var err error
+	p.From, err = tx.Attempt(t.OrganizationID, t.ID, p.Number)
+	return p, err
+}
+
+// besides carries out what a patch means beyond its task.
+func besides(tx Tx, t task.Task, p task.Patch) error {
+	switch {
+	case p.Status == task.Executing && p.From != nil && !p.From.Fenced:
+		return letHaveWork(tx, t, p.From.WorkerID)
+	case p.Status == task.Stopped && p.Ends(t):
+		return stopChildren(tx, t, p.By, map[string]bool{t.ID: true})
+	}
+	return nil
+}
+
+// letHaveWork frees a worker that was held for an assignment it let lapse: it
+// has shown that it is alive to its tasks (L4).
+func letHaveWork(tx Tx, t task.Task, worker string) error {
 	w, err := tx.Worker(t.OrganizationID, t.AgentID, worker)
 	if err != nil || w == nil || !w.Held {
 		return err
 	}
 	w.Held = false
 	return tx.PutWorker(*w)
+}
+
+// reportDeleted counts an end that comes for a deleted task: it is the last word
+// of the attempt that was left behind (L6, L10).
+func reportDeleted(tx Tx, org, id string, p task.Patch) error {
+	left, err := tx.Remnants(org, id)
+	if err != nil {
+		return err
+	}
+	for _, a := range left {
+		if p.From = &a; !p.Reports() || p.Number >= 0 && p.Number != a.Number {
+			continue
+		}
+		if err := endRemnants(tx, org, id, func(x task.Attempt) bool { return x.Number == a.Number }); err != nil {
+			return err
+		}
+		return reported(tx, org, a.WorkerID)
+	}
+	return nil
 }
 
 // readPatch makes sense of a body. A full body that ends a turn is made to fit
@@ -209,15 +263,21 @@ func readResult(p *task.Patch, raw json.RawMessage, lenient bool) error {
 // to be read (S5); anything else is left as it is.
 func (s *Service) RefuseTooLarge(ctx context.Context, who Caller, id string) error {
 	reason := "result too large"
-	_, err := s.change(ctx, who.Organization, id, func(_ Tx, t task.Task) (task.Command, error) {
-		if t.Run == nil || t.Run.Fenced || !t.Run.Live() || !t.Run.Started() {
-			return nil, fault.New(fault.TooLarge, "the body exceeds the limit")
+	return s.store.Write(ctx, func(tx Tx) error {
+		t, err := tx.Task(who.Organization, id)
+		if err != nil {
+			return err
 		}
-		return task.Patch{
-			Full: true, Status: task.Error, Number: t.Run.Number, From: t.Run, Result: &reason, By: who.By,
-		}, nil
+		run := cmp.Or(t.Holdover, t.Run)
+		if run == nil || run.Fenced || !run.Holds() || !run.Started() {
+			return fault.New(fault.TooLarge, "the body exceeds the limit")
+		}
+		p := task.Patch{Full: true, Status: task.Error, Number: run.Number, From: run, Result: &reason, By: who.By}
+		if _, err := apply(tx, t, p); err != nil || !p.Reports() {
+			return err
+		}
+		return reported(tx, who.Organization, run.WorkerID)
 	})
-	return err
 }
 
 // Edit is a change by /v1 (rule S3: strict).

@@ -10,7 +10,7 @@ import (
 // Waiting tells why a task is not executing.
 type Waiting struct {
 	// Reason is one of a closed list, Message says it for a person.
-	Reason   string     `json:"reason" enum:"paused,assigned,run_locally,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy"`
+	Reason   string     `json:"reason" enum:"paused,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy"`
 	Message  string     `json:"message"`
 	WorkerID string     `json:"worker_id,omitempty"`
 	Until    task.Stamp `json:"until,omitzero"`
@@ -54,6 +54,11 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		return &Waiting{
 			Reason: "assigned", WorkerID: t.Run.WorkerID,
 			Message: fmt.Sprintf("assigned to worker %s, which has not started it yet", t.Run.WorkerID),
+		}
+	case t.Holdover != nil:
+		return &Waiting{
+			Reason: "earlier_attempt", WorkerID: t.Holdover.WorkerID,
+			Message: fmt.Sprintf("worker %s may still be executing an earlier attempt; this turn is handed out when that is over", t.Holdover.WorkerID),
 		}
 	case t.Terms.RunLocally:
 		return &Waiting{Reason: "run_locally", Message: "its creator executes it; no worker is given it"}

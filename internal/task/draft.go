@@ -120,6 +120,11 @@ func (d *draft) keep(a Attempt) {
 	if d.t.Run != nil && d.t.Run.Number == a.Number {
 		d.t.Run = &a
 	}
+	if d.t.Holdover != nil && d.t.Holdover.Number == a.Number {
+		if d.t.Holdover = &a; !a.Holds() {
+			d.t.Holdover = nil
+		}
+	}
 	for i := range d.attempts {
 		if d.attempts[i].Number == a.Number {
 			d.attempts[i] = a

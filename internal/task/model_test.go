@@ -106,9 +106,15 @@ func (w *world) check() {
 	if ended := w.task.Ended() != ""; created != 1 || finished > 1 || (finished == 1) != ended {
 		t.Fatalf("turn has %d task_created, %d task_finished, ended %v (T3)", created, finished, ended)
 	}
-	live := 0
+	live, held := 0, 0
 	refused := map[string]int{}
 	for _, a := range w.attempts {
+		if a.Holds() {
+			held++
+			if (w.task.Run == nil || w.task.Run.Number != a.Number) && (w.task.Holdover == nil || w.task.Holdover.Number != a.Number) {
+				t.Fatalf("attempt %d has not let go, and the task does not know it (T1b)", a.Number)
+			}
+		}
 		if a.EndedAt == 0 {
 			live++
 			if w.task.Run == nil || w.task.Run.Number != a.Number {
@@ -118,6 +124,9 @@ func (w *world) check() {
 	}
 	if live > 1 {
 		t.Fatalf("%d live attempts (L3)", live)
+	}
+	if held > 1 {
+		t.Fatalf("%d attempts that have not let go (L10)", held)
 	}
 	for _, e := range w.log {
 		if e.Type == task.LateWriteRefused {
@@ -170,7 +179,7 @@ func (w *world) command() task.Command {
 	case 4:
 		return task.Finish{By: w.holder(number), Reason: rapid.SampledFrom(append(ends, task.EndStopped)).Draw(t, "end"), Result: result, Side: json.RawMessage(side)}
 	case 5:
-		return task.Lose{Reason: "lease expired"}
+		return task.Lose{Number: number, Over: rapid.Bool().Draw(t, "over"), Reason: "lease expired"}
 	case 6:
 		return task.Pause{By: "p"}
 	case 7:

@@ -18,7 +18,8 @@ type Patch struct {
 	Status Status
 	// Number is a full body's execution_attempts.
 	Number int
-	// From is the attempt of that number, if there was one.
+	// From is the attempt of that number, if there was one. It may be older
+	// than those that the task itself knows.
 	From   *Attempt
 	Result *string
 	// Side holds the fields of State that the body may write.
@@ -36,22 +37,71 @@ func (c Patch) apply(d *draft) error {
 	if !c.Full {
 		return c.sparse(d)
 	}
+	if d.t.Holdover != nil { // an equal number proves nothing: that worker reloads before its last word
+		c.From = d.t.Holdover
+	}
 	if c.From != nil && c.From.Fenced { // its worker speaks with its token: this is somebody else
 		c.From = nil
 	}
+	if c.From != nil && c.reports() && !c.From.Reported {
+		told := *c.From
+		told.Reported = true
+		d.keep(told)
+		c.From = &told
+	}
+	stale := c.Number < d.t.state.ExecutionAttempts
 	switch {
-	case c.Number < d.t.state.ExecutionAttempts:
-		return c.stale(d)
-	case c.Status == Error && c.Result != nil && strings.HasPrefix(*c.Result, echo) && !d.heard():
+	case d.t.Holdover != nil:
+		return c.leftover(d)
+	case c.isEcho() && (stale || !d.heard()):
 		if c.From != nil {
 			d.letGo(*c.From)
 		}
 		return nil
+	case stale:
+		return c.stale(d)
 	case d.t.ended != "":
 		return c.afterEnd(d)
 	default:
 		return c.running(d)
 	}
+}
+
+// Reports tells whether the patch is the first end that reaches us from an
+// attempt on a Python worker.
+func (c Patch) Reports() bool {
+	return c.Full && c.reports() && c.From != nil && !c.From.Fenced && !c.From.Reported
+}
+
+// Ends tells whether the patch ends the turn of the task as it is, if its status
+// does so at all: a body of an older attempt, or for an ended turn, does not.
+func (c Patch) Ends(t Task) bool {
+	return t.ended == "" && (!c.Full || t.Holdover == nil && c.Number >= t.state.ExecutionAttempts)
+}
+
+// reports tells whether it is an end by which a Python worker's attempt lets go (L10).
+func (c Patch) reports() bool {
+	return c.Status == Completed || c.Status == Failed || c.Status == Error
+}
+
+// isEcho tells whether it is what the client sends after it was answered 409.
+func (c Patch) isEcho() bool {
+	return c.Status == Error && c.Result != nil && strings.HasPrefix(*c.Result, echo)
+}
+
+// leftover is a full body while an attempt of an earlier turn may still write:
+// it is taken for that attempt's, and changes nothing of this turn (T1b).
+func (c Patch) leftover(d *draft) error {
+	switch {
+	case c.Status == Executing || c.Status == Paused:
+		return fault.New(fault.Conflict, "an earlier attempt of this task, on worker %s, has not let go of it", c.From.WorkerID)
+	case c.reports():
+		d.letGo(*c.From)
+		if !c.isEcho() {
+			d.refuse(c.From, c.Status, c.Result, nil)
+		}
+	}
+	return nil
 }
 
 // stale takes nothing but the title from a body that an earlier attempt wrote.

@@ -133,7 +133,7 @@ func moves() []move {
 		{actRejoin, []Status{Paused}, []Status{Executing}},
 		{actRequeue, []Status{Executing}, []Status{Pending}},
 		{actFinish, []Status{Executing, Paused}, ends},
-		{actGiveUp, []Status{Executing, Paused}, []Status{Error}},
+		{actGiveUp, []Status{Executing}, []Status{Error}},
 		{actSettle, []Status{Pending, Executing, Paused}, ends},
 		{actStop, []Status{Pending, Executing, Paused}, []Status{Stopped}},
 		{actExpire, []Status{Pending}, []Status{Error}},

@@ -38,6 +38,10 @@ type Task struct {
 	// the one that runs, or the one that ran last. Nil when that number has
 	// not been handed out.
 	Run *Attempt
+	// Holdover is an earlier attempt, on a Python worker, that has not let go:
+	// nothing of the task is handed out until it does (T1b). Nil for none; there
+	// is never more than one.
+	Holdover *Attempt
 
 	state State     // the public, changing fields; see State
 	ended EndReason // how the turn really ended; an override changes only what is shown
@@ -200,6 +204,14 @@ type Attempt struct {
 	// Lease is the length of the lease, LeaseUntil its end on the store's clock.
 	Lease      time.Duration
 	LeaseUntil Stamp
+	// GiveUpAt is when a started, unfenced attempt lets go at the latest (L10).
+	GiveUpAt Stamp
+	// SentAfter is how many attempts the Python worker had told to be over when
+	// this one was sent to it (L6).
+	SentAfter int
+	// Reported says that the Python worker's own end of it has arrived, or is
+	// known never to come (L6).
+	Reported bool
 	// RefusedEvent and RefusedEnd are set once a late event, or a late end,
 	// of it has been refused and logged (T6): an event must not hide a
 	// refused result.
@@ -209,6 +221,9 @@ type Attempt struct {
 
 // Live reports whether the attempt still owns its turn.
 func (a *Attempt) Live() bool { return a != nil && a.EndedAt == 0 }
+
+// Holds reports whether its worker may still be running the attempt (L10).
+func (a *Attempt) Holds() bool { return a != nil && a.LetGoAt == 0 }
 
 // Started reports whether the attempt got beyond its assignment.
 func (a *Attempt) Started() bool { return a != nil && a.StartedAt != 0 }
@@ -245,7 +260,7 @@ func (t *Task) Done() bool { return t.ended != "" && t.Stop.Settled() }
 
 // Dispatchable reports whether a worker may be given the task once ReadyAt has come.
 func (t *Task) Dispatchable() bool {
-	return t.state.Status == Pending && t.ended == "" && !t.Terms.RunLocally && !t.Run.Live()
+	return t.state.Status == Pending && t.ended == "" && !t.Terms.RunLocally && !t.Run.Live() && t.Holdover == nil
 }
 
 // Alarm is the moment at which Tick has something to decide; 0 is never.

@@ -16,6 +16,9 @@ type Begin struct {
 	State    State
 	Priority int
 	RunAt    Stamp
+	// Numbered is the highest attempt number of a deleted task with this id: a
+	// worker that still knows it must not be taken for a new one.
+	Numbered int
 }
 
 func (c Begin) apply(d *draft) error {
@@ -23,11 +26,13 @@ func (c Begin) apply(d *draft) error {
 	if t.LastSeq > 0 && t.ended == "" {
 		return fault.New(fault.Conflict, "the task has not ended: it is %s", t.state.Status)
 	}
-	// A new turn does not wait for the answer to an old stop: the old
-	// attempt is fenced out, and the log says that it never answered.
+	// A new turn does not wait for the answer to an old stop: the log says that
+	// it never came. A fenced attempt is thereby out; one on a Python worker may
+	// still write, so the turn is not handed out before that lets go (T1b).
 	if t.Run.Live() {
 		d.abandon()
 	}
+	d.leave()
 	if t.LastSeq == 0 {
 		t.OrganizationID, t.ID, t.AgentID = c.Spec.OrganizationID, c.Spec.ID, c.Spec.AgentID
 		t.CreatedAt = d.now
@@ -35,7 +40,7 @@ func (c Begin) apply(d *draft) error {
 	last := t.state
 	c.Spec.Turn, c.Spec.CreatedAt = t.Terms.Turn+1, t.CreatedAt
 	t.Terms = c.Spec.Terms()
-	t.Starts, t.Run, t.Stop, t.ended = 0, nil, Stop{}, ""
+	t.Starts, t.Stop, t.ended = 0, Stop{}, ""
 	t.FirstSeq, t.TimeoutAt = t.LastSeq+1, 0
 	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0
 	if c.Spec.ExpiresIn > 0 {
@@ -45,7 +50,7 @@ func (c Begin) apply(d *draft) error {
 	t.state.Normalize()
 	t.state.Status = Pending
 	t.state.Priority, t.state.RunAt = c.Priority, c.RunAt
-	t.state.Attempt, t.state.ExecutionAttempts = 1, last.ExecutionAttempts+1
+	t.state.Attempt, t.state.ExecutionAttempts = 1, max(last.ExecutionAttempts, c.Numbered)+1
 	t.state.WorkerID = t.Terms.PinnedWorkerID
 	if t.state.Title == nil {
 		t.state.Title = last.Title
@@ -63,10 +68,15 @@ type Assign struct {
 	Worker   string
 	Lease    time.Duration
 	MayRetry bool
+	// SentAfter is the worker's count at this moment (L6).
+	SentAfter int
 }
 
 func (c Assign) apply(d *draft) error {
-	a := Attempt{WorkerID: c.Worker, MayRetry: c.MayRetry, Lease: c.Lease, LeaseUntil: d.now.Add(c.Lease)}
+	a := Attempt{
+		WorkerID: c.Worker, MayRetry: c.MayRetry, SentAfter: c.SentAfter,
+		Lease: c.Lease, LeaseUntil: d.now.Add(c.Lease),
+	}
 	if err := d.handOut(a); err != nil {
 		return err
 	}
@@ -102,7 +112,7 @@ func (d *draft) handOut(a Attempt) error {
 		return fault.New(fault.Conflict, "the task may not start before %s", t.ReadyAt)
 	}
 	a.Number, a.Turn, a.InTurn = t.state.ExecutionAttempts, t.Terms.Turn, t.state.Attempt
-	a.AssignedAt = d.now
+	a.AssignedAt, a.Reported = d.now, a.Fenced // a fenced worker's reports are told apart by their token
 	t.Run = &a
 	d.keep(a)
 	t.state.WorkerID = &a.WorkerID
@@ -121,6 +131,9 @@ func (d *draft) start() error {
 	if t.Run.Live() {
 		a := *t.Run
 		a.StartedAt, a.LeaseUntil = d.now, d.now.Add(a.Lease)
+		if !a.Fenced {
+			a.GiveUpAt = d.now.Add(cmp.Or(seconds(t.Terms.Timeout), UnfencedTimeout))
+		}
 		d.keep(a)
 		d.log(AttemptStarted, struct {
 			Attempt int    `json:"attempt"`
@@ -213,23 +226,29 @@ func (d *draft) endAttempt(outcome Outcome) {
 	d.keep(a)
 }
 
-// Lose takes the turn from an attempt whose lease ran out: it is retried
-// after a backoff, or ends if none may follow (L4).
+// Lose gives up an attempt whose lease ran out, or which its worker no longer
+// runs. If the turn was the attempt's, another follows after a backoff, or the
+// turn ends if none may (L4); a paused turn stays paused.
 type Lose struct {
-	// Reason says for the log why, for example "lease expired".
+	// Number is the attempt's; one that has let go already is passed over.
+	Number int
+	// Over says that its worker has told it to be over, but never how (L6, L7).
+	Over bool
+	// Reason says for the log why, for example "the lease ran out".
 	Reason string
 }
 
 func (c Lose) apply(d *draft) error {
 	t := &d.t
-	if !t.Run.Live() {
+	given := t.attempt(c.Number)
+	if given == nil || !given.Holds() && (given.Reported || !c.Over) {
 		return nil
 	}
-	a := *t.Run
-	if t.ended != "" { // only a stop's answer is still awaited, which Tick decides
-		a.LeaseUntil = 0
-		d.keep(a)
-		return nil
+	a := *given
+	a.Reported = a.Reported || c.Over
+	d.keep(a)
+	if !a.Live() || t.ended != "" || a.Number != t.state.ExecutionAttempts {
+		return c.afterwards(d, a)
 	}
 	d.endAttempt(OutcomeLost)
 	if !a.Started() {
@@ -240,7 +259,10 @@ func (c Lose) apply(d *draft) error {
 		return nil
 	}
 	d.logLost(a, c.Reason)
-	if (a.Fenced || a.MayRetry) && t.Starts < t.Terms.MaxAttempts && t.state.Status == Executing {
+	if t.state.Status == Paused {
+		return nil
+	}
+	if (a.Fenced || a.MayRetry) && t.Starts < t.Terms.MaxAttempts {
 		if err := d.move(actRequeue, Pending); err != nil {
 			return err
 		}
@@ -249,6 +271,40 @@ func (c Lose) apply(d *draft) error {
 		return nil
 	}
 	return d.finish(actGiveUp, EndWorkerLost, OutcomeLost, nil)
+}
+
+// afterwards gives up an attempt whose turn is not, or no longer, its own. What
+// its worker told to be over has let go by itself, which answers a stop; a fenced
+// worker may still acknowledge one until Tick gives that up.
+func (c Lose) afterwards(d *draft, a Attempt) error {
+	switch {
+	case c.Over:
+		d.letGo(a)
+	default:
+		if a.LeaseUntil = 0; !a.Fenced {
+			a.LetGoAt = d.now
+		}
+		d.keep(a)
+	}
+	return nil
+}
+
+// attempt is the task's attempt of that number, of those that may still hold it.
+func (t *Task) attempt(number int) *Attempt {
+	for _, a := range []*Attempt{t.Run, t.Holdover} {
+		if a != nil && a.Number == number {
+			return a
+		}
+	}
+	return nil
+}
+
+// leave parts the turn from its attempt, which stays behind if it may still run.
+func (d *draft) leave() {
+	if run := d.t.Run; run.Holds() {
+		d.t.Holdover = run
+	}
+	d.t.Run = nil
 }
 
 // Release takes the turn from an attempt whose worker gives it back: it is
@@ -298,7 +354,7 @@ func (d *draft) requeue(wait time.Duration) {
 	if t.Run != nil { // its number has been handed out
 		t.state.ExecutionAttempts++
 		t.state.Attempt++
-		t.Run = nil
+		d.leave()
 	}
 	t.state.StartedAt, t.TimeoutAt = 0, 0
 	t.state.WorkerID = t.Terms.PinnedWorkerID
@@ -322,11 +378,7 @@ func (c Pause) apply(d *draft) error {
 	if t.Run.Live() {
 		if t.Run.Fenced || !t.Run.Started() {
 			d.endAttempt(OutcomePaused)
-		} else { // it cannot be told, may go on, and holds no lease meanwhile
-			a := *t.Run
-			a.LeaseUntil = 0
-			d.keep(a)
-		}
+		} // else it cannot be told and may go on (L10)
 	}
 	d.log(TurnPaused, by(c))
 	d.logState(TaskUpdated, nil)
@@ -344,7 +396,7 @@ func (c Resume) apply(d *draft) error {
 	if err := d.move(actResume, Pending); err != nil {
 		return err
 	}
-	if d.t.state.StartedAt != 0 { // its attempt was held, not lost: it is not counted (L4)
+	if run := d.t.Run; run.Started() && run.Outcome == OutcomePaused { // held, not lost: not counted (L4)
 		d.t.Starts--
 	}
 	d.requeue(0)

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 
@@ -22,8 +23,8 @@ func (d *draft) mayWrite(h Holder) bool {
 	if t.ended != "" {
 		return false
 	}
-	if !h.Fenced {
-		return true
+	if !h.Fenced { // while an earlier attempt may still write, nobody knows whose it is (T1b)
+		return t.Holdover == nil
 	}
 	if h.Attempt == nil || !t.Run.Live() || t.Run.Number != h.Attempt.Number {
 		return false
@@ -64,14 +65,18 @@ func same(a, b *string) bool {
 // stop waits for, the stop is confirmed.
 func (d *draft) letGo(a Attempt) {
 	t := &d.t
+	before := a
+	current := t.Run != nil && t.Run.Number == a.Number
 	if a.LetGoAt == 0 {
 		a.LetGoAt = d.now
-		if a.Live() && t.ended != "" {
-			a.EndedAt, a.Outcome = d.now, OutcomeStopped
-		}
+	}
+	if current && a.Live() && t.ended != "" {
+		a.EndedAt, a.Outcome = d.now, OutcomeStopped
+	}
+	if a != before {
 		d.keep(a)
 	}
-	if t.Run != nil && t.Run.Number == a.Number && !t.Run.Live() && t.ended != "" && !t.Stop.Settled() {
+	if current && !a.Live() && t.ended != "" && !t.Stop.Settled() {
 		d.confirm()
 	}
 }
@@ -135,7 +140,7 @@ func (c Append) apply(d *draft) error { //nolint:unparam // the form of every Co
 	if !may {
 		a := c.By.Attempt
 		if !c.By.Fenced {
-			a = d.t.Run
+			a = cmp.Or(d.t.Holdover, d.t.Run)
 		}
 		d.late(a, "", nil)
 		return nil

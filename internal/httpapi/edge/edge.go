@@ -22,6 +22,7 @@ const (
 	principalKey contextKey = iota
 	organizationKey
 	requestIDKey
+	connectionKey
 )
 
 // WithPrincipal notes who makes the request.

@@ -109,7 +109,8 @@ func (r *routes) get(w http.ResponseWriter, req *http.Request) error {
 // update is R3: rules S4 and S5.
 func (r *routes) update(w http.ResponseWriter, req *http.Request) error {
 	ctx, id := req.Context(), req.PathValue("task")
-	if _, err := r.task(ctx, id); err != nil {
+	// For a task that is not there, or no more, the body still counts (rule L6).
+	if _, err := r.task(ctx, id); err != nil && fault.CodeOf(err) != fault.NotFound {
 		return err
 	}
 	raw, err := edge.ReadBody(w, req)
@@ -125,7 +126,7 @@ func (r *routes) update(w http.ResponseWriter, req *http.Request) error {
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		return fault.New(fault.Malformed, "the body must be a JSON object")
 	}
-	s, err := r.Service.Patch(ctx, edge.Caller(ctx), id, fields)
+	s, err := r.Desk.Patch(ctx, edge.Caller(ctx), id, fields)
 	if err != nil {
 		return err
 	}

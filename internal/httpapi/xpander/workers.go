@@ -2,6 +2,7 @@ package xpander
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"time"
 
@@ -26,6 +27,10 @@ type asset struct {
 	IsBusy         bool       `json:"is_busy"`
 }
 
+// vanished is how long what was sent to a worker may stay unacknowledged before
+// its stream breaks (rule L5).
+const vanished = 20 * time.Second
+
 // register is R14: a worker's stream. Its first event is the registration,
 // then come the tasks.
 func (r *routes) register(w http.ResponseWriter, req *http.Request) error {
@@ -35,8 +40,13 @@ func (r *routes) register(w http.ResponseWriter, req *http.Request) error {
 	if !p.MayServe(agent) {
 		return fault.New(fault.Forbidden, "this key may not work for agent %q", agent)
 	}
+	if err := edge.GiveUpPeer(ctx, vanished); err != nil {
+		r.Log.WarnContext(ctx, "a worker that vanishes will be noticed late", "agent_id", agent, "error", err)
+	}
 	s := &workerStream{routes: r, w: w, req: req.WithContext(ctx)}
-	err := r.Desk.Serve(ctx, p.Organization, agent, s)
+	err := r.Desk.Serve(ctx, lifecycle.Registration{
+		Organization: p.Organization, Agent: agent, KeyID: p.KeyID, Address: host(req.RemoteAddr),
+	}, s)
 	if s.stop != nil {
 		s.stop()
 	}
@@ -48,6 +58,15 @@ func (r *routes) register(w http.ResponseWriter, req *http.Request) error {
 		return fault.New(fault.Unavailable, "the server is shutting down")
 	}
 	return err
+}
+
+// host is the address of a peer without its port.
+func host(remote string) string {
+	address, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return address
 }
 
 // workerStream sends a worker what dispatch has for it. Comments keep the
@@ -135,19 +154,20 @@ func (r *routes) heard(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	var body struct {
+		ID    string          `json:"id"`
 		Event string          `json:"event"`
 		Data  json.RawMessage `json:"data"`
 	}
 	if err := edge.Decode(raw, &body); err != nil {
 		return err
 	}
-	var busy *bool
+	sign := lifecycle.Sign{ID: body.ID, Beat: body.Event == "worker-heartbeat"}
 	if body.Event == "worker-capacity-update" {
 		var capacity struct {
 			IsBusy *bool `json:"is_busy"`
 		}
 		if json.Unmarshal(body.Data, &capacity) == nil {
-			busy = capacity.IsBusy
+			sign.Busy = capacity.IsBusy
 		}
 	}
 	agent := req.URL.Query().Get("agent_id")
@@ -155,7 +175,7 @@ func (r *routes) heard(w http.ResponseWriter, req *http.Request) error {
 	if err := edge.RequireAgent(p, agent); err != nil {
 		return err
 	}
-	if err := r.Desk.Heard(req.Context(), p.Organization, agent, req.PathValue("worker"), busy); err != nil {
+	if err := r.Desk.Heard(req.Context(), p.Organization, agent, req.PathValue("worker"), sign); err != nil {
 		return err
 	}
 	edge.WriteJSON(w, http.StatusOK, map[string]bool{"ok": true})

@@ -99,11 +99,13 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT org, status, count(*) FROM tasks GROUP BY",                  // Counts: along an index, for metrics
 		"SELECT org, agent_id, count(*), min(ready_at)",                     // Counts: the queue only
 		"SELECT id FROM organizations",                                      // all of them
-		"UPDATE attempts SET lease_until = ? + lease_us WHERE ended_at = 0", // RenewAll: once after a start
+		"UPDATE attempts SET lease_until = CASE WHEN ended_at = 0 THEN ? +", // RenewAll: once after a start
 		"UPDATE tasks SET (stop_until, alarm_at)",                           // likewise, along the alarms
 		"UPDATE workers SET connected = 0",                                  // DisconnectAll: once after a start
 		"SELECT id FROM (",                                                  // Due: unites two searches
 		"DELETE FROM workers WHERE org = ? AND connected = 0",               // Forget: all of them, now and then
+		"DELETE FROM attempts WHERE org = ? AND reported = 0 AND assigned",  // likewise, along those that are untold
+		"SELECT task, number, sent_after FROM attempts",                     // Untold: sorts the few of one worker
 		selectAgent + "WHERE a.org = ? AND v.version = a.version ORDER BY",  // Agents: all of them
 		"SELECT t.id, t.agent_id, t.org",                                    // Tasks: see the test above
 		"SELECT count(*) FROM (SELECT 1 FROM tasks t",                       // likewise
@@ -172,10 +174,16 @@ func everything(s *Store) error {
 			apply(tx, "t", task.Settle{Reason: task.EndFailed, Result: new("s"), Correct: true}),
 			create(tx, "u"), tx.RenewAll(), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
 			tx.PutReplay("o", "r", "k", lifecycle.Replay{Hash: []byte{1}}), tx.Forget(1), tx.PutWorker(lifecycle.Worker{}),
-			tx.RenewWorker("o", "w", 1), tx.DisconnectAll(),
+			tx.RenewWorker("o", "w", 1), tx.DisconnectAll(1, 1), tx.PutRemnant("o", "t", task.Attempt{Number: 9}),
+			tx.PutRemnant("o", "t", task.Attempt{Number: 9, Reported: true, LetGoAt: 1}),
 		}
 		note := func(_ any, err error) { failed = append(failed, err) }
 		note(tx.Snapshot("o", "t"))
+		note(tx.Untold("o", "w"))
+		note(tx.Remnants("o", "t"))
+		note(tx.NotePost("o", "w", "p"))
+		note(tx.Kin(lifecycle.Worker{Organization: "o"}))
+		note(tx.PythonWorker("o", "w"))
 		note(tx.Attempt("o", "t", 1))
 		note(tx.AttemptByToken("o", "t", "h"))
 		note(tx.Children("o", "t"))

@@ -2,7 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"sort"
+	"time"
 
 	"github.com/errand-dev/errand/internal/lifecycle"
 	"github.com/errand-dev/errand/internal/task"
@@ -96,14 +99,15 @@ func (t *tx) Due(org string, limit int) ([]string, error) {
 	return t.ids(`SELECT id FROM (
 			SELECT id FROM tasks WHERE org = ? AND alarm_at > 0 AND alarm_at <= ? LIMIT ?)
 		UNION SELECT task FROM (
-			SELECT task FROM attempts WHERE org = ? AND ended_at = 0 AND lease_until > 0 AND lease_until <= ? LIMIT ?)`,
+			SELECT task FROM attempts WHERE org = ? AND let_go_at = 0 AND lease_until > 0 AND lease_until <= ? LIMIT ?)`,
 		org, now, limit, org, now, limit)
 }
 
 // RenewAll implements lifecycle.Tx.
 func (t *tx) RenewAll() error {
 	now := t.Now()
-	if err := t.exec(`UPDATE attempts SET lease_until = ? + lease_us WHERE ended_at = 0 AND lease_until > 0`, now); err != nil {
+	if err := t.exec(`UPDATE attempts SET lease_until = CASE WHEN ended_at = 0 THEN ? + lease_us ELSE min(? + lease_us, give_up_at) END
+		WHERE let_go_at = 0 AND lease_until > 0`, now, now); err != nil {
 		return err
 	}
 	// The answer to a stop is awaited for one lease, too.
@@ -130,8 +134,46 @@ func (t *tx) Unstarted(org, worker string) ([]string, error) {
 
 // RenewWorker implements lifecycle.Tx.
 func (t *tx) RenewWorker(org, worker string, until task.Stamp) error {
-	return t.exec(`UPDATE attempts INDEXED BY attempts_worker SET lease_until = ? WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0
-		AND ended_at = 0 AND started_at > 0 AND lease_until > 0 AND lease_until < ?`, until, org, worker, until)
+	return t.exec(`UPDATE attempts INDEXED BY attempts_worker SET lease_until = CASE WHEN ended_at = 0 THEN ? ELSE min(?, give_up_at) END
+		WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0
+		AND started_at > 0 AND lease_until > 0 AND lease_until < ?`, until, until, org, worker, until)
+}
+
+// Untold implements lifecycle.Tx.
+func (t *tx) Untold(org, worker string) ([]lifecycle.Sent, error) {
+	var found []lifecycle.Sent
+	err := each(background(), t, `SELECT task, number, sent_after FROM attempts INDEXED BY attempts_untold
+		WHERE org = ? AND worker_id = ? AND reported = 0 ORDER BY sent_after, task, number`, []any{org, worker}, func(rows rowScanner) error {
+		var x lifecycle.Sent
+		if err := rows.Scan(&x.Task, &x.Number, &x.After); err != nil {
+			return err
+		}
+		found = append(found, x)
+		return nil
+	})
+	return found, err
+}
+
+// Remnants implements lifecycle.Tx.
+func (t *tx) Remnants(org, id string) ([]task.Attempt, error) {
+	return readAttempts(background(), t, "fenced = 0 AND (let_go_at = 0 OR reported = 0)", org, id)
+}
+
+// PutRemnant implements lifecycle.Tx.
+func (t *tx) PutRemnant(org, id string, a task.Attempt) error {
+	if a.Reported && !a.Holds() {
+		return t.exec("DELETE FROM attempts WHERE org = ? AND task = ? AND number = ?", org, id, a.Number)
+	}
+	return t.saveAttempt(org, id, a)
+}
+
+// NotePost implements lifecycle.Tx.
+func (t *tx) NotePost(org, worker, id string) (bool, error) {
+	seen, err := t.ids(`SELECT id FROM worker_posts WHERE org = ? AND worker = ? AND id = ?`, org, worker, id)
+	if err != nil || len(seen) > 0 {
+		return false, err
+	}
+	return true, t.exec(`INSERT INTO worker_posts (org, worker, id, at) VALUES (?, ?, ?, ?)`, org, worker, id, t.Now())
 }
 
 // Worker implements lifecycle.Tx.
@@ -143,33 +185,82 @@ func (t *tx) Worker(org, agentID, id string) (*lifecycle.Worker, error) {
 	return &found[0], nil
 }
 
+// PythonWorker implements lifecycle.Tx.
+func (t *tx) PythonWorker(org, id string) (*lifecycle.Worker, error) {
+	found, err := readWorkers(background(), t, pythonByID, org, id)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+const pythonByID = "org = ? AND id = ? AND kind = 'python'"
+
+// maxKin bounds how many registrations of one place are looked at. Each counts
+// for a day; those that matter are the newest.
+const maxKin = 500
+
+func kinOf(ctx context.Context, q querier, w lifecycle.Worker) ([]lifecycle.Worker, error) {
+	return readWorkers(ctx, q, "org = ? AND agent = ? AND key_id = ? AND address = ? AND kind = 'python' ORDER BY last_heard DESC LIMIT ?",
+		w.Organization, w.Agent, w.KeyID, w.Address, maxKin)
+}
+
+// Kin implements lifecycle.Tx.
+func (t *tx) Kin(w lifecycle.Worker) ([]lifecycle.Worker, error) { return kinOf(background(), t, w) }
+
+// KinOf implements lifecycle.Store.
+func (s *Store) KinOf(ctx context.Context, org, worker string) ([]lifecycle.Worker, error) {
+	found, err := readWorkers(ctx, s, pythonByID, org, worker)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return kinOf(ctx, s, found[0])
+}
+
+// Connected implements lifecycle.Tx.
+func (t *tx) Connected() ([]lifecycle.Worker, error) {
+	return readWorkers(background(), t, "connected = 1")
+}
+
 func readWorkers(ctx context.Context, q querier, where string, args ...any) ([]lifecycle.Worker, error) {
 	var found []lifecycle.Worker
-	err := each(ctx, q, `SELECT org, agent, id, kind, registered_at, last_heard, connected, busy, held FROM workers WHERE `+where,
+	err := each(ctx, q, `SELECT org, agent, id, kind, registered_at, last_heard, connected, busy, held,
+		key_id, address, last_beat, heir_until, owner_in, heir_of, tally FROM workers WHERE `+where,
 		args, func(rows rowScanner) error {
 			var w lifecycle.Worker
+			var tally string
 			if err := rows.Scan(&w.Organization, &w.Agent, &w.ID, &w.Kind, &w.RegisteredAt, &w.LastHeard,
-				&w.Connected, &w.Busy, &w.Held); err != nil {
+				&w.Connected, &w.Busy, &w.Held, &w.KeyID, &w.Address, &w.LastBeat, &w.HeirUntil, &w.OwnerIn, &w.HeirOf, &tally); err != nil {
 				return err
 			}
 			found = append(found, w)
-			return nil
+			return json.Unmarshal([]byte(tally), &found[len(found)-1].Tally)
 		})
 	return found, err
 }
 
 // PutWorker implements lifecycle.Tx.
 func (t *tx) PutWorker(w lifecycle.Worker) error {
-	return t.exec(`INSERT INTO workers (org, agent, id, kind, registered_at, last_heard, connected, busy, held)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+	tally, err := json.Marshal(w.Tally)
+	if err != nil {
+		return fmt.Errorf("encode worker: %w", err)
+	}
+	return t.exec(`INSERT INTO workers (org, agent, id, kind, registered_at, last_heard, connected, busy, held,
+			key_id, address, last_beat, heir_until, owner_in, heir_of, tally)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (org, id, agent) DO UPDATE SET last_heard = excluded.last_heard,
-			connected = excluded.connected, busy = excluded.busy, held = excluded.held`,
-		w.Organization, w.Agent, w.ID, w.Kind, w.RegisteredAt, w.LastHeard, w.Connected, w.Busy, w.Held)
+			connected = excluded.connected, busy = excluded.busy, held = excluded.held,
+			last_beat = excluded.last_beat, heir_until = excluded.heir_until,
+			owner_in = excluded.owner_in, heir_of = excluded.heir_of, tally = excluded.tally`,
+		w.Organization, w.Agent, w.ID, w.Kind, w.RegisteredAt, w.LastHeard, w.Connected, w.Busy, w.Held,
+		w.KeyID, w.Address, w.LastBeat, w.HeirUntil, w.OwnerIn, w.HeirOf, string(tally))
 }
 
 // DisconnectAll implements lifecycle.Tx.
-func (t *tx) DisconnectAll() error {
-	return t.exec(`UPDATE workers SET connected = 0 WHERE connected = 1`)
+func (t *tx) DisconnectAll(within time.Duration, heirs task.Stamp) error {
+	return t.exec(`UPDATE workers SET connected = 0, heir_until = CASE
+			WHEN last_heard >= (SELECT max(last_heard) FROM workers WHERE kind = 'python') - ? THEN ? ELSE 0 END
+		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, within.Microseconds(), heirs)
 }
 
 // Waiting implements lifecycle.Store.

@@ -88,7 +88,7 @@ func (x side) into(s *task.State) {
 
 // taskColumns lists the columns of a task's row, bound to the given parts: the
 // one place where columns and fields meet, for reading and for writing.
-func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string) []column {
+func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string, holdover *int) []column {
 	return []column{
 		{"org", &t.OrganizationID},
 		{"id", &t.ID},
@@ -129,6 +129,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"priority", &s.Priority},
 		{"run_at", &s.RunAt},
 		{"manually_stopped", &s.IsManuallyStopped},
+		{"holdover", holdover},
 	}
 }
 
@@ -149,6 +150,9 @@ func attemptColumns(a *task.Attempt, lease *int64) []column {
 		{"let_go_at", &a.LetGoAt},
 		{"lease_us", lease},
 		{"lease_until", &a.LeaseUntil},
+		{"give_up_at", &a.GiveUpAt},
+		{"sent_after", &a.SentAfter},
+		{"reported", &a.Reported},
 		{"refused_event", &a.RefusedEvent},
 		{"refused_end", &a.RefusedEnd},
 	}
@@ -197,11 +201,13 @@ type row struct {
 	side   string
 	queued bool
 	alarm  task.Stamp
+	// holdover is the number of Task.Holdover, 0 for none.
+	holdover int
 }
 
 // columns binds the row's columns, those that are derived included.
 func (r *row) columns() []column {
-	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin),
+	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
 		column{"side", &r.side}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
 }
 
@@ -210,6 +216,9 @@ func rowOf(t task.Task) (row, error) {
 	r := row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm()}
 	if t.Terms.PinnedWorkerID != nil {
 		r.pin = *t.Terms.PinnedWorkerID
+	}
+	if t.Holdover != nil {
+		r.holdover = t.Holdover.Number
 	}
 	rest, err := json.Marshal(sideOf(r.state))
 	if err != nil {
@@ -265,22 +274,40 @@ func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMess
 		run.Lease = time.Duration(lease) * time.Microsecond
 		t.Run = &run
 	}
+	if r.holdover > 0 { // rare, so not worth a join; it may have let go between the two reads
+		if t.Holdover, err = readAttempt(ctx, q, "number = ? AND let_go_at = 0", org, id, r.holdover); err != nil {
+			return task.Task{}, row{}, err
+		}
+	}
 	return task.Restore(t, state, r.ended), r, nil
 }
 
 // readAttempt reads one attempt of a task, nil when none matches.
 func readAttempt(ctx context.Context, q querier, where, org, id string, arg any) (*task.Attempt, error) {
+	found, err := readAttempts(ctx, q, where, org, id, arg)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// readAttempts reads those attempts of a task that match, in their order.
+func readAttempts(ctx context.Context, q querier, where, org, id string, args ...any) ([]task.Attempt, error) {
+	var found []task.Attempt
 	var a task.Attempt
 	var lease int64
 	cols := attemptColumns(&a, &lease)
-	found, err := one(ctx, q, "SELECT "+names(cols, "")+" FROM attempts WHERE org = ? AND task = ? AND "+where,
-		[]any{org, id, arg}, pointers(cols)...)
+	err := each(ctx, q, "SELECT "+names(cols, "")+" FROM attempts WHERE org = ? AND task = ? AND "+where+" ORDER BY number",
+		append([]any{org, id}, args...), func(rows rowScanner) error {
+			if err := rows.Scan(pointers(cols)...); err != nil {
+				return err
+			}
+			a.Lease = time.Duration(lease) * time.Microsecond
+			found = append(found, a)
+			return nil
+		})
 	if err != nil {
-		return nil, fmt.Errorf("read attempt: %w", err)
+		return nil, fmt.Errorf("read attempts: %w", err)
 	}
-	if !found {
-		return nil, nil //nolint:nilnil // nil is the documented answer for none
-	}
-	a.Lease = time.Duration(lease) * time.Microsecond
-	return &a, nil
+	return found, nil
 }

@@ -82,7 +82,7 @@ func (t *tx) Save(c task.Change) error {
 		}
 	}
 	for _, a := range c.Attempts {
-		if err := t.saveAttempt(c.Task, a); err != nil {
+		if err := t.saveAttempt(c.Task.OrganizationID, c.Task.ID, a); err != nil {
 			return fmt.Errorf("save attempt: %w", err)
 		}
 	}
@@ -177,7 +177,7 @@ func (t *tx) saveResult(tk task.Task, e task.Event) error {
 		tk.State().Result, tk.OrganizationID, tk.ID, e.Turn)
 }
 
-func (t *tx) saveAttempt(tk task.Task, a task.Attempt) error {
+func (t *tx) saveAttempt(org, id string, a task.Attempt) error {
 	lease := a.Lease.Microseconds()
 	cols := attemptColumns(&a, &lease)
 	marks := strings.Repeat(", ?", len(cols))
@@ -190,14 +190,21 @@ func (t *tx) saveAttempt(tk task.Task, a task.Attempt) error {
 	}
 	return t.exec("INSERT INTO attempts (org, task, "+names(cols, "")+") VALUES (?, ?"+marks+
 		") ON CONFLICT (org, task, number) DO UPDATE SET "+set.String(),
-		append([]any{tk.OrganizationID, tk.ID}, values(cols)...)...)
+		append([]any{org, id}, values(cols)...)...)
 }
 
 // Delete implements lifecycle.Tx.
 func (t *tx) Delete(org, id string) error {
+	// What a Python worker may still run, or tell of, stays behind (rules L6, L10).
+	now := t.Now()
+	if err := t.exec(`UPDATE attempts SET ended_at = CASE ended_at WHEN 0 THEN ? ELSE ended_at END,
+		let_go_at = CASE WHEN let_go_at = 0 AND started_at = 0 THEN ? ELSE let_go_at END
+		WHERE org = ? AND task = ?`, now, now, org, id); err != nil {
+		return fmt.Errorf("delete task: %w", err)
+	}
 	for _, query := range []string{
 		"DELETE FROM events WHERE org = ? AND task = ?",
-		"DELETE FROM attempts WHERE org = ? AND task = ?",
+		"DELETE FROM attempts WHERE org = ? AND task = ? AND reported = 1 AND (fenced = 1 OR let_go_at > 0)",
 		"DELETE FROM turns WHERE org = ? AND task = ?",
 		"DELETE FROM tasks WHERE org = ? AND id = ?",
 		"DELETE FROM secrets WHERE org = ? AND owner = 'task' AND id = ?",
@@ -269,8 +276,19 @@ func (t *tx) Forget(before task.Stamp) error {
 		if err := t.exec(`DELETE FROM replays WHERE org = ? AND at < ?`, org, before); err != nil {
 			return err
 		}
-		if err := t.exec(`DELETE FROM workers WHERE org = ? AND connected = 0 AND last_heard < ?`, org, before); err != nil {
+		if err := t.exec(`DELETE FROM attempts WHERE org = ? AND reported = 0 AND assigned_at < ?
+			AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.org = attempts.org AND t.id = attempts.task)
+			AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.org = attempts.org AND w.id = attempts.worker_id AND w.connected = 1)`,
+			org, before); err != nil {
 			return err
+		}
+		for _, query := range []string{
+			`DELETE FROM workers WHERE org = ? AND connected = 0 AND last_heard < ?`,
+			`DELETE FROM worker_posts WHERE org = ? AND at < ?`,
+		} {
+			if err := t.exec(query, org, before); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -28,7 +28,8 @@ func (e *env) furnish(org, id string) {
 	})
 	named := chunk(org)
 	named.Events[0].ClientID = "client-" + org
-	e.do(org, id, assign("py"), start(), named, settle(task.EndFailed, "result of "+org),
+	run := e.do(org, id, assign("py"), start(), named, settle(task.EndFailed, "result of "+org)).Run
+	e.do(org, id, task.Patch{Full: true, Status: task.Completed, Number: 1, From: run, Result: new("late")},
 		beginning(org, id, func(b *task.Begin) { b.Spec.ParentExecution = new("parent") }), claim("w"))
 	e.write(func(tx lifecycle.Tx) error {
 		return errors.Join(
@@ -129,7 +130,6 @@ func deleted(e *env) {
 			e.same("listed", "neighbour", x.ID)
 		}
 	}
-	e.same("outstanding", 1, read(e, func(tx lifecycle.Tx) (int, error) { return tx.Outstanding(home, "py") }))
 	neighbour.Queue.Executing-- // the deleted one executed beside it
 	e.same("neighbour", neighbour, e.belongings(home, "neighbour"))
 	e.same("namesake", foreign, e.belongings(away, "t"))

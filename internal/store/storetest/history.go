@@ -217,7 +217,7 @@ func (w *world) command() task.Command {
 	case 5:
 		return task.Finish{By: w.holder(number), Reason: rapid.SampledFrom(append(ends, task.EndStopped)).Draw(t, "end"), Result: result, Side: side}
 	case 6:
-		return task.Lose{Reason: "lease expired"}
+		return task.Lose{Number: number, Over: rapid.Bool().Draw(t, "over"), Reason: "lease expired"}
 	case 7:
 		return rapid.SampledFrom([]task.Command{task.Pause{By: "p"}, task.Tick{}}).Draw(t, "pause or tick")
 	case 8:

@@ -16,6 +16,9 @@ func leaseParts() []part {
 		{"DueIsLimited", dueLimit},
 		{"RenewAllGivesFullLeases", renewAll},
 		{"RenewWorkerExtendsOnlyItsOwn", renewWorker},
+		{"HoldoverIsKnownUntilItLetsGo", holdover},
+		{"UntoldAttemptsOutliveTheirTask", untold},
+		{"PostsCountOnce", posts},
 		{"OutstandingAndUnstarted", outstanding},
 	}
 }
@@ -41,10 +44,11 @@ func due(e *env) {
 	}{
 		{"expires", limits, nil, time.Minute, []task.Command{task.Tick{}}},
 		{"expires, paused meanwhile", limits, []task.Command{task.Pause{}}, 0, nil},
-		{"lease of a claim", nil, []task.Command{claim("w")}, 30 * time.Second, []task.Command{task.Lose{}}},
+		{"lease of a claim", nil, []task.Command{claim("w")}, 30 * time.Second, []task.Command{lose(1)}},
 		{"lease of a claim that finishes", nil, []task.Command{claim("w")}, 30 * time.Second, []task.Command{settle(task.EndCompleted, "r")}},
-		{"lease of an assignment", nil, []task.Command{assign("py")}, 30 * time.Second, []task.Command{task.Lose{}}},
-		{"lease of a started assignment", nil, []task.Command{assign("py"), start()}, 30 * time.Second, []task.Command{task.Pause{}}},
+		{"lease of an assignment", nil, []task.Command{assign("py")}, 30 * time.Second, []task.Command{lose(1)}},
+		{"lease of a started assignment", nil, []task.Command{assign("py"), start()}, 30 * time.Second, []task.Command{lose(1)}},
+		{"lease of an attempt that was overruled", nil, []task.Command{assign("py"), start(), settle(task.EndFailed, "r")}, 30 * time.Second, []task.Command{lose(1)}},
 		{"time-out", limits, []task.Command{task.Patch{Status: task.Executing}}, 100 * time.Second, []task.Command{settle(task.EndFailed, "r")}},
 		{"answer to a stop", nil, []task.Command{claim("w"), task.RequestStop{}}, 30 * time.Second, []task.Command{task.Tick{}}},
 		{"stopped while waiting", limits, []task.Command{task.RequestStop{}}, 0, nil},
@@ -123,9 +127,12 @@ func renewAll(e *env) {
 	e.begin("ended")
 	ended := e.do(home, "ended", claim("w"), settle(task.EndCompleted, "r"))
 	e.begin("paused")
-	paused := e.do(home, "paused", assign("py"), start(), task.Pause{})
+	e.do(home, "paused", assign("py"), start(), task.Pause{})
 	e.clock.advance(time.Hour)
-	e.same("due", []string{"live", "long"}, e.due())
+	e.begin("overruled")
+	overruled := e.do(home, "overruled", assign("py"), start(), settle(task.EndFailed, "r"))
+	e.clock.us.Store(int64(overruled.Run.GiveUpAt) - 10_000_000)
+	e.same("due", []string{"live", "long", "overruled", "paused"}, e.due())
 	e.write(func(tx lifecycle.Tx) error { return tx.RenewAll() })
 	e.same("due after a renewal", []string{}, e.due())
 	now := e.clock.stamp()
@@ -137,7 +144,8 @@ func renewAll(e *env) {
 		{home, "long", now.Add(1000 * time.Second)},
 		{away, "elsewhere", now.Add(30 * time.Second)},
 		{home, "ended", ended.Run.LeaseUntil},
-		{home, "paused", paused.Run.LeaseUntil},
+		{home, "paused", now.Add(30 * time.Second)},
+		{home, "overruled", overruled.Run.GiveUpAt},
 	} {
 		e.same("lease of "+c.id, c.until, e.task(c.org, c.id).Task.Run.LeaseUntil)
 	}
@@ -164,7 +172,7 @@ func renewWorker(e *env) {
 	until := e.clock.stamp().Add(10 * time.Minute)
 	e.write(func(tx lifecycle.Tx) error { return tx.RenewWorker(home, "py", until) })
 	for id, want := range before {
-		if id == "started" || id == "second" {
+		if slices.Contains([]string{"started", "second", "paused", "ended"}, id) { // these have not let go
 			want.LeaseUntil = until
 		}
 		e.same("attempt of "+id, want, e.task(home, id).Task.Run)
@@ -172,6 +180,88 @@ func renewWorker(e *env) {
 	e.same("attempt elsewhere", elsewhere, e.task(away, "started").Task.Run)
 	e.write(func(tx lifecycle.Tx) error { return tx.RenewWorker(home, "py", until.Add(-time.Minute)) })
 	e.same("never shortened", until, e.task(home, "started").Task.Run.LeaseUntil)
+}
+
+// holdover: an attempt that has not let go when its task's next turn begins
+// stays known to the task, its lease is judged, and until it lets go nothing of
+// the task is in the queue (rule T1b).
+func holdover(e *env) {
+	e.begin("t")
+	first := *e.do(home, "t", assign("py"), start(), settle(task.EndFailed, "r")).Run
+	e.do(home, "t", beginning(home, "t"))
+	e.same("holdover", &first, e.task(home, "t").Task.Holdover)
+	e.same("of a read in a write", &first, read(e, func(tx lifecycle.Tx) (*task.Attempt, error) {
+		t, err := tx.Task(home, "t")
+		return t.Holdover, err
+	}))
+	e.same("queue", []string{}, e.next(lifecycle.Want{}))
+	e.clock.us.Store(int64(first.LeaseUntil))
+	e.same("due", []string{"t"}, e.due())
+	e.do(home, "t", lose(1))
+	e.same("holdover that was given up", (*task.Attempt)(nil), e.task(home, "t").Task.Holdover)
+	e.same("due after that", []string{}, e.due())
+	e.same("queue after that", []string{"t"}, e.next(lifecycle.Want{}))
+}
+
+// untold: attempts whose Python worker has not told their end, with its count
+// when they were sent, those of deleted tasks among them (rule L6).
+func untold(e *env) {
+	expect := func(what string, want ...lifecycle.Sent) {
+		e.t.Helper()
+		got := read(e, func(tx lifecycle.Tx) ([]lifecycle.Sent, error) { return tx.Untold(home, "py") })
+		e.same(what, append([]lifecycle.Sent{}, want...), append([]lifecycle.Sent{}, got...))
+	}
+	for i, id := range []string{"a", "b", "c"} {
+		e.begin(id)
+		a := assign("py")
+		a.SentAfter = 10 - i
+		e.do(home, id, a)
+	}
+	e.begin("fenced")
+	e.do(home, "fenced", claim("py"))
+	expect("sent", lifecycle.Sent{Task: "c", Number: 1, After: 8}, lifecycle.Sent{Task: "b", Number: 1, After: 9}, lifecycle.Sent{Task: "a", Number: 1, After: 10})
+	e.do(home, "c", start())
+	e.do(home, "c", task.Patch{Full: true, Status: task.Completed, Number: 1, From: e.task(home, "c").Task.Run})
+	e.do(home, "b", start())
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.Delete(home, "a"), tx.Delete(home, "b"), tx.Delete(home, "c"))
+	})
+	expect("one told, all deleted", lifecycle.Sent{Task: "b", Number: 1, After: 9}, lifecycle.Sent{Task: "a", Number: 1, After: 10})
+
+	remnants := func(id string) []task.Attempt {
+		e.t.Helper()
+		return read(e, func(tx lifecycle.Tx) ([]task.Attempt, error) { return tx.Remnants(home, id) })
+	}
+	a, b := remnants("a"), remnants("b")
+	if len(a) != 1 || len(b) != 1 || a[0].Holds() || !b[0].Holds() || len(remnants("c")) != 0 {
+		e.t.Fatalf("remnants: of what never started %v, of what runs %v", a, b)
+	}
+	e.same("outstanding", 1, read(e, func(tx lifecycle.Tx) (int, error) { return tx.Outstanding(home, "py") }))
+	b[0].LetGoAt = e.clock.stamp()
+	e.write(func(tx lifecycle.Tx) error { return tx.PutRemnant(home, "b", b[0]) })
+	e.same("let go, not told", b, remnants("b"))
+	b[0].Reported = true
+	e.write(func(tx lifecycle.Tx) error { return tx.PutRemnant(home, "b", b[0]) })
+	e.same("let go and told", 0, len(remnants("b")))
+	e.clock.advance(time.Hour)
+	e.write(func(tx lifecycle.Tx) error { return tx.Forget(e.clock.stamp()) })
+	expect("forgotten with its worker")
+}
+
+// posts: a Python worker's posts are told apart by their ids, each worker's by itself.
+func posts(e *env) {
+	note := func(org, worker, id string) bool {
+		e.t.Helper()
+		return read(e, func(tx lifecycle.Tx) (bool, error) { return tx.NotePost(org, worker, id) })
+	}
+	e.same("new", true, note(home, "py", "1"))
+	e.same("repeated", false, note(home, "py", "1"))
+	e.same("the next", true, note(home, "py", "2"))
+	e.same("another worker's", true, note(home, "py-2", "1"))
+	e.same("elsewhere", true, note(away, "py", "1"))
+	e.clock.advance(time.Hour)
+	e.write(func(tx lifecycle.Tx) error { return tx.Forget(e.clock.stamp()) })
+	e.same("forgotten", true, note(home, "py", "1"))
 }
 
 // outstanding: what was sent to a worker counts until the attempt lets go,
@@ -201,7 +291,7 @@ func outstanding(e *env) {
 	expect("assigned", "py", 3, "a", "b", "c")
 	e.do(home, "a", start())
 	expect("one started", "py", 3, "b", "c")
-	e.do(home, "b", task.Lose{})
+	e.do(home, "b", lose(1))
 	expect("one taken back", "py", 2, "c")
 	e.do(home, "a", task.RequestStop{})
 	expect("one stopped, still running", "py", 2, "c")

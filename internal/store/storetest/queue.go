@@ -149,9 +149,9 @@ func queueFollows(e *env) {
 		queued bool
 	}{
 		{"assigned", assign("py"), 0, false},
-		{"not started", task.Lose{}, 0, true},
+		{"not started", lose(1), 0, true},
 		{"claimed", claim("w"), 0, false},
-		{"lost: backoff", task.Lose{}, 0, false},
+		{"lost: backoff", lose(2), 0, false},
 		{"backoff over", task.Edit{}, time.Second, true},
 		{"paused", task.Pause{}, 0, false},
 		{"resumed", task.Resume{}, 0, true},

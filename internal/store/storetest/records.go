@@ -149,6 +149,8 @@ func workers(e *env) {
 	w := lifecycle.Worker{
 		Organization: home, Agent: agent, ID: "w", Kind: lifecycle.PythonWorker,
 		RegisteredAt: now, LastHeard: now, Connected: true, Busy: true, Held: true,
+		KeyID: "key", Address: "10.0.0.1", LastBeat: now, OwnerIn: "a", HeirOf: "b",
+		Tally: lifecycle.Tally{Posts: 3, Reports: 1, Lost: 1, Doubts: []lifecycle.Doubt{{Post: 3, Missing: 1}}},
 	}
 	other, foreign := w, w
 	other.Agent, other.Kind, other.Connected = "agent-2", lifecycle.FencedWorker, false
@@ -168,8 +170,14 @@ func workers(e *env) {
 	e.write(func(tx lifecycle.Tx) error { return tx.Forget(now.Add(time.Hour)) })
 	e.same("a connected worker is not forgotten", &w, get(home, agent, "w"))
 	e.same("an absent one is", (*lifecycle.Worker)(nil), get(home, "agent-2", "w"))
-	e.write(func(tx lifecycle.Tx) error { return tx.DisconnectAll() })
-	w.Connected, foreign.Connected = false, false
+	e.write(func(tx lifecycle.Tx) error {
+		open, err := tx.Connected()
+		e.same("connected", 2, len(open))
+		return err
+	})
+	until := now.Add(time.Minute) // the foreign one was heard a second before the last, and is too old
+	e.write(func(tx lifecycle.Tx) error { return tx.DisconnectAll(time.Second/2, until) })
+	w.Connected, foreign.Connected, w.HeirUntil = false, false, until
 	e.same("disconnected", &w, get(home, agent, "w"))
 	e.same("disconnected elsewhere", &foreign, get(away, agent, "w"))
 	e.write(func(tx lifecycle.Tx) error { return tx.Forget(w.LastHeard) })

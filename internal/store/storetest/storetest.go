@@ -274,6 +274,8 @@ func claim(worker string) task.Claim {
 // assign hands a new task to a Python worker, start is that worker's first word.
 func assign(worker string) task.Assign { return task.Assign{Worker: worker, Lease: 30 * time.Second} }
 
+func lose(number int) task.Lose { return task.Lose{Number: number, Reason: "the lease ran out"} }
+
 func start() task.Patch { return task.Patch{Full: true, Status: task.Executing, Number: 1} }
 
 // settle ends a task whatever it is doing.

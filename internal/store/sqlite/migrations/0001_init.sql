@@ -66,6 +66,7 @@ CREATE TABLE tasks (
     stop_confirmed_at   INTEGER NOT NULL DEFAULT 0,
     stop_abandoned_at   INTEGER NOT NULL DEFAULT 0,
     stop_until          INTEGER NOT NULL DEFAULT 0,
+    holdover            INTEGER NOT NULL DEFAULT 0, -- number of an earlier attempt that has not let go
     queued              INTEGER NOT NULL, -- 1: may be handed out from ready_at on
     alarm_at            INTEGER NOT NULL DEFAULT 0,
     -- state
@@ -135,13 +136,19 @@ CREATE TABLE attempts (
     let_go_at   INTEGER NOT NULL DEFAULT 0,
     lease_us    INTEGER NOT NULL,
     lease_until INTEGER NOT NULL DEFAULT 0,
+    give_up_at  INTEGER NOT NULL DEFAULT 0,
+    sent_after  INTEGER NOT NULL DEFAULT 0,
+    reported    INTEGER NOT NULL DEFAULT 0,
     refused_event INTEGER NOT NULL DEFAULT 0,
     refused_end INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (org, task, number)
 ) WITHOUT ROWID;
 
-CREATE INDEX attempts_lease  ON attempts (org, lease_until) WHERE ended_at = 0 AND lease_until > 0;
+CREATE INDEX attempts_lease  ON attempts (org, lease_until) WHERE let_go_at = 0 AND lease_until > 0;
+-- Attempts that a Python worker may still run (rule L9), and those whose end it
+-- has not told (rule L6); the latter outlive their task.
 CREATE INDEX attempts_worker ON attempts (org, worker_id) WHERE fenced = 0 AND let_go_at = 0;
+CREATE INDEX attempts_untold ON attempts (org, worker_id) WHERE reported = 0;
 
 CREATE TABLE events (
     org       TEXT NOT NULL,
@@ -188,10 +195,30 @@ CREATE TABLE workers (
     connected     INTEGER NOT NULL,
     busy          INTEGER NOT NULL DEFAULT 0,
     held          INTEGER NOT NULL DEFAULT 0,
+    key_id        TEXT NOT NULL DEFAULT '',
+    address       TEXT NOT NULL DEFAULT '',
+    last_beat     INTEGER NOT NULL DEFAULT 0,
+    heir_until    INTEGER NOT NULL DEFAULT 0,
+    owner_in      TEXT NOT NULL DEFAULT '',
+    heir_of       TEXT NOT NULL DEFAULT '',
+    tally         TEXT NOT NULL DEFAULT '{}', -- JSON
     PRIMARY KEY (org, id, agent)
 ) WITHOUT ROWID;
 
 CREATE INDEX workers_agent ON workers (org, agent, last_heard);
+CREATE INDEX workers_kin   ON workers (org, agent, key_id, address, last_heard) WHERE kind = 'python';
+
+-- What a Python worker has posted to say that an attempt is over: it repeats a
+-- post whose answer it did not get, and each counts once (rule L6).
+CREATE TABLE worker_posts (
+    org    TEXT NOT NULL,
+    worker TEXT NOT NULL,
+    id     TEXT NOT NULL,
+    at     INTEGER NOT NULL,
+    PRIMARY KEY (org, worker, id)
+) WITHOUT ROWID;
+
+CREATE INDEX worker_posts_at ON worker_posts (org, at);
 
 CREATE TABLE files (
     org          TEXT NOT NULL,

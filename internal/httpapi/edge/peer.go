@@ -1,0 +1,29 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+// WithConnection notes the connection by which requests come; it has the form
+// of http.Server's ConnContext.
+func WithConnection(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey, c)
+}
+
+// GiveUpPeer lets the connection of a request break when its peer has not
+// acknowledged for so long what was sent: a machine that has vanished closes
+// nothing. Where the system has no such setting, write deadlines have to do.
+func GiveUpPeer(ctx context.Context, after time.Duration) error {
+	c, _ := ctx.Value(connectionKey).(net.Conn)
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	plain, ok := c.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	return limitUnacknowledged(plain, after)
+}

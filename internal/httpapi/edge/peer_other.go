@@ -1,0 +1,10 @@
+//go:build !linux
+
+package edge
+
+import (
+	"net"
+	"time"
+)
+
+func limitUnacknowledged(*net.TCPConn, time.Duration) error { return nil }
