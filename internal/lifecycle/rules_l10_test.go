@@ -117,7 +117,7 @@ func TestL10WhenAnAttemptLetsGo(t *testing.T) {
 		t.Run("L10 "+name, func(t *testing.T) {
 			t.Parallel()
 			b, w, mine := lingering(t)
-			b.pass(10*time.Minute, w)
+			b.pass(2*time.Minute, w)
 			other := b.register()
 			if got := b.assign(other); len(got) != 0 {
 				t.Fatalf("L10: handed out %v before", got)

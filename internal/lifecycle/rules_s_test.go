@@ -240,7 +240,7 @@ func TestS6ResumeOfAPythonAttemptThatHasNotLetGo(t *testing.T) {
 	number := b.state("t").ExecutionAttempts
 	_, err := b.Pause(b.ctx(), who(), "t")
 	b.must(err)
-	for range 200 { // its worker is heard: what it does, nobody knows
+	for range 5 { // its worker is heard: what it does, nobody knows
 		b.clock.forward(lease - time.Second)
 		b.beat(w)
 		b.later(0)
@@ -307,7 +307,7 @@ func TestS7Timeout(t *testing.T) {
 		b.later(25 * time.Second)
 		_, err := b.Pause(b.ctx(), who(), "t")
 		b.must(err)
-		for range 120 {
+		for range 4 {
 			b.clock.forward(lease)
 			b.beat(w)
 		}
