@@ -27,14 +27,14 @@ func Example() {
 		log.Fatal(err)
 	}
 	task, err := client.Tasks.Create(ctx, errand.TaskRequest{
-		AgentID: "profile",
-		Prompt:  "Analyze the sales data",
-		Files:   []string{file.URL},
+		AgentID:  "profile",
+		Prompt:   "Analyze the sales data",
+		FileURLs: []string{file.URL},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	for event, err := range client.Tasks.Events(ctx, task.ID, errand.FromStart) {
+	for event, err := range task.Events(ctx) {
 		if err != nil {
 			log.Fatal(err)
 		}
