@@ -250,6 +250,13 @@ func TestH5BadLists(t *testing.T) {
 	}
 	const log = "/v1/tasks/one/events"
 	table = append(table,
+		get("children of nothing", "/v1/tasks/nobody/children", 404, "not_found", ""),
+		get("children on page 0", "/v1/tasks/one/children?page=0", 422, "invalid", "page"),
+		get("children by status", "/v1/tasks/one/children?status=failed", 422, "invalid", "status"),
+		get("children from garbage", "/v1/tasks/one/children?cursor=!!", 400, "malformed", "cursor"),
+		get("thread of nothing", "/v1/tasks/nobody/thread", 404, "not_found", ""),
+		get("full thread of nothing", "/v1/tasks/nobody/thread/full", 404, "not_found", ""),
+		get("activity of nothing", "/v1/tasks/nobody/activity", 404, "not_found", ""),
 		get("no such log", "/v1/tasks/nobody/events", 404, "not_found", ""),
 		get("after garbage", log+"?after=x", 400, "malformed", "after"),
 		get("after negative", log+"?after=-1", 400, "malformed", "after"),

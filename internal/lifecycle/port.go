@@ -24,6 +24,8 @@ type Store interface {
 	// Events reads the log after a sequence number, in order, at most limit
 	// events or about 4 MiB of them, whichever is less but at least one.
 	Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error)
+	// Turns lists a task's turns, the first one first; none for an unknown task.
+	Turns(ctx context.Context, org, id string) ([]Turn, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, org string, f Filter, p Page) (List, error)
 	// Agent reads a version of an agent, 0 for the newest.
@@ -105,6 +107,17 @@ type Snapshot struct {
 	Task task.Task
 	// Spec is the JSON of the present turn's task.Spec.
 	Spec json.RawMessage
+}
+
+// Turn is what a turn was asked and what came of it.
+type Turn struct {
+	Number     int
+	CreatedAt  task.Stamp
+	FinishedAt task.Stamp // 0 while it has not ended
+	Prompt     *string
+	Result     *string // what is shown since an override
+	// Tokens are those known when the turn ended.
+	Tokens *task.Tokens
 }
 
 // Want asks for tasks to hand out.

@@ -60,7 +60,11 @@ func Register(mux *http.ServeMux, o Options) {
 		}
 	})
 	r := &routes{Options: o, api: humago.New(mux, config)}
+	r.registerCreate()
+	r.registerInvoke()
 	r.registerTasks()
+	r.registerThreads()
+	r.registerReport()
 	r.registerEvents()
 	r.registerWorkers()
 	r.registerAgents()
@@ -145,6 +149,11 @@ func fieldOf(d *huma.ErrorDetail) (field, message string) {
 type operation struct {
 	huma.Operation
 	roles []auth.Role
+	// also are statuses that answer the same body as the usual one.
+	also []int
+	// errors are the codes that only this operation answers, beside those
+	// that any one may.
+	errors []fault.Code
 }
 
 func users() []auth.Role     { return []auth.Role{auth.User} }

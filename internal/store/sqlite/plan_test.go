@@ -197,6 +197,7 @@ func everything(s *Store) error {
 	note(s.Events(ctx, "o", "u", 0, 1))
 	note(s.Tasks(ctx, "o", lifecycle.Filter{}, lifecycle.Page{Size: 1, Count: true}))
 	note(s.Agents(ctx, "o"))
+	note(s.Turns(ctx, "o", "u"))
 	note(s.Secret(ctx, "o", lifecycle.OfTask, "t"))
 	note(s.Waiting(ctx, "o", "u"))
 	note(s.Ready(ctx, lifecycle.Want{Organization: "o", Agent: "a", Limit: 1}))
