@@ -218,6 +218,11 @@ func TestH2BadAgents(t *testing.T) {
 		put("NUL in the name", "a", `{"name": "\u0000"}`, 422, "invalid", "name"),
 		get("unknown agent", "/v1/agents/nobody", 404, "not_found", ""),
 		get("unknown version", "/v1/agents/profile?version=9", 404, "not_found", ""),
+		post("nameless new agent", "/v1/agents", `{}`, 422, "invalid", "name"),
+		post("new agent of an unknown runtime", "/v1/agents", `{"name": "a", "runtime": "shell"}`, 422, "invalid", "runtime"),
+		post("new agent that is a list", "/v1/agents", `[]`, 422, "invalid", "body"),
+		get("versions of nobody", "/v1/agents/nobody/versions", 404, "not_found", ""),
+		{"deletion of nobody", call{method: "DELETE", path: "/v1/agents/nobody"}, 404, "not_found", ""},
 		get("version 0", "/v1/agents/profile?version=0", 422, "invalid", "version"),
 		get("unknown query", "/v1/agents/profile?colour=1", 422, "invalid", "colour"),
 	})

@@ -40,7 +40,13 @@ func routes() []route {
 		{"POST", "/v1/claim", `{"agent_ids": ["` + agent + `"], "worker_id": "w"}`, false, true},
 		{"POST", "/v1/files", "", true, true},
 		{"GET", "/v1/agents", "", true, true},
+		{"POST", "/v1/agents", `{}`, false, false},
 		{"PUT", "/v1/agents/{agent_id}", `{}`, false, false},
+		{"DELETE", "/v1/agents/{agent_id}", "", false, false},
+		{"GET", "/v1/agents/{agent_id}/versions", "", true, true},
+		{"POST", "/v1/keys", `{}`, false, false},
+		{"GET", "/v1/keys", "", false, false},
+		{"DELETE", "/v1/keys/{key_id}", "", false, false},
 		{"GET", "/v1/agents/{agent_id}", "", true, true},
 		{"GET", "/v1/agents/{path_agent_id}/tasks", "", true, false},
 
@@ -64,7 +70,7 @@ func routes() []route {
 }
 
 func (r route) call(key string) call {
-	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{path_agent_id}", "no-such-agent").Replace(r.path)
+	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{path_agent_id}", "no-such-agent", "{key_id}", "no-such-key").Replace(r.path)
 	return call{method: r.method, path: path, key: key, body: r.body}
 }
 
@@ -169,6 +175,7 @@ func TestA3AKeyForNamedAgents(t *testing.T) {
 		{method: "POST", path: "/v1/tasks/theirs/finish", body: `{"lease_token": "` + token + `", "status": "completed"}`},
 		{method: "POST", path: "/v1/claim", body: `{"agent_ids": ["narrow", "agent-1"], "worker_id": "w"}`},
 		{method: "GET", path: "/v1/agents/agent-1"},
+		{method: "GET", path: "/v1/agents/agent-1/versions"},
 		{method: "POST", path: "/agent-execution/agent-1", body: `{}`},
 		{method: "DELETE", path: "/agent-execution/theirs"},
 		{method: "GET", path: "/agent-execution/theirs/status"},
@@ -226,6 +233,8 @@ func TestA3AnotherOrganizationsTask(t *testing.T) {
 		{method: "GET", path: "/v1/tasks/one/children"},
 		{method: "POST", path: "/v1/agents/agent-1/invoke", body: `{"input": {}}`},
 		{method: "GET", path: "/v1/agents/agent-1"},
+		{method: "GET", path: "/v1/agents/agent-1/versions"},
+		{method: "DELETE", path: "/v1/agents/agent-1"},
 		{method: "DELETE", path: "/agent-execution/one"},
 		{method: "GET", path: "/agent-execution/one/status"},
 		{method: "PATCH", path: "/agent-execution/one/update", body: `{"status": "completed"}`},

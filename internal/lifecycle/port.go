@@ -30,6 +30,9 @@ type Store interface {
 	Tasks(ctx context.Context, org string, f Filter, p Page) (List, error)
 	// Agent reads a version of an agent, 0 for the newest.
 	Agent(ctx context.Context, org, id string, version int) (agent.Agent, error)
+	// AgentVersions lists the versions of an agent, the newest first; none for
+	// an unknown one.
+	AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error)
 	// Agents lists all agents by id.
 	Agents(ctx context.Context, org string) ([]agent.Agent, error)
 	// Secret reads a sealed secret; nil when there is none.
@@ -78,6 +81,10 @@ type Tx interface {
 
 	Agent(org, id string, version int) (agent.Agent, error)
 	PutAgent(a agent.Agent) error
+	// DeleteAgent removes an agent with its versions.
+	DeleteAgent(org, id string) error
+	// HasOpenTask reports whether a task of the agent has not ended.
+	HasOpenTask(org, agentID string) (bool, error)
 	PutSecret(org string, of SecretOf, id string, sealed []byte) error
 	DeleteSecret(org string, of SecretOf, id string) error
 

@@ -27,6 +27,7 @@ import (
 type Options struct {
 	edge.Kit
 	Version string
+	Auth    *auth.Authenticator
 	Shelf   *files.Shelf
 }
 
@@ -68,6 +69,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerEvents()
 	r.registerWorkers()
 	r.registerAgents()
+	r.registerKeys()
 	r.registerFiles()
 }
 
