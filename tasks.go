@@ -242,13 +242,14 @@ func (t *Tasks) Delete(ctx context.Context, id string) error {
 
 // ExternalTask is something that an agent did without the server.
 type ExternalTask struct {
-	// ID makes a second report of the same id correct the first.
+	// ID makes a second report of the same id correct the first. What that
+	// one leaves at zero stays as it was.
 	ID     string
 	Input  string
 	Result string
 	// Failed says that it did not succeed.
 	Failed    bool
-	Tokens    Tokens
+	Tokens    *Tokens
 	UsedTools []string
 	Duration  time.Duration
 }
@@ -257,11 +258,11 @@ type ExternalTask struct {
 func (t *Tasks) ReportExternal(ctx context.Context, agentID string, e ExternalTask) (*Task, error) {
 	body := struct {
 		ID        string   `json:"id,omitempty"`
-		Input     string   `json:"input"`
-		Result    string   `json:"result"`
+		Input     string   `json:"input,omitempty"`
+		Result    string   `json:"result,omitempty"`
 		IsSuccess bool     `json:"is_success"`
-		Tokens    Tokens   `json:"tokens"`
-		Duration  float64  `json:"duration"`
+		Tokens    *Tokens  `json:"tokens,omitempty"`
+		Duration  float64  `json:"duration,omitempty"`
 		UsedTools []string `json:"used_tools,omitempty"`
 	}{e.ID, e.Input, e.Result, !e.Failed, e.Tokens, seconds(e.Duration), e.UsedTools}
 	return t.one(ctx, request{

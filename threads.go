@@ -15,8 +15,12 @@ type Message struct {
 	Role      string
 	Content   string
 	CreatedAt time.Time
-	// Metrics is what the answer has cost; nil when unknown.
+	// Metrics is what the turn has used; nil when unknown.
 	Metrics *MessageMetrics
+	// ToolName, Payload and IsError belong to calls of tools.
+	ToolName string
+	Payload  json.RawMessage
+	IsError  bool
 	// JSON is the message as the server sent it.
 	JSON json.RawMessage
 }
@@ -36,12 +40,16 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 		Content   string          `json:"content"`
 		CreatedAt float64         `json:"created_at"`
 		Metrics   *MessageMetrics `json:"metrics"`
+		ToolName  string          `json:"tool_name"`
+		Payload   json.RawMessage `json:"payload"`
+		IsError   bool            `json:"is_error"`
 	}
 	if err := json.Unmarshal(b, &in); err != nil {
 		return err
 	}
 	*m = Message{
 		ID: in.ID, Role: in.Role, Content: in.Content, Metrics: in.Metrics,
+		ToolName: in.ToolName, Payload: in.Payload, IsError: in.IsError,
 		CreatedAt: time.UnixMicro(int64(in.CreatedAt * 1e6)).UTC(), JSON: append(json.RawMessage(nil), b...),
 	}
 	return nil
