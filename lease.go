@@ -21,19 +21,19 @@ type claim struct {
 	came time.Time
 }
 
-// claim asks for work and waits for the first task.
-func (c *Client) claim(ctx context.Context, agents []string, worker string, slots int) ([]claim, error) {
+// claim asks for work and waits for the first task, at most a minute.
+func (c *Client) claim(ctx context.Context, agents []string, worker string, slots int, wait time.Duration) ([]claim, error) {
 	var answer struct {
 		Claims []claim `json:"claims"`
 	}
 	err := c.call(ctx, request{
-		method: http.MethodPost, path: "/v1/claim", limit: pollFor + callLimit,
+		method: http.MethodPost, path: "/v1/claim", limit: wait + callLimit,
 		body: struct {
 			Agents []string `json:"agent_ids"`
 			Worker string   `json:"worker_id"`
 			Slots  int      `json:"slots"`
 			Wait   float64  `json:"wait"`
-		}{agents, worker, slots, pollFor.Seconds()},
+		}{agents, worker, slots, wait.Seconds()},
 	}, &answer)
 	for i := range answer.Claims {
 		answer.Claims[i].came = time.Now()

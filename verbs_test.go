@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"image"
 	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,7 +129,7 @@ func TestLists(t *testing.T) {
 	parent := create(t, c, errand.TaskRequest{Prompt: "parent"})
 	var want []string
 	for i := range 5 {
-		task := create(t, c, errand.TaskRequest{Prompt: "x", Title: fmt.Sprint(i), ParentTaskID: parent.ID, User: &errand.User{ID: "u", Email: "u@example.com"}})
+		task := create(t, c, errand.TaskRequest{Prompt: "x", Title: strconv.Itoa(i), ParentTaskID: parent.ID, User: &errand.User{ID: "u", Email: "u@example.com"}})
 		want = append([]string{task.ID}, want...)
 	}
 	if _, err := c.Tasks.Stop(ctx, want[0]); err != nil {
@@ -182,24 +182,24 @@ func TestLists(t *testing.T) {
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	_, c := withAgent(t, 30)
-	ctx := t.Context()
 	turn := func(prompt, result string) *errand.Task {
 		task := create(t, c, errand.TaskRequest{ID: "thread", Prompt: prompt, RunLocally: true})
-		if err := task.SetStatus(ctx, errand.Executing, ""); err != nil {
+		if err := task.SetStatus(t.Context(), errand.Executing, ""); err != nil {
 			t.Fatal(err)
 		}
-		ids, err := c.Tasks.PushEvents(ctx, task.ID,
+		ids, err := c.Tasks.PushEvents(t.Context(), task.ID,
 			errand.NewEvent{Type: errand.Chunk, Data: "…", ClientID: "1"}, errand.NewEvent{Type: errand.Chunk, Data: "…", ClientID: "1"},
 			errand.NewEvent{Type: errand.ToolCallRequest, Data: errand.ToolCall{RequestID: "r", OperationID: "o", ToolName: "sql"}},
 			errand.NewEvent{Type: errand.ToolCallResult, Data: errand.ToolCall{RequestID: "r", OperationID: "o", ToolName: "sql", Result: "3"}})
 		if err != nil || len(ids) != 4 || ids[0] != ids[1] || ids[2] != ids[0]+1 {
 			t.Fatalf("pushed as %v, %v", ids, err)
 		}
-		if err := task.SetStatus(ctx, errand.Completed, result); err != nil {
+		if err := task.SetStatus(t.Context(), errand.Completed, result); err != nil {
 			t.Fatal(err)
 		}
 		return task
 	}
+	ctx := t.Context()
 	turn("one?", "1")
 	task := turn("two?", "2")
 	if task.Turn != 2 {

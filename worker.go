@@ -177,7 +177,7 @@ func (w *Worker) claim(ctx context.Context, slots chan struct{}, start func(clai
 		case slots <- struct{}{}: // at least one is free
 		}
 		<-slots // only claims take slots, so it stays free
-		claims, err := w.client.claim(ctx, w.agents, w.id, cap(slots)-len(slots))
+		claims, err := w.client.claim(ctx, w.agents, w.id, cap(slots)-len(slots), pollFor)
 		for _, c := range claims {
 			slots <- struct{}{}
 			start(c)

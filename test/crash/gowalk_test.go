@@ -2,7 +2,7 @@ package crash
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,7 +113,7 @@ func TestGoClientsOutliveTheServer(t *testing.T) {
 	w := errand.NewWorker(s.sdk(t), errand.WorkerOptions{})
 	w.Handle("agent-123", func(ctx context.Context, a *errand.Attempt) (string, error) {
 		for i := range chunks {
-			if err := a.Chunk(ctx, fmt.Sprint(i)); err != nil {
+			if err := a.Chunk(ctx, strconv.Itoa(i)); err != nil {
 				return "", err
 			}
 			if i%10 == 9 { // goes on when its last words were heard, so that the server dies in between
@@ -147,7 +147,7 @@ func TestGoClientsOutliveTheServer(t *testing.T) {
 		if last = event.ID; event.Type != errand.Chunk {
 			continue
 		}
-		if event.Text() != fmt.Sprint(n) {
+		if event.Text() != strconv.Itoa(n) {
 			t.Fatalf("chunk %q, want %d", event.Text(), n)
 		}
 		if n%(chunks/kills) == chunks/kills/2 {
