@@ -8,9 +8,9 @@
 //	task, err := client.Tasks.Create(ctx, errand.TaskRequest{
 //		AgentID: "profile",
 //		Prompt:  "Analyze the sales data",
-//		Files:   []string{file.URL},
+//		FileURLs: []string{file.URL},
 //	})
-//	for event, err := range client.Tasks.Events(ctx, task.ID, errand.FromStart) {
+//	for event, err := range task.Events(ctx) {
 //		…
 //	}
 //

@@ -206,7 +206,9 @@ func (s *server) stored(t *testing.T) string {
 		(SELECT count(*) || ' turns' FROM turns) || '; ' ||
 		(SELECT count(*) || ' events' FROM events) || '; ' ||
 		(SELECT count(*) || ' attempts' FROM attempts) || '; ' ||
+		(SELECT count(*) || ' agents' FROM agents) || '; ' ||
 		(SELECT count(*) || ' agent versions' FROM agent_versions) || '; ' ||
+		(SELECT count(*) || ' keys, revoked ' || sum(revoked_at > 0) FROM keys) || '; ' ||
 		(SELECT count(*) || ' secrets' FROM secrets) || '; ' ||
 		(SELECT count(*) || ' replays' FROM replays) || '; ' ||
 		(SELECT count(*) || ' files' FROM files)`).Scan(&all)

@@ -41,7 +41,7 @@ type server struct {
 func New(o Options) http.Handler {
 	s := &server{Options: o, mux: http.NewServeMux()}
 	xpander.Register(s.mux, o.Kit)
-	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Shelf: o.Shelf})
+	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Auth: o.Auth, Shelf: o.Shelf})
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})

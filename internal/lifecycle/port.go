@@ -25,10 +25,15 @@ type Store interface {
 	// Events reads the log after a sequence number, in order, at most limit
 	// events or about 4 MiB of them, whichever is less but at least one.
 	Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error)
+	// Turns lists a task's turns, the first one first; none for an unknown task.
+	Turns(ctx context.Context, org, id string) ([]Turn, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, org string, f Filter, p Page) (List, error)
 	// Agent reads a version of an agent, 0 for the newest.
 	Agent(ctx context.Context, org, id string, version int) (agent.Agent, error)
+	// AgentVersions lists the versions of an agent, the newest first; none for
+	// an unknown one.
+	AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error)
 	// Agents lists all agents by id.
 	Agents(ctx context.Context, org string) ([]agent.Agent, error)
 	// Secret reads a sealed secret; nil when there is none.
@@ -79,6 +84,10 @@ type Tx interface {
 
 	Agent(org, id string, version int) (agent.Agent, error)
 	PutAgent(a agent.Agent) error
+	// DeleteAgent removes an agent with its versions.
+	DeleteAgent(org, id string) error
+	// HasOpenTask reports whether a task of the agent has not ended.
+	HasOpenTask(org, agentID string) (bool, error)
 	PutSecret(org string, of SecretOf, id string, sealed []byte) error
 	DeleteSecret(org string, of SecretOf, id string) error
 
@@ -127,6 +136,17 @@ type Snapshot struct {
 	Task task.Task
 	// Spec is the JSON of the present turn's task.Spec.
 	Spec json.RawMessage
+}
+
+// Turn is what a turn was asked and what came of it.
+type Turn struct {
+	Number     int
+	CreatedAt  task.Stamp
+	FinishedAt task.Stamp // 0 while it has not ended
+	Prompt     *string
+	Result     *string // what is shown since an override
+	// Tokens are those known when the turn ended.
+	Tokens *task.Tokens
 }
 
 // Want asks for tasks to hand out.

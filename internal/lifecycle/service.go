@@ -61,6 +61,11 @@ func (s *Service) Task(ctx context.Context, org, id string) (task.Task, error) {
 	return snap.Task, err
 }
 
+// Turns lists a task's turns, the first one first.
+func (s *Service) Turns(ctx context.Context, org, id string) ([]Turn, error) {
+	return s.store.Turns(ctx, org, id)
+}
+
 // List lists tasks, newest first.
 func (s *Service) List(ctx context.Context, org string, f Filter, p Page) (List, error) {
 	return s.store.Tasks(ctx, org, f, p)

@@ -16,6 +16,8 @@ import (
 	"github.com/errand-dev/errand/internal/task"
 )
 
+const eventStream = "text/event-stream"
+
 // Event is one entry of a task's log.
 type Event struct {
 	ID           int64           `json:"id" doc:"Its number: gapless, rising, the cursor of streams."`
@@ -83,8 +85,8 @@ func (r *routes) registerEvents() {
 		Responses: map[string]*huma.Response{"200": {
 			Description: "A page, or server-sent events whose data is an Event and whose id is its id.",
 			Content: map[string]*huma.MediaType{
-				"application/json":  {Schema: schemaOf[EventPage](r)},
-				"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
+				"application/json": {Schema: schemaOf[EventPage](r)},
+				eventStream:        {Schema: &huma.Schema{Type: huma.TypeString}},
 			},
 		}},
 	}}
@@ -121,21 +123,8 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 	if err != nil {
 		return nil, err
 	}
-	if strings.Contains(in.Accept, "text/event-stream") {
-		return &huma.StreamResponse{Body: func(hc huma.Context) {
-			req, w := humago.Unwrap(hc)
-			r.Stream(w, req, s.Task, after, func(out *edge.SSE, e task.Event) (bool, error) {
-				rendered, err := r.render(s.Task, e)
-				if err != nil {
-					return false, err
-				}
-				data, err := json.Marshal(rendered)
-				if err != nil {
-					return false, err
-				}
-				return true, out.Event(e.Seq, string(e.Type), data)
-			})
-		}}, nil
+	if strings.Contains(in.Accept, eventStream) {
+		return r.follow(s.Task, after), nil
 	}
 	page, err := r.page(ctx, s.Task, after, in.Limit)
 	if err != nil {
@@ -145,6 +134,24 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		_, w := humago.Unwrap(hc)
 		edge.WriteJSON(w, http.StatusOK, page)
 	}}, nil
+}
+
+// follow streams a task's events behind a cursor until its turn is over.
+func (r *routes) follow(t task.Task, after int64) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		req, w := humago.Unwrap(hc)
+		r.Stream(w, req, t, after, func(out *edge.SSE, e task.Event) (bool, error) {
+			rendered, err := r.render(t, e)
+			if err != nil {
+				return false, err
+			}
+			data, err := json.Marshal(rendered)
+			if err != nil {
+				return false, err
+			}
+			return true, out.Event(e.Seq, string(e.Type), data)
+		})
+	}}
 }
 
 func (r *routes) render(t task.Task, e task.Event) (Event, error) {

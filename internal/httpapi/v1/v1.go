@@ -27,6 +27,7 @@ import (
 type Options struct {
 	edge.Kit
 	Version string
+	Auth    *auth.Authenticator
 	Shelf   *files.Shelf
 }
 
@@ -60,10 +61,15 @@ func Register(mux *http.ServeMux, o Options) {
 		}
 	})
 	r := &routes{Options: o, api: humago.New(mux, config)}
+	r.registerCreate()
+	r.registerInvoke()
 	r.registerTasks()
+	r.registerThreads()
+	r.registerReport()
 	r.registerEvents()
 	r.registerWorkers()
 	r.registerAgents()
+	r.registerKeys()
 	r.registerFiles()
 }
 
@@ -145,6 +151,11 @@ func fieldOf(d *huma.ErrorDetail) (field, message string) {
 type operation struct {
 	huma.Operation
 	roles []auth.Role
+	// also are statuses that answer the same body as the usual one.
+	also []int
+	// errors are the codes that only this operation answers, beside those
+	// that any one may.
+	errors []fault.Code
 }
 
 func users() []auth.Role     { return []auth.Role{auth.User} }

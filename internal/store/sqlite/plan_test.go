@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/errand-dev/errand/internal/auth"
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/lifecycle"
 	"github.com/errand-dev/errand/internal/task"
@@ -107,6 +108,7 @@ func TestNoStatementScans(t *testing.T) {
 		"DELETE FROM attempts WHERE org = ? AND reported = 0 AND assigned",  // likewise, along those that are untold
 		"SELECT task, number, sent_after FROM attempts",                     // Untold: sorts the few of one worker
 		selectAgent + "WHERE a.org = ? AND v.version = a.version ORDER BY",  // Agents: all of them
+		selectKey + "org = ?",                                               // Keys: all of them, few
 		"SELECT t.id, t.agent_id, t.org",                                    // Tasks: see the test above
 		"SELECT count(*) FROM (SELECT 1 FROM tasks t",                       // likewise
 	}
@@ -139,6 +141,7 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"SELECT id, priority, ready_at FROM tasks", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority=? AND ready_at<?)"}},
 		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority>?)"}},
 		{"SELECT id FROM (", []string{"tasks_alarm (org=? AND alarm_at>? AND alarm_at<?)", "attempts_lease (org=? AND lease_until>? AND lease_until<?)"}},
+		{"SELECT 1 FROM tasks INDEXED BY tasks_open", []string{"tasks_open (org=? AND agent_id=?)"}},
 		{"SELECT count(*) FROM attempts ", []string{"attempts_worker (org=? AND worker_id=?)"}},
 		{"SELECT task FROM attempts", []string{"attempts_worker (org=? AND worker_id=?)"}},
 		{"UPDATE attempts INDEXED BY", []string{"attempts_worker (org=? AND worker_id=?)"}},
@@ -194,6 +197,8 @@ func everything(s *Store) error {
 		note(tx.Worker("o", "a", "w"))
 		note(tx.Outstanding("o", "w"))
 		note(tx.Unstarted("o", "w"))
+		note(tx.HasOpenTask("o", "a"))
+		failed = append(failed, tx.DeleteAgent("o", "a"))
 		return errors.Join(append(failed, tx.Delete("o", "t"))...)
 	})
 	if err != nil {
@@ -205,6 +210,12 @@ func everything(s *Store) error {
 	note(s.Events(ctx, "o", "u", 0, 1))
 	note(s.Tasks(ctx, "o", lifecycle.Filter{}, lifecycle.Page{Size: 1, Count: true}))
 	note(s.Agents(ctx, "o"))
+	note(s.AgentVersions(ctx, "o", "a"))
+	note(s.Keys(ctx, "o"))
+	admin := auth.Key{Organization: "o", ID: "l", Hash: []byte{2}, Role: auth.Admin}
+	failed = append(failed, s.PutKey(ctx, admin), s.PutKey(ctx, auth.Key{Organization: "o", ID: "k", Hash: []byte{1}, Role: auth.User}), s.RevokeKey(ctx, "o", "k"))
+	note(s.KeyByHash(ctx, []byte{1}))
+	note(s.Turns(ctx, "o", "u"))
 	note(s.Secret(ctx, "o", lifecycle.OfTask, "t"))
 	note(s.Waiting(ctx, "o", "u"))
 	note(s.Ready(ctx, lifecycle.Want{Organization: "o", Agent: "a", Limit: 1}))

@@ -105,6 +105,30 @@ func (s *Store) Events(ctx context.Context, org, id string, after int64, limit i
 	return found, rows.Err()
 }
 
+// Turns implements lifecycle.Store.
+func (s *Store) Turns(ctx context.Context, org, id string) ([]lifecycle.Turn, error) {
+	var found []lifecycle.Turn
+	err := each(ctx, s, `SELECT u.n, e.time, u.finished_at, json_extract(u.spec, '$.input.text'),
+			COALESCE(u.shown_result, u.result), u.tokens
+		FROM turns u JOIN events e ON e.org = u.org AND e.task = u.task AND e.seq = u.first_seq
+		WHERE u.org = ? AND u.task = ? ORDER BY u.n`, []any{org, id}, func(rows rowScanner) error {
+		var x lifecycle.Turn
+		var tokens *string
+		if err := rows.Scan(&x.Number, &x.CreatedAt, &x.FinishedAt, &x.Prompt, &x.Result, &tokens); err != nil {
+			return err
+		}
+		found = append(found, x)
+		if tokens == nil {
+			return nil
+		}
+		return json.Unmarshal([]byte(*tokens), &found[len(found)-1].Tokens)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read turns: %w", err)
+	}
+	return found, nil
+}
+
 // Tasks implements lifecycle.Store.
 func (s *Store) Tasks(ctx context.Context, org string, f lifecycle.Filter, p lifecycle.Page) (lifecycle.List, error) {
 	where, args := condition(org, f)
