@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/internal/auth"
+	"github.com/errand-dev/errand/internal/program"
 )
 
 // Options say how to run a server. DefaultOptions has the defaults.
@@ -39,6 +40,8 @@ type Options struct {
 	Drain time.Duration
 	// Slots bounds how many tasks the server itself executes at a time.
 	Slots int
+	// Commands are the programs that agents of runtime command may name.
+	Commands map[string]program.Program
 	// Version is told in the OpenAPI document.
 	Version string
 	// Log receives the server's log.
@@ -89,7 +92,7 @@ func (o Options) Validate() error {
 	if o.Drain < 0 || o.Slots < 1 {
 		return errors.New("--drain must not be negative and --slots must be at least 1")
 	}
-	return nil
+	return checkCommands(o.Commands)
 }
 
 // exposed reports whether the server can be reached from other machines
