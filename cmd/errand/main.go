@@ -6,12 +6,8 @@ import (
 	"os"
 
 	"github.com/errand-dev/errand/internal/cli"
-	"github.com/errand-dev/errand/internal/program"
 )
 
 func main() {
-	if code, mine := program.Supervise(os.Args[1:]); mine {
-		os.Exit(code)
-	}
 	os.Exit(cli.Main(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }

@@ -2,10 +2,7 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 
 	"github.com/errand-dev/errand/internal/agent"
 	"github.com/errand-dev/errand/internal/lifecycle"
@@ -39,16 +36,6 @@ func runners(commands map[string]program.Program) func(agent.Record) runtime.Run
 			return nil
 		}
 	}
-}
-
-// checkCommands looks at the programs before anything is started.
-func checkCommands(commands map[string]program.Program) error {
-	for _, name := range slices.Sorted(maps.Keys(commands)) {
-		if err := commands[name].Check(); err != nil {
-			return fmt.Errorf("commands.%s.%w", name, err)
-		}
-	}
-	return nil
 }
 
 // warnOfUnknown tells of agents whose tasks nobody will execute.

@@ -30,6 +30,7 @@ type group struct {
 
 // watch follows the supervisor's reports until the group has ended.
 func (g *group) watch(reports *os.File) {
+	defer close(g.ended)
 	pgid := 0
 	for lines := json.NewDecoder(reports); !g.last.Done && g.last.Error == ""; {
 		var r report
@@ -39,12 +40,11 @@ func (g *group) watch(reports *os.File) {
 		}
 		pgid, g.last = r.Group, r
 	}
-	g.stdout.linger()
-	g.stderr.linger()
-	close(g.ended)
 	_ = g.supervisor.Wait() // what matters it has reported
 	_ = g.control.Close()   // it may be closed already
 	_ = reports.Close()     // it was only read
+	g.stdout.linger()
+	g.stderr.linger()
 }
 
 // stop tells the group to end and kills what is left of it after grace; with

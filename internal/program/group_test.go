@@ -3,6 +3,7 @@ package program_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,7 +118,14 @@ func TestC4GroupDiesWithItsParent(t *testing.T) {
 
 func TestC4GroupDiesWithItsSupervisor(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("it looks into /proc")
+	}
 	s := startPIDs(t, shell(`echo $PPID >> $PIDS; `+family), 4)
+	eventually(t, "the supervisor has told of the group, after which it lets go of its streams", func() bool {
+		stream, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/1", s.pids[0]))
+		return err == nil && stream == os.DevNull
+	})
 	supervisor, err := os.FindProcess(s.pids[0])
 	if err != nil {
 		t.Fatal(err)

@@ -74,10 +74,10 @@ func (s *supervisor) run() error {
 	if err != nil {
 		return fmt.Errorf("start the program %s: %w", path, err)
 	}
+	s.report(report{Group: s.pid})
 	if err := letGo(); err != nil {
 		return err
 	}
-	s.report(report{Group: s.pid})
 	go s.obey(os.NewFile(controlFD, "control"))
 	status := s.reap()
 	end := report{Done: true, Exit: status.ExitStatus()}
