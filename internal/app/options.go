@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/internal/auth"
+	"github.com/errand-dev/errand/internal/program"
 )
 
 // Options say how to run a server. DefaultOptions has the defaults.
@@ -39,6 +40,9 @@ type Options struct {
 	Drain time.Duration
 	// Slots bounds how many tasks the server itself executes at a time.
 	Slots int
+	// Commands are the programs that agents of runtime command may name, as
+	// Program.Check has found them good.
+	Commands map[string]program.Program
 	// Version is told in the OpenAPI document.
 	Version string
 	// Log receives the server's log.

@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/errand-dev/errand/internal/program"
 )
 
 // Streams are the program's standard streams.
@@ -85,6 +87,9 @@ func (e *env) interruptible(fn func(context.Context) error) error {
 
 // Main runs a command line and answers the exit code.
 func Main(args []string, streams Streams) int {
+	if code, mine := program.Supervise(args); mine {
+		return code
+	}
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupts)

@@ -190,7 +190,13 @@ func (b *bench) pool(panics bool) (j *job, stopWork context.CancelFunc) {
 	work, stop := context.WithCancel(b.ctx)
 	p := dispatch.NewPool(dispatch.PoolOptions{
 		Service: b.Service, Wakes: b.wakes, Watcher: b.hub, Files: noFiles{}, Slots: 2,
-		Runners: map[agent.Runtime]runtime.Runner{agent.Profile: j}, Log: slog.New(slog.DiscardHandler),
+		Runner: func(r agent.Record) runtime.Runner {
+			if r.Runtime == agent.Profile {
+				return j
+			}
+			return nil
+		},
+		Log: slog.New(slog.DiscardHandler),
 	})
 	b.parts.Go(func() { p.Run(claim, work) })
 	b.submit("t", "local")

@@ -40,13 +40,8 @@ func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (a
 		before, err := tx.Snapshot(who.Organization, sub.Spec.ID)
 		isNew = fault.CodeOf(err) == fault.NotFound
 		switch {
-<<<<<<< HEAD
-		case fault.CodeOf(err) == fault.NotFound:
-			before, err = create(tx, sub, false)
-=======
 		case isNew:
-			before, err = create(tx, sub, true)
->>>>>>> sdk
+			before, err = create(tx, sub, false)
 		case err == nil && before.Task.AgentID != x.Agent:
 			err = &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
 		}

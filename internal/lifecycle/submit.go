@@ -217,10 +217,7 @@ func suit(spec *task.Spec, state *task.State, a agent.Agent) error {
 		spec.OutputSchema = json.RawMessage("{}") // the Python client fails on json without a schema
 	}
 	if spec.MaxAttempts == 0 {
-		spec.MaxAttempts = a.Record.MaxAttempts
-	}
-	if spec.MaxAttempts == 0 {
-		spec.MaxAttempts = task.DefaultMaxAttempts
+		spec.MaxAttempts = a.MaxAttempts()
 	}
 	plan := fmt.Sprintf(`{"enabled":%t,"enforce":%t,"started":false,"question_raised":false,"tasks":[]}`,
 		a.Record.DeepPlanning, a.Record.EnforcePlan)
