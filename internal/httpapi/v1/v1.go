@@ -64,6 +64,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerCreate()
 	r.registerInvoke()
 	r.registerTasks()
+	r.registerStop()
 	r.registerThreads()
 	r.registerReport()
 	r.registerEvents()
