@@ -78,6 +78,8 @@ type Tx interface {
 
 	// Next lists tasks that may be handed out now: by priority, then oldest.
 	Next(w Want) ([]string, error)
+	// Queued counts an agent's tasks that wait for a worker, at most limit.
+	Queued(org, agentID string, limit int) (int, error)
 	// Due lists tasks with a deadline or a lease that has passed.
 	Due(org string, limit int) ([]string, error)
 	// RenewAll gives every live lease its full length from now.

@@ -145,7 +145,8 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 	}{
 		{"SELECT priority FROM tasks", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority<?)"}},
 		{"SELECT id, priority, ready_at FROM tasks", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority=? AND ready_at<?)"}},
-		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority>?)"}},
+		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue\n\t\tWHERE org = ? AND agent_id = ? AND queued", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=?)"}},
+		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue\n\t\tWHERE org = ? AND agent_id = ? AND pin", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority>?)"}},
 		{"SELECT id FROM (", []string{"tasks_alarm (org=? AND alarm_at>? AND alarm_at<?)", "attempts_lease (org=? AND lease_until>? AND lease_until<?)"}},
 		{"SELECT 1 FROM tasks INDEXED BY tasks_open", []string{"tasks_open (org=? AND agent_id=?)"}},
 		{"SELECT count(*) FROM attempts ", []string{"attempts_worker (org=? AND worker_id=?)"}},
@@ -197,6 +198,7 @@ func everything(s *Store) error {
 		note(tx.Worker("o", "a", "w"))
 		note(tx.Outstanding("o", "w"))
 		note(tx.Unstarted("o", "w"))
+		note(tx.Queued("o", "a", 1))
 		note(tx.HasOpenTask("o", "a"))
 		failed = append(failed, tx.DeleteAgent("o", "a"))
 		return errors.Join(append(failed, tx.Delete("o", "t"))...)
