@@ -51,6 +51,8 @@ type root struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server: API, workers and streams."`
 	Run     runCmd     `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
 	Task    taskCmds   `cmd:"" help:"Create, read, follow and stop tasks."`
+	Agent   agentCmds  `cmd:"" help:"Define and read agents."`
+	Key     keyCmds    `cmd:"" help:"Make, list and revoke API keys."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
