@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -39,6 +40,10 @@ type Options struct {
 	Drain time.Duration
 	// Slots bounds how many tasks the server itself executes at a time.
 	Slots int
+	// MaxQueued is how many tasks of an agent may wait, CreateRate how many a
+	// key may create per second; 0 is any number.
+	MaxQueued  int
+	CreateRate float64
 	// Version is told in the OpenAPI document.
 	Version string
 	// Log receives the server's log.
@@ -88,6 +93,9 @@ func (o Options) Validate() error {
 	}
 	if o.Drain < 0 || o.Slots < 1 {
 		return errors.New("--drain must not be negative and --slots must be at least 1")
+	}
+	if o.MaxQueued < 0 || o.CreateRate < 0 || math.IsNaN(o.CreateRate) || math.IsInf(o.CreateRate, 0) {
+		return errors.New("--max-queued and --create-rate must not be negative; 0 is no limit")
 	}
 	return nil
 }

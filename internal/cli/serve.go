@@ -24,6 +24,8 @@ type serveCmd struct {
 	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write to a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`
 	Drain        time.Duration `help:"How long running work may go on after SIGTERM." default:"20s" env:"ERRAND_DRAIN"`
 	Slots        int           `help:"Tasks that the server itself executes at a time." default:"4" env:"ERRAND_SLOTS"`
+	MaxQueued    int           `name:"max-queued" help:"Most tasks of an agent that may wait; more are refused with 429. 0 is no limit." default:"0" env:"ERRAND_MAX_QUEUED"`
+	CreateRate   float64       `name:"create-rate" help:"Most tasks that a key may create per second. 0 is no limit." default:"0" env:"ERRAND_CREATE_RATE"`
 	LogFormat    string        `name:"log-format" help:"text or json." enum:"text,json" default:"text" env:"ERRAND_LOG_FORMAT"`
 	LogLevel     string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ERRAND_LOG_LEVEL"`
 }
@@ -39,6 +41,7 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.Addr, o.Data, o.PublicURL = c.Addr, c.Data, c.PublicURL
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
+	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
 	o.Version = version()
 	for _, given := range c.AllowPrivate {

@@ -97,8 +97,7 @@ func logged(path string) string {
 // fail answers an error in the form of the face that the path belongs to.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
-		status, body := edge.Describe(r.Context(), s.Log, err)
-		edge.WriteJSON(w, status, body)
+		edge.WriteError(r.Context(), w, s.Log, err)
 		return
 	}
 	xpander.WriteError(w, r, s.Log, err)

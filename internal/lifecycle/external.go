@@ -32,6 +32,9 @@ func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (a
 	if err := CheckResult("result", x.Result); err != nil {
 		return Snapshot{}, false, err
 	}
+	if err := s.gate.pace(who, s.store.Now()); err != nil {
+		return Snapshot{}, false, err
+	}
 	sub.Spec.OrganizationID = who.Organization
 	if sub.Spec.ID == "" {
 		sub.Spec.ID = s.newID()

@@ -28,6 +28,10 @@ type Store interface {
 	Turns(ctx context.Context, org, id string) ([]Turn, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, org string, f Filter, p Page) (List, error)
+	// CountOpen counts the tasks of a filter that have not ended.
+	CountOpen(ctx context.Context, org string, f Filter) (int, error)
+	// Open lists such tasks, newest first, behind a cursor.
+	Open(ctx context.Context, org string, f Filter, behind Cursor, limit int) ([]Cursor, error)
 	// Agent reads a version of an agent, 0 for the newest.
 	Agent(ctx context.Context, org, id string, version int) (agent.Agent, error)
 	// AgentVersions lists the versions of an agent, the newest first; none for
@@ -74,6 +78,8 @@ type Tx interface {
 
 	// Next lists tasks that may be handed out now: by priority, then oldest.
 	Next(w Want) ([]string, error)
+	// Queued counts an agent's tasks that wait for a worker, at most limit.
+	Queued(org, agentID string, limit int) (int, error)
 	// Due lists tasks with a deadline or a lease that has passed.
 	Due(org string, limit int) ([]string, error)
 	// RenewAll gives every live lease its full length from now.

@@ -36,6 +36,7 @@ type Service struct {
 	files  Files
 	newID  func() string
 	log    *slog.Logger
+	gate   *gate // nil for no limits
 }
 
 // New makes a service. newID makes ids for tasks whose creator gives none.
@@ -48,6 +49,8 @@ type Caller struct {
 	Organization string
 	// By names the caller in the log, for example "key admin".
 	By string
+	// Key is the id of the caller's key, by which its creates are counted.
+	Key string
 }
 
 // Get reads a task.

@@ -56,8 +56,7 @@ func (r *routes) registerFiles() {
 			err = r.upload(w, req)
 		}
 		if err != nil {
-			status, body := edge.Describe(ctx, r.Log, err)
-			edge.WriteJSON(w, status, body)
+			edge.WriteError(ctx, w, r.Log, err)
 		}
 	})
 }

@@ -64,6 +64,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerCreate()
 	r.registerInvoke()
 	r.registerTasks()
+	r.registerStop()
 	r.registerThreads()
 	r.registerReport()
 	r.registerEvents()
@@ -104,6 +105,9 @@ func (e *apiError) Error() string { return e.Detail }
 
 // GetStatus implements huma.StatusError.
 func (e *apiError) GetStatus() int { return e.status }
+
+// GetHeaders implements huma.HeadersError.
+func (e *apiError) GetHeaders() http.Header { return e.Header() }
 
 // ContentType implements huma.ContentTypeFilter: errors are plain JSON.
 func (e *apiError) ContentType(string) string { return "application/json" }
@@ -171,8 +175,7 @@ func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O
 	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
 		if err := r.admit(hc, op.roles); err != nil {
 			_, w := humago.Unwrap(hc)
-			status, body := edge.Describe(hc.Context(), r.Log, err)
-			edge.WriteJSON(w, status, body)
+			edge.WriteError(hc.Context(), w, r.Log, err)
 			return
 		}
 		next(hc)

@@ -80,6 +80,14 @@ func next(ctx context.Context, q querier, w lifecycle.Want, now task.Stamp) ([]s
 // Next implements lifecycle.Tx.
 func (t *tx) Next(w lifecycle.Want) ([]string, error) { return next(background(), t, w, t.Now()) }
 
+// Queued implements lifecycle.Tx.
+func (t *tx) Queued(org, agentID string, limit int) (int, error) {
+	var n int
+	_, err := one(background(), t, `SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue
+		WHERE org = ? AND agent_id = ? AND queued = 1 LIMIT ?)`, []any{org, agentID, limit}, &n)
+	return n, err
+}
+
 // Now implements lifecycle.Store.
 func (s *Store) Now() task.Stamp { return task.StampOf(s.opts.Now()) }
 

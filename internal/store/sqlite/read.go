@@ -171,6 +171,41 @@ func (s *Store) Tasks(ctx context.Context, org string, f lifecycle.Filter, p lif
 	return found, nil
 }
 
+// CountOpen implements lifecycle.Store.
+func (s *Store) CountOpen(ctx context.Context, org string, f lifecycle.Filter) (int, error) {
+	where, args := condition(org, f)
+	var n int
+	// In the list's order, so that it walks the list's index.
+	if _, err := one(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE "+where+
+		" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT -1)", args, &n); err != nil {
+		return 0, fmt.Errorf("count open tasks: %w", err)
+	}
+	return n, nil
+}
+
+// Open implements lifecycle.Store.
+func (s *Store) Open(ctx context.Context, org string, f lifecycle.Filter, behind lifecycle.Cursor, limit int) ([]lifecycle.Cursor, error) {
+	where, args := condition(org, f)
+	if behind != (lifecycle.Cursor{}) {
+		where += " AND (t.created_at, t.id) < (?, ?)"
+		args = append(args, behind.CreatedAt, behind.ID)
+	}
+	var found []lifecycle.Cursor
+	err := each(ctx, s, "SELECT t.created_at, t.id FROM tasks t WHERE "+where+" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT ?",
+		append(args, limit), func(rows rowScanner) error {
+			var c lifecycle.Cursor
+			if err := rows.Scan(&c.CreatedAt, &c.ID); err != nil {
+				return err
+			}
+			found = append(found, c)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("list open tasks: %w", err)
+	}
+	return found, nil
+}
+
 // condition is a filter in SQL. Each single filter matches an index.
 func condition(org string, f lifecycle.Filter) (string, []any) {
 	parts, args := []string{"t.org = ?"}, []any{org}

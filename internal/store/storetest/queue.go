@@ -15,6 +15,7 @@ import (
 
 func queueParts() []part {
 	return []part{
+		{"QueueIsCounted", queued},
 		{"QueueIsInOrder", queueOrder},
 		{"QueueOfAnyTasks", anyQueue},
 		{"QueueFollowsTheTask", queueFollows},
@@ -275,4 +276,23 @@ func counts(e *env) {
 		{Organization: home, Agent: agent, Count: 3, Oldest: oldest},
 		{Organization: home, Agent: "agent-2", Count: 1, Oldest: oldest.Add(time.Second)},
 	}, queues)
+}
+
+// queued counts what waits for a worker, now or later, pinned or not.
+func queued(e *env) {
+	count := func(want, limit int) {
+		e.t.Helper()
+		e.same("queued", want, read(e, func(tx lifecycle.Tx) (int, error) { return tx.Queued(home, agent, limit) }))
+	}
+	count(0, 9)
+	e.begin("a")
+	e.begin("b", func(b *task.Begin) { b.Spec.PinnedWorkerID, b.Priority = new("w"), 5 })
+	e.begin("c", func(b *task.Begin) { b.RunAt = e.clock.stamp().Add(time.Hour) })
+	e.begin("local", func(b *task.Begin) { b.Spec.RunLocally = true })
+	e.begin("another agent's", func(b *task.Begin) { b.Spec.AgentID = "agent-2" })
+	e.begin("elsewhere", func(b *task.Begin) { b.Spec.OrganizationID = away })
+	count(3, 9)
+	count(2, 2)
+	e.do(home, "a", claim("w"))
+	count(2, 9)
 }
