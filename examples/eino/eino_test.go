@@ -10,31 +10,57 @@ import (
 	"image/png"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cloudwego/eino/components/tool/utils"
 
 	"github.com/errand-dev/errand"
-	"github.com/errand-dev/errand/internal/app"
 )
 
-// serve runs an Errand server with an agent whose model is at a URL.
+// serve runs the program errand, built from this tree, and makes an agent whose
+// model is at a URL.
 func serve(t *testing.T, model string) *errand.Client {
 	t.Helper()
-	o := app.DefaultOptions()
-	o.Addr, o.Data, o.Drain = "127.0.0.1:0", t.TempDir(), time.Second
-	server, err := app.Start(t.Context(), o)
-	if err != nil {
+	const key = "a-key-for-tests-with-32-characters"
+	bin, data := filepath.Join(t.TempDir(), "errand"), t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", filepath.Join("..", ".."), "-o", bin, "./cmd/errand").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	server := exec.Command(bin, "serve", "--addr", "127.0.0.1:0", "--data", data) //nolint:noctx // it is to end well
+	server.Env = append(os.Environ(), "ERRAND_ADMIN_KEY="+key)
+	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
+		_ = server.Process.Signal(syscall.SIGTERM)
+		if err := server.Wait(); err != nil {
 			t.Error(err)
 		}
 	})
-	client, err := errand.NewClient(errand.WithURL(server.URL()), errand.WithKey(server.FirstStart().Key))
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	over := time.After(time.Minute)
+	for {
+		if address, err := os.ReadFile(filepath.Join(data, "address")); err == nil {
+			return withAgent(t, strings.TrimSpace(string(address)), key, model)
+		}
+		select {
+		case <-tick.C:
+		case <-over:
+			t.Fatal("the server does not start")
+		}
+	}
+}
+
+func withAgent(t *testing.T, url, key, model string) *errand.Client {
+	t.Helper()
+	client, err := errand.NewClient(errand.WithURL(url), errand.WithKey(key), errand.WithRetry(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
