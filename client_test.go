@@ -287,7 +287,7 @@ func TestEventsCloseWhenLeft(t *testing.T) {
 }
 
 // The environment is read, ours before the Python client's, and options win.
-func TestEnvironment(t *testing.T) { //nolint:paralleltest // it sets the environment
+func TestEnvironment(t *testing.T) {
 	for _, name := range []string{"URL", "API_KEY", "FETCH_ALLOW", "MAX_INLINE_TEXT_CHARS"} {
 		t.Setenv("ERRAND_"+name, "")
 	}

@@ -17,8 +17,8 @@
 //	}
 //	task, err = client.Tasks.Stop(ctx, task.ID)
 //
-// Each verb is there twice: as a method of Client.Tasks, which takes an id, and
-// as a method of a Task, which brings the task up to date.
+// The commonest verbs are there twice: as methods of Client.Tasks, which take an
+// id, and as methods of a Task, which bring the task up to date.
 //
 // # Events
 //
