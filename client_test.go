@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/errand-dev/errand/internal/fault"
 )
@@ -263,6 +265,75 @@ func TestEventsOfUnknownTask(t *testing.T) {
 	if n != 1 {
 		t.Fatalf("%d errors, want 1", n)
 	}
+}
+
+// Leaving the loop closes the connection.
+func TestEventsCloseWhenLeft(t *testing.T) {
+	t.Parallel()
+	left := make(chan struct{})
+	client := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "data: {\"id\":1}\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		close(left)
+	})
+	for _, err := range client.Tasks.Events(t.Context(), "t") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	<-left
+}
+
+// The environment is read, ours before the Python client's, and options win.
+func TestEnvironment(t *testing.T) {
+	for _, name := range []string{"URL", "API_KEY", "FETCH_ALLOW", "MAX_INLINE_TEXT_CHARS"} {
+		t.Setenv("ERRAND_"+name, "")
+	}
+	t.Setenv("XPANDER_BASE_URL", "")
+	if _, err := NewClient(WithKey("k")); err == nil || !strings.Contains(err.Error(), "ERRAND_URL") {
+		t.Errorf("without a URL: %v", err)
+	}
+	if _, err := NewClient(WithURL("http://h"), WithKey("")); err == nil || !strings.Contains(err.Error(), "ERRAND_API_KEY") {
+		t.Errorf("without a key: %v", err)
+	}
+	if _, err := NewClient(WithURL("127.0.0.1:4747"), WithKey("k")); err == nil {
+		t.Error("a URL without a scheme was taken")
+	}
+	t.Setenv("XPANDER_BASE_URL", "errand.example.com/")
+	t.Setenv("XPANDER_API_KEY", "theirs")
+	t.Setenv("XPANDER_INTERNAL_FETCH_ALLOWLIST", "10.0.0.0/8, files.corp")
+	t.Setenv("XPANDER_MAX_INLINE_TEXT_CHARS", "5")
+	c, err := NewClient()
+	if err != nil || c.base != "https://errand.example.com" || c.key != "theirs" || len(c.files.allow) != 2 || c.inline != (inlineLimits{5, 24000}) {
+		t.Errorf("the Python client's: %+v, %v", c, err)
+	}
+	t.Setenv("ERRAND_URL", "http://h:1")
+	t.Setenv("ERRAND_API_KEY", "ours")
+	t.Setenv("ERRAND_FETCH_ALLOW", "10.0.0.1")
+	t.Setenv("ERRAND_MAX_INLINE_TEXT_CHARS", "6")
+	c, err = NewClient()
+	if err != nil || c.base != "http://h:1" || c.key != "ours" || len(c.files.allow) != 1 || c.inline.each != 6 || c.files.own != "h:1" {
+		t.Errorf("ours: %+v, %v", c, err)
+	}
+	c, err = NewClient(WithURL("https://o"), WithKey("o"), WithPrivateFiles())
+	if err != nil || c.base != "https://o" || c.key != "o" || c.files.allow != nil || c.files.own != "o:443" {
+		t.Errorf("options: %+v, %v", c, err)
+	}
+}
+
+func FuzzQuote(f *testing.F) {
+	f.Add("a\"\\\x00\u2028😀\x7f")
+	f.Fuzz(func(t *testing.T, s string) {
+		quoted, read := quote(s), ""
+		if err := json.Unmarshal([]byte(quoted), &read); err != nil || read != strings.ToValidUTF8(s, string(utf8.RuneError)) && utf8.ValidString(s) {
+			t.Fatalf("%q became %s, which is %q, %v", s, quoted, read, err)
+		}
+		if strings.ContainsFunc(quoted, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Fatalf("%q became %s", s, quoted)
+		}
+	})
 }
 
 func FuzzNextData(f *testing.F) {

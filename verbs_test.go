@@ -419,3 +419,28 @@ func TestTaskFiles(t *testing.T) {
 		t.Errorf("texts: %+v, %v", texts, err)
 	}
 }
+
+func TestStopAll(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	ctx := t.Context()
+	var ids []string
+	for i := range 3 {
+		ids = append(ids, create(t, c, errand.TaskRequest{Prompt: "x", User: &errand.User{ID: strconv.Itoa(i % 2), Email: "u@example.com"}}).ID)
+	}
+	if _, err := c.Tasks.StopAll(ctx, errand.StopFilter{}); !errors.Is(err, errand.ErrInvalid) {
+		t.Errorf("without a filter: %v", err)
+	}
+	dry, err := c.Tasks.StopAll(ctx, errand.StopFilter{UserID: "0", DryRun: true})
+	if err != nil || dry.Matched != 2 || dry.Stopped != 0 || !dry.DryRun {
+		t.Errorf("a dry run: %+v, %v", dry, err)
+	}
+	done, err := c.Tasks.StopAll(ctx, errand.StopFilter{UserID: "0", From: time.Now().Add(-time.Hour), Status: errand.Pending})
+	if err != nil || done.Stopped != 2 || len(done.IDs) != 2 {
+		t.Errorf("one user's: %+v, %v", done, err)
+	}
+	all, err := c.Tasks.StopAll(ctx, errand.StopFilter{All: true})
+	if err != nil || all.Stopped != 1 || !slices.Equal(all.IDs, ids[1:2]) {
+		t.Errorf("all: %+v, %v", all, err)
+	}
+}

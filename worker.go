@@ -276,6 +276,9 @@ func outcomeOf(result string, err error) outcome {
 	}
 	text := err.Error()
 	failure, failed := errors.AsType[Failure](err)
+	if p, ok := errors.AsType[*Failure](err); ok {
+		failure, failed = *p, true
+	}
 	if !failed {
 		return outcome{Status: Errored, Result: &text}
 	}

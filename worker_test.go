@@ -194,6 +194,7 @@ func TestWorkerEnds(t *testing.T) {
 		"fine":     func() (string, error) { return "", nil },
 		"failure":  func() (string, error) { return "x", fmt.Errorf("try: %w", errand.Failf("no %s", "data")) },
 		"budget":   func() (string, error) { return "", errand.Failure{Message: "too dear", Reason: errand.EndBudget} },
+		"pointer":  func() (string, error) { return "", &errand.Failure{Message: "p"} },
 		"odd":      func() (string, error) { return "", errand.Failure{Message: "m", Reason: errand.EndTimeout} },
 		"error":    func() (string, error) { return "x", errors.New("no connection") },
 		"panic":    func() (string, error) { panic("oh") },
@@ -208,6 +209,7 @@ func TestWorkerEnds(t *testing.T) {
 		"fine":     {errand.Completed, errand.EndCompleted, ""},
 		"failure":  {errand.Failed, errand.EndFailed, "try: no data"},
 		"budget":   {errand.Failed, errand.EndBudget, "too dear"},
+		"pointer":  {errand.Failed, errand.EndFailed, "p"},
 		"odd":      {errand.Failed, errand.EndFailed, "m"},
 		"error":    {errand.Errored, errand.EndWorkerError, "no connection"},
 		"panic":    {errand.Errored, errand.EndWorkerError, "the handler panicked: oh"},
@@ -318,7 +320,7 @@ func TestWorkerPause(t *testing.T) {
 // A worker that reaches no server ends its work before its lease does (L3).
 func TestL3WorkerEndsBeforeItsLease(t *testing.T) {
 	t.Parallel()
-	a, c := withAgent(t, 2)
+	a, c := withAgent(t, 5)
 	var cut atomic.Bool
 	broken := clientOf(t, a, wires(func(_ *http.Request, do func() (*http.Response, error)) (*http.Response, error) {
 		if cut.Load() {
@@ -335,7 +337,7 @@ func TestL3WorkerEndsBeforeItsLease(t *testing.T) {
 	if cause := receive(t, causes); !errors.Is(cause, errand.ErrLeaseLost) {
 		t.Errorf("cause: %v", cause)
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it worked for %v without a lease", took)
 	}
 	cut.Store(false)
