@@ -53,6 +53,7 @@ type root struct {
 	Task    taskCmds   `cmd:"" help:"Create, read, follow and stop tasks."`
 	Agent   agentCmds  `cmd:"" help:"Define and read agents."`
 	Key     keyCmds    `cmd:"" help:"Make, list and revoke API keys."`
+	Worker  workerCmd  `cmd:"" help:"Do an agent's tasks with a program of yours."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -3,12 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"time"
-
-	"github.com/lmittmann/tint"
 
 	"github.com/errand-dev/errand/internal/app"
 	"github.com/errand-dev/errand/internal/durable"
@@ -29,8 +26,7 @@ type serveCmd struct {
 	Slots        int           `help:"Tasks that the server itself executes at a time." default:"4" env:"ERRAND_SLOTS"`
 	MaxQueued    int           `name:"max-queued" help:"Most tasks of an agent that may wait; more are refused with 429. 0 is no limit." default:"0" env:"ERRAND_MAX_QUEUED"`
 	CreateRate   float64       `name:"create-rate" help:"Most tasks that a key may create per second. 0 is no limit." default:"0" env:"ERRAND_CREATE_RATE"`
-	LogFormat    string        `name:"log-format" help:"text or json." enum:"text,json" default:"text" env:"ERRAND_LOG_FORMAT"`
-	LogLevel     string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ERRAND_LOG_LEVEL"`
+	logging
 
 	commands map[string]program.Program // of the configuration file
 }
@@ -57,20 +53,11 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 		}
 		o.AllowPrivate = append(o.AllowPrivate, p)
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+	log, err := c.logger(e)
+	if err != nil {
 		return o, err
 	}
-	var handler slog.Handler
-	switch {
-	case c.LogFormat == "json":
-		handler = slog.NewJSONHandler(e.Err, &slog.HandlerOptions{Level: level})
-	case isTerminal(e.Err):
-		handler = tint.NewTextHandler(e.Err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})
-	default:
-		handler = slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: level})
-	}
-	o.Log = slog.New(handler)
+	o.Log = log
 	return o, nil
 }
 
