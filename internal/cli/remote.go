@@ -11,11 +11,14 @@ import (
 	"github.com/errand-dev/errand/internal/app"
 )
 
-// connection says which server a command talks to.
+// connection says which server a command talks to: the flags, then the
+// environment, then the profile that 'errand login' has kept, then the server
+// of the data folder.
 type connection struct {
-	Server string `help:"The server's URL; without it, the one that serves the data folder." env:"ERRAND_URL" placeholder:"URL" group:"Which server:"`
-	Key    string `help:"Its key; without it, the admin key of the data folder." env:"ERRAND_API_KEY" placeholder:"KEY" group:"Which server:"`
-	Data   string `help:"Data folder of a server on this machine." default:".errand" env:"ERRAND_DATA" group:"Which server:"`
+	Server  string `help:"The server's URL." env:"ERRAND_URL" placeholder:"URL" group:"Which server:"`
+	Key     string `help:"Its key." env:"ERRAND_API_KEY" placeholder:"KEY" group:"Which server:"`
+	Profile string `help:"One that 'errand login' has kept; without --server it is 'default', if there is one." placeholder:"NAME" group:"Which server:"`
+	Data    string `help:"Data folder of a server on this machine, used when nothing above says which." default:".errand" env:"ERRAND_DATA" group:"Which server:"`
 }
 
 // remote is what the commands that ask a server once have in common.
@@ -25,26 +28,82 @@ type remote struct {
 }
 
 func (c connection) client() (*errand.Client, error) {
-	url, key := c.Server, c.Key
-	here, err := os.ReadFile(app.AddressFile(c.Data))
-	local := strings.TrimSpace(string(here))
-	if url == "" {
-		if err != nil {
-			return nil, fmt.Errorf("no server: start one with 'errand serve', or set ERRAND_URL (nothing serves the data folder %s)", c.Data)
-		}
-		url = local
+	at, err := c.find()
+	if err != nil {
+		return nil, err
 	}
-	if key == "" {
-		if err != nil || strings.TrimRight(url, "/") != local { // the data folder's key is for its own server alone
-			return nil, fmt.Errorf("no key for %s: set ERRAND_API_KEY", url)
-		}
-		text, err := os.ReadFile(app.KeyFile(c.Data))
-		if err != nil {
-			return nil, errors.New("no key: set ERRAND_API_KEY, or name the server's data folder with --data")
-		}
-		key = strings.TrimSpace(string(text))
+	return errand.NewClient(errand.WithURL(at.URL), errand.WithKey(at.Key))
+}
+
+// place is a server, its key, and where they were found.
+type place struct {
+	profile
+	from string
+}
+
+// find says which server is meant. A key that was kept goes to its own server
+// and to no other.
+func (c connection) find() (place, error) {
+	known, err := readProfiles()
+	if err != nil {
+		return place{}, err
 	}
-	return errand.NewClient(errand.WithURL(url), errand.WithKey(key))
+	name := c.Profile
+	if name == "" && c.Server == "" && known[defaultProfile].URL != "" {
+		name = defaultProfile
+	}
+	if name != "" {
+		return c.profile(known, name)
+	}
+	local, localErr := c.local()
+	if c.Server == "" {
+		if localErr != nil {
+			return place{}, fmt.Errorf("no server: start one with 'errand serve', set ERRAND_URL, or 'errand login URL' (nothing serves the data folder %s)", c.Data)
+		}
+		if c.Key != "" {
+			return place{profile{local, c.Key}, "the data folder " + c.Data}, nil
+		}
+		return c.localPlace(local)
+	}
+	at := place{profile{strings.TrimRight(c.Server, "/"), c.Key}, "--server or ERRAND_URL"}
+	switch {
+	case at.Key != "":
+		return at, nil
+	case known.keyFor(at.URL) != "":
+		at.Key = known.keyFor(at.URL)
+		return at, nil
+	case localErr == nil && at.URL == local: // the data folder's key is for its own server alone
+		return c.localPlace(local)
+	}
+	return place{}, fmt.Errorf("no key for %s: set ERRAND_API_KEY, or 'errand login %s'", at.URL, at.URL)
+}
+
+func (c connection) profile(known profiles, name string) (place, error) {
+	found, err := known.named(name)
+	if err != nil {
+		return place{}, err
+	}
+	if c.Server != "" && c.Server != os.Getenv("ERRAND_URL") {
+		return place{}, errors.New("either --server or --profile, not both")
+	}
+	if c.Key != "" && c.Key != os.Getenv("ERRAND_API_KEY") {
+		found.Key = c.Key
+	}
+	return place{found, "the profile " + name}, nil
+}
+
+// local is the URL of the server that serves the data folder.
+func (c connection) local() (string, error) {
+	text, err := os.ReadFile(app.AddressFile(c.Data))
+	return strings.TrimSpace(string(text)), err
+}
+
+func (c connection) localPlace(url string) (place, error) {
+	text, err := os.ReadFile(app.KeyFile(c.Data))
+	if err != nil {
+		return place{}, errors.New("no key: set ERRAND_API_KEY, or name the server's data folder with --data")
+	}
+	return place{profile{url, strings.TrimSpace(string(text))}, "the data folder " + c.Data}, nil
 }
 
 // call talks to the server until that is done or Ctrl-C is pressed.
