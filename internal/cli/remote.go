@@ -35,6 +35,9 @@ func (c connection) client() (*errand.Client, error) {
 	return errand.NewClient(errand.WithURL(at.URL), errand.WithKey(at.Key))
 }
 
+// errNoServer: nothing says which server is meant.
+var errNoServer = errors.New("no server")
+
 // place is a server, its key, and where they were found.
 type place struct {
 	profile
@@ -58,7 +61,7 @@ func (c connection) find() (place, error) {
 	local, localErr := c.local()
 	if c.Server == "" {
 		if localErr != nil {
-			return place{}, fmt.Errorf("no server: start one with 'errand serve', set ERRAND_URL, or 'errand login URL' (nothing serves the data folder %s)", c.Data)
+			return place{}, fmt.Errorf("%w: start one with 'errand serve', set ERRAND_URL, or 'errand login URL' (nothing serves the data folder %s)", errNoServer, c.Data)
 		}
 		if c.Key != "" {
 			return place{profile{local, c.Key}, "the data folder " + c.Data}, nil
