@@ -48,15 +48,18 @@ func (e exitCodeError) Error() string { return e.message }
 
 // root is the whole command line. Its tags are its documentation.
 type root struct {
-	Serve   serveCmd   `cmd:"" help:"Run the server: API, workers and streams."`
-	Run     runCmd     `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
-	Task    taskCmds   `cmd:"" help:"Create, read, follow and stop tasks."`
-	Agent   agentCmds  `cmd:"" help:"Define and read agents."`
-	Key     keyCmds    `cmd:"" help:"Make, list and revoke API keys."`
-	Worker  workerCmd  `cmd:"" help:"Do an agent's tasks with a program of yours."`
-	Doctor  doctorCmd  `cmd:"" help:"Try a server out, measure it, and say what to fix."`
-	Login   loginCmd   `cmd:"" help:"Keep a server and its key, for every other command."`
-	Logout  logoutCmd  `cmd:"" help:"Forget a server and its key."`
+	Serve  serveCmd  `cmd:"" help:"Run the server: API, workers and streams."`
+	Run    runCmd    `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
+	Task   taskCmds  `cmd:"" help:"Create, read, follow and stop tasks."`
+	Agent  agentCmds `cmd:"" help:"Define and read agents."`
+	Key    keyCmds   `cmd:"" help:"Make, list and revoke API keys."`
+	Worker workerCmd `cmd:"" help:"Do an agent's tasks with a program of yours."`
+	Doctor doctorCmd `cmd:"" help:"Try a server out, measure it, and say what to fix."`
+	Login  loginCmd  `cmd:"" help:"Keep a server and its key, for every other command."`
+	Logout logoutCmd `cmd:"" help:"Forget a server and its key."`
+
+	Completion completionCmd `cmd:"" help:"Print a script that completes command lines in a shell."`
+
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -115,6 +118,10 @@ func Main(args []string, streams Streams) int {
 	if err != nil {
 		return e.report(err)
 	}
+	if len(args) > 0 && args[0] == completeArg {
+		complete(streams.Out, parser.Model, args[1:])
+		return exitOK
+	}
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -145,7 +152,9 @@ func usage(err error) error {
 	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
 		command = parse.Context.Selected().FullPath()
 	}
-	return fmt.Errorf("%w; see %s --help", err, command)
+	// An enum of kong's lists what stands for "left out", too.
+	text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1)
+	return fmt.Errorf("%s; see %s --help", text, command)
 }
 
 // unreachable says in a person's words that no server was reached.

@@ -33,7 +33,7 @@ func shown(k errand.Key) shownKey {
 type keyCreateCmd struct {
 	remote
 	Name  string   `arg:"" help:"Who it is for."`
-	Role  string   `help:"admin (everything), user (tasks, files, reading agents) or worker (executing tasks)." default:"user"`
+	Role  string   `help:"admin (everything), user (tasks, files, reading agents) or worker (executing tasks)." enum:"admin,user,worker" default:"user"`
 	Agent []string `help:"For a worker: only this agent's tasks; may be repeated." sep:"none"`
 }
 

@@ -156,7 +156,7 @@ type taskUpdateCmd struct {
 	InternalStatus *string        `name:"internal-status" help:"The agent's own word for what it does, at most 255 characters."`
 	Priority       *int           `help:"From -100 to 100; while it is pending."`
 	In             *time.Duration `help:"Start after this time, for example 10m; while it is pending."`
-	Status         string         `help:"How it ends: completed, failed or error."`
+	Status         string         `help:"How it ends: completed, failed or error." enum:",completed,failed,error" default:""`
 	Result         *string        `help:"Its result; with --status."`
 	Override       bool           `help:"Also correct how an ended task is shown to have ended; the log says who did it."`
 }

@@ -14,7 +14,7 @@ type taskFilter struct {
 	Agent          string `help:"Only this agent's."`
 	User           string `help:"Only those of this person, by id."`
 	Parent         string `help:"Only the sub-tasks of this task."`
-	Status         string `help:"Only those with this status."`
+	Status         string `help:"Only those with this status: pending, executing, paused, completed, failed, error or stopped." enum:",pending,executing,paused,completed,failed,error,stopped" default:""`
 	InternalStatus string `name:"internal-status" help:"Only those with this internal status."`
 	From           moment `help:"Created at or after this moment: 2006-01-02, or how long ago, for example 24h." placeholder:"MOMENT"`
 	To             moment `help:"Created before this moment." placeholder:"MOMENT"`
