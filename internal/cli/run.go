@@ -178,13 +178,14 @@ func (f *follower) follow(id string, asJSON bool) error {
 	defer cancel(nil)
 	if !f.quiet {
 		explaining.Go(func() { f.explain(ctx, id) })
+		explaining.Go(func() { f.tick(ctx) })
 	}
 	for e, err := range f.client.Tasks.Events(ctx, id) {
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
-			f.show((*view).wipe)
+			f.show((*view).leave)
 			return err
 		}
 		if !f.quiet {
@@ -205,6 +206,20 @@ func (f *follower) follow(id string, asJSON bool) error {
 		return exitCodeError{code: exitInterrupted}
 	}
 	return exitFor(task)
+}
+
+// tick lets the changing line show how time passes.
+func (f *follower) tick(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f.show((*view).draw)
+		}
+	}
 }
 
 // explainEvery is how often a waiting task is asked what it waits for.
