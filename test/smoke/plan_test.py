@@ -6,11 +6,14 @@ handler, and calls it again while an enforced plan is under way and not done.
 """
 
 import json
+import re
 import secrets
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -23,7 +26,9 @@ def planner(server, folder, **record):
     agent_id = f"agent-{secrets.token_hex(4)}"
     server.call("PUT", f"/v1/agents/{agent_id}", json.dumps({"name": "Planner", **record}).encode())
     log_path = folder / "worker.log"
-    environment = server.client_environment(XPANDER_AGENT_ID=agent_id, XPANDER_STREAMING_PORT=str(free_port()))
+    environment = server.client_environment(
+        XPANDER_AGENT_ID=agent_id, XPANDER_STREAMING_PORT=str(free_port()), AGNO_TELEMETRY="false"
+    )
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, str(HERE / "plan_worker.py")], env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -51,6 +56,61 @@ def enforced(server, tmp_path_factory):
 def free(server, tmp_path_factory):
     with planner(server, tmp_path_factory.mktemp("free"), deep_planning=True) as agent_id:
         yield agent_id
+
+
+class Model(BaseHTTPRequestHandler):
+    """A model that plans: it knows the conversation that it is sent, and nothing else."""
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        results = [m["content"] for m in request["messages"] if m["role"] == "tool"]
+        call, content = None, None
+        match len(results):
+            case 0:
+                steps = [{"title": "Add up"}, {"title": "Tell"}]
+                call = ("xpcreate_agent_plan", {"body_params": {"tasks": steps, "auto_start": True}})
+            case 1:
+                call = ("add_up", {"a": 1, "b": 2})
+            case 2:
+                ids = re.findall(r"'id': '([^']+)'", results[0])
+                call = ("xpcomplete_agent_plan_items", {"body_params": {"ids": ids}})
+            case _:
+                content = "The sum is " + re.search(r"result=(\d+)", results[1])[1]
+        message = {"role": "assistant", "content": content}
+        if call:
+            name, payload = call
+            assert name in [tool["function"]["name"] for tool in request["tools"]]
+            function = {"name": name, "arguments": json.dumps({"payload": payload})}
+            message["tool_calls"] = [{"id": f"call_{len(results)}", "type": "function", "function": function}]
+        answer = json.dumps({
+            "id": "c", "object": "chat.completion", "created": 1, "model": request["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
+        }).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def with_a_model(server, tmp_path_factory):
+    """An agent whose worker asks that model; the model's key is among its credentials."""
+    model = ThreadingHTTPServer(("127.0.0.1", 0), Model)
+    Thread(target=model.serve_forever, daemon=True).start()
+    record = {
+        "deep_planning": True, "enforce_deep_planning": True, "model_provider": "openai",
+        "llm_api_base": f"http://127.0.0.1:{model.server_port}/v1",
+        "llm_credentials": {"name": "local", "value": "sk-local"},
+    }
+    with planner(server, tmp_path_factory.mktemp("model"), **record) as agent_id:
+        yield agent_id
+    model.shutdown()
+    model.server_close()
 
 
 def plans(seen):
@@ -101,3 +161,13 @@ def test_tool_calls(client, enforced):
     assert "body_params" in schema["required"], "a model is told what to give"
     assert "auto_start" in json.dumps(schema)
     assert len(got["schemas"]) == 8
+
+
+def test_agno_plans_with_a_model(client, with_a_model):
+    seen = client("run_on_worker", agent_id=with_a_model, prompt="agno")
+    check_whole_stream(seen["events"], seen["created"]["id"])
+    assert (seen["final"]["status"], seen["final"]["result"]) == ("completed", "1 The sum is 3")
+    assert plans(seen) == [(True, [False, False]), (True, [True, True])]
+    # The client pushes this call and reports it as well.
+    types = [e["type"] for e in seen["events"]]
+    assert types.count("tool_call_request") == types.count("tool_call_result") == 1

@@ -3,14 +3,16 @@
 The prompt says how. "rounds": makes a plan of two items and starts it, then
 completes one in each further call of the handler. "at once": completes all in
 the first call. "unstarted": makes a plan and leaves it. "question": starts it
-and ends with a question. "tools": shows what became of a few tool calls. Every
-result begins with the number of times that the handler was called for the task.
+and ends with a question. "tools": shows what became of a few tool calls. "agno":
+lets agno do it, with a model. Every result begins with the number of times that
+the handler was called for the task.
 """
 
 import json
 from collections import Counter
 
-from xpander_sdk import Agents, Task, on_task, register_tool
+from agno.agent import Agent
+from xpander_sdk import Agents, Backend, Task, on_task, register_tool
 
 CALLS = Counter()
 
@@ -55,6 +57,10 @@ async def handle(task: Task) -> Task:
         case "question":
             await plan("xpcreate_agent_plan", tasks=steps, auto_start=True)
             said = "stopped: which file do you mean?"
+        case "agno":
+            args = await Backend(configuration=task.configuration).aget_args(task=task)
+            args.pop("_xpander_hidden_mcp_toolkits", None)  # agno does not know it
+            said = (await Agent(**args).arun(input=task.to_message())).content
         case "tools":
             sum_of = await call("add_up", a=1, b=2)
             unknown = await call("xpcomplete_agent_plan_items", ids=["nope"])
