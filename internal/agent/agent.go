@@ -63,6 +63,9 @@ func (r *Record) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, (*plain)(r)); err != nil {
 		return err
 	}
+	if r.LLMCredential != nil || !bytes.Contains(raw, []byte("null")) { // a stored record is not read twice
+		return nil
+	}
 	var given struct {
 		Credential json.RawMessage `json:"llm_credentials"`
 	}
