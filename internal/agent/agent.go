@@ -43,7 +43,7 @@ type Record struct {
 	ModelProvider string          `json:"model_provider,omitempty" doc:"openai when left open."`
 	ModelName     string          `json:"model_name,omitempty" doc:"gpt-4o-mini when left open."`
 	LLMAPIBase    *string         `json:"llm_api_base,omitempty" doc:"Base URL of an OpenAI-compatible endpoint."`
-	LLMCredential *Credentials    `json:"llm_credentials,omitempty" doc:"Kept encrypted; answered only to workers and admins on the Python client's routes."`
+	LLMCredential *Credentials    `json:"llm_credentials,omitempty" doc:"Kept encrypted, for all versions; answered only to workers and admins on the Python client's routes. Left out, they stay as they are; null removes them."`
 	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice"`
 	OutputSchema  json.RawMessage `json:"output_schema,omitempty"`
 	DeepPlanning  bool            `json:"deep_planning,omitempty"`
@@ -51,6 +51,29 @@ type Record struct {
 	Lease         int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
 	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start; 3 when left open."`
 	RetryStarted  bool            `json:"retry_started,omitempty" doc:"Lets a Python worker's started attempt be followed by another."`
+
+	// NoCredential says that the JSON held a null in place of credentials:
+	// those that are kept are to be removed.
+	NoCredential bool `json:"-"`
+}
+
+// UnmarshalJSON tells credentials that are null from those that are left out.
+func (r *Record) UnmarshalJSON(raw []byte) error {
+	type plain Record
+	if err := json.Unmarshal(raw, (*plain)(r)); err != nil {
+		return err
+	}
+	if r.LLMCredential != nil || !bytes.Contains(raw, []byte("null")) { // a stored record is not read twice
+		return nil
+	}
+	var given struct {
+		Credential json.RawMessage `json:"llm_credentials"`
+	}
+	if err := json.Unmarshal(raw, &given); err != nil {
+		return err
+	}
+	r.NoCredential = string(given.Credential) == "null"
+	return nil
 }
 
 // Instructions are what an agent is told about itself.

@@ -35,7 +35,7 @@ type agentAnswer struct {
 	AutoContext        bool               `json:"with_auto_context_management"`
 	SelfSchedule       bool               `json:"can_self_schedule"`
 	Graph              []any              `json:"graph"`
-	Tools              []any              `json:"tools"`
+	Tools              []tool             `json:"tools"`
 	KnowledgeBases     []any              `json:"knowledge_bases"`
 	SourceNodes        []any              `json:"source_nodes"`
 	OutputFormat       string             `json:"output_format"`
@@ -92,10 +92,13 @@ func describe(a agent.Agent) agentAnswer {
 			"session_storage": false, "user_memories": false, "agent_memories": false, "reasoning_tools_enabled": false,
 		},
 		DeepPlanning: rec.DeepPlanning, EnforceDeepPlan: rec.EnforcePlan,
-		Graph: []any{}, Tools: []any{}, KnowledgeBases: []any{}, SourceNodes: []any{},
+		Graph: []any{}, Tools: []tool{}, KnowledgeBases: []any{}, SourceNodes: []any{},
 		OutputFormat: or(text(rec.OutputFormat), "markdown"), OutputSchema: rec.OutputSchema,
 		Status: "ACTIVE", DeploymentType: "container", AccessScope: "organizational",
 		Version: a.Version, CreatedAt: a.CreatedAt,
+	}
+	if rec.DeepPlanning {
+		answer.Tools = planTools()
 	}
 	if i := rec.Instructions; i != nil {
 		answer.Instructions.General = i.General

@@ -47,8 +47,11 @@ func (r *routes) agents(w http.ResponseWriter, req *http.Request) error {
 // database is R8. Agents here have no database of their own, and the server's
 // is nobody else's (rule A2).
 func (r *routes) database(w http.ResponseWriter, req *http.Request) error {
-	p := edge.Principal(req.Context())
-	if _, err := r.Service.Agent(req.Context(), p.Organization, req.PathValue("agent"), 0); err != nil {
+	p, id := edge.Principal(req.Context()), req.PathValue("agent")
+	if err := edge.RequireAgent(p, id); err != nil {
+		return err
+	}
+	if _, err := r.Service.Agent(req.Context(), p.Organization, id, 0); err != nil {
 		return err
 	}
 	return fault.New(fault.NotFound, "no database for agent sessions is configured on this server")
@@ -73,8 +76,15 @@ func (r *routes) metrics(w http.ResponseWriter, req *http.Request) error {
 	if err := edge.Decode(raw, &body); err != nil {
 		return err
 	}
-	if _, err := r.task(ctx, body.ID); err != nil {
+	if body.ID == "" {
+		return fault.Field("execution_id", "must name a task")
+	}
+	s, err := r.task(ctx, body.ID)
+	if err != nil {
 		return err
+	}
+	if s.Task.AgentID != req.PathValue("agent") {
+		return fault.New(fault.NotFound, "agent %q has no task %q", req.PathValue("agent"), body.ID)
 	}
 	fields := map[string]any{}
 	if body.Tokens.Worker != (task.Tokens{}) {

@@ -42,6 +42,8 @@ func Register(mux *http.ServeMux, kit edge.Kit) {
 		{"GET /agents/list", everybody, r.agents},
 		{"GET /agents/{agent}", everybody, r.agent},
 		{"GET /agents/{agent}/db", workers, r.database},
+		// The creator of a task may execute it itself, with a user's key.
+		{"POST /agents/{agent}/operations/{tool...}", everybody, r.operate},
 		{"GET /metadata/default_llm_extra_headers", everybody, r.extraHeaders},
 		{"GET /events/{agent}", workers, r.register},
 		{"POST /events/{worker}", workers, r.heard},
