@@ -234,11 +234,12 @@ type Worker struct {
 	KeyID, Address string
 	// LastBeat is its last heartbeat, 0 for none yet.
 	LastBeat task.Stamp
-	// HeirUntil is until when a registration may stand for it, once its stream
-	// has ended; OwnerIn and HeirOf name the breaks in which it was cut off, and
+	// CutAt is when its stream has ended, 0 while it is open or when that was
+	// the server's own end. HeirUntil is until when a registration may stand for
+	// it after that; OwnerIn and HeirOf name the breaks in which it was cut off, and
 	// after which it has registered (rule L5).
-	HeirUntil       task.Stamp
-	OwnerIn, HeirOf string
+	CutAt, HeirUntil task.Stamp
+	OwnerIn, HeirOf  string
 	// Tally counts the attempts that it has told to be over (rule L6).
 	Tally Tally
 }

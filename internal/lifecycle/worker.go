@@ -80,12 +80,8 @@ func (s *Service) Heard(ctx context.Context, org, agentID, workerID string, sign
 		if err != nil || w == nil || w.Kind != PythonWorker {
 			return err
 		}
-		w.LastHeard = tx.Now()
-		if sign.Beat {
+		if w.heard(tx.Now()); sign.Beat {
 			w.LastBeat = w.LastHeard
-		}
-		if !w.Connected {
-			w.HeirUntil = w.LastHeard.Add(heirWithin)
 		}
 		if sign.Busy != nil {
 			w.Busy = *sign.Busy
@@ -227,7 +223,7 @@ func (s *Service) Disconnect(ctx context.Context, org, agentID, workerID string)
 		if err != nil || w == nil {
 			return err
 		}
-		w.Connected, w.HeirUntil = false, w.LastHeard.Add(heirWithin)
+		w.cutOff(tx.Now())
 		if err := tx.PutWorker(*w); err != nil {
 			return err
 		}
