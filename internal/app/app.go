@@ -126,7 +126,7 @@ func (a *App) start(ctx context.Context) error {
 			Service: service, Desk: desk, Presenter: edge.NewPresenter(shelf), Log: o.Log,
 			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
 		Metrics: metrics(a.store, hub, o.Log),
 	}))
 	if o.exposed() {

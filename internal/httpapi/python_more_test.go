@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/errand-dev/errand/internal/app"
+	"github.com/errand-dev/errand/internal/httpapi/xpander"
 )
 
 // list makes a call that is answered with a bare array.
@@ -40,6 +43,37 @@ func TestPythonDatabase(t *testing.T) {
 			t.Errorf("%s with %s: %v", c.agent, c.key, got)
 		}
 	}
+}
+
+// TestPythonDefaults (rule A2) of the operator's are for what an agent leaves
+// open; the sessions' database, and its password, for the default organization.
+func TestPythonDefaults(t *testing.T) {
+	t.Parallel()
+	const database = "postgresql://agno:secret@10.0.0.5/sessions"
+	s := start(t, func(o *app.Options) {
+		o.Defaults = xpander.Defaults{Model: "small-1", LLMAPIBase: "http://models/v1", Database: database}
+	})
+	s.agent(t, "agent-1")
+	s.must(t, 200, call{method: "PUT", path: "/v1/agents/agent-2", body: `{"name": "two", "model_name": "large-2", "llm_api_base": "http://elsewhere/v1"}`})
+	s.must(t, 200, call{method: "PUT", path: "/v1/agents/agent-3", key: strangerKey, body: `{"name": "three"}`})
+	for _, c := range []struct{ agent, key, model, base, sessions string }{
+		{"agent-1", workerKey, "small-1", "http://models/v1", "true"},
+		{"agent-2", workerKey, "large-2", "http://elsewhere/v1", "true"},
+		{"agent-3", strangerKey, "small-1", "http://models/v1", "false"},
+	} {
+		got := s.must(t, 200, call{method: "GET", path: "/agents/" + c.agent, key: c.key})
+		settings, _ := got["agno_settings"].(map[string]any)
+		if got["model_name"] != c.model || got["llm_api_base"] != c.base || fmt.Sprint(settings["session_storage"]) != c.sessions {
+			t.Errorf("%s: %v, %v, sessions %v", c.agent, got["model_name"], got["llm_api_base"], settings["session_storage"])
+		}
+	}
+	got := s.must(t, 200, call{method: "GET", path: "/agents/agent-1/db", key: workerKey})
+	connection, _ := got["connection_uri"].(map[string]any)
+	if connection["uri"] != database || got["id"] == "" || got["name"] == "" {
+		t.Errorf("the database is %v", got)
+	}
+	s.must(t, 404, call{method: "GET", path: "/agents/agent-3/db", key: strangerKey})
+	s.must(t, 403, call{method: "GET", path: "/agents/agent-1/db", key: userKey})
 }
 
 // TestPythonUserLists (R10) hold one user's tasks of all agents.

@@ -15,12 +15,15 @@ import (
 	"github.com/errand-dev/errand/internal/lifecycle"
 )
 
-type routes struct{ edge.Kit }
+type routes struct {
+	edge.Kit
+	defaults Defaults
+}
 
 // Register adds the routes to a mux. Their paths carry no organization and no
 // trailing slash: the normalizer has seen to that (rule H1).
-func Register(mux *http.ServeMux, kit edge.Kit) {
-	r := &routes{kit}
+func Register(mux *http.ServeMux, kit edge.Kit, defaults Defaults) {
+	r := &routes{kit, defaults}
 	everybody := []auth.Role{auth.User, auth.Worker}
 	workers := []auth.Role{auth.Worker}
 	for _, route := range []struct {
