@@ -46,12 +46,13 @@ def test_agent(server, client, oracle, agent_with_model, tmp_path, newest):
 
 
 def page_files(*, helpers: bool) -> dict[str, str]:
-    """The page's files, each named by the first line of its block."""
+    """The page's files, each named by the first line of its block; of two with one name the second has the helpers."""
     files = {}
-    for block in re.findall(r"^```python\n(# .*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
-        name, _, variant = block.splitlines()[0].removeprefix("# ").partition(", ")
+    for block in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+        name, variant = re.match(r"# (\w+\.py)(, with the helpers)?", block).groups()
         if not variant or helpers:
             files[name] = block
+    assert ("report_tool_call" in files["tool_calls.py"]) == helpers
     return files
 
 
