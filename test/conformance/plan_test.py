@@ -8,41 +8,25 @@ handler, and calls it again while an enforced plan is under way and not done.
 import json
 import re
 import secrets
-import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
 
-from smoke_test import HERE, check_whole_stream, client, free_port, server  # noqa: F401  (fixtures)
+from parts import HERE, Worker, check_stream
+
+# Plans are checked with the newest release: older ones go on for longer.
+pytestmark = pytest.mark.newest
 
 
 @contextmanager
 def planner(server, folder, **record):
     """An agent with a worker that plans."""
     agent_id = f"agent-{secrets.token_hex(4)}"
-    server.call("PUT", f"/v1/agents/{agent_id}", json.dumps({"name": "Planner", **record}).encode())
-    log_path = folder / "worker.log"
-    environment = server.client_environment(
-        XPANDER_AGENT_ID=agent_id, XPANDER_STREAMING_PORT=str(free_port()), AGNO_TELEMETRY="false"
-    )
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(HERE / "plan_worker.py")], env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
+    server.apply_agent(agent_id, name="Planner", **record)
+    with Worker(server, folder, agent_id, HERE / "plan_worker.py"):
         yield agent_id
-        if process.poll() is not None:
-            pytest.fail(f"the worker ended early:\n{log_path.read_text(errors='replace')}")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log_path.read_text(errors="replace")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -122,27 +106,31 @@ def plans(seen):
     ]
 
 
+@pytest.mark.check("an enforced, unfinished plan calls the handler again", "@on_task; plan tools")
 def test_an_unfinished_plan_calls_the_handler_again(client, enforced):
     seen = client("run_on_worker", agent_id=enforced, prompt="rounds")
-    check_whole_stream(seen["events"], seen["created"]["id"])
+    check_stream(seen["events"], seen["created"]["id"])
     assert (seen["final"]["status"], seen["final"]["result"]) == ("completed", "3 did it.")
     assert plans(seen) == [(True, [False, False]), (True, [True, False]), (True, [True, True])]
 
 
+@pytest.mark.check("a plan that is done, not started, or asks does not", "@on_task; plan tools")
 @pytest.mark.parametrize("prompt", ["at once", "unstarted", "question"])
 def test_any_other_plan_does_not(client, enforced, prompt):
     seen = client("run_on_worker", agent_id=enforced, prompt=prompt)
-    check_whole_stream(seen["events"], seen["created"]["id"])
+    check_stream(seen["events"], seen["created"]["id"])
     assert (seen["final"]["status"], seen["final"]["result"][:2]) == ("completed", "1 ")
     assert plans(seen), "the handler made a plan"
 
 
+@pytest.mark.check("a plan that is not enforced does not", "@on_task; plan tools")
 def test_a_plan_that_is_not_enforced_does_not(client, free):
     seen = client("run_on_worker", agent_id=free, prompt="rounds")
     assert (seen["final"]["status"], seen["final"]["result"]) == ("completed", "1 did it.")
     assert plans(seen) == [(True, [False, False])]
 
 
+@pytest.mark.check("tools that run with the worker are noted, plan errors are answered", "tool.ainvoke(…)")
 def test_tool_calls(client, enforced):
     seen = client("run_on_worker", agent_id=enforced, prompt="tools")
     assert seen["final"]["status"] == "completed", seen["final"]["result"]
@@ -163,9 +151,10 @@ def test_tool_calls(client, enforced):
     assert len(got["schemas"]) == 8
 
 
+@pytest.mark.check("an Agno agent works a plan off", "Backend(configuration=…).aget_args(task=task)")
 def test_agno_plans_with_a_model(client, with_a_model):
     seen = client("run_on_worker", agent_id=with_a_model, prompt="agno")
-    check_whole_stream(seen["events"], seen["created"]["id"])
+    check_stream(seen["events"], seen["created"]["id"])
     assert (seen["final"]["status"], seen["final"]["result"]) == ("completed", "1 The sum is 3")
     assert plans(seen) == [(True, [False, False]), (True, [True, True])]
     # The client pushes this call and reports it as well.
