@@ -104,7 +104,7 @@ func (a *App) start(ctx context.Context) error {
 	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr); err != nil {
 		return fmt.Errorf("listen: %w (is another server running? choose another --addr)", err)
 	}
-	shelf := files.NewShelf(filepath.Join(o.Data, "files"), a.store, box, o.Now, a.URL)
+	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	if a.first, err = firstStart(ctx, o, a.store); err != nil {

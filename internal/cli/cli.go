@@ -51,6 +51,7 @@ type root struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server: API, workers and streams."`
 	Run     runCmd     `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
 	Task    taskCmds   `cmd:"" help:"Create, read, follow and stop tasks."`
+	Backup  backupCmd  `cmd:"" help:"Copy the data folder, also while the server runs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
