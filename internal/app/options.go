@@ -13,6 +13,7 @@ import (
 
 	"github.com/errand-dev/errand/internal/auth"
 	"github.com/errand-dev/errand/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/internal/program"
 )
 
 // Options say how to run a server. DefaultOptions has the defaults.
@@ -42,6 +43,9 @@ type Options struct {
 	Slots int
 	// Defaults are for agents that leave them open.
 	Defaults xpander.Defaults
+	// Commands are the programs that agents of runtime command may name, as
+	// Program.Check has found them good.
+	Commands map[string]program.Program
 	// Version is told in the OpenAPI document.
 	Version string
 	// Log receives the server's log.

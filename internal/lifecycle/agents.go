@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/errand-dev/errand/internal/agent"
 	"github.com/errand-dev/errand/internal/fault"
@@ -17,6 +19,9 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		return agent.Agent{}, err
 	}
 	if err := r.Normalize(); err != nil {
+		return agent.Agent{}, err
+	}
+	if err := s.checkCommand(r); err != nil {
 		return agent.Agent{}, err
 	}
 	secret, forget := r.LLMCredential, r.NoCredential
@@ -58,6 +63,23 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		return tx.PutAgent(a)
 	})
 	return a, err
+}
+
+// checkCommand refuses a program that the server does not know.
+func (s *Service) checkCommand(r agent.Record) error {
+	switch {
+	case s.executes(r):
+		return nil
+	case len(s.commands) == 0:
+		return fault.Field("command", "the server's configuration file defines no commands")
+	default:
+		return fault.Field("command", "the server's configuration file does not define %q, only %s", r.Command, strings.Join(s.commands, ", "))
+	}
+}
+
+// executes reports whether an agent's program, if it needs one, is known.
+func (s *Service) executes(r agent.Record) bool {
+	return r.Runtime != agent.Command || slices.Contains(s.commands, r.Command)
 }
 
 // Agent reads a version of an agent, 0 for the newest.

@@ -220,10 +220,7 @@ func suit(spec *task.Spec, a agent.Agent) error {
 		spec.OutputSchema = json.RawMessage("{}") // the Python client fails on json without a schema
 	}
 	if spec.MaxAttempts == 0 {
-		spec.MaxAttempts = a.Record.MaxAttempts
-	}
-	if spec.MaxAttempts == 0 {
-		spec.MaxAttempts = task.DefaultMaxAttempts
+		spec.MaxAttempts = a.MaxAttempts()
 	}
 	if a.Record.Runtime != agent.Worker && hasLocalServer(spec.MCPServers) {
 		return fault.Field("mcp_servers", "type local is for remote workers; agent %q runs inside the server", a.ID)
