@@ -63,7 +63,7 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		return &Waiting{Reason: "scheduled", Until: t.ReadyAt, Message: fmt.Sprintf("scheduled for %s", t.ReadyAt)}
 	}
 	if pin := t.Terms.PinnedWorkerID; pin != nil {
-		there := false
+		there := q.PinBusy // it may be too busy to claim
 		for _, w := range alive {
 			there = there || w.ID == *pin
 		}
