@@ -95,6 +95,18 @@ func checkDocumented(t *testing.T, c call, got answer) {
 	}
 }
 
+// checkEvent holds an event of a stream of /v1 to the document, which describes
+// events as the items of a page.
+func checkEvent(t *testing.T, c call, data string) {
+	t.Helper()
+	if strings.HasPrefix(c.path, "/v1/") {
+		checkDocumented(t, call{method: http.MethodGet, path: "/v1/tasks/x/events"}, answer{
+			status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}},
+			body: []byte(`{"items": [` + data + `], "next_after": 1, "done": false}`),
+		})
+	}
+}
+
 func reasons(w *errors.ValidationError) string {
 	var all strings.Builder
 	for _, s := range w.SchemaValidationErrors {

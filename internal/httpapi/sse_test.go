@@ -62,6 +62,7 @@ func (s *server) follow(t *testing.T, c call) *stream {
 				m.event = value
 			case "data":
 				m.data = value
+				checkEvent(t, c, value)
 			case "":
 				if m != (message{}) {
 					out.messages <- m
