@@ -70,6 +70,12 @@ type Appended struct {
 	IDs []int64 `json:"ids" doc:"The events' ids, in the order given."`
 }
 
+// AppendBody continues a log.
+type AppendBody struct {
+	LeaseToken string     `json:"lease_token,omitempty" doc:"Of the claim; without it the events are somebody else's."`
+	Events     []NewEvent `json:"events" minItems:"1" maxItems:"1000" doc:"What happened, in order."`
+}
+
 // NewEvent is an event to append.
 type NewEvent struct {
 	Type     eventKind       `json:"type" doc:"What kind of event it is; the kinds that tell of the task itself are the server's own." example:"chunk"`
@@ -96,10 +102,7 @@ func (r *routes) registerEvents() {
 		Summary: "Append events to a running task's log",
 	}}, func(ctx context.Context, in *struct {
 		TaskPath
-		Body struct {
-			LeaseToken string     `json:"lease_token,omitempty" doc:"Of the claim; without it the events are somebody else's."`
-			Events     []NewEvent `json:"events" minItems:"1" maxItems:"1000" doc:"What happened, in order."`
-		}
+		Body AppendBody
 	},
 	) (*struct{ Body Appended }, error) {
 		events := make([]lifecycle.NewEvent, 0, len(in.Body.Events))

@@ -36,6 +36,12 @@ type Claim struct {
 	Lease Lease     `json:"lease" doc:"The worker's right to it."`
 }
 
+// HeartbeatBody says that an attempt is under way.
+type HeartbeatBody struct {
+	LeaseToken     string  `json:"lease_token" doc:"Of the claim."`
+	InternalStatus *string `json:"internal_status,omitempty" doc:"Sets the task's internal status, at most 255 characters."`
+}
+
 // Heartbeat answers a heartbeat.
 type Heartbeat struct {
 	Action    task.Directive `json:"action" enum:"continue,stop,pause" doc:"stop: end the work and confirm with finish and the status stopped. pause: end it and claim again later."`
@@ -91,10 +97,7 @@ func (r *routes) registerWorkers() {
 		Summary: "Renew a lease and learn whether to go on",
 	}}, func(ctx context.Context, in *struct {
 		TaskPath
-		Body struct {
-			LeaseToken     string  `json:"lease_token" doc:"Of the claim."`
-			InternalStatus *string `json:"internal_status,omitempty" doc:"Sets the task's internal status, at most 255 characters."`
-		}
+		Body HeartbeatBody
 	},
 	) (*struct{ Body Heartbeat }, error) {
 		org := edge.Principal(ctx).Organization
