@@ -125,7 +125,7 @@ func TestRepeats(t *testing.T) {
 			if got := int(calls.Load()); got != tt.want || (err == nil) != (tt.want == 2) {
 				t.Errorf("%d calls, %v; want %d", got, err, tt.want)
 			}
-			if tt.want == 2 {
+			if tt.want == 2 && len(keys) == 2 {
 				if a, b := <-keys, <-keys; a != b {
 					t.Errorf("the second try was %q, the first %q", b, a)
 				}
