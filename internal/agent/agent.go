@@ -38,16 +38,16 @@ type Record struct {
 	Name          string          `json:"name" minLength:"1" maxLength:"255" doc:"A name for people."`
 	Runtime       Runtime         `json:"runtime,omitempty" enum:"worker,profile" default:"worker" doc:"Who executes its tasks: remote workers, or the built-in data profiler."`
 	Description   *string         `json:"description,omitempty" doc:"What it is for."`
-	Instructions  *Instructions   `json:"instructions,omitempty"`
+	Instructions  *Instructions   `json:"instructions,omitempty" doc:"What the agent is told about itself."`
 	Framework     string          `json:"framework,omitempty" doc:"Agent framework of its workers; agno when left open."`
 	ModelProvider string          `json:"model_provider,omitempty" doc:"openai when left open."`
 	ModelName     string          `json:"model_name,omitempty" doc:"gpt-4o-mini when left open."`
 	LLMAPIBase    *string         `json:"llm_api_base,omitempty" doc:"Base URL of an OpenAI-compatible endpoint."`
 	LLMCredential *Credentials    `json:"llm_credentials,omitempty" doc:"Kept encrypted; answered only to workers and admins on the Python client's routes."`
-	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice"`
-	OutputSchema  json.RawMessage `json:"output_schema,omitempty"`
-	DeepPlanning  bool            `json:"deep_planning,omitempty"`
-	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty"`
+	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
+	OutputSchema  json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
+	DeepPlanning  bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
+	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
 	Lease         int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
 	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start; 3 when left open."`
 	RetryStarted  bool            `json:"retry_started,omitempty" doc:"Lets a Python worker's started attempt be followed by another."`
@@ -55,16 +55,16 @@ type Record struct {
 
 // Instructions are what an agent is told about itself.
 type Instructions struct {
-	Role    []string `json:"role,omitempty"`
-	Goal    []string `json:"goal,omitempty"`
-	General string   `json:"general,omitempty"`
+	Role    []string `json:"role,omitempty" doc:"Who it is."`
+	Goal    []string `json:"goal,omitempty" doc:"What it is after."`
+	General string   `json:"general,omitempty" doc:"Everything else."`
 }
 
 // Credentials are a key for a model's endpoint.
 type Credentials struct {
-	Name        string  `json:"name"`
-	Value       string  `json:"value"`
-	Description *string `json:"description,omitempty"`
+	Name        string  `json:"name" doc:"What the key is called."`
+	Value       string  `json:"value" doc:"The key itself."`
+	Description *string `json:"description,omitempty" doc:"What it is for."`
 }
 
 // Lease is the length of the leases of its tasks.

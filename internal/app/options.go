@@ -34,7 +34,7 @@ type Options struct {
 	AllowPrivate []netip.Prefix
 	// KeepAlive is the silence after which a stream gets a comment.
 	KeepAlive time.Duration
-	// WriteTimeout bounds each write to a stream.
+	// WriteTimeout bounds each write of an answer or a stream.
 	WriteTimeout time.Duration
 	// Drain is how long running work may go on after a stop is asked.
 	Drain time.Duration

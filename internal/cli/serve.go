@@ -21,7 +21,7 @@ type serveCmd struct {
 	TLSKey       string        `name:"tls-key" help:"Private key (PEM)." env:"ERRAND_TLS_KEY"`
 	AllowPrivate []string      `name:"allow-private" help:"Private networks that file URLs may point into, for example 10.0.0.0/8." env:"ERRAND_ALLOW_PRIVATE"`
 	KeepAlive    time.Duration `name:"keep-alive" help:"Silence after which a stream gets a comment." default:"15s" env:"ERRAND_KEEP_ALIVE"`
-	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write to a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`
+	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write of an answer or a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`
 	Drain        time.Duration `help:"How long running work may go on after SIGTERM." default:"20s" env:"ERRAND_DRAIN"`
 	Slots        int           `help:"Tasks that the server itself executes at a time." default:"4" env:"ERRAND_SLOTS"`
 	MaxQueued    int           `name:"max-queued" help:"Most tasks of an agent that may wait; more are refused with 429. 0 is no limit." default:"0" env:"ERRAND_MAX_QUEUED"`

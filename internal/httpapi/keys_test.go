@@ -139,7 +139,7 @@ func TestA3EveryDocumentedRouteIsWalked(t *testing.T) {
 func TestH1TheKeyIsCheckedBeforeTheRoute(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, path := range []string{"/nothing", "/v1/nothing", "/default/agents/a", "/v1/openapi.json", "/"} {
+	for _, path := range []string{"/nothing", "/v1/nothing", "/default/agents/a", "/v1/openapi.yaml", "/"} {
 		s.must(t, 401, call{method: "GET", path: path, key: "-"})
 		s.must(t, 401, call{method: "GET", path: path, key: wrongKey})
 	}

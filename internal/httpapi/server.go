@@ -56,7 +56,7 @@ func New(o Options) http.Handler {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	id := uuid.NewString()
-	seen := &statusWriter{ResponseWriter: w}
+	seen := newAnswerWriter(w, s.WriteTimeout)
 	seen.Header().Set("X-Request-Id", id)
 	ctx := edge.WithRequestID(r.Context(), id)
 	r = normalize(r.WithContext(ctx))
@@ -162,28 +162,3 @@ func (s *server) file(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "private, max-age=3600")
 	http.ServeContent(w, r, name, f.CreatedAt.Time(), content)
 }
-
-// statusWriter remembers what was answered.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -3,7 +3,6 @@ package v1
 import (
 	"context"
 	"net/http"
-	"reflect"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -102,9 +101,4 @@ func listOf(agents []agent.Agent) *agentsAnswer {
 		list.Items = append(list.Items, agentOf(a))
 	}
 	return &agentsAnswer{list}
-}
-
-// schemaOf is the schema of a type by reference.
-func schemaOf[T any](r *routes) *huma.Schema {
-	return r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
 }

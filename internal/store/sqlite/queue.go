@@ -180,6 +180,15 @@ func (t *tx) DisconnectAll() error {
 	return t.exec(`UPDATE workers SET connected = 0 WHERE connected = 1`)
 }
 
+// holds reports whether a worker holds an attempt. It looks through the leases
+// that run, which are no more than there are tasks executing.
+func holds(ctx context.Context, q querier, org, worker string, now task.Stamp) (bool, error) {
+	var n int
+	return one(ctx, q, `SELECT 1 FROM attempts INDEXED BY attempts_lease
+		WHERE org = ? AND ended_at = 0 AND lease_until > 0 AND lease_until > ? AND worker_id = ? LIMIT 1`,
+		[]any{org, now, worker}, &n)
+}
+
 // Waiting implements lifecycle.Store.
 func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, error) {
 	var found lifecycle.Queue
@@ -211,6 +220,11 @@ func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, e
 		[]any{org, t.AgentID}, &found.Executing)
 	if err != nil {
 		return found, err
+	}
+	if pin != "" {
+		if found.PinBusy, err = holds(ctx, s, org, pin, task.StampOf(s.opts.Now())); err != nil {
+			return found, err
+		}
 	}
 	_, err = one(ctx, s, `SELECT json_extract(own, '$.by') FROM events WHERE org = ? AND task = ? AND type = 'paused'
 		ORDER BY seq DESC LIMIT 1`, []any{org, id}, &found.PausedBy)
