@@ -317,6 +317,9 @@ func TestEnvironment(t *testing.T) {
 	if err != nil || c.base != "http://h:1" || c.key != "ours" || len(c.files.allow) != 1 || c.inline.each != 6 || c.files.own != "h:1" {
 		t.Errorf("ours: %+v, %v", c, err)
 	}
+	if said := fmt.Sprintf("%v %+v", c, c); strings.Contains(said, "ours") {
+		t.Errorf("the client prints its key: %s", said)
+	}
 	c, err = NewClient(WithURL("https://o"), WithKey("o"), WithPrivateFiles())
 	if err != nil || c.base != "https://o" || c.key != "o" || c.files.allow != nil || c.files.own != "o:443" {
 		t.Errorf("options: %+v, %v", c, err)

@@ -84,7 +84,7 @@ func (l *lease) limit() time.Time {
 }
 
 // longestBeat bounds how long a stop may take to reach a quiet handler.
-const longestBeat = 3 * time.Second
+const longestBeat = 2 * time.Second
 
 // hold keeps the lease until ctx ends. It cancels the work when the answer says
 // so, and before the lease runs out when nothing has renewed it.
