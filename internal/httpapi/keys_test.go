@@ -49,7 +49,7 @@ func routes() []route {
 		{"GET", "/v1/keys", "", false, false},
 		{"DELETE", "/v1/keys/{key_id}", "", false, false},
 		{"GET", "/v1/agents/{agent_id}", "", true, true},
-		{"GET", "/v1/agents/{path_agent_id}/tasks", "", true, false},
+		{"GET", "/v1/agents/{agent_id}/tasks", "", true, false},
 
 		{"POST", "/agent-execution/" + agent, `{}`, true, true},
 		{"DELETE", py, "", true, true},
@@ -71,7 +71,7 @@ func routes() []route {
 }
 
 func (r route) call(key string) call {
-	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{path_agent_id}", "no-such-agent", "{key_id}", "no-such-key").Replace(r.path)
+	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key").Replace(r.path)
 	return call{method: r.method, path: path, key: key, body: r.body}
 }
 

@@ -148,8 +148,8 @@ func schemaOf[T any](r *routes) *huma.Schema {
 // Error documents edge.Body.
 type Error edge.Body
 
-// finish says of every property what it is, where its type did not.
-func (r *routes) finish() {
+// explain says of every property what it is, where its type did not.
+func (r *routes) explain() {
 	doc := r.api.OpenAPI()
 	doc.Tags = tags()
 	known := glossary()

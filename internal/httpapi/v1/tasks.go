@@ -18,9 +18,15 @@ import (
 	"github.com/errand-dev/errand/internal/task"
 )
 
-// ListQuery narrows a list and says which page of it is wanted.
+// ListQuery narrows a list and says which part of it is wanted.
 type ListQuery struct {
-	Agent          string    `query:"agent_id" doc:"Only this agent's tasks."`
+	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
+	Narrowing
+	Paging
+}
+
+// Narrowing says which tasks of a list are wanted.
+type Narrowing struct {
 	User           string    `query:"user_id" doc:"Only tasks of the user with this id."`
 	Parent         string    `query:"parent_task_id" doc:"Only sub-tasks of this task."`
 	Trigger        string    `query:"triggering_agent_id" doc:"Only tasks that this agent asked for."`
@@ -28,7 +34,6 @@ type ListQuery struct {
 	InternalStatus string    `query:"internal_status" doc:"Only tasks with exactly this internal status."`
 	From           time.Time `query:"from_date" doc:"Created at or after this moment."`
 	To             time.Time `query:"to_date" doc:"Created before this moment."`
-	Paging
 }
 
 // Paging says which part of a list is wanted.
@@ -57,14 +62,14 @@ func (r *routes) registerTasks() {
 		OperationID: "list-tasks", Method: http.MethodGet, Path: "/v1/tasks", Tags: tags, Summary: "List tasks, newest first",
 	}}, func(ctx context.Context, in *ListQuery) (*listAnswer, error) { return r.list(ctx, *in) })
 	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
-		OperationID: "list-agent-tasks", Method: http.MethodGet, Path: "/v1/agents/{path_agent_id}/tasks", Tags: tags, Summary: "List an agent's tasks, newest first",
+		OperationID: "list-agent-tasks", Method: http.MethodGet, Path: "/v1/agents/{agent_id}/tasks", Tags: tags, Summary: "List an agent's tasks, newest first",
 	}}, func(ctx context.Context, in *struct {
-		PathAgent string `path:"path_agent_id" doc:"The agent's id."`
-		ListQuery
+		AgentPath
+		Narrowing
+		Paging
 	},
 	) (*listAnswer, error) {
-		in.Agent = in.PathAgent
-		return r.list(ctx, in.ListQuery)
+		return r.list(ctx, ListQuery{Agent: in.AgentID, Narrowing: in.Narrowing, Paging: in.Paging})
 	})
 	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-children", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/children", Tags: tags, Summary: "List a task's sub-tasks, newest first",
@@ -76,7 +81,7 @@ func (r *routes) registerTasks() {
 		if _, err := r.Service.Task(ctx, edge.Principal(ctx).Organization, in.ID); err != nil {
 			return nil, err
 		}
-		return r.list(ctx, ListQuery{Parent: in.ID, Paging: in.Paging})
+		return r.list(ctx, ListQuery{Narrowing: Narrowing{Parent: in.ID}, Paging: in.Paging})
 	})
 	add(r, operation{roles: everybody(), Operation: huma.Operation{
 		OperationID: "get-task", Method: http.MethodGet, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Read a task",

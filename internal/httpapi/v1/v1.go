@@ -70,7 +70,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerAgents()
 	r.registerKeys()
 	r.registerFiles()
-	r.finish()
+	r.explain()
 	r.registerDocs(mux)
 }
 
