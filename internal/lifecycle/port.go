@@ -117,7 +117,7 @@ type Tx interface {
 	Connected() ([]Worker, error)
 	// NotePost remembers a worker's post for a day; it reports whether it is new.
 	NotePost(org, worker, id string) (bool, error)
-	// DisconnectAll notes that no worker's stream is open. Those that were heard
+	// DisconnectAll notes that no worker's stream is open from now. Those that were heard
 	// within a time before the last that any was heard may have an heir until then.
 	DisconnectAll(within time.Duration, heirs task.Stamp) error
 }
@@ -234,6 +234,8 @@ type Worker struct {
 	KeyID, Address string
 	// LastBeat is its last heartbeat, 0 for none yet.
 	LastBeat task.Stamp
+	// CutAt is when its stream ended, or the server began after it.
+	CutAt task.Stamp
 	// HeirUntil is until when a registration may stand for it, once its stream
 	// has ended; OwnerIn and HeirOf name the breaks in which it was cut off, and
 	// after which it has registered (rule L5).

@@ -225,12 +225,12 @@ func (t *tx) Connected() ([]lifecycle.Worker, error) {
 func readWorkers(ctx context.Context, q querier, where string, args ...any) ([]lifecycle.Worker, error) {
 	var found []lifecycle.Worker
 	err := each(ctx, q, `SELECT org, agent, id, kind, registered_at, last_heard, connected, busy, held,
-		key_id, address, last_beat, heir_until, owner_in, heir_of, tally FROM workers WHERE `+where,
+		key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally FROM workers WHERE `+where,
 		args, func(rows rowScanner) error {
 			var w lifecycle.Worker
 			var tally string
 			if err := rows.Scan(&w.Organization, &w.Agent, &w.ID, &w.Kind, &w.RegisteredAt, &w.LastHeard,
-				&w.Connected, &w.Busy, &w.Held, &w.KeyID, &w.Address, &w.LastBeat, &w.HeirUntil, &w.OwnerIn, &w.HeirOf, &tally); err != nil {
+				&w.Connected, &w.Busy, &w.Held, &w.KeyID, &w.Address, &w.LastBeat, &w.CutAt, &w.HeirUntil, &w.OwnerIn, &w.HeirOf, &tally); err != nil {
 				return err
 			}
 			found = append(found, w)
@@ -246,21 +246,21 @@ func (t *tx) PutWorker(w lifecycle.Worker) error {
 		return fmt.Errorf("encode worker: %w", err)
 	}
 	return t.exec(`INSERT INTO workers (org, agent, id, kind, registered_at, last_heard, connected, busy, held,
-			key_id, address, last_beat, heir_until, owner_in, heir_of, tally)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (org, id, agent) DO UPDATE SET last_heard = excluded.last_heard,
 			connected = excluded.connected, busy = excluded.busy, held = excluded.held,
-			last_beat = excluded.last_beat, heir_until = excluded.heir_until,
+			last_beat = excluded.last_beat, cut_at = excluded.cut_at, heir_until = excluded.heir_until,
 			owner_in = excluded.owner_in, heir_of = excluded.heir_of, tally = excluded.tally`,
 		w.Organization, w.Agent, w.ID, w.Kind, w.RegisteredAt, w.LastHeard, w.Connected, w.Busy, w.Held,
-		w.KeyID, w.Address, w.LastBeat, w.HeirUntil, w.OwnerIn, w.HeirOf, string(tally))
+		w.KeyID, w.Address, w.LastBeat, w.CutAt, w.HeirUntil, w.OwnerIn, w.HeirOf, string(tally))
 }
 
 // DisconnectAll implements lifecycle.Tx.
 func (t *tx) DisconnectAll(within time.Duration, heirs task.Stamp) error {
-	return t.exec(`UPDATE workers SET connected = 0, heir_until = CASE
+	return t.exec(`UPDATE workers SET connected = 0, cut_at = ?, heir_until = CASE
 			WHEN last_heard >= (SELECT max(last_heard) FROM workers WHERE kind = 'python') - ? THEN ? ELSE 0 END
-		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, within.Microseconds(), heirs)
+		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, t.Now(), within.Microseconds(), heirs)
 }
 
 // Waiting implements lifecycle.Store.
