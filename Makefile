@@ -94,6 +94,10 @@ conformance: ## the released Python client, unmodified, against a real server (u
 	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
 	  $(PYTHON) test/conformance/run.py 2>&1 | tee $(TMP)/conformance.log
 
+.PHONY: conformance-model
+conformance-model: ## the same client with a small language model (its server is compiled once, for minutes)
+	$(PYTHON) test/conformance/run.py --model
+
 .PHONY: soak
 soak: ## the long variants of the black-box tests (hours)
 	ERRAND_SOAK=1 $(GO) test -race -shuffle=on -count=1 -timeout 6h -v ./test/...

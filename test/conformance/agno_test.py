@@ -91,6 +91,6 @@ def test_page_stops(server, page_worker):
     until(lambda: "chunk" in [event["type"] for event in server.events(task_id)], "the agent speaks")
     server.call("POST", f"/v1/tasks/{task_id}/stop")
     # The story would take a minute; only the handler's end confirms the stop.
-    until(lambda: "stop_confirmed" in [event["type"] for event in server.events(task_id)], "the stop is confirmed", 10)
+    until(lambda: "stop_confirmed" in [event["type"] for event in server.events(task_id)], "the stop is confirmed", 20)
     task = server.task(task_id)
     assert (task["status"], task["result"]) == ("stopped", None)

@@ -1,4 +1,7 @@
-"""Runs the suite with the newest release of the client and an older one: `make conformance`."""
+"""Runs the suite with the newest release of the client and an older one: `make conformance`.
+
+With `--model` it runs what needs the small language model: `make conformance-model`.
+"""
 
 import json
 import os
@@ -21,6 +24,8 @@ CI = os.environ.get("CI") == "true"
 
 
 def main() -> int:
+    if "--model" in sys.argv[1:]:
+        return check("newest", "model", Path(os.devnull))
     without = missing_node()
     if without and CI:
         print(f"conformance: {without}", file=sys.stderr)
