@@ -171,6 +171,9 @@ def test_terminated_with_a_sync_handler(server: Server, folder: Path):
         task_id = hand.start("cut short")
         hand.process.send_signal(signal.SIGTERM)
         is_lost(hand.ends(task_id, LEASE / 2))
+        hand.tell("cut short", "unheard")  # its thread cannot be cancelled, and keeps the process
+        hand.process.wait(30)
+        is_lost(server.task(task_id))
 
 
 @story("… with `retry_started: true` the next worker gets them", "SIGTERM")
