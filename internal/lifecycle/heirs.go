@@ -14,22 +14,10 @@ import (
 // were cut off, and if as many have registered after it, each of them is one of
 // those. A break goes by the id of the first that registered after it.
 
-// A process that was killed and started again at once registers much like one
-// that was cut off. But the latter tries again 1 s after the cut, and heartbeats
-// under its old id until it succeeds; the former must first load its libraries,
-// for 2 s and more, and never says another word under that id. So an heir comes
-// at once, or after such a word.
-
 const (
 	// heirWithin is how recently a worker that was cut off must have been heard
 	// when its heir registers: it heartbeats every 2 s meanwhile.
 	heirWithin = 3 * time.Second
-	// heirAtOnce is how soon an heir registers when nothing was heard of the
-	// worker since the cut.
-	heirAtOnce = 1500 * time.Millisecond
-	// afterCut is how much later than the cut a word must come to have been said
-	// after it: one may have been under way when the process died.
-	afterCut = 200 * time.Millisecond
 	// heirsAfterStart is how long after a start of the server the workers that
 	// the stop has cut off may take to register: they try for about 9 s.
 	heirsAfterStart = 12 * time.Second
@@ -40,22 +28,21 @@ const (
 	heardLimit = 30 * time.Second
 )
 
-// cutOff notes that a worker's stream has ended.
-func (w *Worker) cutOff(now task.Stamp) {
-	w.Connected, w.CutAt = false, now
-	w.HeirUntil = min(w.LastHeard.Add(heirWithin), now.Add(heirAtOnce))
-}
-
-// heard notes that a worker has said something under its id.
-func (w *Worker) heard(now task.Stamp) {
-	w.LastHeard = now
-	if !w.Connected && now >= w.CutAt.Add(afterCut) {
-		w.HeirUntil = max(w.HeirUntil, now.Add(heirWithin))
-	}
-}
-
 // kin are the Python workers of one agent, key and address.
 type kin []Worker
+
+// missing reports whether a worker was cut off a moment ago and has no heir yet.
+func (k kin) missing(w Worker, now task.Stamp) bool { return cutOff(w, now) && !k.settled(w) }
+
+// cutOff reports whether a registration may stand for a worker.
+func cutOff(w Worker, now task.Stamp) bool { return !w.Connected && w.HeirUntil >= now }
+
+// settled reports whether a worker lives on in an heir.
+func (k kin) settled(w Worker) bool { return w.OwnerIn != "" && k.balanced(w.OwnerIn) }
+
+// livedOn reports whether a worker has been heard since it was cut off. What it
+// had under way at that moment proves nothing.
+func (w Worker) livedOn() bool { return w.LastHeard >= w.CutAt.Add(beatAfter) }
 
 // inherit finds out in which break the newly registered worker was cut off. It
 // changes the workers concerned and answers them; w is among them, unless it is
@@ -64,8 +51,8 @@ func (k kin) inherit(w *Worker, now task.Stamp) []Worker {
 	var open, settled []int // cut off a moment ago: without an heir, with one
 	for i, o := range k {
 		switch {
-		case o.ID == w.ID || o.Connected || o.HeirUntil < now:
-		case o.OwnerIn != "" && k.balanced(o.OwnerIn):
+		case o.ID == w.ID || !cutOff(o, now):
+		case k.settled(o):
 			settled = append(settled, i)
 		default:
 			open = append(open, i)

@@ -132,7 +132,7 @@ type Tx interface {
 	Connected() ([]Worker, error)
 	// NotePost remembers a worker's post for a day; it reports whether it is new.
 	NotePost(org, worker, id string) (bool, error)
-	// DisconnectAll notes that no worker's stream is open. Those that were heard
+	// DisconnectAll notes that no worker's stream is open from now. Those that were heard
 	// within a time before the last that any was heard may have an heir until then.
 	DisconnectAll(within time.Duration, heirs task.Stamp) error
 }
@@ -260,10 +260,10 @@ type Worker struct {
 	KeyID, Address string
 	// LastBeat is its last heartbeat, 0 for none yet.
 	LastBeat task.Stamp
-	// CutAt is when its stream has ended, 0 while it is open or when that was
-	// the server's own end. HeirUntil is until when a registration may stand for
-	// it after that; OwnerIn and HeirOf name the breaks in which it was cut off, and
-	// after which it has registered (rule L5).
+	// CutAt is when its stream ended, or the server began after it. HeirUntil is
+	// until when a registration may stand for it after that; OwnerIn and HeirOf
+	// name the breaks in which it was cut off, and after which it has registered
+	// (rule L5).
 	CutAt, HeirUntil task.Stamp
 	OwnerIn, HeirOf  string
 	// Tally counts the attempts that it has told to be over (rule L6).

@@ -162,3 +162,24 @@ func TestWaitingForAPinnedWorkerThatIsBusy(t *testing.T) {
 		t.Errorf("after it has gone: waiting for %s", got)
 	}
 }
+
+// A Python worker is there as long as its stream is open: nothing can be given
+// to it afterwards, and it comes back under another id.
+func TestWaitingForAPythonWorkerThatLeft(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	w := b.registerFrom("host")
+	b.beat(w)
+	b.cut(w)
+	b.submit("a", nil)
+	b.submit("b", func(s *lifecycle.Submission) { s.Spec.PinnedWorkerID = &w })
+	for id, want := range map[string]string{"a": "no_worker", "b": "pinned_worker_absent"} {
+		s, err := b.Get(b.ctx(), org, id)
+		b.must(err)
+		why, err := b.WhyWaiting(b.ctx(), s)
+		b.must(err)
+		if why == nil || why.Reason != want {
+			t.Errorf("%s task waits for %+v, want %s", id, why, want)
+		}
+	}
+}

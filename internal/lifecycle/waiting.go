@@ -35,7 +35,7 @@ func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, erro
 	var lastSeen task.Stamp
 	for _, w := range q.Workers {
 		lastSeen = max(lastSeen, w.LastHeard)
-		if w.Connected || now.Sub(w.LastHeard) < present {
+		if w.Connected || w.Kind == FencedWorker && now.Sub(w.LastHeard) < present {
 			alive = append(alive, w)
 		}
 	}

@@ -32,7 +32,7 @@ func agentOf(a agent.Agent) Agent {
 }
 
 // AgentRecord is what a person decides of an agent.
-type AgentRecord agent.Record
+type AgentRecord struct{ agent.Record }
 
 // AgentList is a list of agents, or of one agent's versions.
 type AgentList struct {
@@ -49,7 +49,7 @@ func (r *routes) registerAgents() {
 		OperationID: "create-agent", Method: http.MethodPost, Path: "/v1/agents", DefaultStatus: http.StatusCreated, Tags: tags,
 		Summary: "Create an agent with an id of the server's",
 	}}, func(ctx context.Context, in *struct{ Body AgentRecord }) (*agentAnswer, error) {
-		a, err := r.Service.CreateAgent(ctx, edge.Principal(ctx).Organization, agent.Record(in.Body))
+		a, err := r.Service.CreateAgent(ctx, edge.Principal(ctx).Organization, in.Body.Record)
 		return &agentAnswer{Body: agentOf(a)}, err
 	})
 	add(r, operation{roles: admins(), Operation: huma.Operation{
@@ -60,7 +60,7 @@ func (r *routes) registerAgents() {
 		Body AgentRecord
 	},
 	) (*agentAnswer, error) {
-		a, err := r.Service.PutAgent(ctx, edge.Principal(ctx).Organization, in.AgentID, agent.Record(in.Body))
+		a, err := r.Service.PutAgent(ctx, edge.Principal(ctx).Organization, in.AgentID, in.Body.Record)
 		return &agentAnswer{Body: agentOf(a)}, err
 	})
 	add(r, operation{roles: everybody(), errors: []fault.Code{fault.NotFound}, Operation: huma.Operation{

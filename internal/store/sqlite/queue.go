@@ -266,9 +266,9 @@ func (t *tx) PutWorker(w lifecycle.Worker) error {
 
 // DisconnectAll implements lifecycle.Tx.
 func (t *tx) DisconnectAll(within time.Duration, heirs task.Stamp) error {
-	return t.exec(`UPDATE workers SET connected = 0, cut_at = 0, heir_until = CASE
+	return t.exec(`UPDATE workers SET connected = 0, cut_at = ?, heir_until = CASE
 			WHEN last_heard >= (SELECT max(last_heard) FROM workers WHERE kind = 'python') - ? THEN ? ELSE 0 END
-		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, within.Microseconds(), heirs)
+		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, t.Now(), within.Microseconds(), heirs)
 }
 
 // holds reports whether a worker holds an attempt. It looks through the leases

@@ -276,7 +276,7 @@ func workers(e *env) {
 	until := now.Add(time.Minute) // the foreign one was heard a second before the last, and is too old
 	e.write(func(tx lifecycle.Tx) error { return tx.DisconnectAll(time.Second/2, until) })
 	w.Connected, foreign.Connected, w.HeirUntil = false, false, until
-	w.CutAt, foreign.CutAt = 0, 0
+	w.CutAt, foreign.CutAt = e.clock.stamp(), e.clock.stamp()
 	e.same("disconnected", &w, get(home, agent, "w"))
 	e.same("disconnected elsewhere", &foreign, get(away, agent, "w"))
 	e.write(func(tx lifecycle.Tx) error { return tx.Forget(w.LastHeard) })
