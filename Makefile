@@ -9,6 +9,8 @@ GO     ?= go
 PYTHON ?= python3
 TMP    := .tmp
 
+PYTHON_IS_THERE := $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+
 # Tools are pinned in tools/go.mod and built once per version and toolchain.
 tool_version  = $(shell sed -nE 's|^[[:space:]]*$(1) (v[^ ]+).*|\1|p' tools/go.mod)
 GO_VERSION   := $(shell $(GO) env GOVERSION)
@@ -22,7 +24,7 @@ VULN_STATUS  := $(TMP)/vuln.status
 help: ## show this help
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-zA-Z0-9_-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-zA-Z0-9_-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## build bin/errand
@@ -33,7 +35,7 @@ fmt: $(GOLANGCI) ## format the Go code
 	$(GOLANGCI) fmt
 
 .PHONY: clean
-clean: ## remove what was built (the Python environment stays in the user's cache)
+clean: ## remove what was built (the Python client's environments stay in the user's cache)
 	rm -rf bin $(TMP)
 	find test -name __pycache__ -o -name .pytest_cache | xargs -r rm -rf
 
@@ -84,19 +86,25 @@ test: ## all tests with the race detector, then the Python client (under 15 minu
 	@mkdir -p $(TMP)
 	$(GO) test -race -shuffle=on -timeout 12m ./... 2>&1 | tee $(TMP)/go-test.log
 	cd examples/eino && $(GO) test -race ./... 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
-	@$(MAKE) smoke-python
+	@$(MAKE) conformance
 
-.PHONY: smoke-python
-smoke-python: ## the released Python client, unmodified, against a real server
+.PHONY: conformance
+conformance: ## the released Python client, unmodified, against a real server (under 5 minutes)
 	@mkdir -p $(TMP)
-	$(GO) build -trimpath -o $(TMP)/errand-smoke ./cmd/errand
-	venv="$$($(PYTHON) test/smoke/environment.py)"; \
-	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-smoke}" \
-	  "$$venv/bin/python" -m pytest -p no:cacheprovider test/smoke 2>&1 | tee $(CURDIR)/$(TMP)/smoke-python.log
+	@if ! $(PYTHON_IS_THERE); then \
+	  echo "conformance: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
+	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./cmd/errand; \
+	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
+	  $(PYTHON) test/conformance/run.py 2>&1 | tee $(TMP)/conformance.log
+
+.PHONY: conformance-model
+conformance-model: ## the same client with a small language model (its server is compiled once, for minutes)
+	$(PYTHON) test/conformance/run.py --model
 
 .PHONY: soak
 soak: ## the long variants of the black-box tests (hours)
 	ERRAND_SOAK=1 $(GO) test -race -shuffle=on -count=1 -timeout 6h -v ./test/...
+	ERRAND_SOAK=1 $(MAKE) conformance
 
 # --- tools -------------------------------------------------------------------
 

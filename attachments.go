@@ -194,8 +194,8 @@ type Document struct {
 }
 
 // Files reads the PDFs among the task's files, each at most 30 MiB. One that
-// cannot be read, or is no PDF, is left out, and the error tells which: the
-// others are answered all the same.
+// cannot be read, or is no PDF, is left out, and the error tells which by its
+// name: the others are answered all the same.
 func (t *Task) Files(ctx context.Context) ([]Document, error) {
 	if t.client == nil {
 		return nil, errNoClient
@@ -210,11 +210,12 @@ func (t *Task) Files(ctx context.Context) ([]Document, error) {
 	each(len(pdfs), func(i int) { contents[i], errs[i] = t.client.files.pdf(ctx, pdfs[i].URL) })
 	var documents []Document
 	for i, f := range pdfs {
+		name := path.Base(pathOf(f.URL))
 		if errs[i] != nil {
-			errs[i] = fmt.Errorf("%s: %w", f.URL, errs[i])
+			errs[i] = fmt.Errorf("%s: %w", name, errs[i])
 			continue
 		}
-		documents = append(documents, Document{URL: f.URL, Name: path.Base(pathOf(f.URL)), Content: contents[i]})
+		documents = append(documents, Document{URL: f.URL, Name: name, Content: contents[i]})
 	}
 	return documents, errors.Join(errs...)
 }

@@ -100,6 +100,9 @@ func NewClient(options ...Option) (*Client, error) {
 	return c, nil
 }
 
+// String names the server and not the key.
+func (c *Client) String() string { return "client of " + c.base }
+
 // newHTTPClient keeps enough connections for a worker with many slots.
 func newHTTPClient() *http.Client {
 	h := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -51,10 +51,13 @@ func (f fetcher) get(ctx context.Context, target string, most int64, limit time.
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
-		return fetched{}, err
+		return fetched{}, errors.New("this is not a URL")
 	}
 	res, err := f.http.Do(req)
 	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the URL, which may be signed
+		}
 		return fetched{}, err
 	}
 	defer res.Body.Close() //nolint:errcheck // it has been read, or is not wanted

@@ -86,7 +86,7 @@ func (l *lease) limit() time.Time {
 const (
 	// longestBeat bounds how long a stop may take to reach a quiet handler
 	// where the log does not tell of it.
-	longestBeat = 3 * time.Second
+	longestBeat = 2 * time.Second
 	// listenAfter is how long an attempt lasts before it listens to its log:
 	// most are shorter and need no stream.
 	listenAfter = 500 * time.Millisecond

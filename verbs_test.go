@@ -401,7 +401,7 @@ func TestTaskFiles(t *testing.T) {
 	task := create(t, c, errand.TaskRequest{Prompt: "x", FileURLs: urls})
 	ctx := t.Context()
 	documents, err := task.Files(ctx)
-	if err == nil || !strings.Contains(err.Error(), "gone.pdf") || len(documents) != 1 || documents[0].Name != "report.pdf" || string(documents[0].Content) != "%PDF-1.7" {
+	if err == nil || !strings.Contains(err.Error(), "gone.pdf") || strings.Contains(err.Error(), files.URL) || len(documents) != 1 || documents[0].Name != "report.pdf" || string(documents[0].Content) != "%PDF-1.7" {
 		t.Errorf("PDFs: %+v, %v", documents, err)
 	}
 	images := task.Images()

@@ -283,7 +283,7 @@ func TestWorkerStopWhileTalking(t *testing.T) {
 	if err := task.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if d := receive(t, took); d > 2*time.Second { // the next heartbeat comes after 3 s
+	if d := receive(t, took); d > 1500*time.Millisecond { // the next heartbeat comes after 2 s
 		t.Errorf("it took %v", d)
 	}
 	ended(t, task)

@@ -104,7 +104,7 @@ func (a *App) start(ctx context.Context) error {
 	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr); err != nil {
 		return fmt.Errorf("listen: %w (is another server running? choose another --addr)", err)
 	}
-	shelf := files.NewShelf(filepath.Join(o.Data, "files"), a.store, box, o.Now, a.URL)
+	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
@@ -134,7 +134,7 @@ func (a *App) start(ctx context.Context) error {
 			Service: service, Desk: desk, Presenter: presenter, Log: o.Log,
 			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
 		Metrics: metrics(a.store, hub, o.Log),
 	}))
 	if o.exposed() {

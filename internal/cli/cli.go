@@ -55,6 +55,7 @@ type root struct {
 	Agent  agentCmds `cmd:"" help:"Define and read agents."`
 	Key    keyCmds   `cmd:"" help:"Make, list and revoke API keys."`
 	Worker workerCmd `cmd:"" help:"Do an agent's tasks with a program of yours."`
+	Backup backupCmd `cmd:"" help:"Copy the data folder, also while the server runs."`
 	Doctor doctorCmd `cmd:"" help:"Try a server out, measure it, and say what to fix."`
 	Login  loginCmd  `cmd:"" help:"Keep a server and its key, for every other command."`
 	Logout logoutCmd `cmd:"" help:"Forget a server and its key."`

@@ -101,8 +101,11 @@ func (d *Desk) Serve(ctx context.Context, r lifecycle.Registration, out Stream) 
 		return nil
 	default:
 	}
-	w, err := d.service.Register(ctx, r)
-	if err != nil {
+	w, err := d.register(ctx, r)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return err
 	}
 	log := d.log.With("worker_id", w.ID, "agent_id", w.Agent)

@@ -253,6 +253,7 @@ func TestH5BadLists(t *testing.T) {
 			get("odd cursor", path+"?cursor="+odd, 400, "malformed", "cursor"),
 		)
 	}
+	table = append(table, get("agent of an agent's tasks", "/v1/agents/agent-1/tasks?agent_id=x", 422, "invalid", "agent_id"))
 	const log = "/v1/tasks/one/events"
 	table = append(table,
 		get("children of nothing", "/v1/tasks/nobody/children", 404, "not_found", ""),

@@ -136,7 +136,9 @@ func (s *server) do(t *testing.T, c call) answer {
 	if err != nil {
 		t.Fatalf("%s %s: read answer: %v", c.method, c.path, err)
 	}
-	return answer{res.StatusCode, res.Header, body}
+	got := answer{res.StatusCode, res.Header, body}
+	checkDocumented(t, c, got)
+	return got
 }
 
 // open makes a call and leaves the answer's body open.

@@ -49,7 +49,7 @@ func routes() []route {
 		{"GET", "/v1/keys", "", false, false},
 		{"DELETE", "/v1/keys/{key_id}", "", false, false},
 		{"GET", "/v1/agents/{agent_id}", "", true, true},
-		{"GET", "/v1/agents/{path_agent_id}/tasks", "", true, false},
+		{"GET", "/v1/agents/{agent_id}/tasks", "", true, false},
 
 		{"POST", "/agent-execution/" + agent, `{}`, true, true},
 		{"DELETE", py, "", true, true},
@@ -59,7 +59,12 @@ func routes() []route {
 		{"POST", py + "/events/push", `[]`, false, true},
 		{"GET", "/agent-execution/executions/history/" + agent, "", true, true},
 		{"GET", "/agent-execution/executions/history/user/u", "", true, true},
+		{"POST", "/agent-execution/" + agent + "/report_task", `{"id": "no good"}`, true, true},
+		{"GET", "/activity/" + agent + "/no-such-task", "", true, true},
+		{"POST", "/agents-metrics/" + agent + "/execution", `{}`, true, true},
 		{"GET", "/agents/" + agent, "", true, true},
+		{"GET", "/agents/" + agent + "/db", "", false, true},
+		{"POST", "/agents/" + agent + "/operations/xpget_agent_plan", "", true, true},
 		{"GET", "/agents/list", "", true, true},
 		{"GET", "/metadata/default_llm_extra_headers", "", true, true},
 		{"GET", "/events/bad%20id", "", false, true}, // answered before a worker is registered
@@ -71,7 +76,7 @@ func routes() []route {
 }
 
 func (r route) call(key string) call {
-	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{path_agent_id}", "no-such-agent", "{key_id}", "no-such-key").Replace(r.path)
+	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key").Replace(r.path)
 	return call{method: r.method, path: path, key: key, body: r.body}
 }
 
@@ -139,7 +144,7 @@ func TestA3EveryDocumentedRouteIsWalked(t *testing.T) {
 func TestH1TheKeyIsCheckedBeforeTheRoute(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, path := range []string{"/nothing", "/v1/nothing", "/default/agents/a", "/v1/openapi.json", "/"} {
+	for _, path := range []string{"/nothing", "/v1/nothing", "/default/agents/a", "/v1/openapi.yaml", "/"} {
 		s.must(t, 401, call{method: "GET", path: path, key: "-"})
 		s.must(t, 401, call{method: "GET", path: path, key: wrongKey})
 	}

@@ -145,8 +145,8 @@ func TestL8RunLocally(t *testing.T) {
 	if got := s.must(t, 200, call{method: "POST", path: "/v1/claim", body: `{"agent_ids": ["agent-1"], "worker_id": "w"}`}); len(got["claims"].([]any)) != 0 {
 		t.Error("a worker was given it")
 	}
-	end := call{method: "PATCH", path: "/v1/tasks/one", key: userKey, body: `{"status": "failed", "result": "no luck", "duration": 2}`}
-	if got := s.must(t, 200, end); got["status"] != "failed" || got["result"] != "no luck" || got["duration"] != 2.0 {
+	end := call{method: "PATCH", path: "/v1/tasks/one", key: userKey, body: `{"status": "failed", "result": "no luck", "duration": 2, "payload_extension": {"a": 1}}`}
+	if got := s.must(t, 200, end); got["status"] != "failed" || got["result"] != "no luck" || got["duration"] != 2.0 || got["payload_extension"] == nil {
 		t.Errorf("ended: %v %v %v", got["status"], got["result"], got["duration"])
 	}
 	s.must(t, 409, begin)

@@ -12,7 +12,8 @@ import (
 )
 
 // PutAgent applies a record: a new agent, or a new version of one. A record
-// that says what the newest version says makes no new one (A2).
+// that says what the newest version says makes no new one (A2). Credentials
+// belong to the agent, not to a version: they are replaced, kept or removed.
 func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) (agent.Agent, error) {
 	if err := CheckID("agent_id", id); err != nil {
 		return agent.Agent{}, err
@@ -23,8 +24,8 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 	if err := s.checkCommand(r); err != nil {
 		return agent.Agent{}, err
 	}
-	secret := r.LLMCredential
-	r.LLMCredential = nil
+	secret, forget := r.LLMCredential, r.NoCredential
+	r.LLMCredential, r.NoCredential = nil, false
 	var sealed []byte
 	if secret != nil {
 		open, err := json.Marshal(secret)
@@ -40,10 +41,16 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		if err != nil && !isNew {
 			return err
 		}
-		if sealed != nil {
-			if err := tx.PutSecret(org, OfAgent, id, sealed); err != nil {
-				return err
-			}
+		switch {
+		case sealed != nil:
+			err = tx.PutSecret(org, OfAgent, id, sealed)
+		case forget:
+			err = tx.DeleteSecret(org, OfAgent, id)
+		default:
+			err = nil
+		}
+		if err != nil {
+			return err
 		}
 		if a = before; !isNew && before.Record.Equal(r) {
 			return nil

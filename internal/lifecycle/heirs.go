@@ -31,6 +31,19 @@ const (
 // kin are the Python workers of one agent, key and address.
 type kin []Worker
 
+// missing reports whether a worker was cut off a moment ago and has no heir yet.
+func (k kin) missing(w Worker, now task.Stamp) bool { return cutOff(w, now) && !k.settled(w) }
+
+// cutOff reports whether a registration may stand for a worker.
+func cutOff(w Worker, now task.Stamp) bool { return !w.Connected && w.HeirUntil >= now }
+
+// settled reports whether a worker lives on in an heir.
+func (k kin) settled(w Worker) bool { return w.OwnerIn != "" && k.balanced(w.OwnerIn) }
+
+// livedOn reports whether a worker has been heard since it was cut off. What it
+// had under way at that moment proves nothing.
+func (w Worker) livedOn() bool { return w.LastHeard >= w.CutAt.Add(beatAfter) }
+
 // inherit finds out in which break the newly registered worker was cut off. It
 // changes the workers concerned and answers them; w is among them, unless it is
 // nobody's heir.
@@ -38,8 +51,8 @@ func (k kin) inherit(w *Worker, now task.Stamp) []Worker {
 	var open, settled []int // cut off a moment ago: without an heir, with one
 	for i, o := range k {
 		switch {
-		case o.ID == w.ID || o.Connected || o.HeirUntil < now:
-		case o.OwnerIn != "" && k.balanced(o.OwnerIn):
+		case o.ID == w.ID || !cutOff(o, now):
+		case k.settled(o):
 			settled = append(settled, i)
 		default:
 			open = append(open, i)

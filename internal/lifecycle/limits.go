@@ -91,17 +91,16 @@ func (g *gate) room(tx Tx, org, agentID string) error {
 		g.queues[name] = q
 	}
 	now := tx.Now()
-	if q.left == 0 && now.Sub(q.full) >= fullFor {
+	if since := now.Sub(q.full); q.left == 0 && (since >= fullFor || since < 0) { // somebody may have set the clock
 		n, err := tx.Queued(org, agentID, g.MaxQueued)
 		if err != nil {
 			return err
 		}
-		q.left = g.MaxQueued - n
-	}
-	if q.left == 0 {
-		if now.Sub(q.full) >= fullFor {
+		if q.left = g.MaxQueued - n; q.left == 0 {
 			q.full = now
 		}
+	}
+	if q.left == 0 {
 		return &fault.Error{
 			Code: fault.RateLimited, RetryAfter: retryFull,
 			Message: "the queue of this agent is full",

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// beatAfter is how much later than a claim a heartbeat must come to prove it:
-	// one may have been under way when the worker was told to terminate.
+	// beatAfter is how much later than a claim, or the end of its stream, a sign
+	// of life must come to prove that a worker lives on: one may have been under
+	// way when it was told to terminate, or killed.
 	beatAfter = 200 * time.Millisecond
 	// trustAfter is when a worker that has never sent a heartbeat is believed
 	// because its stream is still open.

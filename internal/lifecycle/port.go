@@ -132,7 +132,7 @@ type Tx interface {
 	Connected() ([]Worker, error)
 	// NotePost remembers a worker's post for a day; it reports whether it is new.
 	NotePost(org, worker, id string) (bool, error)
-	// DisconnectAll notes that no worker's stream is open. Those that were heard
+	// DisconnectAll notes that no worker's stream is open from now. Those that were heard
 	// within a time before the last that any was heard may have an heir until then.
 	DisconnectAll(within time.Duration, heirs task.Stamp) error
 }
@@ -260,11 +260,12 @@ type Worker struct {
 	KeyID, Address string
 	// LastBeat is its last heartbeat, 0 for none yet.
 	LastBeat task.Stamp
-	// HeirUntil is until when a registration may stand for it, once its stream
-	// has ended; OwnerIn and HeirOf name the breaks in which it was cut off, and
-	// after which it has registered (rule L5).
-	HeirUntil       task.Stamp
-	OwnerIn, HeirOf string
+	// CutAt is when its stream ended, or the server began after it. HeirUntil is
+	// until when a registration may stand for it after that; OwnerIn and HeirOf
+	// name the breaks in which it was cut off, and after which it has registered
+	// (rule L5).
+	CutAt, HeirUntil task.Stamp
+	OwnerIn, HeirOf  string
 	// Tally counts the attempts that it has told to be over (rule L6).
 	Tally Tally
 }
@@ -276,6 +277,9 @@ type Queue struct {
 	Workers []Worker
 	// Executing counts the agent's tasks that a worker is executing.
 	Executing int
+	// PinBusy says that the worker that the task is pinned to holds an
+	// attempt of some task under a lease that has not run out.
+	PinBusy bool
 	// PausedBy is who paused the task last, "" when nobody did.
 	PausedBy string
 }

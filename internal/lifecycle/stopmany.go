@@ -10,7 +10,7 @@ import (
 const (
 	// stopBatch is how many tasks one commit of StopMany stops: few enough
 	// that others get their turn at the writer in between.
-	stopBatch = 100
+	stopBatch = 25
 	// toldIDs is how many ids its answer tells.
 	toldIDs = 100
 )
@@ -32,9 +32,12 @@ func (s *Service) StopMany(ctx context.Context, who Caller, f Filter, dryRun boo
 	if now := s.store.Now() + 1; f.To == 0 || f.To > now {
 		f.To = now
 	}
-	done := Stopped{IDs: []string{}}
+	done, size := Stopped{IDs: []string{}}, stopBatch
+	if dryRun {
+		size = toldIDs
+	}
 	for behind := (Cursor{}); ; {
-		batch, err := s.store.Open(ctx, who.Organization, f, behind, stopBatch)
+		batch, err := s.store.Open(ctx, who.Organization, f, behind, size)
 		if err != nil || len(batch) == 0 {
 			return done, err
 		}

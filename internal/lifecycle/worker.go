@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"slices"
 
 	"github.com/errand-dev/errand/internal/agent"
 	"github.com/errand-dev/errand/internal/fault"
@@ -59,6 +60,36 @@ func (s *Service) Register(ctx context.Context, r Registration) (Worker, error) 
 		return nil
 	})
 	return w, err
+}
+
+// Undecided reports whether a registration should wait: workers that it may be
+// have been cut off a moment ago, with tasks in their hands, and have not said
+// since that they live. One that lives heartbeats under its old id until it is
+// told the new one; one that was killed and started again does not (L5).
+func (s *Service) Undecided(ctx context.Context, r Registration) (bool, error) {
+	undecided := false
+	err := s.store.Write(ctx, func(tx Tx) error {
+		undecided = false
+		known, err := tx.Kin(Worker{Organization: r.Organization, Agent: r.Agent, KeyID: r.KeyID, Address: r.Address})
+		if err != nil {
+			return err
+		}
+		silent := func(w Worker) bool { return kin(known).missing(w, tx.Now()) && !w.livedOn() }
+		if !slices.ContainsFunc(known, silent) {
+			return nil
+		}
+		for _, w := range known { // they may hold tasks under earlier ids
+			if w.Connected {
+				continue
+			}
+			n, err := tx.Outstanding(w.Organization, w.ID)
+			if undecided = n > 0; undecided || err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return undecided, err
 }
 
 // Sign is a sign of life that a Python worker posts.
@@ -227,7 +258,7 @@ func (s *Service) Disconnect(ctx context.Context, org, agentID, workerID string)
 		if err != nil || w == nil {
 			return err
 		}
-		w.Connected, w.HeirUntil = false, w.LastHeard.Add(heirWithin)
+		w.Connected, w.CutAt, w.HeirUntil = false, tx.Now(), w.LastHeard.Add(heirWithin)
 		if err := tx.PutWorker(*w); err != nil {
 			return err
 		}

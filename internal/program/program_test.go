@@ -1,3 +1,5 @@
+//go:build unix
+
 package program_test
 
 import (
@@ -84,6 +86,7 @@ func TestC2OddOutput(t *testing.T) {
 		{"nothing", `true`, ""},
 		{"invalid text", `printf 'a\377\0b\303\n\303'`, "a\uFFFD\uFFFDb\uFFFD\n\uFFFD"},
 		{"a long line", `i=0; while [ $i -lt 3000 ]; do printf '%0300d€' 7; i=$((i+1)); done`, strings.Repeat(strings.Repeat("0", 299)+"7€", 3000)},
+		{"wide characters", `awk 'BEGIN { for (i = 0; i < 300000; i++) printf "€" }'`, strings.Repeat("€", 300000)},
 		{"quotes only", `head -c 300000 /dev/zero | tr '\0' '"'; echo`, strings.Repeat(`"`, 300000) + "\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

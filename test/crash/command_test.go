@@ -182,6 +182,29 @@ func TestStopReachesACommand(t *testing.T) {
 	s.quiet(t)
 }
 
+// TestStopReachesAChattyCommand stops a program that writes without end: its
+// late output is refused, which is no trouble.
+func TestStopReachesAChattyCommand(t *testing.T) {
+	t.Parallel()
+	pidFile := filepath.Join(t.TempDir(), "pids")
+	s := withCommands(t, map[string]string{"chatty": `echo $$ > ` + pidFile + `; exec yes`})
+	c := s.client()
+	c.ask(t, "chatty", "t")
+	pids := running(t, pidFile, 1)
+	eventually(t, 10*time.Second, "it talks", func() bool { return c.task(t, "t").LastSeq > 1000 })
+	c.must(t, http.StatusOK, http.MethodPost, "/v1/tasks/t/stop", nil)
+	gone(t, time.Second, pids)
+	eventually(t, time.Second, "the stop is confirmed", func() bool {
+		a := c.must(t, http.StatusOK, http.MethodGet, "/v1/tasks/t", nil)
+		return strings.Contains(string(a.body), `"confirmed_at":"2`)
+	})
+	events, _ := c.mustLog(t, "t")
+	if got := types(events); !regexp.MustCompile(` chunk stop_requested task_finished (late_write_refused )?stop_confirmed$`).MatchString(got) {
+		t.Errorf("the log ends with %s", tail(got, 200))
+	}
+	s.quiet(t)
+}
+
 func TestPausedCommandStartsAnew(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -2,8 +2,11 @@ package crash
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,6 +169,58 @@ func TestGoClientsOutliveTheServer(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+	s.quiet(t)
+}
+
+// TestGoCreatesAreNotDoubled kills the server under clients that create: a
+// create whose answer was lost is tried again, and there is one task of it.
+func TestGoCreatesAreNotDoubled(t *testing.T) {
+	t.Parallel()
+	const creators, each, kills = 4, 60, 3
+	s := newServer(t)
+	c := s.sdk(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if _, err := c.Agents.Apply(ctx, "agent-123", errand.Agent{Name: "Analyst"}); err != nil {
+		t.Fatal(err)
+	}
+	var created atomic.Int32
+	var all sync.WaitGroup
+	for who := range creators {
+		all.Go(func() {
+			for i := range each {
+				_, err := c.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "x", Title: fmt.Sprint(who, " ", i)})
+				if err != nil {
+					t.Errorf("create %d of %d: %v", i, who, err)
+					return
+				}
+				created.Add(1)
+			}
+		})
+	}
+	for kill := range kills {
+		eventually(t, time.Minute, "creates go on", func() bool {
+			return t.Failed() || int(created.Load()) >= (kill+1)*creators*each/(kills+1)
+		})
+		s.kill(t)
+		s.start(t)
+	}
+	all.Wait()
+	titles := map[string]int{}
+	for item, err := range c.Tasks.All(ctx, errand.ListOptions{AgentID: "agent-123", PerPage: 50}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		titles[item.Title]++
+	}
+	if len(titles) != creators*each {
+		t.Errorf("%d tasks, not %d", len(titles), creators*each)
+	}
+	for title, n := range titles {
+		if n != 1 {
+			t.Errorf("task %q is there %d times", title, n)
+		}
 	}
 	s.quiet(t)
 }

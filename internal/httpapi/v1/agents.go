@@ -3,7 +3,6 @@ package v1
 import (
 	"context"
 	"net/http"
-	"reflect"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -32,6 +31,9 @@ func agentOf(a agent.Agent) Agent {
 	}
 }
 
+// AgentRecord is what a person decides of an agent.
+type AgentRecord struct{ agent.Record }
+
 // AgentList is a list of agents, or of one agent's versions.
 type AgentList struct {
 	Items []Agent `json:"items" doc:"The agents."`
@@ -46,8 +48,8 @@ func (r *routes) registerAgents() {
 	add(r, operation{roles: admins(), Operation: huma.Operation{
 		OperationID: "create-agent", Method: http.MethodPost, Path: "/v1/agents", DefaultStatus: http.StatusCreated, Tags: tags,
 		Summary: "Create an agent with an id of the server's",
-	}}, func(ctx context.Context, in *struct{ Body agent.Record }) (*agentAnswer, error) {
-		a, err := r.Service.CreateAgent(ctx, edge.Principal(ctx).Organization, in.Body)
+	}}, func(ctx context.Context, in *struct{ Body AgentRecord }) (*agentAnswer, error) {
+		a, err := r.Service.CreateAgent(ctx, edge.Principal(ctx).Organization, in.Body.Record)
 		return &agentAnswer{Body: agentOf(a)}, err
 	})
 	add(r, operation{roles: admins(), Operation: huma.Operation{
@@ -55,10 +57,10 @@ func (r *routes) registerAgents() {
 		Summary: "Create an agent with an id of yours, or a new version of it if anything differs",
 	}}, func(ctx context.Context, in *struct {
 		AgentPath
-		Body agent.Record
+		Body AgentRecord
 	},
 	) (*agentAnswer, error) {
-		a, err := r.Service.PutAgent(ctx, edge.Principal(ctx).Organization, in.AgentID, in.Body)
+		a, err := r.Service.PutAgent(ctx, edge.Principal(ctx).Organization, in.AgentID, in.Body.Record)
 		return &agentAnswer{Body: agentOf(a)}, err
 	})
 	add(r, operation{roles: everybody(), errors: []fault.Code{fault.NotFound}, Operation: huma.Operation{
@@ -102,9 +104,4 @@ func listOf(agents []agent.Agent) *agentsAnswer {
 		list.Items = append(list.Items, agentOf(a))
 	}
 	return &agentsAnswer{list}
-}
-
-// schemaOf is the schema of a type by reference.
-func schemaOf[T any](r *routes) *huma.Schema {
-	return r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
 }

@@ -23,7 +23,9 @@ type Invocation struct {
 }
 
 // invocationErrors are what asking an agent may be answered with.
-func invocationErrors() []fault.Code { return []fault.Code{fault.NotFound, fault.Conflict} }
+func invocationErrors() []fault.Code {
+	return []fault.Code{fault.NotFound, fault.Conflict, fault.RateLimited}
+}
 
 func (r *routes) registerInvoke() {
 	tags := []string{"invoke"}

@@ -35,6 +35,13 @@ type NewKey struct {
 	Text string `json:"key" doc:"The key itself, for the header x-api-key. It is told once and not stored: keep it."`
 }
 
+// KeyCreate is the body that makes a key.
+type KeyCreate struct {
+	Name   string    `json:"name" minLength:"1" maxLength:"255" doc:"Its name for people; logs of tasks say it." example:"reports"`
+	Role   auth.Role `json:"role" enum:"admin,user,worker" doc:"What it may do: admin everything, user tasks and files, worker the worker protocol."`
+	Agents []string  `json:"agents,omitempty" maxItems:"100" doc:"The agents that a worker's key is for; all when left open."`
+}
+
 // KeyList is all keys.
 type KeyList struct {
 	Items []ListedKey `json:"items" doc:"The keys, the oldest first."`
@@ -49,14 +56,7 @@ func (r *routes) registerKeys() {
 	add(r, operation{roles: admins(), Operation: huma.Operation{
 		OperationID: "create-key", Method: http.MethodPost, Path: "/v1/keys", DefaultStatus: http.StatusCreated, Tags: tags,
 		Summary: "Make a key",
-	}}, func(ctx context.Context, in *struct {
-		Body struct {
-			Name   string    `json:"name" minLength:"1" maxLength:"255" doc:"Its name for people; logs of tasks say it." example:"reports"`
-			Role   auth.Role `json:"role" enum:"admin,user,worker" doc:"What it may do: admin everything, user tasks and files, worker the worker protocol."`
-			Agents []string  `json:"agents,omitempty" maxItems:"100" doc:"The agents that a worker's key is for; all when left open."`
-		}
-	},
-	) (*struct{ Body NewKey }, error) {
+	}}, func(ctx context.Context, in *struct{ Body KeyCreate }) (*struct{ Body NewKey }, error) {
 		for i, id := range in.Body.Agents {
 			if err := lifecycle.CheckID(fmt.Sprintf("agents[%d]", i), id); err != nil {
 				return nil, err

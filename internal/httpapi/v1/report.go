@@ -7,7 +7,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/httpapi/edge"
 	"github.com/errand-dev/errand/internal/lifecycle"
 	"github.com/errand-dev/errand/internal/task"
@@ -25,7 +24,7 @@ type Report struct {
 }
 
 func (r *routes) registerReport() {
-	add(r, operation{roles: everybody(), also: []int{http.StatusOK}, errors: []fault.Code{fault.NotFound, fault.Conflict}, Operation: huma.Operation{
+	add(r, operation{roles: everybody(), also: []int{http.StatusOK}, errors: invocationErrors(), Operation: huma.Operation{
 		OperationID: "report-task", Method: http.MethodPost, Path: "/v1/agents/{agent_id}/report", DefaultStatus: http.StatusCreated, Tags: []string{"tasks"},
 		Summary:     "Keep a task that was executed elsewhere",
 		Description: "201 answers a new task, 200 one that was there. What a later report leaves out stays as it was.",

@@ -18,9 +18,15 @@ import (
 	"github.com/errand-dev/errand/internal/task"
 )
 
-// ListQuery narrows a list and says which page of it is wanted.
+// ListQuery narrows a list and says which part of it is wanted.
 type ListQuery struct {
-	Agent          string    `query:"agent_id" doc:"Only this agent's tasks."`
+	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
+	Narrowing
+	Paging
+}
+
+// Narrowing says which tasks of a list are wanted.
+type Narrowing struct {
 	User           string    `query:"user_id" doc:"Only tasks of the user with this id."`
 	Parent         string    `query:"parent_task_id" doc:"Only sub-tasks of this task."`
 	Trigger        string    `query:"triggering_agent_id" doc:"Only tasks that this agent asked for."`
@@ -28,7 +34,6 @@ type ListQuery struct {
 	InternalStatus string    `query:"internal_status" doc:"Only tasks with exactly this internal status."`
 	From           time.Time `query:"from_date" doc:"Created at or after this moment."`
 	To             time.Time `query:"to_date" doc:"Created before this moment."`
-	Paging
 }
 
 // Paging says which part of a list is wanted.
@@ -40,33 +45,33 @@ type Paging struct {
 
 // TaskList is a page of tasks.
 type TaskList struct {
-	Items         []edge.ListItem `json:"items"`
+	Items         []edge.ListItem `json:"items" doc:"The tasks of this page."`
 	Total         int             `json:"total" doc:"How many match, counted to 10,000."`
-	TotalIsCapped bool            `json:"total_is_capped"`
-	Page          int             `json:"page"`
-	PerPage       int             `json:"per_page"`
-	TotalPages    int             `json:"total_pages"`
-	NextCursor    *string         `json:"next_cursor"`
+	TotalIsCapped bool            `json:"total_is_capped" doc:"Whether more match than were counted."`
+	Page          int             `json:"page" doc:"The number of this page; 1 also with a cursor."`
+	PerPage       int             `json:"per_page" doc:"How many tasks a page holds."`
+	TotalPages    int             `json:"total_pages" doc:"How many pages the counted tasks fill."`
+	NextCursor    *string         `json:"next_cursor" doc:"Give it as cursor for what follows; null on the last page."`
 }
 
 type listAnswer struct{ Body TaskList }
 
 func (r *routes) registerTasks() {
 	tags := []string{"tasks"}
-	add(r, operation{roles: users(), Operation: huma.Operation{
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-tasks", Method: http.MethodGet, Path: "/v1/tasks", Tags: tags, Summary: "List tasks, newest first",
 	}}, func(ctx context.Context, in *ListQuery) (*listAnswer, error) { return r.list(ctx, *in) })
-	add(r, operation{roles: users(), Operation: huma.Operation{
-		OperationID: "list-agent-tasks", Method: http.MethodGet, Path: "/v1/agents/{path_agent_id}/tasks", Tags: tags, Summary: "List an agent's tasks, newest first",
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+		OperationID: "list-agent-tasks", Method: http.MethodGet, Path: "/v1/agents/{agent_id}/tasks", Tags: tags, Summary: "List an agent's tasks, newest first",
 	}}, func(ctx context.Context, in *struct {
-		PathAgent string `path:"path_agent_id"`
-		ListQuery
+		AgentPath
+		Narrowing
+		Paging
 	},
 	) (*listAnswer, error) {
-		in.Agent = in.PathAgent
-		return r.list(ctx, in.ListQuery)
+		return r.list(ctx, ListQuery{Agent: in.AgentID, Narrowing: in.Narrowing, Paging: in.Paging})
 	})
-	add(r, operation{roles: users(), Operation: huma.Operation{
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-children", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/children", Tags: tags, Summary: "List a task's sub-tasks, newest first",
 	}}, func(ctx context.Context, in *struct {
 		TaskPath
@@ -76,12 +81,12 @@ func (r *routes) registerTasks() {
 		if _, err := r.Service.Task(ctx, edge.Principal(ctx).Organization, in.ID); err != nil {
 			return nil, err
 		}
-		return r.list(ctx, ListQuery{Parent: in.ID, Paging: in.Paging})
+		return r.list(ctx, ListQuery{Narrowing: Narrowing{Parent: in.ID}, Paging: in.Paging})
 	})
 	add(r, operation{roles: everybody(), Operation: huma.Operation{
 		OperationID: "get-task", Method: http.MethodGet, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Read a task",
 	}}, r.get)
-	add(r, operation{roles: users(), Operation: huma.Operation{
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "update-task", Method: http.MethodPatch, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Change a task, or decide how it ends",
 	}}, r.patch)
 	for _, verb := range []struct {
@@ -92,7 +97,7 @@ func (r *routes) registerTasks() {
 		{"pause", "Hold a task until it is resumed", r.Service.Pause},
 		{"resume", "Let a paused task go on", r.Service.Resume},
 	} {
-		add(r, operation{roles: users(), Operation: huma.Operation{
+		add(r, operation{roles: users(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 			OperationID: verb.name + "-task", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/" + verb.name, Tags: tags, Summary: verb.summary,
 		}}, func(ctx context.Context, in *TaskPath) (*taskAnswer, error) {
 			return r.answer(verb.do(ctx, edge.Caller(ctx), in.ID))

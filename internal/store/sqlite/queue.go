@@ -233,12 +233,12 @@ func (t *tx) Connected() ([]lifecycle.Worker, error) {
 func readWorkers(ctx context.Context, q querier, where string, args ...any) ([]lifecycle.Worker, error) {
 	var found []lifecycle.Worker
 	err := each(ctx, q, `SELECT org, agent, id, kind, registered_at, last_heard, connected, busy, held,
-		key_id, address, last_beat, heir_until, owner_in, heir_of, tally FROM workers WHERE `+where,
+		key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally FROM workers WHERE `+where,
 		args, func(rows rowScanner) error {
 			var w lifecycle.Worker
 			var tally string
 			if err := rows.Scan(&w.Organization, &w.Agent, &w.ID, &w.Kind, &w.RegisteredAt, &w.LastHeard,
-				&w.Connected, &w.Busy, &w.Held, &w.KeyID, &w.Address, &w.LastBeat, &w.HeirUntil, &w.OwnerIn, &w.HeirOf, &tally); err != nil {
+				&w.Connected, &w.Busy, &w.Held, &w.KeyID, &w.Address, &w.LastBeat, &w.CutAt, &w.HeirUntil, &w.OwnerIn, &w.HeirOf, &tally); err != nil {
 				return err
 			}
 			found = append(found, w)
@@ -254,21 +254,30 @@ func (t *tx) PutWorker(w lifecycle.Worker) error {
 		return fmt.Errorf("encode worker: %w", err)
 	}
 	return t.exec(`INSERT INTO workers (org, agent, id, kind, registered_at, last_heard, connected, busy, held,
-			key_id, address, last_beat, heir_until, owner_in, heir_of, tally)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (org, id, agent) DO UPDATE SET last_heard = excluded.last_heard,
 			connected = excluded.connected, busy = excluded.busy, held = excluded.held,
-			last_beat = excluded.last_beat, heir_until = excluded.heir_until,
+			last_beat = excluded.last_beat, cut_at = excluded.cut_at, heir_until = excluded.heir_until,
 			owner_in = excluded.owner_in, heir_of = excluded.heir_of, tally = excluded.tally`,
 		w.Organization, w.Agent, w.ID, w.Kind, w.RegisteredAt, w.LastHeard, w.Connected, w.Busy, w.Held,
-		w.KeyID, w.Address, w.LastBeat, w.HeirUntil, w.OwnerIn, w.HeirOf, string(tally))
+		w.KeyID, w.Address, w.LastBeat, w.CutAt, w.HeirUntil, w.OwnerIn, w.HeirOf, string(tally))
 }
 
 // DisconnectAll implements lifecycle.Tx.
 func (t *tx) DisconnectAll(within time.Duration, heirs task.Stamp) error {
-	return t.exec(`UPDATE workers SET connected = 0, heir_until = CASE
+	return t.exec(`UPDATE workers SET connected = 0, cut_at = ?, heir_until = CASE
 			WHEN last_heard >= (SELECT max(last_heard) FROM workers WHERE kind = 'python') - ? THEN ? ELSE 0 END
-		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, within.Microseconds(), heirs)
+		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, t.Now(), within.Microseconds(), heirs)
+}
+
+// holds reports whether a worker holds an attempt. It looks through the leases
+// that run, which are no more than there are tasks executing.
+func holds(ctx context.Context, q querier, org, worker string, now task.Stamp) (bool, error) {
+	var n int
+	return one(ctx, q, `SELECT 1 FROM attempts INDEXED BY attempts_lease
+		WHERE org = ? AND let_go_at = 0 AND lease_until > 0 AND lease_until > ? AND worker_id = ? LIMIT 1`,
+		[]any{org, now, worker}, &n)
 }
 
 // Waiting implements lifecycle.Store.
@@ -302,6 +311,11 @@ func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, e
 		[]any{org, t.AgentID}, &found.Executing)
 	if err != nil {
 		return found, err
+	}
+	if pin != "" {
+		if found.PinBusy, err = holds(ctx, s, org, pin, task.StampOf(s.opts.Now())); err != nil {
+			return found, err
+		}
 	}
 	_, err = one(ctx, s, `SELECT json_extract(own, '$.by') FROM events WHERE org = ? AND task = ? AND type = 'paused'
 		ORDER BY seq DESC LIMIT 1`, []any{org, id}, &found.PausedBy)

@@ -244,6 +244,10 @@ func waiting(e *env) {
 	})
 	e.same("workers, the last heard first", []lifecycle.Worker{w2, w1}, queue("d").Workers)
 
+	e.same("pinned to a busy worker", true, queue("pinned 1").PinBusy)
+	e.same("not pinned", false, queue("d").PinBusy)
+	e.clock.advance(time.Minute)
+	e.same("pinned to a worker whose lease has run out", false, queue("pinned 1").PinBusy)
 	e.do(home, "d", task.Pause{By: "first"}, task.Resume{By: "x"}, task.Pause{By: "second"})
 	e.same("paused by", "second", queue("d").PausedBy)
 	e.same("paused by nobody", "", queue("c").PausedBy)

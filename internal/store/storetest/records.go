@@ -247,7 +247,7 @@ func workers(e *env) {
 	w := lifecycle.Worker{
 		Organization: home, Agent: agent, ID: "w", Kind: lifecycle.PythonWorker,
 		RegisteredAt: now, LastHeard: now, Connected: true, Busy: true, Held: true,
-		KeyID: "key", Address: "10.0.0.1", LastBeat: now, OwnerIn: "a", HeirOf: "b",
+		KeyID: "key", Address: "10.0.0.1", LastBeat: now, CutAt: now, OwnerIn: "a", HeirOf: "b",
 		Tally: lifecycle.Tally{Posts: 3, Reports: 1, Lost: 1, Doubts: []lifecycle.Doubt{{Post: 3, Missing: 1}}},
 	}
 	other, foreign := w, w
@@ -276,6 +276,7 @@ func workers(e *env) {
 	until := now.Add(time.Minute) // the foreign one was heard a second before the last, and is too old
 	e.write(func(tx lifecycle.Tx) error { return tx.DisconnectAll(time.Second/2, until) })
 	w.Connected, foreign.Connected, w.HeirUntil = false, false, until
+	w.CutAt, foreign.CutAt = e.clock.stamp(), e.clock.stamp()
 	e.same("disconnected", &w, get(home, agent, "w"))
 	e.same("disconnected elsewhere", &foreign, get(away, agent, "w"))
 	e.write(func(tx lifecycle.Tx) error { return tx.Forget(w.LastHeard) })

@@ -199,6 +199,7 @@ CREATE TABLE workers (
     key_id        TEXT NOT NULL DEFAULT '',
     address       TEXT NOT NULL DEFAULT '',
     last_beat     INTEGER NOT NULL DEFAULT 0,
+    cut_at        INTEGER NOT NULL DEFAULT 0,
     heir_until    INTEGER NOT NULL DEFAULT 0,
     owner_in      TEXT NOT NULL DEFAULT '',
     heir_of       TEXT NOT NULL DEFAULT '',

@@ -1,17 +1,18 @@
 """What a user's script does with the released client: one function per scenario.
 
-smoke_test.py runs each in a process of its own, as
+The tests run each in a process of its own, as
 `python client.py SCENARIO '{"argument": "value"}'`, with nothing but the
 client's own environment variables. The outcome is printed as one line of JSON.
 """
 
 import asyncio
+import itertools
 import json
 import sys
 
-from xpander_sdk import Backend, ModuleException, Tasks, User
+from xpander_sdk import Backend, Tasks, User
+from xpander_sdk.exceptions.module_exception import ModuleException
 from xpander_sdk.modules.tasks.models.task import AgentExecutionStatus as Status
-from xpander_sdk.modules.tasks.models.task import AttachmentRef
 from xpander_sdk.modules.tasks.sub_modules.task import Task
 
 
@@ -87,6 +88,8 @@ async def follow_async(agent_id, prompt, file_urls):
 
 def attach(agent_id, url):
     """The newer way to hand over a file: its description, and no entry in file_urls."""
+    from xpander_sdk.modules.tasks.models.task import AttachmentRef
+
     attachment = AttachmentRef(url=url, name="sales.csv", mime="text/csv", kind="text")
     task = Tasks().create(agent_id=agent_id, prompt="Analyze", attachments=[attachment], events_streaming=True)
     list(task.events())
@@ -214,6 +217,36 @@ async def stop_running(agent_id, prompt):
         if stopped is None and event.type.value == "tool_call_request":
             stopped = show(await Tasks().astop(task.id))
     return {"stopped": stopped, "events": events, "final": show(await Tasks().aget(task.id))}
+
+
+async def create_many(agent_id, count):
+    tasks = Tasks()
+    created = await asyncio.gather(*(tasks.acreate(agent_id=agent_id, prompt=f"task {n}") for n in range(count)))
+    listed = await tasks.alist(agent_id)
+    return {
+        "created": {task.id: task.input.text for task in created},
+        "listed": [[item.id, item.created_at.isoformat()] for item in listed],
+    }
+
+
+async def watch(agent_id):
+    """Creates a task and follows it, then does what it is told line by line: "watch" again, or "get"."""
+    task = await Tasks().acreate(agent_id=agent_id, prompt="wait", events_streaming=True)
+    say(task.id)
+    for order in itertools.chain(["watch\n"], sys.stdin):
+        try:
+            if order == "get\n":
+                say((await Tasks().aget(task.id)).status.value)
+                continue
+            async for event in task.aevents():
+                say(event.type.value)
+            say("end of the stream")
+        except Exception as failure:
+            say(f"{type(failure).__name__} {getattr(failure, 'status_code', '')}".strip())
+
+
+def say(line):
+    print(line, flush=True)
 
 
 def main():

@@ -5,9 +5,18 @@ the process ends, "promise" is answered with a promise, anything else in capital
 """
 
 import asyncio
+from datetime import datetime, timezone
 
 from xpander_sdk import Task, on_task
-from xpander_sdk.modules.backend.utils.tool_call_events import report_tool_call_request, report_tool_call_result
+from xpander_sdk.core.xpander_api_client import APIClient
+
+
+async def push(task: Task, kind: str, **data) -> None:
+    call = {"request_id": "r-1", "operation_id": "upper", **data}
+    now = datetime.now(timezone.utc).isoformat()
+    event = {"type": kind, "task_id": task.id, "organization_id": task.organization_id, "time": now, "data": call}
+    path = f"/agent-execution/{task.id}/events/push"
+    await APIClient(configuration=task.configuration).make_request(path=path, method="POST", payload=[event])
 
 
 @on_task
@@ -15,11 +24,11 @@ async def handle(task: Task) -> Task:
     text = task.input.text
     task.internal_status = f"working on {text}"
     await task.asave()
-    await report_tool_call_request(task, request_id="r-1", operation_id="upper", payload={"text": text})
+    await push(task, "tool_call_request", payload={"text": text})
     if text.startswith("fail: "):
         raise RuntimeError(text.removeprefix("fail: "))
     if text == "wait":
         await asyncio.sleep(3600)
-    await report_tool_call_result(task, request_id="r-1", operation_id="upper", result=text.upper())
+    await push(task, "tool_call_result", result=text.upper())
     task.result = "I will read the file." if text == "promise" else text.upper()
     return task

@@ -1,0 +1,15 @@
+from xpander_sdk import AgentExecutionStatus, Tasks
+
+tasks = Tasks()
+
+# As the documentation shows it:
+# Stop a running task
+stopped_task = await tasks.astop("task-456")
+print(f"Task {stopped_task.id} has been stopped")
+
+# Update task status
+updated_task = await tasks.aupdate(
+    task_id="task-456",
+    status=AgentExecutionStatus.Completed,
+    result="Analysis completed successfully"
+)
