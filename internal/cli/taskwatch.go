@@ -106,8 +106,14 @@ const briefLength = 100
 // brief says in a few words what an event is about.
 func brief(e errand.Event) string {
 	text := strings.TrimSpace(e.Text())
+	var started struct {
+		Attempt int    `json:"attempt"`
+		Worker  string `json:"worker_id"`
+	}
 	if change, is := e.Change(); is {
 		text = changed(change)
+	} else if e.Type == errand.AttemptStarted && e.Decode(&started) == nil {
+		text = fmt.Sprintf("attempt %d, worker %s", started.Attempt, started.Worker)
 	} else if text == "" && string(e.Data) != "null" && string(e.Data) != "{}" {
 		text = string(e.Data)
 	}

@@ -137,6 +137,12 @@ func TestInterruptDuringACall(t *testing.T) {
 		{"task", "watch", "one"},
 		{"task", "create", "--agent", "a", "x"},
 		{"run", "--agent", "a", "x"},
+		{"task", "stop", "--all"},
+		{"task", "events", "one"},
+		{"task", "rm", "one"},
+		{"agent", "apply", "a"},
+		{"key", "list"},
+		{"doctor"},
 	} {
 		asked := make(chan struct{}, 1)
 		silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
