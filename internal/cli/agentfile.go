@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"slices"
@@ -20,15 +21,21 @@ import (
 // for "-": YAML documents (JSON is YAML), each with one record or a list of
 // them. An error has one line and names the place.
 func readAgents(e *env, name string) ([]errand.Agent, error) {
-	shown, content, err := name, []byte(nil), error(nil)
+	shown := name
 	if name == "-" {
 		shown = "standard input"
-		content, err = io.ReadAll(e.In)
-	} else {
-		content, err = os.ReadFile(name)
+	}
+	content, err := await(e, func() ([]byte, error) {
+		if name == "-" {
+			return io.ReadAll(e.In)
+		}
+		return os.ReadFile(name)
+	})
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = fmt.Errorf("-f %s: %w", name, path.Err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("-f %s: %w", name, errors.Unwrap(err))
+		return nil, err
 	}
 	f := agentFile{name: shown, places: map[string]int{}}
 	loader, err := yaml.NewLoader(bytes.NewReader(content))

@@ -96,6 +96,26 @@ func (e *env) interruptible(fn func(context.Context) error) error {
 	return err
 }
 
+// await waits for something that knows no context, until Ctrl-C.
+func await[T any](e *env, fn func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	came := make(chan answer, 1)
+	go func() {
+		value, err := fn()
+		came <- answer{value, err}
+	}()
+	select {
+	case a := <-came:
+		return a.value, a.err
+	case <-e.interrupts:
+		var none T
+		return none, exitCodeError{code: exitInterrupted}
+	}
+}
+
 // Main runs a command line and answers the exit code.
 func Main(args []string, streams Streams) int {
 	if code, mine := program.Supervise(args); mine {

@@ -85,7 +85,7 @@ func (e *env) secret(prompt string) (string, error) {
 	if f, ok := e.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		text, err = e.hidden(f, prompt)
 	} else {
-		text, err = bufio.NewReader(io.LimitReader(e.In, 4096)).ReadString('\n')
+		text, err = await(e, func() (string, error) { return bufio.NewReader(io.LimitReader(e.In, 4096)).ReadString('\n') })
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}
@@ -109,24 +109,11 @@ func (e *env) hidden(f *os.File, prompt string) (string, error) {
 	}
 	fmt.Fprint(e.Err, prompt)
 	defer fmt.Fprintln(e.Err)
-	type line struct {
-		text []byte
-		err  error
+	text, err := await(e, func() ([]byte, error) { return term.ReadPassword(fd) })
+	if errors.Is(err, io.EOF) {
+		err = nil
 	}
-	typed := make(chan line, 1)
-	go func() {
-		text, err := term.ReadPassword(fd)
-		typed <- line{text, err}
-	}()
-	select {
-	case l := <-typed:
-		if errors.Is(l.err, io.EOF) {
-			l.err = nil
-		}
-		return string(l.text), l.err
-	case <-e.interrupts:
-		return "", errors.Join(exitCodeError{code: exitInterrupted}, term.Restore(fd, before))
-	}
+	return string(text), errors.Join(err, term.Restore(fd, before))
 }
 
 type logoutCmd struct {

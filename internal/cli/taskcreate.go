@@ -77,9 +77,9 @@ const maxPrompt = 1<<20 + 1
 // prompt is what is to be done: the argument, or all of standard input for -.
 func (e *env) prompt(arg string) (string, error) {
 	if arg == "-" {
-		text, err := io.ReadAll(io.LimitReader(e.In, maxPrompt))
+		text, err := await(e, func() ([]byte, error) { return io.ReadAll(io.LimitReader(e.In, maxPrompt)) })
 		if err != nil {
-			return "", fmt.Errorf("read the prompt: %w", err)
+			return "", err
 		}
 		arg = string(text)
 	}

@@ -168,3 +168,45 @@ func TestInterruptDuringACall(t *testing.T) {
 		silent.Close()
 	}
 }
+
+// TestInterruptWhileItReads: standard input that does not end holds nobody.
+func TestInterruptWhileItReads(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"run", "-"},
+		{"task", "create", "--agent", "a", "-"},
+		{"agent", "apply", "-f", "-"},
+		{"login", "http://192.0.2.1"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		c := exec.CommandContext(ctx, "errand", args...)
+		c.Env = append(os.Environ(), "ERRAND_URL=http://127.0.0.1:1", "ERRAND_API_KEY=k", "HOME="+t.TempDir())
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := c.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if args[0] == "login" { // it says something first
+			_, err = bufio.NewReader(said).ReadString('\n')
+		} else { // more than a pipe holds: once it is written, errand is reading
+			_, err = io.WriteString(in, strings.Repeat("x", 1<<17))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+			t.Errorf("%v: %v, want exit code 130", args, err)
+		}
+		cancel()
+	}
+}
