@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/errand-dev/errand"
@@ -193,7 +195,7 @@ func (x *examination) folder(dir string) {
 		}
 	}
 	if len(open) > 0 {
-		x.fail("folder", "chmod -R go-rwx "+dir, "others may read %s", joined(open))
+		x.fail("folder", "chmod -R go-rwx "+dir, "others may read %s", strings.Join(open, ", "))
 		return
 	}
 	var size int64
@@ -263,4 +265,9 @@ func (x *examination) show(e *env) {
 		}
 	}
 	w.end()
+}
+
+// othersMay tells whether anybody but its owner may use a file.
+func othersMay(info os.FileInfo) bool {
+	return runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
 }

@@ -71,3 +71,21 @@ func (m *moment) UnmarshalText(text []byte) error {
 	m.Time = time.Now().Add(-ago)
 	return nil
 }
+
+func brieflyTook(d time.Duration) string { return milliseconds(float64(d) / 1e6) }
+
+func milliseconds(ms float64) string { return fmt.Sprintf("%.1f ms", ms) }
+
+// bytesBriefly writes a size for people.
+func bytesBriefly(n int64) string {
+	size, unit := float64(n), 0
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	for size >= 1024 && unit < len(units)-1 {
+		size /= 1024
+		unit++
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f %s", size, units[unit])
+}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -240,29 +238,4 @@ func (t *trial) follows(ctx context.Context, task *errand.Task) (seen int, err e
 		}
 	}
 	return seen, nil
-}
-
-func brieflyTook(d time.Duration) string { return milliseconds(float64(d) / 1e6) }
-
-func milliseconds(ms float64) string { return fmt.Sprintf("%.1f ms", ms) }
-
-// bytesBriefly writes a size for people.
-func bytesBriefly(n int64) string {
-	size, unit := float64(n), 0
-	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
-	for size >= 1024 && unit < len(units)-1 {
-		size /= 1024
-		unit++
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	return fmt.Sprintf("%.1f %s", size, units[unit])
-}
-
-func joined(names []string) string { return strings.Join(names, ", ") }
-
-// othersMay tells whether anybody but its owner may use a file.
-func othersMay(info os.FileInfo) bool {
-	return runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
 }

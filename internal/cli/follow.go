@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/errand-dev/errand"
+)
+
+// follower follows a task to its end.
+type follower struct {
+	*env
+	client *errand.Client
+	// stops says that Ctrl-C stops the task; else it only stops following.
+	stops bool
+	quiet bool
+
+	mu   sync.Mutex // guards view
+	view *view
+}
+
+// show lets one goroutine at a time at the view.
+func (f *follower) show(fn func(*view)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fn(f.view)
+}
+
+// follow shows a task until it has ended and answers its exit code.
+func (f *follower) follow(id string, asJSON bool) error {
+	ctx, cancel := context.WithCancelCause(f.ctx)
+	defer cancel(nil)
+	interrupted := make(chan bool, 1)
+	go func() { interrupted <- f.attend(ctx, cancel, id) }()
+	f.view = newView(f.env)
+	var explaining sync.WaitGroup
+	defer explaining.Wait()
+	defer cancel(nil)
+	if !f.quiet {
+		explaining.Go(func() { f.explain(ctx, id) })
+		explaining.Go(func() { f.tick(ctx) })
+	}
+	for e, err := range f.client.Tasks.Events(ctx, id) {
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			f.show((*view).leave)
+			return err
+		}
+		if !f.quiet {
+			f.show(func(v *view) { v.event(e) })
+		}
+	}
+	task, err := f.client.Tasks.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	cancel(nil)
+	if asJSON {
+		fmt.Fprintln(f.Out, string(task.JSON()))
+	} else {
+		f.show(func(v *view) { v.end(task) })
+	}
+	if <-interrupted && task.Status == errand.Stopped {
+		return exitCodeError{code: exitInterrupted}
+	}
+	return exitFor(task)
+}
+
+// tick lets the changing line show how time passes.
+func (f *follower) tick(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f.show((*view).draw)
+		}
+	}
+}
+
+// explainEvery is how often a waiting task is asked what it waits for.
+const explainEvery = 2 * time.Second
+
+// explain says why a task is waiting for as long as it is.
+func (f *follower) explain(ctx context.Context, id string) {
+	tick := time.NewTicker(explainEvery)
+	defer tick.Stop()
+	last := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		waiting := false
+		f.show(func(v *view) { waiting = v.status == errand.Pending || v.status == errand.Paused })
+		if !waiting {
+			last = ""
+			continue
+		}
+		t, err := f.client.Tasks.Get(ctx, id)
+		if err != nil || t.Waiting == nil || t.Waiting.Message == last {
+			continue // the stream itself tells of trouble
+		}
+		last = t.Waiting.Message
+		f.show(func(v *view) { v.say("waiting: " + last) })
+	}
+}
+
+// attend waits for Ctrl-C. The first one stops the task, or ends the watching;
+// a second one ends the program without waiting. It reports whether one came.
+func (f *follower) attend(ctx context.Context, cancel context.CancelCauseFunc, id string) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-f.interrupts:
+	}
+	if !f.stops {
+		cancel(exitCodeError{code: exitInterrupted})
+		return true
+	}
+	if _, err := f.client.Tasks.Stop(ctx, id); err != nil {
+		cancel(fmt.Errorf("stop task %s: %w", id, err))
+		return true
+	}
+	select {
+	case <-ctx.Done():
+	case <-f.interrupts:
+		cancel(exitCodeError{exitInterrupted, "left without waiting for the worker to stop"})
+	}
+	return true
+}
