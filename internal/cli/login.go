@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"golang.org/x/term"
-
-	"github.com/errand-dev/errand"
 )
 
 type loginCmd struct {
@@ -44,7 +42,8 @@ func (c *loginCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	client, err := errand.NewClient(errand.WithURL(target), errand.WithKey(key))
+	made := profile{URL: target, Key: key}
+	client, err := made.client()
 	if err != nil {
 		return err
 	}
@@ -55,7 +54,7 @@ func (c *loginCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	known[c.Profile] = profile{URL: target, Key: key}
+	known[c.Profile] = made
 	if err := known.write(); err != nil {
 		return err
 	}

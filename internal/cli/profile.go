@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/internal/durable"
 )
 
@@ -20,6 +21,10 @@ import (
 type profile struct {
 	URL string `json:"url"`
 	Key string `json:"key"`
+}
+
+func (p profile) client() (*errand.Client, error) {
+	return errand.NewClient(errand.WithURL(p.URL), errand.WithKey(p.Key))
 }
 
 // profiles are those of the user, by name.

@@ -32,7 +32,7 @@ func (c connection) client() (*errand.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return errand.NewClient(errand.WithURL(at.URL), errand.WithKey(at.Key))
+	return at.client()
 }
 
 // errNoServer: nothing says which server is meant.

@@ -17,12 +17,14 @@ import (
 )
 
 type runCmd struct {
-	Prompt string   `arg:"" help:"What is to be done; - reads it from standard input."`
-	File   []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
-	Agent  string   `help:"Who is to do it." default:"profile"`
-	JSON   bool     `help:"Print the finished task as JSON, and nothing else."`
-	Server string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
-	Key    string   `help:"Its key." env:"ERRAND_API_KEY" placeholder:"KEY"`
+	Prompt  string   `arg:"" help:"What is to be done; - reads it from standard input."`
+	File    []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
+	Agent   string   `help:"Who is to do it." default:"profile"`
+	JSON    bool     `help:"Print the finished task as JSON, and nothing else."`
+	Server  string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
+	Key     string   `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
+	Profile string   `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
+	Data    string   `help:"Data folder whose key is for its own server." default:".errand" env:"ERRAND_DATA"`
 }
 
 // Help says what cannot be said in flags.
@@ -37,22 +39,25 @@ func (c *runCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.Server == "" && c.Agent != app.ProfileAgent {
+	own := c.Server == "" && c.Profile == ""
+	if own && c.Agent != app.ProfileAgent {
 		return fmt.Errorf("--agent %s: without a server there is only %s; set ERRAND_URL to the server that has this agent", c.Agent, app.ProfileAgent)
 	}
 	if err := checkFiles(c.File); err != nil {
 		return err
 	}
-	url, key := c.Server, c.Key
-	if url == "" {
-		own, startErr := startOwn(e.ctx)
+	var at place
+	if own {
+		server, startErr := startOwn(e.ctx)
 		if startErr != nil {
 			return startErr
 		}
-		defer func() { err = errors.Join(err, own.stop()) }()
-		url, key = own.URL(), own.FirstStart().Key
+		defer func() { err = errors.Join(err, server.stop()) }()
+		at.profile = profile{server.URL(), server.FirstStart().Key}
+	} else if at, err = (connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}).find(); err != nil {
+		return err
 	}
-	client, err := errand.NewClient(errand.WithURL(url), errand.WithKey(key))
+	client, err := at.client()
 	if err != nil {
 		return err
 	}
