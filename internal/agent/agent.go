@@ -20,6 +20,8 @@ const (
 	Worker Runtime = "worker"
 	// Profile: inside the server, without a model.
 	Profile Runtime = "profile"
+	// Command: a program that the server's configuration defines.
+	Command Runtime = "command"
 )
 
 // Agent is one version of an agent's record.
@@ -36,21 +38,45 @@ type Agent struct {
 // secret values (LLMCredentials) are kept elsewhere, sealed.
 type Record struct {
 	Name          string          `json:"name" minLength:"1" maxLength:"255" doc:"A name for people."`
-	Runtime       Runtime         `json:"runtime,omitempty" enum:"worker,profile" default:"worker" doc:"Who executes its tasks: remote workers, or the built-in data profiler."`
+	Runtime       Runtime         `json:"runtime,omitempty" enum:"worker,profile,command" default:"worker" doc:"Who executes its tasks: remote workers, the built-in data profiler, or a program of the server's."`
+	Command       string          `json:"command,omitempty" maxLength:"64" doc:"The name of a program that the server's configuration file defines; for runtime command only."`
 	Description   *string         `json:"description,omitempty" doc:"What it is for."`
 	Instructions  *Instructions   `json:"instructions,omitempty"`
 	Framework     string          `json:"framework,omitempty" doc:"Agent framework of its workers; agno when left open."`
 	ModelProvider string          `json:"model_provider,omitempty" doc:"openai when left open."`
 	ModelName     string          `json:"model_name,omitempty" doc:"gpt-4o-mini when left open."`
 	LLMAPIBase    *string         `json:"llm_api_base,omitempty" doc:"Base URL of an OpenAI-compatible endpoint."`
-	LLMCredential *Credentials    `json:"llm_credentials,omitempty" doc:"Kept encrypted; answered only to workers and admins on the Python client's routes."`
+	LLMCredential *Credentials    `json:"llm_credentials,omitempty" doc:"Kept encrypted, for all versions; answered only to workers and admins on the Python client's routes. Left out, they stay as they are; null removes them."`
 	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice"`
 	OutputSchema  json.RawMessage `json:"output_schema,omitempty"`
 	DeepPlanning  bool            `json:"deep_planning,omitempty"`
 	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty"`
 	Lease         int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
-	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start; 3 when left open."`
-	RetryStarted  bool            `json:"retry_started,omitempty" doc:"Lets a Python worker's started attempt be followed by another."`
+	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start. When left open 3; for runtime command 1, unless retry_started."`
+	RetryStarted  bool            `json:"retry_started,omitempty" doc:"Lets the started attempt of a Python worker or a command be followed by another when it is lost."`
+
+	// NoCredential says that the JSON held a null in place of credentials:
+	// those that are kept are to be removed.
+	NoCredential bool `json:"-"`
+}
+
+// UnmarshalJSON tells credentials that are null from those that are left out.
+func (r *Record) UnmarshalJSON(raw []byte) error {
+	type plain Record
+	if err := json.Unmarshal(raw, (*plain)(r)); err != nil {
+		return err
+	}
+	if r.LLMCredential != nil || !bytes.Contains(raw, []byte("null")) { // a stored record is not read twice
+		return nil
+	}
+	var given struct {
+		Credential json.RawMessage `json:"llm_credentials"`
+	}
+	if err := json.Unmarshal(raw, &given); err != nil {
+		return err
+	}
+	r.NoCredential = string(given.Credential) == "null"
+	return nil
 }
 
 // Instructions are what an agent is told about itself.
@@ -75,6 +101,20 @@ func (a Agent) Lease() time.Duration {
 	return task.DefaultLease
 }
 
+// MaxAttempts is how many attempts of a turn of its tasks may start (rule L4):
+// a program may have done half of its work before it was lost, so nobody
+// repeats that unasked.
+func (a Agent) MaxAttempts() int {
+	switch {
+	case a.Record.MaxAttempts > 0:
+		return a.Record.MaxAttempts
+	case a.Record.Runtime == Command && !a.Record.RetryStarted:
+		return 1
+	default:
+		return task.DefaultMaxAttempts
+	}
+}
+
 // UnfencedLease is the length for workers that cannot renew a lease of their
 // own: at least 30 s, since they are heard only every few seconds (rule L5).
 func (a Agent) UnfencedLease() time.Duration { return max(a.Lease(), task.DefaultLease) }
@@ -87,8 +127,12 @@ func (r *Record) Normalize() error {
 	switch {
 	case r.Name == "":
 		return fault.Field("name", "must not be empty")
-	case r.Runtime != Worker && r.Runtime != Profile:
-		return fault.Field("runtime", "must be worker or profile")
+	case r.Runtime != Worker && r.Runtime != Profile && r.Runtime != Command:
+		return fault.Field("runtime", "must be worker, profile or command")
+	case r.Runtime == Command && r.Command == "":
+		return fault.Field("command", "must name a program that the server's configuration file defines")
+	case r.Runtime != Command && r.Command != "":
+		return fault.Field("command", "is for runtime command only, not for %s", r.Runtime)
 	case len(r.OutputSchema) > 0 && !bytes.HasPrefix(bytes.TrimSpace(r.OutputSchema), []byte("{")) &&
 		string(r.OutputSchema) != "null":
 		return fault.Field("output_schema", "must be an object")

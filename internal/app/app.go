@@ -5,11 +5,14 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +26,6 @@ import (
 	"github.com/errand-dev/errand/internal/httpapi"
 	"github.com/errand-dev/errand/internal/httpapi/edge"
 	"github.com/errand-dev/errand/internal/lifecycle"
-	"github.com/errand-dev/errand/internal/runtime"
-	"github.com/errand-dev/errand/internal/runtime/profile"
 	"github.com/errand-dev/errand/internal/secret"
 	"github.com/errand-dev/errand/internal/store/sqlite"
 	"github.com/errand-dev/errand/internal/stream"
@@ -103,18 +104,24 @@ func (a *App) start(ctx context.Context) error {
 	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr); err != nil {
 		return fmt.Errorf("listen: %w (is another server running? choose another --addr)", err)
 	}
-	shelf := files.NewShelf(filepath.Join(o.Data, "files"), a.store, box, o.Now, a.URL)
+	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
+	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	if a.first, err = firstStart(ctx, o, a.store); err != nil {
 		return err
 	}
 	if err := prepare(ctx, service); err != nil {
 		return err
 	}
+	if err := warnOfUnknown(ctx, service, o.Commands, o.Log); err != nil {
+		return err
+	}
+	presenter := edge.NewPresenter(shelf)
 	desk := dispatch.NewDesk(service, wakes, o.Log, a.closing.Done())
 	pool := dispatch.NewPool(dispatch.PoolOptions{
 		Service: service, Wakes: wakes, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate)),
-		Runners: map[agent.Runtime]runtime.Runner{agent.Profile: profile.New()}, Slots: o.Slots, Log: o.Log,
+		Present: func(s lifecycle.Snapshot) (json.RawMessage, error) { return presenter.Task(s, nil) },
+		Runner:  runners(o.Commands), Slots: o.Slots, Log: o.Log,
 	})
 	a.parts.Go(func() {
 		defer close(a.pool)
@@ -123,10 +130,10 @@ func (a *App) start(ctx context.Context) error {
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, o.Now).Run(a.sweeping) })
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Kit: edge.Kit{
-			Service: service, Desk: desk, Presenter: edge.NewPresenter(shelf), Log: o.Log,
+			Service: service, Desk: desk, Presenter: presenter, Log: o.Log,
 			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
 		Metrics: metrics(a.store, hub, o.Log),
 	}))
 	if o.exposed() {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/internal/auth"
+	"github.com/errand-dev/errand/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/internal/program"
 )
 
 // Options say how to run a server. DefaultOptions has the defaults.
@@ -39,6 +41,11 @@ type Options struct {
 	Drain time.Duration
 	// Slots bounds how many tasks the server itself executes at a time.
 	Slots int
+	// Defaults are for agents that leave them open.
+	Defaults xpander.Defaults
+	// Commands are the programs that agents of runtime command may name, as
+	// Program.Check has found them good.
+	Commands map[string]program.Program
 	// Version is told in the OpenAPI document.
 	Version string
 	// Log receives the server's log.
@@ -64,11 +71,8 @@ func (o Options) Validate() error {
 	if strings.Contains(port, "8085") || strings.Contains(port, "9016") {
 		return fmt.Errorf("--addr %s:%s: the Python client takes ports with 8085 or 9016 for another service; choose another port", host, port)
 	}
-	if o.PublicURL != "" {
-		u, err := url.Parse(o.PublicURL)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return fmt.Errorf("--public-url %q: write an http or https URL", o.PublicURL)
-		}
+	if err := checkURL("--public-url", o.PublicURL); err != nil {
+		return err
 	}
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key: give both or neither")
@@ -81,6 +85,12 @@ func (o Options) Validate() error {
 	if o.AdminKey != "" && len(o.AdminKey) < auth.MinLength {
 		return fmt.Errorf("ERRAND_ADMIN_KEY must have at least %d characters", auth.MinLength)
 	}
+	if err := xpander.CheckDatabase(o.Defaults.Database); err != nil {
+		return fmt.Errorf("--agent-database: %w", err) // its value is a secret
+	}
+	if err := checkURL("--llm-api-base", o.Defaults.LLMAPIBase); err != nil {
+		return err
+	}
 	for name, d := range map[string]time.Duration{"--keep-alive": o.KeepAlive, "--write-timeout": o.WriteTimeout} {
 		if d <= 0 {
 			return fmt.Errorf("%s must be more than 0, for example 15s", name)
@@ -88,6 +98,15 @@ func (o Options) Validate() error {
 	}
 	if o.Drain < 0 || o.Slots < 1 {
 		return errors.New("--drain must not be negative and --slots must be at least 1")
+	}
+	return nil
+}
+
+// checkURL says what is wrong with the URL of a flag; "" is none.
+func checkURL(flag, given string) error {
+	u, err := url.Parse(given)
+	if given != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
+		return fmt.Errorf("%s %q: write an http or https URL", flag, given)
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/errand-dev/errand/internal/program"
 )
 
 // Streams are the program's standard streams.
@@ -49,6 +51,7 @@ type root struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server: API, workers and streams."`
 	Run     runCmd     `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
 	Task    taskCmds   `cmd:"" help:"Create, read, follow and stop tasks."`
+	Backup  backupCmd  `cmd:"" help:"Copy the data folder, also while the server runs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -85,6 +88,9 @@ func (e *env) interruptible(fn func(context.Context) error) error {
 
 // Main runs a command line and answers the exit code.
 func Main(args []string, streams Streams) int {
+	if code, mine := program.Supervise(args); mine {
+		return code
+	}
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupts)

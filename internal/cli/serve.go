@@ -11,9 +11,13 @@ import (
 	"github.com/lmittmann/tint"
 
 	"github.com/errand-dev/errand/internal/app"
+	"github.com/errand-dev/errand/internal/durable"
+	"github.com/errand-dev/errand/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/internal/program"
 )
 
 type serveCmd struct {
+	Config       string        `help:"Configuration file (YAML): these flags by their names, and commands; see docs/CONFIGURATION.md." env:"ERRAND_CONFIG" placeholder:"FILE"`
 	Addr         string        `help:"Where to listen." default:"127.0.0.1:4747" env:"ERRAND_ADDR"`
 	Data         string        `help:"Data folder." default:".errand" env:"ERRAND_DATA"`
 	PublicURL    string        `name:"public-url" help:"URL under which clients reach the server." env:"ERRAND_PUBLIC_URL"`
@@ -24,8 +28,13 @@ type serveCmd struct {
 	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write to a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`
 	Drain        time.Duration `help:"How long running work may go on after SIGTERM." default:"20s" env:"ERRAND_DRAIN"`
 	Slots        int           `help:"Tasks that the server itself executes at a time." default:"4" env:"ERRAND_SLOTS"`
+	Model        string        `name:"model-name" help:"Model of agents that name none, for Python workers; gpt-4o-mini when left open." env:"ERRAND_MODEL_NAME"`
+	LLMAPIBase   string        `name:"llm-api-base" help:"Base URL of their model's endpoint." env:"ERRAND_LLM_API_BASE"`
+	Database     string        `name:"agent-database" help:"PostgreSQL URL, told to workers, in which agents of the organization default keep their sessions; use the variable, it may hold a password." env:"ERRAND_AGENT_DATABASE" placeholder:"postgresql://…"`
 	LogFormat    string        `name:"log-format" help:"text or json." enum:"text,json" default:"text" env:"ERRAND_LOG_FORMAT"`
 	LogLevel     string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ERRAND_LOG_LEVEL"`
+
+	commands map[string]program.Program // of the configuration file
 }
 
 // Help says what cannot be said in flags.
@@ -39,7 +48,9 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.Addr, o.Data, o.PublicURL = c.Addr, c.Data, c.PublicURL
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
+	o.Commands = c.commands
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
+	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}
 	o.Version = version()
 	for _, given := range c.AllowPrivate {
 		p, err := netip.ParsePrefix(given)
@@ -75,7 +86,8 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(app.AddressFile(c.Data), []byte(a.URL()+"\n"), 0o600); err != nil {
+	// Whole or not at all: whoever waits for the file reads it at once.
+	if err := durable.WriteFile(app.AddressFile(c.Data), []byte(a.URL()+"\n")); err != nil {
 		o.Log.Warn("the local command line will not find this server", "error", err)
 	}
 	defer os.Remove(app.AddressFile(c.Data)) //nolint:errcheck // nothing depends on it

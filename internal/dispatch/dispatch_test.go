@@ -176,6 +176,44 @@ func (j *job) Run(ctx context.Context, _ runtime.Job, _ runtime.Reporter) (strin
 	return "", ctx.Err()
 }
 
+// talker is a runtime that says one thing, when it is told to.
+type talker struct {
+	started, speak chan struct{}
+	took           time.Duration
+}
+
+func (r *talker) Run(ctx context.Context, _ runtime.Job, report runtime.Reporter) (string, error) {
+	close(r.started)
+	<-r.speak
+	begin := time.Now()
+	err := report.Events(ctx, []runtime.Event{{Type: task.Think, Data: json.RawMessage(`1`)}})
+	r.took = time.Since(begin)
+	return "said", err
+}
+
+func TestLocalRuntimeWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		r := &talker{started: make(chan struct{}), speak: make(chan struct{})}
+		b.runs(r)
+		<-r.started
+		b.store.down.Store(true)
+		close(r.speak)
+		pass(5 * time.Second)
+		b.store.down.Store(false)
+		pass(5 * time.Second)
+		b.shows("t", task.Completed)
+		if r.took < 5*time.Second {
+			t.Errorf("it has said it after %v, without a store", r.took)
+		}
+		log, err := b.Events(b.ctx, org, "t", 0, 100)
+		b.must(err)
+		if len(log) < 4 || log[len(log)-2].Type != task.Think {
+			t.Errorf("the log is %v", log)
+		}
+	})
+}
+
 type noFiles struct{}
 
 func (noFiles) Files(string, []string) []runtime.File { return nil }
@@ -183,23 +221,36 @@ func (noFiles) Files(string, []string) []runtime.File { return nil }
 // pool starts the server's own workers on one task; it answers what ends them.
 func (b *bench) pool(panics bool) (j *job, stopWork context.CancelFunc) {
 	b.t.Helper()
-	_, err := b.PutAgent(b.ctx, org, "local", agent.Record{Name: "local", Runtime: agent.Profile})
-	b.must(err)
 	j = &job{started: make(chan struct{}), ended: make(chan struct{}), panics: panics}
-	claim, stopClaim := context.WithCancel(b.ctx)
-	work, stop := context.WithCancel(b.ctx)
-	p := dispatch.NewPool(dispatch.PoolOptions{
-		Service: b.Service, Wakes: b.wakes, Watcher: b.hub, Files: noFiles{}, Slots: 2,
-		Runners: map[agent.Runtime]runtime.Runner{agent.Profile: j}, Log: slog.New(slog.DiscardHandler),
-	})
-	b.parts.Go(func() { p.Run(claim, work) })
-	b.submit("t", "local")
+	stopWork = b.runs(j)
 	<-j.started
 	synctest.Wait()
 	if !panics {
 		b.shows("t", task.Executing)
 	}
-	return j, func() { stopClaim(); stop() }
+	return j, stopWork
+}
+
+// runs gives one task to a runtime of the server's.
+func (b *bench) runs(runner runtime.Runner) (stopWork context.CancelFunc) {
+	b.t.Helper()
+	_, err := b.PutAgent(b.ctx, org, "local", agent.Record{Name: "local", Runtime: agent.Profile})
+	b.must(err)
+	claim, stopClaim := context.WithCancel(b.ctx)
+	work, stop := context.WithCancel(b.ctx)
+	p := dispatch.NewPool(dispatch.PoolOptions{
+		Service: b.Service, Wakes: b.wakes, Watcher: b.hub, Files: noFiles{}, Slots: 2,
+		Runner: func(r agent.Record) runtime.Runner {
+			if r.Runtime == agent.Profile {
+				return runner
+			}
+			return nil
+		},
+		Log: slog.New(slog.DiscardHandler),
+	})
+	b.parts.Go(func() { p.Run(claim, work) })
+	b.submit("t", "local")
+	return func() { stopClaim(); stop() }
 }
 
 func TestL3LocalRuntimeStopsBeforeItsLeaseRunsOut(t *testing.T) {

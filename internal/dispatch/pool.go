@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,7 +36,8 @@ type Pool struct {
 	wakes   *Wakes
 	watcher Watcher
 	files   FileOpener
-	runners map[agent.Runtime]runtime.Runner
+	present func(lifecycle.Snapshot) (json.RawMessage, error)
+	runner  func(agent.Record) runtime.Runner
 	slots   int
 	log     *slog.Logger
 }
@@ -46,7 +48,11 @@ type PoolOptions struct {
 	Wakes   *Wakes
 	Watcher Watcher
 	Files   FileOpener
-	Runners map[agent.Runtime]runtime.Runner
+	// Present renders a task's public JSON.
+	Present func(lifecycle.Snapshot) (json.RawMessage, error)
+	// Runner answers what executes an agent's tasks, nil for what the server
+	// does not execute.
+	Runner func(agent.Record) runtime.Runner
 	// Slots bounds how many attempts run at a time.
 	Slots int
 	Log   *slog.Logger
@@ -55,17 +61,17 @@ type PoolOptions struct {
 // NewPool makes a pool; Run starts it.
 func NewPool(o PoolOptions) *Pool {
 	return &Pool{
-		service: o.Service, wakes: o.Wakes, watcher: o.Watcher, files: o.Files,
-		runners: o.Runners, slots: o.Slots, log: o.Log,
+		service: o.Service, wakes: o.Wakes, watcher: o.Watcher, files: o.Files, present: o.Present,
+		runner: o.Runner, slots: o.Slots, log: o.Log,
 	}
 }
 
 // Causes for which a running attempt is cancelled.
 var (
 	errToldToStop = errors.New("the task was stopped or paused")
-	errLeaseLost  = errors.New("the lease could not be renewed")
+	errLeaseLost  = fmt.Errorf("the lease could not be renewed: %w", runtime.ErrLost)
 	errShutDown   = errors.New("the server is shutting down")
-	errSuperseded = errors.New("another attempt has taken the task")
+	errSuperseded = fmt.Errorf("another attempt has taken the task: %w", runtime.ErrLost)
 )
 
 // Run claims and executes until claim ends; what runs then may go on until
@@ -103,8 +109,8 @@ func (p *Pool) claim(ctx, work context.Context, slots chan struct{}, running *sy
 			return err
 		}
 		for _, a := range agents {
-			runner, local := p.runners[a.Record.Runtime]
-			if free := cap(slots) - len(slots); !local || free == 0 {
+			runner := p.runner(a.Record)
+			if free := cap(slots) - len(slots); runner == nil || free == 0 {
 				continue
 			}
 			if err := p.claimFor(ctx, work, a, runner, slots, running); err != nil {
@@ -155,7 +161,7 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 	last, done := context.WithTimeout(context.WithoutCancel(work), parting)
 	defer done()
 	switch {
-	case errors.Is(cause, errLeaseLost), errors.Is(cause, errSuperseded):
+	case errors.Is(cause, runtime.ErrLost):
 		log.WarnContext(work, "attempt given up", "cause", cause)
 		return
 	case errors.Is(cause, errToldToStop):
@@ -182,7 +188,10 @@ func (p *Pool) run(ctx context.Context, c lifecycle.Claimed, runner runtime.Runn
 	if err != nil {
 		return "", err
 	}
-	job := runtime.Job{TaskID: c.Task.ID, Prompt: prompt, Files: p.files.Files(c.Task.OrganizationID, refs)}
+	job := runtime.Job{
+		TaskID: c.Task.ID, Attempt: c.Task.State().Attempt, Prompt: prompt, Files: p.files.Files(c.Task.OrganizationID, refs),
+		Task: func() (json.RawMessage, error) { return p.present(c.Snapshot) },
+	}
 	return runner.Run(ctx, job, reporter{p.service, c})
 }
 
@@ -258,4 +267,25 @@ func (r reporter) Chunk(ctx context.Context, text string) error {
 	}
 	_, err = r.service.Append(ctx, r.c.Task.OrganizationID, r.c.Task.ID, r.c.Token, []lifecycle.NewEvent{e})
 	return err
+}
+
+// Events implements runtime.Reporter. What a runtime has said cannot be asked
+// of it again, so an outage of the store is waited for; the end of the lease
+// ends that as well.
+func (r reporter) Events(ctx context.Context, events []runtime.Event) error {
+	list := make([]lifecycle.NewEvent, len(events))
+	for i, e := range events {
+		list[i] = lifecycle.NewEvent{Type: string(e.Type), Data: e.Data}
+	}
+	for {
+		_, err := r.service.Append(ctx, r.c.Task.OrganizationID, r.c.Task.ID, r.c.Token, list)
+		if fault.CodeOf(err) != fault.Unavailable {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(look):
+		}
+	}
 }

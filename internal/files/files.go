@@ -31,10 +31,14 @@ import (
 // MaxSize is the most that one file may hold, in bytes.
 const MaxSize = 1 << 30
 
+// Folder is the name of the shelf's folder in the data folder.
+const Folder = "files"
+
 const (
 	maxName = 200 // bytes of a file's name
 	scheme  = "file:"
 	prefix  = "/f/"
+	upload  = "upload-" // begins the name of a file that is not whole yet
 )
 
 // File is what is known of a stored file.
@@ -111,7 +115,7 @@ func (s *Shelf) Put(ctx context.Context, org, name string, r io.Reader) (File, e
 	if err := durable.Mkdir(s.dir); err != nil {
 		return File{}, fmt.Errorf("store file: %w", err)
 	}
-	tmp, err := os.CreateTemp(s.dir, "upload-*")
+	tmp, err := os.CreateTemp(s.dir, upload+"*")
 	if err != nil {
 		return File{}, fmt.Errorf("store file: %w", err)
 	}
@@ -138,6 +142,9 @@ func (s *Shelf) Put(ctx context.Context, org, name string, r io.Reader) (File, e
 	}
 	return f, s.store.PutFile(ctx, org, f)
 }
+
+// Unfinished tells whether a file in the shelf's folder is not whole yet.
+func Unfinished(name string) bool { return strings.HasPrefix(name, upload) }
 
 func (s *Shelf) path(id string) string { return filepath.Join(s.dir, id[:2], id) }
 

@@ -44,7 +44,12 @@ func routes() []route {
 		{"POST", py + "/events/push", `[]`, false, true},
 		{"GET", "/agent-execution/executions/history/" + agent, "", true, true},
 		{"GET", "/agent-execution/executions/history/user/u", "", true, true},
+		{"POST", "/agent-execution/" + agent + "/report_task", `{"id": "no good"}`, true, true},
+		{"GET", "/activity/" + agent + "/no-such-task", "", true, true},
+		{"POST", "/agents-metrics/" + agent + "/execution", `{}`, true, true},
 		{"GET", "/agents/" + agent, "", true, true},
+		{"GET", "/agents/" + agent + "/db", "", false, true},
+		{"POST", "/agents/" + agent + "/operations/xpget_agent_plan", "", true, true},
 		{"GET", "/agents/list", "", true, true},
 		{"GET", "/metadata/default_llm_extra_headers", "", true, true},
 		{"GET", "/events/bad%20id", "", false, true}, // answered before a worker is registered

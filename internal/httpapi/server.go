@@ -26,6 +26,8 @@ type Options struct {
 	Version string
 	Auth    *auth.Authenticator
 	Shelf   *files.Shelf
+	// Defaults are for agents that leave them open.
+	Defaults xpander.Defaults
 	// Ready says why the server cannot serve now; nil means that it can.
 	Ready func(context.Context) error
 	// Metrics serves /metrics.
@@ -40,7 +42,7 @@ type server struct {
 // New makes the handler of all faces.
 func New(o Options) http.Handler {
 	s := &server{Options: o, mux: http.NewServeMux()}
-	xpander.Register(s.mux, o.Kit)
+	xpander.Register(s.mux, o.Kit, o.Defaults)
 	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Shelf: o.Shelf})
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/errand-dev/errand/internal/agent"
 	"github.com/errand-dev/errand/internal/fault"
 )
 
 // PutAgent applies a record: a new agent, or a new version of one. A record
-// that says what the newest version says makes no new one (A2).
+// that says what the newest version says makes no new one (A2). Credentials
+// belong to the agent, not to a version: they are replaced, kept or removed.
 func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) (agent.Agent, error) {
 	if err := CheckID("agent_id", id); err != nil {
 		return agent.Agent{}, err
@@ -18,8 +21,11 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 	if err := r.Normalize(); err != nil {
 		return agent.Agent{}, err
 	}
-	secret := r.LLMCredential
-	r.LLMCredential = nil
+	if err := s.checkCommand(r); err != nil {
+		return agent.Agent{}, err
+	}
+	secret, forget := r.LLMCredential, r.NoCredential
+	r.LLMCredential, r.NoCredential = nil, false
 	var sealed []byte
 	if secret != nil {
 		open, err := json.Marshal(secret)
@@ -35,10 +41,16 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		if err != nil && !isNew {
 			return err
 		}
-		if sealed != nil {
-			if err := tx.PutSecret(org, OfAgent, id, sealed); err != nil {
-				return err
-			}
+		switch {
+		case sealed != nil:
+			err = tx.PutSecret(org, OfAgent, id, sealed)
+		case forget:
+			err = tx.DeleteSecret(org, OfAgent, id)
+		default:
+			err = nil
+		}
+		if err != nil {
+			return err
 		}
 		if a = before; !isNew && before.Record.Equal(r) {
 			return nil
@@ -51,6 +63,23 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		return tx.PutAgent(a)
 	})
 	return a, err
+}
+
+// checkCommand refuses a program that the server does not know.
+func (s *Service) checkCommand(r agent.Record) error {
+	switch {
+	case s.executes(r):
+		return nil
+	case len(s.commands) == 0:
+		return fault.Field("command", "the server's configuration file defines no commands")
+	default:
+		return fault.Field("command", "the server's configuration file does not define %q, only %s", r.Command, strings.Join(s.commands, ", "))
+	}
+}
+
+// executes reports whether an agent's program, if it needs one, is known.
+func (s *Service) executes(r agent.Record) bool {
+	return r.Runtime != agent.Command || slices.Contains(s.commands, r.Command)
 }
 
 // Agent reads a version of an agent, 0 for the newest.

@@ -66,6 +66,7 @@ type bench struct {
 	clock *clock
 	store *sqlite.Store
 	posts int
+	made  int // ids, over all starts
 }
 
 // open makes a bench with the agent bot in two organizations.
@@ -89,10 +90,9 @@ func (b *bench) start() (stop func() error) {
 	b.must(err)
 	box, err := secret.NewBox(bytes.Repeat([]byte{7}, 32))
 	b.must(err)
-	made := 0
 	b.Service = lifecycle.New(b.store, box, keepAll{}, func() string {
-		made++
-		return "made-" + strconv.Itoa(made)
+		b.made++
+		return "made-" + strconv.Itoa(b.made)
 	}, slog.New(slog.DiscardHandler))
 	for _, o := range []string{org, "other"} {
 		b.must(b.store.PutOrganization(b.ctx(), o, o))

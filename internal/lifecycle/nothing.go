@@ -32,7 +32,7 @@ type NothingClaim struct {
 // runs, nil if it is not.
 func (s *Service) NothingClaimed(ctx context.Context, who Caller, id string, fields map[string]json.RawMessage) (*NothingClaim, error) {
 	p, err := readPatch(fields)
-	if err != nil || !p.Full || p.Status != task.Completed || p.Result != nil {
+	if err != nil || !p.Full || p.Status != task.Completed || !isNull(fields["result"]) {
 		return nil, nil //nolint:nilerr,nilnil // Patch tells what is wrong with it
 	}
 	t, err := s.Task(ctx, who.Organization, id)

@@ -234,13 +234,11 @@ type Worker struct {
 	KeyID, Address string
 	// LastBeat is its last heartbeat, 0 for none yet.
 	LastBeat task.Stamp
-	// CutAt is when its stream ended, or the server began after it.
-	CutAt task.Stamp
-	// HeirUntil is until when a registration may stand for it, once its stream
-	// has ended; OwnerIn and HeirOf name the breaks in which it was cut off, and
-	// after which it has registered (rule L5).
-	HeirUntil       task.Stamp
-	OwnerIn, HeirOf string
+	// CutAt is when its stream ended, or the server began after it. HeirUntil is
+	// until when a registration may stand for it after that; OwnerIn and HeirOf name the breaks in which
+	// it was cut off, and after which it has registered (rule L5).
+	CutAt, HeirUntil task.Stamp
+	OwnerIn, HeirOf  string
 	// Tally counts the attempts that it has told to be over (rule L6).
 	Tally Tally
 }

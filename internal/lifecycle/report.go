@@ -93,15 +93,17 @@ func (s *Service) Append(ctx context.Context, org, id, token string, events []Ne
 	}
 	var seqs []int64
 	_, err := s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
-		c := task.Append{}
-		if token != "" {
-			var err error
-			if c.By, err = holder(tx, t, token); err != nil {
-				return nil, err
-			}
-		}
+		c, given := task.Append{}, events
 		var err error
-		seqs, c.Events, err = number(tx, t, events)
+		if token != "" {
+			c.By, err = holder(tx, t, token)
+		} else {
+			given, err = nameCalls(tx, t, events)
+		}
+		if err != nil {
+			return nil, err
+		}
+		seqs, c.Events, err = number(tx, t, given)
 		return c, err
 	})
 	return seqs, err

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/task"
@@ -36,12 +37,18 @@ type Service struct {
 	files  Files
 	newID  func() string
 	log    *slog.Logger
+
+	commands []string // names of programs, sorted
 }
 
 // New makes a service. newID makes ids for tasks whose creator gives none.
 func New(store Store, sealer Sealer, files Files, newID func() string, log *slog.Logger) *Service {
 	return &Service{store: store, sealer: sealer, files: files, newID: newID, log: log}
 }
+
+// DefineCommands says which programs the agents of runtime command may name
+// (rule A4). It is called before anything else.
+func (s *Service) DefineCommands(names []string) { s.commands = slices.Sorted(slices.Values(names)) }
 
 // Caller is in whose name a verb is carried out.
 type Caller struct {

@@ -136,7 +136,7 @@ func create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	if err := suit(&spec, &sub.State, a); err != nil {
+	if err := suit(&spec, a); err != nil {
 		return Snapshot{}, err
 	}
 	var before task.Task
@@ -145,6 +145,9 @@ func create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 		if before, numbered, err = known(tx, spec); err != nil {
 			return Snapshot{}, err
 		}
+	}
+	if sub.State.DeepPlanning, err = firstPlan(before, a); err != nil {
+		return Snapshot{}, err
 	}
 	changed, err := apply(tx, before, task.Begin{
 		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
@@ -209,7 +212,7 @@ func adopt(tx Tx, org, parent, child string) error {
 }
 
 // suit fills from the agent what the creator left open.
-func suit(spec *task.Spec, state *task.State, a agent.Agent) error {
+func suit(spec *task.Spec, a agent.Agent) error {
 	if spec.OutputFormat == nil && a.Record.OutputFormat != nil {
 		spec.OutputFormat, spec.OutputSchema = a.Record.OutputFormat, a.Record.OutputSchema
 	}
@@ -217,14 +220,8 @@ func suit(spec *task.Spec, state *task.State, a agent.Agent) error {
 		spec.OutputSchema = json.RawMessage("{}") // the Python client fails on json without a schema
 	}
 	if spec.MaxAttempts == 0 {
-		spec.MaxAttempts = a.Record.MaxAttempts
+		spec.MaxAttempts = a.MaxAttempts()
 	}
-	if spec.MaxAttempts == 0 {
-		spec.MaxAttempts = task.DefaultMaxAttempts
-	}
-	plan := fmt.Sprintf(`{"enabled":%t,"enforce":%t,"started":false,"question_raised":false,"tasks":[]}`,
-		a.Record.DeepPlanning, a.Record.EnforcePlan)
-	state.DeepPlanning = json.RawMessage(plan)
 	if a.Record.Runtime != agent.Worker && hasLocalServer(spec.MCPServers) {
 		return fault.Field("mcp_servers", "type local is for remote workers; agent %q runs inside the server", a.ID)
 	}

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/internal/fault"
+	"github.com/errand-dev/errand/internal/plan"
 	"github.com/errand-dev/errand/internal/task"
 )
 
@@ -41,7 +42,11 @@ func CheckSide(name string, value json.RawMessage) error {
 	switch name {
 	case "internal_status":
 		return CheckInternalStatus(name, state.InternalStatus)
-	case "deep_planning", "hitl_request", "pending_eca_request":
+	case "deep_planning":
+		if _, err := plan.Read(value); err != nil {
+			return fault.Field(name, "%v", err)
+		}
+	case "hitl_request", "pending_eca_request":
 		var object map[string]json.RawMessage
 		if json.Unmarshal(value, &object) != nil {
 			return fault.Field(name, "must be an object")
@@ -200,8 +205,10 @@ func readPatch(fields map[string]json.RawMessage) (task.Patch, error) {
 		value, given := fields[name]
 		junk := string(value) == "[null]" || string(value) == "[[]]" // the client's tuple defaults
 		// The client writes a marker into additional_context and needs it
-		// back; its stale copies of none must not wipe what is there.
-		if !given || junk || name == "additional_context" && isNull(value) {
+		// back; its stale copies of none must not wipe what is there. A plan
+		// is the server's to begin and cannot be taken away.
+		kept := name == "additional_context" || name == "deep_planning"
+		if !given || junk || kept && isNull(value) {
 			continue
 		}
 		if err := CheckSide(name, value); err != nil && !lenient {

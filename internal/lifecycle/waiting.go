@@ -39,7 +39,15 @@ func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, erro
 			alive = append(alive, w)
 		}
 	}
-	return why(t, q, alive, lastSeen, now), nil
+	w := why(t, q, alive, lastSeen, now)
+	if w.Reason != "no_worker" {
+		return w, nil
+	}
+	a, err := s.store.Agent(ctx, t.OrganizationID, t.AgentID, 0)
+	if err == nil && !s.executes(a.Record) {
+		w.Message = fmt.Sprintf("the server's configuration file does not define the command %q of agent %s", a.Record.Command, a.ID)
+	}
+	return w, err
 }
 
 func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waiting {

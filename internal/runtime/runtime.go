@@ -5,14 +5,34 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
+
+	"github.com/errand-dev/errand/internal/task"
 )
 
 // Job is one run attempt of one task, as a runtime sees it.
 type Job struct {
 	TaskID string
-	Prompt string
-	Files  []File
+	// Attempt counts the attempts of the task's turn, from 1.
+	Attempt int
+	Prompt  string
+	Files   []File
+	// Task renders the task's public JSON, as GET /v1/tasks/{id} answers it:
+	// its file URLs are good for a day, its secrets are not among it.
+	Task func() (json.RawMessage, error)
+}
+
+// ErrLost is, in the cause of a context's end, that the attempt is not the
+// runtime's any more: its lease has run out, or another attempt has begun.
+// What it runs must end at once. Any other cause leaves it a few seconds.
+var ErrLost = errors.New("the attempt is lost")
+
+// Event is one entry for a task's log.
+type Event struct {
+	Type task.Type // a writable one (rule T6)
+	Data json.RawMessage
 }
 
 // File is one file of a task. Its content is read on demand and only once per Open.
@@ -24,13 +44,16 @@ type File struct {
 }
 
 // Reporter carries what a runtime says while it works into the task's log.
-// Both methods return once the report is durable; they fail when the attempt
+// Its methods return once the report is durable; they fail when the attempt
 // has been stopped, paused or superseded, and the runtime should then return.
 type Reporter interface {
 	// Progress sets the task's internal status, at most 255 code points.
 	Progress(ctx context.Context, status string) error
 	// Chunk appends a piece of the result text, at most 256 KiB as JSON.
 	Chunk(ctx context.Context, text string) error
+	// Events appends events in order, at most 1000, each at most 256 KiB of
+	// data. While the store cannot write it waits.
+	Events(ctx context.Context, events []Event) error
 }
 
 // Runner executes jobs. It is called concurrently, once per running attempt,

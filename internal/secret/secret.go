@@ -22,6 +22,9 @@ import (
 
 const keySize = 32
 
+// KeyFile is the name of the key's file in the data folder.
+const KeyFile = "secret.key"
+
 // Box seals and opens values. Its methods are safe for concurrent use.
 type Box struct {
 	aead cipher.AEAD
@@ -63,7 +66,7 @@ func Load(dir, given string) (*Box, error) {
 		}
 		return NewBox(key)
 	}
-	path := filepath.Join(dir, "secret.key")
+	path := filepath.Join(dir, KeyFile)
 	text, err := os.ReadFile(path) //nolint:gosec // the operator's own data folder
 	if errors.Is(err, os.ErrNotExist) {
 		key := make([]byte, keySize)

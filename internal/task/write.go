@@ -33,6 +33,9 @@ func (d *draft) mayWrite(h Holder) bool {
 	return true
 }
 
+// unnamed is the attempt that a write without a token is taken for.
+func (t *Task) unnamed() *Attempt { return cmp.Or(t.Holdover, t.Run) }
+
 func (d *draft) renew() {
 	a := *d.t.Run
 	a.LeaseUntil = d.now.Add(a.Lease)
@@ -140,7 +143,7 @@ func (c Append) apply(d *draft) error { //nolint:unparam // the form of every Co
 	if !may {
 		a := c.By.Attempt
 		if !c.By.Fenced {
-			a = cmp.Or(d.t.Holdover, d.t.Run)
+			a = d.t.unnamed()
 		}
 		d.late(a, "", nil)
 		return nil

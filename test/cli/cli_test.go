@@ -168,9 +168,13 @@ func wait(ts *testscript.TestScript, what string, is func() bool) {
 	}
 }
 
-// agent ID applies an agent for remote workers.
+// agent ID [RECORD] applies an agent, for remote workers if there is no record.
 func agent(ts *testscript.TestScript, _ bool, args []string) {
-	call(ts, http.MethodPut, "/v1/agents/"+args[0], `{"name": "`+args[0]+`"}`, nil)
+	record := `{"name": "` + args[0] + `"}`
+	if len(args) > 1 {
+		record = args[1]
+	}
+	call(ts, http.MethodPut, "/v1/agents/"+args[0], record, nil)
 }
 
 // work AGENT STATUS RESULT claims a task and ends it as a worker does.

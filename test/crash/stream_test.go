@@ -88,6 +88,8 @@ type viewer struct {
 	task string
 	got  []string
 	cuts int
+	// ended says that the task's end has been seen, maybe by an earlier connection.
+	ended bool
 	// next says after how many events it cuts the connection by itself; 0 is never.
 	next func() int
 	// pause, if set, is waited for before anything is read.
@@ -133,11 +135,10 @@ func (v *viewer) once(ctx context.Context, last *string) (bool, error) {
 	if v.next != nil {
 		limit = v.next()
 	}
-	ended := false
 	for n := 1; ; n++ {
 		m, err := s.next()
 		if errors.Is(err, io.EOF) {
-			return ended, nil // a clean end without the task's end: the server goes
+			return v.ended, nil // a clean end without the task's end: the server goes
 		}
 		if err != nil {
 			return false, err
@@ -150,7 +151,7 @@ func (v *viewer) once(ctx context.Context, last *string) (bool, error) {
 		}
 		v.got = append(v.got, m.data)
 		*last = m.id
-		ended = ended || m.name == "task_finished"
+		v.ended = v.ended || m.name == "task_finished"
 		if v.seen != nil {
 			v.seen(len(v.got))
 		}

@@ -35,7 +35,7 @@ type agentAnswer struct {
 	AutoContext        bool               `json:"with_auto_context_management"`
 	SelfSchedule       bool               `json:"can_self_schedule"`
 	Graph              []any              `json:"graph"`
-	Tools              []any              `json:"tools"`
+	Tools              []tool             `json:"tools"`
 	KnowledgeBases     []any              `json:"knowledge_bases"`
 	SourceNodes        []any              `json:"source_nodes"`
 	OutputFormat       string             `json:"output_format"`
@@ -71,7 +71,7 @@ func (r *routes) agent(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer := describe(a)
+	answer := r.describe(a)
 	if p.SeesSecrets() {
 		if answer.LLMCredentials, err = r.Service.AgentCredentials(ctx, p.Organization, id); err != nil {
 			return err
@@ -81,21 +81,28 @@ func (r *routes) agent(w http.ResponseWriter, req *http.Request) error {
 	return nil
 }
 
-func describe(a agent.Agent) agentAnswer {
+func (r *routes) describe(a agent.Agent) agentAnswer {
 	rec := a.Record
+	base := rec.LLMAPIBase
+	if base == nil && r.defaults.LLMAPIBase != "" {
+		base = &r.defaults.LLMAPIBase
+	}
 	answer := agentAnswer{
 		ID: a.ID, OrganizationID: a.OrganizationID, Name: rec.Name, UniqueName: a.ID, Description: rec.Description,
 		Framework: or(rec.Framework, "agno"), ModelProvider: or(rec.ModelProvider, "openai"),
-		ModelName: or(rec.ModelName, "gpt-4o-mini"), LLMAPIBase: rec.LLMAPIBase,
+		ModelName: or(rec.ModelName, or(r.defaults.Model, "gpt-4o-mini")), LLMAPIBase: base,
 		Instructions: instructions{Role: []string{}, Goal: []string{}},
 		AgnoSettings: map[string]bool{
-			"session_storage": false, "user_memories": false, "agent_memories": false, "reasoning_tools_enabled": false,
+			"session_storage": r.defaults.databaseOf(a.OrganizationID) != "", "user_memories": false, "agent_memories": false, "reasoning_tools_enabled": false,
 		},
 		DeepPlanning: rec.DeepPlanning, EnforceDeepPlan: rec.EnforcePlan,
-		Graph: []any{}, Tools: []any{}, KnowledgeBases: []any{}, SourceNodes: []any{},
+		Graph: []any{}, Tools: []tool{}, KnowledgeBases: []any{}, SourceNodes: []any{},
 		OutputFormat: or(text(rec.OutputFormat), "markdown"), OutputSchema: rec.OutputSchema,
 		Status: "ACTIVE", DeploymentType: "container", AccessScope: "organizational",
 		Version: a.Version, CreatedAt: a.CreatedAt,
+	}
+	if rec.DeepPlanning {
+		answer.Tools = planTools()
 	}
 	if i := rec.Instructions; i != nil {
 		answer.Instructions.General = i.General

@@ -34,7 +34,7 @@ func (r *routes) agents(w http.ResponseWriter, req *http.Request) error {
 		if edge.RequireAgent(p, a.ID) != nil {
 			continue
 		}
-		d := describe(a)
+		d := r.describe(a)
 		list = append(list, listed{
 			ID: d.ID, Name: d.Name, Icon: "🤖", Instructions: d.Instructions, Status: d.Status,
 			OrganizationID: d.OrganizationID, CreatedAt: d.CreatedAt, Description: d.Description,
@@ -42,16 +42,6 @@ func (r *routes) agents(w http.ResponseWriter, req *http.Request) error {
 	}
 	edge.WriteJSON(w, http.StatusOK, list)
 	return nil
-}
-
-// database is R8. Agents here have no database of their own, and the server's
-// is nobody else's (rule A2).
-func (r *routes) database(w http.ResponseWriter, req *http.Request) error {
-	p := edge.Principal(req.Context())
-	if _, err := r.Service.Agent(req.Context(), p.Organization, req.PathValue("agent"), 0); err != nil {
-		return err
-	}
-	return fault.New(fault.NotFound, "no database for agent sessions is configured on this server")
 }
 
 // metrics is R13: what a finished run has used. The client may report a run
@@ -73,8 +63,15 @@ func (r *routes) metrics(w http.ResponseWriter, req *http.Request) error {
 	if err := edge.Decode(raw, &body); err != nil {
 		return err
 	}
-	if _, err := r.task(ctx, body.ID); err != nil {
+	if body.ID == "" {
+		return fault.Field("execution_id", "must name a task")
+	}
+	s, err := r.task(ctx, body.ID)
+	if err != nil {
 		return err
+	}
+	if s.Task.AgentID != req.PathValue("agent") {
+		return fault.New(fault.NotFound, "agent %q has no task %q", req.PathValue("agent"), body.ID)
 	}
 	fields := map[string]any{}
 	if body.Tokens.Worker != (task.Tokens{}) {

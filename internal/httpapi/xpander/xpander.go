@@ -15,12 +15,15 @@ import (
 	"github.com/errand-dev/errand/internal/lifecycle"
 )
 
-type routes struct{ edge.Kit }
+type routes struct {
+	edge.Kit
+	defaults Defaults
+}
 
 // Register adds the routes to a mux. Their paths carry no organization and no
 // trailing slash: the normalizer has seen to that (rule H1).
-func Register(mux *http.ServeMux, kit edge.Kit) {
-	r := &routes{kit}
+func Register(mux *http.ServeMux, kit edge.Kit, defaults Defaults) {
+	r := &routes{kit, defaults}
 	everybody := []auth.Role{auth.User, auth.Worker}
 	workers := []auth.Role{auth.Worker}
 	for _, route := range []struct {
@@ -42,6 +45,8 @@ func Register(mux *http.ServeMux, kit edge.Kit) {
 		{"GET /agents/list", everybody, r.agents},
 		{"GET /agents/{agent}", everybody, r.agent},
 		{"GET /agents/{agent}/db", workers, r.database},
+		// The creator of a task may execute it itself, with a user's key.
+		{"POST /agents/{agent}/operations/{tool...}", everybody, r.operate},
 		{"GET /metadata/default_llm_extra_headers", everybody, r.extraHeaders},
 		{"GET /events/{agent}", workers, r.register},
 		{"POST /events/{worker}", workers, r.heard},

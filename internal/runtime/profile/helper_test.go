@@ -29,6 +29,8 @@ func (r *recorder) Chunk(_ context.Context, text string) error {
 	return r.call()
 }
 
+func (r *recorder) Events(context.Context, []runtime.Event) error { return r.call() }
+
 func (r *recorder) call() error {
 	if r.hook == nil {
 		return nil

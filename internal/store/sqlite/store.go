@@ -77,7 +77,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if !held {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, opts.Dir)
 	}
-	if err := s.open(ctx, filepath.Join(opts.Dir, "errand.db")); err != nil {
+	if err := s.open(ctx, filepath.Join(opts.Dir, databaseFile)); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

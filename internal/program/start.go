@@ -1,0 +1,91 @@
+//go:build unix
+
+package program
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// start starts the program below a supervisor.
+func (p Program) start(d desk, a Attempt) (_ *group, err error) {
+	self, err := executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the supervisor: %w", err)
+	}
+	message, err := os.Open(d.path(messageFile))
+	if err != nil {
+		return nil, fmt.Errorf("open the message: %w", err)
+	}
+	defer message.Close() //nolint:errcheck // it was only read
+	pipes := &pipes{}
+	defer func() {
+		closeAll(pipes.theirs)
+		if err != nil {
+			closeAll(pipes.ours)
+		}
+	}()
+	stdout, stdoutEnd := pipes.fromChild()
+	stderr, stderrEnd := pipes.fromChild()
+	reports, reportsEnd := pipes.fromChild()
+	control, controlEnd := pipes.toChild()
+	if pipes.err != nil {
+		return nil, fmt.Errorf("make pipes for the program: %w", pipes.err)
+	}
+	cmd := exec.Command(self, append([]string{superviseArg, d.dir}, p.Run...)...) //nolint:gosec,noctx // an operator's own program; it ends by the supervisor
+	cmd.Args[0] = "errand"
+	cmd.Dir, cmd.Env = p.Dir, d.environment(p, a)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = message, stdoutEnd, stderrEnd
+	cmd.ExtraFiles = []*os.File{controlEnd, reportsEnd}
+	// Ctrl-C at a terminal is for the server, which decides.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the program: %w", err)
+	}
+	g := &group{
+		supervisor: cmd, control: control, ended: make(chan struct{}),
+		stdout: &lingering{pipe: stdout, over: make(chan struct{})},
+		stderr: &lingering{pipe: stderr, over: make(chan struct{})},
+	}
+	go g.watch(reports)
+	return g, nil
+}
+
+// pipes makes pipes and keeps both ends until it is known who closes them.
+type pipes struct {
+	ours, theirs []*os.File
+	err          error
+}
+
+func (p *pipes) fromChild() (ours, theirs *os.File) {
+	r, w, err := os.Pipe()
+	p.add(r, w, err)
+	return r, w
+}
+
+func (p *pipes) toChild() (ours, theirs *os.File) {
+	r, w, err := os.Pipe()
+	p.add(w, r, err)
+	return w, r
+}
+
+func (p *pipes) add(ours, theirs *os.File, err error) {
+	if p.err = errors.Join(p.err, err); err == nil {
+		p.ours, p.theirs = append(p.ours, ours), append(p.theirs, theirs)
+	}
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // nothing was written that could be lost
+	}
+}
+
+func killGroup(pgid int) {
+	if pgid > 0 {
+		_ = syscall.Kill(-pgid, syscall.SIGKILL) // it may be gone
+	}
+}

@@ -1,0 +1,17 @@
+//go:build !unix
+
+package program
+
+import (
+	"errors"
+	"runtime"
+)
+
+func (p Program) start(desk, Attempt) (*group, error) {
+	return nil, errors.New("programs cannot be run on " + runtime.GOOS + " yet: use Linux or macOS")
+}
+
+// Supervise does nothing where programs cannot be run.
+func Supervise([]string) (code int, mine bool) { return 0, false }
+
+func killGroup(int) {}

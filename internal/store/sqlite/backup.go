@@ -1,0 +1,41 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// databaseFile is the name of the database in its folder.
+const databaseFile = "errand.db"
+
+// Backup writes the database of a data folder into another folder (mode 0600):
+// all that was committed when it began. A server may use the folder meanwhile
+// and need not; it is not kept waiting, but its write-ahead log grows until the
+// copy is done. An error leaves nothing of use behind.
+func Backup(ctx context.Context, dir, into string) (err error) {
+	source := filepath.Join(dir, databaseFile)
+	if _, err := os.Stat(source); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is no data folder: it has no %s", dir, databaseFile)
+	} else if err != nil {
+		return fmt.Errorf("read database: %w", err)
+	}
+	db, err := sql.Open("sqlite", dsn(source))
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	// SQLite fills an empty file, but would make one that others can read.
+	target, err := os.OpenFile(filepath.Join(into, databaseFile), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) //nolint:gosec // where the operator wants it
+	if err != nil {
+		return fmt.Errorf("make copy: %w", err)
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", target.Name()); err != nil {
+		return fmt.Errorf("copy database: %w", err)
+	}
+	return target.Sync()
+}

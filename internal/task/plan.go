@@ -1,0 +1,30 @@
+package task
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// SetPlan gives the turn another deep plan and tells its viewers, in one
+// commit. It is a write like a pushed event (T6): too late, it is refused and
+// noted.
+type SetPlan struct {
+	Plan json.RawMessage // the whole plan, an object
+	// ClientID is that of the plan_updated event, "" for none.
+	ClientID string
+}
+
+func (c SetPlan) apply(d *draft) error { //nolint:unparam // the form of every Command
+	t := &d.t
+	if !d.mayWrite(Holder{}) {
+		d.late(t.unnamed(), "", nil)
+		return nil
+	}
+	if bytes.Equal(c.Plan, t.state.DeepPlanning) {
+		return nil
+	}
+	t.state.DeepPlanning = c.Plan
+	d.logState(TaskUpdated, nil)
+	d.add(Event{Type: PlanUpdated, Own: c.Plan, ClientID: c.ClientID})
+	return nil
+}
