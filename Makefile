@@ -62,6 +62,7 @@ lint: $(GOLANGCI) ## run the linters of .golangci.yml
 .PHONY: vet
 vet: ## go vet
 	$(GO) vet ./...
+	cd examples/eino && $(GO) vet ./...
 
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## known vulnerabilities that our code reaches (VULN_REQUIRED=1: no skipping)
@@ -76,6 +77,7 @@ unit: ## the quick tests: no race detector, long ones skipped
 tidy-check: ## fail if a go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
+	cd examples/eino && $(GO) mod tidy -diff
 
 ##@ Everything
 
@@ -83,6 +85,7 @@ tidy-check: ## fail if a go.mod or go.sum is not tidy
 test: ## all tests with the race detector, then the Python client (under 15 minutes)
 	@mkdir -p $(TMP)
 	$(GO) test -race -shuffle=on -timeout 12m ./... 2>&1 | tee $(TMP)/go-test.log
+	cd examples/eino && $(GO) test -race ./... 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
 	@$(MAKE) conformance
 
 .PHONY: conformance

@@ -2,40 +2,156 @@ package errand
 
 import (
 	"context"
+	"encoding/json"
+	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 )
 
-// Agents reads and applies agents.
+// Agents reads and changes agents, and invokes them.
 type Agents struct{ c *Client }
 
-// Agent is an agent's record.
+// Agent is an agent's record. Applying it needs an admin key.
 type Agent struct {
-	ID      string `json:"id,omitempty"`
-	Version int    `json:"version,omitempty"`
-	Name    string `json:"name"`
-	// Runtime says who executes its tasks: worker or profile.
-	Runtime     string `json:"runtime,omitempty"`
+	// ID, OrganizationID, Version and the times are the server's.
+	ID             string    `json:"id,omitempty"`
+	OrganizationID string    `json:"organization_id,omitempty"`
+	Version        int       `json:"version,omitempty"`
+	CreatedAt      time.Time `json:"created_at,omitzero"`
+	UpdatedAt      time.Time `json:"updated_at,omitzero"`
+
+	Name string `json:"name"`
+	// Runtime says who executes its tasks: worker (the default) or profile.
+	Runtime      string        `json:"runtime,omitempty"`
+	Description  string        `json:"description,omitempty"`
+	Instructions *Instructions `json:"instructions,omitempty"`
+	// Framework, ModelProvider, ModelName and LLMAPIBase are for its workers.
+	Framework     string `json:"framework,omitempty"`
+	ModelProvider string `json:"model_provider,omitempty"`
+	ModelName     string `json:"model_name,omitempty"`
+	LLMAPIBase    string `json:"llm_api_base,omitempty"`
+	// LLMCredentials are kept encrypted and never answered here.
+	LLMCredentials *Credentials `json:"llm_credentials,omitempty"`
+	// OutputFormat and OutputSchema are for tasks that leave them open.
+	OutputFormat        string          `json:"output_format,omitempty"`
+	OutputSchema        json.RawMessage `json:"output_schema,omitempty"`
+	DeepPlanning        bool            `json:"deep_planning,omitempty"`
+	EnforceDeepPlanning bool            `json:"enforce_deep_planning,omitempty"`
+	// LeaseSeconds is the length of its tasks' leases; 0 is 30.
+	LeaseSeconds int `json:"lease_seconds,omitempty"`
+	// MaxAttempts bounds how many attempts of a turn may start; 0 is 3.
+	MaxAttempts int `json:"max_attempts,omitempty"`
+	// RetryStarted lets a Python worker's started attempt be followed by another.
+	RetryStarted bool `json:"retry_started,omitempty"`
+}
+
+// Instructions are what an agent is told about itself.
+type Instructions struct {
+	Role    []string `json:"role,omitempty"`
+	Goal    []string `json:"goal,omitempty"`
+	General string   `json:"general,omitempty"`
+}
+
+// Credentials are a key for a model's endpoint.
+type Credentials struct {
+	Name        string `json:"name"`
+	Value       string `json:"value"`
 	Description string `json:"description,omitempty"`
 }
 
-// Get reads an agent.
-func (a *Agents) Get(ctx context.Context, id string) (*Agent, error) {
+// record is the agent without what is the server's to say.
+func (a Agent) record() Agent {
+	a.ID, a.OrganizationID, a.Version, a.CreatedAt, a.UpdatedAt = "", "", 0, time.Time{}, time.Time{}
+	return a
+}
+
+func agentPath(id string) string { return "/v1/agents/" + url.PathEscape(id) }
+
+func (a *Agents) one(ctx context.Context, r request) (*Agent, error) {
 	var agent Agent
-	if err := a.c.call(ctx, request{method: http.MethodGet, path: "/v1/agents/" + url.PathEscape(id)}, &agent); err != nil {
+	if err := a.c.call(ctx, r, &agent); err != nil {
 		return nil, err
 	}
 	return &agent, nil
 }
 
-// Apply creates an agent, or a new version of it if anything differs. It needs
-// an admin key.
+func (a *Agents) many(ctx context.Context, path string) ([]Agent, error) {
+	var list struct {
+		Items []Agent `json:"items"`
+	}
+	err := a.c.call(ctx, request{method: http.MethodGet, path: path, repeat: true}, &list)
+	return list.Items, err
+}
+
+// Get reads an agent's newest version.
+func (a *Agents) Get(ctx context.Context, id string) (*Agent, error) {
+	return a.one(ctx, request{method: http.MethodGet, path: agentPath(id), repeat: true})
+}
+
+// GetVersion reads a version of an agent.
+func (a *Agents) GetVersion(ctx context.Context, id string, version int) (*Agent, error) {
+	return a.one(ctx, request{
+		method: http.MethodGet, path: agentPath(id), repeat: true,
+		query: url.Values{"version": {strconv.Itoa(version)}},
+	})
+}
+
+// List lists the agents that the key may see.
+func (a *Agents) List(ctx context.Context) ([]Agent, error) { return a.many(ctx, "/v1/agents") }
+
+// Versions lists an agent's versions, newest first.
+func (a *Agents) Versions(ctx context.Context, id string) ([]Agent, error) {
+	return a.many(ctx, agentPath(id)+"/versions")
+}
+
+// Apply creates an agent under an id of yours, or a new version of it if
+// anything differs.
 func (a *Agents) Apply(ctx context.Context, id string, agent Agent) (*Agent, error) {
-	agent.ID, agent.Version = "", 0 // the path and the server say these
-	var applied Agent
-	err := a.c.call(ctx, request{method: http.MethodPut, path: "/v1/agents/" + url.PathEscape(id), body: agent}, &applied)
+	return a.one(ctx, request{method: http.MethodPut, path: agentPath(id), body: agent.record(), repeat: true})
+}
+
+// Create creates an agent under an id of the server's. It is never repeated by
+// itself: use Apply where a second agent would do harm.
+func (a *Agents) Create(ctx context.Context, agent Agent) (*Agent, error) {
+	return a.one(ctx, request{method: http.MethodPost, path: "/v1/agents", body: agent.record()})
+}
+
+// Delete deletes an agent that has no task which has not ended. Its ended
+// tasks stay readable.
+func (a *Agents) Delete(ctx context.Context, id string) error {
+	return a.c.call(ctx, request{method: http.MethodDelete, path: agentPath(id)}, nil)
+}
+
+// Invoke creates a task for an agent and waits until it has ended, for as long
+// as ctx lives.
+func (a *Agents) Invoke(ctx context.Context, agentID string, r TaskRequest) (*Task, error) {
+	task, err := a.InvokeAsync(ctx, agentID, r)
 	if err != nil {
 		return nil, err
 	}
-	return &applied, nil
+	if err := task.Wait(ctx); err != nil {
+		return nil, err
+	}
+	return task, nil
+}
+
+// InvokeAsync creates a task for an agent and answers it at once.
+func (a *Agents) InvokeAsync(ctx context.Context, agentID string, r TaskRequest) (*Task, error) {
+	r.AgentID = agentID
+	return a.c.Tasks.Create(ctx, r)
+}
+
+// InvokeStream creates a task for an agent and yields its events; see
+// Tasks.Events. The task is created when the loop begins, once for each loop.
+func (a *Agents) InvokeStream(ctx context.Context, agentID string, r TaskRequest) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		task, err := a.InvokeAsync(ctx, agentID, r)
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		task.Events(ctx)(yield)
+	}
 }

@@ -1,56 +1,83 @@
 package errand
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"time"
-
-	"github.com/errand-dev/errand/internal/fault"
 )
 
 // Client talks to an Errand server. It is safe for concurrent use.
 type Client struct {
 	// Tasks creates, reads and steers tasks.
 	Tasks *Tasks
-	// Agents reads and applies agents.
+	// Agents reads and changes agents, and invokes them.
 	Agents *Agents
 	// Files uploads files.
 	Files *Files
+	// Keys makes and revokes API keys. It needs an admin key.
+	Keys *Keys
 
-	base string
-	key  string
-	http *http.Client
+	base  string
+	key   string
+	http  *http.Client
+	retry time.Duration
+	files fetcher
+	// inline bounds the texts of files in messages.
+	inline inlineLimits
 }
+
+// defaultRetry is for how long a call is repeated that may be.
+const defaultRetry = 3 * time.Second
 
 // Option changes how NewClient makes a client.
 type Option func(*Client)
 
-// WithURL sets the server's URL; otherwise it is ERRAND_URL, then XPANDER_BASE_URL.
+// WithURL sets the server's URL; otherwise it is ERRAND_URL, then
+// XPANDER_BASE_URL.
 func WithURL(u string) Option { return func(c *Client) { c.base = u } }
 
-// WithKey sets the API key; otherwise it is ERRAND_API_KEY, then XPANDER_API_KEY.
+// WithKey sets the API key; otherwise it is ERRAND_API_KEY, then
+// XPANDER_API_KEY.
 func WithKey(key string) Option { return func(c *Client) { c.key = key } }
 
-// WithHTTPClient sets the HTTP client. It must not have a Timeout, which would
-// cut streams.
+// WithHTTPClient sets the HTTP client that talks to the server. It must not
+// have a Timeout, which would cut streams, and should not follow redirects,
+// which would carry the key to another host.
 func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h } }
+
+// WithRetry sets for how long a call goes on being repeated when the server
+// cannot be reached or says that it cannot answer now; 0 repeats nothing. The
+// default is 3 s, enough for a restart. See the package's documentation for
+// which calls are repeated.
+func WithRetry(d time.Duration) Option { return func(c *Client) { c.retry = d } }
+
+// WithPrivateFiles lets the files of tasks be read from some hosts that are not
+// on the public internet, too: networks such as 10.0.0.0/8, addresses, and
+// names, which stand for their subdomains as well. Otherwise it is
+// ERRAND_FETCH_ALLOW, then XPANDER_INTERNAL_FETCH_ALLOWLIST, separated by
+// commas. The server itself may always be read from. Link-local addresses,
+// where clouds keep their secrets, never are.
+func WithPrivateFiles(hosts ...string) Option {
+	return func(c *Client) { c.files.allow = hosts }
+}
+
+// WithFileClient sets the HTTP client that reads the files of tasks. What it
+// may reach is then its own affair.
+func WithFileClient(h *http.Client) Option { return func(c *Client) { c.files.http = h } }
 
 // NewClient makes a client. It fails when no URL or no key is known.
 func NewClient(options ...Option) (*Client, error) {
 	c := &Client{
-		base: firstOf(os.Getenv("ERRAND_URL"), os.Getenv("XPANDER_BASE_URL")),
-		key:  firstOf(os.Getenv("ERRAND_API_KEY"), os.Getenv("XPANDER_API_KEY")),
-		http: &http.Client{},
+		base:  firstOf(os.Getenv("ERRAND_URL"), pythonURL(os.Getenv("XPANDER_BASE_URL"))),
+		key:   firstOf(os.Getenv("ERRAND_API_KEY"), os.Getenv("XPANDER_API_KEY")),
+		http:  newHTTPClient(),
+		retry: defaultRetry, inline: inlineFromEnv(),
 	}
+	c.files.allow = splitList(firstOf(os.Getenv("ERRAND_FETCH_ALLOW"), os.Getenv("XPANDER_INTERNAL_FETCH_ALLOWLIST")))
 	for _, o := range options {
 		o(c)
 	}
@@ -61,12 +88,38 @@ func NewClient(options ...Option) (*Client, error) {
 		return nil, errors.New("no key: set ERRAND_API_KEY")
 	}
 	u, err := url.Parse(c.base)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("the server's URL %q is not an http or https URL", c.base)
 	}
 	c.base = strings.TrimRight(c.base, "/")
-	c.Tasks, c.Agents, c.Files = &Tasks{c}, &Agents{c}, &Files{c}
+	c.files.own = hostPort(u)
+	if c.files.http == nil {
+		c.files.http = c.files.guarded()
+	}
+	c.Tasks, c.Agents, c.Files, c.Keys = &Tasks{c}, &Agents{c}, &Files{c}, &Keys{c}
 	return c, nil
+}
+
+// String names the server and not the key.
+func (c *Client) String() string { return "client of " + c.base }
+
+// newHTTPClient keeps enough connections for a worker with many slots.
+func newHTTPClient() *http.Client {
+	h := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		t = t.Clone()
+		t.MaxIdleConnsPerHost = 64
+		h.Transport = t
+	}
+	return h
+}
+
+// pythonURL reads the Python client's variable, which may lack its scheme.
+func pythonURL(u string) string {
+	if u == "" || strings.Contains(u, "://") {
+		return u
+	}
+	return "https://" + u
 }
 
 func firstOf(values ...string) string {
@@ -77,135 +130,3 @@ func firstOf(values ...string) string {
 	}
 	return ""
 }
-
-// Code is the kind of an Error.
-type Code = fault.Code
-
-// The codes that callers most often ask for; Error.Code may be any of the
-// server's closed list.
-const (
-	CodeInvalid         = fault.Invalid
-	CodeUnauthenticated = fault.Unauthenticated
-	CodeForbidden       = fault.Forbidden
-	CodeNotFound        = fault.NotFound
-	CodeConflict        = fault.Conflict
-	CodeTooLarge        = fault.TooLarge
-	CodeUnavailable     = fault.Unavailable
-)
-
-// Error is what the server answered instead of what was asked for.
-type Error struct {
-	Status    int
-	Code      Code
-	Message   string
-	Field     string
-	RequestID string
-}
-
-func (e *Error) Error() string {
-	if e.Field != "" {
-		return e.Field + ": " + e.Message
-	}
-	return e.Message
-}
-
-// CodeOf is the code of an error that the server answered, "" for any other.
-func CodeOf(err error) Code {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Code
-	}
-	return ""
-}
-
-// request is one call of the API.
-type request struct {
-	method string
-	path   string
-	query  url.Values
-	header http.Header
-	body   any
-}
-
-// send makes a call and answers the response, whose status is 2xx.
-func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
-	var body io.Reader
-	kind := ""
-	switch b := r.body.(type) {
-	case nil:
-	case io.Reader:
-		body, kind = b, "application/octet-stream"
-	default:
-		encoded, err := json.Marshal(b)
-		if err != nil {
-			return nil, fmt.Errorf("encode request: %w", err)
-		}
-		body, kind = bytes.NewReader(encoded), "application/json"
-	}
-	target := c.base + r.path
-	if len(r.query) > 0 {
-		target += "?" + r.query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	maps.Copy(req.Header, r.header)
-	req.Header.Set("x-api-key", c.key)
-	if kind != "" {
-		req.Header.Set("Content-Type", kind)
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		defer res.Body.Close() //nolint:errcheck // only its text was wanted
-		return nil, readError(res)
-	}
-	return res, nil
-}
-
-// call makes a call and decodes the answer into out, unless that is nil.
-func (c *Client) call(ctx context.Context, r request, out any) error {
-	res, err := c.send(ctx, r)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close() //nolint:errcheck // it has been read
-	if out == nil {
-		return nil
-	}
-	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-		return fmt.Errorf("decode answer: %w", err)
-	}
-	return nil
-}
-
-// maxErrorBody bounds what is read of an error's body.
-const maxErrorBody = 64 << 10
-
-func readError(res *http.Response) error {
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
-	if err != nil {
-		return fmt.Errorf("read error answer: %w", err)
-	}
-	var body struct {
-		Detail    string `json:"detail"`
-		Code      Code   `json:"code"`
-		Field     string `json:"field"`
-		RequestID string `json:"request_id"`
-	}
-	e := &Error{Status: res.StatusCode, Code: fault.FromStatus(res.StatusCode)}
-	if json.Unmarshal(text, &body) != nil || body.Detail == "" {
-		e.Message = "the server answered " + res.Status
-		return e
-	}
-	e.Message, e.Field, e.RequestID = body.Detail, body.Field, body.RequestID
-	if body.Code != "" {
-		e.Code = body.Code
-	}
-	return e
-}
-
-// seconds is d as the API counts time.
-func seconds(d time.Duration) float64 { return d.Seconds() }

@@ -3,31 +3,52 @@ package errand
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/errand-dev/errand/internal/fault"
 )
 
-// Every code crosses from the server's answer to the client's error and back.
+// fakeServer answers as the handler says.
+func fakeServer(t *testing.T, handler http.HandlerFunc, options ...Option) *Client {
+	t.Helper()
+	srv := httptest.NewServer(handler)
+	t.Cleanup(srv.Close)
+	client, err := NewClient(append([]Option{WithURL(srv.URL), WithKey("k")}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// Every code crosses from the server's answer to the client's error and back,
+// and has an error for errors.Is.
 func TestCodesRoundTrip(t *testing.T) {
 	t.Parallel()
+	sentinels := map[Code]error{}
+	for _, e := range []*Error{
+		ErrMalformed, ErrUnauthenticated, ErrForbidden, ErrNotFound, ErrConflict, ErrGone, ErrTooLarge,
+		ErrInvalid, ErrRateLimited, ErrInternal, ErrUnimplemented, ErrUnavailable,
+	} {
+		sentinels[e.Code] = e
+	}
 	for _, code := range fault.Codes() {
-		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		client := fakeServer(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(code.Status())
 			fmt.Fprintf(w, `{"detail":"why","code":%q,"field":"f","request_id":"r"}`, code)
-		}))
-		t.Cleanup(srv.Close)
-		client, err := NewClient(WithURL(srv.URL), WithKey("k"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = client.Tasks.Get(t.Context(), "x")
+		}, WithRetry(0))
+		_, err := client.Tasks.Get(t.Context(), "x")
 		var e *Error
 		if !errors.As(err, &e) || e.Code != code || e.Status != code.Status() || e.Field != "f" || e.RequestID != "r" {
 			t.Errorf("%s: got %#v", code, err)
@@ -35,6 +56,152 @@ func TestCodesRoundTrip(t *testing.T) {
 		if got := fault.FromStatus(code.Status()); got != code {
 			t.Errorf("status %d is read as %s, want %s", code.Status(), got, code)
 		}
+		for other, sentinel := range sentinels {
+			if errors.Is(err, sentinel) != (other == code) {
+				t.Errorf("%s and the error for %s", code, other)
+			}
+		}
+	}
+}
+
+// What may be repeated is, and nothing else: a call that did something and
+// whose answer was lost is not made again.
+func TestRepeats(t *testing.T) {
+	t.Parallel()
+	cut := func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	answer := func(status int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { w.WriteHeader(status) }
+	}
+	get := func(c *Client, ctx context.Context) error { _, err := c.Tasks.Get(ctx, "x"); return err }
+	create := func(c *Client, ctx context.Context) error { _, err := c.Tasks.Create(ctx, TaskRequest{}); return err }
+	resume := func(c *Client, ctx context.Context) error { _, err := c.Tasks.Resume(ctx, "x"); return err }
+	end := func(c *Client, ctx context.Context) error {
+		_, err := c.Tasks.Update(ctx, "x", TaskUpdate{Status: Completed})
+		return err
+	}
+	title := func(c *Client, ctx context.Context) error {
+		_, err := c.Tasks.Update(ctx, "x", TaskUpdate{Title: new("t")})
+		return err
+	}
+	upload := func(r io.Reader) func(c *Client, ctx context.Context) error {
+		return func(c *Client, ctx context.Context) error { _, err := c.Files.Upload(ctx, "x", r); return err }
+	}
+	for name, tt := range map[string]struct {
+		call  func(*Client, context.Context) error
+		first func(http.ResponseWriter)
+		want  int // calls
+	}{
+		"get, cut":                 {get, cut, 2},
+		"get, unavailable":         {get, answer(503), 2},
+		"get, a proxy in trouble":  {get, answer(502), 2},
+		"get, rate limited":        {get, answer(429), 2},
+		"get, internal":            {get, answer(500), 1},
+		"get, not found":           {get, answer(404), 1},
+		"create, cut":              {create, cut, 2},
+		"create, unavailable":      {create, answer(503), 2},
+		"resume, cut":              {resume, cut, 1},
+		"resume, unavailable":      {resume, answer(503), 1},
+		"resume, rate limited":     {resume, answer(429), 2},
+		"the end, cut":             {end, cut, 1},
+		"a title, cut":             {title, cut, 2},
+		"an upload, cut":           {upload(strings.NewReader("abc")), cut, 2},
+		"an upload of a pipe, cut": {upload(io.MultiReader(strings.NewReader("abc"))), cut, 1},
+		"an upload, rate limited":  {upload(strings.NewReader("abc")), answer(429), 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			keys := make(chan string, 2)
+			client := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				keys <- r.Header.Get("Idempotency-Key") + string(body)
+				if calls.Add(1) == 1 {
+					tt.first(w)
+					return
+				}
+				fmt.Fprint(w, `{"id":"x"}`)
+			})
+			err := tt.call(client, t.Context())
+			if got := int(calls.Load()); got != tt.want || (err == nil) != (tt.want == 2) {
+				t.Errorf("%d calls, %v; want %d", got, err, tt.want)
+			}
+			if tt.want == 2 && len(keys) == 2 {
+				if a, b := <-keys, <-keys; a != b {
+					t.Errorf("the second try was %q, the first %q", b, a)
+				}
+			}
+		})
+	}
+}
+
+// The server's Retry-After is heeded, and told when it is longer than the
+// client is to try.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	client := fakeServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	began := time.Now()
+	_, err := client.Tasks.Get(t.Context(), "x")
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.RetryAfter != time.Minute || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %#v", err)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it waited for %v", took)
+	}
+}
+
+// A server that is not there yet is waited for, whatever the call: nothing
+// can have reached it.
+func TestRetryDial(t *testing.T) {
+	t.Parallel()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dialled := make(chan struct{}, 100)
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialled <- struct{}{}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}}
+	client, err := NewClient(WithURL("http://"+addr), WithKey("k"), WithRetry(time.Minute), WithHTTPClient(&http.Client{Transport: transport}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() { _, err := client.Tasks.Resume(t.Context(), "x"); answered <- err }()
+	<-dialled
+	<-dialled
+	if l, err = lc.Listen(t.Context(), "tcp", addr); err != nil {
+		t.Skip("somebody else has taken the port")
+	}
+	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) })}
+	go srv.Serve(l)   //nolint:errcheck // it ends with Close
+	defer srv.Close() //nolint:errcheck // nothing is left of it
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The key stays with the server that it is for.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("the other server got the key %q", r.Header.Get("X-Api-Key"))
+	}))
+	defer other.Close()
+	client := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	})
+	if _, err := client.Tasks.Get(t.Context(), "x"); err == nil {
+		t.Error("a redirect counted as an answer")
 	}
 }
 
@@ -43,7 +210,7 @@ func TestCodesRoundTrip(t *testing.T) {
 func TestEventsSurviveEveryCut(t *testing.T) {
 	t.Parallel()
 	const last = 40
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	client := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
 		after := 0
 		if id := r.Header.Get("Last-Event-ID"); id != "" {
 			_, _ = fmt.Sscan(id, &after)
@@ -66,14 +233,9 @@ func TestEventsSurviveEveryCut(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
-	}))
-	defer srv.Close()
-	client, err := NewClient(WithURL(srv.URL), WithKey("k"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	want := int64(1)
-	for e, err := range client.Tasks.Events(t.Context(), "t", FromStart) {
+	for e, err := range client.Tasks.Events(t.Context(), "t") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,17 +252,12 @@ func TestEventsSurviveEveryCut(t *testing.T) {
 // An error that the server answered ends the stream.
 func TestEventsOfUnknownTask(t *testing.T) {
 	t.Parallel()
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	client := fakeServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, `{"detail":"no task","code":"not_found"}`)
-	}))
-	defer srv.Close()
-	client, err := NewClient(WithURL(srv.URL), WithKey("k"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	n := 0
-	for _, err := range client.Tasks.Events(t.Context(), "t", FromStart) {
+	for _, err := range client.Tasks.Events(t.Context(), "t") {
 		if n++; CodeOf(err) != CodeNotFound {
 			t.Fatalf("got %v", err)
 		}
@@ -108,6 +265,78 @@ func TestEventsOfUnknownTask(t *testing.T) {
 	if n != 1 {
 		t.Fatalf("%d errors, want 1", n)
 	}
+}
+
+// Leaving the loop closes the connection.
+func TestEventsCloseWhenLeft(t *testing.T) {
+	t.Parallel()
+	left := make(chan struct{})
+	client := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "data: {\"id\":1}\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		close(left)
+	})
+	for _, err := range client.Tasks.Events(t.Context(), "t") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	<-left
+}
+
+// The environment is read, ours before the Python client's, and options win.
+func TestEnvironment(t *testing.T) {
+	for _, name := range []string{"URL", "API_KEY", "FETCH_ALLOW", "MAX_INLINE_TEXT_CHARS"} {
+		t.Setenv("ERRAND_"+name, "")
+	}
+	t.Setenv("XPANDER_BASE_URL", "")
+	if _, err := NewClient(WithKey("k")); err == nil || !strings.Contains(err.Error(), "ERRAND_URL") {
+		t.Errorf("without a URL: %v", err)
+	}
+	if _, err := NewClient(WithURL("http://h"), WithKey("")); err == nil || !strings.Contains(err.Error(), "ERRAND_API_KEY") {
+		t.Errorf("without a key: %v", err)
+	}
+	if _, err := NewClient(WithURL("127.0.0.1:4747"), WithKey("k")); err == nil {
+		t.Error("a URL without a scheme was taken")
+	}
+	t.Setenv("XPANDER_BASE_URL", "errand.example.com/")
+	t.Setenv("XPANDER_API_KEY", "theirs")
+	t.Setenv("XPANDER_INTERNAL_FETCH_ALLOWLIST", "10.0.0.0/8, files.corp")
+	t.Setenv("XPANDER_MAX_INLINE_TEXT_CHARS", "5")
+	c, err := NewClient()
+	if err != nil || c.base != "https://errand.example.com" || c.key != "theirs" || len(c.files.allow) != 2 || c.inline != (inlineLimits{5, 24000}) {
+		t.Errorf("the Python client's: %+v, %v", c, err)
+	}
+	t.Setenv("ERRAND_URL", "http://h:1")
+	t.Setenv("ERRAND_API_KEY", "ours")
+	t.Setenv("ERRAND_FETCH_ALLOW", "10.0.0.1")
+	t.Setenv("ERRAND_MAX_INLINE_TEXT_CHARS", "6")
+	c, err = NewClient()
+	if err != nil || c.base != "http://h:1" || c.key != "ours" || len(c.files.allow) != 1 || c.inline.each != 6 || c.files.own != "h:1" {
+		t.Errorf("ours: %+v, %v", c, err)
+	}
+	if said := fmt.Sprintf("%v %+v", c, c); strings.Contains(said, "ours") {
+		t.Errorf("the client prints its key: %s", said)
+	}
+	c, err = NewClient(WithURL("https://o"), WithKey("o"), WithPrivateFiles())
+	if err != nil || c.base != "https://o" || c.key != "o" || c.files.allow != nil || c.files.own != "o:443" {
+		t.Errorf("options: %+v, %v", c, err)
+	}
+}
+
+func FuzzQuote(f *testing.F) {
+	f.Add("a\"\\\x00\u2028😀\x7f")
+	f.Fuzz(func(t *testing.T, s string) {
+		quoted, read := quote(s), ""
+		if err := json.Unmarshal([]byte(quoted), &read); err != nil || read != strings.ToValidUTF8(s, string(utf8.RuneError)) && utf8.ValidString(s) {
+			t.Fatalf("%q became %s, which is %q, %v", s, quoted, read, err)
+		}
+		if strings.ContainsFunc(quoted, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Fatalf("%q became %s", s, quoted)
+		}
+	})
 }
 
 func FuzzNextData(f *testing.F) {

@@ -12,65 +12,43 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/errand-dev/errand/internal/task"
 )
 
-// EventType is the kind of an event.
-type EventType = task.Type
+// streamStart is the cursor of a stream that begins with the present turn.
+const streamStart int64 = -1
 
-// The types of events that most programs look at.
-const (
-	TaskCreated  = task.TaskCreated
-	TaskUpdated  = task.TaskUpdated
-	TaskFinished = task.TaskFinished
-	Chunk        = task.Chunk
-)
+// stream says what a stream shows.
+type stream struct{ after int64 }
 
-// Event is one entry of a task's log.
-type Event struct {
-	// ID is its number: gapless, rising, and the cursor of a stream.
-	ID     int64           `json:"id"`
-	Type   EventType       `json:"type"`
-	TaskID string          `json:"task_id"`
-	Turn   int             `json:"turn"`
-	Time   time.Time       `json:"time"`
-	Data   json.RawMessage `json:"data"`
-}
+// StreamOption changes where a stream of events begins.
+type StreamOption func(*stream)
 
-// Text is the text of a chunk, "" for any other event.
-func (e Event) Text() string {
-	var text string
-	if e.Type != Chunk || json.Unmarshal(e.Data, &text) != nil {
-		return ""
-	}
-	return text
-}
+// After begins behind the event of that number: the last one that was seen.
+func After(id int64) StreamOption { return func(s *stream) { s.after = id } }
 
-// FromStart begins a stream at the first event of the task's present turn.
-const FromStart int64 = -1
+// AllTurns begins with the task's first turn instead of its present one.
+func AllTurns() StreamOption { return After(0) }
 
-const (
-	// firstRetry and lastRetry bound the wait before a stream reconnects.
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 5 * time.Second
-	// silence is how long a stream may be without even a keep-alive before
-	// its connection counts as dead.
-	silence = 60 * time.Second
-)
+// silence is how long a stream may be without even a keep-alive before its
+// connection counts as dead.
+const silence = 60 * time.Second
 
-// Events yields a task's events behind the event numbered after, or from
-// FromStart: each once and in order, until the turn has ended and its log is
-// complete. A cut connection, a restart of the server or a proxy's time-out
-// are survived: the stream reconnects from its cursor, for as long as ctx
-// lives. Leaving the loop closes the connection. An error that the server
-// answered, such as CodeNotFound, or the end of ctx is yielded last.
-func (t *Tasks) Events(ctx context.Context, id string, after int64) iter.Seq2[Event, error] {
+// Events yields a task's events, from the beginning of its present turn unless
+// an option says otherwise: each once and in order, until the turn has ended
+// and its log is complete. A cut connection, a restart of the server or a
+// proxy's time-out are survived: the stream reconnects from its cursor, for as
+// long as ctx lives. Leaving the loop closes the connection. An error that the
+// server answered, such as ErrNotFound, or the end of ctx is yielded last.
+func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
+		s := stream{after: streamStart}
+		for _, o := range options {
+			o(&s)
+		}
 		wait := firstRetry
 		for {
-			before := after
-			ended, err := t.follow(ctx, id, &after, yield)
+			before := s.after
+			ended, err := t.follow(ctx, id, &s.after, yield)
 			if ended {
 				return
 			}
@@ -78,20 +56,19 @@ func (t *Tasks) Events(ctx context.Context, id string, after int64) iter.Seq2[Ev
 				yield(Event{}, ctx.Err())
 				return
 			}
-			var answered *Error
-			if errors.As(err, &answered) && answered.Status < 500 {
+			answered, isAnswer := errors.AsType[*Error](err)
+			if isAnswer && answered.Status < 500 && answered.Code != CodeRateLimited {
 				yield(Event{}, err)
 				return
 			}
-			if after != before {
+			if s.after != before {
 				wait = firstRetry
 			}
-			timer := time.NewTimer(wait)
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
+			pause := wait
+			if isAnswer {
+				pause = max(pause, answered.RetryAfter)
 			}
-			timer.Stop()
+			sleep(ctx, pause)
 			wait = min(2*wait, lastRetry)
 		}
 	}
@@ -106,12 +83,12 @@ func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(
 		method: http.MethodGet, path: taskPath(id) + "/events",
 		header: http.Header{"Accept": {"text/event-stream"}},
 	}
-	if *after != FromStart {
+	if *after != streamStart {
 		r.header.Set("Last-Event-ID", strconv.FormatInt(*after, 10))
 	}
 	watchdog := time.AfterFunc(silence, cancel)
 	defer watchdog.Stop()
-	res, err := t.c.send(ctx, r)
+	res, err := t.c.send(ctx, r, &content{})
 	if err != nil {
 		return false, err
 	}
@@ -146,7 +123,7 @@ func (t *Tasks) over(ctx context.Context, id string, after int64) (bool, error) 
 		Done bool `json:"done"`
 	}{}
 	r := request{method: http.MethodGet, path: taskPath(id) + "/events"}
-	if after != FromStart {
+	if after != streamStart {
 		r.query = map[string][]string{"after": {strconv.FormatInt(after, 10)}}
 	}
 	err := t.c.call(ctx, r, &page)
@@ -179,9 +156,10 @@ func nextData(r *bufio.Reader, alive func()) ([]byte, error) {
 	}
 }
 
-// Wait follows a task until its turn has ended, and answers it.
+// Wait follows a task until its turn has ended and a stop has been confirmed or
+// given up, and answers it.
 func (t *Tasks) Wait(ctx context.Context, id string) (*Task, error) {
-	for _, err := range t.Events(ctx, id, FromStart) {
+	for _, err := range t.Events(ctx, id) {
 		if err != nil {
 			return nil, err
 		}

@@ -15,26 +15,22 @@ import (
 // are followed live, and its result is read.
 func Example() {
 	ctx := context.Background()
-	server, stop := exampleServer()
+	client, stop := exampleClient()
 	defer stop()
 
-	client, err := errand.NewClient(errand.WithURL(server.URL()), errand.WithKey(server.FirstStart().Key))
-	if err != nil {
-		log.Fatal(err)
-	}
 	file, err := client.Files.Upload(ctx, "sales.csv", strings.NewReader("region,amount\nNorth,10.50\nSouth,20.25\n"))
 	if err != nil {
 		log.Fatal(err)
 	}
 	task, err := client.Tasks.Create(ctx, errand.TaskRequest{
-		AgentID: "profile",
-		Prompt:  "Analyze the sales data",
-		Files:   []string{file.URL},
+		AgentID:  "profile",
+		Prompt:   "Analyze the sales data",
+		FileURLs: []string{file.URL},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	for event, err := range client.Tasks.Events(ctx, task.ID, errand.FromStart) {
+	for event, err := range task.Events(ctx) {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -42,8 +38,7 @@ func Example() {
 			fmt.Println("finished")
 		}
 	}
-	task, err = client.Tasks.Get(ctx, task.ID)
-	if err != nil {
+	if err := task.Reload(ctx); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(task.Status, strings.Contains(task.Result, "30.75"))
@@ -52,30 +47,38 @@ func Example() {
 	// completed true
 }
 
-// A task that nobody works on can be stopped; the answer tells how it ended.
-func ExampleTasks_Stop() {
+// Any program may ask for a task at any time. While it is waiting, the answer
+// says for what.
+func ExampleTasks_Get() {
 	ctx := context.Background()
-	server, stop := exampleServer()
+	client, stop := exampleClient("agent-123")
 	defer stop()
-	client, err := errand.NewClient(errand.WithURL(server.URL()), errand.WithKey(server.FirstStart().Key))
-	if err != nil {
-		log.Fatal(err)
-	}
-	_, err = client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "Analyze the sales data"})
-	fmt.Println(errand.CodeOf(err) == errand.CodeNotFound)
 
-	if _, err := client.Agents.Apply(ctx, "agent-123", errand.Agent{Name: "Analyst", Runtime: "worker"}); err != nil {
-		log.Fatal(err)
-	}
-	task, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "Analyze the sales data"})
+	created, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "Analyze the sales data"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	task, err = client.Tasks.Get(ctx, task.ID)
+	task, err := client.Tasks.Get(ctx, created.ID)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(task.Status, task.Waiting.Reason)
+	// Output: pending no_worker
+}
+
+// A task that nobody works on can be stopped; the answer tells how it ended.
+func ExampleTasks_Stop() {
+	ctx := context.Background()
+	client, stop := exampleClient("agent-123")
+	defer stop()
+
+	_, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-124", Prompt: "Analyze the sales data"})
+	fmt.Println(errand.CodeOf(err) == errand.CodeNotFound)
+
+	task, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "Analyze the sales data"})
+	if err != nil {
+		log.Fatal(err)
+	}
 	task, err = client.Tasks.Stop(ctx, task.ID)
 	if err != nil {
 		log.Fatal(err)
@@ -83,12 +86,99 @@ func ExampleTasks_Stop() {
 	fmt.Println(task.Status)
 	// Output:
 	// true
-	// pending no_worker
 	// stopped
 }
 
-// exampleServer runs a server in a temporary folder.
-func exampleServer() (*app.App, func()) {
+// Whoever executes a task without a worker says when it begins and how it ends.
+func ExampleTasks_Update() {
+	ctx := context.Background()
+	client, stop := exampleClient("agent-123")
+	defer stop()
+
+	task, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "Analyze the sales data", RunLocally: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := task.SetStatus(ctx, errand.Executing, ""); err != nil {
+		log.Fatal(err)
+	}
+	task, err = client.Tasks.Update(ctx, task.ID, errand.TaskUpdate{
+		Status: errand.Completed,
+		Result: new("Analysis completed successfully"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(task.Status, "-", task.Result)
+	// Output: completed - Analysis completed successfully
+}
+
+// The message of a task holds everything that a model needs to know of it.
+func ExampleTask_Message() {
+	ctx := context.Background()
+	client, stop := exampleClient("agent-123")
+	defer stop()
+
+	data, err := client.Files.Upload(ctx, "data.csv", strings.NewReader("region,amount\nNorth,10.50\n"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	task, err := client.Tasks.Create(ctx, errand.TaskRequest{
+		AgentID: "agent-123", Prompt: "Analyze the attached documents", FileURLs: []string{data.URL},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := task.Message(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for line := range strings.Lines(message) {
+		if name, _, _ := strings.Cut(line, "http"); strings.Contains(line, "data.csv") {
+			fmt.Println(name + "…" + line[strings.Index(line, "/data.csv"):])
+		} else if !strings.HasPrefix(line, "Message timestamp") {
+			fmt.Print(line)
+		}
+	}
+	// Output:
+	// Analyze the attached documents
+	// Files: …/data.csv
+	//
+	// Files contents:
+	// {"url": "…/data.csv", "content": "region,amount\nNorth,10.50\n"}
+}
+
+// A worker executes the tasks of an agent.
+func ExampleWorker() {
+	ctx, stop := context.WithCancel(context.Background())
+	client, stopServer := exampleClient("agent-123")
+	defer stopServer()
+
+	worker := errand.NewWorker(client, errand.WorkerOptions{})
+	worker.Handle("agent-123", func(ctx context.Context, attempt *errand.Attempt) (string, error) {
+		if err := attempt.Chunk(ctx, "Reading …"); err != nil {
+			return "", err // ctx has ended: the task was stopped, or the lease was lost
+		}
+		return "You asked: " + attempt.Task.Input.Text, nil
+	})
+	ended := make(chan error)
+	go func() { ended <- worker.Run(ctx) }() // a program of its own would just call it
+
+	task, err := client.Agents.Invoke(ctx, "agent-123", errand.TaskRequest{Prompt: "Analyze the sales data"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(task.Result)
+	stop()
+	fmt.Println(<-ended)
+	// Output:
+	// You asked: Analyze the sales data
+	// <nil>
+}
+
+// exampleClient runs a server in a temporary folder, with agents for remote
+// workers beside the built-in one.
+func exampleClient(agents ...string) (*errand.Client, func()) {
 	dir, err := os.MkdirTemp("", "errand-example-")
 	if err != nil {
 		log.Fatal(err)
@@ -99,7 +189,16 @@ func exampleServer() (*app.App, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	return a, func() {
+	client, err := errand.NewClient(errand.WithURL(a.URL()), errand.WithKey(a.FirstStart().Key))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, id := range agents {
+		if _, err := client.Agents.Apply(context.Background(), id, errand.Agent{Name: id}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	return client, func() {
 		if err := a.Stop(); err != nil {
 			log.Fatal(err)
 		}

@@ -5,154 +5,273 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
-
-	"github.com/errand-dev/errand/internal/task"
-)
-
-// Status is what a task shows.
-type Status = task.Status
-
-// The statuses. The last four end a task's turn.
-const (
-	Pending   = task.Pending
-	Executing = task.Executing
-	Paused    = task.Paused
-	Completed = task.Completed
-	Failed    = task.Failed
-	Errored   = task.Error
-	Stopped   = task.Stopped
 )
 
 // Tasks creates, reads and steers tasks.
 type Tasks struct{ c *Client }
 
-// TaskRequest asks for a task.
+// TaskRequest asks for a task. Only AgentID must be given.
 type TaskRequest struct {
 	AgentID string
-	Prompt  string
-	// Files are http(s) URLs, or URLs of uploaded files; at most 100.
-	Files []string
-	// ID is an id of your own; that of an ended task starts its next turn.
+	// Prompt is at most 1 MiB.
+	Prompt string
+	// FileURLs are http(s) URLs, or URLs of uploaded files; at most 100.
+	FileURLs []string
+	// User is the person behind the task.
+	User *User
+	// ID is an id of your own, 1 to 128 of A-Z a-z 0-9 . _ : and -; that of
+	// an ended task starts its next turn.
 	ID string
 	// IdempotencyKey makes a repeat of the same request answer the first
-	// one's task, for 24 hours.
+	// one's task, for 24 hours; at most 255 bytes. Without one, the client
+	// makes one for each call of Create, so that it may try again when a
+	// connection breaks. It cannot know that your program calls Create twice.
 	IdempotencyKey string
 	Title          string
+
 	// Priority is from -100 to 100; higher goes first.
 	Priority int
 	// RunAt is the moment before which it may not start; zero is now.
 	RunAt time.Time
-	// WorkerID lets only that worker have it.
-	WorkerID string
 	// Timeout bounds how long it may execute, ExpiresIn how long it may wait
 	// to be started; 0 is without limit.
 	Timeout   time.Duration
 	ExpiresIn time.Duration
 	// MaxAttempts bounds how many attempts may start; 0 is the agent's.
 	MaxAttempts int
-	Tags        []string
+	// WorkerID lets only that worker have it.
+	WorkerID string
+	// RunLocally says that the creator executes it; no worker is given it.
+	RunLocally bool
+	// Tags are at most 32, each of at most 64 bytes.
+	Tags []string
+
+	// AgentVersion pins a version of the agent; "" is the newest.
+	AgentVersion string
+	// ParentTaskID makes it a sub-task: it is stopped with its parent.
+	ParentTaskID      string
+	TriggeringAgentID string
+	// Source says where it came from, for people.
+	Source string
+
+	// OutputFormat is text, markdown, json or voice; "" is the agent's.
+	OutputFormat string
+	// OutputSchema is a JSON schema: anything that encodes as an object.
+	OutputSchema any
+	// ExpectedOutput says in words what is expected.
+	ExpectedOutput string
+	// Instructions are added to the agent's own for this task.
+	Instructions      string
+	AdditionalContext string
+	// ThinkMode is default or harder.
+	ThinkMode string
+	// DisableAttachmentInjection keeps the contents of files out of Message.
+	DisableAttachmentInjection bool
+	// PayloadExtension is handed to the agent's tools: anything that encodes
+	// as an object.
+	PayloadExtension any
+	// MCPServers, UserTokens and UserOIDCToken may hold secrets, which the
+	// server keeps encrypted and answers to workers only.
+	MCPServers    []MCPServer
+	UserTokens    map[string]any
+	UserOIDCToken string
+	// NoPythonStreaming keeps the Python client from streaming the task's events.
+	NoPythonStreaming bool
+}
+
+type inputBody struct {
+	Text  string   `json:"text,omitempty"`
+	Files []string `json:"files,omitempty"`
+	User  *User    `json:"user,omitempty"`
 }
 
 type taskBody struct {
-	AgentID string `json:"agent_id"`
-	ID      string `json:"id,omitempty"`
-	Input   struct {
-		Text  string   `json:"text"`
-		Files []string `json:"files,omitempty"`
-	} `json:"input"`
-	Title       string     `json:"title,omitempty"`
-	Priority    int        `json:"priority,omitempty"`
-	RunAt       *time.Time `json:"run_at,omitempty"`
-	WorkerID    string     `json:"worker_id,omitempty"`
-	Timeout     float64    `json:"timeout,omitempty"`
-	ExpiresIn   float64    `json:"expires_in,omitempty"`
-	MaxAttempts int        `json:"max_attempts,omitempty"`
-	Tags        []string   `json:"tags,omitempty"`
+	AgentID              string         `json:"agent_id"`
+	ID                   string         `json:"id,omitempty"`
+	Input                inputBody      `json:"input"`
+	Title                string         `json:"title,omitempty"`
+	PayloadExtension     any            `json:"payload_extension,omitempty"`
+	ParentExecution      string         `json:"parent_execution,omitempty"`
+	Source               string         `json:"source,omitempty"`
+	WorkerID             string         `json:"worker_id,omitempty"`
+	OutputFormat         string         `json:"output_format,omitempty"`
+	OutputSchema         any            `json:"output_schema,omitempty"`
+	RunLocally           bool           `json:"run_locally,omitempty"`
+	EventsStreaming      *bool          `json:"events_streaming,omitempty"`
+	AdditionalContext    string         `json:"additional_context,omitempty"`
+	InstructionsOverride string         `json:"instructions_override,omitempty"`
+	ExpectedOutput       string         `json:"expected_output,omitempty"`
+	MCPServers           []MCPServer    `json:"mcp_servers,omitempty"`
+	TriggeringAgentID    string         `json:"triggering_agent_id,omitempty"`
+	ThinkMode            string         `json:"think_mode,omitempty"`
+	NoAttachments        bool           `json:"disable_attachment_injection,omitempty"`
+	UserOIDCToken        string         `json:"user_oidc_token,omitempty"`
+	UserTokens           map[string]any `json:"user_tokens,omitempty"`
+	AgentVersion         string         `json:"agent_version,omitempty"`
+	Priority             int            `json:"priority,omitempty"`
+	RunAt                time.Time      `json:"run_at,omitzero"`
+	MaxAttempts          int            `json:"max_attempts,omitempty"`
+	Timeout              float64        `json:"timeout,omitempty"`
+	ExpiresIn            float64        `json:"expires_in,omitempty"`
+	Tags                 []string       `json:"tags,omitempty"`
 }
 
-// Task is a task as the server answered it.
-type Task struct {
-	ID             string `json:"id"`
-	AgentID        string `json:"agent_id"`
-	OrganizationID string `json:"organization_id"`
-	Turn           int    `json:"turn"`
-	Input          struct {
-		Text  string   `json:"text"`
-		Files []string `json:"files"`
-	} `json:"input"`
-	Status         Status    `json:"status"`
-	EndReason      string    `json:"end_reason"`
-	InternalStatus string    `json:"internal_status"`
-	Title          string    `json:"title"`
-	Result         string    `json:"result"`
-	Attempt        int       `json:"attempt"`
-	WorkerID       string    `json:"worker_id"`
-	Priority       int       `json:"priority"`
-	CreatedAt      time.Time `json:"created_at"`
-	UpdatedAt      time.Time `json:"updated_at"`
-	StartedAt      time.Time `json:"started_at"`
-	FinishedAt     time.Time `json:"finished_at"`
-	LastEventSeq   int64     `json:"last_event_seq"`
-	// Waiting says why a task that has not ended is not executing.
-	Waiting *Waiting `json:"waiting"`
-
-	raw json.RawMessage
-}
-
-// Waiting says why a task is not executing.
-type Waiting struct {
-	Reason  string `json:"reason"`
-	Message string `json:"message"`
-}
-
-// Ended reports whether the task's turn has ended.
-func (t *Task) Ended() bool { return t.Status.Ends() }
-
-// JSON is the task as the server sent it, with every field.
-func (t *Task) JSON() json.RawMessage { return t.raw }
-
-// UnmarshalJSON reads a task and keeps the whole of it for JSON.
-func (t *Task) UnmarshalJSON(b []byte) error {
-	type plain Task
-	if err := json.Unmarshal(b, (*plain)(t)); err != nil {
-		return err
+func (r TaskRequest) body() taskBody {
+	b := taskBody{
+		AgentID: r.AgentID, ID: r.ID, Input: inputBody{Text: r.Prompt, Files: r.FileURLs, User: r.User},
+		Title: r.Title, PayloadExtension: r.PayloadExtension, ParentExecution: r.ParentTaskID, Source: r.Source,
+		WorkerID: r.WorkerID, OutputFormat: r.OutputFormat, OutputSchema: r.OutputSchema, RunLocally: r.RunLocally,
+		AdditionalContext: r.AdditionalContext, InstructionsOverride: r.Instructions, ExpectedOutput: r.ExpectedOutput,
+		MCPServers: r.MCPServers, TriggeringAgentID: r.TriggeringAgentID, ThinkMode: r.ThinkMode,
+		NoAttachments: r.DisableAttachmentInjection, UserOIDCToken: r.UserOIDCToken, UserTokens: r.UserTokens,
+		AgentVersion: r.AgentVersion, Priority: r.Priority, RunAt: r.RunAt, MaxAttempts: r.MaxAttempts,
+		Timeout: seconds(r.Timeout), ExpiresIn: seconds(r.ExpiresIn), Tags: r.Tags,
 	}
-	t.raw = append(json.RawMessage(nil), b...)
-	return nil
+	if r.NoPythonStreaming {
+		b.EventsStreaming = new(bool)
+	}
+	return b
 }
 
-// Create creates a task, or starts the next turn of an ended one.
+// Create creates a task, or starts the next turn of an ended one. It does not
+// wait for the task to be executed.
 func (t *Tasks) Create(ctx context.Context, r TaskRequest) (*Task, error) {
-	body := taskBody{
-		AgentID: r.AgentID, ID: r.ID, Title: r.Title, Priority: r.Priority, WorkerID: r.WorkerID,
-		Timeout: seconds(r.Timeout), ExpiresIn: seconds(r.ExpiresIn), MaxAttempts: r.MaxAttempts, Tags: r.Tags,
+	key := r.IdempotencyKey
+	if key == "" && t.c.retry > 0 {
+		key = newKey()
 	}
-	body.Input.Text, body.Input.Files = r.Prompt, r.Files
-	if !r.RunAt.IsZero() {
-		body.RunAt = &r.RunAt
+	call := request{method: http.MethodPost, path: "/v1/tasks", body: r.body(), repeat: key != ""}
+	if key != "" {
+		call.header = http.Header{"Idempotency-Key": {key}}
 	}
-	header := http.Header{}
-	if r.IdempotencyKey != "" {
-		header.Set("Idempotency-Key", r.IdempotencyKey)
-	}
-	return t.one(ctx, request{method: http.MethodPost, path: "/v1/tasks", header: header, body: body})
+	return t.one(ctx, call)
 }
 
 // Get reads a task.
 func (t *Tasks) Get(ctx context.Context, id string) (*Task, error) {
-	return t.one(ctx, request{method: http.MethodGet, path: taskPath(id)})
+	return t.one(ctx, request{method: http.MethodGet, path: taskPath(id), repeat: true})
 }
 
-// Stop ends a task and its sub-tasks. A task that has ended is answered
-// unchanged.
+// TaskUpdate changes a task. What is left at zero stays as it is.
+type TaskUpdate struct {
+	Title *string
+	// InternalStatus is at most 255 characters.
+	InternalStatus *string
+	// Priority and RunAt can be changed while the task is pending.
+	Priority *int
+	RunAt    *time.Time
+	// Status Completed, Failed or Errored decides how an executing task ends.
+	// Executing says that its creator has begun on a task with RunLocally.
+	Status Status
+	// Result goes with a Status.
+	Result *string
+	// Override lets Status and Result also correct how an ended task is shown
+	// to have ended. The log says who did it.
+	Override bool
+	// Tokens, UsedTools and Duration are what the execution has cost; they
+	// may come after the end.
+	Tokens    *Tokens
+	UsedTools []string
+	Duration  time.Duration
+	// PayloadExtension is merged into the task's: anything that encodes as an
+	// object.
+	PayloadExtension any
+}
+
+type updateBody struct {
+	Title            *string    `json:"title,omitempty"`
+	InternalStatus   *string    `json:"internal_status,omitempty"`
+	Priority         *int       `json:"priority,omitempty"`
+	RunAt            *time.Time `json:"run_at,omitempty"`
+	Status           Status     `json:"status,omitempty"`
+	Result           *string    `json:"result,omitempty"`
+	Override         bool       `json:"override,omitempty"`
+	Tokens           *Tokens    `json:"tokens,omitempty"`
+	UsedTools        []string   `json:"used_tools,omitempty"`
+	Duration         float64    `json:"duration,omitempty"`
+	PayloadExtension any        `json:"payload_extension,omitempty"`
+}
+
+// Update changes a task.
+func (t *Tasks) Update(ctx context.Context, id string, u TaskUpdate) (*Task, error) {
+	return t.one(ctx, request{
+		method: http.MethodPatch, path: taskPath(id), repeat: u.Status == "",
+		body: updateBody{
+			Title: u.Title, InternalStatus: u.InternalStatus, Priority: u.Priority, RunAt: u.RunAt,
+			Status: u.Status, Result: u.Result, Override: u.Override, Tokens: u.Tokens, UsedTools: u.UsedTools,
+			Duration: seconds(u.Duration), PayloadExtension: u.PayloadExtension,
+		},
+	})
+}
+
+// Metrics are what an execution has cost.
+type Metrics struct {
+	Tokens    Tokens
+	UsedTools []string
+	Duration  time.Duration
+}
+
+// ReportMetrics notes what a task's execution has cost, also after its end.
+func (t *Tasks) ReportMetrics(ctx context.Context, id string, m Metrics) (*Task, error) {
+	return t.Update(ctx, id, TaskUpdate{Tokens: &m.Tokens, UsedTools: m.UsedTools, Duration: m.Duration})
+}
+
+// Stop ends a task and its sub-tasks: at once for every reader. A task that
+// has ended is answered unchanged. Task.StopRequest tells whether the worker
+// has confirmed it.
 func (t *Tasks) Stop(ctx context.Context, id string) (*Task, error) {
-	return t.one(ctx, request{method: http.MethodPost, path: taskPath(id) + "/stop"})
+	return t.one(ctx, request{method: http.MethodPost, path: taskPath(id) + "/stop", repeat: true})
+}
+
+// Pause holds a task until it is resumed. It takes no slot meanwhile.
+func (t *Tasks) Pause(ctx context.Context, id string) (*Task, error) {
+	return t.one(ctx, request{method: http.MethodPost, path: taskPath(id) + "/pause"})
+}
+
+// Resume lets a paused task go on, with its next attempt.
+func (t *Tasks) Resume(ctx context.Context, id string) (*Task, error) {
+	return t.one(ctx, request{method: http.MethodPost, path: taskPath(id) + "/resume"})
+}
+
+// Delete deletes a task, its sub-tasks and their logs for good. One that runs
+// is stopped first.
+func (t *Tasks) Delete(ctx context.Context, id string) error {
+	return t.c.call(ctx, request{method: http.MethodDelete, path: taskPath(id)}, nil)
+}
+
+// ExternalTask is something that an agent did without the server.
+type ExternalTask struct {
+	// ID makes a second report of the same id correct the first. What that
+	// one leaves at zero stays as it was.
+	ID     string
+	Input  string
+	Result string
+	// Failed says that it did not succeed.
+	Failed    bool
+	Tokens    *Tokens
+	UsedTools []string
+	Duration  time.Duration
+}
+
+// ReportExternal records a task that was executed elsewhere.
+func (t *Tasks) ReportExternal(ctx context.Context, agentID string, e ExternalTask) (*Task, error) {
+	body := struct {
+		ID        string   `json:"id,omitempty"`
+		Input     string   `json:"input,omitempty"`
+		Result    string   `json:"result,omitempty"`
+		IsSuccess bool     `json:"is_success"`
+		Tokens    *Tokens  `json:"tokens,omitempty"`
+		Duration  float64  `json:"duration,omitempty"`
+		UsedTools []string `json:"used_tools,omitempty"`
+	}{e.ID, e.Input, e.Result, !e.Failed, e.Tokens, seconds(e.Duration), e.UsedTools}
+	return t.one(ctx, request{
+		method: http.MethodPost, path: agentPath(agentID) + "/report", body: body, repeat: e.ID != "",
+	})
 }
 
 func (t *Tasks) one(ctx context.Context, r request) (*Task, error) {
-	var task Task
+	task := Task{client: t.c}
 	if err := t.c.call(ctx, r, &task); err != nil {
 		return nil, err
 	}
@@ -161,53 +280,53 @@ func (t *Tasks) one(ctx context.Context, r request) (*Task, error) {
 
 func taskPath(id string) string { return "/v1/tasks/" + url.PathEscape(id) }
 
-// ListOptions narrow a list of tasks and say which page of it is wanted.
-type ListOptions struct {
-	AgentID string
-	UserID  string
-	Status  Status
-	// PerPage is at most 50; 0 is 20.
-	PerPage int
-	// Cursor is the NextCursor of the page before.
-	Cursor string
+// NewEvent is an event for a task's log.
+type NewEvent struct {
+	// Type is one that workers may write: Chunk, ToolCallRequest,
+	// ToolCallResult, SubAgentTrigger, Think, Analyze, PlanUpdated, AuthEvent,
+	// TaskCompactization, Step or AgentMessage.
+	Type EventType
+	// Data is anything that encodes as JSON, at most 256 KiB; for Chunk text.
+	Data any
+	// ClientID makes a repeat answer the first one's number; at most 128 bytes.
+	ClientID string
 }
 
-// TaskPage is a page of tasks, newest first.
-type TaskPage struct {
-	Items []ListedTask `json:"items"`
-	// Total is counted to 10,000.
-	Total         int    `json:"total"`
-	TotalIsCapped bool   `json:"total_is_capped"`
-	NextCursor    string `json:"next_cursor"`
+type eventBody struct {
+	Type     EventType       `json:"type"`
+	Data     json.RawMessage `json:"data"`
+	ClientID string          `json:"client_id,omitempty"`
 }
 
-// ListedTask is what a list shows of a task.
-type ListedTask struct {
-	ID             string    `json:"id"`
-	AgentID        string    `json:"agent_id"`
-	Status         Status    `json:"status"`
-	InternalStatus string    `json:"internal_status"`
-	Title          string    `json:"title"`
-	CreatedAt      time.Time `json:"created_at"`
-	UpdatedAt      time.Time `json:"updated_at"`
-}
-
-// List lists tasks, newest first.
-func (t *Tasks) List(ctx context.Context, o ListOptions) (*TaskPage, error) {
-	q := url.Values{}
-	for name, value := range map[string]string{
-		"agent_id": o.AgentID, "user_id": o.UserID, "status": string(o.Status), "cursor": o.Cursor,
-	} {
-		if value != "" {
-			q.Set(name, value)
+// PushEvents appends events, at most 1,000, to the log of a task that has not
+// ended, and answers their numbers. An event without a ClientID gets one for
+// the call, so that the call may be repeated when a connection breaks.
+func (t *Tasks) PushEvents(ctx context.Context, id string, events ...NewEvent) ([]int64, error) {
+	bodies := make([]eventBody, 0, len(events))
+	for _, e := range events {
+		data, err := json.Marshal(e.Data)
+		if err != nil {
+			return nil, err
 		}
+		if e.ClientID == "" {
+			e.ClientID = newKey()
+		}
+		bodies = append(bodies, eventBody{e.Type, data, e.ClientID})
 	}
-	if o.PerPage > 0 {
-		q.Set("per_page", strconv.Itoa(o.PerPage))
+	return t.append(ctx, id, "", bodies)
+}
+
+// append appends events, with the lease that an attempt holds or without one.
+func (t *Tasks) append(ctx context.Context, id, token string, events []eventBody) ([]int64, error) {
+	var answer struct {
+		IDs []int64 `json:"ids"`
 	}
-	var page TaskPage
-	if err := t.c.call(ctx, request{method: http.MethodGet, path: "/v1/tasks", query: q}, &page); err != nil {
-		return nil, err
-	}
-	return &page, nil
+	err := t.c.call(ctx, request{
+		method: http.MethodPost, path: taskPath(id) + "/events", repeat: true,
+		body: struct {
+			LeaseToken string      `json:"lease_token,omitempty"`
+			Events     []eventBody `json:"events"`
+		}{token, events},
+	}, &answer)
+	return answer.IDs, err
 }

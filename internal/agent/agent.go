@@ -41,16 +41,16 @@ type Record struct {
 	Runtime       Runtime         `json:"runtime,omitempty" enum:"worker,profile,command" default:"worker" doc:"Who executes its tasks: remote workers, the built-in data profiler, or a program of the server's."`
 	Command       string          `json:"command,omitempty" maxLength:"64" doc:"The name of a program that the server's configuration file defines; for runtime command only."`
 	Description   *string         `json:"description,omitempty" doc:"What it is for."`
-	Instructions  *Instructions   `json:"instructions,omitempty"`
+	Instructions  *Instructions   `json:"instructions,omitempty" doc:"What the agent is told about itself."`
 	Framework     string          `json:"framework,omitempty" doc:"Agent framework of its workers; agno when left open."`
 	ModelProvider string          `json:"model_provider,omitempty" doc:"openai when left open."`
 	ModelName     string          `json:"model_name,omitempty" doc:"gpt-4o-mini when left open."`
 	LLMAPIBase    *string         `json:"llm_api_base,omitempty" doc:"Base URL of an OpenAI-compatible endpoint."`
-	LLMCredential *Credentials    `json:"llm_credentials,omitempty" doc:"Kept encrypted, for all versions; answered only to workers and admins on the Python client's routes. Left out, they stay as they are; null removes them."`
-	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice"`
-	OutputSchema  json.RawMessage `json:"output_schema,omitempty"`
-	DeepPlanning  bool            `json:"deep_planning,omitempty"`
-	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty"`
+	LLMCredential *Credentials    `json:"llm_credentials,omitempty" nullable:"true" doc:"Kept encrypted, for all versions; answered only to workers and admins on the Python client's routes. Left out, they stay as they are; null removes them."`
+	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
+	OutputSchema  json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
+	DeepPlanning  bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
+	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
 	Lease         int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
 	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start. When left open 3; for runtime command 1, unless retry_started."`
 	RetryStarted  bool            `json:"retry_started,omitempty" doc:"Lets the started attempt of a Python worker or a command be followed by another when it is lost."`
@@ -81,16 +81,16 @@ func (r *Record) UnmarshalJSON(raw []byte) error {
 
 // Instructions are what an agent is told about itself.
 type Instructions struct {
-	Role    []string `json:"role,omitempty"`
-	Goal    []string `json:"goal,omitempty"`
-	General string   `json:"general,omitempty"`
+	Role    []string `json:"role,omitempty" doc:"Who it is."`
+	Goal    []string `json:"goal,omitempty" doc:"What it is after."`
+	General string   `json:"general,omitempty" doc:"Everything else."`
 }
 
 // Credentials are a key for a model's endpoint.
 type Credentials struct {
-	Name        string  `json:"name"`
-	Value       string  `json:"value"`
-	Description *string `json:"description,omitempty"`
+	Name        string  `json:"name" doc:"What the key is called."`
+	Value       string  `json:"value" doc:"The key itself."`
+	Description *string `json:"description,omitempty" doc:"What it is for."`
 }
 
 // Lease is the length of the leases of its tasks.

@@ -107,6 +107,7 @@ func (a *App) start(ctx context.Context) error {
 	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
+	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
 	if a.first, err = firstStart(ctx, o, a.store); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -35,7 +36,7 @@ type Options struct {
 	AllowPrivate []netip.Prefix
 	// KeepAlive is the silence after which a stream gets a comment.
 	KeepAlive time.Duration
-	// WriteTimeout bounds each write to a stream.
+	// WriteTimeout bounds each write of an answer or a stream.
 	WriteTimeout time.Duration
 	// Drain is how long running work may go on after a stop is asked.
 	Drain time.Duration
@@ -46,6 +47,10 @@ type Options struct {
 	// Commands are the programs that agents of runtime command may name, as
 	// Program.Check has found them good.
 	Commands map[string]program.Program
+	// MaxQueued is how many tasks of an agent may wait, CreateRate how many a
+	// key may create per second; 0 is any number.
+	MaxQueued  int
+	CreateRate float64
 	// Version is told in the OpenAPI document.
 	Version string
 	// Log receives the server's log.
@@ -98,6 +103,9 @@ func (o Options) Validate() error {
 	}
 	if o.Drain < 0 || o.Slots < 1 {
 		return errors.New("--drain must not be negative and --slots must be at least 1")
+	}
+	if o.MaxQueued < 0 || o.CreateRate < 0 || math.IsNaN(o.CreateRate) || math.IsInf(o.CreateRate, 0) {
+		return errors.New("--max-queued and --create-rate must not be negative; 0 is no limit")
 	}
 	return nil
 }

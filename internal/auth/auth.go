@@ -71,9 +71,14 @@ func (p Principal) SeesSecrets() bool { return p.Role == Admin || p.Role == Work
 
 // Store keeps organizations and keys.
 type Store interface {
-	// KeyByHash reads a key that has not been revoked; NotFound otherwise.
+	// KeyByHash reads a key, revoked or not; NotFound when there is none.
 	KeyByHash(ctx context.Context, hash []byte) (Key, error)
 	PutKey(ctx context.Context, k Key) error
+	// Keys lists an organization's keys, the oldest first, revoked ones too.
+	Keys(ctx context.Context, org string) ([]Key, error)
+	// RevokeKey notes that a key is good no more; one that was revoked before
+	// is left as it is. An organization's last admin key is a Conflict.
+	RevokeKey(ctx context.Context, org, id string) error
 	// PutOrganization makes an organization unless it is there.
 	PutOrganization(ctx context.Context, id, name string) error
 }
@@ -117,6 +122,9 @@ type Authenticator struct {
 	store Store
 	mu    sync.Mutex
 	known map[string]cached
+	// revocations counts them, so that what was read before one is not cached
+	// after it.
+	revocations int
 }
 
 type cached struct {
@@ -138,12 +146,13 @@ func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principa
 	now := time.Now()
 	a.mu.Lock()
 	hit, ok := a.known[hash]
+	seen := a.revocations
 	a.mu.Unlock()
 	if ok && now.Before(hit.until) {
 		return hit.who, nil
 	}
 	k, err := a.store.KeyByHash(ctx, Hash(text))
-	if fault.CodeOf(err) == fault.NotFound {
+	if fault.CodeOf(err) == fault.NotFound || err == nil && k.RevokedAt != 0 {
 		return Principal{}, fault.New(fault.Unauthenticated, "this key is not valid here")
 	}
 	if err != nil {
@@ -157,7 +166,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principa
 			delete(a.known, h)
 		}
 	}
-	a.known[hash] = cached{who: who, until: now.Add(cacheFor)}
+	if a.revocations == seen {
+		a.known[hash] = cached{who: who, until: now.Add(cacheFor)}
+	}
 	return who, nil
 }
 

@@ -98,14 +98,14 @@ func checkFiles(names []string) error {
 func create(ctx context.Context, client *errand.Client, r errand.TaskRequest, files []string) (*errand.Task, error) {
 	for _, name := range files {
 		if isURL(name) {
-			r.Files = append(r.Files, name)
+			r.FileURLs = append(r.FileURLs, name)
 			continue
 		}
 		uploaded, err := upload(ctx, client, name)
 		if err != nil {
 			return nil, err
 		}
-		r.Files = append(r.Files, uploaded.URL)
+		r.FileURLs = append(r.FileURLs, uploaded.URL)
 	}
 	return client.Tasks.Create(ctx, r)
 }
@@ -185,7 +185,7 @@ func (f *follower) follow(id string, asJSON bool) error {
 	if !f.quiet {
 		explaining.Go(func() { f.explain(ctx, id) })
 	}
-	for e, err := range f.client.Tasks.Events(ctx, id, errand.FromStart) {
+	for e, err := range f.client.Tasks.Events(ctx, id) {
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause

@@ -25,12 +25,14 @@ type serveCmd struct {
 	TLSKey       string        `name:"tls-key" help:"Private key (PEM)." env:"ERRAND_TLS_KEY"`
 	AllowPrivate []string      `name:"allow-private" help:"Private networks that file URLs may point into, for example 10.0.0.0/8." env:"ERRAND_ALLOW_PRIVATE"`
 	KeepAlive    time.Duration `name:"keep-alive" help:"Silence after which a stream gets a comment." default:"15s" env:"ERRAND_KEEP_ALIVE"`
-	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write to a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`
+	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write of an answer or a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`
 	Drain        time.Duration `help:"How long running work may go on after SIGTERM." default:"20s" env:"ERRAND_DRAIN"`
 	Slots        int           `help:"Tasks that the server itself executes at a time." default:"4" env:"ERRAND_SLOTS"`
 	Model        string        `name:"model-name" help:"Model of agents that name none, for Python workers; gpt-4o-mini when left open." env:"ERRAND_MODEL_NAME"`
 	LLMAPIBase   string        `name:"llm-api-base" help:"Base URL of their model's endpoint." env:"ERRAND_LLM_API_BASE"`
 	Database     string        `name:"agent-database" help:"PostgreSQL URL, told to workers, in which agents of the organization default keep their sessions; use the variable, it may hold a password." env:"ERRAND_AGENT_DATABASE" placeholder:"postgresql://…"`
+	MaxQueued    int           `name:"max-queued" help:"Most tasks of an agent that may wait; more are refused with 429. 0 is no limit." default:"0" env:"ERRAND_MAX_QUEUED"`
+	CreateRate   float64       `name:"create-rate" help:"Most tasks that a key may create per second. 0 is no limit." default:"0" env:"ERRAND_CREATE_RATE"`
 	LogFormat    string        `name:"log-format" help:"text or json." enum:"text,json" default:"text" env:"ERRAND_LOG_FORMAT"`
 	LogLevel     string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ERRAND_LOG_LEVEL"`
 
@@ -49,6 +51,7 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
 	o.Commands = c.commands
+	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
 	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}
 	o.Version = version()

@@ -134,8 +134,8 @@ func (r remote) show(e *env, t *errand.Task) {
 		}
 	}
 	status := string(t.Status)
-	if t.EndReason != "" && t.EndReason != status {
-		status += " (" + t.EndReason + ")"
+	if string(t.EndReason) != "" && string(t.EndReason) != status {
+		status += " (" + string(t.EndReason) + ")"
 	}
 	line("id", t.ID)
 	line("agent", t.AgentID)
@@ -221,7 +221,7 @@ func (c *taskWatchCmd) Run(e *env) error {
 	}
 	lines := json.NewEncoder(e.Out)
 	return e.interruptible(func(ctx context.Context) error {
-		for event, err := range client.Tasks.Events(ctx, c.ID, errand.FromStart) {
+		for event, err := range client.Tasks.Events(ctx, c.ID) {
 			if err == nil {
 				err = lines.Encode(event)
 			}

@@ -147,8 +147,8 @@ func (v *view) end(t *errand.Task) {
 	v.endLine()
 	if t.Status != errand.Completed {
 		line := fmt.Sprintf("task %s: %s", t.ID, t.Status)
-		if t.EndReason != "" && t.EndReason != string(t.Status) {
-			line += " (" + t.EndReason + ")"
+		if t.EndReason != "" && string(t.EndReason) != string(t.Status) {
+			line += " (" + string(t.EndReason) + ")"
 		}
 		if t.Result != "" {
 			line += ": " + t.Result

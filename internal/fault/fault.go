@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // Code is the stable, machine-readable name of a kind of error.
@@ -106,6 +107,9 @@ type Error struct {
 	Message string
 	// Field is the path of the offending field, "" when there is none.
 	Field string
+	// RetryAfter is when to try again, for RateLimited and Unavailable; 0
+	// when that is not known.
+	RetryAfter time.Duration
 }
 
 func (e *Error) Error() string {

@@ -44,10 +44,15 @@ func normalize(r *http.Request) *http.Request {
 	return r
 }
 
-// open reports whether a path needs no key: probes, and files whose URL is
-// signed.
+// open reports whether a path needs no key: probes, files whose URL is signed,
+// and the API's own description, which is the same for everybody: a static
+// page, which a browser could send no key for.
 func open(path string) bool {
-	return path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/f/")
+	switch path {
+	case "/healthz", "/readyz", "/v1/docs", "/v1/openapi.json":
+		return true
+	}
+	return strings.HasPrefix(path, "/f/")
 }
 
 // admit finds out who calls. The key is checked before the route, and an

@@ -218,6 +218,11 @@ func TestH2BadAgents(t *testing.T) {
 		put("NUL in the name", "a", `{"name": "\u0000"}`, 422, "invalid", "name"),
 		get("unknown agent", "/v1/agents/nobody", 404, "not_found", ""),
 		get("unknown version", "/v1/agents/profile?version=9", 404, "not_found", ""),
+		post("nameless new agent", "/v1/agents", `{}`, 422, "invalid", "name"),
+		post("new agent of an unknown runtime", "/v1/agents", `{"name": "a", "runtime": "shell"}`, 422, "invalid", "runtime"),
+		post("new agent that is a list", "/v1/agents", `[]`, 422, "invalid", "body"),
+		get("versions of nobody", "/v1/agents/nobody/versions", 404, "not_found", ""),
+		{"deletion of nobody", call{method: "DELETE", path: "/v1/agents/nobody"}, 404, "not_found", ""},
 		get("version 0", "/v1/agents/profile?version=0", 422, "invalid", "version"),
 		get("unknown query", "/v1/agents/profile?colour=1", 422, "invalid", "colour"),
 	})
@@ -248,8 +253,16 @@ func TestH5BadLists(t *testing.T) {
 			get("odd cursor", path+"?cursor="+odd, 400, "malformed", "cursor"),
 		)
 	}
+	table = append(table, get("agent of an agent's tasks", "/v1/agents/agent-1/tasks?agent_id=x", 422, "invalid", "agent_id"))
 	const log = "/v1/tasks/one/events"
 	table = append(table,
+		get("children of nothing", "/v1/tasks/nobody/children", 404, "not_found", ""),
+		get("children on page 0", "/v1/tasks/one/children?page=0", 422, "invalid", "page"),
+		get("children by status", "/v1/tasks/one/children?status=failed", 422, "invalid", "status"),
+		get("children from garbage", "/v1/tasks/one/children?cursor=!!", 400, "malformed", "cursor"),
+		get("thread of nothing", "/v1/tasks/nobody/thread", 404, "not_found", ""),
+		get("full thread of nothing", "/v1/tasks/nobody/thread/full", 404, "not_found", ""),
+		get("activity of nothing", "/v1/tasks/nobody/activity", 404, "not_found", ""),
 		get("no such log", "/v1/tasks/nobody/events", 404, "not_found", ""),
 		get("after garbage", log+"?after=x", 400, "malformed", "after"),
 		get("after negative", log+"?after=-1", 400, "malformed", "after"),

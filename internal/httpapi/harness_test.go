@@ -136,7 +136,9 @@ func (s *server) do(t *testing.T, c call) answer {
 	if err != nil {
 		t.Fatalf("%s %s: read answer: %v", c.method, c.path, err)
 	}
-	return answer{res.StatusCode, res.Header, body}
+	got := answer{res.StatusCode, res.Header, body}
+	checkDocumented(t, c, got)
+	return got
 }
 
 // open makes a call and leaves the answer's body open.
@@ -206,7 +208,9 @@ func (s *server) stored(t *testing.T) string {
 		(SELECT count(*) || ' turns' FROM turns) || '; ' ||
 		(SELECT count(*) || ' events' FROM events) || '; ' ||
 		(SELECT count(*) || ' attempts' FROM attempts) || '; ' ||
+		(SELECT count(*) || ' agents' FROM agents) || '; ' ||
 		(SELECT count(*) || ' agent versions' FROM agent_versions) || '; ' ||
+		(SELECT count(*) || ' keys, revoked ' || sum(revoked_at > 0) FROM keys) || '; ' ||
 		(SELECT count(*) || ' secrets' FROM secrets) || '; ' ||
 		(SELECT count(*) || ' replays' FROM replays) || '; ' ||
 		(SELECT count(*) || ' files' FROM files)`).Scan(&all)

@@ -23,18 +23,33 @@ func routes() []route {
 		{"PATCH", "/v1/tasks/{task_id}", `{"title": "x"}`, true, false},
 		{"DELETE", "/v1/tasks/{task_id}", "", true, false},
 		{"POST", "/v1/tasks/{task_id}/stop", "", true, false},
+		{"POST", "/v1/tasks/stop", `{}`, true, false},
 		{"POST", "/v1/tasks/{task_id}/pause", "", true, false},
 		{"POST", "/v1/tasks/{task_id}/resume", "", true, false},
 		{"GET", "/v1/tasks/{task_id}/events", "", true, true},
 		{"POST", "/v1/tasks/{task_id}/events", `{"events": [{"type": "think", "data": 1}]}`, true, true},
+		{"GET", "/v1/tasks/{task_id}/thread", "", true, true},
+		{"GET", "/v1/tasks/{task_id}/thread/full", "", true, true},
+		{"GET", "/v1/tasks/{task_id}/activity", "", true, true},
+		{"GET", "/v1/tasks/{task_id}/children", "", true, false},
+		{"POST", "/v1/agents/{agent_id}/invoke", `{"input": {}}`, true, false},
+		{"POST", "/v1/agents/{agent_id}/invoke/async", `{"input": {}}`, true, false},
+		{"POST", "/v1/agents/{agent_id}/invoke/stream", `{"input": {}}`, true, false},
+		{"POST", "/v1/agents/{agent_id}/report", `{}`, true, true},
 		{"POST", "/v1/tasks/{task_id}/heartbeat", `{"lease_token": "x"}`, false, true},
 		{"POST", "/v1/tasks/{task_id}/finish", `{"lease_token": "x", "status": "completed"}`, false, true},
 		{"POST", "/v1/claim", `{"agent_ids": ["` + agent + `"], "worker_id": "w"}`, false, true},
 		{"POST", "/v1/files", "", true, true},
 		{"GET", "/v1/agents", "", true, true},
+		{"POST", "/v1/agents", `{}`, false, false},
 		{"PUT", "/v1/agents/{agent_id}", `{}`, false, false},
+		{"DELETE", "/v1/agents/{agent_id}", "", false, false},
+		{"GET", "/v1/agents/{agent_id}/versions", "", true, true},
+		{"POST", "/v1/keys", `{}`, false, false},
+		{"GET", "/v1/keys", "", false, false},
+		{"DELETE", "/v1/keys/{key_id}", "", false, false},
 		{"GET", "/v1/agents/{agent_id}", "", true, true},
-		{"GET", "/v1/agents/{path_agent_id}/tasks", "", true, false},
+		{"GET", "/v1/agents/{agent_id}/tasks", "", true, false},
 
 		{"POST", "/agent-execution/" + agent, `{}`, true, true},
 		{"DELETE", py, "", true, true},
@@ -61,7 +76,7 @@ func routes() []route {
 }
 
 func (r route) call(key string) call {
-	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{path_agent_id}", "no-such-agent").Replace(r.path)
+	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key").Replace(r.path)
 	return call{method: r.method, path: path, key: key, body: r.body}
 }
 
@@ -129,7 +144,7 @@ func TestA3EveryDocumentedRouteIsWalked(t *testing.T) {
 func TestH1TheKeyIsCheckedBeforeTheRoute(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, path := range []string{"/nothing", "/v1/nothing", "/default/agents/a", "/v1/openapi.json", "/"} {
+	for _, path := range []string{"/nothing", "/v1/nothing", "/default/agents/a", "/v1/openapi.yaml", "/"} {
 		s.must(t, 401, call{method: "GET", path: path, key: "-"})
 		s.must(t, 401, call{method: "GET", path: path, key: wrongKey})
 	}
@@ -157,11 +172,16 @@ func TestA3AKeyForNamedAgents(t *testing.T) {
 	for _, c := range []call{
 		{method: "GET", path: "/v1/tasks/theirs"},
 		{method: "GET", path: "/v1/tasks/theirs/events"},
+		{method: "GET", path: "/v1/tasks/theirs/thread"},
+		{method: "GET", path: "/v1/tasks/theirs/thread/full"},
+		{method: "GET", path: "/v1/tasks/theirs/activity"},
+		{method: "POST", path: "/v1/agents/agent-1/report", body: `{}`},
 		{method: "POST", path: "/v1/tasks/theirs/events", body: `{` + think + `}`},
 		{method: "POST", path: "/v1/tasks/theirs/heartbeat", body: `{"lease_token": "` + token + `"}`},
 		{method: "POST", path: "/v1/tasks/theirs/finish", body: `{"lease_token": "` + token + `", "status": "completed"}`},
 		{method: "POST", path: "/v1/claim", body: `{"agent_ids": ["narrow", "agent-1"], "worker_id": "w"}`},
 		{method: "GET", path: "/v1/agents/agent-1"},
+		{method: "GET", path: "/v1/agents/agent-1/versions"},
 		{method: "POST", path: "/agent-execution/agent-1", body: `{}`},
 		{method: "DELETE", path: "/agent-execution/theirs"},
 		{method: "GET", path: "/agent-execution/theirs/status"},
@@ -208,11 +228,19 @@ func TestA3AnotherOrganizationsTask(t *testing.T) {
 		{method: "POST", path: "/v1/tasks/one/pause"},
 		{method: "POST", path: "/v1/tasks/one/resume"},
 		{method: "GET", path: "/v1/tasks/one/events"},
+		{method: "GET", path: "/v1/tasks/one/thread"},
+		{method: "GET", path: "/v1/tasks/one/thread/full"},
+		{method: "GET", path: "/v1/tasks/one/activity"},
+		{method: "POST", path: "/v1/agents/agent-1/report", body: `{}`},
 		{method: "POST", path: "/v1/tasks/one/events", body: `{"events": [{"type": "think", "data": 1}]}`},
 		{method: "POST", path: "/v1/tasks/one/heartbeat", body: `{"lease_token": "` + token + `"}`},
 		{method: "POST", path: "/v1/tasks/one/finish", body: `{"lease_token": "` + token + `", "status": "completed"}`},
 		{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "input": {}}`},
+		{method: "GET", path: "/v1/tasks/one/children"},
+		{method: "POST", path: "/v1/agents/agent-1/invoke", body: `{"input": {}}`},
 		{method: "GET", path: "/v1/agents/agent-1"},
+		{method: "GET", path: "/v1/agents/agent-1/versions"},
+		{method: "DELETE", path: "/v1/agents/agent-1"},
 		{method: "DELETE", path: "/agent-execution/one"},
 		{method: "GET", path: "/agent-execution/one/status"},
 		{method: "PATCH", path: "/agent-execution/one/update", body: `{"status": "completed"}`},

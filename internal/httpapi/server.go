@@ -43,7 +43,7 @@ type server struct {
 func New(o Options) http.Handler {
 	s := &server{Options: o, mux: http.NewServeMux()}
 	xpander.Register(s.mux, o.Kit, o.Defaults)
-	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Shelf: o.Shelf})
+	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Auth: o.Auth, Shelf: o.Shelf})
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -58,7 +58,7 @@ func New(o Options) http.Handler {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	id := uuid.NewString()
-	seen := &statusWriter{ResponseWriter: w}
+	seen := newAnswerWriter(w, s.WriteTimeout)
 	seen.Header().Set("X-Request-Id", id)
 	ctx := edge.WithRequestID(r.Context(), id)
 	r = normalize(r.WithContext(ctx))
@@ -99,8 +99,7 @@ func logged(path string) string {
 // fail answers an error in the form of the face that the path belongs to.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
-		status, body := edge.Describe(r.Context(), s.Log, err)
-		edge.WriteJSON(w, status, body)
+		edge.WriteError(r.Context(), w, s.Log, err)
 		return
 	}
 	xpander.WriteError(w, r, s.Log, err)
@@ -165,28 +164,3 @@ func (s *server) file(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "private, max-age=3600")
 	http.ServeContent(w, r, name, f.CreatedAt.Time(), content)
 }
-
-// statusWriter remembers what was answered.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -37,6 +37,7 @@ func (s *server) follow(t *testing.T, c call) *stream {
 	if kind := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		t.Errorf("%s: answered %d with Content-Type %q", c.path, res.StatusCode, kind)
 	}
+	checkDocumented(t, c, answer{res.StatusCode, res.Header, nil})
 	go func() {
 		defer close(done)
 		defer close(out.messages)
@@ -61,6 +62,7 @@ func (s *server) follow(t *testing.T, c call) *stream {
 				m.event = value
 			case "data":
 				m.data = value
+				checkEvent(t, c, value)
 			case "":
 				if m != (message{}) {
 					out.messages <- m

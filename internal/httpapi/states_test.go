@@ -229,3 +229,52 @@ func TestPythonRefusals(t *testing.T) {
 		s.patch(t, made["id"].(string), fmt.Sprintf(`{"unknown_%d": {"a": 1}}`, i))
 	}
 }
+
+// TestStopByFilter stops what matches, says what it would stop, and stops
+// everything only when that is said.
+func TestStopByFilter(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.agent(t, "agent-2")
+	for _, id := range []string{"one", "two"} {
+		s.task(t, id)
+	}
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-2", "id": "three", "input": {}, "parent_execution": "one"}`})
+	stop := func(body string, matched, stopped float64) map[string]any {
+		t.Helper()
+		got := s.must(t, 200, call{method: "POST", path: "/v1/tasks/stop", key: userKey, body: body})
+		if got["matched"] != matched || got["stopped"] != stopped {
+			t.Errorf("%s: matched %v, stopped %v", body, got["matched"], got["stopped"])
+		}
+		return got
+	}
+	before := s.stored(t)
+	if got := stop(`{"filter": {"agent_id": "agent-1"}, "dry_run": true}`, 2, 0); got["dry_run"] != true || len(got["ids"].([]any)) != 2 {
+		t.Errorf("dry run: %v", got)
+	}
+	stop(`{"filter": {"agent_id": "nobody"}}`, 0, 0)
+	if after := s.stored(t); after != before {
+		t.Errorf("something was stored\nbefore: %s\nafter:  %s", before, after)
+	}
+	refuse(t, s, []refusal{
+		post("nothing said", "/v1/tasks/stop", `{}`, 422, "invalid", "filter"),
+		post("empty filter", "/v1/tasks/stop", `{"filter": {}}`, 422, "invalid", "filter"),
+		post("not all", "/v1/tasks/stop", `{"filter": {}, "all": false}`, 422, "invalid", "filter"),
+		post("unknown filter", "/v1/tasks/stop", `{"filter": {"tag": "x"}}`, 422, "invalid", "filter.tag"),
+		post("status of ended tasks", "/v1/tasks/stop", `{"filter": {"status": "stopped"}}`, 422, "invalid", "filter.status"),
+		post("unknown status", "/v1/tasks/stop", `{"filter": {"status": "done"}}`, 422, "invalid", "filter.status"),
+		post("odd date", "/v1/tasks/stop", `{"filter": {"from_date": "yesterday"}}`, 422, "invalid", "filter.from_date"),
+		post("text for dry_run", "/v1/tasks/stop", `{"all": true, "dry_run": "yes"}`, 422, "invalid", "dry_run"),
+		post("no body", "/v1/tasks/stop", ``, 400, "malformed", ""),
+	})
+	if theirs := s.must(t, 200, call{method: "POST", path: "/v1/tasks/stop", key: strangerKey, body: `{"all": true}`}); theirs["matched"] != 0.0 {
+		t.Errorf("a stranger matched %v", theirs["matched"])
+	}
+	stop(`{"filter": {"agent_id": "agent-1", "status": "pending"}}`, 2, 2)
+	if got := s.must(t, 200, call{method: "GET", path: "/v1/tasks/three"}); got["status"] != "stopped" {
+		t.Errorf("the sub-task is %v", got["status"])
+	}
+	s.task(t, "four")
+	stop(`{"all": true}`, 1, 1)
+}

@@ -65,6 +65,41 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 	return a, err
 }
 
+// CreateAgent makes an agent with an id of the server's.
+func (s *Service) CreateAgent(ctx context.Context, org string, r agent.Record) (agent.Agent, error) {
+	return s.PutAgent(ctx, org, s.newID(), r)
+}
+
+// DeleteAgent removes an agent, its versions and its credentials. It is a
+// Conflict while the agent has a task that has not ended; those that have stay.
+func (s *Service) DeleteAgent(ctx context.Context, org, id string) error {
+	return s.store.Write(ctx, func(tx Tx) error {
+		if _, err := tx.Agent(org, id, 0); err != nil {
+			return err
+		}
+		open, err := tx.HasOpenTask(org, id)
+		switch {
+		case err != nil:
+			return err
+		case open:
+			return fault.New(fault.Conflict, "agent %q has tasks that have not ended: stop them first", id)
+		}
+		if err := tx.DeleteSecret(org, OfAgent, id); err != nil {
+			return err
+		}
+		return tx.DeleteAgent(org, id)
+	})
+}
+
+// AgentVersions lists the versions of an agent, the newest first.
+func (s *Service) AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error) {
+	found, err := s.store.AgentVersions(ctx, org, id)
+	if err == nil && len(found) == 0 {
+		_, err = s.store.Agent(ctx, org, id, 0) // says what to do
+	}
+	return found, err
+}
+
 // checkCommand refuses a program that the server does not know.
 func (s *Service) checkCommand(r agent.Record) error {
 	switch {

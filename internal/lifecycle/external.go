@@ -20,26 +20,30 @@ type External struct {
 }
 
 // ReportExternal keeps such a task: created and ended in one commit. A report
-// of a task that is there corrects how it ended.
-func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (Snapshot, error) {
+// of a task that is there corrects how it ended. It also tells whether the task
+// is new.
+func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (after Snapshot, isNew bool, err error) {
 	sub := Submission{Spec: task.Spec{
 		ID: x.ID, AgentID: x.Agent, RunLocally: true, Input: task.Input{Text: x.Prompt},
 	}, State: task.State{Source: "sdk"}}
 	if err := check(&sub); err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, false, err
 	}
 	if err := CheckResult("result", x.Result); err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, false, err
+	}
+	if err := s.gate.pace(who, s.store.Now()); err != nil {
+		return Snapshot{}, false, err
 	}
 	sub.Spec.OrganizationID = who.Organization
 	if sub.Spec.ID == "" {
 		sub.Spec.ID = s.newID()
 	}
-	var after Snapshot
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err = s.store.Write(ctx, func(tx Tx) error {
 		before, err := tx.Snapshot(who.Organization, sub.Spec.ID)
+		isNew = fault.CodeOf(err) == fault.NotFound
 		switch {
-		case fault.CodeOf(err) == fault.NotFound:
+		case isNew:
 			before, err = create(tx, sub, false)
 		case err == nil && before.Task.AgentID != x.Agent:
 			err = &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
@@ -53,7 +57,7 @@ func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (S
 		after = Snapshot{Task: changed.Task, Spec: before.Spec}
 		return err
 	})
-	return after, err
+	return after, isNew, err
 }
 
 // Note takes side fields of a task, whatever its status.

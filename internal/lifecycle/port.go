@@ -25,10 +25,19 @@ type Store interface {
 	// Events reads the log after a sequence number, in order, at most limit
 	// events or about 4 MiB of them, whichever is less but at least one.
 	Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error)
+	// Turns lists a task's turns, the first one first; none for an unknown task.
+	Turns(ctx context.Context, org, id string) ([]Turn, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, org string, f Filter, p Page) (List, error)
+	// CountOpen counts the tasks of a filter that have not ended.
+	CountOpen(ctx context.Context, org string, f Filter) (int, error)
+	// Open lists such tasks, newest first, behind a cursor.
+	Open(ctx context.Context, org string, f Filter, behind Cursor, limit int) ([]Cursor, error)
 	// Agent reads a version of an agent, 0 for the newest.
 	Agent(ctx context.Context, org, id string, version int) (agent.Agent, error)
+	// AgentVersions lists the versions of an agent, the newest first; none for
+	// an unknown one.
+	AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error)
 	// Agents lists all agents by id.
 	Agents(ctx context.Context, org string) ([]agent.Agent, error)
 	// Secret reads a sealed secret; nil when there is none.
@@ -72,6 +81,8 @@ type Tx interface {
 
 	// Next lists tasks that may be handed out now: by priority, then oldest.
 	Next(w Want) ([]string, error)
+	// Queued counts an agent's tasks that wait for a worker, at most limit.
+	Queued(org, agentID string, limit int) (int, error)
 	// Due lists tasks with a deadline or a lease that has passed.
 	Due(org string, limit int) ([]string, error)
 	// RenewAll gives every live lease its full length from now.
@@ -79,6 +90,10 @@ type Tx interface {
 
 	Agent(org, id string, version int) (agent.Agent, error)
 	PutAgent(a agent.Agent) error
+	// DeleteAgent removes an agent with its versions.
+	DeleteAgent(org, id string) error
+	// HasOpenTask reports whether a task of the agent has not ended.
+	HasOpenTask(org, agentID string) (bool, error)
 	PutSecret(org string, of SecretOf, id string, sealed []byte) error
 	DeleteSecret(org string, of SecretOf, id string) error
 
@@ -127,6 +142,17 @@ type Snapshot struct {
 	Task task.Task
 	// Spec is the JSON of the present turn's task.Spec.
 	Spec json.RawMessage
+}
+
+// Turn is what a turn was asked and what came of it.
+type Turn struct {
+	Number     int
+	CreatedAt  task.Stamp
+	FinishedAt task.Stamp // 0 while it has not ended
+	Prompt     *string
+	Result     *string // what is shown since an override
+	// Tokens are those known when the turn ended.
+	Tokens *task.Tokens
 }
 
 // Want asks for tasks to hand out.
@@ -235,8 +261,9 @@ type Worker struct {
 	// LastBeat is its last heartbeat, 0 for none yet.
 	LastBeat task.Stamp
 	// CutAt is when its stream ended, or the server began after it. HeirUntil is
-	// until when a registration may stand for it after that; OwnerIn and HeirOf name the breaks in which
-	// it was cut off, and after which it has registered (rule L5).
+	// until when a registration may stand for it after that; OwnerIn and HeirOf
+	// name the breaks in which it was cut off, and after which it has registered
+	// (rule L5).
 	CutAt, HeirUntil task.Stamp
 	OwnerIn, HeirOf  string
 	// Tally counts the attempts that it has told to be over (rule L6).
@@ -250,6 +277,9 @@ type Queue struct {
 	Workers []Worker
 	// Executing counts the agent's tasks that a worker is executing.
 	Executing int
+	// PinBusy says that the worker that the task is pinned to holds an
+	// attempt of some task under a lease that has not run out.
+	PinBusy bool
 	// PausedBy is who paused the task last, "" when nobody did.
 	PausedBy string
 }

@@ -158,7 +158,7 @@ func TestL10DeletedIDMustWait(t *testing.T) {
 	b.must(b.Delete(b.ctx(), who(), "t"))
 	_, _, err := b.Submit(b.ctx(), who(), submission("t", nil))
 	b.refused(err, fault.Conflict)
-	_, err = b.ReportExternal(b.ctx(), who(), lifecycle.External{Agent: bot, ID: "t", Reason: task.EndCompleted})
+	_, _, err = b.ReportExternal(b.ctx(), who(), lifecycle.External{Agent: bot, ID: "t", Reason: task.EndCompleted})
 	b.refused(err, fault.Conflict)
 	_, err = b.tryPatch("t", mine)
 	b.refused(err, fault.NotFound)

@@ -132,6 +132,37 @@ func TestWaitingForABusyWorker(t *testing.T) {
 	}
 }
 
+// A worker at long work, which heartbeats and does not claim, is there also for
+// a task that is pinned to it; once it lets go and stays away, it is not.
+func TestWaitingForAPinnedWorkerThatIsBusy(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("a", nil)
+	a := b.get("a")
+	worker := *a.State().WorkerID
+	b.submit("b", func(s *lifecycle.Submission) { s.Spec.PinnedWorkerID = &worker })
+	reason := func() string {
+		s, err := b.Get(b.ctx(), org, "b")
+		b.must(err)
+		why, err := b.WhyWaiting(b.ctx(), s)
+		b.must(err)
+		return why.Reason
+	}
+	for range 10 {
+		b.clock.forward(10 * time.Second)
+		_, err := b.Heartbeat(b.ctx(), org, "a", token)
+		b.must(err)
+	}
+	if got := reason(); got != "workers_busy" {
+		t.Errorf("waiting for %s", got)
+	}
+	_, err := b.finish("a", token, task.EndCompleted, "done")
+	b.must(err)
+	if got := reason(); got != "pinned_worker_absent" {
+		t.Errorf("after it has gone: waiting for %s", got)
+	}
+}
+
 // A Python worker is there as long as its stream is open: nothing can be given
 // to it afterwards, and it comes back under another id.
 func TestWaitingForAPythonWorkerThatLeft(t *testing.T) {

@@ -256,3 +256,50 @@ func TestX2WorkerMayNotStopItself(t *testing.T) {
 		}
 	})
 }
+
+// Stopping many is stopping each: sub-tasks go along, whoever has ended stays as
+// it was, and what is created meanwhile is not touched.
+func TestX1StopMany(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.end("ended", task.EndCompleted)
+	running := b.run("b", nil)
+	b.fill("a", 250)
+	b.child("below", "a0")
+	b.submit("apart", nil)
+	b.clock.forward(time.Second)
+	b.submit("later", nil)
+
+	none, err := b.StopMany(b.ctx(), who(), lifecycle.Filter{Agent: "nobody"}, false)
+	if b.must(err); none.Matched != 0 || none.Stopped != 0 || none.IDs == nil {
+		t.Errorf("X1: of nobody: %+v", none)
+	}
+	all := lifecycle.Filter{Status: task.Pending, To: b.get("later").CreatedAt}
+	dry, err := b.StopMany(b.ctx(), who(), all, true)
+	b.must(err)
+	done, err := b.StopMany(b.ctx(), who(), all, false)
+	b.must(err)
+	const want = 252 // a0 to a249, below, apart
+	if dry.Matched != want || dry.Stopped != 0 || done.Matched != want || done.Stopped != want || len(done.IDs) != 100 || !slices.Equal(dry.IDs, done.IDs) {
+		t.Errorf("X1: dry run %d %d, then %d %d with %d ids", dry.Matched, dry.Stopped, done.Matched, done.Stopped, len(done.IDs))
+	}
+	b.shows("a249", task.Stopped, task.EndStopped)
+	b.shows("below", task.Stopped, task.EndStopped)
+	b.shows("ended", task.Completed, task.EndCompleted)
+	b.shows("later", task.Pending, "")
+	if by := b.get("a7").Stop.By; by != alice {
+		t.Errorf("X1: stopped by %q", by)
+	}
+	if s := b.state("b"); s.Status != task.Executing {
+		t.Errorf("X1: an executing task was stopped as a pending one: %s", s.Status)
+	}
+	b.submit("parent", nil)
+	b.child("child", "parent")
+	family, err := b.StopMany(b.ctx(), who(), lifecycle.Filter{}, false)
+	if b.must(err); family.Matched != 4 || family.Stopped != 4 { // later, b, parent, child
+		t.Errorf("X1: everything: %+v", family)
+	}
+	if _, err := b.finish("b", running, task.EndStopped, ""); err != nil {
+		t.Errorf("X2: its worker's answer: %v", err)
+	}
+}

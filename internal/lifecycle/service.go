@@ -37,6 +37,7 @@ type Service struct {
 	files  Files
 	newID  func() string
 	log    *slog.Logger
+	gate   *gate // nil for no limits
 
 	commands []string // names of programs, sorted
 }
@@ -55,6 +56,8 @@ type Caller struct {
 	Organization string
 	// By names the caller in the log, for example "key admin".
 	By string
+	// Key is the id of the caller's key, by which its creates are counted.
+	Key string
 }
 
 // Get reads a task.
@@ -66,6 +69,11 @@ func (s *Service) Get(ctx context.Context, org, id string) (Snapshot, error) {
 func (s *Service) Task(ctx context.Context, org, id string) (task.Task, error) {
 	snap, err := s.store.Task(ctx, org, id)
 	return snap.Task, err
+}
+
+// Turns lists a task's turns, the first one first.
+func (s *Service) Turns(ctx context.Context, org, id string) ([]Turn, error) {
+	return s.store.Turns(ctx, org, id)
 }
 
 // List lists tasks, newest first.

@@ -48,6 +48,9 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 	if err := check(&sub); err != nil {
 		return Snapshot{}, false, err
 	}
+	if err := s.gate.pace(who, s.store.Now()); err != nil {
+		return Snapshot{}, false, err
+	}
 	for i, given := range sub.Spec.Input.Files {
 		kept, err := s.files.Keep(ctx, who.Organization, given, fmt.Sprintf("input.files[%d]", i))
 		if err != nil {
@@ -82,6 +85,11 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 		var err error
 		if made, replayed, err = replayOf(tx, sub, replay.Hash); replayed || err != nil {
 			return err
+		}
+		if !sub.Spec.RunLocally { // no queue holds the others
+			if err := s.gate.room(tx, who.Organization, sub.Spec.AgentID); err != nil {
+				return err
+			}
 		}
 		if made, err = create(tx, sub, fresh); err != nil {
 			return err

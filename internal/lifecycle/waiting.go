@@ -10,14 +10,14 @@ import (
 // Waiting tells why a task is not executing.
 type Waiting struct {
 	// Reason is one of a closed list, Message says it for a person.
-	Reason   string     `json:"reason" enum:"paused,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy"`
-	Message  string     `json:"message"`
-	WorkerID string     `json:"worker_id,omitempty"`
-	Until    task.Stamp `json:"until,omitzero"`
-	LastSeen task.Stamp `json:"last_seen,omitzero"`
+	Reason   string     `json:"reason" enum:"paused,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"What it waits for, from a closed list."`
+	Message  string     `json:"message" doc:"The same for a person."`
+	WorkerID string     `json:"worker_id,omitempty" doc:"The worker that it waits for."`
+	Until    task.Stamp `json:"until,omitzero" doc:"When it may start."`
+	LastSeen task.Stamp `json:"last_seen,omitzero" doc:"When a worker of the agent was last there."`
 	// Ahead counts tasks of the agent that come first, Busy its executing ones.
-	Ahead int `json:"ahead,omitempty"`
-	Busy  int `json:"busy,omitempty"`
+	Ahead int `json:"ahead,omitempty" doc:"How many tasks of the agent come first."`
+	Busy  int `json:"busy,omitempty" doc:"How many of them are executing."`
 }
 
 // WhyWaiting answers what a pending or paused task waits for, nil for any other.
@@ -76,7 +76,7 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		return &Waiting{Reason: "scheduled", Until: t.ReadyAt, Message: fmt.Sprintf("scheduled for %s", t.ReadyAt)}
 	}
 	if pin := t.Terms.PinnedWorkerID; pin != nil {
-		there := false
+		there := q.PinBusy // it may be too busy to claim
 		for _, w := range alive {
 			there = there || w.ID == *pin
 		}

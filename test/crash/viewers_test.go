@@ -138,7 +138,7 @@ func followBySDK(a *audience, s *server, id string, seen func(int)) []string {
 		return nil
 	}
 	var got []string
-	for e, err := range c.Tasks.Events(a.ctx, id, errand.FromStart) {
+	for e, err := range c.Tasks.Events(a.ctx, id) {
 		if err != nil {
 			a.t.Errorf("the Go client, after %d events: %v", len(got), err)
 			return got

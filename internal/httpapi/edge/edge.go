@@ -4,12 +4,17 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/errand-dev/errand/internal/auth"
 	"github.com/errand-dev/errand/internal/fault"
@@ -39,7 +44,7 @@ func Principal(ctx context.Context) auth.Principal {
 // Caller is the principal as package lifecycle wants it.
 func Caller(ctx context.Context) lifecycle.Caller {
 	p := Principal(ctx)
-	return lifecycle.Caller{Organization: p.Organization, By: p.By()}
+	return lifecycle.Caller{Organization: p.Organization, By: p.By(), Key: p.KeyID}
 }
 
 // WithOrganization notes the organization that the path named.
@@ -96,6 +101,21 @@ type Body struct {
 	Code      fault.Code `json:"code" doc:"The kind of error, from a closed list."`
 	Field     string     `json:"field,omitempty" doc:"The field that was wrong."`
 	RequestID string     `json:"request_id" doc:"Names the request in the server's log."`
+	// RetryAfter goes into the header of that name.
+	RetryAfter time.Duration `json:"-"`
+}
+
+// retryAfter is when to try again if nobody knows better.
+const retryAfter = time.Second
+
+// Header is what an error says in headers.
+func (b Body) Header() http.Header {
+	h := http.Header{}
+	if b.Code == fault.RateLimited || b.Code == fault.Unavailable {
+		seconds := math.Ceil(cmp.Or(b.RetryAfter, retryAfter).Seconds())
+		h.Set("Retry-After", strconv.Itoa(int(seconds)))
+	}
+	return h
 }
 
 // Describe makes an error fit to be shown: anything but a fault is logged with
@@ -110,7 +130,16 @@ func Describe(ctx context.Context, log *slog.Logger, err error) (int, Body) {
 		log.ErrorContext(ctx, "request failed", "request_id", RequestID(ctx), "error", err)
 		f = fault.New(fault.Internal, "something went wrong in the server; its log has the cause under the request id")
 	}
-	return f.Code.Status(), Body{Detail: f.Message, Code: f.Code, Field: f.Field, RequestID: RequestID(ctx)}
+	return f.Code.Status(), Body{
+		Detail: f.Message, Code: f.Code, Field: f.Field, RequestID: RequestID(ctx), RetryAfter: f.RetryAfter,
+	}
+}
+
+// WriteError answers an error in the form of /v1.
+func WriteError(ctx context.Context, w http.ResponseWriter, log *slog.Logger, err error) {
+	status, body := Describe(ctx, log, err)
+	maps.Copy(w.Header(), body.Header())
+	WriteJSON(w, status, body)
 }
 
 // WriteJSON answers a JSON body.

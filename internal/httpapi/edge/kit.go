@@ -23,7 +23,7 @@ type Kit struct {
 	Log       *slog.Logger
 	// KeepAlive is the interval of silence after which a stream gets a comment.
 	KeepAlive time.Duration
-	// WriteTimeout bounds each write to a stream.
+	// WriteTimeout bounds each write of an answer or a stream.
 	WriteTimeout time.Duration
 	// Closing ends every stream properly when it ends.
 	Closing context.Context //nolint:containedctx // the server's own life, not a request's

@@ -7,19 +7,19 @@ import (
 
 // ListItem is a task in a list, on both faces.
 type ListItem struct {
-	ID                string      `json:"id"`
-	AgentID           string      `json:"agent_id"`
-	OrganizationID    string      `json:"organization_id"`
-	Status            task.Status `json:"status" enum:"pending,executing,paused,completed,failed,error,stopped"`
-	InternalStatus    *string     `json:"internal_status"`
-	UserID            *string     `json:"user_id"`
-	ParentTaskID      *string     `json:"parent_task_id"`
-	TriggeringAgentID *string     `json:"triggering_agent_id"`
-	CreatedAt         task.Stamp  `json:"created_at"`
-	UpdatedAt         task.Stamp  `json:"updated_at"`
-	SourceNodeType    *string     `json:"source_node_type"`
+	ID                string      `json:"id" doc:"The task's id."`
+	AgentID           string      `json:"agent_id" doc:"The agent who is to do it."`
+	OrganizationID    string      `json:"organization_id" doc:"The organization that it belongs to."`
+	Status            task.Status `json:"status" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"Where it stands; the last four have ended."`
+	InternalStatus    *string     `json:"internal_status" doc:"A status of the worker's own words."`
+	UserID            *string     `json:"user_id" doc:"The id of the user who asked."`
+	ParentTaskID      *string     `json:"parent_task_id" doc:"The task that it is a sub-task of."`
+	TriggeringAgentID *string     `json:"triggering_agent_id" doc:"The agent on whose behalf it was created."`
+	CreatedAt         task.Stamp  `json:"created_at" doc:"When it was created."`
+	UpdatedAt         task.Stamp  `json:"updated_at" doc:"When anything about it last changed."`
+	SourceNodeType    *string     `json:"source_node_type" doc:"Where it comes from."`
 	Result            *string     `json:"result" doc:"Null also when longer than 64 KiB: read the task then."`
-	Title             *string     `json:"title"`
+	Title             *string     `json:"title" doc:"A headline for people."`
 }
 
 // ListItemOf renders a listed task.

@@ -16,20 +16,22 @@ import (
 	"github.com/errand-dev/errand/internal/task"
 )
 
+const eventStream = "text/event-stream"
+
 // Event is one entry of a task's log.
 type Event struct {
 	ID           int64           `json:"id" doc:"Its number: gapless, rising, the cursor of streams."`
-	Type         task.Type       `json:"type"`
-	TaskID       string          `json:"task_id"`
-	Organization string          `json:"organization_id"`
-	Turn         int             `json:"turn"`
-	Time         task.Stamp      `json:"time"`
+	Type         task.Type       `json:"type" doc:"What kind of event it is."`
+	TaskID       string          `json:"task_id" doc:"Whose log it is in."`
+	Organization string          `json:"organization_id" doc:"The organization that the task belongs to."`
+	Turn         int             `json:"turn" doc:"In which turn it happened."`
+	Time         task.Stamp      `json:"time" doc:"When it was committed."`
 	Data         json.RawMessage `json:"data" doc:"For task_* the fields that changed, for chunk a text."`
 }
 
 // EventPage is a part of a task's log.
 type EventPage struct {
-	Items []Event `json:"items"`
+	Items []Event `json:"items" doc:"The events, in order."`
 	// Next is the cursor for what follows.
 	Next int64 `json:"next_after" doc:"Ask again with after= this for what follows."`
 	Done bool  `json:"done" doc:"The turn has ended and this page reaches the end of its log."`
@@ -68,41 +70,44 @@ type Appended struct {
 	IDs []int64 `json:"ids" doc:"The events' ids, in the order given."`
 }
 
+// AppendBody continues a log.
+type AppendBody struct {
+	LeaseToken string     `json:"lease_token,omitempty" doc:"Of the claim; without it the events are somebody else's."`
+	Events     []NewEvent `json:"events" minItems:"1" maxItems:"1000" doc:"What happened, in order."`
+}
+
 // NewEvent is an event to append.
 type NewEvent struct {
-	Type     string          `json:"type" enum:"chunk,auth_event,tool_call_request,tool_call_result,sub_agent_trigger,think,analyze,plan_updated,task_compactization,step,agent_message,context_status,gateway_steer_applied,task_created,task_updated,task_finished"`
-	Data     json.RawMessage `json:"data"`
+	Type     eventKind       `json:"type" doc:"What kind of event it is; the kinds that tell of the task itself are the server's own." example:"chunk"`
+	Data     json.RawMessage `json:"data" doc:"What it says, at most 256 KiB: text for a chunk, any JSON for the others."`
 	ClientID string          `json:"client_id,omitempty" maxLength:"128" doc:"Makes a repeat answer the first one's id."`
 }
 
 func (r *routes) registerEvents() {
 	tags := []string{"events"}
-	op := operation{roles: everybody(), Operation: huma.Operation{
+	op := operation{roles: everybody(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "get-events", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/events", Tags: tags,
 		Summary: "Read a task's log: a page of it, or a live stream from any point",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "A page, or server-sent events whose data is an Event and whose id is its id.",
 			Content: map[string]*huma.MediaType{
-				"application/json":  {Schema: schemaOf[EventPage](r)},
-				"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
+				"application/json": {Schema: schemaOf[EventPage](r)},
+				eventStream:        {Schema: &huma.Schema{Type: huma.TypeString}},
 			},
 		}},
 	}}
 	add(r, op, r.events)
-	add(r, operation{roles: everybody(), Operation: huma.Operation{
+	add(r, operation{roles: everybody(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "append-events", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/events", Tags: tags,
 		Summary: "Append events to a running task's log",
 	}}, func(ctx context.Context, in *struct {
 		TaskPath
-		Body struct {
-			LeaseToken string     `json:"lease_token,omitempty" doc:"Of the claim; without it the events are somebody else's."`
-			Events     []NewEvent `json:"events" minItems:"1" maxItems:"1000"`
-		}
+		Body AppendBody
 	},
 	) (*struct{ Body Appended }, error) {
 		events := make([]lifecycle.NewEvent, 0, len(in.Body.Events))
 		for _, e := range in.Body.Events {
-			events = append(events, lifecycle.NewEvent{Type: e.Type, Data: e.Data, ClientID: e.ClientID})
+			events = append(events, lifecycle.NewEvent{Type: string(e.Type), Data: e.Data, ClientID: e.ClientID})
 		}
 		ids, err := r.Service.Append(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, events)
 		if err != nil {
@@ -121,21 +126,8 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 	if err != nil {
 		return nil, err
 	}
-	if strings.Contains(in.Accept, "text/event-stream") {
-		return &huma.StreamResponse{Body: func(hc huma.Context) {
-			req, w := humago.Unwrap(hc)
-			r.Stream(w, req, s.Task, after, func(out *edge.SSE, e task.Event) (bool, error) {
-				rendered, err := r.render(s.Task, e)
-				if err != nil {
-					return false, err
-				}
-				data, err := json.Marshal(rendered)
-				if err != nil {
-					return false, err
-				}
-				return true, out.Event(e.Seq, string(e.Type), data)
-			})
-		}}, nil
+	if strings.Contains(in.Accept, eventStream) {
+		return r.follow(s.Task, after), nil
 	}
 	page, err := r.page(ctx, s.Task, after, in.Limit)
 	if err != nil {
@@ -145,6 +137,24 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		_, w := humago.Unwrap(hc)
 		edge.WriteJSON(w, http.StatusOK, page)
 	}}, nil
+}
+
+// follow streams a task's events behind a cursor until its turn is over.
+func (r *routes) follow(t task.Task, after int64) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		req, w := humago.Unwrap(hc)
+		r.Stream(w, req, t, after, func(out *edge.SSE, e task.Event) (bool, error) {
+			rendered, err := r.render(t, e)
+			if err != nil {
+				return false, err
+			}
+			data, err := json.Marshal(rendered)
+			if err != nil {
+				return false, err
+			}
+			return true, out.Event(e.Seq, string(e.Type), data)
+		})
+	}}
 }
 
 func (r *routes) render(t task.Task, e task.Event) (Event, error) {

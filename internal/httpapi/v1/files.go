@@ -20,11 +20,11 @@ import (
 // File is an uploaded file.
 type File struct {
 	ID          string     `json:"id" doc:"SHA-256 of its content."`
-	Name        string     `json:"name"`
-	Size        int64      `json:"size"`
-	ContentType string     `json:"content_type"`
+	Name        string     `json:"name" doc:"Its name with extension."`
+	Size        int64      `json:"size" doc:"How many bytes it has."`
+	ContentType string     `json:"content_type" doc:"What it is, found from its name and content."`
 	URL         string     `json:"url" doc:"Give this to a task. Good for a day; tasks answer fresh ones."`
-	CreatedAt   task.Stamp `json:"created_at"`
+	CreatedAt   task.Stamp `json:"created_at" doc:"When it was first uploaded."`
 }
 
 // registerFiles adds uploads. They are streamed to disk, so they are outside
@@ -40,13 +40,14 @@ func (r *routes) registerFiles() {
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
 			"multipart/form-data": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-				"file": {Type: huma.TypeString, Format: "binary"},
+				"file": {Type: huma.TypeString, Format: "binary", Description: "The file's bytes."},
 			}}},
 		}},
 		Responses: map[string]*huma.Response{"201": {
 			Description: "Stored.", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[File](r)}},
 		}},
 	}}
+	r.describe(&op, true)
 	r.api.OpenAPI().AddOperation(&op.Operation)
 	r.api.Adapter().Handle(&op.Operation, func(hc huma.Context) {
 		req, w := humago.Unwrap(hc)
@@ -56,8 +57,7 @@ func (r *routes) registerFiles() {
 			err = r.upload(w, req)
 		}
 		if err != nil {
-			status, body := edge.Describe(ctx, r.Log, err)
-			edge.WriteJSON(w, status, body)
+			edge.WriteError(ctx, w, r.Log, err)
 		}
 	})
 }

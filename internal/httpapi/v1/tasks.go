@@ -18,144 +18,75 @@ import (
 	"github.com/errand-dev/errand/internal/task"
 )
 
-// TaskInput is what a turn is asked.
-type TaskInput struct {
-	Text  string          `json:"text,omitempty" doc:"The prompt, at most 1 MiB."`
-	Files []string        `json:"files,omitempty" doc:"At most 100 http(s) URLs, or URLs of uploaded files."`
-	User  json.RawMessage `json:"user,omitempty" doc:"An object with at least an email."`
-}
-
-// TaskCreate is the body that creates a task.
-type TaskCreate struct {
-	AgentID              string          `json:"agent_id" minLength:"1" doc:"Who is to do it."`
-	ID                   string          `json:"id,omitempty" doc:"An id of your own; that of an ended task starts its next turn."`
-	Input                TaskInput       `json:"input"`
-	Title                *string         `json:"title,omitempty"`
-	PayloadExtension     json.RawMessage `json:"payload_extension,omitempty"`
-	ParentExecution      *string         `json:"parent_execution,omitempty" doc:"The task that this is a sub-task of."`
-	Source               string          `json:"source,omitempty"`
-	WorkerID             *string         `json:"worker_id,omitempty" doc:"Only this worker may have it."`
-	OutputFormat         *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice"`
-	OutputSchema         json.RawMessage `json:"output_schema,omitempty"`
-	RunLocally           bool            `json:"run_locally,omitempty" doc:"The creator executes it; no worker is given it."`
-	EventsStreaming      *bool           `json:"events_streaming,omitempty" doc:"Lets the Python client stream it; true when left open."`
-	AdditionalContext    *string         `json:"additional_context,omitempty"`
-	InstructionsOverride *string         `json:"instructions_override,omitempty"`
-	ExpectedOutput       *string         `json:"expected_output,omitempty"`
-	MCPServers           json.RawMessage `json:"mcp_servers,omitempty"`
-	TriggeringAgentID    *string         `json:"triggering_agent_id,omitempty"`
-	ThinkMode            string          `json:"think_mode,omitempty" enum:"default,harder"`
-	NoAttachments        bool            `json:"disable_attachment_injection,omitempty"`
-	UserOIDCToken        *string         `json:"user_oidc_token,omitempty" doc:"Kept encrypted, never answered here."`
-	UserTokens           json.RawMessage `json:"user_tokens,omitempty" doc:"Kept encrypted, never answered here."`
-	AgentVersion         string          `json:"agent_version,omitempty" doc:"Pins a version of the agent."`
-	Priority             int             `json:"priority,omitempty" minimum:"-100" maximum:"100"`
-	RunAt                *time.Time      `json:"run_at,omitempty" doc:"Not before this moment."`
-	MaxAttempts          int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100"`
-	Timeout              float64         `json:"timeout,omitempty" minimum:"0" doc:"Seconds of executing; 0 is none."`
-	ExpiresIn            float64         `json:"expires_in,omitempty" minimum:"0" doc:"Seconds of being pending; 0 is none."`
-	Tags                 []string        `json:"tags,omitempty" maxItems:"32"`
-}
-
-func (b TaskCreate) submission(key string) (lifecycle.Submission, error) {
-	body, err := json.Marshal(b)
-	if err != nil {
-		return lifecycle.Submission{}, fault.New(fault.Malformed, "the body is not valid JSON")
-	}
-	sub := lifecycle.Submission{
-		Spec: task.Spec{
-			ID: b.ID, AgentID: b.AgentID,
-			Input:           task.Input{Text: &b.Input.Text, Files: b.Input.Files, User: b.Input.User},
-			ParentExecution: b.ParentExecution, OutputFormat: b.OutputFormat, OutputSchema: b.OutputSchema,
-			EventsStreaming: b.EventsStreaming == nil || *b.EventsStreaming, InstructionsOverride: b.InstructionsOverride,
-			UserOIDCToken: b.UserOIDCToken, ExpectedOutput: b.ExpectedOutput, MCPServers: b.MCPServers,
-			ThinkMode: b.ThinkMode, UserTokens: b.UserTokens, RunLocally: b.RunLocally, PinnedWorkerID: b.WorkerID,
-			MaxAttempts: b.MaxAttempts, Timeout: b.Timeout, ExpiresIn: b.ExpiresIn, Tags: b.Tags,
-		},
-		State: task.State{
-			PayloadExtension: b.PayloadExtension, Source: b.Source, TriggeringAgentID: b.TriggeringAgentID,
-			Title: b.Title, AdditionalContext: b.AdditionalContext, DisableAttachmentInjection: b.NoAttachments,
-		},
-		Priority: b.Priority, AgentVersion: b.AgentVersion, Route: "POST /v1/tasks", Body: body,
-	}
-	if b.RunAt != nil {
-		sub.RunAt = task.StampOf(*b.RunAt)
-	}
-	if key != "" {
-		sub.Spec.IdempotencyKey = &key
-	}
-	return sub, nil
-}
-
-// ListQuery narrows a list and says which page of it is wanted.
+// ListQuery narrows a list and says which part of it is wanted.
 type ListQuery struct {
-	Agent          string    `query:"agent_id"`
-	User           string    `query:"user_id"`
-	Parent         string    `query:"parent_task_id"`
-	Trigger        string    `query:"triggering_agent_id"`
-	Status         string    `query:"status" enum:"pending,executing,paused,completed,failed,error,stopped"`
-	InternalStatus string    `query:"internal_status"`
+	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
+	Narrowing
+	Paging
+}
+
+// Narrowing says which tasks of a list are wanted.
+type Narrowing struct {
+	User           string    `query:"user_id" doc:"Only tasks of the user with this id."`
+	Parent         string    `query:"parent_task_id" doc:"Only sub-tasks of this task."`
+	Trigger        string    `query:"triggering_agent_id" doc:"Only tasks that this agent asked for."`
+	Status         string    `query:"status" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"Only tasks with this status."`
+	InternalStatus string    `query:"internal_status" doc:"Only tasks with exactly this internal status."`
 	From           time.Time `query:"from_date" doc:"Created at or after this moment."`
 	To             time.Time `query:"to_date" doc:"Created before this moment."`
-	Page           int       `query:"page" minimum:"1" default:"1"`
-	PerPage        int       `query:"per_page" minimum:"1" maximum:"50" default:"20"`
-	Cursor         string    `query:"cursor" doc:"next_cursor of the page before; goes on where pages end."`
+}
+
+// Paging says which part of a list is wanted.
+type Paging struct {
+	Page    int    `query:"page" minimum:"1" default:"1" doc:"Which page; pages reach the first 10,000 tasks."`
+	PerPage int    `query:"per_page" minimum:"1" maximum:"50" default:"20" doc:"How many tasks a page holds."`
+	Cursor  string `query:"cursor" doc:"next_cursor of the page before; goes on where pages end."`
 }
 
 // TaskList is a page of tasks.
 type TaskList struct {
-	Items         []edge.ListItem `json:"items"`
+	Items         []edge.ListItem `json:"items" doc:"The tasks of this page."`
 	Total         int             `json:"total" doc:"How many match, counted to 10,000."`
-	TotalIsCapped bool            `json:"total_is_capped"`
-	Page          int             `json:"page"`
-	PerPage       int             `json:"per_page"`
-	TotalPages    int             `json:"total_pages"`
-	NextCursor    *string         `json:"next_cursor"`
+	TotalIsCapped bool            `json:"total_is_capped" doc:"Whether more match than were counted."`
+	Page          int             `json:"page" doc:"The number of this page; 1 also with a cursor."`
+	PerPage       int             `json:"per_page" doc:"How many tasks a page holds."`
+	TotalPages    int             `json:"total_pages" doc:"How many pages the counted tasks fill."`
+	NextCursor    *string         `json:"next_cursor" doc:"Give it as cursor for what follows; null on the last page."`
 }
 
 type listAnswer struct{ Body TaskList }
 
 func (r *routes) registerTasks() {
 	tags := []string{"tasks"}
-	add(r, operation{roles: users(), Operation: huma.Operation{
-		OperationID: "create-task", Method: http.MethodPost, Path: "/v1/tasks", DefaultStatus: http.StatusCreated, Tags: tags,
-		Summary: "Create a task, or start the next turn of one that has ended",
-	}}, func(ctx context.Context, in *struct {
-		Key  string `header:"Idempotency-Key" doc:"Makes a repeat answer the first one's task (24 hours)."`
-		Body TaskCreate
-	},
-	) (*taskAnswer, error) {
-		sub, err := in.Body.submission(in.Key)
-		if err != nil {
-			return nil, err
-		}
-		s, replayed, err := r.Service.Submit(ctx, edge.Caller(ctx), sub)
-		out, err := r.answer(s, err)
-		if err != nil {
-			return nil, err
-		}
-		if out.Status = http.StatusCreated; replayed {
-			out.Status, out.Replay = http.StatusOK, "true"
-		}
-		return out, nil
-	})
-	add(r, operation{roles: users(), Operation: huma.Operation{
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-tasks", Method: http.MethodGet, Path: "/v1/tasks", Tags: tags, Summary: "List tasks, newest first",
 	}}, func(ctx context.Context, in *ListQuery) (*listAnswer, error) { return r.list(ctx, *in) })
-	add(r, operation{roles: users(), Operation: huma.Operation{
-		OperationID: "list-agent-tasks", Method: http.MethodGet, Path: "/v1/agents/{path_agent_id}/tasks", Tags: tags, Summary: "List an agent's tasks, newest first",
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+		OperationID: "list-agent-tasks", Method: http.MethodGet, Path: "/v1/agents/{agent_id}/tasks", Tags: tags, Summary: "List an agent's tasks, newest first",
 	}}, func(ctx context.Context, in *struct {
-		PathAgent string `path:"path_agent_id"`
-		ListQuery
+		AgentPath
+		Narrowing
+		Paging
 	},
 	) (*listAnswer, error) {
-		in.Agent = in.PathAgent
-		return r.list(ctx, in.ListQuery)
+		return r.list(ctx, ListQuery{Agent: in.AgentID, Narrowing: in.Narrowing, Paging: in.Paging})
+	})
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+		OperationID: "list-children", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/children", Tags: tags, Summary: "List a task's sub-tasks, newest first",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Paging
+	},
+	) (*listAnswer, error) {
+		if _, err := r.Service.Task(ctx, edge.Principal(ctx).Organization, in.ID); err != nil {
+			return nil, err
+		}
+		return r.list(ctx, ListQuery{Narrowing: Narrowing{Parent: in.ID}, Paging: in.Paging})
 	})
 	add(r, operation{roles: everybody(), Operation: huma.Operation{
 		OperationID: "get-task", Method: http.MethodGet, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Read a task",
 	}}, r.get)
-	add(r, operation{roles: users(), Operation: huma.Operation{
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "update-task", Method: http.MethodPatch, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Change a task, or decide how it ends",
 	}}, r.patch)
 	for _, verb := range []struct {
@@ -166,7 +97,7 @@ func (r *routes) registerTasks() {
 		{"pause", "Hold a task until it is resumed", r.Service.Pause},
 		{"resume", "Let a paused task go on", r.Service.Resume},
 	} {
-		add(r, operation{roles: users(), Operation: huma.Operation{
+		add(r, operation{roles: users(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 			OperationID: verb.name + "-task", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/" + verb.name, Tags: tags, Summary: verb.summary,
 		}}, func(ctx context.Context, in *TaskPath) (*taskAnswer, error) {
 			return r.answer(verb.do(ctx, edge.Caller(ctx), in.ID))
@@ -193,15 +124,34 @@ func (r *routes) get(ctx context.Context, in *TaskPath) (*taskAnswer, error) {
 	return &taskAnswer{Status: http.StatusOK, Body: raw[Task]{rendered}}, err
 }
 
-// TaskUpdate is the body that changes a task.
+// TaskUpdate is the body that changes a task. What is left out stays as it is.
 type TaskUpdate struct {
-	Title          *string    `json:"title,omitempty"`
-	InternalStatus *string    `json:"internal_status,omitempty" doc:"At most 255 characters."`
-	Priority       *int       `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Only while pending."`
-	RunAt          *time.Time `json:"run_at,omitempty" doc:"Only while pending."`
-	Status         *string    `json:"status,omitempty" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"completed, failed or error: decides how an executing task ends, or with override how an ended one is shown."`
-	Result         *string    `json:"result,omitempty" doc:"Together with a status."`
-	Override       bool       `json:"override,omitempty" doc:"Also correct how an ended task is shown to have ended."`
+	Title            *string         `json:"title,omitempty" doc:"A headline for people."`
+	InternalStatus   *string         `json:"internal_status,omitempty" doc:"A status of your own, at most 255 characters."`
+	Tokens           *TokensGiven    `json:"tokens,omitempty" doc:"Model tokens used so far."`
+	UsedTools        []string        `json:"used_tools,omitempty" maxItems:"1000" doc:"Names of the tools that were used."`
+	Duration         *float64        `json:"duration,omitempty" minimum:"0" doc:"Seconds of work."`
+	PayloadExtension json.RawMessage `json:"payload_extension,omitempty" doc:"An object that is merged into the one that is there, member by member, all the way down."`
+	Priority         *int            `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Only while pending."`
+	RunAt            *time.Time      `json:"run_at,omitempty" doc:"Only while pending."`
+	Status           *string         `json:"status,omitempty" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"completed, failed or error: decides how an executing task ends, or with override how an ended one is shown. executing: begins a pending task with run_locally, which its creator executes. For the rest use pause, resume and stop."`
+	Result           *string         `json:"result,omitempty" doc:"Together with a status that ends the task."`
+	Override         bool            `json:"override,omitempty" doc:"Also correct how an ended task is shown to have ended."`
+}
+
+// TokensGiven are model tokens that somebody reports; what is left out is 0.
+type TokensGiven struct {
+	Prompt     int64 `json:"prompt_tokens,omitempty" minimum:"0" doc:"Tokens that the model read."`
+	Completion int64 `json:"completion_tokens,omitempty" minimum:"0" doc:"Tokens that the model wrote."`
+	CacheRead  int64 `json:"cache_read_tokens,omitempty" minimum:"0" doc:"Of those read, how many came from the model's cache."`
+	CacheWrite int64 `json:"cache_write_tokens,omitempty" minimum:"0" doc:"Of those read, how many went into it."`
+}
+
+func (x *TokensGiven) tokens() *task.Tokens {
+	if x == nil {
+		return nil
+	}
+	return &task.Tokens{Prompt: x.Prompt, Completion: x.Completion, CacheRead: x.CacheRead, CacheWrite: x.CacheWrite}
 }
 
 func (r *routes) patch(ctx context.Context, in *struct {
@@ -209,16 +159,17 @@ func (r *routes) patch(ctx context.Context, in *struct {
 	Body TaskUpdate
 },
 ) (*taskAnswer, error) {
+	b := in.Body
 	e := lifecycle.Edit{
-		Title: in.Body.Title, InternalStatus: in.Body.InternalStatus, Priority: in.Body.Priority,
-		Result: in.Body.Result, Override: in.Body.Override,
+		Title: b.Title, InternalStatus: b.InternalStatus, Tokens: b.Tokens.tokens(), UsedTools: b.UsedTools, Duration: b.Duration,
+		Extension: b.PayloadExtension, Priority: b.Priority, Result: b.Result, Override: b.Override,
 	}
-	if in.Body.RunAt != nil {
-		at := task.StampOf(*in.Body.RunAt)
+	if b.RunAt != nil {
+		at := task.StampOf(*b.RunAt)
 		e.RunAt = &at
 	}
-	if in.Body.Status != nil {
-		status := task.Status(*in.Body.Status)
+	if b.Status != nil {
+		status := task.Status(*b.Status)
 		e.Status = &status
 	}
 	return r.answer(r.Service.Update(ctx, edge.Caller(ctx), in.ID, e))

@@ -27,6 +27,7 @@ import (
 type Options struct {
 	edge.Kit
 	Version string
+	Auth    *auth.Authenticator
 	Shelf   *files.Shelf
 }
 
@@ -42,16 +43,14 @@ var hook sync.Once //nolint:gochecknoglobals // so are they
 // too; that form is one hook for the whole process.
 func Register(mux *http.ServeMux, o Options) {
 	config := huma.DefaultConfig("Errand", o.Version)
-	config.Info.Description = "Durable tasks for AI agents. Authenticate with your key in the header x-api-key."
+	config.Info.Description = about
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
 	config.CreateHooks = nil // no links to schemas inside the answers
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"key": {Type: "apiKey", In: "header", Name: "x-api-key"},
+		"key": {Type: "apiKey", In: "header", Name: "x-api-key", Description: "A key of your organization."},
 	}
 	config.Security = []map[string][]string{{"key": {}}}
-	registry := config.Components.Schemas
-	registry.RegisterTypeAlias(reflect.TypeFor[task.Stamp](), reflect.TypeFor[moment]())
-	registry.RegisterTypeAlias(reflect.TypeFor[task.EndReason](), reflect.TypeFor[endReason]())
+	documented(config.Components.Schemas)
 	hook.Do(func() {
 		huma.ValidateStrictCasing = true // a field in other letters is an unknown field
 		huma.NewErrorWithContext = newError
@@ -60,32 +59,19 @@ func Register(mux *http.ServeMux, o Options) {
 		}
 	})
 	r := &routes{Options: o, api: humago.New(mux, config)}
+	r.registerCreate()
+	r.registerInvoke()
 	r.registerTasks()
+	r.registerStop()
+	r.registerThreads()
+	r.registerReport()
 	r.registerEvents()
 	r.registerWorkers()
 	r.registerAgents()
+	r.registerKeys()
 	r.registerFiles()
-}
-
-// moment documents task.Stamp.
-type moment struct{}
-
-// Schema implements huma.SchemaProvider.
-func (moment) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Nullable: true}
-}
-
-// endReason documents task.EndReason.
-type endReason struct{}
-
-// Schema implements huma.SchemaProvider.
-func (endReason) Schema(huma.Registry) *huma.Schema {
-	s := &huma.Schema{Type: huma.TypeString, Nullable: true, Description: "Why the turn ended; null while it has not."}
-	for _, reason := range task.EndReasons() {
-		s.Enum = append(s.Enum, string(reason))
-	}
-	s.Enum = append(s.Enum, nil)
-	return s
+	r.explain()
+	r.registerDocs(mux)
 }
 
 // apiError is an error in the API's form.
@@ -99,6 +85,9 @@ func (e *apiError) Error() string { return e.Detail }
 // GetStatus implements huma.StatusError.
 func (e *apiError) GetStatus() int { return e.status }
 
+// GetHeaders implements huma.HeadersError.
+func (e *apiError) GetHeaders() http.Header { return e.Header() }
+
 // ContentType implements huma.ContentTypeFilter: errors are plain JSON.
 func (e *apiError) ContentType(string) string { return "application/json" }
 
@@ -107,7 +96,7 @@ func (e *apiError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Body) }
 
 // Schema implements huma.SchemaProvider.
 func (e *apiError) Schema(r huma.Registry) *huma.Schema {
-	return r.Schema(reflect.TypeFor[edge.Body](), true, "Error")
+	return r.Schema(reflect.TypeFor[Error](), true, "")
 }
 
 // newError gives huma's own errors the API's form. It names the first field
@@ -141,17 +130,6 @@ func fieldOf(d *huma.ErrorDetail) (field, message string) {
 	return field + "." + name, "must be given"
 }
 
-// operation is a route with the roles that may use it.
-type operation struct {
-	huma.Operation
-	roles []auth.Role
-}
-
-func users() []auth.Role     { return []auth.Role{auth.User} }
-func workers() []auth.Role   { return []auth.Role{auth.Worker} }
-func everybody() []auth.Role { return []auth.Role{auth.User, auth.Worker} }
-func admins() []auth.Role    { return nil }
-
 // add registers a handler whose errors take the API's form.
 func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = edge.MaxBody
@@ -160,12 +138,13 @@ func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O
 	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
 		if err := r.admit(hc, op.roles); err != nil {
 			_, w := humago.Unwrap(hc)
-			status, body := edge.Describe(hc.Context(), r.Log, err)
-			edge.WriteJSON(w, status, body)
+			edge.WriteError(hc.Context(), w, r.Log, err)
 			return
 		}
 		next(hc)
 	})
+	_, hasBody := reflect.TypeFor[I]().FieldByName("Body")
+	r.describe(&op, hasBody)
 	huma.Register(r.api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err == nil {
@@ -174,6 +153,7 @@ func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O
 		status, body := edge.Describe(ctx, r.Log, err)
 		return nil, &apiError{status: status, Body: body}
 	})
+	r.repeat(op)
 }
 
 // admit refuses a principal who has none of the roles, or who works for other
@@ -213,10 +193,11 @@ func (x raw[T]) Schema(r huma.Registry) *huma.Schema {
 type Task struct {
 	task.Spec
 	task.State
-	UpdatedAt    task.Stamp         `json:"updated_at"`
-	Stop         *task.Stop         `json:"stop" doc:"What became of a request to stop; null when there was none."`
-	Waiting      *lifecycle.Waiting `json:"waiting" doc:"Why a task that has not ended is not executing."`
-	LastEventSeq int64              `json:"last_event_seq"`
+	Tokens       orNull[task.Tokens]       `json:"tokens" doc:"Model tokens that the turn has used; null while that is not known."`
+	UpdatedAt    task.Stamp                `json:"updated_at" doc:"When anything about it last changed."`
+	Stop         orNull[task.Stop]         `json:"stop" doc:"What became of a request to stop; null when there was none."`
+	Waiting      orNull[lifecycle.Waiting] `json:"waiting" doc:"Why a task that has not ended is not executing; null otherwise, and wherever it was not asked."`
+	LastEventSeq int64                     `json:"last_event_seq" doc:"The number of the newest event in its log."`
 }
 
 type taskAnswer struct {

@@ -26,33 +26,39 @@ type ClaimBody struct {
 type Lease struct {
 	Token     string     `json:"token" doc:"Proves the lease: send it as lease_token. It is told once."`
 	Seconds   float64    `json:"seconds" doc:"Its length; any write with the token renews it."`
-	ExpiresAt task.Stamp `json:"expires_at"`
-	Attempt   int        `json:"attempt"`
+	ExpiresAt task.Stamp `json:"expires_at" doc:"When it runs out unless it is renewed."`
+	Attempt   int        `json:"attempt" doc:"Which attempt of the turn this is, from 1."`
 }
 
 // Claim is a task that was handed out and has started.
 type Claim struct {
-	Task  raw[Task] `json:"task"`
-	Lease Lease     `json:"lease"`
+	Task  raw[Task] `json:"task" doc:"The task, executing."`
+	Lease Lease     `json:"lease" doc:"The worker's right to it."`
+}
+
+// HeartbeatBody says that an attempt is under way.
+type HeartbeatBody struct {
+	LeaseToken     string  `json:"lease_token" doc:"Of the claim."`
+	InternalStatus *string `json:"internal_status,omitempty" doc:"Sets the task's internal status, at most 255 characters."`
 }
 
 // Heartbeat answers a heartbeat.
 type Heartbeat struct {
 	Action    task.Directive `json:"action" enum:"continue,stop,pause" doc:"stop: end the work and confirm with finish and the status stopped. pause: end it and claim again later."`
-	ExpiresAt task.Stamp     `json:"lease_expires_at"`
-	Seconds   float64        `json:"lease_seconds"`
+	ExpiresAt task.Stamp     `json:"lease_expires_at" doc:"When the lease runs out unless it is renewed."`
+	Seconds   float64        `json:"lease_seconds" doc:"The length of the lease."`
 }
 
 // FinishBody ends an attempt.
 type FinishBody struct {
-	LeaseToken string          `json:"lease_token"`
+	LeaseToken string          `json:"lease_token" doc:"Of the claim."`
 	Status     string          `json:"status" enum:"completed,failed,error,stopped" doc:"stopped confirms a stop."`
 	EndReason  string          `json:"end_reason,omitempty" enum:"completed,failed,schema_mismatch,budget,worker_error,stopped" doc:"More exactly why; must lead to the status."`
 	Result     json.RawMessage `json:"result,omitempty" doc:"Text. It is never refused for its content: what cannot be stored is cut or replaced, and the event task_finished says so in adjusted."`
-	Tokens     json.RawMessage `json:"tokens,omitempty"`
-	UsedTools  json.RawMessage `json:"used_tools,omitempty"`
-	Duration   json.RawMessage `json:"duration,omitempty"`
-	Note       json.RawMessage `json:"internal_status,omitempty"`
+	Tokens     json.RawMessage `json:"tokens,omitempty" doc:"Model tokens used: an object with prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens."`
+	UsedTools  json.RawMessage `json:"used_tools,omitempty" doc:"A list of the names of the tools that were used."`
+	Duration   json.RawMessage `json:"duration,omitempty" doc:"Seconds of work."`
+	Note       json.RawMessage `json:"internal_status,omitempty" doc:"A status of the worker's own, at most 255 characters."`
 }
 
 func (b FinishBody) outcome() (lifecycle.Outcome, error) {
@@ -82,19 +88,16 @@ func (b FinishBody) outcome() (lifecycle.Outcome, error) {
 
 func (r *routes) registerWorkers() {
 	tags := []string{"workers"}
-	add(r, operation{roles: workers(), Operation: huma.Operation{
+	add(r, operation{roles: workers(), errors: []fault.Code{fault.NotFound}, Operation: huma.Operation{
 		OperationID: "claim", Method: http.MethodPost, Path: "/v1/claim", Tags: tags,
 		Summary: "Claim tasks with a lease, waiting for the first one",
 	}}, r.claim)
-	add(r, operation{roles: workers(), Operation: huma.Operation{
+	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "heartbeat", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/heartbeat", Tags: tags,
 		Summary: "Renew a lease and learn whether to go on",
 	}}, func(ctx context.Context, in *struct {
 		TaskPath
-		Body struct {
-			LeaseToken     string  `json:"lease_token"`
-			InternalStatus *string `json:"internal_status,omitempty" doc:"Sets the task's internal status, at most 255 characters."`
-		}
+		Body HeartbeatBody
 	},
 	) (*struct{ Body Heartbeat }, error) {
 		org := edge.Principal(ctx).Organization
@@ -112,7 +115,7 @@ func (r *routes) registerWorkers() {
 		}
 		return &struct{ Body Heartbeat }{Heartbeat{Action: beat.Do, ExpiresAt: beat.Until, Seconds: beat.Lease.Seconds()}}, nil
 	})
-	add(r, operation{roles: workers(), Operation: huma.Operation{
+	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "finish", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/finish", Tags: tags,
 		Summary: "End an attempt, or confirm a stop",
 	}}, func(ctx context.Context, in *struct {

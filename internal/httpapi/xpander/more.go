@@ -141,7 +141,7 @@ func (r *routes) report(w http.ResponseWriter, req *http.Request) error {
 	if body.IsSuccess != nil && !*body.IsSuccess {
 		end = task.EndFailed
 	}
-	s, err := r.Service.ReportExternal(ctx, edge.Caller(ctx), lifecycle.External{
+	s, _, err := r.Service.ReportExternal(ctx, edge.Caller(ctx), lifecycle.External{
 		Agent: agent, ID: text(body.ID), Prompt: body.Input, Reason: end, Result: body.Result, Side: side,
 	})
 	if err != nil {

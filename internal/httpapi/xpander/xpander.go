@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 
 	"github.com/errand-dev/errand/internal/auth"
@@ -79,6 +80,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	if body.Field != "" {
 		detail = body.Field + ": " + detail
 	}
+	maps.Copy(w.Header(), body.Header())
 	edge.WriteJSON(w, status, map[string]string{"detail": detail})
 }
 

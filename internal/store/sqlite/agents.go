@@ -56,6 +56,11 @@ func (s *Store) Agent(ctx context.Context, org, id string, version int) (agent.A
 	return readAgent(ctx, s, org, id, version)
 }
 
+// AgentVersions implements lifecycle.Store.
+func (s *Store) AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error) {
+	return readAgents(ctx, s, "WHERE a.org = ? AND a.id = ? ORDER BY v.version DESC", org, id)
+}
+
 // Agents implements lifecycle.Store.
 func (s *Store) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
 	return readAgents(ctx, s, "WHERE a.org = ? AND v.version = a.version ORDER BY a.id", org)
@@ -79,4 +84,25 @@ func (t *tx) PutAgent(a agent.Agent) error {
 	}
 	return t.exec(`INSERT INTO agent_versions (org, id, version, record, updated_at) VALUES (?, ?, ?, ?, ?)`,
 		a.OrganizationID, a.ID, a.Version, string(record), a.UpdatedAt)
+}
+
+// DeleteAgent implements lifecycle.Tx.
+func (t *tx) DeleteAgent(org, id string) error {
+	for _, query := range []string{
+		"DELETE FROM agent_versions WHERE org = ? AND id = ?",
+		"DELETE FROM agents WHERE org = ? AND id = ?",
+	} {
+		if err := t.exec(query, org, id); err != nil {
+			return fmt.Errorf("delete agent: %w", err)
+		}
+	}
+	return nil
+}
+
+// HasOpenTask implements lifecycle.Tx.
+func (t *tx) HasOpenTask(org, agentID string) (bool, error) {
+	var n int
+	found, err := one(background(), t, `SELECT 1 FROM tasks INDEXED BY tasks_open WHERE org = ? AND agent_id = ? AND ended = '' LIMIT 1`,
+		[]any{org, agentID}, &n)
+	return found, err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/errand-dev/errand/internal/auth"
 	"github.com/errand-dev/errand/internal/fault"
@@ -23,22 +24,65 @@ func (s *Store) edit(ctx context.Context, fn func(*tx) error) error {
 	})
 }
 
+const selectKey = `SELECT org, id, name, role, agents, hash, created_at, revoked_at FROM keys WHERE `
+
+func readKeys(ctx context.Context, q querier, where string, args ...any) ([]auth.Key, error) {
+	var found []auth.Key
+	err := each(ctx, q, selectKey+where, args, func(rows rowScanner) error {
+		var k auth.Key
+		var agents string
+		if err := rows.Scan(&k.Organization, &k.ID, &k.Name, &k.Role, &agents, &k.Hash, &k.CreatedAt, &k.RevokedAt); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(agents), &k.Agents); err != nil {
+			return err
+		}
+		found = append(found, k)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read keys: %w", err)
+	}
+	return found, nil
+}
+
 // KeyByHash implements auth.Store.
 func (s *Store) KeyByHash(ctx context.Context, hash []byte) (auth.Key, error) {
-	var k auth.Key
-	var agents string
-	found, err := one(ctx, s, `SELECT org, id, name, role, agents, hash, created_at FROM keys WHERE hash = ? AND revoked_at = 0`,
-		[]any{hash}, &k.Organization, &k.ID, &k.Name, &k.Role, &agents, &k.Hash, &k.CreatedAt)
+	found, err := readKeys(ctx, s, `hash = ?`, hash)
 	if err != nil {
-		return auth.Key{}, fmt.Errorf("read key: %w", err)
+		return auth.Key{}, err
 	}
-	if !found || subtle.ConstantTimeCompare(k.Hash, hash) != 1 {
+	if len(found) == 0 || subtle.ConstantTimeCompare(found[0].Hash, hash) != 1 {
 		return auth.Key{}, fault.New(fault.NotFound, "no such key")
 	}
-	if err := json.Unmarshal([]byte(agents), &k.Agents); err != nil {
-		return auth.Key{}, fmt.Errorf("read key: %w", err)
-	}
-	return k, nil
+	return found[0], nil
+}
+
+// Keys implements auth.Store.
+func (s *Store) Keys(ctx context.Context, org string) ([]auth.Key, error) {
+	return readKeys(ctx, s, `org = ? ORDER BY created_at, id`, org)
+}
+
+// RevokeKey implements auth.Store.
+func (s *Store) RevokeKey(ctx context.Context, org, id string) error {
+	return s.edit(ctx, func(t *tx) error {
+		keys, err := readKeys(background(), t, `org = ? ORDER BY created_at, id`, org)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(keys, func(k auth.Key) bool { return k.ID == id })
+		switch {
+		case i < 0:
+			return fault.New(fault.NotFound, "no key %q", id)
+		case keys[i].RevokedAt != 0:
+			return nil
+		}
+		keys[i].RevokedAt = t.Now()
+		if !slices.ContainsFunc(keys, func(k auth.Key) bool { return k.Role == auth.Admin && k.RevokedAt == 0 }) {
+			return fault.New(fault.Conflict, "this is the last admin key: make another one first")
+		}
+		return t.exec(`UPDATE keys SET revoked_at = ? WHERE org = ? AND id = ?`, t.Now(), org, id)
+	})
 }
 
 // PutKey implements auth.Store.

@@ -83,6 +83,14 @@ func next(ctx context.Context, q querier, w lifecycle.Want, now task.Stamp) ([]s
 // Next implements lifecycle.Tx.
 func (t *tx) Next(w lifecycle.Want) ([]string, error) { return next(background(), t, w, t.Now()) }
 
+// Queued implements lifecycle.Tx.
+func (t *tx) Queued(org, agentID string, limit int) (int, error) {
+	var n int
+	_, err := one(background(), t, `SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue
+		WHERE org = ? AND agent_id = ? AND queued = 1 LIMIT ?)`, []any{org, agentID, limit}, &n)
+	return n, err
+}
+
 // Now implements lifecycle.Store.
 func (s *Store) Now() task.Stamp { return task.StampOf(s.opts.Now()) }
 
@@ -263,6 +271,15 @@ func (t *tx) DisconnectAll(within time.Duration, heirs task.Stamp) error {
 		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, t.Now(), within.Microseconds(), heirs)
 }
 
+// holds reports whether a worker holds an attempt. It looks through the leases
+// that run, which are no more than there are tasks executing.
+func holds(ctx context.Context, q querier, org, worker string, now task.Stamp) (bool, error) {
+	var n int
+	return one(ctx, q, `SELECT 1 FROM attempts INDEXED BY attempts_lease
+		WHERE org = ? AND let_go_at = 0 AND lease_until > 0 AND lease_until > ? AND worker_id = ? LIMIT 1`,
+		[]any{org, now, worker}, &n)
+}
+
 // Waiting implements lifecycle.Store.
 func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, error) {
 	var found lifecycle.Queue
@@ -294,6 +311,11 @@ func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, e
 		[]any{org, t.AgentID}, &found.Executing)
 	if err != nil {
 		return found, err
+	}
+	if pin != "" {
+		if found.PinBusy, err = holds(ctx, s, org, pin, task.StampOf(s.opts.Now())); err != nil {
+			return found, err
+		}
 	}
 	_, err = one(ctx, s, `SELECT json_extract(own, '$.by') FROM events WHERE org = ? AND task = ? AND type = 'paused'
 		ORDER BY seq DESC LIMIT 1`, []any{org, id}, &found.PausedBy)

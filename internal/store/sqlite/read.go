@@ -105,6 +105,30 @@ func (s *Store) Events(ctx context.Context, org, id string, after int64, limit i
 	return found, rows.Err()
 }
 
+// Turns implements lifecycle.Store.
+func (s *Store) Turns(ctx context.Context, org, id string) ([]lifecycle.Turn, error) {
+	var found []lifecycle.Turn
+	err := each(ctx, s, `SELECT u.n, e.time, u.finished_at, json_extract(u.spec, '$.input.text'),
+			COALESCE(u.shown_result, u.result), u.tokens
+		FROM turns u JOIN events e ON e.org = u.org AND e.task = u.task AND e.seq = u.first_seq
+		WHERE u.org = ? AND u.task = ? ORDER BY u.n`, []any{org, id}, func(rows rowScanner) error {
+		var x lifecycle.Turn
+		var tokens *string
+		if err := rows.Scan(&x.Number, &x.CreatedAt, &x.FinishedAt, &x.Prompt, &x.Result, &tokens); err != nil {
+			return err
+		}
+		found = append(found, x)
+		if tokens == nil {
+			return nil
+		}
+		return json.Unmarshal([]byte(*tokens), &found[len(found)-1].Tokens)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read turns: %w", err)
+	}
+	return found, nil
+}
+
 // Tasks implements lifecycle.Store.
 func (s *Store) Tasks(ctx context.Context, org string, f lifecycle.Filter, p lifecycle.Page) (lifecycle.List, error) {
 	where, args := condition(org, f)
@@ -143,6 +167,41 @@ func (s *Store) Tasks(ctx context.Context, org string, f lifecycle.Filter, p lif
 		found.Items = found.Items[:p.Size]
 		last := found.Items[p.Size-1]
 		found.Next = lifecycle.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
+	}
+	return found, nil
+}
+
+// CountOpen implements lifecycle.Store.
+func (s *Store) CountOpen(ctx context.Context, org string, f lifecycle.Filter) (int, error) {
+	where, args := condition(org, f)
+	var n int
+	// In the list's order, so that it walks the list's index.
+	if _, err := one(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE "+where+
+		" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT -1)", args, &n); err != nil {
+		return 0, fmt.Errorf("count open tasks: %w", err)
+	}
+	return n, nil
+}
+
+// Open implements lifecycle.Store.
+func (s *Store) Open(ctx context.Context, org string, f lifecycle.Filter, behind lifecycle.Cursor, limit int) ([]lifecycle.Cursor, error) {
+	where, args := condition(org, f)
+	if behind != (lifecycle.Cursor{}) {
+		where += " AND (t.created_at, t.id) < (?, ?)"
+		args = append(args, behind.CreatedAt, behind.ID)
+	}
+	var found []lifecycle.Cursor
+	err := each(ctx, s, "SELECT t.created_at, t.id FROM tasks t WHERE "+where+" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT ?",
+		append(args, limit), func(rows rowScanner) error {
+			var c lifecycle.Cursor
+			if err := rows.Scan(&c.CreatedAt, &c.ID); err != nil {
+				return err
+			}
+			found = append(found, c)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("list open tasks: %w", err)
 	}
 	return found, nil
 }

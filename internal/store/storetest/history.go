@@ -22,6 +22,7 @@ func historyParts() []part {
 		{"AnyHistoryReadsBackAsItWasSaved", anyHistory},
 		{"LogShowsWhatAnOverrideReplaced", overriddenResult},
 		{"ReopenedStoreHasEverything", reopened},
+		{"TurnsAreListed", turns},
 		{"LogIsReadInParts", logInParts},
 		{"ReadSeesOneMoment", oneMoment},
 	}
@@ -401,4 +402,31 @@ func oneMoment(e *env) {
 	}
 	close(stop)
 	e.ok(errors.Join(mixed, <-done))
+}
+
+// turns lists what each turn was asked and what is shown of its end.
+func turns(e *env) {
+	none, err := e.Turns(e.t.Context(), home, "t")
+	e.ok(err)
+	e.same("turns of nothing", 0, len(none))
+	begun := e.clock.stamp()
+	e.begin("t", func(b *task.Begin) { b.Spec.Input.Text = new("é <b>") })
+	e.clock.advance(time.Second)
+	side := settle(task.EndCompleted, "first")
+	side.Side = json.RawMessage(`{"tokens": {"prompt_tokens": 3, "completion_tokens": 4}}`)
+	e.do(home, "t", side, settle(task.EndFailed, "corrected"))
+	e.clock.advance(time.Second)
+	e.do(home, "t", beginning(home, "t"))
+	got, err := e.Turns(e.t.Context(), home, "t")
+	e.ok(err)
+	e.same("turns", []lifecycle.Turn{
+		{
+			Number: 1, CreatedAt: begun, FinishedAt: begun.Add(time.Second), Prompt: new("é <b>"), Result: new("corrected"),
+			Tokens: &task.Tokens{Prompt: 3, Completion: 4},
+		},
+		{Number: 2, CreatedAt: begun.Add(2 * time.Second)},
+	}, got)
+	foreign, err := e.Turns(e.t.Context(), away, "t")
+	e.ok(err)
+	e.same("turns elsewhere", 0, len(foreign))
 }

@@ -146,6 +146,30 @@ func filters(e *env) {
 	})
 }
 
+// checkOpen compares those of the tasks that have not ended, counted and by
+// cursor, with what the store finds.
+func (e *env) checkOpen(all []lifecycle.Listed, f lifecycle.Filter, size int) {
+	e.t.Helper()
+	want, got := []lifecycle.Cursor{}, []lifecycle.Cursor{}
+	for _, x := range all {
+		if !x.Status.Ends() {
+			want = append(want, lifecycle.Cursor{CreatedAt: x.CreatedAt, ID: x.ID})
+		}
+	}
+	n, err := e.CountOpen(e.t.Context(), home, f)
+	e.ok(err)
+	e.same(fmt.Sprintf("%+v: open", f), len(want), n)
+	for behind := (lifecycle.Cursor{}); ; behind = got[len(got)-1] {
+		part, err := e.Open(e.t.Context(), home, f, behind, size)
+		e.ok(err)
+		if len(part) == 0 {
+			break
+		}
+		got = append(got, part...)
+	}
+	e.same(fmt.Sprintf("%+v: open, by cursor", f), want, got)
+}
+
 // checkList compares a filtered list, in one, by cursor and by page number,
 // with the plain reading of the filter. It answers how many tasks match.
 func (e *env) checkList(all []lifecycle.Listed, f lifecycle.Filter, size int) int {
@@ -163,6 +187,7 @@ func (e *env) checkList(all []lifecycle.Listed, f lifecycle.Filter, size int) in
 	e.same(name+": cursor after the last", lifecycle.Cursor{}, whole.Next)
 	e.same(name+": total not asked for", 0, e.list(f, lifecycle.Page{Size: 1}).Total)
 
+	e.checkOpen(want, f, size)
 	byCursor, byNumber := []lifecycle.Listed{}, []lifecycle.Listed{}
 	var page lifecycle.Page
 	for page.Size = size; ; {

@@ -15,6 +15,7 @@ import (
 
 func queueParts() []part {
 	return []part{
+		{"QueueIsCounted", queued},
 		{"QueueIsInOrder", queueOrder},
 		{"QueueOfAnyTasks", anyQueue},
 		{"QueueFollowsTheTask", queueFollows},
@@ -243,6 +244,10 @@ func waiting(e *env) {
 	})
 	e.same("workers, the last heard first", []lifecycle.Worker{w2, w1}, queue("d").Workers)
 
+	e.same("pinned to a busy worker", true, queue("pinned 1").PinBusy)
+	e.same("not pinned", false, queue("d").PinBusy)
+	e.clock.advance(time.Minute)
+	e.same("pinned to a worker whose lease has run out", false, queue("pinned 1").PinBusy)
 	e.do(home, "d", task.Pause{By: "first"}, task.Resume{By: "x"}, task.Pause{By: "second"})
 	e.same("paused by", "second", queue("d").PausedBy)
 	e.same("paused by nobody", "", queue("c").PausedBy)
@@ -275,4 +280,23 @@ func counts(e *env) {
 		{Organization: home, Agent: agent, Count: 3, Oldest: oldest},
 		{Organization: home, Agent: "agent-2", Count: 1, Oldest: oldest.Add(time.Second)},
 	}, queues)
+}
+
+// queued counts what waits for a worker, now or later, pinned or not.
+func queued(e *env) {
+	count := func(want, limit int) {
+		e.t.Helper()
+		e.same("queued", want, read(e, func(tx lifecycle.Tx) (int, error) { return tx.Queued(home, agent, limit) }))
+	}
+	count(0, 9)
+	e.begin("a")
+	e.begin("b", func(b *task.Begin) { b.Spec.PinnedWorkerID, b.Priority = new("w"), 5 })
+	e.begin("c", func(b *task.Begin) { b.RunAt = e.clock.stamp().Add(time.Hour) })
+	e.begin("local", func(b *task.Begin) { b.Spec.RunLocally = true })
+	e.begin("another agent's", func(b *task.Begin) { b.Spec.AgentID = "agent-2" })
+	e.begin("elsewhere", func(b *task.Begin) { b.Spec.OrganizationID = away })
+	count(3, 9)
+	count(2, 2)
+	e.do(home, "a", claim("w"))
+	count(2, 9)
 }

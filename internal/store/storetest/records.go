@@ -7,6 +7,7 @@ import (
 	"time"
 
 	agents "github.com/errand-dev/errand/internal/agent"
+	"github.com/errand-dev/errand/internal/auth"
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/lifecycle"
 	"github.com/errand-dev/errand/internal/task"
@@ -15,6 +16,8 @@ import (
 func recordParts() []part {
 	return []part{
 		{"AgentsAndVersions", agentVersions},
+		{"AgentsAreDeleted", deletedAgents},
+		{"Keys", keys},
 		{"Secrets", secrets},
 		{"Replays", replays},
 		{"Workers", workers},
@@ -76,6 +79,101 @@ func agentVersions(e *env) {
 	all, err = e.Agents(ctx, home)
 	e.ok(err)
 	e.same("agents after that", []agents.Agent{first, two}, all)
+}
+
+func deletedAgents(e *env) {
+	ctx := e.t.Context()
+	one, two, other, foreign := agentRecord(home, agent, 1), agentRecord(home, agent, 2), agentRecord(home, "b", 1), agentRecord(away, agent, 1)
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.PutAgent(one), tx.PutAgent(two), tx.PutAgent(other), tx.PutAgent(foreign))
+	})
+	versions := func(org, id string, want ...agents.Agent) {
+		e.t.Helper()
+		got, err := e.AgentVersions(ctx, org, id)
+		e.ok(err)
+		e.same("versions, the newest first", want, got)
+	}
+	versions(home, agent, two, one)
+	versions(away, agent, foreign)
+	versions(home, "nobody")
+
+	hasOpen := func(org, id string, want bool) {
+		e.t.Helper()
+		e.same("open task", want, read(e, func(tx lifecycle.Tx) (bool, error) { return tx.HasOpenTask(org, id) }))
+	}
+	hasOpen(home, agent, false)
+	e.begin("t")
+	hasOpen(home, agent, true)
+	hasOpen(home, "b", false)
+	hasOpen(away, agent, false)
+	e.do(home, "t", claim("w"))
+	hasOpen(home, agent, true)
+	e.do(home, "t", settle(task.EndCompleted, "r"))
+	hasOpen(home, agent, false)
+	e.do(home, "t", beginning(home, "t"), task.Pause{})
+	hasOpen(home, agent, true)
+	e.do(home, "t", task.RequestStop{}, task.Patch{Full: true, Status: task.Paused, Number: 2}) // only shown as paused
+	hasOpen(home, agent, false)
+
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.DeleteAgent(home, agent), tx.DeleteAgent(home, "nobody"))
+	})
+	versions(home, agent)
+	versions(away, agent, foreign)
+	_, err := e.Agent(ctx, home, agent, 0)
+	e.missing("deleted agent", err)
+	all, err := e.Agents(ctx, home)
+	e.ok(err)
+	e.same("agents", []agents.Agent{other}, all)
+	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(one) })
+	versions(home, agent, one)
+}
+
+func keys(e *env) {
+	ctx := e.t.Context()
+	key := func(org, id string, role auth.Role, at task.Stamp, agents ...string) auth.Key {
+		return auth.Key{Organization: org, ID: id, Name: "name of " + id, Role: role, Agents: append([]string{}, agents...), Hash: auth.Hash(org + id), CreatedAt: at}
+	}
+	worker, first, second := key(home, "w", auth.Worker, 1, "b", "a"), key(home, "a", auth.Admin, 3), key(home, "b", auth.Admin, 2)
+	foreign := key(away, "a", auth.Admin, 1)
+	for _, k := range []auth.Key{first, second, worker, foreign} {
+		e.ok(e.PutKey(ctx, k))
+		got, err := e.KeyByHash(ctx, k.Hash)
+		e.ok(err)
+		e.same("key", k, got)
+	}
+	if e.PutKey(ctx, auth.Key{Organization: home, ID: "c", Hash: first.Hash}) == nil {
+		e.t.Error("a key was stored twice")
+	}
+	_, err := e.KeyByHash(ctx, auth.Hash("nobody's"))
+	e.missing("unknown key", err)
+	listed := func(org string, want ...auth.Key) {
+		e.t.Helper()
+		got, err := e.Keys(ctx, org)
+		e.ok(err)
+		e.same("keys, the oldest first", want, got)
+	}
+	listed(home, worker, second, first)
+	listed("nowhere")
+
+	e.missing("revoked key of another organization", e.RevokeKey(ctx, away, "b"))
+	e.ok(e.RevokeKey(ctx, home, "w"))
+	worker.RevokedAt = e.clock.stamp()
+	e.ok(e.RevokeKey(ctx, home, "b"))
+	second.RevokedAt = e.clock.stamp()
+	e.clock.advance(time.Second)
+	e.ok(e.RevokeKey(ctx, home, "b"))
+	listed(home, worker, second, first)
+	got, err := e.KeyByHash(ctx, worker.Hash)
+	e.ok(err)
+	e.same("revoked key", worker, got)
+	for _, org := range []string{home, away} {
+		if err := e.RevokeKey(ctx, org, "a"); fault.CodeOf(err) != fault.Conflict {
+			e.t.Errorf("the last admin key of %s: %v", org, err)
+		}
+	}
+	listed(home, worker, second, first)
+	listed(away, foreign)
 }
 
 func secrets(e *env) {

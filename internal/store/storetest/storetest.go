@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/errand-dev/errand/internal/auth"
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/lifecycle"
 	"github.com/errand-dev/errand/internal/task"
@@ -25,7 +25,7 @@ import (
 // Store is what the suite needs of a store.
 type Store interface {
 	lifecycle.Store
-	PutOrganization(ctx context.Context, id, name string) error
+	auth.Store
 	Close() error
 }
 

@@ -90,6 +90,7 @@ CREATE TABLE tasks (
 ) WITHOUT ROWID;
 
 CREATE INDEX tasks_queue   ON tasks (org, agent_id, pin, priority DESC, ready_at, id) WHERE queued = 1;
+CREATE INDEX tasks_open    ON tasks (org, agent_id, created_at, id) WHERE ended = '';
 CREATE INDEX tasks_alarm   ON tasks (org, alarm_at) WHERE alarm_at > 0;
 CREATE INDEX tasks_created ON tasks (org, created_at, id);
 CREATE INDEX tasks_agent   ON tasks (org, agent_id, created_at, id);

@@ -1,0 +1,150 @@
+package errand
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/internal/task"
+)
+
+// Attempt is one handing-out of a task to a worker. Its methods tell what
+// happens: they are safe for concurrent use, keep the order in which they are
+// called, and do not wait for the server, which gets what they tell within
+// 50 ms, many events in one request, and before the attempt ends. Each event
+// reaches the log once, whatever happens to connections. An error means that
+// the attempt is over; a handler may as well ignore it and heed its ctx.
+type Attempt struct {
+	// Task is the task as it was when it was claimed.
+	Task *Task
+	// Number counts the attempts of the task's turn, from 1.
+	Number int
+
+	lease *lease
+	out   *outbox
+
+	mu     sync.Mutex // guards what follows, and keeps events in order
+	events int
+	tokens *Tokens
+	tools  []string
+}
+
+// largestPiece bounds a chunk's text in bytes: however it is escaped, it fits
+// in an event.
+const largestPiece = 32 << 10
+
+// Chunk tells the next piece of the answer's text. A long one becomes several
+// events.
+func (a *Attempt) Chunk(ctx context.Context, text string) error {
+	for len(text) > 0 {
+		n := min(len(text), largestPiece)
+		for n < len(text) && n > largestPiece-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+			n--
+		}
+		if err := a.Emit(ctx, Chunk, text[:n]); err != nil {
+			return err
+		}
+		text = text[n:]
+	}
+	return nil
+}
+
+// Emit tells an event of a type that workers may write; see NewEvent. Its data
+// is anything that encodes as JSON, at most 256 KiB. An event that cannot be
+// written is refused here and costs no other.
+func (a *Attempt) Emit(ctx context.Context, kind EventType, data any) error {
+	encoded, err := json.Marshal(data)
+	switch {
+	case err != nil:
+		return fmt.Errorf("encode %s: %w", kind, err)
+	case !kind.Writable():
+		return fmt.Errorf("a worker cannot write events of the type %q", kind)
+	case len(encoded) > task.MaxEvent:
+		return fmt.Errorf("the data of a %s has %d bytes, %d are allowed", kind, len(encoded), task.MaxEvent)
+	case kind == Chunk && encoded[0] != '"':
+		return fmt.Errorf("the data of a %s is text", kind)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events++
+	id := strconv.Itoa(a.Task.ExecutionAttempts) + "-" + strconv.Itoa(a.events)
+	return a.out.put(ctx, eventBody{kind, encoded, id})
+}
+
+// ToolCall tells that a tool is called. Its name, or else its id, is counted
+// among the task's used tools.
+func (a *Attempt) ToolCall(ctx context.Context, c ToolCall) error {
+	a.mu.Lock()
+	if name := firstOf(c.ToolName, c.OperationID); name != "" && !slices.Contains(a.tools, name) {
+		a.tools = append(a.tools, name)
+	}
+	a.mu.Unlock()
+	return a.Emit(ctx, ToolCallRequest, c)
+}
+
+// ToolResult tells what came of the call of a tool that has the same RequestID.
+func (a *Attempt) ToolResult(ctx context.Context, c ToolCall) error {
+	return a.Emit(ctx, ToolCallResult, c)
+}
+
+// Think tells a step of reasoning.
+func (a *Attempt) Think(ctx context.Context, t Thought) error { return a.Emit(ctx, Think, t) }
+
+// Plan tells a plan as it has become.
+func (a *Attempt) Plan(ctx context.Context, p Plan) error { return a.Emit(ctx, PlanUpdated, p) }
+
+// Progress sets the task's internal status, at most 255 characters, behind
+// everything that was told before. Unlike other methods it waits for the server.
+func (a *Attempt) Progress(ctx context.Context, status string) error {
+	if err := a.out.flush(ctx); err != nil {
+		return err
+	}
+	cause, err := a.lease.beat(ctx, &status)
+	if cause != nil {
+		signal(a.lease.nudge) // the work is cancelled where the lease is held
+		return cause
+	}
+	return err
+}
+
+// SubTask creates a sub-task: it is stopped with this task. Task.Wait on what
+// it answers waits for its end. The worker's key must be allowed to create
+// tasks. With an IdempotencyKey, a later attempt of this task that asks for
+// the same finds the same sub-task.
+func (a *Attempt) SubTask(ctx context.Context, r TaskRequest) (*Task, error) {
+	r.ParentTaskID = a.Task.ID
+	r.TriggeringAgentID = firstOf(r.TriggeringAgentID, a.Task.AgentID)
+	sub, err := a.lease.tasks.Create(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return sub, a.Emit(ctx, SubAgentTrigger, SubAgent{
+		AgentID: r.AgentID, TaskID: sub.ID, Query: r.Prompt, Files: r.FileURLs, Reasoning: Reasoning{Title: r.Title},
+	})
+}
+
+// Spend adds to the tokens that the task has used. They are reported with the
+// attempt's end.
+func (a *Attempt) Spend(t Tokens) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tokens == nil {
+		a.tokens = &Tokens{}
+	}
+	a.tokens.Prompt += t.Prompt
+	a.tokens.Completion += t.Completion
+	a.tokens.CacheRead += t.CacheRead
+	a.tokens.CacheWrite += t.CacheWrite
+}
+
+// spent is what the attempt has cost.
+func (a *Attempt) spent(took time.Duration) (*Tokens, []string, float64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tokens, a.tools, seconds(took)
+}

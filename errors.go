@@ -1,0 +1,129 @@
+package errand
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/errand-dev/errand/internal/fault"
+)
+
+// Code is the kind of an Error: one of a closed list.
+type Code = fault.Code
+
+// The codes that the server answers with.
+const (
+	CodeMalformed       = fault.Malformed       // 400: the request cannot be read
+	CodeUnauthenticated = fault.Unauthenticated // 401: no key, or one that is not valid
+	CodeForbidden       = fault.Forbidden       // 403: the key's role does not allow this
+	CodeNotFound        = fault.NotFound        // 404: no such thing in the key's organization
+	CodeConflict        = fault.Conflict        // 409: the state does not allow it now
+	CodeGone            = fault.Gone            // 410: it was there once and cannot come back
+	CodeTooLarge        = fault.TooLarge        // 413: a documented limit on bytes is exceeded
+	CodeInvalid         = fault.Invalid         // 422: a field's value is not acceptable
+	CodeRateLimited     = fault.RateLimited     // 429: try again after Error.RetryAfter
+	CodeInternal        = fault.Internal        // 500: the server's fault; its log has the cause
+	CodeUnimplemented   = fault.Unimplemented   // 501: a route that is not built
+	CodeUnavailable     = fault.Unavailable     // 503: the server cannot answer now; try again
+)
+
+// One error for each code, for errors.Is.
+var (
+	ErrMalformed       = &Error{Code: CodeMalformed}
+	ErrUnauthenticated = &Error{Code: CodeUnauthenticated}
+	ErrForbidden       = &Error{Code: CodeForbidden}
+	ErrNotFound        = &Error{Code: CodeNotFound}
+	ErrConflict        = &Error{Code: CodeConflict}
+	ErrGone            = &Error{Code: CodeGone}
+	ErrTooLarge        = &Error{Code: CodeTooLarge}
+	ErrInvalid         = &Error{Code: CodeInvalid}
+	ErrRateLimited     = &Error{Code: CodeRateLimited}
+	ErrInternal        = &Error{Code: CodeInternal}
+	ErrUnimplemented   = &Error{Code: CodeUnimplemented}
+	ErrUnavailable     = &Error{Code: CodeUnavailable}
+)
+
+// Error is what the server answered instead of what was asked for.
+type Error struct {
+	// Status is the HTTP status.
+	Status int
+	Code   Code
+	// Message is for people.
+	Message string
+	// Field names the field that was wrong, "" when it is about none.
+	Field string
+	// RequestID finds the request in the server's log.
+	RequestID string
+	// RetryAfter is how long the server asks to be left alone; 0 when it
+	// does not say.
+	RetryAfter time.Duration
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Message == "":
+		return string(e.Code)
+	case e.Field != "":
+		return e.Field + ": " + e.Message
+	default:
+		return e.Message
+	}
+}
+
+// Is reports whether target is the error of the same code: ErrNotFound and so on.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Status == 0 && t.Code == e.Code
+}
+
+// CodeOf is the code of an error that the server answered, "" for any other.
+func CodeOf(err error) Code {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// maxErrorBody bounds what is read of an error's body.
+const maxErrorBody = 64 << 10
+
+func readError(res *http.Response) error {
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
+	if err != nil {
+		return cutError{fmt.Errorf("read error answer: %w", err)}
+	}
+	var body struct {
+		Detail    string `json:"detail"`
+		Code      Code   `json:"code"`
+		Field     string `json:"field"`
+		RequestID string `json:"request_id"`
+	}
+	e := &Error{
+		Status: res.StatusCode, Code: fault.FromStatus(res.StatusCode),
+		RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
+	}
+	if json.Unmarshal(text, &body) != nil || body.Detail == "" {
+		e.Message = "the server answered " + res.Status
+		return e
+	}
+	e.Message, e.Field, e.RequestID = body.Detail, body.Field, body.RequestID
+	if body.Code != "" {
+		e.Code = body.Code
+	}
+	return e
+}
+
+// retryAfter reads the header of that name: seconds, or a moment.
+func retryAfter(value string, now time.Time) time.Duration {
+	if s, err := strconv.Atoi(value); err == nil {
+		return max(0, time.Duration(s)*time.Second)
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}

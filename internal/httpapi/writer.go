@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+)
+
+// piece is how many bytes are written under one deadline: a reader who is slow
+// but reads gets an answer of any size.
+const piece = 64 << 10
+
+// answerWriter remembers what was answered, and bounds each write of a plain
+// answer, so that a reader who has stopped reading costs its connection and
+// nothing else. Streams have deadlines of their own.
+type answerWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	status  int
+	stream  bool
+}
+
+func newAnswerWriter(w http.ResponseWriter, timeout time.Duration) *answerWriter {
+	a := &answerWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
+	_ = a.control.SetWriteDeadline(time.Time{}) // that of the connection's last answer; a failure shows when writing
+	return a
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *answerWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+		w.stream = w.Header().Get("Content-Type") == "text/event-stream"
+		w.limit()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *answerWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	written := 0
+	for {
+		n := min(len(b), piece)
+		if w.stream {
+			n = len(b)
+		}
+		w.limit()
+		done, err := w.ResponseWriter.Write(b[:n])
+		written += done
+		if b = b[n:]; err != nil || len(b) == 0 {
+			return written, err
+		}
+	}
+}
+
+// limit gives the next write its time.
+func (w *answerWriter) limit() {
+	if !w.stream {
+		_ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) // a failure shows when writing
+	}
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,192 @@
+package errand
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// claim is a task that was handed out, and the lease on it.
+type claim struct {
+	Task  *Task `json:"task"`
+	Lease struct {
+		Token   string  `json:"token"`
+		Seconds float64 `json:"seconds"`
+		Attempt int     `json:"attempt"`
+	} `json:"lease"`
+	// came is when the answer came. The lease is a little older; the first
+	// heartbeat, long before its end, finds out if it is much older.
+	came time.Time
+}
+
+// claim asks for work and waits for the first task, at most a minute.
+func (c *Client) claim(ctx context.Context, agents []string, worker string, slots int, wait time.Duration) ([]claim, error) {
+	var answer struct {
+		Claims []claim `json:"claims"`
+	}
+	err := c.call(ctx, request{
+		method: http.MethodPost, path: "/v1/claim", limit: wait + callLimit,
+		body: struct {
+			Agents []string `json:"agent_ids"`
+			Worker string   `json:"worker_id"`
+			Slots  int      `json:"slots"`
+			Wait   float64  `json:"wait"`
+		}{agents, worker, slots, wait.Seconds()},
+	}, &answer)
+	for i := range answer.Claims {
+		answer.Claims[i].came = time.Now()
+		answer.Claims[i].Task.client = c
+	}
+	return answer.Claims, err
+}
+
+// lease is an attempt's right to its task. It is safe for concurrent use.
+type lease struct {
+	tasks  *Tasks
+	task   string
+	token  string
+	length time.Duration
+	// nudge asks for a heartbeat at once.
+	nudge chan struct{}
+
+	mu      sync.Mutex // guards renewed
+	renewed time.Time  // when the last write that renewed it was sent
+}
+
+func newLease(tasks *Tasks, c claim) *lease {
+	return &lease{
+		tasks: tasks, task: c.Task.ID, token: c.Lease.Token, length: duration(c.Lease.Seconds),
+		nudge: make(chan struct{}, 1), renewed: c.came,
+	}
+}
+
+// write makes a call with the token. One that is answered has renewed the lease.
+func (l *lease) write(call func() error) error {
+	began := time.Now()
+	err := call()
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if began.After(l.renewed) {
+			l.renewed = began
+		}
+	}
+	return err
+}
+
+// limit is when the work has to end: well before the lease may (rule L3).
+func (l *lease) limit() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.renewed.Add(l.length * 4 / 5)
+}
+
+// longestBeat bounds how long a stop may take to reach a quiet handler.
+const longestBeat = 2 * time.Second
+
+// hold keeps the lease until ctx ends. It cancels the work when the answer says
+// so, and before the lease runs out when nothing has renewed it.
+func (l *lease) hold(ctx context.Context, cancel context.CancelCauseFunc) {
+	every := min(l.length/3, longestBeat)
+	wait := every
+	for {
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		case <-l.nudge:
+			t.Stop()
+		}
+		cause, err := l.beat(ctx, nil)
+		if cause == nil && !time.Now().Before(l.limit()) {
+			cause = ErrLeaseLost
+		}
+		if cause != nil {
+			cancel(cause)
+			return
+		}
+		if wait = every; err != nil { // not long before the limit
+			wait = min(every, max(time.Until(l.limit()), 0), every/4)
+		}
+	}
+}
+
+// beat renews the lease and answers why the work has to end, if it has to.
+func (l *lease) beat(ctx context.Context, note *string) (cause, err error) {
+	ctx, done := context.WithDeadline(ctx, l.limit())
+	defer done()
+	var answer struct {
+		Action string `json:"action"`
+	}
+	err = l.write(func() error {
+		return l.tasks.c.call(ctx, request{
+			method: http.MethodPost, path: taskPath(l.task) + "/heartbeat", repeat: true,
+			body: struct {
+				LeaseToken string  `json:"lease_token"`
+				Note       *string `json:"internal_status,omitempty"`
+			}{l.token, note},
+		}, &answer)
+	})
+	switch {
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrNotFound):
+		return ErrLeaseLost, err
+	case err != nil:
+		return nil, err
+	case answer.Action == "stop":
+		return ErrStopped, nil
+	case answer.Action == "pause":
+		return ErrPaused, nil
+	}
+	return nil, nil
+}
+
+// append appends events and tries until ctx ends.
+func (l *lease) append(ctx context.Context, events []eventBody) error {
+	return l.persist(ctx, func() error {
+		return l.write(func() error {
+			_, err := l.tasks.append(ctx, l.task, l.token, events)
+			return err
+		})
+	})
+}
+
+// finish reports an attempt's end. It tries for two leases: the attempt may
+// still own its task when a server comes back, for only time in which one could
+// be reached counts, and if it does not the report is refused.
+func (l *lease) finish(ctx context.Context, o outcome) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), 2*l.length)
+	defer done()
+	o.LeaseToken = l.token
+	send := func() error {
+		return l.tasks.c.call(ctx, request{
+			method: http.MethodPost, path: taskPath(l.task) + "/finish", repeat: true, body: o,
+		}, nil)
+	}
+	err := l.persist(ctx, send)
+	if errors.Is(err, ErrTooLarge) {
+		o = outcome{LeaseToken: l.token, Status: Errored, Result: new("the result is too large"), Tokens: o.Tokens, Duration: o.Duration}
+		err = l.persist(ctx, send)
+	}
+	return err
+}
+
+// persist makes a call until the server has answered it, or ctx ends.
+func (l *lease) persist(ctx context.Context, call func() error) error {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		err := call()
+		e, answered := errors.AsType[*Error](err)
+		if err == nil || answered && e.Status < 500 && e.Code != CodeRateLimited {
+			return err
+		}
+		if answered {
+			wait = max(wait, e.RetryAfter)
+		}
+		if !sleep(ctx, wait) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package errand
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// ListOptions narrow a list of tasks and say which page of it is wanted.
+type ListOptions struct {
+	AgentID           string
+	UserID            string
+	ParentTaskID      string
+	TriggeringAgentID string
+	Status            Status
+	InternalStatus    string
+	// From and To bound when the tasks were created: at or after, and before.
+	From time.Time
+	To   time.Time
+	// PerPage is at most 50; 0 is 20.
+	PerPage int
+	// Cursor is the NextCursor of the page before.
+	Cursor string
+}
+
+func (o ListOptions) query() map[string]string {
+	q := map[string]string{
+		"agent_id": o.AgentID, "user_id": o.UserID, "parent_task_id": o.ParentTaskID,
+		"triggering_agent_id": o.TriggeringAgentID, "status": string(o.Status),
+		"internal_status": o.InternalStatus, "cursor": o.Cursor,
+	}
+	for name, at := range map[string]time.Time{"from_date": o.From, "to_date": o.To} {
+		if !at.IsZero() {
+			q[name] = at.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	if o.PerPage > 0 {
+		q["per_page"] = strconv.Itoa(o.PerPage)
+	}
+	return q
+}
+
+// TaskPage is a page of tasks, newest first.
+type TaskPage struct {
+	Items []ListedTask `json:"items"`
+	// Total is counted to 10,000.
+	Total         int    `json:"total"`
+	TotalIsCapped bool   `json:"total_is_capped"`
+	NextCursor    string `json:"next_cursor"`
+}
+
+// ListedTask is what a list shows of a task.
+type ListedTask struct {
+	ID                string    `json:"id"`
+	AgentID           string    `json:"agent_id"`
+	OrganizationID    string    `json:"organization_id"`
+	Status            Status    `json:"status"`
+	InternalStatus    string    `json:"internal_status"`
+	Title             string    `json:"title"`
+	UserID            string    `json:"user_id"`
+	ParentTaskID      string    `json:"parent_task_id"`
+	TriggeringAgentID string    `json:"triggering_agent_id"`
+	Source            string    `json:"source_node_type"`
+	CreatedAt         time.Time `json:"created_at"`
+	UpdatedAt         time.Time `json:"updated_at"`
+	// Result is "" also when it is longer than 64 KiB: get the task then.
+	Result string `json:"result"`
+}
+
+// List lists tasks, newest first.
+func (t *Tasks) List(ctx context.Context, o ListOptions) (*TaskPage, error) {
+	return t.page(ctx, "/v1/tasks", o)
+}
+
+func (t *Tasks) page(ctx context.Context, path string, o ListOptions) (*TaskPage, error) {
+	var page TaskPage
+	err := t.c.call(ctx, request{method: http.MethodGet, path: path, query: query(o.query()), repeat: true}, &page)
+	if err != nil {
+		return nil, err
+	}
+	return &page, nil
+}
+
+// ListByUser lists a user's tasks, newest first.
+func (t *Tasks) ListByUser(ctx context.Context, userID string, o ListOptions) (*TaskPage, error) {
+	o.UserID = userID
+	return t.List(ctx, o)
+}
+
+// Children lists the sub-tasks of a task, newest first. The options' filters
+// do not apply.
+func (t *Tasks) Children(ctx context.Context, id string, o ListOptions) (*TaskPage, error) {
+	return t.page(ctx, taskPath(id)+"/children", ListOptions{PerPage: o.PerPage, Cursor: o.Cursor})
+}
+
+// All yields every task that the options ask for, newest first, page by page.
+// An error is yielded last.
+func (t *Tasks) All(ctx context.Context, o ListOptions) iter.Seq2[ListedTask, error] {
+	return func(yield func(ListedTask, error) bool) {
+		for {
+			page, err := t.List(ctx, o)
+			if err != nil {
+				yield(ListedTask{}, err)
+				return
+			}
+			for _, item := range page.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if o.Cursor = page.NextCursor; o.Cursor == "" {
+				return
+			}
+		}
+	}
+}
+
+// StopFilter says which tasks to stop. All must be set to stop every task.
+type StopFilter struct {
+	AgentID           string
+	UserID            string
+	ParentTaskID      string
+	TriggeringAgentID string
+	Status            Status
+	InternalStatus    string
+	From              time.Time
+	To                time.Time
+	All               bool
+	// DryRun stops nothing and tells what would be stopped.
+	DryRun bool
+}
+
+// StoppedTasks tells what StopAll did.
+type StoppedTasks struct {
+	Matched int  `json:"matched"`
+	Stopped int  `json:"stopped"`
+	DryRun  bool `json:"dry_run"`
+	// IDs are the first 100.
+	IDs []string `json:"ids"`
+}
+
+// StopAll stops every task that a filter matches and that has not ended.
+func (t *Tasks) StopAll(ctx context.Context, f StopFilter) (*StoppedTasks, error) {
+	filter := map[string]string{}
+	for name, value := range (ListOptions{
+		AgentID: f.AgentID, UserID: f.UserID, ParentTaskID: f.ParentTaskID, TriggeringAgentID: f.TriggeringAgentID,
+		Status: f.Status, InternalStatus: f.InternalStatus, From: f.From, To: f.To,
+	}).query() {
+		if value != "" {
+			filter[name] = value
+		}
+	}
+	var done StoppedTasks
+	err := t.c.call(ctx, request{method: http.MethodPost, path: "/v1/tasks/stop", repeat: true, body: struct {
+		Filter map[string]string `json:"filter"`
+		All    bool              `json:"all,omitempty"`
+		DryRun bool              `json:"dry_run,omitempty"`
+	}{filter, f.All, f.DryRun}}, &done)
+	if err != nil {
+		return nil, err
+	}
+	return &done, nil
+}

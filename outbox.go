@@ -1,0 +1,161 @@
+package errand
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// gather is how long an event waits for others to go with it.
+	gather = 50 * time.Millisecond
+	// maxBatch and maxBatchBytes bound what goes in one request.
+	maxBatch      = 1000
+	maxBatchBytes = 4 << 20
+	// maxWaiting and maxWaitingBytes bound what waits to be sent; a handler
+	// that is faster than the server waits with it.
+	maxWaiting      = 10 * maxBatch
+	maxWaitingBytes = 4 * maxBatchBytes
+)
+
+// outbox sends an attempt's events in their order, many in one request. It is
+// safe for concurrent use.
+type outbox struct {
+	lease *lease
+
+	wake   chan struct{} // there is something to send
+	urgent chan struct{} // and it is not to wait for more
+
+	mu      sync.Mutex
+	waiting []eventBody
+	bytes   int
+	taken   int           // how many events were ever put in
+	sent    int           // how many of them the server has
+	err     error         // why nothing more is sent
+	moved   chan struct{} // closed and made anew when sent or err changes
+}
+
+func newOutbox(l *lease) *outbox {
+	return &outbox{lease: l, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), moved: make(chan struct{})}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// put adds an event. It waits while too much is waiting to be sent.
+func (o *outbox) put(ctx context.Context, e eventBody) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case o.err != nil:
+			return o.err
+		case len(o.waiting) < maxWaiting && o.bytes < maxWaitingBytes:
+			o.waiting = append(o.waiting, e)
+			o.bytes += len(e.Data)
+			o.taken++
+			signal(o.wake)
+			if len(o.waiting) >= maxBatch || o.bytes >= maxBatchBytes {
+				signal(o.urgent)
+			}
+			return nil
+		}
+		o.wait(ctx)
+	}
+}
+
+// wait waits for a change. The lock is held before and after.
+func (o *outbox) wait(ctx context.Context) {
+	moved := o.moved
+	o.mu.Unlock()
+	select {
+	case <-moved:
+	case <-ctx.Done():
+	}
+	o.mu.Lock()
+}
+
+// flush waits until the server has all that was put in so far.
+func (o *outbox) flush(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for mine := o.taken; o.sent < mine; {
+		switch {
+		case o.err != nil:
+			return o.err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		signal(o.wake)
+		signal(o.urgent)
+		o.wait(ctx)
+	}
+	return o.err
+}
+
+// run sends until ctx ends or the server refuses the events.
+func (o *outbox) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.wake:
+		}
+		t := time.NewTimer(gather)
+		select {
+		case <-ctx.Done():
+		case <-o.urgent:
+		case <-t.C:
+		}
+		t.Stop()
+		if batch := o.batch(); len(batch) > 0 && !o.send(ctx, batch) {
+			return
+		}
+	}
+}
+
+// batch is what goes in the next request.
+func (o *outbox) batch() []eventBody {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, size := 0, 0
+	for n < min(len(o.waiting), maxBatch) && (n == 0 || size+len(o.waiting[n].Data) <= maxBatchBytes) {
+		size += len(o.waiting[n].Data)
+		n++
+	}
+	return o.waiting[:n:n]
+}
+
+// send sends a batch and reports whether the server has taken it.
+func (o *outbox) send(ctx context.Context, batch []eventBody) bool {
+	err := o.lease.append(ctx, batch)
+	if errors.Is(err, ErrConflict) {
+		signal(o.lease.nudge) // the answer to a heartbeat says why
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = err
+	if err == nil {
+		o.sent += len(batch)
+		o.waiting = o.waiting[len(batch):]
+		for _, e := range batch {
+			o.bytes -= len(e.Data)
+		}
+		if len(o.waiting) > 0 {
+			signal(o.wake)
+		}
+		if len(o.waiting) >= maxBatch || o.bytes >= maxBatchBytes {
+			signal(o.urgent)
+		}
+	}
+	close(o.moved)
+	o.moved = make(chan struct{})
+	return err == nil
+}

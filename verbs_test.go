@@ -1,0 +1,442 @@
+package errand_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"image"
+	"image/png"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/errand-dev/errand"
+)
+
+// Everything that a creator may give comes back.
+func TestCreateGivesEverything(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	parent := create(t, c, errand.TaskRequest{Prompt: "parent"})
+	at := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
+	request := errand.TaskRequest{
+		AgentID: agentID, Prompt: "Analyze", FileURLs: []string{"https://example.com/a.csv", "https://example.com/b.png"},
+		User: &errand.User{ID: "u-1", Email: "u@example.com", FirstName: "U", AdditionalAttributes: map[string]any{"team": "sales"}},
+		ID:   "task-456", IdempotencyKey: "order-66", Title: "Sales", Priority: 7, RunAt: at, Timeout: 90 * time.Second,
+		ExpiresIn: 2 * time.Hour, MaxAttempts: 5, WorkerID: "w-1", Tags: []string{"a", "b"}, AgentVersion: "1",
+		ParentTaskID: parent.ID, TriggeringAgentID: "boss", Source: "test", OutputFormat: "json",
+		OutputSchema: map[string]string{"type": "object"}, ExpectedOutput: "a table", Instructions: "be brief",
+		AdditionalContext: "it is Monday", ThinkMode: "harder", DisableAttachmentInjection: true,
+		PayloadExtension: map[string]any{"headers": map[string]any{"x": "y"}},
+		MCPServers:       []errand.MCPServer{{Name: "m", URL: "https://mcp.example.com", APIKey: "secret-1"}},
+		UserTokens:       map[string]any{"github": "secret-2"}, UserOIDCToken: "secret-3", NoPythonStreaming: true,
+	}
+	task, err := c.Tasks.Create(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := errand.Task{
+		ID: "task-456", AgentID: agentID, AgentVersion: "1", OrganizationID: "default", Turn: 1, Status: errand.Pending,
+		Input: errand.Input{Text: "Analyze", Files: request.FileURLs, User: request.User}, Title: "Sales", Priority: 7, RunAt: at,
+		Timeout: request.Timeout, ExpiresIn: request.ExpiresIn, MaxAttempts: 5, PinnedWorkerID: "w-1", Tags: request.Tags,
+		ParentTaskID: parent.ID, TriggeringAgentID: "boss", Source: "test", OutputFormat: "json", OutputSchema: json.RawMessage(`{"type":"object"}`),
+		ExpectedOutput: "a table", InstructionsOverride: "be brief", AdditionalContext: "it is Monday", ThinkMode: "harder",
+		DisableAttachmentInjection: true, PayloadExtension: json.RawMessage(`{"headers":{"x":"y"}}`), IdempotencyKey: "order-66",
+	}
+	got, whole := reflect.ValueOf(*task), reflect.ValueOf(want)
+	for field := range whole.Type().Fields() {
+		if w := whole.FieldByName(field.Name); field.IsExported() && !w.IsZero() && !reflect.DeepEqual(got.FieldByName(field.Name).Interface(), w.Interface()) {
+			t.Errorf("%s is %v, want %v", field.Name, got.FieldByName(field.Name), w)
+		}
+	}
+	if bytes.Contains(task.JSON(), []byte("secret-")) || task.EventsStreaming {
+		t.Errorf("answered: %s", task.JSON())
+	}
+	again, err := c.Tasks.Create(t.Context(), request)
+	if err != nil || again.ID != task.ID || again.LastEventSeq != task.LastEventSeq {
+		t.Errorf("the same key: %v, %v", again, err)
+	}
+}
+
+// Save sends what was changed, and only that; Reload, SetStatus and Stop bring
+// the value up to date.
+func TestTaskMethods(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	ctx := t.Context()
+	task := create(t, c, errand.TaskRequest{Prompt: "x", RunLocally: true})
+	if _, err := c.Tasks.Update(ctx, task.ID, errand.TaskUpdate{Priority: new(5)}); err != nil {
+		t.Fatal(err)
+	}
+	task.Title, task.InternalStatus = "Sales", "thinking"
+	task.Tokens, task.UsedTools, task.Duration = &errand.Tokens{Prompt: 3, Completion: 4}, []string{"sql"}, 1500*time.Millisecond
+	task.PayloadExtension = json.RawMessage(`{"a":1}`)
+	if err := task.Save(ctx); err != nil {
+		t.Fatal(err)
+	}
+	check := func(task *errand.Task) {
+		t.Helper()
+		if task.Title != "Sales" || task.InternalStatus != "thinking" || task.Priority != 5 || *task.Tokens != (errand.Tokens{Prompt: 3, Completion: 4}) ||
+			!slices.Equal(task.UsedTools, []string{"sql"}) || task.Duration != 1500*time.Millisecond || string(task.PayloadExtension) != `{"a":1}` {
+			t.Errorf("saved: %s", task.JSON())
+		}
+	}
+	check(task)
+	before := task.LastEventSeq
+	if err := errors.Join(task.Save(ctx), task.Reload(ctx)); err != nil || task.LastEventSeq != before {
+		t.Errorf("saved without a change: %d events, %v", task.LastEventSeq-before, err)
+	}
+	check(task)
+	if task.Waiting == nil || task.Waiting.Reason != "run_locally" {
+		t.Errorf("waiting: %+v", task.Waiting)
+	}
+	if err := errors.Join(task.SetStatus(ctx, errand.Executing, ""), task.SetStatus(ctx, errand.Completed, "42")); err != nil {
+		t.Fatal(err)
+	}
+	if task.Status != errand.Completed || task.Result != "42" || !task.Ended() {
+		t.Errorf("ended: %s", task.JSON())
+	}
+	if err := task.Stop(ctx); err != nil || task.Status != errand.Completed {
+		t.Errorf("a stop of an ended task: %s, %v", task.Status, err)
+	}
+	task.Status, task.Result = errand.Failed, "not 42"
+	if err := task.Save(ctx); !errors.Is(err, errand.ErrConflict) {
+		t.Errorf("an end was changed: %v", err)
+	}
+	corrected, err := c.Tasks.Update(ctx, task.ID, errand.TaskUpdate{Status: errand.Failed, Result: new("not 42"), Override: true})
+	if err != nil || corrected.Status != errand.Failed || corrected.Result != "not 42" {
+		t.Errorf("corrected: %+v, %v", corrected, err)
+	}
+	measured, err := c.Tasks.ReportMetrics(ctx, task.ID, errand.Metrics{Tokens: errand.Tokens{Prompt: 9}, Duration: time.Minute})
+	if err != nil || measured.Tokens.Prompt != 9 || measured.Duration != time.Minute {
+		t.Errorf("measured: %+v, %v", measured, err)
+	}
+	var loose errand.Task
+	if err := loose.Reload(ctx); err == nil {
+		t.Error("a task without a client was reloaded")
+	}
+}
+
+func TestLists(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	ctx := t.Context()
+	parent := create(t, c, errand.TaskRequest{Prompt: "parent"})
+	var want []string
+	for i := range 5 {
+		task := create(t, c, errand.TaskRequest{Prompt: "x", Title: strconv.Itoa(i), ParentTaskID: parent.ID, User: &errand.User{ID: "u", Email: "u@example.com"}})
+		want = append([]string{task.ID}, want...)
+	}
+	if _, err := c.Tasks.Stop(ctx, want[0]); err != nil {
+		t.Fatal(err)
+	}
+	all := func(o errand.ListOptions) (ids []string) {
+		for item, err := range c.Tasks.All(ctx, o) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, item.ID)
+		}
+		return ids
+	}
+	if got := all(errand.ListOptions{UserID: "u", PerPage: 2}); !slices.Equal(got, want) {
+		t.Errorf("of the user %v, want %v", got, want)
+	}
+	if got := all(errand.ListOptions{Status: errand.Stopped}); !slices.Equal(got, want[:1]) {
+		t.Errorf("stopped: %v", got)
+	}
+	if got := all(errand.ListOptions{AgentID: agentID, To: parent.CreatedAt}); got != nil {
+		t.Errorf("before all: %v", got)
+	}
+	for item, err := range c.Tasks.All(ctx, errand.ListOptions{PerPage: 1}) {
+		if err != nil || item.ID != want[0] {
+			t.Errorf("first: %v, %v", item, err)
+		}
+		break
+	}
+	page, err := c.Tasks.ListByUser(ctx, "u", errand.ListOptions{PerPage: 3})
+	if err != nil || page.Total != 5 || len(page.Items) != 3 || page.NextCursor == "" || page.Items[0].Title != "4" || page.Items[0].UserID != "u" {
+		t.Errorf("page: %+v, %v", page, err)
+	}
+	children, err := c.Tasks.Children(ctx, parent.ID, errand.ListOptions{})
+	if err != nil || children.Total != 5 || children.Items[0].ParentTaskID != parent.ID {
+		t.Errorf("children: %+v, %v", children, err)
+	}
+	bad := 0
+	for _, err := range c.Tasks.All(ctx, errand.ListOptions{Cursor: "nonsense"}) {
+		if bad++; !errors.Is(err, errand.ErrMalformed) {
+			t.Errorf("a bad cursor: %v", err)
+		}
+	}
+	if bad != 1 {
+		t.Errorf("%d errors", bad)
+	}
+}
+
+// Threads, activity, pushed events, turns and their streams.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	turn := func(prompt, result string) *errand.Task {
+		task := create(t, c, errand.TaskRequest{ID: "thread", Prompt: prompt, RunLocally: true})
+		if err := task.SetStatus(t.Context(), errand.Executing, ""); err != nil {
+			t.Fatal(err)
+		}
+		ids, err := c.Tasks.PushEvents(t.Context(), task.ID,
+			errand.NewEvent{Type: errand.Chunk, Data: "…", ClientID: "1"}, errand.NewEvent{Type: errand.Chunk, Data: "…", ClientID: "1"},
+			errand.NewEvent{Type: errand.ToolCallRequest, Data: errand.ToolCall{RequestID: "r", OperationID: "o", ToolName: "sql"}},
+			errand.NewEvent{Type: errand.ToolCallResult, Data: errand.ToolCall{RequestID: "r", OperationID: "o", ToolName: "sql", Result: "3"}})
+		if err != nil || len(ids) != 4 || ids[0] != ids[1] || ids[2] != ids[0]+1 {
+			t.Fatalf("pushed as %v, %v", ids, err)
+		}
+		if err := task.SetStatus(t.Context(), errand.Completed, result); err != nil {
+			t.Fatal(err)
+		}
+		return task
+	}
+	ctx := t.Context()
+	turn("one?", "1")
+	task := turn("two?", "2")
+	if task.Turn != 2 {
+		t.Errorf("turn %d", task.Turn)
+	}
+	seen := func(options ...errand.StreamOption) (turns []int, last int64) {
+		for e, err := range task.Events(ctx, options...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(turns) == 0 || turns[len(turns)-1] != e.Turn {
+				turns = append(turns, e.Turn)
+			}
+			if e.ID != last+1 && last != 0 {
+				t.Errorf("event %d follows %d", e.ID, last)
+			}
+			last = e.ID
+		}
+		return turns, last
+	}
+	if turns, last := seen(); !slices.Equal(turns, []int{2}) || last != task.LastEventSeq {
+		t.Errorf("the present turn: %v to %d", turns, last)
+	}
+	if turns, last := seen(errand.AllTurns()); !slices.Equal(turns, []int{1, 2}) || last != task.LastEventSeq {
+		t.Errorf("all turns: %v to %d", turns, last)
+	}
+	if turns, last := seen(errand.After(task.LastEventSeq - 1)); !slices.Equal(turns, []int{2}) || last != task.LastEventSeq {
+		t.Errorf("the last event: %v to %d", turns, last)
+	}
+	if turns, _ := seen(errand.After(task.LastEventSeq)); turns != nil {
+		t.Errorf("behind the last event: %v", turns)
+	}
+	thread, err := c.Tasks.Thread(ctx, task.ID)
+	if err != nil || len(thread) != 4 || thread[3].ID != "thread_agent_2" || thread[3].Content != "2" || thread[2].Role != "user" || thread[2].CreatedAt.IsZero() {
+		t.Errorf("thread: %+v, %v", thread, err)
+	}
+	full, err := c.Tasks.FullThread(ctx, task.ID)
+	if err != nil || !slices.ContainsFunc(full["root"], func(m errand.Message) bool { return m.Role == "tool" && m.ToolName == "sql" }) {
+		t.Errorf("full thread: %+v, %v", full, err)
+	}
+	activity, err := c.Tasks.Activity(ctx, task.ID)
+	if err != nil || !slices.ContainsFunc(activity.Messages, func(e errand.ActivityEntry) bool { return e.ToolName == "sql" }) {
+		t.Errorf("activity: %+v, %v", activity, err)
+	}
+	if err := c.Tasks.Delete(ctx, task.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := task.Reload(ctx); !errors.Is(err, errand.ErrNotFound) || errand.CodeOf(err) != errand.CodeNotFound {
+		t.Errorf("after the delete: %v", err)
+	}
+}
+
+func TestReportExternal(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	ctx := t.Context()
+	task, err := c.Tasks.ReportExternal(ctx, agentID, errand.ExternalTask{
+		ID: "ext-1", Input: "asked", Result: "answered", Tokens: &errand.Tokens{Prompt: 1}, UsedTools: []string{"t"}, Duration: time.Second,
+	})
+	if err != nil || task.Status != errand.Completed || task.Input.Text != "asked" || task.Result != "answered" || task.Tokens.Prompt != 1 || task.Duration != time.Second {
+		t.Fatalf("reported: %+v, %v", task, err)
+	}
+	task, err = c.Tasks.ReportExternal(ctx, agentID, errand.ExternalTask{ID: "ext-1", Failed: true, Result: "no"})
+	if err != nil || task.Status != errand.Failed || task.Result != "no" || task.Tokens.Prompt != 1 {
+		t.Errorf("reported again: %+v, %v", task, err)
+	}
+}
+
+func TestAgentsAndKeys(t *testing.T) {
+	t.Parallel()
+	a, c := withAgent(t, 30)
+	ctx := t.Context()
+	want := errand.Agent{
+		Name: "Second", Runtime: "worker", Description: "d", Instructions: &errand.Instructions{Role: []string{"r"}, General: "g"},
+		Framework: "agno", ModelProvider: "openai", ModelName: "m", LLMAPIBase: "https://llm.example.com", OutputFormat: "markdown",
+		LLMCredentials: &errand.Credentials{Name: "n", Value: "secret"}, LeaseSeconds: 7, MaxAttempts: 2, RetryStarted: true, DeepPlanning: true,
+	}
+	second, err := c.Agents.Apply(ctx, agentID, want)
+	if err != nil || second.Version != 2 || second.ID != agentID || second.LLMCredentials != nil {
+		t.Fatalf("applied: %+v, %v", second, err)
+	}
+	got, err := c.Agents.Get(ctx, agentID)
+	if err != nil || got.CreatedAt.IsZero() {
+		t.Fatal(got, err)
+	}
+	got.ID, got.OrganizationID, got.Version, got.CreatedAt, got.UpdatedAt, got.LLMCredentials = "", "", 0, time.Time{}, time.Time{}, want.LLMCredentials
+	if !reflect.DeepEqual(*got, want) {
+		t.Errorf("got %+v, want %+v", *got, want)
+	}
+	versions, err := c.Agents.Versions(ctx, agentID)
+	if err != nil || len(versions) != 2 || versions[0].Version != 2 {
+		t.Errorf("versions: %+v, %v", versions, err)
+	}
+	if first, err := c.Agents.GetVersion(ctx, agentID, 1); err != nil || first.Name != "Analyst" {
+		t.Errorf("version 1: %+v, %v", first, err)
+	}
+	made, err := c.Agents.Create(ctx, errand.Agent{Name: "Made"})
+	if err != nil || made.ID == "" {
+		t.Fatal(made, err)
+	}
+	if err := c.Agents.Delete(ctx, made.ID); err != nil {
+		t.Error(err)
+	}
+	list, err := c.Agents.List(ctx)
+	if err != nil || slices.ContainsFunc(list, func(x errand.Agent) bool { return x.ID == made.ID }) || len(list) < 2 {
+		t.Errorf("agents: %+v, %v", list, err)
+	}
+
+	key, err := c.Keys.Create(ctx, "worker", errand.RoleWorker, agentID)
+	if err != nil || key.Secret == "" || !slices.Equal(key.Agents, []string{agentID}) {
+		t.Fatal(key, err)
+	}
+	limited := clientOf(t, a, errand.WithKey(key.Secret))
+	if _, err := limited.Keys.List(ctx); !errors.Is(err, errand.ErrForbidden) {
+		t.Errorf("a worker lists keys: %v", err)
+	}
+	if err := c.Keys.Revoke(ctx, key.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := limited.Agents.Get(ctx, agentID); !errors.Is(err, errand.ErrUnauthenticated) {
+		t.Errorf("a revoked key: %v", err)
+	}
+	keys, err := c.Keys.List(ctx)
+	i := slices.IndexFunc(keys, func(k errand.Key) bool { return k.ID == key.ID })
+	if err != nil || i < 0 || keys[i].RevokedAt.IsZero() || keys[i].Secret != "" {
+		t.Errorf("keys: %+v, %v", keys, err)
+	}
+}
+
+func TestInvoke(t *testing.T) {
+	t.Parallel()
+	a := serve(t)
+	c := clientOf(t, a)
+	ctx := t.Context()
+	file, err := c.Files.Upload(ctx, "sales.csv", strings.NewReader("region,amount\nNorth,10.50\n"))
+	if err != nil || file.Size != 26 {
+		t.Fatal(file, err)
+	}
+	request := errand.TaskRequest{Prompt: "Analyze", FileURLs: []string{file.URL}}
+	task, err := c.Agents.Invoke(ctx, "profile", request)
+	if err != nil || task.Status != errand.Completed || !strings.Contains(task.Result, "10.5") {
+		t.Errorf("invoked: %+v, %v", task, err)
+	}
+	// The message of a task reads uploaded files from the server itself.
+	if message, err := task.Message(ctx); err != nil || !strings.Contains(message, `"content": "region,amount\nNorth,10.50\n"`) {
+		t.Errorf("message: %q, %v", message, err)
+	}
+	async, err := c.Agents.InvokeAsync(ctx, "profile", request)
+	if err != nil || async.AgentID != "profile" {
+		t.Errorf("invoked: %+v, %v", async, err)
+	}
+	var last errand.Event
+	for e, err := range c.Agents.InvokeStream(ctx, "profile", request) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = e
+	}
+	if last.Type != errand.TaskFinished {
+		t.Errorf("the stream ended with %s", last.Type)
+	}
+	for _, err := range c.Agents.InvokeStream(ctx, "nobody", request) {
+		if !errors.Is(err, errand.ErrNotFound) {
+			t.Errorf("an unknown agent: %v", err)
+		}
+	}
+}
+
+// Files of a task by kind: PDFs and pictures with their bytes, texts.
+func TestTaskFiles(t *testing.T) {
+	t.Parallel()
+	var dot bytes.Buffer
+	if err := png.Encode(&dot, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {
+		t.Fatal(err)
+	}
+	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/report.pdf":
+			_, _ = w.Write([]byte("%PDF-1.7"))
+		case "/data.csv":
+			_, _ = w.Write([]byte("a,b\n"))
+		case "/chart.png":
+			_, _ = w.Write(dot.Bytes())
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(files.Close)
+	a, _ := withAgent(t, 30)
+	c := clientOf(t, a, errand.WithPrivateFiles("127.0.0.1"))
+	urls := make([]string, 0, 5)
+	for _, name := range []string{"report.pdf", "chart.png", "data.csv", "gone.pdf", "gone.png"} {
+		urls = append(urls, files.URL+"/"+name)
+	}
+	task := create(t, c, errand.TaskRequest{Prompt: "x", FileURLs: urls})
+	ctx := t.Context()
+	documents, err := task.Files(ctx)
+	if err == nil || !strings.Contains(err.Error(), "gone.pdf") || strings.Contains(err.Error(), files.URL) || len(documents) != 1 || documents[0].Name != "report.pdf" || string(documents[0].Content) != "%PDF-1.7" {
+		t.Errorf("PDFs: %+v, %v", documents, err)
+	}
+	images := task.Images()
+	if len(images) != 2 || images[0].URL != urls[1] {
+		t.Fatalf("images: %+v", images)
+	}
+	if content, kind, err := images[0].Fetch(ctx); err != nil || kind != "image/png" || !bytes.Equal(content, dot.Bytes()) {
+		t.Errorf("image: %s, %v", kind, err)
+	}
+	if _, _, err := images[1].Fetch(ctx); err == nil {
+		t.Error("an image that is gone was read")
+	}
+	texts, err := task.HumanReadableFiles(ctx)
+	if err != nil || !slices.Equal(texts, []errand.TextFile{{URL: urls[2], Content: "a,b\n"}}) {
+		t.Errorf("texts: %+v, %v", texts, err)
+	}
+}
+
+func TestStopAll(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	ctx := t.Context()
+	var ids []string
+	for i := range 3 {
+		ids = append(ids, create(t, c, errand.TaskRequest{Prompt: "x", User: &errand.User{ID: strconv.Itoa(i % 2), Email: "u@example.com"}}).ID)
+	}
+	if _, err := c.Tasks.StopAll(ctx, errand.StopFilter{}); !errors.Is(err, errand.ErrInvalid) {
+		t.Errorf("without a filter: %v", err)
+	}
+	dry, err := c.Tasks.StopAll(ctx, errand.StopFilter{UserID: "0", DryRun: true})
+	if err != nil || dry.Matched != 2 || dry.Stopped != 0 || !dry.DryRun {
+		t.Errorf("a dry run: %+v, %v", dry, err)
+	}
+	done, err := c.Tasks.StopAll(ctx, errand.StopFilter{UserID: "0", From: time.Now().Add(-time.Hour), Status: errand.Pending})
+	if err != nil || done.Stopped != 2 || len(done.IDs) != 2 {
+		t.Errorf("one user's: %+v, %v", done, err)
+	}
+	all, err := c.Tasks.StopAll(ctx, errand.StopFilter{All: true})
+	if err != nil || all.Stopped != 1 || !slices.Equal(all.IDs, ids[1:2]) {
+		t.Errorf("all: %+v, %v", all, err)
+	}
+}
