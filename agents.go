@@ -23,8 +23,12 @@ type Agent struct {
 	UpdatedAt      time.Time `json:"updated_at,omitzero"`
 
 	Name string `json:"name"`
-	// Runtime says who executes its tasks: worker (the default) or profile.
-	Runtime      string        `json:"runtime,omitempty"`
+	// Runtime says who executes its tasks: worker (the default), profile or
+	// command.
+	Runtime string `json:"runtime,omitempty"`
+	// Command names a program of the server's configuration, for runtime
+	// command.
+	Command      string        `json:"command,omitempty"`
 	Description  string        `json:"description,omitempty"`
 	Instructions *Instructions `json:"instructions,omitempty"`
 	// Framework, ModelProvider, ModelName and LLMAPIBase are for its workers.

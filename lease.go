@@ -83,8 +83,31 @@ func (l *lease) limit() time.Time {
 	return l.renewed.Add(l.length * 4 / 5)
 }
 
-// longestBeat bounds how long a stop may take to reach a quiet handler.
-const longestBeat = 2 * time.Second
+const (
+	// longestBeat bounds how long a stop may take to reach a quiet handler
+	// where the log does not tell of it.
+	longestBeat = 2 * time.Second
+	// listenAfter is how long an attempt lasts before it listens to its log:
+	// most are shorter and need no stream.
+	listenAfter = 500 * time.Millisecond
+)
+
+// listen follows the task's log behind an event and asks for a heartbeat as
+// soon as it tells of a stop or a pause. It is a hint: what cannot be heard here
+// is left to the next heartbeat.
+func (l *lease) listen(ctx context.Context, after int64) {
+	if !sleep(ctx, listenAfter) {
+		return
+	}
+	for e, err := range l.tasks.Events(ctx, l.task, After(after)) {
+		if err != nil {
+			return
+		}
+		if e.Type == StopRequested || e.Type == TurnPaused {
+			signal(l.nudge)
+		}
+	}
+}
 
 // hold keeps the lease until ctx ends. It cancels the work when the answer says
 // so, and before the lease runs out when nothing has renewed it.

@@ -296,6 +296,10 @@ func TestAgentsAndKeys(t *testing.T) {
 	if first, err := c.Agents.GetVersion(ctx, agentID, 1); err != nil || first.Name != "Analyst" {
 		t.Errorf("version 1: %+v, %v", first, err)
 	}
+	_, err = c.Agents.Apply(ctx, "reviewer", errand.Agent{Name: "Reviewer", Runtime: "command", Command: "review"})
+	if e, ok := errors.AsType[*errand.Error](err); !ok || e.Field != "command" || !strings.Contains(e.Message, "no commands") {
+		t.Errorf("an agent that is a program which the server does not know: %v", err)
+	}
 	made, err := c.Agents.Create(ctx, errand.Agent{Name: "Made"})
 	if err != nil || made.ID == "" {
 		t.Fatal(made, err)

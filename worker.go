@@ -212,6 +212,7 @@ func (w *Worker) execute(work context.Context, c claim) {
 	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, lease: lease, out: newOutbox(lease)}
 	var helpers sync.WaitGroup
 	helpers.Go(func() { lease.hold(ctx, cancel) })
+	helpers.Go(func() { lease.listen(ctx, c.Task.LastEventSeq) })
 	helpers.Go(func() { a.out.run(ctx) })
 	log.InfoContext(ctx, "attempt started")
 

@@ -289,6 +289,33 @@ func TestWorkerStopWhileTalking(t *testing.T) {
 	ended(t, task)
 }
 
+// A handler that says nothing learns of a stop or a pause by the task's log,
+// long before the next heartbeat.
+func TestWorkerStopWhileQuiet(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 3600)
+	for _, ask := range []func(context.Context, string) (*errand.Task, error){c.Tasks.Stop, c.Tasks.Pause} {
+		causes, begun := make(chan error, 1), make(chan struct{}, 1)
+		stop := start(t, c, errand.WorkerOptions{}, until(causes, begun))
+		task := create(t, c, errand.TaskRequest{Prompt: "x"})
+		receive(t, begun)
+		asked := time.Now()
+		if _, err := ask(t.Context(), task.ID); err != nil {
+			t.Fatal(err)
+		}
+		cause := receive(t, causes)
+		if !errors.Is(cause, errand.ErrStopped) && !errors.Is(cause, errand.ErrPaused) {
+			t.Errorf("cause: %v", cause)
+		}
+		if d := time.Since(asked); d > 2*time.Second { // the next heartbeat comes after 3 s
+			t.Errorf("it took %v", d)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A paused task is another attempt's when it goes on.
 func TestWorkerPause(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/internal/program"
 )
 
@@ -48,10 +49,19 @@ func (e exitCodeError) Error() string { return e.message }
 
 // root is the whole command line. Its tags are its documentation.
 type root struct {
-	Serve   serveCmd   `cmd:"" help:"Run the server: API, workers and streams."`
-	Run     runCmd     `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
-	Task    taskCmds   `cmd:"" help:"Create, read, follow and stop tasks."`
-	Backup  backupCmd  `cmd:"" help:"Copy the data folder, also while the server runs."`
+	Serve  serveCmd  `cmd:"" help:"Run the server: API, workers and streams."`
+	Run    runCmd    `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
+	Task   taskCmds  `cmd:"" help:"Create, read, follow and stop tasks."`
+	Agent  agentCmds `cmd:"" help:"Define and read agents."`
+	Key    keyCmds   `cmd:"" help:"Make, list and revoke API keys."`
+	Worker workerCmd `cmd:"" help:"Do an agent's tasks with a program of yours."`
+	Backup backupCmd `cmd:"" help:"Copy the data folder, also while the server runs."`
+	Doctor doctorCmd `cmd:"" help:"Try a server out, measure it, and say what to fix."`
+	Login  loginCmd  `cmd:"" help:"Keep a server and its key, for every other command."`
+	Logout logoutCmd `cmd:"" help:"Forget a server and its key."`
+
+	Completion completionCmd `cmd:"" help:"Print a script that completes command lines in a shell."`
+
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -110,6 +120,10 @@ func Main(args []string, streams Streams) int {
 	if err != nil {
 		return e.report(err)
 	}
+	if len(args) > 0 && args[0] == completeArg {
+		complete(streams.Out, parser.Model, args[1:])
+		return exitOK
+	}
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -140,7 +154,9 @@ func usage(err error) error {
 	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
 		command = parse.Context.Selected().FullPath()
 	}
-	return fmt.Errorf("%w; see %s --help", err, command)
+	// An enum of kong's lists what stands for "left out", too.
+	text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1)
+	return fmt.Errorf("%s; see %s --help", text, command)
 }
 
 // unreachable says in a person's words that no server was reached.
@@ -163,6 +179,20 @@ func unreachable(err error) error {
 	return fmt.Errorf("no server answers at %s (%w): is it running, and is ERRAND_URL right?", server, cause)
 }
 
+// inWords puts an answer of the API into the words of the command line.
+func inWords(err error) error {
+	answer, ok := errors.AsType[*errand.Error](err)
+	if !ok {
+		return unreachable(err)
+	}
+	what, id, ok := strings.Cut(answer.Message, ": create it with PUT /v1/agents/")
+	if !ok || answer.Code != errand.CodeNotFound {
+		return err
+	}
+	id, _, _ = strings.Cut(id, " ")
+	return fmt.Errorf("%s: 'errand agent apply %s' makes one for workers, 'errand agent list' shows those there are", what, id)
+}
+
 // report shows an error in one line and answers its exit code.
 func (e *env) report(err error) int {
 	if err == nil {
@@ -172,7 +202,7 @@ func (e *env) report(err error) int {
 	if exit, ok := errors.AsType[exitCodeError](err); ok {
 		code = exit.code
 	}
-	if text := strings.TrimSpace(strings.ReplaceAll(unreachable(err).Error(), "\n", "; ")); text != "" {
+	if text := strings.TrimSpace(strings.ReplaceAll(inWords(err).Error(), "\n", "; ")); text != "" {
 		fmt.Fprintf(e.Err, "errand: %s\n", text)
 	}
 	return code

@@ -18,8 +18,8 @@ import (
 )
 
 type runCmd struct {
-	Prompt string   `arg:"" help:"What is to be done."`
-	File   []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE"`
+	Prompt string   `arg:"" help:"What is to be done; - reads it from standard input."`
+	File   []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
 	Agent  string   `help:"Who is to do it." default:"profile"`
 	JSON   bool     `help:"Print the finished task as JSON, and nothing else."`
 	Server string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
@@ -34,7 +34,8 @@ func (runCmd) Help() string {
 // Run runs the task, with a server of its own in a temporary folder when none
 // is given.
 func (c *runCmd) Run(e *env) (err error) {
-	if err := checkPrompt(c.Prompt); err != nil {
+	prompt, err := e.prompt(c.Prompt)
+	if err != nil {
 		return err
 	}
 	if c.Server == "" && c.Agent != app.ProfileAgent {
@@ -59,7 +60,7 @@ func (c *runCmd) Run(e *env) (err error) {
 	var task *errand.Task
 	err = e.interruptible(func(ctx context.Context) error {
 		var err error
-		task, err = create(ctx, client, errand.TaskRequest{AgentID: c.Agent, Prompt: c.Prompt}, c.File)
+		task, err = create(ctx, client, errand.TaskRequest{AgentID: c.Agent, Prompt: prompt}, c.File)
 		return err
 	})
 	if err != nil {
@@ -70,13 +71,6 @@ func (c *runCmd) Run(e *env) (err error) {
 		fmt.Fprintln(e.Err, "No model is used: the built-in profiler reads the files and reports what they hold.")
 	}
 	return f.follow(task.ID, c.JSON)
-}
-
-func checkPrompt(prompt string) error {
-	if strings.TrimSpace(prompt) == "" {
-		return errors.New("the prompt is empty: say what is to be done")
-	}
-	return nil
 }
 
 // checkFiles looks before anything is started or sent.
@@ -184,13 +178,14 @@ func (f *follower) follow(id string, asJSON bool) error {
 	defer cancel(nil)
 	if !f.quiet {
 		explaining.Go(func() { f.explain(ctx, id) })
+		explaining.Go(func() { f.tick(ctx) })
 	}
 	for e, err := range f.client.Tasks.Events(ctx, id) {
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
-			f.show((*view).wipe)
+			f.show((*view).leave)
 			return err
 		}
 		if !f.quiet {
@@ -211,6 +206,20 @@ func (f *follower) follow(id string, asJSON bool) error {
 		return exitCodeError{code: exitInterrupted}
 	}
 	return exitFor(task)
+}
+
+// tick lets the changing line show how time passes.
+func (f *follower) tick(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f.show((*view).draw)
+		}
+	}
 }
 
 // explainEvery is how often a waiting task is asked what it waits for.

@@ -3,12 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"time"
-
-	"github.com/lmittmann/tint"
 
 	"github.com/errand-dev/errand/internal/app"
 	"github.com/errand-dev/errand/internal/durable"
@@ -33,8 +30,7 @@ type serveCmd struct {
 	Database     string        `name:"agent-database" help:"PostgreSQL URL, told to workers, in which agents of the organization default keep their sessions; use the variable, it may hold a password." env:"ERRAND_AGENT_DATABASE" placeholder:"postgresql://…"`
 	MaxQueued    int           `name:"max-queued" help:"Most tasks of an agent that may wait; more are refused with 429. 0 is no limit." default:"0" env:"ERRAND_MAX_QUEUED"`
 	CreateRate   float64       `name:"create-rate" help:"Most tasks that a key may create per second. 0 is no limit." default:"0" env:"ERRAND_CREATE_RATE"`
-	LogFormat    string        `name:"log-format" help:"text or json." enum:"text,json" default:"text" env:"ERRAND_LOG_FORMAT"`
-	LogLevel     string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ERRAND_LOG_LEVEL"`
+	logging
 
 	commands map[string]program.Program // of the configuration file
 }
@@ -62,20 +58,11 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 		}
 		o.AllowPrivate = append(o.AllowPrivate, p)
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+	log, err := c.logger(e)
+	if err != nil {
 		return o, err
 	}
-	var handler slog.Handler
-	switch {
-	case c.LogFormat == "json":
-		handler = slog.NewJSONHandler(e.Err, &slog.HandlerOptions{Level: level})
-	case isTerminal(e.Err):
-		handler = tint.NewTextHandler(e.Err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})
-	default:
-		handler = slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: level})
-	}
-	o.Log = slog.New(handler)
+	o.Log = log
 	return o, nil
 }
 

@@ -2,16 +2,13 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/errand-dev/errand"
-	"github.com/errand-dev/errand/internal/app"
 )
 
 type taskCmds struct {
@@ -19,86 +16,13 @@ type taskCmds struct {
 	Get    taskGetCmd    `cmd:"" help:"Show a task."`
 	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
 	Watch  taskWatchCmd  `cmd:"" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
-	Stop   taskStopCmd   `cmd:"" help:"Stop a task and its sub-tasks."`
-}
-
-// remote says which server a command talks to.
-type remote struct {
-	Server string `help:"The server's URL; without it, the one that serves the data folder." env:"ERRAND_URL" placeholder:"URL"`
-	Key    string `help:"Its key; without it, the admin key of the data folder." env:"ERRAND_API_KEY" placeholder:"KEY"`
-	Data   string `help:"Data folder of a server on this machine." default:".errand" env:"ERRAND_DATA"`
-	JSON   bool   `help:"Print JSON."`
-}
-
-func (r remote) client() (*errand.Client, error) {
-	url, key := r.Server, r.Key
-	here, err := os.ReadFile(app.AddressFile(r.Data))
-	local := strings.TrimSpace(string(here))
-	if url == "" {
-		if err != nil {
-			return nil, fmt.Errorf("no server: start one with 'errand serve', or set ERRAND_URL (nothing serves the data folder %s)", r.Data)
-		}
-		url = local
-	}
-	if key == "" {
-		if err != nil || strings.TrimRight(url, "/") != local { // the data folder's key is for its own server alone
-			return nil, fmt.Errorf("no key for %s: set ERRAND_API_KEY", url)
-		}
-		text, err := os.ReadFile(app.KeyFile(r.Data))
-		if err != nil {
-			return nil, errors.New("no key: set ERRAND_API_KEY, or name the server's data folder with --data")
-		}
-		key = strings.TrimSpace(string(text))
-	}
-	return errand.NewClient(errand.WithURL(url), errand.WithKey(key))
-}
-
-type taskCreateCmd struct {
-	remote
-	Agent    string        `help:"Who is to do it." required:""`
-	Prompt   string        `arg:"" help:"What is to be done."`
-	File     []string      `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE"`
-	ID       string        `help:"An id of your own; that of an ended task starts its next turn."`
-	Title    string        `help:"A title."`
-	Priority int           `help:"From -100 to 100; higher goes first."`
-	In       time.Duration `help:"Start after this time, for example 10m."`
-	Watch    bool          `help:"Follow it until it ends."`
-}
-
-// Run creates the task and prints its id.
-func (c *taskCreateCmd) Run(e *env) error {
-	if err := checkPrompt(c.Prompt); err != nil {
-		return err
-	}
-	if err := checkFiles(c.File); err != nil {
-		return err
-	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	r := errand.TaskRequest{AgentID: c.Agent, Prompt: c.Prompt, ID: c.ID, Title: c.Title, Priority: c.Priority}
-	if c.In > 0 {
-		r.RunAt = time.Now().Add(c.In)
-	}
-	var task *errand.Task
-	err = e.interruptible(func(ctx context.Context) error {
-		task, err = create(ctx, client, r, c.File)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if c.Watch {
-		f := follower{env: e, client: client, quiet: c.JSON}
-		return f.follow(task.ID, c.JSON)
-	}
-	if c.JSON {
-		fmt.Fprintln(e.Out, string(task.JSON()))
-		return nil
-	}
-	fmt.Fprintln(e.Out, task.ID)
-	return nil
+	Events taskEventsCmd `cmd:"" help:"Show a task's log as it is now."`
+	Thread taskThreadCmd `cmd:"" help:"Show what a task was asked and what it answered, over all turns."`
+	Stop   taskStopCmd   `cmd:"" help:"Stop tasks and their sub-tasks."`
+	Pause  taskPauseCmd  `cmd:"" help:"Hold tasks until they are resumed."`
+	Resume taskResumeCmd `cmd:"" help:"Let paused tasks go on."`
+	Update taskUpdateCmd `cmd:"" help:"Change a task, or decide how it ends."`
+	Rm     taskRmCmd     `cmd:"" help:"Delete tasks, their sub-tasks and their logs for good; what runs is stopped first."`
 }
 
 type taskGetCmd struct {
@@ -108,11 +32,7 @@ type taskGetCmd struct {
 
 // Run shows the task.
 func (c *taskGetCmd) Run(e *env) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	return e.interruptible(func(ctx context.Context) error {
+	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Get(ctx, c.ID)
 		if err == nil {
 			c.show(e, task)
@@ -127,139 +47,174 @@ func (r remote) show(e *env, t *errand.Task) {
 		fmt.Fprintln(e.Out, string(t.JSON()))
 		return
 	}
-	w := tabwriter.NewWriter(e.Out, 0, 0, 2, ' ', 0)
-	line := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, printable(value))
-		}
-	}
-	status := string(t.Status)
-	if string(t.EndReason) != "" && string(t.EndReason) != status {
-		status += " (" + string(t.EndReason) + ")"
-	}
-	line("id", t.ID)
-	line("agent", t.AgentID)
-	line("title", t.Title)
-	line("status", status)
-	line("internal status", t.InternalStatus)
+	w := newTable(e.Out)
+	w.pair("id", t.ID)
+	w.pair("agent", t.AgentID)
+	w.pair("title", t.Title)
+	w.pair("status", statusLine(t))
+	w.pair("internal status", t.InternalStatus)
 	if t.Waiting != nil {
-		line("waiting", t.Waiting.Message)
+		w.pair("waiting", t.Waiting.Message)
 	}
-	line("worker", t.WorkerID)
-	line("created", when(t.CreatedAt))
-	line("started", when(t.StartedAt))
-	line("finished", when(t.FinishedAt))
-	line("prompt", t.Input.Text)
-	_ = w.Flush() // standard output has no one to tell
+	if s := t.StopRequest; s != nil {
+		w.pair("stop", stopLine(s))
+	}
+	if t.Attempt > 0 {
+		w.pair("attempt", fmt.Sprintf("%d of %d", t.Attempt, max(t.MaxAttempts, t.Attempt)))
+	}
+	w.pair("worker", t.WorkerID)
+	if t.Turn > 1 {
+		w.pair("turn", strconv.Itoa(t.Turn))
+	}
+	w.pair("parent", t.ParentTaskID)
+	w.pair("tags", strings.Join(t.Tags, ", "))
+	w.pair("created", when(t.CreatedAt))
+	w.pair("runs at", when(t.RunAt))
+	w.pair("started", when(t.StartedAt))
+	w.pair("finished", when(t.FinishedAt))
+	if u := t.Tokens; u != nil {
+		w.pair("tokens", fmt.Sprintf("%d in, %d out", u.Prompt, u.Completion))
+	}
+	w.pair("tools", strings.Join(t.UsedTools, ", "))
+	w.pair("prompt", t.Input.Text)
+	for _, f := range t.Input.Files {
+		w.pair("file", f)
+	}
+	w.end()
 	if t.Result != "" {
 		fmt.Fprintf(e.Out, "\n%s\n", strings.TrimRight(safeText(t.Result, isTerminal(e.Out)), "\n"))
 	}
 }
 
-func when(t time.Time) string {
-	if t.IsZero() {
-		return ""
+// statusLine is a status with the reason for it, where that says more.
+func statusLine(t *errand.Task) string {
+	if reason := string(t.EndReason); reason != "" && reason != string(t.Status) {
+		return string(t.Status) + " (" + reason + ")"
 	}
-	return t.Local().Format(time.DateTime)
+	return string(t.Status)
 }
 
-type taskListCmd struct {
-	remote
-	Agent  string `help:"Only this agent's."`
-	Status string `help:"Only those with this status."`
-	Limit  int    `help:"How many, at most 50." default:"20"`
+func stopLine(s *errand.StopRequest) string {
+	by := "asked for by " + s.By
+	switch {
+	case !s.ConfirmedAt.IsZero():
+		return by + ", confirmed"
+	case !s.AbandonedAt.IsZero():
+		return by + ", the worker did not answer"
+	default:
+		return by + ", not confirmed yet"
+	}
 }
 
-// Run prints a table of tasks.
-func (c *taskListCmd) Run(e *env) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	var page *errand.TaskPage
-	err = e.interruptible(func(ctx context.Context) error {
-		page, err = client.Tasks.List(ctx, errand.ListOptions{AgentID: c.Agent, Status: errand.Status(c.Status), PerPage: c.Limit})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return json.NewEncoder(e.Out).Encode(page.Items)
-	}
-	w := tabwriter.NewWriter(e.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tAGENT\tSTATUS\tCREATED\tTITLE")
-	for _, t := range page.Items {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.AgentID, t.Status, when(t.CreatedAt), printable(t.Title))
-	}
-	return w.Flush()
-}
-
-type taskWatchCmd struct {
-	remote
-	ID string `arg:"" help:"The task's id."`
-}
-
-// Run follows the task. With --json it prints each event as a line.
-func (c *taskWatchCmd) Run(e *env) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	// A stream waits for its server for as long as it takes; whoever has just
-	// typed a wrong URL or id is to be told.
-	err = e.interruptible(func(ctx context.Context) error {
-		_, err := client.Tasks.Get(ctx, c.ID)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if !c.JSON {
-		f := follower{env: e, client: client}
-		return f.follow(c.ID, false)
-	}
-	lines := json.NewEncoder(e.Out)
-	return e.interruptible(func(ctx context.Context) error {
-		for event, err := range client.Tasks.Events(ctx, c.ID) {
-			if err == nil {
-				err = lines.Encode(event)
-			}
+// several does the same with some tasks and prints what became of each. The
+// first error ends it: what came before is printed already.
+func (r remote) several(e *env, ids []string, verb func(context.Context, *errand.Tasks, string) (*errand.Task, error)) error {
+	return r.call(e, func(ctx context.Context, client *errand.Client) error {
+		for _, id := range ids {
+			task, err := verb(ctx, client.Tasks, id)
 			if err != nil {
 				return err
 			}
+			if r.JSON {
+				fmt.Fprintln(e.Out, string(task.JSON()))
+				continue
+			}
+			fmt.Fprintf(e.Out, "%s %s\n", task.ID, task.Status)
 		}
-		task, err := client.Tasks.Get(ctx, c.ID)
+		return nil
+	})
+}
+
+type taskPauseCmd struct {
+	remote
+	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+}
+
+// Run pauses the tasks.
+func (c *taskPauseCmd) Run(e *env) error {
+	return c.several(e, c.IDs, func(ctx context.Context, tasks *errand.Tasks, id string) (*errand.Task, error) {
+		return tasks.Pause(ctx, id)
+	})
+}
+
+type taskResumeCmd struct {
+	remote
+	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+}
+
+// Run resumes the tasks.
+func (c *taskResumeCmd) Run(e *env) error {
+	return c.several(e, c.IDs, func(ctx context.Context, tasks *errand.Tasks, id string) (*errand.Task, error) {
+		return tasks.Resume(ctx, id)
+	})
+}
+
+type taskUpdateCmd struct {
+	remote
+	ID             string         `arg:"" help:"The task's id."`
+	Title          *string        `help:"A title."`
+	InternalStatus *string        `name:"internal-status" help:"The agent's own word for what it does, at most 255 characters."`
+	Priority       *int           `help:"From -100 to 100; while it is pending."`
+	In             *time.Duration `help:"Start after this time, for example 10m; while it is pending."`
+	Status         string         `help:"How it ends: completed, failed or error." enum:",completed,failed,error" default:""`
+	Result         *string        `help:"Its result; with --status."`
+	Override       bool           `help:"Also correct how an ended task is shown to have ended; the log says who did it."`
+}
+
+// Run changes the task.
+func (c *taskUpdateCmd) Run(e *env) error {
+	u := errand.TaskUpdate{
+		Title: c.Title, InternalStatus: c.InternalStatus, Priority: c.Priority,
+		Status: errand.Status(c.Status), Result: c.Result, Override: c.Override,
+	}
+	if c.In != nil {
+		at := time.Now().Add(*c.In)
+		u.RunAt = &at
+	}
+	switch {
+	case c.Result != nil && c.Status == "":
+		return errors.New("--result goes with --status completed, failed or error")
+	case c.Title == nil && c.InternalStatus == nil && c.Priority == nil && c.In == nil && c.Status == "":
+		return errors.New("nothing to change: give --title, --internal-status, --priority, --in, or --status with --result")
+	}
+	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		task, err := client.Tasks.Update(ctx, c.ID, u)
+		if err == nil {
+			c.show(e, task)
+		}
+		return err
+	})
+}
+
+type taskRmCmd struct {
+	remote
+	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+}
+
+// Run deletes the tasks.
+func (c *taskRmCmd) Run(e *env) error {
+	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		return c.removed(e, c.IDs, func(id string) error { return client.Tasks.Delete(ctx, id) })
+	})
+}
+
+// removed removes one thing after the other and says so.
+func (r remote) removed(e *env, ids []string, remove func(id string) error) error {
+	for _, id := range ids {
+		if err := remove(id); err != nil {
+			return err
+		}
+		if !r.JSON {
+			fmt.Fprintf(e.Out, "%s deleted\n", id)
+			continue
+		}
+		err := printJSON(e.Out, struct {
+			ID      string `json:"id"`
+			Deleted bool   `json:"deleted"`
+		}{id, true})
 		if err != nil {
 			return err
 		}
-		return exitFor(task)
-	})
-}
-
-type taskStopCmd struct {
-	remote
-	ID string `arg:"" help:"The task's id."`
-}
-
-// Run stops the task.
-func (c *taskStopCmd) Run(e *env) error {
-	client, err := c.client()
-	if err != nil {
-		return err
 	}
-	var task *errand.Task
-	err = e.interruptible(func(ctx context.Context) error {
-		task, err = client.Tasks.Stop(ctx, c.ID)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		fmt.Fprintln(e.Out, string(task.JSON()))
-		return nil
-	}
-	fmt.Fprintf(e.Out, "%s %s\n", task.ID, task.Status)
 	return nil
 }

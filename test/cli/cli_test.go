@@ -36,7 +36,7 @@ const patience = 30 * time.Second
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	data, err := filepath.Abs("../../examples/data")
+	examples, err := filepath.Abs("../../examples")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,13 +45,14 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("DATA", data)
+			e.Setenv("EXAMPLES", examples)
+			e.Setenv("DATA", filepath.Join(examples, "data"))
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process of a race build takes a second to end
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"refused": refused, "code": code, "json": jsonFields, "jsonlines": jsonLines,
-			"use": use, "until": until, "agent": agent, "work": work,
+			"use": use, "usekey": useKey, "until": until, "agent": agent, "work": work,
 		},
 	})
 }
@@ -144,6 +145,11 @@ func use(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("ERRAND_URL", strings.TrimSpace(ts.ReadFile(address)))
 	ts.Setenv("ERRAND_API_KEY", strings.TrimSpace(string(key)))
+}
+
+// usekey FILE takes the key that stands in a file.
+func useKey(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv("ERRAND_API_KEY", strings.TrimSpace(ts.ReadFile(args[0])))
 }
 
 // until PATTERN PROGRAM ARGS… runs a program until its standard output matches.

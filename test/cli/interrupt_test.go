@@ -17,8 +17,9 @@ import (
 	"github.com/errand-dev/errand/internal/app"
 )
 
-// server is one in this process, with an agent that nobody works for.
-func server(t *testing.T) *errand.Client {
+// newServer is one in this process, and the environment in which the command
+// line finds it.
+func newServer(t *testing.T) (client *errand.Client, env []string) {
 	t.Helper()
 	o := app.DefaultOptions()
 	o.Addr, o.Data, o.Drain = "127.0.0.1:0", t.TempDir(), time.Second
@@ -31,18 +32,28 @@ func server(t *testing.T) *errand.Client {
 			t.Error(err)
 		}
 	})
-	client, err := errand.NewClient(errand.WithURL(a.URL()), errand.WithKey(a.FirstStart().Key))
+	client, err = errand.NewClient(errand.WithURL(a.URL()), errand.WithKey(a.FirstStart().Key))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client, []string{"ERRAND_URL=" + a.URL(), "ERRAND_API_KEY=" + a.FirstStart().Key}
+}
+
+// server is one that this process's environment names, with an agent that
+// nobody works for.
+func server(t *testing.T) *errand.Client {
+	t.Helper()
+	client, env := newServer(t)
 	if _, err := client.Agents.Apply(t.Context(), "agent-1", errand.Agent{Name: "nobody works for it", Runtime: "worker"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Tasks.Create(t.Context(), errand.TaskRequest{AgentID: "agent-1", ID: "one", Prompt: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("ERRAND_URL", a.URL())
-	t.Setenv("ERRAND_API_KEY", a.FirstStart().Key)
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		t.Setenv(name, value)
+	}
 	return client
 }
 
@@ -126,6 +137,12 @@ func TestInterruptDuringACall(t *testing.T) {
 		{"task", "watch", "one"},
 		{"task", "create", "--agent", "a", "x"},
 		{"run", "--agent", "a", "x"},
+		{"task", "stop", "--all"},
+		{"task", "events", "one"},
+		{"task", "rm", "one"},
+		{"agent", "apply", "a"},
+		{"key", "list"},
+		{"doctor"},
 	} {
 		asked := make(chan struct{}, 1)
 		silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// printJSON prints a value as one line.
+func printJSON(w io.Writer, v any) error {
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	return lines.Encode(v)
+}
+
+// table is rows below a heading, or pairs of a name and a value, in columns
+// that line up.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(w io.Writer, heading ...string) table {
+	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	if len(heading) > 0 {
+		t.row(heading...)
+	}
+	return t
+}
+
+// row adds a row. What could command a terminal is taken out.
+func (t table) row(cells ...string) {
+	for i, cell := range cells {
+		cells[i] = printable(cell)
+	}
+	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+}
+
+// pair adds a name and its value, unless that is empty.
+func (t table) pair(name, value string) {
+	if value != "" {
+		t.row(name, value)
+	}
+}
+
+// end prints what was added. Standard output has no one to tell of an error.
+func (t table) end() { _ = t.w.Flush() }
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(time.DateTime)
+}
+
+// moment is a point in time as people write it.
+type moment struct{ time.Time }
+
+// UnmarshalText reads a date, a date with a time, or how long ago it was.
+func (m *moment) UnmarshalText(text []byte) error {
+	for _, layout := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, string(text), time.Local); err == nil {
+			m.Time = t
+			return nil
+		}
+	}
+	ago, err := time.ParseDuration(string(text))
+	if err != nil || ago < 0 {
+		return fmt.Errorf("%q is no moment: write 2006-01-02, 2006-01-02T15:04:05Z, or how long ago, for example 24h", text)
+	}
+	m.Time = time.Now().Add(-ago)
+	return nil
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/errand-dev/errand"
+)
+
+type taskCreateCmd struct {
+	remote
+	Agent          string        `help:"Who is to do it." required:""`
+	Prompt         string        `arg:"" help:"What is to be done; - reads it from standard input."`
+	File           []string      `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
+	ID             string        `help:"An id of your own; that of an ended task starts its next turn."`
+	Title          string        `help:"A title."`
+	Tag            []string      `help:"A tag; may be repeated." sep:"none"`
+	Priority       int           `help:"From -100 to 100; higher goes first."`
+	In             time.Duration `help:"Start after this time, for example 10m."`
+	Timeout        time.Duration `help:"How long it may execute."`
+	ExpiresIn      time.Duration `name:"expires-in" help:"How long it may wait to be started."`
+	MaxAttempts    int           `name:"max-attempts" help:"How many attempts may start."`
+	Worker         string        `help:"Only this worker may have it."`
+	Parent         string        `help:"The task that it is a sub-task of."`
+	IdempotencyKey string        `name:"idempotency-key" help:"A repeat with the same key answers the first one's task, for 24 hours."`
+	Watch          bool          `help:"Follow it until it ends."`
+}
+
+// Run creates the task and prints its id.
+func (c *taskCreateCmd) Run(e *env) error {
+	prompt, err := e.prompt(c.Prompt)
+	if err != nil {
+		return err
+	}
+	if err := checkFiles(c.File); err != nil {
+		return err
+	}
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	r := errand.TaskRequest{
+		AgentID: c.Agent, Prompt: prompt, ID: c.ID, Title: c.Title, Tags: c.Tag, Priority: c.Priority,
+		Timeout: c.Timeout, ExpiresIn: c.ExpiresIn, MaxAttempts: c.MaxAttempts,
+		WorkerID: c.Worker, ParentTaskID: c.Parent, IdempotencyKey: c.IdempotencyKey,
+	}
+	if c.In > 0 {
+		r.RunAt = time.Now().Add(c.In)
+	}
+	var task *errand.Task
+	err = e.interruptible(func(ctx context.Context) error {
+		task, err = create(ctx, client, r, c.File)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if c.Watch {
+		f := follower{env: e, client: client, quiet: c.JSON}
+		return f.follow(task.ID, c.JSON)
+	}
+	if c.JSON {
+		fmt.Fprintln(e.Out, string(task.JSON()))
+		return nil
+	}
+	fmt.Fprintln(e.Out, task.ID)
+	return nil
+}
+
+// maxPrompt is one byte more than a server takes.
+const maxPrompt = 1<<20 + 1
+
+// prompt is what is to be done: the argument, or all of standard input for -.
+func (e *env) prompt(arg string) (string, error) {
+	if arg == "-" {
+		text, err := io.ReadAll(io.LimitReader(e.In, maxPrompt))
+		if err != nil {
+			return "", fmt.Errorf("read the prompt: %w", err)
+		}
+		arg = string(text)
+	}
+	if strings.TrimSpace(arg) == "" {
+		return "", errors.New("the prompt is empty: say what is to be done")
+	}
+	return arg, nil
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/errand-dev/errand"
+)
+
+// taskFilter says which tasks are meant.
+type taskFilter struct {
+	Agent          string `help:"Only this agent's."`
+	User           string `help:"Only those of this person, by id."`
+	Parent         string `help:"Only the sub-tasks of this task."`
+	Status         string `help:"Only those with this status: pending, executing, paused, completed, failed, error or stopped." enum:",pending,executing,paused,completed,failed,error,stopped" default:""`
+	InternalStatus string `name:"internal-status" help:"Only those with this internal status."`
+	From           moment `help:"Created at or after this moment: 2006-01-02, or how long ago, for example 24h." placeholder:"MOMENT"`
+	To             moment `help:"Created before this moment." placeholder:"MOMENT"`
+}
+
+type taskListCmd struct {
+	remote
+	taskFilter
+	Limit int `help:"How many." default:"20"`
+}
+
+// pageSize is the most that the server answers at once.
+const pageSize = 50
+
+// Run prints a table of tasks.
+func (c *taskListCmd) Run(e *env) error {
+	if c.Limit < 1 {
+		return errors.New("--limit must be at least 1")
+	}
+	tasks, total := []errand.ListedTask{}, ""
+	err := c.call(e, func(ctx context.Context, client *errand.Client) error {
+		o := errand.ListOptions{
+			AgentID: c.Agent, UserID: c.User, ParentTaskID: c.Parent, Status: errand.Status(c.Status),
+			InternalStatus: c.InternalStatus, From: c.From.Time, To: c.To.Time,
+		}
+		for {
+			o.PerPage = min(c.Limit-len(tasks), pageSize)
+			page, err := client.Tasks.List(ctx, o)
+			if err != nil {
+				return err
+			}
+			tasks = append(tasks, page.Items...)
+			if total = strconv.Itoa(page.Total); page.TotalIsCapped {
+				total = "more than " + total
+			}
+			if o.Cursor = page.NextCursor; o.Cursor == "" {
+				total = ""
+				return nil
+			}
+			if len(tasks) >= c.Limit {
+				return nil
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(e.Out, tasks)
+	}
+	w := newTable(e.Out, "ID", "AGENT", "STATUS", "CREATED", "TITLE")
+	for _, t := range tasks {
+		w.row(t.ID, t.AgentID, string(t.Status), when(t.CreatedAt), t.Title)
+	}
+	w.end()
+	if total != "" {
+		fmt.Fprintf(e.Err, "%d of %s; --limit shows more\n", len(tasks), total)
+	}
+	return nil
+}

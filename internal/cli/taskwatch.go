@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/errand-dev/errand"
+)
+
+type taskWatchCmd struct {
+	remote
+	ID string `arg:"" help:"The task's id."`
+}
+
+// Help says what cannot be said in flags.
+func (taskWatchCmd) Help() string {
+	return "Exit code: 0 completed, 3 failed, 4 error, 5 stopped, 130 left by Ctrl-C, 1 anything else. With --json each event is a line."
+}
+
+// Run follows the task. With --json it prints each event as a line.
+func (c *taskWatchCmd) Run(e *env) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	// A stream waits for its server for as long as it takes; whoever has just
+	// typed a wrong URL or id is to be told.
+	err = e.interruptible(func(ctx context.Context) error {
+		_, err := client.Tasks.Get(ctx, c.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !c.JSON {
+		f := follower{env: e, client: client}
+		return f.follow(c.ID, false)
+	}
+	return e.interruptible(func(ctx context.Context) error {
+		for event, err := range client.Tasks.Events(ctx, c.ID) {
+			if err == nil {
+				err = printJSON(e.Out, event)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		task, err := client.Tasks.Get(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return exitFor(task)
+	})
+}
+
+type taskEventsCmd struct {
+	remote
+	ID    string `arg:"" help:"The task's id."`
+	After int64  `help:"Only those behind the event of this number."`
+	Turns bool   `name:"all-turns" help:"Those of earlier turns, too."`
+}
+
+// Run prints the log as it is now; watch follows it.
+func (c *taskEventsCmd) Run(e *env) error {
+	var options []errand.StreamOption
+	if c.After > 0 || c.Turns {
+		options = append(options, errand.After(c.After))
+	}
+	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		task, err := client.Tasks.Get(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if c.After >= task.LastEventSeq {
+			return nil // there is nothing behind it yet
+		}
+		w := newTable(e.Out)
+		for event, err := range client.Tasks.Events(ctx, c.ID, options...) {
+			if err != nil {
+				w.end()
+				return err
+			}
+			if !c.JSON {
+				w.row(strconv.FormatInt(event.ID, 10), event.Time.Local().Format(time.TimeOnly), string(event.Type), brief(event))
+			} else if err := printJSON(e.Out, event); err != nil {
+				return err
+			}
+			if event.ID >= task.LastEventSeq {
+				break
+			}
+		}
+		w.end()
+		return nil
+	})
+}
+
+// briefLength bounds what is shown of an event in a table.
+const briefLength = 100
+
+// brief says in a few words what an event is about.
+func brief(e errand.Event) string {
+	text := strings.TrimSpace(e.Text())
+	var started struct {
+		Attempt int    `json:"attempt"`
+		Worker  string `json:"worker_id"`
+	}
+	if change, is := e.Change(); is {
+		text = changed(change)
+	} else if e.Type == errand.AttemptStarted && e.Decode(&started) == nil {
+		text = fmt.Sprintf("attempt %d, worker %s", started.Attempt, started.Worker)
+	} else if text == "" && string(e.Data) != "null" && string(e.Data) != "{}" {
+		text = string(e.Data)
+	}
+	return fitting(strings.Join(strings.Fields(text), " "), briefLength)
+}
+
+// changed says in a few words what became of a task.
+func changed(c errand.Change) string {
+	var words []string
+	if c.Status != nil {
+		words = append(words, string(*c.Status))
+	}
+	if c.EndReason != nil && *c.EndReason != "" && (c.Status == nil || string(*c.EndReason) != string(*c.Status)) {
+		words = append(words, "("+string(*c.EndReason)+")")
+	}
+	if c.WorkerID != nil && *c.WorkerID != "" {
+		words = append(words, "worker "+*c.WorkerID)
+	}
+	if c.InternalStatus != nil && *c.InternalStatus != "" {
+		words = append(words, *c.InternalStatus)
+	}
+	if c.By != "" {
+		words = append(words, "by "+c.By)
+	}
+	if c.Result != nil {
+		words = append(words, *c.Result)
+	}
+	return strings.Join(words, " ")
+}
+
+type taskThreadCmd struct {
+	remote
+	ID   string `arg:"" help:"The task's id."`
+	Full bool   `help:"With the tools that were called, and the threads of its sub-tasks."`
+}
+
+// Run prints the thread. With --json it is as the server answers it.
+func (c *taskThreadCmd) Run(e *env) error {
+	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		if c.Full {
+			threads, err := client.Tasks.FullThread(ctx, c.ID)
+			if err != nil {
+				return err
+			}
+			return c.showFull(e, threads)
+		}
+		thread, err := client.Tasks.Thread(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(e.Out, rawMessages(thread))
+		}
+		showThread(e, thread)
+		return nil
+	})
+}
+
+func (c *taskThreadCmd) showFull(e *env, threads map[string][]errand.Message) error {
+	if c.JSON {
+		raw := map[string][]json.RawMessage{}
+		for id, thread := range threads {
+			raw[id] = rawMessages(thread)
+		}
+		return printJSON(e.Out, raw)
+	}
+	showThread(e, threads[rootThread])
+	for _, id := range slices.Sorted(maps.Keys(threads)) {
+		if id != rootThread {
+			fmt.Fprintf(e.Out, "\n=== sub-task %s\n\n", printable(id))
+			showThread(e, threads[id])
+		}
+	}
+	return nil
+}
+
+// rootThread names the task's own thread among those of its sub-tasks.
+const rootThread = "root"
+
+func rawMessages(thread []errand.Message) []json.RawMessage {
+	raw := make([]json.RawMessage, len(thread))
+	for i, m := range thread {
+		raw[i] = m.JSON
+	}
+	return raw
+}
+
+func showThread(e *env, thread []errand.Message) {
+	for i, m := range thread {
+		if i > 0 {
+			fmt.Fprintln(e.Out)
+		}
+		who := m.Role
+		if m.ToolName != "" {
+			who += " " + m.ToolName
+		}
+		content := m.Content
+		if content == "" && len(m.Payload) > 0 {
+			content = string(m.Payload)
+		}
+		fmt.Fprintf(e.Out, "[%s, %s]\n%s\n", printable(who), when(m.CreatedAt), strings.TrimRight(safeText(content, isTerminal(e.Out)), "\n"))
+	}
+}
