@@ -197,6 +197,18 @@ func (l *lease) finish(ctx context.Context, o outcome) error {
 	return err
 }
 
+// release gives the attempt back unfinished.
+func (l *lease) release(ctx context.Context) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	defer done()
+	return l.persist(ctx, func() error {
+		return l.tasks.c.call(ctx, request{
+			method: http.MethodPost, path: taskPath(l.task) + "/release", repeat: true,
+			body: map[string]string{"lease_token": l.token},
+		}, nil)
+	})
+}
+
 // persist makes a call until the server has answered it, or ctx ends.
 func (l *lease) persist(ctx context.Context, call func() error) error {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {

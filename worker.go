@@ -85,7 +85,8 @@ const (
 	defaultDrain = 20 * time.Second
 	// pollFor is how long the server may keep a claim waiting for work.
 	pollFor = 30 * time.Second
-	// parting is how long a handler has to notice the end of its drain time.
+	// parting is how long a handler has to notice the end of its drain time, and
+	// then how long giving its task back may take.
 	parting = time.Second
 )
 
@@ -126,7 +127,7 @@ func (w *Worker) Handle(agentID string, h Handler) {
 
 // Run claims and executes tasks until ctx ends. Then it claims no more, gives
 // what runs the drain time, and returns nil; what is still not done is told
-// ErrShutdown and left to its lease, after which another worker gets it. An
+// ErrShutdown and given back, so that another worker gets it at once. An
 // error means that the server refuses this worker: a wrong key, an agent that
 // does not exist. A server that cannot be reached is waited for.
 func (w *Worker) Run(ctx context.Context) error {
@@ -147,7 +148,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() { defer close(idle); running.Wait() }()
 	if !done(idle, w.drain) {
 		cancel(ErrShutdown)
-		if !done(idle, parting) {
+		if !done(idle, 2*parting) {
 			w.log.WarnContext(ctx, "attempts were left to their leases", "attempts", len(slots))
 		}
 	}
@@ -229,6 +230,9 @@ func (w *Worker) execute(work context.Context, c claim) {
 	switch {
 	case errors.Is(cause, ErrStopped):
 		err = lease.finish(work, outcome{Status: Stopped})
+	case errors.Is(cause, ErrShutdown):
+		log.InfoContext(work, "attempt given back")
+		err = lease.release(work)
 	case cause != nil:
 		log.WarnContext(work, "attempt given up", "cause", cause)
 		return

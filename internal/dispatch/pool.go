@@ -168,7 +168,7 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, lifecycle.Outcome{Reason: task.EndStopped})
 	case work.Err() != nil && err != nil:
 		log.InfoContext(work, "attempt given back", "cause", errShutDown)
-		err = p.service.Release(last, t.OrganizationID, t.ID, c.Token)
+		_, err = p.service.Release(last, t.OrganizationID, t.ID, c.Token)
 	default:
 		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, outcome(result, err))
 	}

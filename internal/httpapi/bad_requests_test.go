@@ -326,6 +326,7 @@ func TestT6BadEvents(t *testing.T) {
 		post("empty token", "/v1/tasks/one/heartbeat", `{"lease_token": ""}`, 422, "invalid", "lease_token"),
 		post("foreign token", "/v1/tasks/one/heartbeat", `{"lease_token": "nobody's"}`, 409, "conflict", ""),
 		worker("no status", "finish", ``, "status"),
+		worker("unknown field", "release", `, "status": "stopped"`, "status"),
 		worker("status that does not end", "finish", `, "status": "executing"`, "status"),
 		worker("unknown status", "finish", `, "status": "done"`, "status"),
 		worker("the server's reason", "finish", `, "status": "error", "end_reason": "timeout"`, "end_reason"),

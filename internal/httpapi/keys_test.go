@@ -38,6 +38,7 @@ func routes() []route {
 		{"POST", "/v1/agents/{agent_id}/report", `{}`, true, true},
 		{"POST", "/v1/tasks/{task_id}/heartbeat", `{"lease_token": "x"}`, false, true},
 		{"POST", "/v1/tasks/{task_id}/finish", `{"lease_token": "x", "status": "completed"}`, false, true},
+		{"POST", "/v1/tasks/{task_id}/release", `{"lease_token": "x"}`, false, true},
 		{"POST", "/v1/claim", `{"agent_ids": ["` + agent + `"], "worker_id": "w"}`, false, true},
 		{"POST", "/v1/files", "", true, true},
 		{"GET", "/v1/agents", "", true, true},

@@ -134,7 +134,7 @@ func (w *world) fenced(verb string, h *held) {
 			})
 		}
 	case "release":
-		err = w.Release(w.ctx(), org, h.id, h.token)
+		_, err = w.Release(w.ctx(), org, h.id, h.token)
 	case "finish":
 		reason := rapid.SampledFrom([]task.EndReason{task.EndCompleted, task.EndFailed, task.EndWorkerError, task.EndStopped}).Draw(w.r, "reason")
 		_, err = w.finish(h.id, h.token, reason, "of "+h.token)

@@ -200,16 +200,22 @@ func repeated(tx Tx, t task.Task, a *task.Attempt, o Outcome) (bool, error) {
 }
 
 // Release gives an attempt back unfinished: for a worker that has to shut down.
-func (s *Service) Release(ctx context.Context, org, id, token string) error {
-	_, err := s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+// The task is queued again at once, and the attempt is not counted (L4). Repeating
+// it is answered like the first time.
+func (s *Service) Release(ctx context.Context, org, id, token string) (Snapshot, error) {
+	if err := invalidToken(token); err != nil {
+		return Snapshot{}, err
+	}
+	return s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if by.Attempt == nil || !by.Attempt.Live() {
+		case by.Attempt != nil && by.Attempt.Outcome == task.OutcomeReleased:
+			return task.Append{}, nil
+		case !by.Attempt.Live():
 			return nil, fault.New(fault.Conflict, "this attempt no longer owns the task")
 		}
 		return task.Release{Reason: "its worker is shutting down"}, nil
 	})
-	return err
 }

@@ -50,7 +50,10 @@ func TestL4GivingBackAndPausingAreNotCounted(t *testing.T) {
 	b := open(t)
 	token := b.run("a", nil)
 	for range 4 {
-		b.must(b.Release(b.ctx(), org, "a", token))
+		for range 2 { // the first answer may have been lost
+			_, err := b.Release(b.ctx(), org, "a", token)
+			b.must(err)
+		}
 		token = b.take("a")
 	}
 	for range 4 {

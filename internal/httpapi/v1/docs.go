@@ -58,7 +58,7 @@ type docsGroup struct {
 // renderDocs makes the page.
 func renderDocs(doc *huma.OpenAPI) ([]byte, error) {
 	page, err := template.New("docs").Funcs(template.FuncMap{
-		"type": typeOf, "name": schemaName, "properties": properties, "paragraphs": paragraphs,
+		"type": typeOf, "name": schemaName, "properties": properties, "paragraphs": paragraphs, "inline": inline,
 	}).Parse(docsPage)
 	if err != nil {
 		return nil, fmt.Errorf("read the page: %w", err)
@@ -185,4 +185,24 @@ func properties(s *huma.Schema) []property {
 	return all
 }
 
-func paragraphs(text string) []string { return strings.Split(text, "\n\n") }
+// paragraphs are the paragraphs of a description.
+func paragraphs(text string) []template.HTML {
+	var all []template.HTML
+	for p := range strings.SplitSeq(text, "\n\n") {
+		all = append(all, inline(p))
+	}
+	return all
+}
+
+// inline renders a text in which `code` stands between backticks.
+func inline(text string) template.HTML {
+	var b strings.Builder
+	for i, part := range strings.Split(text, "`") {
+		part = template.HTMLEscapeString(part)
+		if i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		b.WriteString(part)
+	}
+	return template.HTML(b.String()) //nolint:gosec // every part is escaped
+}

@@ -129,6 +129,22 @@ func (r *routes) registerWorkers() {
 		}
 		return r.answer(r.Service.Finish(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, o))
 	})
+	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
+		OperationID: "release", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/release", Tags: tags,
+		Summary:     "Give an attempt back unfinished",
+		Description: "For a worker that has to shut down. The task waits for its next attempt at once, and this one is not counted among max_attempts. A repeat is answered like the first time.",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Body ReleaseBody
+	},
+	) (*taskAnswer, error) {
+		return r.answer(r.Service.Release(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken))
+	})
+}
+
+// ReleaseBody gives an attempt back.
+type ReleaseBody struct {
+	LeaseToken string `json:"lease_token" doc:"Of the claim."`
 }
 
 // Claims answers a claim.
