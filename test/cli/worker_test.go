@@ -202,6 +202,25 @@ func testProgram(t *testing.T, client *errand.Client, env []string, agent, file 
 	gone(t, patience, pids)
 }
 
+// TestWorkerGivesBack: what is not done when the drain time is over ends here
+// and is another worker's.
+func TestWorkerGivesBack(t *testing.T) {
+	t.Parallel()
+	client, env := newServer(t)
+	worker := begin(t, "msg=working", env, "worker", "--agent", "w", "--drain", "100ms", "--", "sh", "-c", "echo process $$; sleep 1000 & echo process $!; wait")
+	task, pids := busy(t, client, "w")
+	if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Wait(); err != nil {
+		t.Errorf("the worker: %v", err)
+	}
+	gone(t, 0, pids)
+	if err := task.Reload(t.Context()); err != nil || task.Status != errand.Pending {
+		t.Errorf("the task: %s, %v", task.Status, err)
+	}
+}
+
 // TestWorkerLeavesAtOnce: a second signal does not wait for what runs.
 func TestWorkerLeavesAtOnce(t *testing.T) {
 	t.Parallel()
