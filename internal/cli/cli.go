@@ -18,7 +18,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/internal/program"
 )
 
@@ -199,20 +198,6 @@ func unreachable(err error) error {
 	return fmt.Errorf("no server answers at %s (%w): is it running, and is ERRAND_URL right?", server, cause)
 }
 
-// inWords puts an answer of the API into the words of the command line.
-func inWords(err error) error {
-	answer, ok := errors.AsType[*errand.Error](err)
-	if !ok {
-		return unreachable(err)
-	}
-	what, id, ok := strings.Cut(answer.Message, ": create it with PUT /v1/agents/")
-	if !ok || answer.Code != errand.CodeNotFound {
-		return err
-	}
-	id, _, _ = strings.Cut(id, " ")
-	return fmt.Errorf("%s: 'errand agent apply %s' makes one for workers, 'errand agent list' shows those there are", what, id)
-}
-
 // report shows an error in one line and answers its exit code.
 func (e *env) report(err error) int {
 	if err == nil {
@@ -222,7 +207,7 @@ func (e *env) report(err error) int {
 	if exit, ok := errors.AsType[exitCodeError](err); ok {
 		code = exit.code
 	}
-	if text := strings.TrimSpace(strings.ReplaceAll(inWords(err).Error(), "\n", "; ")); text != "" {
+	if text := strings.TrimSpace(strings.ReplaceAll(unreachable(err).Error(), "\n", "; ")); text != "" {
 		fmt.Fprintf(e.Err, "errand: %s\n", text)
 	}
 	return code

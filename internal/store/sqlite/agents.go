@@ -46,7 +46,7 @@ func readAgent(ctx context.Context, q querier, org, id string, version int) (age
 			return agent.Agent{}, fault.New(fault.NotFound, "no version %d of agent %q", version, id)
 		}
 		return agent.Agent{}, fault.New(fault.NotFound,
-			`no agent %q: create it with PUT /v1/agents/%s and the body {"name": "%s", "runtime": "worker"}`, id, id, id)
+			`no agent %q: make it with 'errand agent apply %s', or PUT /v1/agents/%s {"name": "%s", "runtime": "worker"}`, id, id, id, id)
 	}
 	return found[0], nil
 }
