@@ -1,8 +1,10 @@
 package httpapi_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -74,6 +76,35 @@ func TestPythonDefaults(t *testing.T) {
 	}
 	s.must(t, 404, call{method: "GET", path: "/agents/agent-3/db", key: strangerKey})
 	s.must(t, 403, call{method: "GET", path: "/agents/agent-1/db", key: userKey})
+}
+
+// TestPythonATaskThatCannotBeTold ends, and holds up no other: its secrets do
+// not open, since somebody has lost the key or damaged them.
+func TestPythonATaskThatCannotBeTold(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.must(t, 200, call{method: "POST", path: "/agent-execution/agent-1", body: `{"id": "damaged", "input": {"text": "x"}, "user_tokens": {"a": "b"}}`})
+	s.python(t, "whole")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "errand.db")+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "UPDATE secrets SET sealed = zeroblob(64)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	worker := s.follow(t, call{method: "GET", path: "/default/events/agent-1", key: workerKey})
+	worker.next(t) // its registration
+	if m := worker.next(t); !strings.Contains(m.data, `"id":"whole"`) {
+		t.Errorf("the worker was sent %s", clip([]byte(m.data)))
+	}
+	got := s.must(t, 200, call{method: "GET", path: "/v1/tasks/damaged"})
+	if result, _ := got["result"].(string); got["status"] != "error" || !strings.Contains(result, "secrets do not open") {
+		t.Errorf("the task is %v: %v", got["status"], got["result"])
+	}
 }
 
 // TestPythonUserLists (R10) hold one user's tasks of all agents.

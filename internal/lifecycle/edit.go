@@ -28,6 +28,14 @@ type Edit struct {
 	Override bool
 }
 
+// GiveUp ends a task that the server itself cannot go on with.
+func (s *Service) GiveUp(ctx context.Context, org, id, why string) error {
+	_, err := s.change(ctx, org, id, func(Tx, task.Task) (task.Command, error) {
+		return task.Settle{By: "server", Reason: task.EndWorkerError, Result: &why, FromPending: true}, nil
+	})
+	return err
+}
+
 // Update changes a task, in one commit.
 func (s *Service) Update(ctx context.Context, who Caller, id string, e Edit) (Snapshot, error) {
 	if err := e.check(); err != nil {

@@ -103,13 +103,19 @@ func (s *workerStream) Registered(w lifecycle.Worker) error {
 	return s.event("worker-registration", data)
 }
 
-// Assigned implements dispatch.Stream.
+// Assigned implements dispatch.Stream. A task that cannot be told is ended: it
+// would break the stream of one worker after another, and hold up all behind it.
 func (s *workerStream) Assigned(snap lifecycle.Snapshot) error {
-	data, err := s.render(s.req.Context(), snap)
-	if err != nil {
+	ctx, t := s.req.Context(), snap.Task
+	data, err := s.render(ctx, snap)
+	if err == nil {
+		return s.event("agent-execution", data)
+	}
+	if ctx.Err() != nil {
 		return err
 	}
-	return s.event("agent-execution", data)
+	s.Log.ErrorContext(ctx, "a task cannot be handed out", "task_id", t.ID, "agent_id", t.AgentID, "error", err)
+	return s.Service.GiveUp(ctx, t.OrganizationID, t.ID, "the task cannot be handed out: its secrets do not open; the server's log has the cause")
 }
 
 // start begins the goroutine that alone writes to the stream.
