@@ -33,17 +33,23 @@ const (
 
 func who() lifecycle.Caller { return lifecycle.Caller{Organization: org, By: "key alice"} }
 
-// outage is a store that can be made unreachable.
+// outage is a store that can be made unreachable, and that can tell of a
+// write as soon as it is stored.
 type outage struct {
 	*sqlite.Store
-	down atomic.Bool
+	down   atomic.Bool
+	stored atomic.Pointer[func()]
 }
 
 func (o *outage) Write(ctx context.Context, fn func(lifecycle.Tx) error) error {
 	if o.down.Load() {
 		return fault.New(fault.Unavailable, "out of order")
 	}
-	return o.Store.Write(ctx, fn)
+	err := o.Store.Write(ctx, fn)
+	if tell := o.stored.Load(); tell != nil {
+		(*tell)()
+	}
+	return err
 }
 
 type keepAll struct{}

@@ -17,6 +17,7 @@ const registerLook = 250 * time.Millisecond
 func (d *Desk) register(ctx context.Context, r lifecycle.Registration) (lifecycle.Worker, error) {
 	tick := time.NewTicker(registerLook)
 	defer tick.Stop()
+	over := time.After(lifecycle.HeirsAfterStart) // whatever the wall clock says
 	for {
 		undecided, err := d.service.Undecided(ctx, r)
 		if err != nil {
@@ -28,6 +29,8 @@ func (d *Desk) register(ctx context.Context, r lifecycle.Registration) (lifecycl
 		select {
 		case <-ctx.Done():
 			return lifecycle.Worker{}, ctx.Err()
+		case <-over:
+			return d.service.Register(ctx, r)
 		case <-tick.C:
 		}
 	}

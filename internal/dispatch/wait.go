@@ -56,6 +56,9 @@ func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.Clai
 		}
 		if ready {
 			claimed, err := d.service.Claim(ctx, who, r)
+			if len(claimed) > 0 && ctx.Err() != nil { // nobody is there to take them
+				return nil, d.giveBack(ctx, who.Organization, claimed)
+			}
 			if err != nil || len(claimed) > 0 {
 				return claimed, err
 			}
@@ -75,6 +78,19 @@ func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.Clai
 			return nil, err
 		}
 	}
+}
+
+// giveBack releases tasks whose claimer has gone, uncounted.
+func (d *Desk) giveBack(ctx context.Context, org string, claimed []lifecycle.Claimed) error {
+	cause := ctx.Err()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	defer cancel()
+	for _, c := range claimed {
+		if _, err := d.service.Release(ctx, org, c.Task.ID, c.Token); err != nil {
+			d.log.WarnContext(ctx, "a task is left to its lease: its claimer has gone", "task_id", c.Task.ID, "error", err)
+		}
+	}
+	return cause
 }
 
 func (d *Desk) ready(ctx context.Context, who lifecycle.Caller, r lifecycle.ClaimRequest) (bool, error) {
@@ -111,11 +127,7 @@ func (d *Desk) Serve(ctx context.Context, r lifecycle.Registration, out Stream) 
 	log := d.log.With("worker_id", w.ID, "agent_id", w.Agent)
 	log.InfoContext(ctx, "worker connected")
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
-		defer cancel()
-		if err := d.service.Disconnect(ctx, w.Organization, w.Agent, w.ID); err != nil {
-			log.ErrorContext(ctx, "note a worker's disconnection", "error", err)
-		}
+		d.disconnect(context.WithoutCancel(ctx), w, log)
 		log.InfoContext(ctx, "worker disconnected")
 	}()
 	if err := out.Registered(w); err != nil {
@@ -128,6 +140,27 @@ func (d *Desk) Serve(ctx context.Context, r lifecycle.Registration, out Stream) 
 		return nil
 	}
 	return err
+}
+
+// disconnect notes that a worker's stream has ended. It tries until that is
+// stored; when the server closes, its next start will note it.
+func (d *Desk) disconnect(ctx context.Context, w lifecycle.Worker, log *slog.Logger) {
+	retry := time.NewTicker(look)
+	defer retry.Stop()
+	for {
+		try, cancel := context.WithTimeout(ctx, parting)
+		err := d.service.Disconnect(try, w.Organization, w.Agent, w.ID)
+		cancel()
+		if err == nil {
+			return
+		}
+		log.ErrorContext(ctx, "note a worker's disconnection", "error", err)
+		select {
+		case <-d.closing:
+			return
+		case <-retry.C:
+		}
+	}
 }
 
 func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream, woken <-chan struct{}) error {

@@ -41,11 +41,15 @@ func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Clai
 	var claimed []Claimed
 	err := s.store.Write(ctx, func(tx Tx) error {
 		claimed = nil
-		for _, id := range r.Agents {
+		agents := make([]agent.Agent, 0, len(r.Agents))
+		for _, id := range r.Agents { // all of them, before anything is written
 			a, err := tx.Agent(who.Organization, id, 0)
 			if err != nil {
 				return err
 			}
+			agents = append(agents, a)
+		}
+		for _, a := range agents {
 			if err := s.heardClaim(tx, a, r.Worker); err != nil {
 				return err
 			}

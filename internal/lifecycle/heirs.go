@@ -18,9 +18,9 @@ const (
 	// heirWithin is how recently a worker that was cut off must have been heard
 	// when its heir registers: it heartbeats every 2 s meanwhile.
 	heirWithin = 3 * time.Second
-	// heirsAfterStart is how long after a start of the server the workers that
+	// HeirsAfterStart is how long after a start of the server the workers that
 	// the stop has cut off may take to register: they try for about 9 s.
-	heirsAfterStart = 12 * time.Second
+	HeirsAfterStart = 12 * time.Second
 	// silentLimit is how long an open stream speaks for a worker that says
 	// nothing itself.
 	silentLimit = 10 * time.Minute
@@ -115,19 +115,21 @@ func (k kin) balanced(name string) bool {
 
 // proven reports whether all who were cut off in a break are known to live on:
 // by themselves, or in heirs of their own.
-func (k kin) proven(name string, now task.Stamp) bool {
-	return k.provenBeyond(name, now, len(k))
-}
-
-func (k kin) provenBeyond(name string, now task.Stamp, breaks int) bool {
-	if name == "" || breaks < 0 || !k.balanced(name) {
+// What is known of a break already is not found out again.
+func (k kin) proven(name string, now task.Stamp, known map[string]bool) bool {
+	if proven, ok := known[name]; ok {
+		return proven
+	}
+	known[name] = false
+	if name == "" || !k.balanced(name) {
 		return false
 	}
 	for _, h := range k.heirs(name) {
-		if !alive(h, now) && !k.provenBeyond(h.OwnerIn, now, breaks-1) {
+		if !alive(h, now) && !k.proven(h.OwnerIn, now, known) {
 			return false
 		}
 	}
+	known[name] = true
 	return true
 }
 
@@ -148,10 +150,10 @@ func (k kin) mayBe(w Worker, id string, now task.Stamp) bool {
 // to have lived on.
 func (k kin) before(w Worker, sure bool, now task.Stamp) []string {
 	var found []string
-	breaks := []string{w.HeirOf}
+	breaks, known := []string{w.HeirOf}, map[string]bool{}
 	for i := 0; i < len(breaks); i++ {
 		name := breaks[i]
-		if name == "" || sure && !k.proven(name, now) {
+		if name == "" || sure && !k.proven(name, now, known) {
 			continue
 		}
 		for _, o := range k {

@@ -128,6 +128,8 @@ type Tx interface {
 	// or whose end was not told.
 	Remnants(org, id string) ([]task.Attempt, error)
 	PutRemnant(org, id string, a task.Attempt) error
+	// PutAttempt overwrites an attempt of a task.
+	PutAttempt(org, id string, a task.Attempt) error
 	// Connected lists the workers whose streams are open.
 	Connected() ([]Worker, error)
 	// NotePost remembers a worker's post for a day; it reports whether it is new.

@@ -187,3 +187,21 @@ func TestL10DeletedAndGivenUp(t *testing.T) {
 	b.patch("t", mine.with(fields{"status": "completed", "result": "old"}))
 	b.shows("t", task.Pending, "")
 }
+
+// Nor does a paused attempt hold its slot for ever.
+func TestL10PausedAttemptTimesOut(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	w := b.runPython("t", func(s *lifecycle.Submission) { s.Spec.Timeout = 60 })
+	_, err := b.Pause(b.ctx(), who(), "t")
+	b.must(err)
+	b.pass(59*time.Second, w)
+	if !b.get("t").Run.Holds() {
+		t.Error("L10: it let go before its time-out")
+	}
+	b.pass(2*time.Second, w)
+	b.shows("t", task.Paused, "")
+	if b.get("t").Run.Holds() {
+		t.Error("L10: a paused attempt holds on after its time-out")
+	}
+}

@@ -295,3 +295,24 @@ func TestL9CountsWhatAnHeirsOldIdsHold(t *testing.T) {
 		t.Errorf("L9: after one end the heir gets %v", got)
 	}
 }
+
+// However often workers were cut off together, a heartbeat costs little: a break
+// that can be reached in many ways is looked at once.
+func TestL5ManyBreaks(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	w := []string{b.registerFrom(host), b.registerFrom(host)}
+	b.worksOn(w[0], "t")
+	for range 40 { // 2 to the 40th ways
+		for i := range w {
+			b.beat(w[i])
+			b.cut(w[i])
+		}
+		b.clock.forward(time.Second)
+		w = []string{b.registerFrom(host), b.registerFrom(host)}
+		b.beat(w[0])
+		b.beat(w[1])
+	}
+	b.pass(time.Minute, w...)
+	b.shows("t", task.Executing, "")
+}

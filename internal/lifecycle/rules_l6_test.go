@@ -294,3 +294,36 @@ func TestL7NothingClaimed(t *testing.T) {
 		t.Error("L7: the end of an ended turn is to be proven")
 	}
 }
+
+// An attempt that was superseded long ago is a suspect once, like any other.
+func TestL6SupersededAttempts(t *testing.T) {
+	t.Parallel()
+	t.Run("L6 an assignment that lapsed", func(t *testing.T) {
+		t.Parallel()
+		b := open(t)
+		w, stale := b.lapse()
+		_, err := b.tryPatch("t", stale.with(fields{"status": "executing"}))
+		b.refused(err, fault.Conflict) // the echo of that is lost
+		b.capacity(w, false)
+		b.stop("t")
+		b.worksOn(w, "u") // L4: it has let go
+		b.capacity(w, false)
+		b.shows("u", task.Error, task.EndWorkerLost)
+	})
+	t.Run("L6 an attempt that was retried", func(t *testing.T) {
+		t.Parallel()
+		b := open(t)
+		_, err := b.PutAgent(b.ctx(), org, bot, agent.Record{Name: bot, RetryStarted: true})
+		b.must(err)
+		w := b.register()
+		b.worksOn(w, "t")
+		b.later(11 * time.Minute)
+		b.shows("t", task.Pending, "")
+		b.beat(w)
+		b.stop("t")
+		b.capacity(w, false) // its report was lost
+		b.worksOn(w, "u")
+		b.capacity(w, false)
+		b.shows("u", task.Pending, "")
+	})
+}

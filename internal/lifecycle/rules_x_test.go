@@ -303,3 +303,15 @@ func TestX1StopMany(t *testing.T) {
 		t.Errorf("X2: its worker's answer: %v", err)
 	}
 }
+
+// X1: an ended task is answered unchanged, and what goes on below it is let be.
+func TestX1StopOfAnEndedParent(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("parent", nil)
+	b.submit("child", func(s *lifecycle.Submission) { s.Spec.ParentExecution = new("parent") })
+	_, err := b.finish("parent", token, task.EndCompleted, "r")
+	b.must(err)
+	b.unchanged("parent", func() { b.stop("parent") })
+	b.shows("child", task.Pending, "")
+}

@@ -15,6 +15,11 @@ func (s *Service) Stop(ctx context.Context, who Caller, id string) (Snapshot, er
 		if err != nil {
 			return err
 		}
+		if before.Task.Ended() != "" { // answered unchanged, and so is what is below it
+			changed, err := apply(tx, before.Task, task.RequestStop{By: who.By})
+			after = Snapshot{Task: changed.Task, Spec: before.Spec}
+			return err
+		}
 		changed, err := stopAll(tx, before.Task, who.By, map[string]bool{})
 		after = Snapshot{Task: changed, Spec: before.Spec}
 		return err

@@ -157,18 +157,20 @@ func create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 	if sub.State.DeepPlanning, err = firstPlan(before, a); err != nil {
 		return Snapshot{}, err
 	}
+	parent, err := adopt(tx, spec)
+	if err != nil {
+		return Snapshot{}, err
+	}
 	changed, err := apply(tx, before, task.Begin{
 		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
 	})
 	if err != nil {
 		return Snapshot{}, err
 	}
-	if parent := changed.Task.Terms.ParentID; parent != "" {
-		if err := adopt(tx, org, parent, spec.ID); err != nil {
-			return Snapshot{}, err
-		}
+	if len(parent.Events) > 0 {
+		err = tx.Save(parent)
 	}
-	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, nil
+	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, err
 }
 
 // known reads the task that a chosen id already stands for, the zero task if
@@ -204,19 +206,24 @@ func numberedBefore(tx Tx, spec task.Spec) (int, error) {
 	return highest, err
 }
 
-func adopt(tx Tx, org, parent, child string) error {
-	if parent == child {
-		return fault.Field("parent_execution", "a task cannot be its own parent")
+// adopt decides how the parent of a new task changes, if it has one. Nothing is
+// saved yet: whoever fails after a write makes all of its commit be done anew.
+func adopt(tx Tx, spec task.Spec) (task.Change, error) {
+	parent := spec.Terms().ParentID
+	switch parent {
+	case "":
+		return task.Change{}, nil
+	case spec.ID:
+		return task.Change{}, fault.Field("parent_execution", "a task cannot be its own parent")
 	}
-	p, err := tx.Task(org, parent)
+	p, err := tx.Task(spec.OrganizationID, parent)
 	if fault.CodeOf(err) == fault.NotFound {
-		return fault.Field("parent_execution", "no task %q", parent)
+		return task.Change{}, fault.Field("parent_execution", "no task %q", parent)
 	}
 	if err != nil {
-		return err
+		return task.Change{}, err
 	}
-	_, err = apply(tx, p, task.AddChild{ID: child})
-	return err
+	return task.Apply(p, task.AddChild{ID: spec.ID}, tx.Now())
 }
 
 // suit fills from the agent what the creator left open.

@@ -92,7 +92,7 @@ func (s *Service) DisconnectAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.DisconnectAll(heirWithin, tx.Now().Add(heirsAfterStart)); err != nil {
+		if err := tx.DisconnectAll(heirWithin, tx.Now().Add(HeirsAfterStart)); err != nil {
 			return err
 		}
 		for _, w := range open {

@@ -130,11 +130,32 @@ func (s *Service) Heard(ctx context.Context, org, agentID, workerID string, sign
 				w.Tally.Posted()
 			}
 		}
+		if err := parted(tx, w); err != nil {
+			return err
+		}
 		if err := conclude(tx, w); err != nil {
 			return err
 		}
 		return renewFor(tx, *w)
 	})
+}
+
+// parted forgets whose heir a worker is once nothing is left to inherit.
+func parted(tx Tx, w *Worker) error {
+	if w.HeirOf == "" {
+		return nil
+	}
+	ids, err := identities(tx, *w, false)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids[1:] {
+		if n, err := tx.Outstanding(w.Organization, id); n > 0 || err != nil {
+			return err
+		}
+	}
+	w.HeirOf = ""
+	return nil
 }
 
 // Speak extends the leases of a worker whose stream is open, unless it has said
@@ -190,6 +211,7 @@ func conclude(tx Tx, w *Worker) error {
 			return err
 		}
 		for _, x := range w.Tally.Conclude(untold) {
+			w.Held = false // it has let go of something (L4)
 			if err := giveUp(tx, w.Organization, x); err != nil {
 				return err
 			}
@@ -205,6 +227,14 @@ func giveUp(tx Tx, org string, x Sent) error {
 	}
 	if err != nil {
 		return err
+	}
+	if !t.Knows(x.Number) { // superseded long ago: only its worker's count still looks at it
+		a, err := tx.Attempt(org, x.Task, x.Number)
+		if err != nil || a == nil {
+			return err
+		}
+		a.Reported = true
+		return tx.PutAttempt(org, x.Task, *a)
 	}
 	_, err = apply(tx, t, task.Lose{Number: x.Number, Over: true, Reason: "its worker is done with it, but its end never arrived"})
 	return err

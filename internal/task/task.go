@@ -275,6 +275,8 @@ func (t *Task) Alarm() Stamp {
 		return t.ExpiresAt
 	case t.state.Status == Executing:
 		return t.TimeoutAt
+	case t.Run.Live(): // paused, and a Python worker may go on; not for ever (L10)
+		return t.Run.GiveUpAt
 	default:
 		return 0
 	}

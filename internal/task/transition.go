@@ -289,6 +289,9 @@ func (c Lose) afterwards(d *draft, a Attempt) error {
 	return nil
 }
 
+// Knows reports whether the attempt of that number may still hold the task.
+func (t *Task) Knows(number int) bool { return t.attempt(number) != nil }
+
 // attempt is the task's attempt of that number, of those that may still hold it.
 func (t *Task) attempt(number int) *Attempt {
 	for _, a := range []*Attempt{t.Run, t.Holdover} {
@@ -485,6 +488,8 @@ func (Tick) apply(d *draft) error {
 		return nil
 	case t.state.Status == Pending:
 		return d.finish(actExpire, EndExpired, OutcomeOverruled, nil)
+	case t.state.Status == Paused:
+		return Lose{Number: t.Run.Number, Reason: "its time-out has passed"}.apply(d)
 	default:
 		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut, nil)
 	}

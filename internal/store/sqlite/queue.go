@@ -172,7 +172,7 @@ func (t *tx) PutRemnant(org, id string, a task.Attempt) error {
 	if a.Reported && !a.Holds() {
 		return t.exec("DELETE FROM attempts WHERE org = ? AND task = ? AND number = ?", org, id, a.Number)
 	}
-	return t.saveAttempt(org, id, a)
+	return t.PutAttempt(org, id, a)
 }
 
 // NotePost implements lifecycle.Tx.
@@ -317,7 +317,9 @@ func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, e
 			return found, err
 		}
 	}
-	_, err = one(ctx, s, `SELECT json_extract(own, '$.by') FROM events WHERE org = ? AND task = ? AND type = 'paused'
-		ORDER BY seq DESC LIMIT 1`, []any{org, id}, &found.PausedBy)
+	if t.Status() == task.Paused { // then its end is near in the log
+		_, err = one(ctx, s, `SELECT json_extract(own, '$.by') FROM events WHERE org = ? AND task = ? AND type = 'paused'
+			ORDER BY seq DESC LIMIT 1`, []any{org, id}, &found.PausedBy)
+	}
 	return found, err
 }

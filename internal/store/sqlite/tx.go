@@ -82,7 +82,7 @@ func (t *tx) Save(c task.Change) error {
 		}
 	}
 	for _, a := range c.Attempts {
-		if err := t.saveAttempt(c.Task.OrganizationID, c.Task.ID, a); err != nil {
+		if err := t.PutAttempt(c.Task.OrganizationID, c.Task.ID, a); err != nil {
 			return fmt.Errorf("save attempt: %w", err)
 		}
 	}
@@ -177,7 +177,8 @@ func (t *tx) saveResult(tk task.Task, e task.Event) error {
 		tk.State().Result, tk.OrganizationID, tk.ID, e.Turn)
 }
 
-func (t *tx) saveAttempt(org, id string, a task.Attempt) error {
+// PutAttempt implements lifecycle.Tx.
+func (t *tx) PutAttempt(org, id string, a task.Attempt) error {
 	lease := a.Lease.Microseconds()
 	cols := attemptColumns(&a, &lease)
 	marks := strings.Repeat(", ?", len(cols))

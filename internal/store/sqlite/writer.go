@@ -211,6 +211,7 @@ func (w *writer) close() error {
 type tx struct {
 	w       *writer
 	dirty   bool
+	now     task.Stamp
 	rows    map[[2]string][]any // tasks as they were read
 	changes []task.Change
 	deleted [][2]string
@@ -239,7 +240,13 @@ func (t *tx) exec(query string, args ...any) error {
 	return err
 }
 
-func (t *tx) Now() task.Stamp { return task.StampOf(t.w.store.opts.Now()) }
+// Now implements lifecycle.Tx: one moment for all that a request does.
+func (t *tx) Now() task.Stamp {
+	if t.now == 0 {
+		t.now = task.StampOf(t.w.store.opts.Now())
+	}
+	return t.now
+}
 
 // query implements querier on the writer's own connection, so that a caller
 // sees the writes of those before it in the batch.
