@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -115,15 +116,39 @@ func await[T any](e *env, fn func() (T, error)) (T, error) {
 	}
 }
 
+// atOnce is within which signals count as one. timeout(1), for example, tells a
+// program and then its whole process group.
+const atOnce = 200 * time.Millisecond
+
+// moments passes on the first signal of each moment until signals is closed.
+func moments(signals <-chan os.Signal) <-chan os.Signal {
+	first := make(chan os.Signal, 2)
+	go func() {
+		var last time.Time
+		for s := range signals {
+			if time.Since(last) < atOnce {
+				continue
+			}
+			last = time.Now()
+			select {
+			case first <- s:
+			default: // two that nobody has attended to are enough
+			}
+		}
+	}()
+	return first
+}
+
 // Main runs a command line and answers the exit code.
 func Main(args []string, streams Streams) int {
 	if code, mine := program.Supervise(args); mine {
 		return code
 	}
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(interrupts)
-	e := &env{Streams: streams, ctx: context.Background(), interrupts: interrupts}
+	signals := make(chan os.Signal, 2)
+	defer close(signals)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	e := &env{Streams: streams, ctx: context.Background(), interrupts: moments(signals)}
 
 	code := exitOK
 	var r root

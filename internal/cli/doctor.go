@@ -175,7 +175,7 @@ func (x *examination) growth(ctx context.Context, client *errand.Client) {
 		page, err := client.Tasks.List(ctx, o)
 		switch {
 		case err != nil:
-			return "an unknown number"
+			return "?"
 		case page.TotalIsCapped:
 			return fmt.Sprintf("more than %d", page.Total)
 		default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -60,6 +61,9 @@ func (c connection) find() (place, error) {
 	}
 	local, localErr := c.local()
 	if c.Server == "" {
+		if errors.Is(localErr, fs.ErrPermission) {
+			return place{}, fmt.Errorf("this user may not read the data folder %s: set ERRAND_URL and ERRAND_API_KEY, or 'errand login URL'", c.Data)
+		}
 		if localErr != nil {
 			return place{}, fmt.Errorf("%w: start one with 'errand serve', set ERRAND_URL, or 'errand login URL' (nothing serves the data folder %s)", errNoServer, c.Data)
 		}

@@ -60,7 +60,8 @@ func (r remote) show(e *env, t *errand.Task) {
 		w.pair("stop", stopLine(s))
 	}
 	if t.Attempt > 0 {
-		w.pair("attempt", fmt.Sprintf("%d of %d", t.Attempt, max(t.MaxAttempts, t.Attempt)))
+		w.pair("attempt", strconv.Itoa(t.Attempt))
+		w.pair("max attempts", strconv.Itoa(t.MaxAttempts)) // those that were given back do not count
 	}
 	w.pair("worker", t.WorkerID)
 	if t.Turn > 1 {
@@ -106,22 +107,38 @@ func stopLine(s *errand.StopRequest) string {
 	}
 }
 
-// several does the same with some tasks and prints what became of each. The
-// first error ends it: what came before is printed already.
+// each does the same with some ids. One that the server refuses hinders no
+// other; the error names each that it refused.
+func each(ids []string, do func(id string) error) error {
+	var refused []error
+	for _, id := range ids {
+		err := do(id)
+		if err != nil && len(ids) > 1 && !strings.Contains(err.Error(), id) {
+			err = fmt.Errorf("%s: %w", id, err)
+		}
+		refused = append(refused, err)
+		if err != nil && errand.CodeOf(err) == "" { // the next would fare no better
+			break
+		}
+	}
+	return errors.Join(refused...)
+}
+
+// several does the same with some tasks and prints what became of each.
 func (r remote) several(e *env, ids []string, verb func(context.Context, *errand.Tasks, string) (*errand.Task, error)) error {
 	return r.call(e, func(ctx context.Context, client *errand.Client) error {
-		for _, id := range ids {
+		return each(ids, func(id string) error {
 			task, err := verb(ctx, client.Tasks, id)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
-			}
-			if r.JSON {
+			case r.JSON:
 				fmt.Fprintln(e.Out, string(task.JSON()))
-				continue
+			default:
+				fmt.Fprintf(e.Out, "%s %s\n", task.ID, task.Status)
 			}
-			fmt.Fprintf(e.Out, "%s %s\n", task.ID, task.Status)
-		}
-		return nil
+			return nil
+		})
 	})
 }
 
@@ -200,21 +217,17 @@ func (c *taskRmCmd) Run(e *env) error {
 
 // removed removes one thing after the other and says so.
 func (r remote) removed(e *env, ids []string, remove func(id string) error) error {
-	for _, id := range ids {
+	return each(ids, func(id string) error {
 		if err := remove(id); err != nil {
 			return err
 		}
 		if !r.JSON {
 			fmt.Fprintf(e.Out, "%s deleted\n", id)
-			continue
+			return nil
 		}
-		err := printJSON(e.Out, struct {
+		return printJSON(e.Out, struct {
 			ID      string `json:"id"`
 			Deleted bool   `json:"deleted"`
 		}{id, true})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }

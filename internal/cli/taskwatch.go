@@ -114,10 +114,23 @@ func brief(e errand.Event) string {
 		text = changed(change)
 	} else if e.Type == errand.AttemptStarted && e.Decode(&started) == nil {
 		text = fmt.Sprintf("attempt %d, worker %s", started.Attempt, started.Worker)
+	} else if e.Type == errand.AttemptLost {
+		text = lostWhy(e)
 	} else if text == "" && string(e.Data) != "null" && string(e.Data) != "{}" {
 		text = string(e.Data)
 	}
 	return fitting(strings.Join(strings.Fields(text), " "), briefLength)
+}
+
+// lostWhy says why an attempt was over before its turn was.
+func lostWhy(e errand.Event) string {
+	var lost struct {
+		Reason string `json:"reason"`
+	}
+	if e.Decode(&lost) != nil || lost.Reason == "" {
+		return "the worker was lost"
+	}
+	return lost.Reason
 }
 
 // changed says in a few words what became of a task.

@@ -53,7 +53,7 @@ func (v *view) event(e errand.Event) {
 	case errand.AttemptStarted:
 		v.attempted(e)
 	case errand.AttemptLost:
-		v.line("the worker was lost")
+		v.line("attempt over: " + lostWhy(e))
 	case errand.StopRequested:
 		v.line("stopping: waiting for the worker")
 	case errand.ToolCallRequest, errand.ToolCallResult:

@@ -71,7 +71,8 @@ func (s *Service) CreateAgent(ctx context.Context, org string, r agent.Record) (
 }
 
 // DeleteAgent removes an agent, its versions and its credentials. It is a
-// Conflict while the agent has a task that has not ended; those that have stay.
+// Conflict while the agent has a task that has not ended (those that have stay)
+// and while a Python worker is connected, which would create it again (A1).
 func (s *Service) DeleteAgent(ctx context.Context, org, id string) error {
 	return s.store.Write(ctx, func(tx Tx) error {
 		if _, err := tx.Agent(org, id, 0); err != nil {
@@ -83,6 +84,15 @@ func (s *Service) DeleteAgent(ctx context.Context, org, id string) error {
 			return err
 		case open:
 			return fault.New(fault.Conflict, "agent %q has tasks that have not ended: stop them first", id)
+		}
+		connected, err := tx.Connected()
+		if err != nil {
+			return err
+		}
+		for _, w := range connected {
+			if w.Organization == org && w.Agent == id {
+				return fault.New(fault.Conflict, "worker %s of agent %q is connected, and would create it again: stop the worker first", w.ID, id)
+			}
 		}
 		if err := tx.DeleteSecret(org, OfAgent, id); err != nil {
 			return err

@@ -106,12 +106,8 @@ func (s *Service) heardClaim(tx Tx, a agent.Agent, worker string) error {
 	return tx.PutWorker(*w)
 }
 
-const (
-	// presenceStep is how exactly the presence of claiming workers is known.
-	presenceStep = 5 * time.Second
-	// present is how long a worker counts as there after it was last heard.
-	present = 60 * time.Second
-)
+// presenceStep is how exactly it is known when a claiming worker was last seen.
+const presenceStep = 5 * time.Second
 
 // Ready reports whether a claim by the worker could find a task of the agent.
 func (s *Service) Ready(ctx context.Context, org, agentID, worker string) (bool, error) {

@@ -279,9 +279,9 @@ type Queue struct {
 	Workers []Worker
 	// Executing counts the agent's tasks that a worker is executing.
 	Executing int
-	// PinBusy says that the worker that the task is pinned to holds an
-	// attempt of some task under a lease that has not run out.
-	PinBusy bool
+	// Holders are the workers that hold an attempt of some task, of whatever
+	// agent, under a lease that has not run out.
+	Holders map[string]bool
 	// PausedBy is who paused the task last, "" when nobody did.
 	PausedBy string
 }

@@ -105,6 +105,20 @@ func TestA1UnknownAgents(t *testing.T) {
 	if a, err := b.Agent(b.ctx(), org, bot, 0); err != nil || a.Version != 1 {
 		t.Errorf("A1: version %d, %v", a.Version, err)
 	}
+	for _, id := range []string{".", ".."} { // clients take these out of a URL's path
+		_, err = b.Register(b.ctx(), lifecycle.Registration{Organization: org, Agent: id})
+		b.refused(err, fault.Invalid)
+	}
+}
+
+// Who is connected would create a deleted agent again, bare of its record.
+func TestA1DeletingWhileAWorkerIsConnected(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	w := b.register()
+	b.refused(b.DeleteAgent(b.ctx(), org, bot), fault.Conflict)
+	b.cut(w)
+	b.must(b.DeleteAgent(b.ctx(), org, bot))
 }
 
 func TestA2Versions(t *testing.T) {

@@ -112,7 +112,8 @@ func TestL4ShortLeaseOfAPythonWorker(t *testing.T) {
 	}
 }
 
-// A worker that executes does not claim meanwhile: it is busy, not absent.
+// A worker that executes does not claim meanwhile: it is busy, not absent. One
+// that has finished and does not claim has gone.
 func TestWaitingForABusyWorker(t *testing.T) {
 	t.Parallel()
 	b := open(t)
@@ -129,6 +130,13 @@ func TestWaitingForABusyWorker(t *testing.T) {
 	b.must(err)
 	if why == nil || why.Reason != "workers_busy" {
 		t.Fatalf("waiting for %+v", why)
+	}
+	_, err = b.finish("a", token, task.EndCompleted, "done")
+	b.must(err)
+	why, err = b.WhyWaiting(b.ctx(), s)
+	b.must(err)
+	if why == nil || why.Reason != "no_worker" || why.LastSeen == 0 {
+		t.Fatalf("after it has finished and gone: waiting for %+v", why)
 	}
 }
 

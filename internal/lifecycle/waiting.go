@@ -35,7 +35,9 @@ func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, erro
 	var lastSeen task.Stamp
 	for _, w := range q.Workers {
 		lastSeen = max(lastSeen, w.LastHeard)
-		if w.Connected || w.Kind == FencedWorker && now.Sub(w.LastHeard) < present {
+		// One that claims is given what is ready at once: if it holds nothing, it
+		// does not claim any more.
+		if w.Connected || w.Kind == FencedWorker && q.Holders[w.ID] {
 			alive = append(alive, w)
 		}
 	}
@@ -76,7 +78,7 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		return &Waiting{Reason: "scheduled", Until: t.ReadyAt, Message: fmt.Sprintf("scheduled for %s", t.ReadyAt)}
 	}
 	if pin := t.Terms.PinnedWorkerID; pin != nil {
-		there := q.PinBusy // it may be too busy to claim
+		there := q.Holders[*pin] // it may be too busy to claim
 		for _, w := range alive {
 			there = there || w.ID == *pin
 		}
@@ -88,8 +90,15 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 	case len(alive) == 0 && q.Executing == 0: // a worker that executes may be too busy to claim
 		return &Waiting{Reason: "no_worker", LastSeen: lastSeen, Message: fmt.Sprintf("no worker of agent %s is connected (%s)", t.AgentID, seen)}
 	case q.Ahead > 0:
-		return &Waiting{Reason: "behind", Ahead: q.Ahead, Busy: q.Executing, Message: fmt.Sprintf("behind %d tasks of agent %s", q.Ahead, t.AgentID)}
+		return &Waiting{Reason: "behind", Ahead: q.Ahead, Busy: q.Executing, Message: fmt.Sprintf("behind %s of agent %s", tasks(q.Ahead), t.AgentID)}
 	default:
-		return &Waiting{Reason: "workers_busy", Busy: q.Executing, Message: fmt.Sprintf("all workers of agent %s are busy (%d tasks executing)", t.AgentID, q.Executing)}
+		return &Waiting{Reason: "workers_busy", Busy: q.Executing, Message: fmt.Sprintf("all workers of agent %s are busy (%s executing)", t.AgentID, tasks(q.Executing))}
 	}
+}
+
+func tasks(n int) string {
+	if n == 1 {
+		return "1 task"
+	}
+	return fmt.Sprintf("%d tasks", n)
 }

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -60,11 +61,16 @@ func (p Program) Check() error {
 			return fmt.Errorf("dir: %s is no folder", p.Dir)
 		}
 	}
-	// A name with a slash is looked up from Dir, when it runs.
-	if !strings.Contains(p.Run[0], "/") {
-		if _, err := exec.LookPath(p.Run[0]); err != nil {
-			return fmt.Errorf("run: there is no program %q in PATH", p.Run[0])
+	// A name with a slash is looked up from Dir.
+	name, in := p.Run[0], "in PATH"
+	if strings.Contains(name, "/") {
+		in = "that can be executed"
+		if !filepath.IsAbs(name) {
+			name, _ = filepath.Abs(filepath.Join(p.Dir, name)) // it fails where there is no working folder; then nothing is found
 		}
+	}
+	if _, err := exec.LookPath(name); err != nil {
+		return fmt.Errorf("run: there is no program %q %s", p.Run[0], in)
 	}
 	for _, name := range p.Env {
 		if name == "" || strings.ContainsAny(name, "=\x00") {

@@ -284,7 +284,9 @@ func TestCheck(t *testing.T) {
 		err string
 	}{
 		{program.Program{Run: []string{"sh"}, Env: []string{"A_B"}, Dir: "/"}, ""},
-		{program.Program{Run: []string{"./later.sh"}}, ""},
+		{program.Program{Run: []string{"./true"}, Dir: "/bin"}, ""},
+		{program.Program{Run: []string{"./missing.sh"}}, `^run: there is no program "./missing.sh" that can be executed`},
+		{program.Program{Run: []string{"./program_test.go"}}, "that can be executed"},
 		{program.Program{}, "^run: name a program"},
 		{program.Program{Run: []string{"there-is-no-such-program"}}, `^run: there is no program "there-is`},
 		{program.Program{Run: []string{"sh"}, Dir: "/etc/passwd"}, "^dir: /etc/passwd is no folder"},

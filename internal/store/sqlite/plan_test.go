@@ -150,7 +150,7 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue\n\t\tWHERE org = ? AND agent_id = ? AND queued", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=?)"}},
 		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue\n\t\tWHERE org = ? AND agent_id = ? AND pin", []string{"USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority>?)"}},
 		{"SELECT id FROM (", []string{"tasks_alarm (org=? AND alarm_at>? AND alarm_at<?)", "attempts_lease (org=? AND lease_until>? AND lease_until<?)"}},
-		{"SELECT 1 FROM attempts INDEXED BY", []string{"attempts_lease (org=? AND lease_until>?)"}},
+		{"SELECT worker_id FROM attempts INDEXED BY", []string{"attempts_lease (org=? AND lease_until>?)"}},
 		{"SELECT 1 FROM tasks INDEXED BY tasks_open", []string{"tasks_open (org=? AND agent_id=?)"}},
 		{"SELECT count(*) FROM attempts ", []string{"attempts_worker (org=? AND worker_id=?)"}},
 		{"SELECT task FROM attempts", []string{"attempts_worker (org=? AND worker_id=?)"}},
@@ -231,7 +231,6 @@ func everything(s *Store) error {
 	note(s.Turns(ctx, "o", "u"))
 	note(s.Secret(ctx, "o", lifecycle.OfTask, "t"))
 	note(s.Waiting(ctx, "o", "u"))
-	note(holds(ctx, s, "o", "w", 1))
 	note(s.Ready(ctx, lifecycle.Want{Organization: "o", Agent: "a", Limit: 1}))
 	for _, version := range []int{0, 1} { // there is none: only the statements count
 		if _, err := s.Agent(ctx, "o", "a", version); fault.CodeOf(err) != fault.NotFound {

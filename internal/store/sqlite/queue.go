@@ -271,13 +271,18 @@ func (t *tx) DisconnectAll(within time.Duration, heirs task.Stamp) error {
 		WHERE kind = 'python' AND (connected = 1 OR heir_until > 0)`, t.Now(), within.Microseconds(), heirs)
 }
 
-// holds reports whether a worker holds an attempt. It looks through the leases
-// that run, which are no more than there are tasks executing.
-func holds(ctx context.Context, q querier, org, worker string, now task.Stamp) (bool, error) {
-	var n int
-	return one(ctx, q, `SELECT 1 FROM attempts INDEXED BY attempts_lease
-		WHERE org = ? AND let_go_at = 0 AND lease_until > 0 AND lease_until > ? AND worker_id = ? LIMIT 1`,
-		[]any{org, now, worker}, &n)
+// holders reads which workers hold an attempt. It looks through the leases that
+// run, which are no more than there are tasks executing.
+func holders(ctx context.Context, q querier, org string, now task.Stamp) (map[string]bool, error) {
+	found := map[string]bool{}
+	err := each(ctx, q, `SELECT worker_id FROM attempts INDEXED BY attempts_lease
+		WHERE org = ? AND let_go_at = 0 AND lease_until > 0 AND lease_until > ?`, []any{org, now}, func(rows rowScanner) error {
+		var id string
+		err := rows.Scan(&id)
+		found[id] = true
+		return err
+	})
+	return found, err
 }
 
 // Waiting implements lifecycle.Store.
@@ -312,10 +317,8 @@ func (s *Store) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, e
 	if err != nil {
 		return found, err
 	}
-	if pin != "" {
-		if found.PinBusy, err = holds(ctx, s, org, pin, task.StampOf(s.opts.Now())); err != nil {
-			return found, err
-		}
+	if found.Holders, err = holders(ctx, s, org, task.StampOf(s.opts.Now())); err != nil {
+		return found, err
 	}
 	if t.Status() == task.Paused { // then its end is near in the log
 		_, err = one(ctx, s, `SELECT json_extract(own, '$.by') FROM events WHERE org = ? AND task = ? AND type = 'paused'

@@ -98,7 +98,7 @@ func (s *Store) open(ctx context.Context, path string) error {
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate database: %w", err)
+		return fmt.Errorf("migrate database %s: %w", path, err)
 	}
 	if s.read, err = sql.Open("sqlite", dsn(path, "query_only(ON)")); err != nil {
 		return fmt.Errorf("open database: %w", err)

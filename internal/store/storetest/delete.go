@@ -62,6 +62,7 @@ func (e *env) belongings(org, id string) belongings {
 	b.Secret, failed[2] = e.Secret(ctx, org, lifecycle.OfTask, id)
 	b.SecretOfAgent, failed[3] = e.Secret(ctx, org, lifecycle.OfAgent, id)
 	b.Queue, failed[4] = e.Waiting(ctx, org, id)
+	b.Queue.Holders = nil // they hold other tasks as well
 	for i, err := range failed {
 		if i == 0 || i == 4 {
 			continue

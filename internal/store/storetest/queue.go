@@ -223,7 +223,7 @@ func waiting(e *env) {
 	for id, ahead := range map[string]int{"b": 0, "a": 1, "c": 2, "d": 3, "pinned 1": 0, "pinned 2": 1, "of another agent": 0} {
 		e.same("ahead of "+id, ahead, queue(id).Ahead)
 	}
-	e.same("nobody works", lifecycle.Queue{}, queue("b"))
+	e.same("nobody works", lifecycle.Queue{Holders: map[string]bool{}}, queue("b"))
 
 	e.do(home, "a", claim("w-1"))
 	e.same("executing", 1, queue("d").Executing)
@@ -244,10 +244,10 @@ func waiting(e *env) {
 	})
 	e.same("workers, the last heard first", []lifecycle.Worker{w2, w1}, queue("d").Workers)
 
-	e.same("pinned to a busy worker", true, queue("pinned 1").PinBusy)
-	e.same("not pinned", false, queue("d").PinBusy)
+	e.same("a worker that holds an attempt", map[string]bool{"w-1": true}, queue("pinned 1").Holders)
+	e.same("of another agent", map[string]bool{"w-1": true}, queue("of another agent").Holders)
 	e.clock.advance(time.Minute)
-	e.same("pinned to a worker whose lease has run out", false, queue("pinned 1").PinBusy)
+	e.same("a worker whose lease has run out", map[string]bool{}, queue("pinned 1").Holders)
 	e.do(home, "d", task.Pause{By: "first"}, task.Resume{By: "x"}, task.Pause{By: "second"})
 	e.same("paused by", "second", queue("d").PausedBy)
 	e.same("paused by nobody", "", queue("c").PausedBy)
