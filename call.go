@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -172,6 +173,12 @@ func (c *Client) try(ctx context.Context, r request, body *content, out any) err
 // send makes a call and answers the response, whose status is 2xx. The caller
 // closes it.
 func (c *Client) send(ctx context.Context, r request, body *content) (*http.Response, error) {
+	for part := range strings.SplitSeq(r.path[1:], "/") {
+		switch part {
+		case "", ".", "..": // the path of an id that is none is that of something else
+			return nil, &Error{Status: http.StatusUnprocessableEntity, Code: CodeInvalid, Field: "id", Message: fmt.Sprintf("%q is not an id", part)}
+		}
+	}
 	target := c.base + r.path
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()

@@ -47,7 +47,8 @@ var (
 	ErrUnavailable     = &Error{Code: CodeUnavailable}
 )
 
-// Error is what the server answered instead of what was asked for.
+// Error is what the server answered instead of what was asked for. An id that is
+// none (empty, "." or "..") is refused with one, too, before it is sent.
 type Error struct {
 	// Status is the HTTP status.
 	Status int

@@ -103,8 +103,9 @@ func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(
 			return false, err
 		}
 		var e Event
-		if err := json.Unmarshal(data, &e); err != nil {
-			return false, fmt.Errorf("decode event: %w", err)
+		if err := json.Unmarshal(data, &e); err != nil { // it would be the same after a reconnect
+			yield(Event{}, fmt.Errorf("decode event: %w", err))
+			return true, nil
 		}
 		if e.ID <= *after {
 			continue

@@ -207,14 +207,14 @@ func (t *Tasks) Update(ctx context.Context, id string, u TaskUpdate) (*Task, err
 
 // Metrics are what an execution has cost.
 type Metrics struct {
-	Tokens    Tokens
+	Tokens    *Tokens // nil: as they were
 	UsedTools []string
 	Duration  time.Duration
 }
 
 // ReportMetrics notes what a task's execution has cost, also after its end.
 func (t *Tasks) ReportMetrics(ctx context.Context, id string, m Metrics) (*Task, error) {
-	return t.Update(ctx, id, TaskUpdate{Tokens: &m.Tokens, UsedTools: m.UsedTools, Duration: m.Duration})
+	return t.Update(ctx, id, TaskUpdate{Tokens: m.Tokens, UsedTools: m.UsedTools, Duration: m.Duration})
 }
 
 // Stop ends a task and its sub-tasks: at once for every reader. A task that

@@ -112,7 +112,7 @@ func TestTaskMethods(t *testing.T) {
 	if err != nil || corrected.Status != errand.Failed || corrected.Result != "not 42" {
 		t.Errorf("corrected: %+v, %v", corrected, err)
 	}
-	measured, err := c.Tasks.ReportMetrics(ctx, task.ID, errand.Metrics{Tokens: errand.Tokens{Prompt: 9}, Duration: time.Minute})
+	measured, err := c.Tasks.ReportMetrics(ctx, task.ID, errand.Metrics{Tokens: &errand.Tokens{Prompt: 9}, Duration: time.Minute})
 	if err != nil || measured.Tokens.Prompt != 9 || measured.Duration != time.Minute {
 		t.Errorf("measured: %+v, %v", measured, err)
 	}
@@ -442,5 +442,27 @@ func TestStopAll(t *testing.T) {
 	all, err := c.Tasks.StopAll(ctx, errand.StopFilter{All: true})
 	if err != nil || all.Stopped != 1 || !slices.Equal(all.IDs, ids[1:2]) {
 		t.Errorf("all: %+v, %v", all, err)
+	}
+}
+
+// An id that is none, such as a variable that was never set, is refused and
+// not taken for the path of something else.
+func TestNoID(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	for _, id := range []string{"", ".", ".."} {
+		_, got := c.Tasks.Get(t.Context(), id)
+		_, stopped := c.Tasks.Stop(t.Context(), id)
+		_, ofAgent := c.Agents.Get(t.Context(), id)
+		for _, err := range []error{got, stopped, ofAgent, c.Tasks.Delete(t.Context(), id)} {
+			if !errors.Is(err, errand.ErrInvalid) {
+				t.Errorf("id %q: %v", id, err)
+			}
+		}
+		for _, err := range c.Tasks.Events(t.Context(), id) {
+			if !errors.Is(err, errand.ErrInvalid) {
+				t.Errorf("events of id %q: %v", id, err)
+			}
+		}
 	}
 }

@@ -62,6 +62,9 @@ type WorkerOptions struct {
 	// Drain is how long running attempts may go on after the context of Run
 	// has ended; 0 is 20 s.
 	Drain time.Duration
+	// Grace is how long a handler may take to return once the drain time is
+	// over and its ctx has ended; 0 is 1 s.
+	Grace time.Duration
 	// Log is told what happens to attempts; nil is nobody.
 	Log *slog.Logger
 }
@@ -74,6 +77,7 @@ type Worker struct {
 	id       string
 	slots    int
 	drain    time.Duration
+	grace    time.Duration
 	log      *slog.Logger
 	agents   []string // in the order in which they are served
 	handlers map[string]Handler
@@ -84,17 +88,17 @@ const (
 	maxSlots     = 100
 	defaultDrain = 20 * time.Second
 	// pollFor is how long the server may keep a claim waiting for work.
-	pollFor = 30 * time.Second
-	// parting is how long a handler has to notice the end of its drain time, and
-	// then how long giving its task back may take.
+	pollFor      = 30 * time.Second
+	defaultGrace = time.Second
+	// parting is how long it may take to give a task back.
 	parting = time.Second
 )
 
 // NewWorker makes a worker. Handle tells it what to do, and Run starts it.
 func NewWorker(client *Client, o WorkerOptions) *Worker {
 	w := &Worker{
-		client: client, id: firstOf(o.ID, os.Getenv("ERRAND_WORKER_ID")), slots: o.Slots, drain: o.Drain, log: o.Log,
-		handlers: map[string]Handler{},
+		client: client, id: firstOf(o.ID, os.Getenv("ERRAND_WORKER_ID")), slots: o.Slots, drain: o.Drain, grace: o.Grace,
+		log: o.Log, handlers: map[string]Handler{},
 	}
 	if w.id == "" {
 		host, _ := os.Hostname() // the random part is enough
@@ -106,6 +110,9 @@ func NewWorker(client *Client, o WorkerOptions) *Worker {
 	w.slots = min(w.slots, maxSlots)
 	if w.drain <= 0 {
 		w.drain = defaultDrain
+	}
+	if w.grace <= 0 {
+		w.grace = defaultGrace
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
@@ -134,21 +141,23 @@ func (w *Worker) Run(ctx context.Context) error {
 	if len(w.agents) == 0 {
 		return errors.New("the worker has no handler: call Handle first")
 	}
-	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
+	work, leave := context.WithCancelCause(context.WithoutCancel(ctx)) // leases are kept while Run lasts
+	defer leave(ErrShutdown)
+	handling, shut := context.WithCancelCause(work)
+	defer shut(nil)
 	slots := make(chan struct{}, w.slots)
 	var running sync.WaitGroup
 	err := w.claim(ctx, slots, func(c claim) {
 		running.Go(func() {
 			defer func() { <-slots }()
-			w.execute(work, c)
+			w.execute(work, handling, c)
 		})
 	})
 	idle := make(chan struct{})
 	go func() { defer close(idle); running.Wait() }()
 	if !done(idle, w.drain) {
-		cancel(ErrShutdown)
-		if !done(idle, 2*parting) {
+		shut(ErrShutdown)
+		if !done(idle, w.grace+parting) {
 			w.log.WarnContext(ctx, "attempts were left to their leases", "attempts", len(slots))
 		}
 	}
@@ -203,12 +212,16 @@ func (w *Worker) claim(ctx context.Context, slots chan struct{}, start func(clai
 	}
 }
 
-// execute runs one attempt to its end and reports it.
-func (w *Worker) execute(work context.Context, c claim) {
+// execute runs one attempt to its end and reports it. The end of handling is told
+// to the handler alone: what it has answered before is still written.
+func (w *Worker) execute(work, handling context.Context, c claim) {
 	began := time.Now()
 	log := w.log.With("task_id", c.Task.ID, "agent_id", c.Task.AgentID, "attempt", c.Lease.Attempt)
 	ctx, cancel := context.WithCancelCause(work)
 	defer cancel(nil)
+	handler, shut := context.WithCancelCause(ctx)
+	defer shut(nil)
+	defer context.AfterFunc(handling, func() { shut(context.Cause(handling)) })()
 	lease := newLease(w.client.Tasks, c)
 	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, lease: lease, out: newOutbox(lease)}
 	var helpers sync.WaitGroup
@@ -217,13 +230,14 @@ func (w *Worker) execute(work context.Context, c claim) {
 	helpers.Go(func() { a.out.run(ctx) })
 	log.InfoContext(ctx, "attempt started")
 
-	result, err := a.run(ctx, w.handlers[c.Task.AgentID], log)
-	if ctx.Err() == nil {
-		if lost := a.out.flush(ctx); lost != nil && ctx.Err() == nil && err == nil {
+	result, err := a.run(handler, w.handlers[c.Task.AgentID], log)
+	cause := context.Cause(handler)
+	if cause == nil {
+		lost := a.out.flush(ctx)
+		if cause = context.Cause(ctx); cause == nil && lost != nil && err == nil {
 			err = fmt.Errorf("write events: %w", lost)
 		}
 	}
-	cause := context.Cause(ctx)
 	cancel(nil)
 	helpers.Wait()
 
@@ -239,7 +253,11 @@ func (w *Worker) execute(work context.Context, c claim) {
 	default:
 		o := outcomeOf(result, err)
 		o.Tokens, o.UsedTools, o.Duration = a.spent(time.Since(began))
-		log.InfoContext(work, "attempt ended", "status", o.Status)
+		if err != nil {
+			log.WarnContext(work, "attempt ended", "status", o.Status, "error", err)
+		} else {
+			log.InfoContext(work, "attempt ended", "status", o.Status)
+		}
 		err = lease.finish(work, o)
 	}
 	switch {

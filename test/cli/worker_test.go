@@ -202,12 +202,14 @@ func testProgram(t *testing.T, client *errand.Client, env []string, agent, file 
 	gone(t, patience, pids)
 }
 
-// TestWorkerGivesBack: what is not done when the drain time is over ends here
-// and is another worker's.
+// TestWorkerGivesBack: what is not done when the drain time is over ends here,
+// with time to tidy up, and is another worker's.
 func TestWorkerGivesBack(t *testing.T) {
 	t.Parallel()
 	client, env := newServer(t)
-	worker := begin(t, "msg=working", env, "worker", "--agent", "w", "--drain", "100ms", "--", "sh", "-c", "echo process $$; sleep 1000 & echo process $!; wait")
+	tidied := filepath.Join(t.TempDir(), "tidied")
+	worker := begin(t, "msg=working", env, "worker", "--agent", "w", "--drain", "100ms", "--grace", "20s", "--",
+		"sh", "-c", `trap 'sleep 3; echo > "$0"; exit' TERM; echo process $$; sleep 1000 & echo process $!; wait`, tidied)
 	task, pids := busy(t, client, "w")
 	if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -216,6 +218,9 @@ func TestWorkerGivesBack(t *testing.T) {
 		t.Errorf("the worker: %v", err)
 	}
 	gone(t, 0, pids)
+	if _, err := os.Stat(tidied); err != nil {
+		t.Errorf("the program was not let end: %v", err)
+	}
 	if err := task.Reload(t.Context()); err != nil || task.Status != errand.Pending {
 		t.Errorf("the task: %s, %v", task.Status, err)
 	}
