@@ -15,9 +15,10 @@ import (
 
 // Handler executes a run attempt of a task. What it answers is the task's
 // result. ctx ends when the attempt has to: context.Cause(ctx) is then
-// ErrStopped, ErrPaused, ErrLeaseLost or ErrShutdown, and whatever the handler
-// answers is not the task's result any more. A handler that does not heed ctx
-// keeps its slot.
+// ErrStopped, ErrPaused, ErrLeaseLost or ErrShutdown. After ErrShutdown an answer
+// without an error still counts, so that nothing is done twice; otherwise
+// whatever the handler answers is not the task's result any more. A handler that
+// does not heed ctx keeps its slot.
 //
 // An error of type Failure ends the task Failed: the agent could not do it. Any
 // other error, and a panic, ends it Errored: the worker could not.
@@ -231,8 +232,12 @@ func (w *Worker) execute(work, handling context.Context, c claim) {
 	log.InfoContext(ctx, "attempt started")
 
 	result, err := a.run(handler, w.handlers[c.Task.AgentID], log)
-	cause := context.Cause(handler)
-	if cause == nil {
+	cause := context.Cause(ctx)
+	switch {
+	case cause != nil:
+	case handler.Err() != nil && err != nil:
+		cause = ErrShutdown
+	default:
 		lost := a.out.flush(ctx)
 		if cause = context.Cause(ctx); cause == nil && lost != nil && err == nil {
 			err = fmt.Errorf("write events: %w", lost)

@@ -539,6 +539,26 @@ func TestWorkerDrainEnds(t *testing.T) {
 	}
 }
 
+// Work that is done although its drain time was over is not done again.
+func TestWorkerDoneAfterTheDrain(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 600)
+	begun := make(chan struct{}, 1)
+	stop := start(t, c, errand.WorkerOptions{Drain: time.Millisecond, Grace: limit}, func(ctx context.Context, a *errand.Attempt) (string, error) {
+		begun <- struct{}{}
+		<-ctx.Done()
+		return "done", a.Chunk(context.WithoutCancel(ctx), "last words")
+	})
+	task := create(t, c, errand.TaskRequest{Prompt: "x"})
+	receive(t, begun)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if ended(t, task); task.Status != errand.Completed || task.Result != "done" {
+		t.Errorf("task: %s", task.JSON())
+	}
+}
+
 // A worker whom the server refuses ends with the reason.
 func TestWorkerRefused(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (c *workerCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	worker := errand.NewWorker(client, errand.WorkerOptions{ID: c.ID, Slots: c.Slots, Drain: c.Drain, Grace: c.Grace, Log: log})
+	worker := errand.NewWorker(client, errand.WorkerOptions{ID: c.ID, Slots: c.Slots, Drain: c.Drain, Grace: cmp.Or(c.Grace, program.DefaultGrace), Log: log})
 	for _, id := range c.Agent {
 		worker.Handle(id, handler(p))
 	}
