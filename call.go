@@ -90,6 +90,12 @@ func (r request) again(err error) bool {
 	return cut && r.repeat
 }
 
+// final reports whether err is an answer that the same call would get again.
+func final(err error) bool {
+	e, answered := errors.AsType[*Error](err)
+	return answered && e.Status < 500 && e.Code != CodeRateLimited
+}
+
 // sleep waits, and reports whether it was to the end.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

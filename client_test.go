@@ -157,21 +157,20 @@ func TestRetryAfter(t *testing.T) {
 // can have reached it.
 func TestRetryDial(t *testing.T) {
 	t.Parallel()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) }))
+	defer srv.Close()
+	there := srv.Listener.Addr().String()
 	dialled := make(chan struct{}, 100)
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dialled <- struct{}{}
+	var up atomic.Bool
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		defer func() { dialled <- struct{}{} }()
+		addr := "127.0.0.1:1" // where nobody listens
+		if up.Load() {
+			addr = there
+		}
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}
-	client, err := NewClient(WithURL("http://"+addr), WithKey("k"), WithRetry(time.Minute), WithHTTPClient(&http.Client{Transport: transport}))
+	client, err := NewClient(WithURL("http://"+there), WithKey("k"), WithRetry(time.Minute), WithHTTPClient(&http.Client{Transport: transport}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +178,7 @@ func TestRetryDial(t *testing.T) {
 	go func() { _, err := client.Tasks.Resume(t.Context(), "x"); answered <- err }()
 	<-dialled
 	<-dialled
-	if l, err = lc.Listen(t.Context(), "tcp", addr); err != nil {
-		t.Skip("somebody else has taken the port")
-	}
-	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) })}
-	go srv.Serve(l)   //nolint:errcheck // it ends with Close
-	defer srv.Close() //nolint:errcheck // nothing is left of it
+	up.Store(true)
 	if err := <-answered; err != nil {
 		t.Fatal(err)
 	}

@@ -56,8 +56,7 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 				yield(Event{}, ctx.Err())
 				return
 			}
-			answered, isAnswer := errors.AsType[*Error](err)
-			if isAnswer && answered.Status < 500 && answered.Code != CodeRateLimited {
+			if final(err) {
 				yield(Event{}, err)
 				return
 			}
@@ -65,7 +64,7 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 				wait = firstRetry
 			}
 			pause := wait
-			if isAnswer {
+			if answered, ok := errors.AsType[*Error](err); ok {
 				pause = max(pause, answered.RetryAfter)
 			}
 			sleep(ctx, pause)

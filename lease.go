@@ -213,11 +213,10 @@ func (l *lease) release(ctx context.Context) error {
 func (l *lease) persist(ctx context.Context, call func() error) error {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := call()
-		e, answered := errors.AsType[*Error](err)
-		if err == nil || answered && e.Status < 500 && e.Code != CodeRateLimited {
+		if err == nil || final(err) {
 			return err
 		}
-		if answered {
+		if e, ok := errors.AsType[*Error](err); ok {
 			wait = max(wait, e.RetryAfter)
 		}
 		if !sleep(ctx, wait) {
