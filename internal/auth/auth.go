@@ -175,7 +175,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principa
 // ReservedNames are first segments of paths, which no organization may be
 // called (rule H1).
 func ReservedNames() []string {
-	return append(ClientWords(), "v1", "f", "ui", "healthz", "readyz", "metrics")
+	return append(ClientWords(), "v1", "f", "ui", "healthz", "readyz", "metrics", "debug")
 }
 
 // ClientWords are the first segments of the Python client's paths.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"strings"
 	"time"
 
@@ -49,9 +50,15 @@ func New(o Options) http.Handler {
 		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	s.mux.HandleFunc("GET /readyz", s.ready)
-	s.mux.HandleFunc("GET /metrics", s.metrics)
+	s.mux.HandleFunc("GET /metrics", s.operator(o.Metrics.ServeHTTP))
+	s.mux.HandleFunc("GET /debug/pprof/profile", s.operator(pprof.Profile))
+	s.mux.HandleFunc("GET /debug/pprof/{name}", s.operator(pprof.Index))
+	s.mux.HandleFunc(noRoute, s.unrouted)
 	return s
 }
+
+// noRoute is the pattern of what no other pattern matches.
+const noRoute = "/"
 
 // ServeHTTP leads a request through the normalizer, the key check and the
 // checks on its text to its route, and logs it.
@@ -81,10 +88,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fail(seen, r, err)
 		return
 	}
-	if _, pattern := s.mux.Handler(r); pattern == "" {
-		s.unrouted(seen, r)
-		return
-	}
 	s.mux.ServeHTTP(seen, r)
 }
 
@@ -110,7 +113,7 @@ func (s *server) unrouted(w http.ResponseWriter, r *http.Request) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
-		if _, pattern := s.mux.Handler(other); pattern != "" {
+		if _, pattern := s.mux.Handler(other); pattern != noRoute {
 			w.Header().Add("Allow", method)
 		}
 	}
@@ -122,15 +125,17 @@ func (s *server) unrouted(w http.ResponseWriter, r *http.Request) {
 	s.fail(w, r, fault.New(fault.NotFound, "there is no %s %s", r.Method, r.URL.Path))
 }
 
-// metrics speaks of all organizations, so it is for the operator: the admins
-// of the first one.
-func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
-	who := edge.Principal(r.Context())
-	if who.Role != auth.Admin || who.Organization != auth.DefaultOrganization {
-		s.fail(w, r, fault.New(fault.Forbidden, "metrics are for admin keys of the organization %s", auth.DefaultOrganization))
-		return
+// operator lets nobody but the operator in, the admins of the first
+// organization: what it guards speaks of all organizations.
+func (s *server) operator(handle http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who := edge.Principal(r.Context())
+		if who.Role != auth.Admin || who.Organization != auth.DefaultOrganization {
+			s.fail(w, r, fault.New(fault.Forbidden, "this is for admin keys of the organization %s", auth.DefaultOrganization))
+			return
+		}
+		handle(w, r)
 	}
-	s.Metrics.ServeHTTP(w, r)
 }
 
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {

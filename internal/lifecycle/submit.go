@@ -24,7 +24,8 @@ type Submission struct {
 	RunAt    task.Stamp
 	// AgentVersion pins a version, "" for the newest.
 	AgentVersion string
-	// Route and Body scope and fingerprint Spec.IdempotencyKey (rule H3).
+	// Route and Body scope and fingerprint Spec.IdempotencyKey (rule H3); without
+	// one they are not looked at.
 	Route string
 	Body  []byte
 }
@@ -78,7 +79,10 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 		}
 		sealed = s.sealer.Seal(secretName(who.Organization, OfTask, sub.Spec.ID), open)
 	}
-	replay := Replay{Hash: s.sealer.MAC(sub.Route, string(sub.Body)), TaskID: sub.Spec.ID}
+	replay := Replay{TaskID: sub.Spec.ID}
+	if sub.Spec.IdempotencyKey != nil {
+		replay.Hash = s.sealer.MAC(sub.Route, string(sub.Body))
+	}
 	var made Snapshot
 	var replayed bool
 	err = s.store.Write(ctx, func(tx Tx) error {

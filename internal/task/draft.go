@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/internal/fault"
@@ -89,7 +90,7 @@ func (d *draft) logState(typ Type, extra any) {
 		}
 		skip = "result"
 	}
-	patch := diff(d.logged, d.t.state, skip)
+	patch := diff(&d.logged, &d.t.state, skip)
 	if len(patch) == 0 && (typ == TaskUpdated || typ == Override) {
 		return
 	}
@@ -186,21 +187,43 @@ func (d *draft) refuse(a *Attempt, status Status, result *string, answer error) 
 	}{a.Number, a.WorkerID, status, cut(result, maxRefusedResult)})
 }
 
+// stateNames are the JSON names of State's fields, in their order.
+var stateNames = sync.OnceValue(func() []string { //nolint:gochecknoglobals // a constant that has to be computed
+	var names []string
+	for field := range reflect.TypeFor[State]().Fields() {
+		names = append(names, field.Tag.Get("json"))
+	}
+	return names
+})
+
 // diff is the public fields in which two states differ, by their JSON names.
-func diff(before, after State, skip string) map[string]any {
+func diff(before, after *State, skip string) map[string]any {
 	patch := map[string]any{}
-	b, a := reflect.ValueOf(before), reflect.ValueOf(after)
-	for i := range a.NumField() {
-		name := a.Type().Field(i).Tag.Get("json")
-		if name == skip {
-			continue
-		}
-		value := a.Field(i).Interface()
-		if !reflect.DeepEqual(b.Field(i).Interface(), value) {
-			patch[name] = value
+	b, a := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
+	for i, name := range stateNames() {
+		if name != skip && !equal(b.Field(i), a.Field(i)) {
+			patch[name] = a.Field(i).Interface()
 		}
 	}
 	return patch
+}
+
+// equal is reflect.DeepEqual, at less cost for what most fields are: plain, the
+// same, or nothing.
+func equal(a, b reflect.Value) bool {
+	switch a.Kind() { //nolint:exhaustive // the other kinds are compared in depth
+	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64, reflect.Float64:
+		return a.Equal(b)
+	case reflect.Pointer:
+		if a.Pointer() == b.Pointer() {
+			return true
+		}
+	case reflect.Slice:
+		if a.Len() == 0 && b.Len() == 0 {
+			return a.IsNil() == b.IsNil()
+		}
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
 }
 
 // cut shortens text to at most limit bytes without splitting a code point.

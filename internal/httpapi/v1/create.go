@@ -61,10 +61,6 @@ type TaskRequest struct {
 // submission is the request as the service takes it. The route and the whole
 // request scope and fingerprint the idempotency key (rule H3).
 func (b TaskRequest) submission(agentID, route, key string) (lifecycle.Submission, error) {
-	body, err := json.Marshal(TaskCreate{AgentID: agentID, TaskRequest: b})
-	if err != nil {
-		return lifecycle.Submission{}, fault.New(fault.Malformed, "the body is not valid JSON")
-	}
 	sub := lifecycle.Submission{
 		Spec: task.Spec{
 			ID: b.ID, AgentID: agentID,
@@ -79,13 +75,17 @@ func (b TaskRequest) submission(agentID, route, key string) (lifecycle.Submissio
 			PayloadExtension: b.PayloadExtension, Source: b.Source, TriggeringAgentID: b.TriggeringAgentID,
 			Title: b.Title, AdditionalContext: b.AdditionalContext, DisableAttachmentInjection: b.NoAttachments,
 		},
-		Priority: b.Priority, AgentVersion: b.AgentVersion, Route: route, Body: body,
+		Priority: b.Priority, AgentVersion: b.AgentVersion, Route: route,
 	}
 	if b.RunAt != nil {
 		sub.RunAt = task.StampOf(*b.RunAt)
 	}
 	if key != "" {
+		var err error
 		sub.Spec.IdempotencyKey = &key
+		if sub.Body, err = json.Marshal(TaskCreate{AgentID: agentID, TaskRequest: b}); err != nil {
+			return lifecycle.Submission{}, fault.New(fault.Malformed, "the body is not valid JSON")
+		}
 	}
 	return sub, nil
 }

@@ -7,8 +7,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,6 +48,7 @@ func Register(mux *http.ServeMux, o Options) {
 	config.Info.Description = about
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
 	config.CreateHooks = nil // no links to schemas inside the answers
+	config.Formats = formats()
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key": {Type: "apiKey", In: "header", Name: "x-api-key", Description: "A key of your organization."},
 	}
@@ -178,8 +181,23 @@ func (r *routes) admit(hc huma.Context, roles []auth.Role) error {
 	return edge.RequireAgent(p, agent)
 }
 
+// formats are JSON and nothing else. What is rendered already is written as it is.
+func formats() map[string]huma.Format {
+	f := huma.DefaultJSONFormat
+	f.Marshal = func(w io.Writer, v any) error {
+		if x, ok := v.(interface{ rendered() json.RawMessage }); ok {
+			_, err := w.Write(slices.Concat(x.rendered(), []byte("\n"))) // it may be shared
+			return err
+		}
+		return huma.DefaultJSONFormat.Marshal(w, v)
+	}
+	return map[string]huma.Format{"application/json": f, "json": f}
+}
+
 // raw is an answer that is rendered already, documented by T.
 type raw[T any] struct{ json json.RawMessage }
+
+func (x raw[T]) rendered() json.RawMessage { return x.json }
 
 // MarshalJSON writes the answer as it is.
 func (x raw[T]) MarshalJSON() ([]byte, error) { return x.json, nil }

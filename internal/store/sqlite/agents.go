@@ -66,9 +66,32 @@ func (s *Store) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
 	return readAgents(ctx, s, "WHERE a.org = ? AND v.version = a.version ORDER BY a.id", org)
 }
 
-// Agent implements lifecycle.Tx.
+// agentKey names a version of an agent, 0 for the newest.
+type agentKey struct {
+	org, id string
+	version int
+}
+
+// maxAgents bounds how many agents the writer remembers.
+const maxAgents = 1000
+
+// Agent implements lifecycle.Tx. Every task that is created or claimed asks for
+// its agent, so the writer remembers them: nobody else changes them, and a
+// change, or the undoing of one, makes it forget all.
 func (t *tx) Agent(org, id string, version int) (agent.Agent, error) {
-	return readAgent(background(), t, org, id, version)
+	key := agentKey{org, id, version}
+	if a, ok := t.w.agents[key]; ok {
+		return a, nil
+	}
+	a, err := readAgent(background(), t, org, id, version)
+	if err != nil {
+		return agent.Agent{}, err
+	}
+	if len(t.w.agents) >= maxAgents {
+		clear(t.w.agents)
+	}
+	t.w.agents[key] = a
+	return a, nil
 }
 
 // PutAgent implements lifecycle.Tx.
@@ -77,6 +100,7 @@ func (t *tx) PutAgent(a agent.Agent) error {
 	if err != nil {
 		return fmt.Errorf("encode agent: %w", err)
 	}
+	clear(t.w.agents)
 	if err := t.exec(`INSERT INTO agents (org, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (org, id) DO UPDATE SET version = excluded.version, updated_at = excluded.updated_at`,
 		a.OrganizationID, a.ID, a.Version, a.CreatedAt, a.UpdatedAt); err != nil {
@@ -88,6 +112,7 @@ func (t *tx) PutAgent(a agent.Agent) error {
 
 // DeleteAgent implements lifecycle.Tx.
 func (t *tx) DeleteAgent(org, id string) error {
+	clear(t.w.agents)
 	for _, query := range []string{
 		"DELETE FROM agent_versions WHERE org = ? AND id = ?",
 		"DELETE FROM agents WHERE org = ? AND id = ?",

@@ -45,6 +45,8 @@ func (p *prepared) get(ctx context.Context, db *sql.DB, query string) (*sql.Stmt
 	return s, nil
 }
 
+func (s *Store) statements() *statements { return s.made }
+
 // query implements querier beside the writer.
 func (s *Store) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	stmt, err := s.stmts.get(ctx, s.read, query)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 // querier reads, beside the writer or on its connection.
 type querier interface {
 	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	statements() *statements
 }
 
 // each calls scan for every row of a query.
@@ -41,12 +41,6 @@ func one(ctx context.Context, q querier, query string, args []any, dest ...any) 
 		return rows.Scan(dest...)
 	})
 	return found, err
-}
-
-// column is one column of a table and how it takes part in a row.
-type column struct {
-	name  string
-	value any // to be written, or pointed at to be read
 }
 
 // side is the part of a State that has no column of its own.
@@ -158,40 +152,6 @@ func attemptColumns(a *task.Attempt, lease *int64) []column {
 	}
 }
 
-// names lists the columns for a SELECT, each under an optional table name.
-func names(cols []column, table string) string {
-	var list strings.Builder
-	for i, c := range cols {
-		if i > 0 {
-			list.WriteString(", ")
-		}
-		list.WriteString(table + c.name)
-	}
-	return list.String()
-}
-
-// orZero continues a SELECT with columns of an outer join, zero where it found
-// nothing.
-func orZero(cols []column, table string) string {
-	var list strings.Builder
-	for _, c := range cols {
-		zero := "0"
-		if reflect.TypeOf(c.value).Elem().Kind() == reflect.String {
-			zero = "''"
-		}
-		list.WriteString(", COALESCE(" + table + c.name + ", " + zero + ")")
-	}
-	return list.String()
-}
-
-func pointers(cols []column) []any {
-	dest := make([]any, len(cols))
-	for i, c := range cols {
-		dest[i] = c.value
-	}
-	return dest
-}
-
 // row is a task as it stands in the database.
 type row struct {
 	task   task.Task
@@ -211,9 +171,12 @@ func (r *row) columns() []column {
 		column{"side", &r.side}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
 }
 
+// emptySide is the side of most tasks.
+const emptySide = "{}"
+
 // rowOf is the row in which a task is to be stored.
-func rowOf(t task.Task) (row, error) {
-	r := row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm()}
+func rowOf(t task.Task) (*row, error) {
+	r := &row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm()}
 	if t.Terms.PinnedWorkerID != nil {
 		r.pin = *t.Terms.PinnedWorkerID
 	}
@@ -222,46 +185,75 @@ func rowOf(t task.Task) (row, error) {
 	}
 	rest, err := json.Marshal(sideOf(r.state))
 	if err != nil {
-		return row{}, fmt.Errorf("encode task: %w", err)
+		return nil, fmt.Errorf("encode task: %w", err)
 	}
 	r.side = string(rest)
 	return r, nil
 }
 
+// statements are those that are made of lists of columns.
+type statements struct {
+	insertTask, task, taskWithSpec, putAttempt, attempts string
+}
+
+func newStatements() *statements {
+	var r row
+	var a task.Attempt
+	var lease int64
+	cols, runCols := r.columns(), attemptColumns(&a, &lease)
+	read := func(spec string) string { // one statement, so that task and attempt are of one moment
+		return "SELECT " + names(cols, "t.") + ", " + names(runCols, "a.") + ", COALESCE(u.shown_result, u.result), " + spec +
+			" FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn" +
+			" LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts" +
+			" WHERE t.org = ? AND t.id = ?"
+	}
+	overwrite := make([]string, 0, len(runCols))
+	for _, c := range runCols[1:] {
+		overwrite = append(overwrite, c.name+" = excluded."+c.name)
+	}
+	return &statements{
+		insertTask:   "INSERT INTO tasks (" + names(cols, "") + ") VALUES (" + marks(cols) + ")",
+		task:         read("NULL"),
+		taskWithSpec: read("u.spec"),
+		putAttempt: "INSERT INTO attempts (org, task, " + names(runCols, "") + ") VALUES (?, ?, " + marks(runCols) +
+			") ON CONFLICT (org, task, number) DO UPDATE SET " + strings.Join(overwrite, ", "),
+		attempts: "SELECT " + names(runCols, "") + " FROM attempts WHERE org = ? AND task = ? AND ",
+	}
+}
+
 // readTask reads a task with its current attempt, and its turn's spec into
 // spec if that is not nil. It also answers the row as it was read.
-func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMessage) (task.Task, row, error) {
+func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMessage) (task.Task, *row, error) {
 	var (
 		r        row
-		wanted   = "NULL"
+		query    = q.statements().task
 		result   *string
 		specText *string
+		run      task.Attempt
+		lease    int64
 	)
 	if spec != nil {
-		wanted = "u.spec"
+		query = q.statements().taskWithSpec
 	}
-	// One statement, so that task and attempt are of one moment.
-	var run task.Attempt
-	var lease int64
-	cols, runCols := r.columns(), attemptColumns(&run, &lease)
-	query := "SELECT " + names(cols, "t.") + ", COALESCE(u.shown_result, u.result), " + wanted + orZero(runCols, "a.") +
-		" FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn" +
-		" LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts" +
-		" WHERE t.org = ? AND t.id = ?"
-	found, err := one(ctx, q, query, []any{org, id},
-		append(append(pointers(cols), &result, &specText), pointers(runCols)...)...)
+	found := false
+	err := each(ctx, q, query, []any{org, id}, func(rows rowScanner) error {
+		found = true
+		return scan(rows, append(r.columns(), attemptColumns(&run, &lease)...), &result, &specText)
+	})
 	if err != nil {
-		return task.Task{}, row{}, fmt.Errorf("read task: %w", err)
+		return task.Task{}, nil, fmt.Errorf("read task: %w", err)
 	}
 	if !found {
-		return task.Task{}, row{}, fault.New(fault.NotFound, "no task %q", id)
-	}
-	var x side
-	if err := json.Unmarshal([]byte(r.side), &x); err != nil {
-		return task.Task{}, row{}, fmt.Errorf("decode task: %w", err)
+		return task.Task{}, nil, fault.New(fault.NotFound, "no task %q", id)
 	}
 	t, state := r.task, r.state
-	x.into(&state)
+	if r.side != emptySide {
+		var x side
+		if err := json.Unmarshal([]byte(r.side), &x); err != nil {
+			return task.Task{}, nil, fmt.Errorf("decode task: %w", err)
+		}
+		x.into(&state)
+	}
 	state.Normalize()
 	state.Result = result
 	if r.pin != "" {
@@ -276,10 +268,10 @@ func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMess
 	}
 	if r.holdover > 0 { // rare, so not worth a join; it may have let go between the two reads
 		if t.Holdover, err = readAttempt(ctx, q, "number = ? AND let_go_at = 0", org, id, r.holdover); err != nil {
-			return task.Task{}, row{}, err
+			return task.Task{}, nil, err
 		}
 	}
-	return task.Restore(t, state, r.ended), r, nil
+	return task.Restore(t, state, r.ended), &r, nil
 }
 
 // readAttempt reads one attempt of a task, nil when none matches.
@@ -297,9 +289,9 @@ func readAttempts(ctx context.Context, q querier, where, org, id string, args ..
 	var a task.Attempt
 	var lease int64
 	cols := attemptColumns(&a, &lease)
-	err := each(ctx, q, "SELECT "+names(cols, "")+" FROM attempts WHERE org = ? AND task = ? AND "+where+" ORDER BY number",
+	err := each(ctx, q, q.statements().attempts+where+" ORDER BY number",
 		append([]any{org, id}, args...), func(rows rowScanner) error {
-			if err := rows.Scan(pointers(cols)...); err != nil {
+			if err := scan(rows, cols); err != nil {
 				return err
 			}
 			a.Lease = time.Duration(lease) * time.Microsecond

@@ -50,6 +50,7 @@ type Store struct {
 	lock  *flock.Flock
 	write *sql.DB
 	read  *sql.DB
+	made  *statements
 	stmts prepared // of the readers
 	w     *writer
 }
@@ -69,7 +70,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	s := &Store{opts: opts, lock: flock.New(filepath.Join(opts.Dir, "lock"))}
+	s := &Store{opts: opts, made: newStatements(), lock: flock.New(filepath.Join(opts.Dir, "lock"))}
 	held, err := s.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder: %w", err)

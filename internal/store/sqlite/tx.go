@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/errand-dev/errand/internal/lifecycle"
@@ -28,7 +27,7 @@ func (t *tx) Task(org, id string) (task.Task, error) {
 // Snapshot implements lifecycle.Tx.
 func (t *tx) Snapshot(org, id string) (lifecycle.Snapshot, error) {
 	var s lifecycle.Snapshot
-	var r row
+	var r *row
 	var err error
 	if s.Task, r, err = readTask(background(), t, org, id, &s.Spec); err != nil {
 		return lifecycle.Snapshot{}, err
@@ -37,21 +36,12 @@ func (t *tx) Snapshot(org, id string) (lifecycle.Snapshot, error) {
 	return s, nil
 }
 
-// remember keeps what a row holds, so that Save writes only what differs.
-func (t *tx) remember(r row) {
+// remember keeps a row, so that Save writes only what differs from it.
+func (t *tx) remember(r *row) {
 	if t.rows == nil {
-		t.rows = map[[2]string][]any{}
+		t.rows = map[[2]string]*row{}
 	}
-	t.rows[[2]string{r.task.OrganizationID, r.task.ID}] = values(r.columns())
-}
-
-// values is what the columns hold now.
-func values(cols []column) []any {
-	vals := make([]any, len(cols))
-	for i, c := range cols {
-		vals[i] = reflect.ValueOf(c.value).Elem().Interface()
-	}
-	return vals
+	t.rows[[2]string{r.task.OrganizationID, r.task.ID}] = r
 }
 
 // Attempt implements lifecycle.Tx.
@@ -97,30 +87,28 @@ func (t *tx) saveTask(tk task.Task) error {
 	if err != nil {
 		return err
 	}
-	cols := r.columns()
 	before, known := t.rows[[2]string{tk.OrganizationID, tk.ID}]
-	now := values(cols)
+	t.remember(r)
+	cols := r.columns()
 	if !known {
-		t.remember(r)
-		marks := strings.TrimSuffix(strings.Repeat("?, ", len(cols)), ", ")
-		return t.exec("INSERT INTO tasks ("+names(cols, "")+") VALUES ("+marks+")", now...)
+		return t.exec(t.statements().insertTask, values(cols)...)
 	}
 	var set strings.Builder
 	var args []any
-	for i, c := range cols {
-		if reflect.DeepEqual(before[i], now[i]) {
+	for i, was := range before.columns() {
+		now := cols[i].value()
+		if was.value() == now {
 			continue
 		}
 		if set.Len() > 0 {
 			set.WriteString(", ")
 		}
-		set.WriteString(c.name + " = ?")
-		args = append(args, now[i])
+		set.WriteString(was.name + " = ?")
+		args = append(args, now)
 	}
 	if len(args) == 0 {
 		return nil
 	}
-	t.remember(r)
 	return t.exec("UPDATE tasks SET "+set.String()+" WHERE org = ? AND id = ?", append(args, tk.OrganizationID, tk.ID)...)
 }
 
@@ -180,18 +168,7 @@ func (t *tx) saveResult(tk task.Task, e task.Event) error {
 // PutAttempt implements lifecycle.Tx.
 func (t *tx) PutAttempt(org, id string, a task.Attempt) error {
 	lease := a.Lease.Microseconds()
-	cols := attemptColumns(&a, &lease)
-	marks := strings.Repeat(", ?", len(cols))
-	var set strings.Builder
-	for i, c := range cols[1:] {
-		if i > 0 {
-			set.WriteString(", ")
-		}
-		set.WriteString(c.name + " = excluded." + c.name)
-	}
-	return t.exec("INSERT INTO attempts (org, task, "+names(cols, "")+") VALUES (?, ?"+marks+
-		") ON CONFLICT (org, task, number) DO UPDATE SET "+set.String(),
-		append([]any{org, id}, values(cols)...)...)
+	return t.exec(t.statements().putAttempt, append([]any{org, id}, values(attemptColumns(&a, &lease))...)...)
 }
 
 // Delete implements lifecycle.Tx.

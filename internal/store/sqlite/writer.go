@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/errand-dev/errand/internal/agent"
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/lifecycle"
 	"github.com/errand-dev/errand/internal/task"
@@ -27,13 +28,14 @@ type request struct {
 // writer owns the one connection that writes. Whoever waits when it becomes
 // free goes into the next commit together; a lone caller never waits for company.
 type writer struct {
-	store *Store
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
-	queue chan *request
-	stop  chan struct{}
-	once  sync.Once
-	gone  chan struct{}
+	store  *Store
+	conn   *sql.Conn
+	stmts  map[string]*sql.Stmt
+	agents map[agentKey]agent.Agent // as the transaction sees them
+	queue  chan *request
+	stop   chan struct{}
+	once   sync.Once
+	gone   chan struct{}
 }
 
 func newWriter(ctx context.Context, s *Store) (*writer, error) {
@@ -42,7 +44,7 @@ func newWriter(ctx context.Context, s *Store) (*writer, error) {
 		return nil, fmt.Errorf("open writer: %w", err)
 	}
 	w := &writer{
-		store: s, conn: conn, stmts: map[string]*sql.Stmt{},
+		store: s, conn: conn, stmts: map[string]*sql.Stmt{}, agents: map[agentKey]agent.Agent{},
 		queue: make(chan *request), stop: make(chan struct{}), gone: make(chan struct{}),
 	}
 	go w.run()
@@ -128,6 +130,7 @@ func (w *writer) try(batch []*request) (err error) {
 	}
 	defer func() {
 		if err != nil {
+			clear(w.agents)
 			if _, undo := w.conn.ExecContext(ctx, "ROLLBACK"); undo != nil {
 				w.store.opts.Log.Error("rollback", "error", undo)
 			}
@@ -212,7 +215,7 @@ type tx struct {
 	w       *writer
 	dirty   bool
 	now     task.Stamp
-	rows    map[[2]string][]any // tasks as they were read
+	rows    map[[2]string]*row // tasks as they were read
 	changes []task.Change
 	deleted [][2]string
 }
@@ -247,6 +250,8 @@ func (t *tx) Now() task.Stamp {
 	}
 	return t.now
 }
+
+func (t *tx) statements() *statements { return t.w.store.made }
 
 // query implements querier on the writer's own connection, so that a caller
 // sees the writes of those before it in the batch.

@@ -17,6 +17,7 @@ func recordParts() []part {
 	return []part{
 		{"AgentsAndVersions", agentVersions},
 		{"AgentsAreDeleted", deletedAgents},
+		{"AnUndoneAgentIsForgotten", undoneAgent},
 		{"Keys", keys},
 		{"Secrets", secrets},
 		{"Replays", replays},
@@ -38,6 +39,28 @@ func agentRecord(org, id string, version int) agents.Agent {
 			DeepPlanning: true, EnforcePlan: true, Lease: 12, MaxAttempts: 7, RetryStarted: true,
 		},
 	}
+}
+
+// undoneAgent asks for an agent whose change has been taken back: a store that
+// remembers agents must not remember that one.
+func undoneAgent(e *env) {
+	one, two := agentRecord(home, "a", 1), agentRecord(home, "a", 2)
+	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(one) })
+	undo := errors.New("undo")
+	err := e.Write(e.t.Context(), func(tx lifecycle.Tx) error {
+		if err := tx.PutAgent(two); err != nil {
+			return err
+		}
+		got, err := tx.Agent(home, "a", 0)
+		return errors.Join(err, differs("agent in its write", two, got), undo)
+	})
+	if !errors.Is(err, undo) {
+		e.t.Fatal(err)
+	}
+	e.write(func(tx lifecycle.Tx) error {
+		got, err := tx.Agent(home, "a", 0)
+		return errors.Join(err, differs("agent after the undone change", one, got))
+	})
 }
 
 func agentVersions(e *env) {
