@@ -106,6 +106,10 @@ soak: ## the long variants of the black-box tests (hours)
 	ERRAND_SOAK=1 $(GO) test -race -shuffle=on -count=1 -timeout 6h -v ./test/...
 	ERRAND_SOAK=1 $(MAKE) conformance
 
+.PHONY: bench
+bench: ## measure Errand beside a raw store loop and write docs/PERFORMANCE.md (a quarter of an hour)
+	$(GO) run ./test/bench -write docs/PERFORMANCE.md
+
 # --- tools -------------------------------------------------------------------
 
 $(GOLANGCI): tools/go.mod tools/go.sum
