@@ -72,6 +72,7 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	raiseHeapFloor()
 	a, err := app.Start(e.ctx, o)
 	if err != nil {
 		return err

@@ -39,6 +39,8 @@ type Pool struct {
 	present func(lifecycle.Snapshot) (json.RawMessage, error)
 	runner  func(agent.Record) runtime.Runner
 	slots   int
+	freed   chan struct{} // holds a token after a slot has become free
+	foreign foreign
 	log     *slog.Logger
 }
 
@@ -58,11 +60,31 @@ type PoolOptions struct {
 	Log   *slog.Logger
 }
 
+// foreign are the queues that other workers serve: their wakes, which under
+// load come by the thousand, are not for the pool. An agent that is not known
+// yet is not among them; one whose runtime changes is found by the next look.
+type foreign struct {
+	mu     sync.Mutex
+	queues map[queue]bool
+}
+
+func (f *foreign) has(q queue) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.queues[q]
+}
+
+func (f *foreign) set(queues map[queue]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.queues = queues
+}
+
 // NewPool makes a pool; Run starts it.
 func NewPool(o PoolOptions) *Pool {
 	return &Pool{
 		service: o.Service, wakes: o.Wakes, watcher: o.Watcher, files: o.Files, present: o.Present,
-		runner: o.Runner, slots: o.Slots, log: o.Log,
+		runner: o.Runner, slots: o.Slots, freed: make(chan struct{}, 1), log: o.Log,
 	}
 }
 
@@ -77,7 +99,7 @@ var (
 // Run claims and executes until claim ends; what runs then may go on until
 // work ends, after which it is given back. Run returns when nothing runs.
 func (p *Pool) Run(claim, work context.Context) {
-	woken, stop := p.wakes.subscribe(everything())
+	woken, stop := p.wakes.subscribeAll(func(q queue) bool { return !p.foreign.has(q) })
 	defer stop()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
@@ -92,6 +114,7 @@ func (p *Pool) Run(claim, work context.Context) {
 		case <-claim.Done():
 			return
 		case <-woken:
+		case <-p.freed:
 		case <-tick.C:
 		}
 	}
@@ -103,6 +126,8 @@ func (p *Pool) claim(ctx, work context.Context, slots chan struct{}, running *sy
 	if err != nil {
 		return err
 	}
+	others := map[queue]bool{}
+	defer func() { p.foreign.set(others) }()
 	for _, org := range orgs {
 		agents, err := p.service.Agents(ctx, org)
 		if err != nil {
@@ -110,7 +135,11 @@ func (p *Pool) claim(ctx, work context.Context, slots chan struct{}, running *sy
 		}
 		for _, a := range agents {
 			runner := p.runner(a.Record)
-			if free := cap(slots) - len(slots); runner == nil || free == 0 {
+			if runner == nil {
+				others[queue{org, a.ID}] = true
+				continue
+			}
+			if len(slots) == cap(slots) {
 				continue
 			}
 			if err := p.claimFor(ctx, work, a, runner, slots, running); err != nil {
@@ -137,7 +166,7 @@ func (p *Pool) claimFor(ctx, work context.Context, a agent.Agent, runner runtime
 		running.Go(func() {
 			defer func() {
 				<-slots
-				p.wakes.wake(everything())
+				token(p.freed)
 			}()
 			p.execute(work, c, runner)
 		})

@@ -19,13 +19,14 @@ type queue struct{ org, agent string }
 type Wakes struct {
 	mu      sync.Mutex
 	waiting map[queue]map[chan struct{}]struct{}
+	// all wait for any queue that their function wants.
+	all map[chan struct{}]func(queue) bool
 }
 
 // NewWakes makes an empty set of wake-ups.
-func NewWakes() *Wakes { return &Wakes{waiting: map[queue]map[chan struct{}]struct{}{}} }
-
-// everything is a subscription to all queues.
-func everything() queue { return queue{} }
+func NewWakes() *Wakes {
+	return &Wakes{waiting: map[queue]map[chan struct{}]struct{}{}, all: map[chan struct{}]func(queue) bool{}}
+}
 
 // Publish wakes those who wait for tasks that a commit has made available, and
 // those whose capacity may have changed.
@@ -50,13 +51,35 @@ func frees(c task.Change) bool {
 func (w *Wakes) wake(q queue) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, key := range []queue{q, everything()} {
-		for c := range w.waiting[key] {
-			select {
-			case c <- struct{}{}:
-			default:
-			}
+	for c := range w.waiting[q] {
+		token(c)
+	}
+	for c, wanted := range w.all {
+		if wanted(q) {
+			token(c)
 		}
+	}
+}
+
+// token leaves a token in the channel unless there is one.
+func token(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// subscribeAll is subscribe to every queue that is wanted. The function is
+// asked at each wake; it must be quick, and not call back.
+func (w *Wakes) subscribeAll(wanted func(queue) bool) (woken <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all[c] = wanted
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.all, c)
 	}
 }
 

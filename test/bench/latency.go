@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"time"
 
@@ -46,7 +45,7 @@ func (s *server) toHandler(ctx context.Context, probes int) ([]time.Duration, er
 		return nil, err
 	}
 	started := make(chan time.Time, 1)
-	w := errand.NewWorker(client, errand.WorkerOptions{Slots: 1, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	w := errand.NewWorker(client, errand.WorkerOptions{Slots: 1, Log: slog.New(slog.DiscardHandler)})
 	w.Handle(agentID, func(context.Context, *errand.Attempt) (string, error) {
 		started <- time.Now()
 		return "done", nil

@@ -32,7 +32,7 @@ func (s *server) view(ctx context.Context, id string) (*viewer, error) {
 	if err := c.send(http.MethodGet, "/v1/tasks/"+id+"/events", nil, "Accept", "text/event-stream"); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	answer, err := http.ReadResponse(c.in, nil)
+	answer, err := http.ReadResponse(c.in, nil) //nolint:bodyclose // it ends with its connection
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
