@@ -81,7 +81,7 @@ func inBubble(t *testing.T, test func(*bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{t: t, hub: stream.NewHub(), wakes: dispatch.NewWakes(), closing: make(chan struct{})}
 		b.ctx, b.end = context.WithCancel(t.Context())
-		store, err := sqlite.Open(b.ctx, sqlite.Options{Dir: dir, Now: b.now, OnDelete: b.hub.Wake, OnCommit: func(c []task.Change) {
+		store, err := sqlite.Open(b.ctx, sqlite.Options{Verify: true, Dir: dir, Now: b.now, OnDelete: b.hub.Wake, OnCommit: func(c []task.Change) {
 			if !b.deaf.Load() {
 				b.hub.Publish(c)
 				b.wakes.Publish(c)

@@ -87,7 +87,7 @@ func start(t *testing.T, change ...func(*app.Options)) *server {
 func seed(t *testing.T, dir string) {
 	t.Helper()
 	ctx := t.Context()
-	store, err := sqlite.Open(ctx, sqlite.Options{Dir: dir})
+	store, err := sqlite.Open(ctx, sqlite.Options{Verify: true, Dir: dir})
 	if err != nil {
 		t.Fatalf("open store: %v", err)
 	}

@@ -86,7 +86,7 @@ func (b *bench) start() (stop func() error) {
 	b.t.Helper()
 	b.clock = &clock{now: time.Date(2026, 3, 21, 12, 0, 0, 0, time.UTC)}
 	var err error
-	b.store, err = sqlite.Open(context.Background(), sqlite.Options{Dir: b.dir, Now: b.clock.Now})
+	b.store, err = sqlite.Open(context.Background(), sqlite.Options{Verify: true, Dir: b.dir, Now: b.clock.Now})
 	b.must(err)
 	box, err := secret.NewBox(bytes.Repeat([]byte{7}, 32))
 	b.must(err)

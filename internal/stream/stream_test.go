@@ -48,7 +48,7 @@ func (keepAll) Keep(_ context.Context, _, given, _ string) (string, error) { ret
 func open(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, hub: stream.NewHub()}
-	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: t.TempDir(), OnCommit: b.hub.Publish, OnDelete: b.hub.Wake})
+	store, err := sqlite.Open(t.Context(), sqlite.Options{Verify: true, Dir: t.TempDir(), OnCommit: b.hub.Publish, OnDelete: b.hub.Wake})
 	b.must(err)
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {

@@ -113,6 +113,7 @@ func (t *tx) Due(org string, limit int) ([]string, error) {
 
 // RenewAll implements lifecycle.Tx.
 func (t *tx) RenewAll() error {
+	t.w.memory.clear()
 	now := t.Now()
 	if err := t.exec(`UPDATE attempts SET lease_until = CASE WHEN ended_at = 0 THEN ? + lease_us ELSE min(? + lease_us, give_up_at) END
 		WHERE let_go_at = 0 AND lease_until > 0`, now, now); err != nil {
@@ -170,6 +171,7 @@ func (t *tx) Remnants(org, id string) ([]task.Attempt, error) {
 // PutRemnant implements lifecycle.Tx.
 func (t *tx) PutRemnant(org, id string, a task.Attempt) error {
 	if a.Reported && !a.Holds() {
+		t.w.memory.drop(taskKey{org, id})
 		return t.exec("DELETE FROM attempts WHERE org = ? AND task = ? AND number = ?", org, id, a.Number)
 	}
 	return t.PutAttempt(org, id, a)

@@ -246,11 +246,30 @@ func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMess
 	if !found {
 		return task.Task{}, nil, fault.New(fault.NotFound, "no task %q", id)
 	}
+	if specText != nil {
+		*spec = json.RawMessage(*specText)
+	}
+	var current, holdover *task.Attempt
+	if run.Number > 0 {
+		run.Lease = time.Duration(lease) * time.Microsecond
+		current = &run
+	}
+	if r.holdover > 0 { // rare, so not worth a join; it may have let go between the two reads
+		if holdover, err = readAttempt(ctx, q, "number = ? AND let_go_at = 0", org, id, r.holdover); err != nil {
+			return task.Task{}, nil, err
+		}
+	}
+	t, err := r.restore(current, holdover, result)
+	return t, &r, err
+}
+
+// restore makes the task that stands in the row, with what is stored elsewhere.
+func (r *row) restore(run, holdover *task.Attempt, result *string) (task.Task, error) {
 	t, state := r.task, r.state
 	if r.side != emptySide {
 		var x side
 		if err := json.Unmarshal([]byte(r.side), &x); err != nil {
-			return task.Task{}, nil, fmt.Errorf("decode task: %w", err)
+			return task.Task{}, fmt.Errorf("decode task: %w", err)
 		}
 		x.into(&state)
 	}
@@ -259,19 +278,8 @@ func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMess
 	if r.pin != "" {
 		t.Terms.PinnedWorkerID = &r.pin
 	}
-	if specText != nil {
-		*spec = json.RawMessage(*specText)
-	}
-	if run.Number > 0 {
-		run.Lease = time.Duration(lease) * time.Microsecond
-		t.Run = &run
-	}
-	if r.holdover > 0 { // rare, so not worth a join; it may have let go between the two reads
-		if t.Holdover, err = readAttempt(ctx, q, "number = ? AND let_go_at = 0", org, id, r.holdover); err != nil {
-			return task.Task{}, nil, err
-		}
-	}
-	return task.Restore(t, state, r.ended), &r, nil
+	t.Run, t.Holdover = run, holdover
+	return task.Restore(t, state, r.ended), nil
 }
 
 // readAttempt reads one attempt of a task, nil when none matches.

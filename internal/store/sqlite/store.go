@@ -40,6 +40,9 @@ type Options struct {
 	OnCommit func([]task.Change)
 	// OnDelete is told likewise of deleted tasks.
 	OnDelete func(org, id string)
+	// Verify compares what the writer remembers of a task with the database
+	// whenever it is used, and fails the write where they differ: for tests.
+	Verify bool
 	// Log receives what went wrong behind an "internal" answer.
 	Log *slog.Logger
 }

@@ -31,7 +31,7 @@ func TestStore(t *testing.T) {
 		dir := t.TempDir()
 		return func(t *testing.T, o storetest.Options) storetest.Store {
 			t.Helper()
-			s, err := Open(t.Context(), Options{Dir: dir, Now: o.Now, OnCommit: o.OnCommit, OnDelete: o.OnDelete})
+			s, err := Open(t.Context(), Options{Verify: true, Dir: dir, Now: o.Now, OnCommit: o.OnCommit, OnDelete: o.OnDelete})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,16 +16,25 @@ func background() context.Context { return context.Background() }
 
 // Task implements lifecycle.Tx.
 func (t *tx) Task(org, id string) (task.Task, error) {
+	key := taskKey{org, id}
+	if k, ok, err := t.recall(key, false); ok || err != nil {
+		return k.task, err
+	}
 	found, r, err := readTask(background(), t, org, id, nil)
 	if err != nil {
 		return task.Task{}, err
 	}
 	t.remember(r)
+	t.w.memory.put(key, known{task: found, row: r})
 	return found, nil
 }
 
 // Snapshot implements lifecycle.Tx.
 func (t *tx) Snapshot(org, id string) (lifecycle.Snapshot, error) {
+	key := taskKey{org, id}
+	if k, ok, err := t.recall(key, true); ok || err != nil {
+		return lifecycle.Snapshot{Task: k.task, Spec: k.spec}, err
+	}
 	var s lifecycle.Snapshot
 	var r *row
 	var err error
@@ -33,15 +42,16 @@ func (t *tx) Snapshot(org, id string) (lifecycle.Snapshot, error) {
 		return lifecycle.Snapshot{}, err
 	}
 	t.remember(r)
+	t.w.memory.put(key, known{s.Task, r, s.Spec})
 	return s, nil
 }
 
 // remember keeps a row, so that Save writes only what differs from it.
 func (t *tx) remember(r *row) {
 	if t.rows == nil {
-		t.rows = map[[2]string]*row{}
+		t.rows = map[taskKey]*row{}
 	}
-	t.rows[[2]string{r.task.OrganizationID, r.task.ID}] = r
+	t.rows[taskKey{r.task.OrganizationID, r.task.ID}] = r
 }
 
 // Attempt implements lifecycle.Tx.
@@ -63,7 +73,11 @@ func (t *tx) TurnEnd(org, id string, turn int) (reason task.EndReason, result *s
 
 // Save implements lifecycle.Tx.
 func (t *tx) Save(c task.Change) error {
-	if err := t.saveTask(c.Task); err != nil {
+	r, err := rowOf(c.Task)
+	if err != nil {
+		return err
+	}
+	if err := t.saveTask(r); err != nil {
 		return fmt.Errorf("save task: %w", err)
 	}
 	for _, e := range c.Events {
@@ -72,22 +86,19 @@ func (t *tx) Save(c task.Change) error {
 		}
 	}
 	for _, a := range c.Attempts {
-		if err := t.PutAttempt(c.Task.OrganizationID, c.Task.ID, a); err != nil {
+		if err := t.putAttempt(c.Task.OrganizationID, c.Task.ID, a); err != nil {
 			return fmt.Errorf("save attempt: %w", err)
 		}
 	}
 	t.changes = append(t.changes, c)
-	return nil
+	return t.keep(c.Task, r, c.Spec())
 }
 
 // saveTask inserts a row that was not read before, or updates the columns
 // that have changed: an index is touched only when its own columns are.
-func (t *tx) saveTask(tk task.Task) error {
-	r, err := rowOf(tk)
-	if err != nil {
-		return err
-	}
-	before, known := t.rows[[2]string{tk.OrganizationID, tk.ID}]
+func (t *tx) saveTask(r *row) error {
+	org, id := r.task.OrganizationID, r.task.ID
+	before, known := t.rows[taskKey{org, id}]
 	t.remember(r)
 	cols := r.columns()
 	if !known {
@@ -109,7 +120,7 @@ func (t *tx) saveTask(tk task.Task) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return t.exec("UPDATE tasks SET "+set.String()+" WHERE org = ? AND id = ?", append(args, tk.OrganizationID, tk.ID)...)
+	return t.exec("UPDATE tasks SET "+set.String()+" WHERE org = ? AND id = ?", append(args, org, id)...)
 }
 
 // saveEvent appends to the log, and to the turn what the event only shows.
@@ -167,6 +178,11 @@ func (t *tx) saveResult(tk task.Task, e task.Event) error {
 
 // PutAttempt implements lifecycle.Tx.
 func (t *tx) PutAttempt(org, id string, a task.Attempt) error {
+	t.w.memory.drop(taskKey{org, id})
+	return t.putAttempt(org, id, a)
+}
+
+func (t *tx) putAttempt(org, id string, a task.Attempt) error {
 	lease := a.Lease.Microseconds()
 	return t.exec(t.statements().putAttempt, append([]any{org, id}, values(attemptColumns(&a, &lease))...)...)
 }
@@ -192,7 +208,8 @@ func (t *tx) Delete(org, id string) error {
 			return fmt.Errorf("delete task: %w", err)
 		}
 	}
-	delete(t.rows, [2]string{org, id})
+	delete(t.rows, taskKey{org, id})
+	t.w.memory.drop(taskKey{org, id})
 	t.deleted = append(t.deleted, [2]string{org, id})
 	return nil
 }

@@ -32,6 +32,7 @@ type writer struct {
 	conn   *sql.Conn
 	stmts  map[string]*sql.Stmt
 	agents map[agentKey]agent.Agent // as the transaction sees them
+	memory memory
 	queue  chan *request
 	stop   chan struct{}
 	once   sync.Once
@@ -131,6 +132,7 @@ func (w *writer) try(batch []*request) (err error) {
 	defer func() {
 		if err != nil {
 			clear(w.agents)
+			w.memory.clear()
 			if _, undo := w.conn.ExecContext(ctx, "ROLLBACK"); undo != nil {
 				w.store.opts.Log.Error("rollback", "error", undo)
 			}
@@ -215,7 +217,7 @@ type tx struct {
 	w       *writer
 	dirty   bool
 	now     task.Stamp
-	rows    map[[2]string]*row // tasks as they were read
+	rows    map[taskKey]*row // tasks as they were read
 	changes []task.Change
 	deleted [][2]string
 }
