@@ -11,7 +11,6 @@ import (
 	"hash/crc32"
 	"math/big"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -172,14 +171,23 @@ func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principa
 	return who, nil
 }
 
-// ReservedNames are first segments of paths, which no organization may be
-// called (rule H1).
-func ReservedNames() []string {
-	return append(ClientWords(), "v1", "f", "ui", "healthz", "readyz", "metrics", "debug")
+// Reserved reports whether a name is the first segment of a path, so that no
+// organization may be called so (rule H1).
+func Reserved(name string) bool {
+	switch name {
+	case "v1", "f", "ui", "healthz", "readyz", "metrics", "debug":
+		return true
+	}
+	return ClientWord(name)
 }
 
-// ClientWords are the first segments of the Python client's paths.
-func ClientWords() []string {
-	return strings.Fields("agent-execution agents agents-metrics activity events metadata mcp_auth tools knowledge_bases " +
-		"hitl agentic_context workspace memories summarizer media")
+// ClientWord reports whether a name is the first segment of one of the Python
+// client's paths.
+func ClientWord(name string) bool {
+	switch name {
+	case "agent-execution", "agents", "agents-metrics", "activity", "events", "metadata", "mcp_auth", "tools", "knowledge_bases",
+		"hitl", "agentic_context", "workspace", "memories", "summarizer", "media":
+		return true
+	}
+	return false
 }

@@ -26,10 +26,9 @@ func raiseHeapFloor() {
 	var adjust func(*[16]byte)
 	adjust = func(*[16]byte) {
 		metrics.Read(live)
-		held := max(live[0].Value.Uint64(), 1<<20)
 		percent := 100
-		if held < heapFloor/2 {
-			percent = int(100 * (heapFloor - held) / held)
+		if held := max(live[0].Value.Uint64(), 1<<20); held < heapFloor/2 {
+			percent = int(100 * (heapFloor - held) / held) //nolint:gosec // 6,300 at most
 		}
 		debug.SetGCPercent(percent)
 		runtime.SetFinalizer(new([16]byte), adjust)

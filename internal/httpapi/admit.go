@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/internal/auth"
@@ -20,7 +19,7 @@ import (
 func normalize(r *http.Request) *http.Request {
 	segments := strings.FieldsFunc(r.URL.EscapedPath(), func(c rune) bool { return c == '/' })
 	ctx := r.Context()
-	if len(segments) >= 2 && !slices.Contains(auth.ReservedNames(), segments[0]) && slices.Contains(auth.ClientWords(), segments[1]) {
+	if len(segments) >= 2 && !auth.Reserved(segments[0]) && auth.ClientWord(segments[1]) {
 		org, err := url.PathUnescape(segments[0])
 		if err != nil {
 			org = segments[0]

@@ -94,7 +94,7 @@ func (d *draft) logState(typ Type, extra any) {
 	if len(patch) == 0 && (typ == TaskUpdated || typ == Override) {
 		return
 	}
-	e.Own = d.marshal(patch)
+	e.Own = d.object(patch)
 	if extra != nil {
 		e.Own = Splice(e.Own, d.marshal(extra))
 	}
@@ -114,6 +114,20 @@ func (d *draft) marshal(v any) json.RawMessage {
 		d.err = err
 	}
 	return b
+}
+
+// object is the JSON of an object whose names need no quoting.
+func (d *draft) object(members []member) json.RawMessage {
+	out := make([]byte, 0, 256)
+	out = append(out, '{')
+	for i, m := range members {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, '"'), m.name...), `":`...)
+		out = append(out, d.marshal(m.value)...)
+	}
+	return append(out, '}')
 }
 
 // keep records an attempt for the commit; the last word on a number stands.
@@ -196,13 +210,19 @@ var stateNames = sync.OnceValue(func() []string { //nolint:gochecknoglobals // a
 	return names
 })
 
-// diff is the public fields in which two states differ, by their JSON names.
-func diff(before, after *State, skip string) map[string]any {
-	patch := map[string]any{}
+// member is a member of a JSON object.
+type member struct {
+	name  string
+	value any
+}
+
+// diff is the public fields in which two states differ.
+func diff(before, after *State, skip string) []member {
+	var patch []member
 	b, a := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
 	for i, name := range stateNames() {
 		if name != skip && !equal(b.Field(i), a.Field(i)) {
-			patch[name] = a.Field(i).Interface()
+			patch = append(patch, member{name, a.Field(i).Interface()})
 		}
 	}
 	return patch

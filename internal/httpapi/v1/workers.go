@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -152,7 +153,7 @@ type Claims struct {
 	Claims []Claim `json:"claims" doc:"Empty when there was nothing to do."`
 }
 
-func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*struct{ Body Claims }, error) {
+func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*struct{ Body raw[Claims] }, error) {
 	p := edge.Principal(ctx)
 	for _, agent := range in.Body.Agents {
 		if !p.MayServe(agent) {
@@ -165,16 +166,35 @@ func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*stru
 	if err != nil {
 		return nil, err
 	}
-	out := Claims{Claims: make([]Claim, 0, len(claimed))}
-	for _, c := range claimed {
-		rendered, err := r.Presenter.Task(c.Snapshot, nil)
+	out, err := r.claims(claimed)
+	return &struct{ Body raw[Claims] }{raw[Claims]{out}}, err
+}
+
+// claims renders Claims with the tasks' own bytes.
+func (r *routes) claims(claimed []lifecycle.Claimed) (json.RawMessage, error) {
+	var out bytes.Buffer
+	out.WriteString(`{"claims":[`)
+	for i, c := range claimed {
+		shown, err := r.Presenter.Task(c.Snapshot, nil)
 		if err != nil {
 			return nil, err
 		}
 		run := c.Task.Run
-		out.Claims = append(out.Claims, Claim{Task: raw[Task]{rendered}, Lease: Lease{
+		lease, err := json.Marshal(Lease{
 			Token: c.Token, Seconds: run.Lease.Seconds(), ExpiresAt: run.LeaseUntil, Attempt: run.InTurn,
-		}})
+		})
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.WriteString(`{"task":`)
+		out.Write(shown)
+		out.WriteString(`,"lease":`)
+		out.Write(lease)
+		out.WriteByte('}')
 	}
-	return &struct{ Body Claims }{out}, nil
+	out.WriteString("]}")
+	return out.Bytes(), nil
 }

@@ -125,15 +125,14 @@ func (e dirtyError) Unwrap() error { return e.cause }
 // try runs the requests in one transaction. A request's own, clean failure is
 // set in the request; an error means that nothing of the batch is stored.
 func (w *writer) try(batch []*request) (err error) {
-	ctx := context.Background()
-	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if err := w.do("BEGIN IMMEDIATE"); err != nil {
 		return w.failed("begin", err)
 	}
 	defer func() {
 		if err != nil {
 			clear(w.agents)
 			w.memory.clear()
-			if _, undo := w.conn.ExecContext(ctx, "ROLLBACK"); undo != nil {
+			if undo := w.do("ROLLBACK"); undo != nil {
 				w.store.opts.Log.Error("rollback", "error", undo)
 			}
 		}
@@ -156,17 +155,25 @@ func (w *writer) try(batch []*request) (err error) {
 		}
 	}
 	if !wrote {
-		_, err := w.conn.ExecContext(ctx, "ROLLBACK")
-		if err != nil {
+		if err := w.do("ROLLBACK"); err != nil {
 			w.store.opts.Log.Error("rollback", "error", err)
 		}
 		return nil
 	}
-	if _, err := w.conn.ExecContext(ctx, "COMMIT"); err != nil {
+	if err := w.do("COMMIT"); err != nil {
 		return w.failed("commit", err)
 	}
 	all.publish()
 	return nil
+}
+
+// do runs a statement that begins or ends a transaction.
+func (w *writer) do(statement string) error {
+	s, err := w.stmt(statement)
+	if err == nil {
+		_, err = s.ExecContext(context.Background())
+	}
+	return err
 }
 
 // call turns a panic of fn into an error, which undoes its writes.
