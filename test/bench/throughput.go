@@ -317,7 +317,7 @@ func (c claim) chunks(n int, text string) []byte {
 // wholeWay brings tasks from their creation to their end, everything over HTTP:
 // creators and workers at the same time, until all is done.
 func wholeWay(ctx context.Context, b *bench) error {
-	const workers, slots = 16, 32
+	const workers, slots = 64, 16
 	var rates []float64
 	var works []time.Duration
 	for range b.runs {
