@@ -26,6 +26,7 @@ import (
 	"github.com/errand-dev/errand/internal/httpapi"
 	"github.com/errand-dev/errand/internal/httpapi/edge"
 	"github.com/errand-dev/errand/internal/lifecycle"
+	"github.com/errand-dev/errand/internal/observe"
 	"github.com/errand-dev/errand/internal/secret"
 	"github.com/errand-dev/errand/internal/store/sqlite"
 	"github.com/errand-dev/errand/internal/stream"
@@ -81,15 +82,16 @@ func Start(ctx context.Context, o Options) (*App, error) {
 
 func (a *App) start(ctx context.Context) error {
 	o := a.opts
-	hub, wakes := stream.NewHub(), dispatch.NewWakes()
+	hub, wakes, metrics := stream.NewHub(), dispatch.NewWakes(), observe.NewMetrics(o.Version)
 	var err error
 	a.store, err = sqlite.Open(ctx, sqlite.Options{
 		Dir: o.Data, Now: o.Now, Log: o.Log,
 		OnCommit: func(changes []task.Change) {
 			hub.Publish(changes)
 			wakes.Publish(changes)
+			metrics.Committed(changes)
 		},
-		OnDelete: hub.Wake,
+		OnDelete: hub.Wake, OnBatch: metrics.Batch,
 	})
 	if errors.Is(err, sqlite.ErrLocked) {
 		return fmt.Errorf("the data folder %s is in use by another errand server: stop that one, or choose another folder with --data", o.Data)
@@ -117,6 +119,7 @@ func (a *App) start(ctx context.Context) error {
 	if err := warnOfUnknown(ctx, service, o.Commands, o.Log); err != nil {
 		return err
 	}
+	metrics.ShowState(a.store, hub.Subscribers, o.Log)
 	presenter := edge.NewPresenter(shelf)
 	desk := dispatch.NewDesk(service, wakes, o.Log, a.closing.Done())
 	pool := dispatch.NewPool(dispatch.PoolOptions{
@@ -135,7 +138,7 @@ func (a *App) start(ctx context.Context) error {
 			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout, Closing: a.closing,
 		},
 		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
-		Metrics: metrics(a.store, hub, o.Log),
+		Metrics: metrics.Handler(), Measure: metrics.Request,
 	}))
 	if o.exposed() {
 		o.Log.WarnContext(ctx, "listening beyond this machine without TLS: keys travel in the clear; use --tls-cert and --tls-key, or a proxy that encrypts", "addr", o.Addr)

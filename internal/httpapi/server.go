@@ -33,6 +33,9 @@ type Options struct {
 	Ready func(context.Context) error
 	// Metrics serves /metrics.
 	Metrics http.Handler
+	// Measure is told of each request: its route, "" for none, the status of
+	// its answer, 0 for none, and how long that took.
+	Measure func(route string, status int, took time.Duration)
 }
 
 type server struct {
@@ -76,9 +79,14 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				s.fail(seen, r, fault.New(fault.Internal, "something went wrong in the server"))
 			}
 		}
+		took := time.Since(begun)
 		s.Log.LogAttrs(ctx, slog.LevelDebug, "request",
 			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", logged(r.URL.Path)),
-			slog.Int("status", seen.status), slog.Duration("took", time.Since(begun)))
+			slog.Int("status", seen.status), slog.Duration("took", took))
+		if seen.stream {
+			took = seen.answered.Sub(begun)
+		}
+		s.Measure(r.Pattern, seen.status, took)
 	}()
 	r, err := s.admit(r)
 	if err == nil {

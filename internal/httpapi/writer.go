@@ -18,6 +18,8 @@ type answerWriter struct {
 	timeout time.Duration
 	status  int
 	stream  bool
+	// answered is when a stream began.
+	answered time.Time
 }
 
 func newAnswerWriter(w http.ResponseWriter, timeout time.Duration) *answerWriter {
@@ -30,7 +32,9 @@ func newAnswerWriter(w http.ResponseWriter, timeout time.Duration) *answerWriter
 func (w *answerWriter) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
-		w.stream = w.Header().Get("Content-Type") == "text/event-stream"
+		if w.stream = w.Header().Get("Content-Type") == "text/event-stream"; w.stream {
+			w.answered = time.Now()
+		}
 		w.limit()
 	}
 	w.ResponseWriter.WriteHeader(status)

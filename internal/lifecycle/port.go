@@ -50,8 +50,12 @@ type Store interface {
 	KinOf(ctx context.Context, org, worker string) ([]Worker, error)
 	// Ready reports whether a claim could find something now.
 	Ready(ctx context.Context, w Want) (bool, error)
-	// Counts sums up tasks and queues for metrics.
-	Counts(ctx context.Context) ([]StatusCount, []QueueDepth, error)
+	// Counts sums up an organization's tasks that have not ended, by every
+	// status that they may have, and its queues: the cost is theirs, not that of
+	// all tasks that there ever were.
+	Counts(ctx context.Context, org string) ([]StatusCount, []QueueDepth, error)
+	// Size is how many bytes the record takes.
+	Size(ctx context.Context) (int64, error)
 }
 
 // Tx is one caller's part of a commit.
@@ -288,15 +292,13 @@ type Queue struct {
 
 // StatusCount counts tasks by status.
 type StatusCount struct {
-	Organization string
-	Status       task.Status
-	Count        int
+	Status task.Status
+	Count  int
 }
 
 // QueueDepth is the length of an agent's queue and the place of its head.
 type QueueDepth struct {
-	Organization string
-	Agent        string
-	Count        int
-	Oldest       task.Stamp
+	Agent  string
+	Count  int
+	Oldest task.Stamp
 }

@@ -38,6 +38,20 @@ func (c Change) Spec() json.RawMessage {
 	return nil
 }
 
+// Ended is the attempts that ceased to own their turn by the change.
+func (c Change) Ended() []Attempt {
+	if len(c.Events) == 0 {
+		return nil
+	}
+	var ended []Attempt
+	for _, a := range c.Attempts {
+		if a.EndedAt == c.Events[0].Time {
+			ended = append(ended, a)
+		}
+	}
+	return ended
+}
+
 // Apply carries out one command at the moment now. It is pure: the given task
 // is not changed, and an error means that nothing changes.
 func Apply(t Task, c Command, now Stamp) (Change, error) {

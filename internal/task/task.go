@@ -244,6 +244,14 @@ const (
 	OutcomeOverruled  Outcome = "overruled" // a person ended the turn
 )
 
+// Outcomes lists every outcome.
+func Outcomes() []Outcome {
+	return []Outcome{
+		OutcomeFinished, OutcomeUnassigned, OutcomePaused, OutcomeLost, OutcomeReleased, OutcomeStopped,
+		OutcomeAbandoned, OutcomeTimedOut, OutcomeOverruled,
+	}
+}
+
 // State is a copy of the public, changing fields.
 func (t *Task) State() State { return t.state }
 

@@ -252,33 +252,3 @@ func (s *Store) Secret(ctx context.Context, org string, of lifecycle.SecretOf, i
 func (s *Store) Organizations(ctx context.Context) ([]string, error) {
 	return texts(ctx, s, `SELECT id FROM organizations`)
 }
-
-// Counts implements lifecycle.Store.
-func (s *Store) Counts(ctx context.Context) ([]lifecycle.StatusCount, []lifecycle.QueueDepth, error) {
-	var counts []lifecycle.StatusCount
-	err := each(ctx, s, `SELECT org, status, count(*) FROM tasks GROUP BY org, status`, nil, func(rows rowScanner) error {
-		var c lifecycle.StatusCount
-		if err := rows.Scan(&c.Organization, &c.Status, &c.Count); err != nil {
-			return err
-		}
-		counts = append(counts, c)
-		return nil
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("count tasks: %w", err)
-	}
-	var queues []lifecycle.QueueDepth
-	err = each(ctx, s, `SELECT org, agent_id, count(*), min(ready_at) FROM tasks INDEXED BY tasks_queue
-		WHERE queued = 1 GROUP BY org, agent_id`, nil, func(rows rowScanner) error {
-		var q lifecycle.QueueDepth
-		if err := rows.Scan(&q.Organization, &q.Agent, &q.Count, &q.Oldest); err != nil {
-			return err
-		}
-		queues = append(queues, q)
-		return nil
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("measure queues: %w", err)
-	}
-	return counts, queues, nil
-}

@@ -43,6 +43,9 @@ type Options struct {
 	// Verify compares what the writer remembers of a task with the database
 	// whenever it is used, and fails the write where they differ: for tests.
 	Verify bool
+	// OnBatch is told likewise of each commit: how many callers shared it, and
+	// how long it took with their writes.
+	OnBatch func(size int, took time.Duration)
 	// Log receives what went wrong behind an "internal" answer.
 	Log *slog.Logger
 }

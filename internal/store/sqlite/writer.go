@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/errand-dev/errand/internal/agent"
 	"github.com/errand-dev/errand/internal/fault"
@@ -125,6 +126,7 @@ func (e dirtyError) Unwrap() error { return e.cause }
 // try runs the requests in one transaction. A request's own, clean failure is
 // set in the request; an error means that nothing of the batch is stored.
 func (w *writer) try(batch []*request) (err error) {
+	begun := time.Now()
 	if err := w.do("BEGIN IMMEDIATE"); err != nil {
 		return w.failed("begin", err)
 	}
@@ -162,6 +164,9 @@ func (w *writer) try(batch []*request) (err error) {
 	}
 	if err := w.do("COMMIT"); err != nil {
 		return w.failed("commit", err)
+	}
+	if measure := w.store.opts.OnBatch; measure != nil {
+		measure(len(batch), time.Since(begun))
 	}
 	all.publish()
 	return nil

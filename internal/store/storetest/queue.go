@@ -265,21 +265,21 @@ func counts(e *env) {
 	e.begin("x", func(b *task.Begin) { b.Spec.AgentID = "agent-2" })
 	e.begin("y", func(b *task.Begin) { b.Spec.OrganizationID = away })
 	e.do(away, "y", claim("w"))
-	statuses, queues, err := e.Counts(e.t.Context())
+	statuses, queues, err := e.Counts(e.t.Context(), home)
 	e.ok(err)
-	slices.SortFunc(statuses, func(a, b lifecycle.StatusCount) int {
-		return cmp.Or(cmp.Compare(a.Organization, b.Organization), cmp.Compare(a.Status, b.Status))
-	})
-	e.same("by status", []lifecycle.StatusCount{
-		{Organization: away, Status: task.Executing, Count: 1},
-		{Organization: home, Status: task.Completed, Count: 1},
-		{Organization: home, Status: task.Pending, Count: 5},
-	}, statuses)
+	e.same("by status", []lifecycle.StatusCount{{Status: task.Pending, Count: 5}, {Status: task.Executing}, {Status: task.Paused}}, statuses)
 	slices.SortFunc(queues, func(a, b lifecycle.QueueDepth) int { return cmp.Compare(a.Agent, b.Agent) })
 	e.same("queues", []lifecycle.QueueDepth{
-		{Organization: home, Agent: agent, Count: 3, Oldest: oldest},
-		{Organization: home, Agent: "agent-2", Count: 1, Oldest: oldest.Add(time.Second)},
+		{Agent: agent, Count: 3, Oldest: oldest},
+		{Agent: "agent-2", Count: 1, Oldest: oldest.Add(time.Second)},
 	}, queues)
+	elsewhere, none, err := e.Counts(e.t.Context(), away)
+	e.ok(err)
+	e.same("elsewhere", []lifecycle.StatusCount{{Status: task.Pending}, {Status: task.Executing, Count: 1}, {Status: task.Paused}}, elsewhere)
+	e.same("queues elsewhere", 0, len(none))
+	size, err := e.Size(e.t.Context())
+	e.ok(err)
+	e.same("has a size", true, size > 0)
 }
 
 // queued counts what waits for a worker, now or later, pinned or not.
