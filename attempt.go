@@ -25,6 +25,7 @@ type Attempt struct {
 	// Number counts the attempts of the task's turn, from 1.
 	Number int
 
+	trace string
 	lease *lease
 	out   *outbox
 
@@ -33,6 +34,11 @@ type Attempt struct {
 	tokens *Tokens
 	tools  []string
 }
+
+// TraceParent is the W3C trace context of the attempt, the value of a header
+// traceparent: whoever traces makes it the parent of the handler's spans. It is
+// "" when the task's creator sent none and the server makes no traces.
+func (a *Attempt) TraceParent() string { return a.trace }
 
 // largestPiece bounds a chunk's text in bytes: however it is escaped, it fits
 // in an event.

@@ -16,6 +16,7 @@ type claim struct {
 		Seconds float64 `json:"seconds"`
 		Attempt int     `json:"attempt"`
 	} `json:"lease"`
+	TraceParent string `json:"traceparent"`
 	// came is when the answer came. The lease is a little older; the first
 	// heartbeat, long before its end, finds out if it is much older.
 	came time.Time

@@ -54,6 +54,9 @@ type TaskRequest struct {
 	TriggeringAgentID string
 	// Source says where it came from, for people.
 	Source string
+	// TraceParent is the W3C trace context (the value of a header traceparent)
+	// to which the task belongs; "" is the parent task's, if there is one.
+	TraceParent string
 
 	// OutputFormat is text, markdown, json or voice; "" is the agent's.
 	OutputFormat string
@@ -141,9 +144,12 @@ func (t *Tasks) Create(ctx context.Context, r TaskRequest) (*Task, error) {
 	if key == "" && t.c.retry > 0 {
 		key = newKey()
 	}
-	call := request{method: http.MethodPost, path: "/v1/tasks", body: r.body(), repeat: key != ""}
+	call := request{method: http.MethodPost, path: "/v1/tasks", body: r.body(), repeat: key != "", header: http.Header{}}
 	if key != "" {
-		call.header = http.Header{"Idempotency-Key": {key}}
+		call.header.Set("Idempotency-Key", key)
+	}
+	if r.TraceParent != "" {
+		call.header.Set("traceparent", r.TraceParent)
 	}
 	return t.one(ctx, call)
 }

@@ -224,7 +224,7 @@ func (w *Worker) execute(work, handling context.Context, c claim) {
 	defer shut(nil)
 	defer context.AfterFunc(handling, func() { shut(context.Cause(handling)) })()
 	lease := newLease(w.client.Tasks, c)
-	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, lease: lease, out: newOutbox(lease)}
+	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, lease: lease, out: newOutbox(lease)}
 	var helpers sync.WaitGroup
 	helpers.Go(func() { lease.hold(ctx, cancel) })
 	helpers.Go(func() { lease.listen(ctx, c.Task.LastEventSeq) })

@@ -122,7 +122,7 @@ func handler(p program.Program) errand.Handler {
 			return "", err
 		}
 		return p.Execute(ctx, program.Attempt{
-			TaskID: a.Task.ID, Number: a.Number, Task: a.Task.JSON(), Message: message,
+			TaskID: a.Task.ID, Number: a.Number, Task: a.Task.JSON(), Message: message, TraceParent: a.TraceParent(),
 			Emit: func(ctx context.Context, said []program.Event) error {
 				for _, event := range said {
 					if err := a.Emit(ctx, event.Type, event.Data); err != nil {

@@ -218,7 +218,7 @@ func (p *Pool) run(ctx context.Context, c lifecycle.Claimed, runner runtime.Runn
 		return "", err
 	}
 	job := runtime.Job{
-		TaskID: c.Task.ID, Attempt: c.Task.State().Attempt, Prompt: prompt, Files: p.files.Files(c.Task.OrganizationID, refs),
+		TaskID: c.Task.ID, Attempt: c.Task.State().Attempt, TraceParent: c.TraceParent, Prompt: prompt, Files: p.files.Files(c.Task.OrganizationID, refs),
 		Task: func() (json.RawMessage, error) { return p.present(c.Snapshot) },
 	}
 	return runner.Run(ctx, job, reporter{p.service, c})

@@ -70,7 +70,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := uuid.NewString()
 	seen := newAnswerWriter(w, s.WriteTimeout)
 	seen.Header().Set("X-Request-Id", id)
-	ctx := edge.WithRequestID(r.Context(), id)
+	ctx := edge.WithTraceParent(edge.WithRequestID(r.Context(), id), r.Header.Get("Traceparent"))
 	r = normalize(r.WithContext(ctx))
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, not an error

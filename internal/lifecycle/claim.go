@@ -26,6 +26,8 @@ type Claimed struct {
 	Snapshot
 	// Token proves the lease; it is told once and only its hash is stored.
 	Token string
+	// TraceParent is the W3C trace context of the attempt, "" for none.
+	TraceParent string
 }
 
 // Claim hands out and starts up to Slots tasks of the agents: by priority,
@@ -61,6 +63,9 @@ func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Clai
 		}
 		return nil
 	})
+	for i, c := range claimed {
+		claimed[i].TraceParent = s.traceParent(c.Task)
+	}
 	return claimed, err
 }
 

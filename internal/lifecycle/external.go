@@ -35,7 +35,7 @@ func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (a
 	if err := s.gate.pace(who, s.store.Now()); err != nil {
 		return Snapshot{}, false, err
 	}
-	sub.Spec.OrganizationID = who.Organization
+	sub.Spec.OrganizationID, sub.traceParent = who.Organization, who.TraceParent
 	if sub.Spec.ID == "" {
 		sub.Spec.ID = s.newID()
 	}
@@ -44,7 +44,7 @@ func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (a
 		isNew = fault.CodeOf(err) == fault.NotFound
 		switch {
 		case isNew:
-			before, err = create(tx, sub, false)
+			before, err = s.create(tx, sub, false)
 		case err == nil && before.Task.AgentID != x.Agent:
 			err = &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
 		}

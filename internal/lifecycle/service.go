@@ -40,6 +40,7 @@ type Service struct {
 	gate   *gate // nil for no limits
 
 	commands []string // names of programs, sorted
+	trace    func(task.Task) string
 }
 
 // New makes a service. newID makes ids for tasks whose creator gives none.
@@ -51,6 +52,20 @@ func New(store Store, sealer Sealer, files Files, newID func() string, log *slog
 // (rule A4). It is called before anything else.
 func (s *Service) DefineCommands(names []string) { s.commands = slices.Sorted(slices.Values(names)) }
 
+// Trace says that a tracer makes spans of what happens to tasks. place answers
+// the trace context of its span of a task's present attempt, or of the turn if
+// there is none. It is called before anything else.
+func (s *Service) Trace(place func(task.Task) string) { s.trace = place }
+
+// traceParent is the trace context under which belongs what happens because of
+// a task: that of the request that began its turn, unless there are spans below.
+func (s *Service) traceParent(t task.Task) string {
+	if s.trace == nil {
+		return t.TraceParent
+	}
+	return s.trace(t)
+}
+
 // Caller is in whose name a verb is carried out.
 type Caller struct {
 	Organization string
@@ -58,6 +73,8 @@ type Caller struct {
 	By string
 	// Key is the id of the caller's key, by which its creates are counted.
 	Key string
+	// TraceParent is the W3C trace context in which it calls, "" for none.
+	TraceParent string
 }
 
 // Get reads a task.

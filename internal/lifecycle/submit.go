@@ -28,6 +28,8 @@ type Submission struct {
 	// one they are not looked at.
 	Route string
 	Body  []byte
+
+	traceParent string // the caller's
 }
 
 // Secrets are the secret values of a task.
@@ -66,7 +68,7 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 	if err != nil {
 		return Snapshot{}, false, err
 	}
-	sub.Spec.OrganizationID = who.Organization
+	sub.Spec.OrganizationID, sub.traceParent = who.Organization, who.TraceParent
 	fresh := sub.Spec.ID == "" // nothing can be known of a new id
 	if fresh {
 		sub.Spec.ID = s.newID()
@@ -95,7 +97,7 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 				return err
 			}
 		}
-		if made, err = create(tx, sub, fresh); err != nil {
+		if made, err = s.create(tx, sub, fresh); err != nil {
 			return err
 		}
 		switch {
@@ -133,8 +135,9 @@ func replayOf(tx Tx, sub Submission, hash []byte) (Snapshot, bool, error) {
 	return found, err == nil, err
 }
 
-// create begins the turn and tells the parent.
-func create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
+// create begins the turn and tells the parent, in whose trace a sub-task is
+// unless its creator names another.
+func (s *Service) create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 	org, spec := sub.Spec.OrganizationID, sub.Spec
 	version := 0
 	if sub.AgentVersion != "" {
@@ -165,8 +168,13 @@ func create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
+	traceParent := sub.traceParent
+	if traceParent == "" && parent.Task.ID != "" {
+		traceParent = s.traceParent(parent.Task)
+	}
 	changed, err := apply(tx, before, task.Begin{
 		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
+		TraceParent: traceParent,
 	})
 	if err != nil {
 		return Snapshot{}, err

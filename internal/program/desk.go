@@ -59,6 +59,9 @@ func (d desk) environment(p Program, a Attempt) []string {
 		"ERRAND_TASK_FILE="+d.path(taskFile),
 		"ERRAND_RESULT_FILE="+d.path(resultFile),
 	)
+	if a.TraceParent != "" {
+		env = append(env, "TRACEPARENT="+a.TraceParent)
+	}
 	if p.Events {
 		env = append(env, "ERRAND_EVENTS=json")
 	}

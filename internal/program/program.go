@@ -97,6 +97,8 @@ type Attempt struct {
 	Task json.RawMessage
 	// Message is what the program reads on standard input.
 	Message string
+	// TraceParent is the W3C trace context of the attempt, "" for none.
+	TraceParent string
 	// Emit takes what the program says: one or more events, in order, from
 	// one goroutine. While it has not returned the program's output waits.
 	// Its error ends the program.

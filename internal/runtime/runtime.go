@@ -19,6 +19,8 @@ type Job struct {
 	Attempt int
 	Prompt  string
 	Files   []File
+	// TraceParent is the W3C trace context of the attempt, "" for none.
+	TraceParent string
 	// Task renders the task's public JSON, as GET /v1/tasks/{id} answers it:
 	// its file URLs are good for a day, its secrets are not among it.
 	Task func() (json.RawMessage, error)

@@ -22,6 +22,9 @@ type Task struct {
 
 	// Terms are the parts of the turn's Spec that decide its course.
 	Terms Terms
+	// TraceParent is the W3C trace context of the request that began the turn,
+	// "" for none.
+	TraceParent string
 	// Starts counts the attempts of the turn that have started (L4).
 	Starts int
 	// ReadyAt is the task's place in the queue: the moment before which no

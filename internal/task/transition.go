@@ -19,6 +19,8 @@ type Begin struct {
 	// Numbered is the highest attempt number of a deleted task with this id: a
 	// worker that still knows it must not be taken for a new one.
 	Numbered int
+	// TraceParent becomes the task's.
+	TraceParent string
 }
 
 func (c Begin) apply(d *draft) error {
@@ -39,7 +41,7 @@ func (c Begin) apply(d *draft) error {
 	}
 	last := t.state
 	c.Spec.Turn, c.Spec.CreatedAt = t.Terms.Turn+1, t.CreatedAt
-	t.Terms = c.Spec.Terms()
+	t.Terms, t.TraceParent = c.Spec.Terms(), c.TraceParent
 	t.Starts, t.Stop, t.ended = 0, Stop{}, ""
 	t.FirstSeq, t.TimeoutAt = t.LastSeq+1, 0
 	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0

@@ -19,6 +19,7 @@ import (
 	"github.com/errand-dev/errand/internal/auth"
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/lifecycle"
+	"github.com/errand-dev/errand/internal/traceparent"
 )
 
 type contextKey int
@@ -28,6 +29,7 @@ const (
 	organizationKey
 	requestIDKey
 	connectionKey
+	traceParentKey
 )
 
 // WithPrincipal notes who makes the request.
@@ -44,7 +46,20 @@ func Principal(ctx context.Context) auth.Principal {
 // Caller is the principal as package lifecycle wants it.
 func Caller(ctx context.Context) lifecycle.Caller {
 	p := Principal(ctx)
-	return lifecycle.Caller{Organization: p.Organization, By: p.By(), Key: p.KeyID}
+	traceParent, _ := ctx.Value(traceParentKey).(string)
+	return lifecycle.Caller{Organization: p.Organization, By: p.By(), Key: p.KeyID, TraceParent: traceParent}
+}
+
+// WithTraceParent notes the trace to which the request belongs, if its header
+// names one.
+func WithTraceParent(ctx context.Context, header string) context.Context {
+	if header == "" {
+		return ctx
+	}
+	if c, ok := traceparent.Parse(header); ok {
+		return context.WithValue(ctx, traceParentKey, c.String())
+	}
+	return ctx
 }
 
 // WithOrganization notes the organization that the path named.

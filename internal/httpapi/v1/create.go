@@ -99,8 +99,9 @@ func (r *routes) registerCreate() {
 	const path = "/v1/tasks"
 	add(r, operation{roles: users(), also: []int{http.StatusOK}, errors: invocationErrors(), Operation: huma.Operation{
 		OperationID: "create-task", Method: http.MethodPost, Path: path, DefaultStatus: http.StatusCreated, Tags: []string{"tasks"},
-		Summary:     "Create a task, or start the next turn of one that has ended",
-		Description: "200 answers a repeat with the same Idempotency-Key: the task as it now is.",
+		Summary: "Create a task, or start the next turn of one that has ended",
+		Description: "200 answers a repeat with the same Idempotency-Key: the task as it now is. " +
+			"A W3C header traceparent makes the turn a part of that trace.",
 	}}, func(ctx context.Context, in *struct {
 		Idempotent
 		Body TaskCreate

@@ -35,6 +35,8 @@ type Lease struct {
 type Claim struct {
 	Task  raw[Task] `json:"task" doc:"The task, executing."`
 	Lease Lease     `json:"lease" doc:"The worker's right to it."`
+	// TraceParent is left out when there is no trace.
+	TraceParent string `json:"traceparent,omitempty" doc:"The W3C trace context to which the attempt belongs: make it the parent of the worker's own spans. Left out when there is no trace."`
 }
 
 // HeartbeatBody says that an attempt is under way.
@@ -193,6 +195,9 @@ func (r *routes) claims(claimed []lifecycle.Claimed) (json.RawMessage, error) {
 		out.Write(shown)
 		out.WriteString(`,"lease":`)
 		out.Write(lease)
+		if c.TraceParent != "" { // 55 characters that need no quoting
+			out.WriteString(`,"traceparent":"` + c.TraceParent + `"`)
+		}
 		out.WriteByte('}')
 	}
 	out.WriteString("]}")

@@ -31,7 +31,7 @@ func (r *Runner) Run(ctx context.Context, job runtime.Job, report runtime.Report
 		return "", err
 	}
 	return r.program.Execute(ctx, program.Attempt{
-		TaskID: job.TaskID, Number: job.Attempt, Task: task, Message: message,
+		TaskID: job.TaskID, Number: job.Attempt, Task: task, Message: message, TraceParent: job.TraceParent,
 		Emit: func(ctx context.Context, said []program.Event) error {
 			events := make([]runtime.Event, len(said))
 			for i, e := range said {

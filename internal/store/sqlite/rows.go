@@ -124,6 +124,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"run_at", &s.RunAt},
 		{"manually_stopped", &s.IsManuallyStopped},
 		{"holdover", holdover},
+		{"traceparent", &t.TraceParent},
 	}
 }
 

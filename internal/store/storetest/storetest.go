@@ -229,7 +229,7 @@ func (e *env) log(id string) []task.Event {
 func beginning(org, id string, edit ...func(*task.Begin)) task.Begin {
 	b := task.Begin{
 		Spec:  task.Spec{OrganizationID: org, ID: id, AgentID: agent, MaxAttempts: 3},
-		State: task.State{Source: "sdk"},
+		State: task.State{Source: "sdk"}, TraceParent: "of " + id,
 	}
 	for _, f := range edit {
 		f(&b)
