@@ -43,6 +43,7 @@ type App struct {
 	listener net.Listener
 	http     *http.Server
 	store    *sqlite.Store
+	tracer   *observe.Tracer // nil for no traces
 	first    FirstStart
 
 	closing, sweeping, working context.Context //nolint:containedctx // the lives of the server's own parts
@@ -72,6 +73,7 @@ func Start(ctx context.Context, o Options) (*App, error) {
 		if a.listener != nil {
 			err = errors.Join(err, a.listener.Close())
 		}
+		a.tracer.Close(ctx)
 		if a.store != nil {
 			err = errors.Join(err, a.store.Close())
 		}
@@ -84,12 +86,18 @@ func (a *App) start(ctx context.Context) error {
 	o := a.opts
 	hub, wakes, metrics := stream.NewHub(), dispatch.NewWakes(), observe.NewMetrics(o.Version)
 	var err error
+	if o.Traces && observe.TracesWanted() {
+		if a.tracer, err = observe.NewTracer(ctx, o.Version, o.Log); err != nil {
+			return err
+		}
+	}
 	a.store, err = sqlite.Open(ctx, sqlite.Options{
 		Dir: o.Data, Now: o.Now, Log: o.Log,
 		OnCommit: func(changes []task.Change) {
 			hub.Publish(changes)
 			wakes.Publish(changes)
 			metrics.Committed(changes)
+			a.tracer.Committed(changes)
 		},
 		OnDelete: hub.Wake, OnBatch: metrics.Batch,
 	})
@@ -99,6 +107,7 @@ func (a *App) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.tracer.Start(ctx, a.store)
 	box, err := secret.Load(o.Data, o.SecretKey)
 	if err != nil {
 		return err
@@ -110,6 +119,9 @@ func (a *App) start(ctx context.Context) error {
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
+	if a.tracer != nil {
+		service.Trace(a.tracer.Place)
+	}
 	if a.first, err = firstStart(ctx, o, a.store); err != nil {
 		return err
 	}
@@ -266,5 +278,6 @@ func (a *App) stop() error {
 	}
 	a.stopSweeping()
 	a.parts.Wait()
+	a.tracer.Close(context.Background())
 	return errors.Join(err, a.store.Close())
 }

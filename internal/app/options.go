@@ -51,6 +51,8 @@ type Options struct {
 	// key may create per second; 0 is any number.
 	MaxQueued  int
 	CreateRate float64
+	// Traces lets the environment (OTEL_*) name a collector that gets traces.
+	Traces bool
 	// Version is told in the OpenAPI document.
 	Version string
 	// Log receives the server's log.

@@ -38,7 +38,8 @@ type serveCmd struct {
 // Help says what cannot be said in flags.
 func (serveCmd) Help() string {
 	return "ERRAND_ADMIN_KEY, if set at the first start, becomes the admin key (32 characters or more)." +
-		" ERRAND_SECRET_KEY (64 hexadecimal digits) seals secrets in place of the key in the data folder."
+		" ERRAND_SECRET_KEY (64 hexadecimal digits) seals secrets in place of the key in the data folder." +
+		" OTEL_EXPORTER_OTLP_ENDPOINT, with OpenTelemetry's other variables, sends traces to a collector: see docs/OPERATIONS.md."
 }
 
 func (c *serveCmd) options(e *env) (app.Options, error) {
@@ -50,7 +51,7 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
 	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}
-	o.Version = version()
+	o.Version, o.Traces = version(), true
 	for _, given := range c.AllowPrivate {
 		p, err := netip.ParsePrefix(given)
 		if err != nil {

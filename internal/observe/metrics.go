@@ -1,6 +1,6 @@
-// Package observe tells operators what a server does: metrics for Prometheus.
-// What can be is derived from committed changes, in one place, so that no verb
-// has to think of it.
+// Package observe tells operators what a server does: metrics for Prometheus,
+// and traces for an OpenTelemetry collector. What can be is derived from
+// committed changes, in one place, so that no verb has to think of it.
 package observe
 
 import (

@@ -165,6 +165,7 @@ type claimed struct {
 		ExpiresAt time.Time `json:"expires_at"`
 		Attempt   int       `json:"attempt"`
 	} `json:"lease"`
+	TraceParent string `json:"traceparent"`
 }
 
 // claims asks for work.

@@ -26,6 +26,7 @@ const (
 type server struct {
 	data, addr string
 	args       []string
+	env        []string // beside the admin key
 	logs       []string // files, one for each start
 	logDir     string
 	proc       *process
@@ -121,7 +122,7 @@ func (s *server) launch(t *testing.T) {
 	logFile := filepath.Join(s.logDir, fmt.Sprintf("%03d.log", len(s.logs)))
 	s.logs = append(s.logs, logFile)
 	args := append([]string{"serve", "--data", s.data, "--addr", s.addr}, s.args...)
-	s.proc = spawn(t, logFile, []string{"ERRAND_ADMIN_KEY=" + adminKey}, os.Getenv(binaryEnv), args...)
+	s.proc = spawn(t, logFile, append([]string{"ERRAND_ADMIN_KEY=" + adminKey}, s.env...), os.Getenv(binaryEnv), args...)
 }
 
 // start starts the process and waits until it is ready.
