@@ -8,6 +8,7 @@ MAKEFLAGS   += --no-print-directory
 GO     ?= go
 PYTHON ?= python3
 TMP    := .tmp
+MODULE := github.com/errand-dev/errand
 
 PYTHON_IS_THERE := $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 
@@ -15,6 +16,7 @@ PYTHON_IS_THERE := $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.versi
 tool_version  = $(shell sed -nE 's|^[[:space:]]*$(1) (v[^ ]+).*|\1|p' tools/go.mod)
 GO_VERSION   := $(shell $(GO) env GOVERSION)
 GOLANGCI     := $(TMP)/bin/golangci-lint-$(call tool_version,github.com/golangci/golangci-lint/v2)-$(GO_VERSION)
+DEADCODE     := $(TMP)/bin/deadcode-$(call tool_version,golang.org/x/tools)-$(GO_VERSION)
 GOVULNCHECK  := $(TMP)/bin/govulncheck-$(call tool_version,golang.org/x/vuln)-$(GO_VERSION)
 VULN_STATUS  := $(TMP)/vuln.status
 
@@ -42,10 +44,11 @@ clean: ## remove what was built (the Python client's environments stay in the us
 ##@ Before a commit
 
 .PHONY: check
-check: ## format check, lint, vet, known vulnerabilities, unit tests (under 3 minutes)
+check: ## format check, lint, vet, dead code, known vulnerabilities, unit tests (under 3 minutes)
 	@$(MAKE) fmt-check
 	@$(MAKE) lint
 	@$(MAKE) vet
+	@$(MAKE) deadcode
 	@$(MAKE) vuln
 	@$(MAKE) unit
 	@echo "check: ok"; cat $(VULN_STATUS)
@@ -63,6 +66,11 @@ lint: $(GOLANGCI) ## run the linters of .golangci.yml
 vet: ## go vet
 	$(GO) vet ./...
 	cd examples/eino && $(GO) vet ./...
+
+.PHONY: deadcode
+deadcode: $(DEADCODE) ## fail on functions that nothing reaches, and on internal ones that only tests reach
+	@found="$$($(DEADCODE) -test ./... && $(DEADCODE) -filter '^$(MODULE)/internal/' ./cmd/... ./examples/...)"; \
+	  if [[ -n $$found ]]; then echo "$$found"; exit 1; fi
 
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## known vulnerabilities that our code reaches (VULN_REQUIRED=1: no skipping)
@@ -116,6 +124,12 @@ $(GOLANGCI): tools/go.mod tools/go.sum
 	@echo "building $(@F) (once; a minute or two)"
 	@mkdir -p $(@D)
 	@cd tools && $(GO) build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+$(DEADCODE): tools/go.mod tools/go.sum
+	@echo "building $(@F) (once)"
+	@mkdir -p $(@D)
+	@cd tools && $(GO) build -o $(CURDIR)/$@ golang.org/x/tools/cmd/deadcode
 	@touch $@
 
 $(GOVULNCHECK): tools/go.mod tools/go.sum

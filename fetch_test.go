@@ -37,6 +37,22 @@ func TestMayReach(t *testing.T) {
 	}
 }
 
+// Who reads files with a client of their own decides what it may reach.
+func TestFilesByAnotherClient(t *testing.T) {
+	t.Parallel()
+	private := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("private"))
+	}))
+	defer private.Close()
+	c, err := NewClient(WithURL("http://127.0.0.1:1"), WithKey("k"), WithFileClient(private.Client()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.files.text(t.Context(), private.URL); got != "private" {
+		t.Errorf("a private file: %q", got)
+	}
+}
+
 // A file's URL leads to no private host, not even by a redirect; the server
 // itself may be read from, without the key.
 func TestFilesOfPrivateHosts(t *testing.T) {
