@@ -81,11 +81,12 @@ func (c *stateCollector) read() []prometheus.Metric {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), countLimit)
 	defer cancel()
-	var err error
-	if c.known, err = c.count(ctx); err != nil {
+	found, err := c.count(ctx)
+	if err != nil {
 		c.log.ErrorContext(ctx, "collect metrics", "error", err)
+		return nil
 	}
-	c.until = begun.Add(frugality * time.Since(begun))
+	c.known, c.until = found, begun.Add(frugality*time.Since(begun))
 	return c.known
 }
 
