@@ -23,15 +23,15 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	// Turns.
-	first, next prometheus.Counter
-	finished    map[task.EndReason]prometheus.Counter
-	wait        prometheus.Histogram
-	// Attempts.
-	attempts            map[task.Outcome]prometheus.Observer
-	expired             prometheus.Counter
-	lateEvent, lateEnd  prometheus.Counter
-	events              map[task.Type]prometheus.Counter
+	// Of committed changes.
+	first, next        prometheus.Counter // turns
+	finished           map[task.EndReason]prometheus.Counter
+	wait               prometheus.Histogram
+	attempts           map[task.Outcome]prometheus.Observer
+	expired            prometheus.Counter
+	lateEvent, lateEnd prometheus.Counter
+	events             map[task.Type]prometheus.Counter
+	// Of the store and the router.
 	commits, commitSize prometheus.Histogram
 	requests            *prometheus.HistogramVec
 }
@@ -104,7 +104,7 @@ func (m *Metrics) Committed(changes []task.Change) {
 		for _, e := range c.Events {
 			m.event(c, e)
 		}
-		for _, a := range c.Ended() {
+		for _, a := range c.EndedAttempts() {
 			if a.Started() {
 				m.attempts[a.Outcome].Observe(a.EndedAt.Sub(a.StartedAt).Seconds())
 			}

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -34,7 +35,7 @@ func (t *Tracer) sampled(x turn, tk task.Task) bool {
 
 // change makes the spans that a change completes.
 func (t *Tracer) change(ctx context.Context, c task.Change) {
-	if len(c.Events) == 0 { // a heartbeat
+	if !slices.ContainsFunc(c.Events, matters) && len(c.EndedAttempts()) == 0 {
 		return
 	}
 	x := turnOf(c.Task)
@@ -43,8 +44,9 @@ func (t *Tracer) change(ctx context.Context, c task.Change) {
 		return
 	}
 	for _, e := range c.Events {
-		switch e.Type { //nolint:exhaustive // the others begin and end nothing
+		switch e.Type { //nolint:exhaustive // the others do not matter
 		case task.TaskCreated:
+			created.SetAttributes(about(c.Task)...)
 			created.End(trace.WithTimestamp(e.Time.Time()))
 		case task.ToolCallRequest:
 			t.calls.begin(c.Task, e)
@@ -54,8 +56,18 @@ func (t *Tracer) change(ctx context.Context, c task.Change) {
 			t.whole(ctx, x, c.Task, e)
 		}
 	}
-	for _, a := range c.Ended() {
+	for _, a := range c.EndedAttempts() {
 		t.attempt(ctx, x, c.Task, a)
+	}
+}
+
+// matters reports whether an event begins or ends a span.
+func matters(e task.Event) bool {
+	switch e.Type { //nolint:exhaustive // the others do neither
+	case task.TaskCreated, task.ToolCallRequest, task.ToolCallResult, task.TaskFinished:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -77,7 +89,7 @@ func about(tk task.Task) []attribute.KeyValue {
 // begin starts the span of a turn's creation, which is the parent of all of
 // them. Where it began no longer matters once it was sent.
 func (t *Tracer) begin(ctx context.Context, x turn, tk task.Task) trace.Span {
-	return t.start(ctx, x, x.caller, x.create(), "create task", tk.UpdatedAt, trace.SpanKindProducer, about(tk)...)
+	return t.start(ctx, x, x.caller, x.create(), "create task", tk.UpdatedAt, trace.SpanKindProducer)
 }
 
 // whole makes the span of a turn, from its creation to its end.

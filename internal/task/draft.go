@@ -38,8 +38,8 @@ func (c Change) Spec() json.RawMessage {
 	return nil
 }
 
-// Ended is the attempts that ceased to own their turn by the change.
-func (c Change) Ended() []Attempt {
+// EndedAttempts are those that ceased to own their turn by the change.
+func (c Change) EndedAttempts() []Attempt {
 	if len(c.Events) == 0 {
 		return nil
 	}
