@@ -25,11 +25,11 @@ func analyse(name string, src *source) (string, error) {
 	var md markdown
 	md.heading(2, inline(name, maxCell*2))
 	extension := strings.ToLower(path.Ext(name))
-	mediaType := sniffMediaType(src.head)
+	mediaType := sniffMediaType(src.sample)
 
 	var body string
 	var err error
-	switch classify(extension, mediaType, src.head) {
+	switch classify(extension, mediaType, src) {
 	case contentDelimited:
 		body, err = profileDelimited(src, extension)
 	case contentJSON:
@@ -45,25 +45,22 @@ func analyse(name string, src *source) (string, error) {
 }
 
 // classify goes by the extension unless the content contradicts it.
-func classify(extension, mediaType string, head []byte) content {
+func classify(extension, mediaType string, src *source) content {
 	if !strings.HasPrefix(mediaType, "text/") && mediaType != "application/octet-stream" {
-		return contentOther
-	}
-	if isUTF16(head) {
 		return contentOther
 	}
 	switch extension {
 	case ".csv", ".tsv", ".tab", ".psv":
 		return contentDelimited
 	case ".json", ".geojson":
-		if looksLikeJSONLines(head) {
+		if looksLikeJSONLines(src.head) {
 			return contentJSONLines
 		}
 		return contentJSON
 	case ".ndjson", ".jsonl":
 		return contentJSONLines
 	}
-	if isText(head) {
+	if isText(src.sample) {
 		return contentText
 	}
 	return contentOther
@@ -73,10 +70,6 @@ func classify(extension, mediaType string, head []byte) content {
 func sniffMediaType(head []byte) string {
 	mediaType, _, _ := strings.Cut(http.DetectContentType(head), ";")
 	return mediaType
-}
-
-func isUTF16(head []byte) bool {
-	return bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))
 }
 
 // isText tells text from binary content. Text in an old encoding has a few
@@ -106,14 +99,10 @@ func describeOther(src *source, extension, mediaType string) string {
 	case ".zip", ".gz", ".tgz", ".7z", ".xz", ".zst", ".bz2":
 		hint = " Unpack it and attach the files inside to have them analysed."
 	}
-	if isUTF16(src.head) {
-		mediaType = "text in UTF-16"
-		hint = " Save it as UTF-8 to have it analysed."
-	}
 	var md markdown
 	md.para(fmt.Sprintf("Not analysed: %s of %s.%s",
 		humanSize(src.size()), inline(mediaType, maxCell), hint))
-	md.list(brokenNote(src))
+	md.list(src.notes())
 	return md.String()
 }
 
@@ -122,15 +111,6 @@ func emptyFile(src *source) string {
 	if src.broken() == nil {
 		md.para("The file is empty.")
 	}
-	md.list(brokenNote(src))
+	md.list(src.notes())
 	return md.String()
-}
-
-// brokenNote says that the content could not be read to its end.
-func brokenNote(src *source) []string {
-	if err := src.broken(); err != nil {
-		return []string{fmt.Sprintf("The file could be read only up to %s: %s.",
-			humanSize(src.size()), inline(reason(err), maxCell*2))}
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 
 // profileDelimited profiles comma-separated values and their relatives.
 func profileDelimited(src *source, extension string) (string, error) {
-	src.skipBOM()
 	if len(src.head) == 0 {
 		src.drain()
 		return emptyFile(src), nil
@@ -73,9 +72,9 @@ func (d *delimited) checkWidth(width, line int) {
 func (d *delimited) section(src *source, flaws recordFlaws) string {
 	var md markdown
 	if d.width == 0 {
-		md.para("There are no rows to profile: " + humanSize(src.size()) + " of nothing but " +
+		md.para("There are no rows to profile: " + src.sizeText() + " of nothing but " +
 			"empty lines or one unclosed quote.")
-		md.list(slices.Concat(flaws.notes(), brokenNote(src)))
+		md.list(slices.Concat(flaws.notes(), src.notes()))
 		return md.String()
 	}
 	header := "the first line names the columns"
@@ -88,8 +87,8 @@ func (d *delimited) section(src *source, flaws recordFlaws) string {
 	}
 	md.para(fmt.Sprintf("%s in %s, %s, separated by %s%s; %s.",
 		bold(plural(d.table.rows, "row")), bold(plural(d.width, "column")),
-		humanSize(src.size()), commaName(d.dialect.comma), marks, header))
-	writeTable(&md, d.table, slices.Concat(d.notes(), flaws.notes(), brokenNote(src)), 3)
+		src.sizeText(), commaName(d.dialect.comma), marks, header))
+	writeTable(&md, d.table, slices.Concat(d.notes(), flaws.notes(), src.notes()), 3)
 	return md.String()
 }
 
@@ -118,7 +117,6 @@ func (f flaw) note(notes []string, noun, rest string) []string {
 
 func (f recordFlaws) notes() []string {
 	var notes []string
-	notes = f.notUTF8.note(notes, "cell", "bytes that are not UTF-8; they are read as Latin-1")
 	notes = f.nul.note(notes, "cell", "NUL bytes")
 	notes = f.stray.note(notes, "character", "been found between a closing quote and the next separator")
 	notes = f.cut.note(notes, "cell", "more than "+humanSize(maxField)+"; the rest of it is left out")

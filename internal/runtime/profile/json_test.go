@@ -97,7 +97,7 @@ func TestProfileOtherContent(t *testing.T) {
 		},
 		{"fence", "a.md", "```go\n````\n", []string{"`````text\n```go\n````\n`````"}},
 		{"no extension", "README", "some text", []string{"Text: **1 line**, **2 words**"}},
-		{"old encoding", "a.log", "caf\xe9 au lait, s'il vous plait", []string{"1 byte of the text cannot be read as UTF-8."}},
+		{"old encoding", "a.log", "caf\xe9 au lait, s'il vous plait", []string{"1 byte is not UTF-8 and is read as Windows-1252"}},
 		{"long line", "a.txt", strings.Repeat("word", 1000), []string{strings.Repeat("word", 29) + "wor…"}},
 		{"empty", "a.txt", "", []string{"The file is empty."}},
 		{"image", "a.png", "\x89PNG\x0d\x0a\x1a\x0arest", []string{"## a.png\n\nNot analysed: 12 bytes of image/png."}},

@@ -17,7 +17,6 @@ var errLongLine = errors.New("the line is longer than 4 MiB")
 // profileJSONLines profiles a file with one JSON value a line. A line that is
 // not JSON is left out, which is what the format is good for.
 func profileJSONLines(src *source) (string, error) {
-	src.skipBOM()
 	rows := newJSONRows()
 	var bad flaw
 	var cause error
@@ -55,13 +54,13 @@ func profileJSONLines(src *source) (string, error) {
 
 	var md markdown
 	md.para(fmt.Sprintf("%s of JSON in %s, nested %s deep.",
-		bold(plural(rows.table.rows, "line")), humanSize(src.size()), plural(deepest, "level")))
+		bold(plural(rows.table.rows, "line")), src.sizeText(), plural(deepest, "level")))
 	notes := rows.notes()
 	if bad.count > 0 {
 		notes = append(notes, fmt.Sprintf("%s left out as not valid JSON; the first is line %s: %s.",
 			plural(bad.count, "line"), humanInt(bad.line), jsonReason(cause)))
 	}
-	writeTable(&md, rows.table, append(notes, brokenNote(src)...), 3)
+	writeTable(&md, rows.table, append(notes, src.notes()...), 3)
 	return md.String(), nil
 }
 

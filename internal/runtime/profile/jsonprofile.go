@@ -88,7 +88,6 @@ type jsonFile struct {
 
 // profileJSON profiles a file with one JSON value.
 func profileJSON(src *source) (string, error) {
-	src.skipBOM()
 	lines := &lineCounter{from: src.Reader}
 	f := &jsonFile{jsonReader: newJSONReader(lines), src: src, lines: lines}
 	section := f.section()
@@ -123,7 +122,7 @@ func (f *jsonFile) section() string {
 
 func (f *jsonFile) overview(md *markdown, what string) {
 	md.para(fmt.Sprintf("%s in %s, nested %s deep.",
-		what, humanSize(f.src.size()), plural(f.deepest, "level")))
+		what, f.src.sizeText(), plural(f.deepest, "level")))
 }
 
 // list reads the elements of a list whose bracket has been read.
@@ -242,7 +241,7 @@ func (f *jsonFile) notes(err error) []string {
 			humanInt(f.line())))
 	}
 	f.src.drain()
-	return append(notes, brokenNote(f.src)...)
+	return append(notes, f.src.notes()...)
 }
 
 // looksLikeJSONLines recognises JSON Lines in a file named .json.

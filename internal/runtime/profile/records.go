@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 const (
@@ -15,7 +14,7 @@ const (
 	maxFields = maxColumns
 )
 
-// recordReader splits delimited text into records. It accepts any bytes: what
+// recordReader splits delimited text into records. It accepts any text: what
 // is not as it should be is counted for the report instead of ending the file.
 // Line breaks are LF, CRLF and CR, and fields may be quoted with ".
 type recordReader struct {
@@ -36,7 +35,6 @@ type recordFlaws struct {
 	openQuote int  // The line of a quote that is never closed.
 	stray     flaw // Text between a closing quote and the delimiter.
 	cut       flaw // Fields longer than maxField.
-	notUTF8   flaw // Fields that are not UTF-8.
 	nul       flaw // Fields with NUL bytes.
 }
 
@@ -69,7 +67,7 @@ func (r *recordReader) next() (record []string, line int, ok bool) {
 			return nil, line, false
 		}
 		if !blank {
-			return r.split(line), line, true
+			return r.split(), line, true
 		}
 		if !more {
 			return nil, line, false
@@ -186,19 +184,14 @@ func (r *recordReader) skip(c byte) bool {
 }
 
 // split makes strings of the record: one for all fields, and slices of it.
-func (r *recordReader) split(line int) []string {
+func (r *recordReader) split() []string {
 	r.fields = r.fields[:0]
 	all, from := string(r.text), 0
 	for _, end := range r.ends {
 		field := all[from:end]
-		switch {
-		case utf8.ValidString(field):
-		case len(field) == maxField:
+		if len(field) == maxField {
 			// The limit may have cut a character.
 			field = strings.ToValidUTF8(field, "")
-		default:
-			r.flaws.notUTF8.add(line)
-			field = latin1(field)
 		}
 		r.fields = append(r.fields, field)
 		from = end
@@ -208,15 +201,6 @@ func (r *recordReader) split(line int) []string {
 
 // width is how many fields the last record had.
 func (r *recordReader) width() int { return len(r.fields) + r.extra }
-
-// latin1 reads bytes as the encoding most often met where UTF-8 was expected.
-func latin1(s string) string {
-	runes := make([]rune, 0, len(s))
-	for i := range len(s) {
-		runes = append(runes, rune(s[i]))
-	}
-	return string(runes)
-}
 
 // readRecords returns the first records of a sample, without the last one if
 // the sample may end in the middle of it.

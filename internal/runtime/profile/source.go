@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/errand-dev/errand/internal/runtime"
@@ -19,42 +20,62 @@ const (
 	maxStatusName = 160
 )
 
-// source is the content of one file. The parsers see only its end: what ended
-// it early, a cancelled task or a failing reader, is kept here, so that they
-// need not tell such errors from malformed content.
+// source is the content of one file as UTF-8. The parsers see only its end:
+// what ended it early, a cancelled task or a failing reader, is kept here, so
+// that they need not tell such errors from malformed content.
 type source struct {
 	*bufio.Reader
 
 	progress *progress
-	head     []byte
+	head     []byte // The start of the text.
+	sample   []byte // The start of the content, to tell what it is.
 	raw      *countingReader
+	decoder  *decoder
 }
 
 func newSource(ctx context.Context, content io.Reader, progress *progress) *source {
 	raw := &countingReader{stopped: ctx.Err, from: content}
-	src := &source{Reader: bufio.NewReaderSize(raw, headSize), progress: progress, raw: raw}
-	// An error of Peek is either the end of a short file or kept by raw.
+	sample := make([]byte, headSize)
+	// An error is either the end of a short file or kept by raw.
+	n, _ := io.ReadFull(raw, sample)
+	sample = sample[:n]
+	encoding, mark := sniffEncoding(sample)
+	src := &source{progress: progress, sample: sample, raw: raw}
+	src.decoder = newDecoder(encoding, sample[mark:], raw)
+	src.Reader = bufio.NewReaderSize(src.decoder, headSize)
 	head, _ := src.Peek(headSize)
 	src.head = bytes.Clone(head)
+	if encoding != encodingBytes {
+		src.sample = src.head
+	}
 	return src
 }
 
 // whole tells whether head is all there is.
 func (s *source) whole() bool { return len(s.head) < headSize }
 
-// skipBOM drops a UTF-8 byte order mark, which is no part of the text.
-func (s *source) skipBOM() {
-	if rest, found := bytes.CutPrefix(s.head, []byte("\ufeff")); found {
-		// The mark is in the buffer, so discarding it cannot fail.
-		_, _ = s.Discard(len(s.head) - len(rest))
-		s.head = rest
-	}
-}
-
 // drain reads what is left, to learn the size.
 func (s *source) drain() {
 	// Errors are kept by raw.
-	_, _ = io.Copy(io.Discard, s.Reader)
+	_, _ = io.Copy(io.Discard, s.raw)
+}
+
+// sizeText is the size of what was read, and its encoding unless it is the usual one.
+func (s *source) sizeText() string {
+	if s.decoder.encoding != encodingBytes {
+		return humanSize(s.size()) + " of UTF-16"
+	}
+	return humanSize(s.size())
+}
+
+// notes says how well the file could be read.
+func (s *source) notes() []string {
+	notes := s.decoder.note()
+	if err := s.broken(); err != nil {
+		notes = append(notes, fmt.Sprintf("The file could be read only up to %s: %s.",
+			humanSize(s.size()), inline(reason(err), maxCell*2)))
+	}
+	return notes
 }
 
 // size is the number of bytes read so far.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 const (
@@ -17,7 +16,7 @@ const (
 
 // textCount counts what there is in a text.
 type textCount struct {
-	lines, words, characters, invalid int
+	lines, words, characters int
 
 	firstLines []string
 	line       strings.Builder // The current line, while it is one of the first.
@@ -32,15 +31,11 @@ type textCount struct {
 
 // profileText counts a text in any language that puts spaces between words.
 func profileText(src *source) string {
-	src.skipBOM()
 	var c textCount
 	for {
-		r, size, err := src.ReadRune()
+		r, _, err := src.ReadRune()
 		if err != nil {
 			break
-		}
-		if r == utf8.RuneError && size == 1 {
-			c.invalid++
 		}
 		c.add(r)
 	}
@@ -105,11 +100,8 @@ func (c *textCount) finish() {
 func (c *textCount) section(src *source) string {
 	var md markdown
 	md.para(fmt.Sprintf("Text: %s, %s, %s, %s.", bold(plural(c.lines, "line")),
-		bold(plural(c.words, "word")), plural(c.characters, "character"), humanSize(src.size())))
+		bold(plural(c.words, "word")), plural(c.characters, "character"), src.sizeText()))
 	var notes []string
-	if c.invalid > 0 {
-		notes = append(notes, plural(c.invalid, "byte")+" of the text cannot be read as UTF-8.")
-	}
 	if c.tally.capped {
 		notes = append(notes, "The text has more different words than were counted: the most frequent "+
 			"ones are among the first "+humanInt(c.tally.distinct())+".")
@@ -124,6 +116,6 @@ func (c *textCount) section(src *source) string {
 		}
 		md.table([]string{"Word", "Times"}, "lr", rows)
 	}
-	md.notes(3, append(notes, brokenNote(src)...))
+	md.notes(3, append(notes, src.notes()...))
 	return md.String()
 }
