@@ -34,6 +34,7 @@ type measure struct {
 	column int
 	name   string
 	unit   string
+	format numberFormat
 }
 
 // group is one line of a breakdown.
@@ -82,7 +83,7 @@ func chooseMeasures(columns []*column) []measure {
 			continue
 		}
 		words := nameWords(c.name)
-		m := &measure{column: i, name: c.name, unit: c.numbers.unit}
+		m := &measure{column: i, name: c.name, unit: c.numbers.unit, format: c.format}
 		if rank := moneyRank(words, m.unit); rank > best {
 			money, best = m, rank
 		} else if quantity == nil && isQuantity(words) {
@@ -153,11 +154,11 @@ func isQuantity(words []string) bool {
 }
 
 // add records one row, which may be too short.
-func (b *breakdown) add(row []string, format numberFormat) {
+func (b *breakdown) add(row []string) {
 	g := b.group(b.key(cellAt(row, b.by)))
 	g.rows++
 	for i, m := range b.measures {
-		n, ok := format.parse(strings.TrimSpace(cellAt(row, m.column)))
+		n, ok := m.format.parse(strings.TrimSpace(cellAt(row, m.column)))
 		if ok && n.unit == m.unit {
 			g.sums[i].add(n.exact)
 		}

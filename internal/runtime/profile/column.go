@@ -20,6 +20,7 @@ const (
 // stream by. Its type is known only at the end, so all types are followed.
 type column struct {
 	name    string
+	format  numberFormat
 	values  int // Cells that are not missing.
 	tally   tally
 	numbers numbers
@@ -92,14 +93,14 @@ func (v number) less(w number) bool {
 }
 
 // add records one cell; line is where it stands.
-func (c *column) add(cell string, line int, format numberFormat, b *budget) {
+func (c *column) add(cell string, line int, b *budget) {
 	value := strings.TrimSpace(cell)
 	if isMissing(value) {
 		return
 	}
 	c.values++
 	c.tally.add(value, b)
-	if n, ok := format.parse(value); !ok || !c.numbers.add(n, b) {
+	if n, ok := c.format.parse(value); !ok || !c.numbers.add(n, b) {
 		c.notNumber.add(value, line)
 	}
 	if !isBool(value) {

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -17,14 +18,11 @@ type decimal struct {
 }
 
 // newDecimal returns digits * 10^exponent. The digits are ASCII and at least one.
-func newDecimal(negative bool, digits string, exponent int) decimal {
+func newDecimal(digits string, exponent int) decimal {
 	if exponent > 0 {
 		digits += strings.Repeat("0", exponent)
 	}
 	d := decimal{scale: max(0, -exponent)}
-	if negative {
-		digits = "-" + digits
-	}
 	if len(digits) <= maxSmallDigits {
 		// A number of so few digits cannot overflow.
 		d.small, _ = strconv.ParseInt(digits, 10, 64)
@@ -32,6 +30,24 @@ func newDecimal(negative bool, digits string, exponent int) decimal {
 	}
 	d.wide, _ = new(big.Int).SetString(digits, 10)
 	return d
+}
+
+func (d decimal) negated() decimal {
+	d.small = -d.small
+	if d.wide != nil {
+		d.wide = new(big.Int).Neg(d.wide)
+	}
+	return d
+}
+
+// float is the float64 nearest to a number with a small coefficient.
+func (d decimal) float() float64 {
+	// A division of two numbers that are exact is rounded only once.
+	if d.small < exactFloat && d.small > -exactFloat && d.scale <= maxSmallDigits {
+		return float64(d.small) / float64(smallPower(d.scale))
+	}
+	f, _ := d.rat().Float64()
+	return f
 }
 
 // coefficient stores the coefficient into z and returns it.
@@ -47,35 +63,73 @@ func (d decimal) rat() *big.Rat {
 }
 
 // exactSum adds decimals without rounding, so that a column of prices sums to
-// the cent. The zero value is an empty sum.
+// the cent. The zero value is an empty sum. There may be millions of them.
 type exactSum struct {
-	total big.Int // The sum times 10^scale.
-	scale int     // The largest scale added so far.
-
-	// Scratch space, so that adding allocates next to nothing.
-	term  big.Int
-	power *big.Int
-	shift int
+	small int64    // The sum times 10^scale,
+	wide  *big.Int // unless it does not fit small.
+	scale int      // The largest scale added so far.
 }
 
 func (s *exactSum) add(d decimal) {
+	if s.wide != nil || d.wide != nil || !s.addSmall(d.small, d.scale) {
+		s.addWide(d)
+	}
+}
+
+// addSmall adds if all of it fits 64 bits, else it changes nothing.
+func (s *exactSum) addSmall(small int64, scale int) bool {
+	sum, fits := s.small, true
+	if scale > s.scale {
+		sum, fits = shifted(sum, scale-s.scale)
+	} else if scale < s.scale {
+		small, fits = shifted(small, s.scale-scale)
+	}
+	total := sum + small
+	// The sign of a sum that overflows differs from those of both its parts.
+	if !fits || (total^sum)&(total^small) < 0 {
+		return false
+	}
+	s.small, s.scale = total, max(s.scale, scale)
+	return true
+}
+
+func (s *exactSum) addWide(d decimal) {
+	if s.wide == nil {
+		s.wide = big.NewInt(s.small)
+	}
+	term := d.coefficient(new(big.Int))
 	if d.scale > s.scale {
-		s.total.Mul(&s.total, powerOfTen(d.scale-s.scale))
+		s.wide.Mul(s.wide, powerOfTen(d.scale-s.scale))
 		s.scale = d.scale
+	} else if d.scale < s.scale {
+		term.Mul(term, powerOfTen(s.scale-d.scale))
 	}
-	d.coefficient(&s.term)
-	if shift := s.scale - d.scale; shift > 0 {
-		// Most columns have one shift or two, so the last power is worth keeping.
-		if s.power == nil || s.shift != shift {
-			s.power, s.shift = powerOfTen(shift), shift
-		}
-		s.term.Mul(&s.term, s.power)
-	}
-	s.total.Add(&s.total, &s.term)
+	s.wide.Add(s.wide, term)
 }
 
 func (s *exactSum) rat() *big.Rat {
-	return new(big.Rat).SetFrac(&s.total, powerOfTen(s.scale))
+	return decimal{small: s.small, wide: s.wide, scale: s.scale}.rat()
+}
+
+// shifted returns n * 10^places, and whether that fits 64 bits.
+func shifted(n int64, places int) (int64, bool) {
+	if places > maxSmallDigits {
+		return 0, n == 0
+	}
+	power := smallPower(places)
+	if n > math.MaxInt64/power || n < math.MinInt64/power {
+		return 0, false
+	}
+	return n * power, true
+}
+
+// smallPower is 10^n for an n of at most maxSmallDigits.
+func smallPower(n int) int64 {
+	power := int64(1)
+	for range n {
+		power *= 10
+	}
+	return power
 }
 
 func powerOfTen(n int) *big.Int {

@@ -3,7 +3,11 @@ package profile
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
+
+// maxNamed is how many columns are named one after the other.
+const maxNamed = 4
 
 // profileDelimited profiles comma-separated values and their relatives.
 func profileDelimited(src *source, extension string) (string, error) {
@@ -13,7 +17,7 @@ func profileDelimited(src *source, extension string) (string, error) {
 	}
 	d := sniffDialect(src.head, src.whole(), extension)
 	reader := newRecordReader(src.Reader, d.comma)
-	data := &delimited{dialect: d, table: newTable(d.format)}
+	data := &delimited{dialect: d, table: newTable()}
 	for {
 		record, line, ok := reader.next()
 		if !ok {
@@ -51,11 +55,11 @@ type delimited struct {
 // start names the columns.
 func (d *delimited) start(first []string, width int) {
 	d.width = width
-	for _, name := range first {
+	for i, name := range first {
 		if !d.dialect.header {
 			name = ""
 		}
-		d.table.addColumn(name)
+		d.table.addColumn(name, d.dialect.formatOf(i))
 	}
 }
 
@@ -81,15 +85,36 @@ func (d *delimited) section(src *source, flaws recordFlaws) string {
 	if !d.dialect.header {
 		header = "no header line was found, so columns are named by position"
 	}
-	marks := ""
-	if d.dialect.format.decimalComma {
-		marks = ", numbers with a decimal comma"
-	}
 	md.para(fmt.Sprintf("%s in %s, %s, separated by %s%s; %s.",
 		bold(plural(d.table.rows, "row")), bold(plural(d.width, "column")),
-		src.sizeText(), commaName(d.dialect.comma), marks, header))
+		src.sizeText(), commaName(d.dialect.comma), d.decimalCommas(), header))
 	writeTable(&md, d.table, slices.Concat(d.notes(), flaws.notes(), src.notes()), 3)
 	return md.String()
+}
+
+// decimalCommas says which numbers have one.
+func (d *delimited) decimalCommas() string {
+	general := d.dialect.format
+	var others []string
+	for _, c := range d.table.columns {
+		if c.format != general {
+			others = append(others, inline(c.name, maxName))
+		}
+	}
+	if more := len(others) - maxNamed; more > 0 {
+		others = append(others[:maxNamed], plural(more, "more column"))
+	}
+	names := strings.Join(others, " and ")
+	switch {
+	case general.decimalComma && names != "":
+		return ", numbers with a decimal comma, but a decimal point in " + names
+	case general.decimalComma:
+		return ", numbers with a decimal comma"
+	case names != "":
+		return ", numbers with a decimal comma in " + names
+	default:
+		return ""
+	}
 }
 
 func (d *delimited) notes() []string {

@@ -21,6 +21,49 @@ func TestProfileDelimited(t *testing.T) {
 			[]string{"separated by semicolons, numbers with a decimal comma", "| n | 1.50 |", "| 1,003.75 |"},
 		},
 		{
+			"decimal commas beside points", "a.csv",
+			"kunde;lat;betrag;menge\nA;52.5200;1.234,56 €;1.000\nB;48.137;0,44 €;2.500\nC;53.551;-35,00 €;1.250\n",
+			[]string{
+				"numbers with a decimal comma, but a decimal point in lat;", "| lat | 48.137 |", "€1,200.00 |", "| menge | integer |", "| 4,750 |",
+			},
+		},
+		{
+			"decimal commas without a header", "a.csv", "1,5;2,5\n3,5;4,5\n5,5;6,5\n",
+			[]string{"separated by semicolons, numbers with a decimal comma;", "| column 2 | number | 0 | 3 |", "| 13.5 |"},
+		},
+		{
+			"text and decimal commas without a header", "a.csv", "Ann;Ulm;1,5\nBob;Köln;3,5\nCat;Bonn;5,5\n",
+			[]string{"separated by semicolons, numbers with a decimal comma;", "**3 columns**", "| 10.5 |"},
+		},
+		{
+			"lists with semicolons in them", "a.csv", "x,1,a;b\ny,2,c;d\nz,3,e;f\n",
+			[]string{"separated by commas;", "| column 2 | integer | 0 | 3 |"},
+		},
+		{
+			"decimal commas in all columns", "a.csv", "a;b\n1,5;0,250\n2,5;0,500\n",
+			[]string{"numbers with a decimal comma;", "| b | 0.25 |", "| 0.75 |"},
+		},
+		{
+			"decimal commas in quotes", "a.csv", "n,v,w\nx,\"1.234,56\",\"1,234\"\ny,\"12,50\",\"2,500\"\n",
+			[]string{"separated by commas, numbers with a decimal comma in v;", "| 1,247.06 |", "| 3,734 |"},
+		},
+		{
+			"decimal commas in some rows only", "a.csv", "n;v\n" + strings.Repeat("x;12,5\n", 30) + "y;12.5\n",
+			[]string{"v: 1 value not read as number, the first is “12.5” on line 32."},
+		},
+		{
+			"negative money", "a.csv", "n;v\nx;($1,000.25)\ny;$0.25\nz;$5.00-\n",
+			[]string{"| v | number ($) | 0 | 3 |", "| -$1,005.00 |"},
+		},
+		{
+			"codes of currencies", "a.csv", "n;v\nx;1.000,25 EUR\ny;-0,25 EUR\n",
+			[]string{"| v | number (EUR) | 0 | 2 |", "| 1,000.00 EUR |", "| -0.25 EUR |"},
+		},
+		{
+			"NaN and infinities", "a.csv", "n,v\nx,NaN\ny,inf\n" + strings.Repeat("z,1.5\n", 40),
+			[]string{"| v | number | 1 (2.4%) |", "| 60 |", "v: 1 value not read as number, the first is “inf” on line 3."},
+		},
+		{
 			"tabs by content", "a.csv", "name\tn\nx, y\t1\nz\t2\n",
 			[]string{"separated by tabs", "**2 rows** in **2 columns**"},
 		},

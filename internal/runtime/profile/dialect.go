@@ -2,17 +2,20 @@ package profile
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 )
 
 // sampleRecords is how many records are looked at to find out about a file.
-const sampleRecords = 200
+const sampleRecords = 1_000
 
 // dialect is how a delimited file is written.
 type dialect struct {
 	comma  byte
 	header bool
-	format numberFormat
+	format numberFormat // Of columns that say nothing about it.
+	// formats are those of the first columns.
+	formats []numberFormat
 }
 
 // sniffDialect finds out from the start of a file. The extension decides only
@@ -27,54 +30,108 @@ func sniffDialect(head []byte, whole bool, extension string) dialect {
 	}
 	d := dialect{comma: preferred}
 	best := readRecords(bytes.NewReader(head), preferred, whole, sampleRecords)
-	bestScore := uniformity(best)
+	bestSplit := judgeSplit(best)
 	for _, comma := range [...]byte{',', ';', '\t', '|'} {
 		records := readRecords(bytes.NewReader(head), comma, whole, sampleRecords)
-		if score := uniformity(records); score > bestScore {
-			d.comma, best, bestScore = comma, records, score
+		if split := judgeSplit(records); split.compare(bestSplit) > 0 {
+			d.comma, best, bestSplit = comma, records, split
 		}
 	}
 	d.header = hasHeader(best)
-	if d.comma != ',' {
-		d.format.decimalComma = usesDecimalComma(best)
+	if d.header {
+		best = best[1:]
 	}
+	d.sniffFormats(best)
 	return d
 }
 
-// uniformity scores how well records look split: first by the share of those
-// with the most common number of fields, then by that number.
-func uniformity(records [][]string) float64 {
-	widths := make(map[int]int)
-	for _, record := range records {
-		widths[len(record)]++
+// formatOf is how the column at position i writes its numbers.
+func (d dialect) formatOf(i int) numberFormat {
+	if i < len(d.formats) {
+		return d.formats[i]
 	}
-	score := 0.0
-	for width, times := range widths {
-		if width > 1 {
-			share := float64(times) / float64(len(records))
-			score = max(score, share+float64(width)/1e4)
-		}
-	}
-	return score
+	return d.format
 }
 
-// usesDecimalComma compares the numbers that make sense with one decimal sign only.
-func usesDecimalComma(records [][]string) bool {
-	commas, points := 0, 0
+// split is how well records look split at one sign.
+type split struct {
+	uniform float64 // The share of those with the most common number of fields,
+	width   int     // which is this one.
+	typed   float64 // The share of characters in fields that are values, not text.
+}
+
+func judgeSplit(records [][]string) split {
+	widths := make(map[int]int)
+	all, typed := 0, 0
 	for _, record := range records {
+		widths[len(record)]++
 		for _, cell := range record {
-			cell = strings.TrimSpace(cell)
-			_, withComma := numberFormat{decimalComma: true}.parse(cell)
-			_, withPoint := numberFormat{}.parse(cell)
-			switch {
-			case withComma && !withPoint:
-				commas++
-			case withPoint && !withComma:
-				points++
+			all += len(cell)
+			if isTyped(strings.TrimSpace(cell)) {
+				typed += len(cell)
 			}
 		}
 	}
-	return commas > points
+	best := split{typed: float64(typed) / float64(max(all, 1))}
+	for width, times := range widths {
+		share := float64(times) / float64(len(records))
+		if width > 1 && (share > best.uniform || share == best.uniform && width > best.width) {
+			best.uniform, best.width = share, width
+		}
+	}
+	return best
+}
+
+// compare prefers records that are alike, then those with values in them, as
+// 1,5 is no longer one when it is split at the wrong sign, then wide ones.
+func (s split) compare(other split) int {
+	return cmp.Or(cmp.Compare(s.uniform, other.uniform), cmp.Compare(s.typed, other.typed),
+		cmp.Compare(s.width, other.width))
+}
+
+// sniffFormats finds out how each column writes its numbers. In a file whose
+// fields are not parted by commas, one column with decimal commas speaks for
+// all that have nothing but thousands such as 1.234, which can be read in both
+// ways.
+func (d *dialect) sniffFormats(records [][]string) {
+	width := 0
+	for _, record := range records {
+		width = max(width, len(record))
+	}
+	signs := make([]decimalSigns, width)
+	for _, record := range records {
+		for i, cell := range record {
+			signs[i].add(strings.TrimSpace(cell))
+		}
+	}
+	for _, s := range signs {
+		if d.comma != ',' && s.commas > s.points {
+			d.format.decimalComma = true
+		}
+	}
+	for _, s := range signs {
+		format := d.format
+		if s.commas != s.points {
+			format.decimalComma = s.commas > s.points
+		}
+		d.formats = append(d.formats, format)
+	}
+}
+
+// decimalSigns counts the numbers that make sense with one decimal sign only.
+type decimalSigns struct {
+	commas, points int
+}
+
+func (s *decimalSigns) add(cell string) {
+	_, withComma := numberFormat{decimalComma: true}.parse(cell)
+	_, withPoint := numberFormat{}.parse(cell)
+	switch {
+	case withComma && !withPoint:
+		s.commas++
+	case withPoint && !withComma:
+		s.points++
+	}
 }
 
 // hasHeader tells whether the first record names the columns. Names are text,

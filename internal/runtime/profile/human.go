@@ -127,6 +127,8 @@ func (s numberStyle) withUnit(number string) string {
 		return number
 	case s.unit == "%":
 		return number + "%"
+	case isCurrencyCode(s.unit):
+		return number + " " + s.unit
 	case strings.HasPrefix(number, "-"):
 		return "-" + s.unit + number[1:]
 	default:

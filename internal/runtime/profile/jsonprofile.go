@@ -26,7 +26,7 @@ type jsonRows struct {
 	dropped bool // Some column did not fit the table.
 }
 
-func newJSONRows() *jsonRows { return &jsonRows{table: newTable(numberFormat{})} }
+func newJSONRows() *jsonRows { return &jsonRows{table: newTable()} }
 
 // set stores a cell of the current row, adding its column if it is new.
 func (r *jsonRows) set(path, cell string) {
@@ -38,7 +38,7 @@ func (r *jsonRows) set(path, cell string) {
 			return
 		}
 		i = len(r.table.columns)
-		r.table.addColumn(path)
+		r.table.addColumn(path, numberFormat{})
 		// An empty path was given a name, but comes again without one.
 		r.table.byName[path] = i
 	}

@@ -15,7 +15,7 @@ const (
 	maxExponent = 320
 )
 
-// numberFormat says how a file writes its numbers.
+// numberFormat says how a column writes its numbers.
 type numberFormat struct {
 	// decimalComma is set when 1.234,5 is meant and not 1,234.5.
 	decimalComma bool
@@ -37,7 +37,70 @@ func (f numberFormat) parse(s string) (number, bool) {
 		return number{}, false
 	}
 	body, unit, negative := undecorate(s)
-	mantissa, exponent, ok := cutExponent(body)
+	n, sure, ok := f.parseShort(body)
+	if !sure {
+		n, ok = f.parseLong(body)
+	}
+	if !ok {
+		return number{}, false
+	}
+	n.unit = unit
+	if negative {
+		n.exact, n.approx = n.exact.negated(), -n.approx
+	}
+	return n, true
+}
+
+// parseShort reads what nearly all numbers are: digits that fit an int64, with
+// a point and separators of thousands. It is not sure about anything else that
+// may be a number.
+func (f numberFormat) parseShort(s string) (n number, sure, ok bool) {
+	point, group := byte('.'), byte(',')
+	if f.decimalComma {
+		point, group = group, point
+	}
+	digits, since, groups, fraction := 0, 0, 0, false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			if digits++; digits > maxSmallDigits {
+				return number{}, false, false
+			}
+			since++
+			n.exact.small = n.exact.small*10 + int64(c-'0')
+		case c == point && !fraction:
+			fraction = true
+			if groups > 0 && since != groupSize {
+				return number{}, true, false
+			}
+			n.code = digits > 1 && s[0] == '0'
+			since = 0
+		case c == group && !fraction:
+			if s[0] == '0' || since == 0 || since > groupSize || groups > 0 && since != groupSize {
+				return number{}, true, false
+			}
+			groups++
+			since = 0
+		default:
+			mayBe := c == 'e' || c == 'E' || c == ' ' || c == '\'' || c >= utf8.RuneSelf
+			return number{}, !mayBe, false
+		}
+	}
+	if digits == 0 || groups > 0 && !fraction && since != groupSize {
+		return number{}, true, false
+	}
+	if fraction {
+		n.exact.scale = since
+	} else {
+		n.code = digits > 1 && s[0] == '0'
+	}
+	n.approx = n.exact.float()
+	return n, true, true
+}
+
+// parseLong reads a number of any kind.
+func (f numberFormat) parseLong(s string) (number, bool) {
+	mantissa, exponent, ok := cutExponent(s)
 	if !ok {
 		return number{}, false
 	}
@@ -51,14 +114,10 @@ func (f numberFormat) parse(s string) (number, bool) {
 		return number{}, false
 	}
 	n := number{
-		exact: newDecimal(negative, whole+fraction, exponent-len(fraction)),
-		unit:  unit,
+		exact: newDecimal(whole+fraction, exponent-len(fraction)),
 		code:  len(whole) > 1 && whole[0] == '0',
 	}
 	n.approx, _ = strconv.ParseFloat(whole+"."+fraction+"e"+strconv.Itoa(exponent), 64)
-	if negative {
-		n.approx = -n.approx
-	}
 	// A range error leaves an infinity, which has no place in a summary.
 	return n, !math.IsInf(n.approx, 0)
 }
@@ -66,50 +125,89 @@ func (f numberFormat) parse(s string) (number, bool) {
 // mayBeNumber turns most text away at its first character.
 func mayBeNumber(s string) bool {
 	switch c := s[0]; {
-	case c >= '0' && c <= '9', c == '-', c == '+', c == '.', c == '$', c == ',':
+	case isDigit(c), c == '-', c == '+', c == '.', c == '$', c == ',', c == '(':
 		return true
+	case c >= 'A' && c <= 'Z':
+		return len(s) > codeSize && isCurrencyCode(s[:codeSize])
 	default:
 		return c >= utf8.RuneSelf
 	}
 }
 
 // undecorate takes a sign and a unit off the ends of a number, in any order a
-// person would write them: -$5, $-5, 5 %, 5 €.
+// person would write them: -$5, $-5, 5 %, 5 €, EUR 5; accountants write (5) and
+// 5- for less than nothing.
 func undecorate(s string) (body, unit string, negative bool) {
 	signed := false
-	for s != "" {
-		r, size := utf8.DecodeRuneInString(s)
-		switch {
-		case !signed && (r == '-' || r == '+' || r == '−'):
-			signed, negative = true, r != '+'
-		case unit == "" && isCurrency(r):
-			unit = s[:size]
-		default:
-			if unit == "" {
-				s, unit = cutUnit(s)
-			}
-			return s, unit, negative
+	for s != "" && !(isDigit(s[0]) && isDigit(s[len(s)-1])) {
+		rest, mark := cutSign(s)
+		if mark != 0 && !signed {
+			signed, negative, s = true, mark != '+', trimSpaces(rest)
+			continue
 		}
-		s = s[size:]
-		if unit != "" {
-			s = strings.TrimLeft(s, " \u00a0")
+		rest, found := cutUnit(s)
+		if found == "" || unit != "" {
+			break
 		}
+		s, unit = trimSpaces(rest), found
 	}
 	return s, unit, negative
 }
 
-// cutUnit takes a percent or currency sign off the end.
-func cutUnit(s string) (body, unit string) {
-	r, size := utf8.DecodeLastRuneInString(s)
-	if r != '%' && !isCurrency(r) {
-		return s, ""
+// cutSign takes a sign off either end and returns 0 if there is none.
+func cutSign(s string) (rest string, sign rune) {
+	first, size := utf8.DecodeRuneInString(s)
+	switch first {
+	case '-', '+', '−':
+		return s[size:], first
+	case '(':
+		if inner, closed := strings.CutSuffix(s[size:], ")"); closed {
+			return inner, '-'
+		}
 	}
-	return strings.TrimRight(s[:len(s)-size], " \u00a0\u202f"), s[len(s)-size:]
+	if last, size := utf8.DecodeLastRuneInString(s); last == '-' || last == '−' {
+		return s[:len(s)-size], '-'
+	}
+	return s, 0
 }
+
+// cutUnit takes a currency off either end, or a percent sign off the last.
+func cutUnit(s string) (rest, unit string) {
+	if r, size := utf8.DecodeRuneInString(s); isCurrency(r) {
+		return s[size:], s[:size]
+	}
+	if r, size := utf8.DecodeLastRuneInString(s); r == '%' || isCurrency(r) {
+		return s[:len(s)-size], s[len(s)-size:]
+	}
+	if len(s) > codeSize {
+		if isCurrencyCode(s[:codeSize]) {
+			return s[codeSize:], s[:codeSize]
+		}
+		if code := s[len(s)-codeSize:]; isCurrencyCode(code) {
+			return s[:len(s)-codeSize], code
+		}
+	}
+	return s, ""
+}
+
+func trimSpaces(s string) string { return strings.Trim(s, " \u00a0\u202f") }
 
 func isCurrency(r rune) bool {
 	switch r {
-	case '$', '€', '£', '¥', '₹':
+	case '$', '€', '£', '¥', '₹', '₩', '₽', '₺', '₪', '₴':
+		return true
+	default:
+		return false
+	}
+}
+
+// codeSize is the length of the codes of currencies.
+const codeSize = 3
+
+func isCurrencyCode(s string) bool {
+	switch s {
+	case "EUR", "USD", "GBP", "CHF", "JPY", "CNY", "INR", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK",
+		"HUF", "RON", "TRY", "BRL", "MXN", "ZAR", "SGD", "HKD", "KRW", "ILS":
 		return true
 	default:
 		return false
@@ -126,20 +224,24 @@ func cutExponent(s string) (mantissa string, exponent int, ok bool) {
 	return s[:i], exponent, err == nil && exponent >= -maxExponent && exponent <= maxExponent
 }
 
+// groupSize is how many digits stand between two separators of thousands.
+const groupSize = 3
+
 // ungroup removes thousands separators, provided they stand where they belong.
 func ungroup(s, separator string) (string, bool) {
 	if allDigits(s) {
 		return s, true
 	}
-	for _, space := range [...]string{"\u00a0", "\u202f", "'"} {
-		s = strings.ReplaceAll(s, space, separator)
+	for _, other := range [...]string{" ", "\u00a0", "\u2009", "\u202f", "'", "’"} {
+		s = strings.ReplaceAll(s, other, separator)
 	}
 	first, rest, grouped := strings.Cut(s, separator)
-	if !grouped || len(first) == 0 || len(first) > 3 || !allDigits(first) {
+	// Nobody writes 0,123 for 123: that is a decimal comma.
+	if !grouped || len(first) == 0 || len(first) > groupSize || !allDigits(first) || first[0] == '0' {
 		return "", false
 	}
 	for part := range strings.SplitSeq(rest, separator) {
-		if len(part) != 3 || !allDigits(part) {
+		if len(part) != groupSize || !allDigits(part) {
 			return "", false
 		}
 	}
@@ -149,9 +251,11 @@ func ungroup(s, separator string) (string, bool) {
 // allDigits tells whether s has nothing but ASCII digits; an empty s has.
 func allDigits(s string) bool {
 	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
+		if !isDigit(s[i]) {
 			return false
 		}
 	}
 	return true
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

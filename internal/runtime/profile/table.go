@@ -18,7 +18,6 @@ type table struct {
 	columns []*column
 	byName  map[string]int
 	rows    int
-	format  numberFormat
 	budget  budget
 
 	// head keeps the first rows until the breakdowns are planned, as that
@@ -29,12 +28,13 @@ type table struct {
 	breakdowns []*breakdown
 }
 
-func newTable(format numberFormat) *table {
-	return &table{format: format, byName: make(map[string]int)}
+func newTable() *table {
+	return &table{byName: make(map[string]int)}
 }
 
-// addColumn appends a column under a name no other column has.
-func (t *table) addColumn(name string) {
+// addColumn appends a column under a name no other column has. Its cells are
+// in the given format.
+func (t *table) addColumn(name string, format numberFormat) {
 	name = plain(name)
 	if name == "" {
 		name = "column " + strconv.Itoa(len(t.columns)+1)
@@ -47,7 +47,7 @@ func (t *table) addColumn(name string) {
 		unique = name + " (" + strconv.Itoa(n) + ")"
 	}
 	t.byName[unique] = len(t.columns)
-	t.columns = append(t.columns, &column{name: unique})
+	t.columns = append(t.columns, &column{name: unique, format: format})
 }
 
 // add profiles one row. Cells beyond the last column are ignored, cells that
@@ -56,7 +56,7 @@ func (t *table) add(row []string, line int) {
 	t.rows++
 	row = row[:min(len(row), len(t.columns))]
 	for i, cell := range row {
-		t.columns[i].add(cell, line, t.format, &t.budget)
+		t.columns[i].add(cell, line, &t.budget)
 	}
 	if t.planned {
 		t.breakDown(row)
@@ -91,7 +91,7 @@ func (t *table) plan() {
 
 func (t *table) breakDown(row []string) {
 	for _, b := range t.breakdowns {
-		b.add(row, t.format)
+		b.add(row)
 	}
 }
 
