@@ -1,264 +1,250 @@
 package profile
 
 import (
-	"math/big"
+	"cmp"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 const (
-	maxCategories  = 50    // A column with more values is no category.
-	maxBreakdowns  = 4     // How many category columns are broken down.
-	maxGroups      = 2_000 // How many groups one breakdown keeps.
-	maxMonths      = 24    // Above that, months are shown as years.
+	fewCategories  = 50 // A column with no more values is a category rather than a name.
+	maxBreakdowns  = 4  // How many category columns are broken down.
+	maxMonths      = 48 // Above that, months are shown as years.
 	missingGroup   = "(missing)"
 	remainingGroup = "(other)"
 )
 
-// breakdown sums measures, such as revenue, over the groups of one column,
-// such as region.
-type breakdown struct {
-	by       int
-	name     string
-	measures []measure
-	groups   map[string]*group
-
-	// months is set when the column holds dates, which are grouped by month.
-	months bool
-	order  dateOrder
+// totals sums the measures of a table over the categories of each column that
+// may turn out to have some, and over months. Which columns do is only known at
+// the end: the first rows of a large file may look quite different from the rest.
+type totals struct {
+	measures   []*column
+	categories []*categoryTotals
+	months     *monthTotals // Of the first column of dates, or nil.
+	amounts    []amount     // Of the current row.
 }
 
-// measure is a numeric column worth adding up.
-type measure struct {
-	column int
-	name   string
-	unit   string
-	format numberFormat
+// amount is the value of a measure in one row, if there is one.
+type amount struct {
+	value decimal
+	ok    bool
 }
 
-// group is one line of a breakdown.
-type group struct {
+// planTotals finds tables that look like sales, spending and the like: columns
+// of money or quantities. It returns nil if this is none.
+func planTotals(columns []*column) *totals {
+	measures := chooseMeasures(columns)
+	if len(measures) == 0 {
+		return nil
+	}
+	t := &totals{measures: measures, amounts: make([]amount, len(measures))}
+	for _, c := range columns {
+		switch c.kind() {
+		case kindText, kindBoolean, kindEmpty:
+			t.categories = append(t.categories, &categoryTotals{by: c, width: len(measures)})
+		case kindDate:
+			if t.months == nil {
+				t.months = &monthTotals{by: c, width: len(measures), sums: make(map[monthKey]*total)}
+			}
+		case kindInteger, kindNumber:
+		}
+	}
+	return t
+}
+
+// add adds the row that the columns have read last.
+func (t *totals) add() {
+	for i, m := range t.measures {
+		t.amounts[i] = m.last.amount
+	}
+	for _, c := range t.categories {
+		c.add(t.amounts)
+	}
+	if t.months != nil {
+		t.months.add(t.amounts)
+	}
+}
+
+// categoryTotals sums the measures by the values of a column.
+type categoryTotals struct {
+	by    *column
+	width int
+	sums  []exactSum // Width of them for each slot.
+	ids   bool       // Nearly each row has a value of its own; sums are not kept.
+}
+
+// The slots of the sums: rows without a value, rows whose value is beyond the
+// limit of the tally, then the values of the tally.
+const (
+	slotMissing = iota
+	slotOthers
+	firstSlot
+)
+
+func (c *categoryTotals) add(amounts []amount) {
+	if c.ids {
+		return
+	}
+	if c.by.tally.beyond > maxDistinct && c.sums != nil && c.by.unique() {
+		c.ids, c.sums = true, nil
+		return
+	}
+	slot := firstSlot + c.by.last.group
+	switch {
+	case c.by.last.missing:
+		slot = slotMissing
+	case c.by.last.group < 0:
+		slot = slotOthers
+	}
+	for len(c.sums) < (slot+1)*c.width {
+		c.sums = append(c.sums, exactSum{})
+	}
+	for i, a := range amounts {
+		if a.ok {
+			c.sums[slot*c.width+i].add(a.value)
+		}
+	}
+}
+
+// unique tells whether hardly any of the values that are counted has come twice.
+func (c *column) unique() bool {
+	kept := c.values - c.tally.beyond
+	return c.tally.distinct()*20 > kept*19
+}
+
+// line is the total of a slot.
+func (c *categoryTotals) line(name string, slot, rows int) total {
+	from := min(slot*c.width, len(c.sums))
+	sums := slices.Clone(c.sums[from:min(from+c.width, len(c.sums))])
+	return total{name: name, rows: rows, sums: append(sums, make([]exactSum, c.width-len(sums))...)}
+}
+
+// lines returns the totals of the values, and of those beyond the limit.
+func (c *categoryTotals) lines(rows int) (lines []total, others total) {
+	for key, at := range c.by.tally.known {
+		lines = append(lines, c.line(textOfKey(key), firstSlot+at, c.by.tally.times[at]))
+	}
+	if missing := rows - c.by.values; missing > 0 {
+		lines = append(lines, c.line(missingGroup, slotMissing, missing))
+	}
+	return lines, c.line("", slotOthers, c.by.tally.beyond)
+}
+
+// isCategory tells whether a value comes at least twice on average.
+func (c *categoryTotals) isCategory() bool {
+	n, k := c.by.tally.distinct(), c.by.kind()
+	return !c.ids && (k == kindText || k == kindBoolean) && n >= 2 && n*2 <= c.by.values-c.by.tally.beyond
+}
+
+// total is a line of a breakdown.
+type total struct {
 	name string
 	rows int
 	sums []exactSum
 }
 
-// planBreakdowns finds tables that look like sales, spending and the like: a
-// column of money or quantities beside columns of categories or dates.
-func planBreakdowns(columns []*column) []*breakdown {
-	measures := chooseMeasures(columns)
-	if len(measures) == 0 {
-		return nil
+func (t *total) merge(other total) {
+	t.rows += other.rows
+	for i, sum := range other.sums {
+		t.sums[i].merge(sum)
 	}
-	var months, categories []*breakdown
-	for i, c := range columns {
-		b := &breakdown{by: i, name: c.name, measures: measures, groups: make(map[string]*group)}
+}
+
+// addUp makes one line of many.
+func addUp(lines []total, width int) total {
+	all := total{sums: make([]exactSum, width)}
+	for _, line := range lines {
+		all.merge(line)
+	}
+	return all
+}
+
+// breakdown is the totals by one column, ready to be shown.
+type breakdown struct {
+	by     *column
+	period string // "month" or "year" if the column holds dates.
+	// lines run from the largest sum to the smallest, or as time runs.
+	lines  []total
+	others total // The rows of the values that are too many to be kept apart.
+}
+
+// finish returns the totals worth showing: of the measures that are numbers to
+// the end, by the columns with the fewest values, and by time.
+func (t *totals) finish(rows int) (measures []*column, breakdowns []*breakdown) {
+	var live []int
+	for i, m := range t.measures {
+		if m.numeric() && m.numbers.unit != "%" {
+			live, measures = append(live, i), append(measures, m)
+		}
+	}
+	if len(live) == 0 {
+		return nil, nil
+	}
+	for _, c := range t.chooseCategories() {
+		b := &breakdown{by: c.by}
+		b.lines, b.others = c.lines(rows)
+		breakdowns = append(breakdowns, b)
+	}
+	if t.months != nil && t.months.by.kind() == kindDate {
+		b := &breakdown{by: t.months.by}
+		b.lines, b.period = t.months.lines()
+		breakdowns = append(breakdowns, b)
+	}
+	for _, b := range breakdowns {
+		b.keep(live)
+		b.sort()
+	}
+	return measures, breakdowns
+}
+
+// chooseCategories returns the columns to break down, in their own order.
+func (t *totals) chooseCategories() []*categoryTotals {
+	var few, many []*categoryTotals
+	for _, c := range t.categories {
 		switch {
-		case c.kind() == kindDate && len(months) == 0:
-			b.months, b.order = true, c.dates.order()
-			months = append(months, b)
-		case isCategory(c) && len(categories) < maxBreakdowns:
-			categories = append(categories, b)
+		case !c.isCategory():
+		case c.by.tally.distinct() <= fewCategories && !c.by.tally.capped:
+			few = append(few, c)
+		default:
+			many = append(many, c)
 		}
 	}
-	return append(categories, months...)
+	slices.SortStableFunc(many, func(a, b *categoryTotals) int {
+		return cmp.Compare(a.by.tally.distinct(), b.by.tally.distinct())
+	})
+	chosen := append(few, many...)
+	chosen = chosen[:min(len(chosen), maxBreakdowns)]
+	slices.SortFunc(chosen, func(a, b *categoryTotals) int {
+		return cmp.Compare(slices.Index(t.categories, a), slices.Index(t.categories, b))
+	})
+	return chosen
 }
 
-func isCategory(c *column) bool {
-	if k := c.kind(); k != kindText && k != kindBoolean {
-		return false
+// keep leaves only the sums of some measures.
+func (b *breakdown) keep(live []int) {
+	pick := func(t *total) {
+		kept := make([]exactSum, 0, len(live))
+		for _, i := range live {
+			if i < len(t.sums) {
+				kept = append(kept, t.sums[i])
+			}
+		}
+		t.sums = kept
 	}
-	n := c.tally.distinct()
-	return n >= 2 && n <= maxCategories && n*2 <= c.values
+	for i := range b.lines {
+		pick(&b.lines[i])
+	}
+	pick(&b.others)
 }
 
-// chooseMeasures picks the column that names money best, and the one that
-// names a quantity best.
-func chooseMeasures(columns []*column) []measure {
-	var money, quantity *measure
-	best := 0
-	for i, c := range columns {
-		if !c.numeric() {
-			continue
-		}
-		words := nameWords(c.name)
-		m := &measure{column: i, name: c.name, unit: c.numbers.unit, format: c.format}
-		if rank := moneyRank(words, m.unit); rank > best {
-			money, best = m, rank
-		} else if quantity == nil && isQuantity(words) {
-			quantity = m
-		}
-	}
-	var measures []measure
-	for _, m := range [...]*measure{money, quantity} {
-		if m != nil {
-			measures = append(measures, *m)
-		}
-	}
-	return measures
-}
-
-// nameWords splits a column name such as unitPrice, unit_price or "Unit price".
-func nameWords(name string) []string {
-	var spaced strings.Builder
-	lower := false
-	for _, r := range name {
-		if !unicode.IsLetter(r) {
-			r = ' '
-		}
-		if lower && unicode.IsUpper(r) {
-			spaced.WriteByte(' ')
-		}
-		lower = unicode.IsLower(r)
-		spaced.WriteRune(unicode.ToLower(r))
-	}
-	return strings.Fields(spaced.String())
-}
-
-// moneyRank tells how much a column is about an amount of money that can be
-// added up; 0 means not at all.
-func moneyRank(words []string, unit string) int {
-	rank := 0
-	if unit != "" && unit != "%" {
-		rank = 1
-	}
-	for _, word := range words {
-		switch word {
-		case "price", "prices", "rate", "avg", "average", "mean", "per", "pct", "percent", "id", "year", "number",
-			"units", "quantity", "qty", "count":
-			// A sum of these says nothing, or nothing about money.
-			return 0
-		case "revenue", "revenues", "sales", "turnover":
-			rank = max(rank, 4)
-		case "amount", "total", "income", "earnings", "subtotal":
-			rank = max(rank, 3)
-		case "profit", "cost", "costs", "spend", "spending", "expense", "expenses", "budget", "payment":
-			rank = max(rank, 2)
-		}
-	}
-	return rank
-}
-
-func isQuantity(words []string) bool {
-	found := false
-	for _, word := range words {
-		switch word {
-		case "price", "prices", "cost", "costs", "rate", "avg", "average", "mean", "per", "pct", "percent", "id":
-			return false
-		case "quantity", "qty", "units", "count", "volume", "orders", "pieces", "items", "sold":
-			found = true
-		}
-	}
-	return found
-}
-
-// add records one row, which may be too short.
-func (b *breakdown) add(row []string) {
-	g := b.group(b.key(cellAt(row, b.by)))
-	g.rows++
-	for i, m := range b.measures {
-		n, ok := m.format.parse(strings.TrimSpace(cellAt(row, m.column)))
-		if ok && n.unit == m.unit {
-			g.sums[i].add(n.exact)
-		}
-	}
-}
-
-func cellAt(row []string, i int) string {
-	if i < len(row) {
-		return row[i]
-	}
-	return ""
-}
-
-// key is the name of the group a cell belongs to.
-func (b *breakdown) key(cell string) string {
-	value := strings.TrimSpace(cell)
-	if isMissing(value) {
-		return missingGroup
-	}
-	if !b.months {
-		return clip(value, maxCell)
-	}
-	m, ok := parseMoment(value)
-	if at := m.in[b.order]; ok && !at.IsZero() {
-		return at.Format("2006-01")
-	}
-	return remainingGroup
-}
-
-func (b *breakdown) group(name string) *group {
-	if g := b.groups[name]; g != nil {
-		return g
-	}
-	if len(b.groups) >= maxGroups && name != remainingGroup {
-		return b.group(remainingGroup)
-	}
-	g := &group{name: strings.Clone(name), sums: make([]exactSum, len(b.measures))}
-	b.groups[g.name] = g
-	return g
-}
-
-// total is a line of a finished breakdown.
-type total struct {
-	name string
-	rows int
-	sums []*big.Rat
-}
-
-// totals returns the lines in the order of the report: time runs forward,
-// categories run from the largest sum to the smallest.
-func (b *breakdown) totals() []total {
-	cut := 0 // How much of a name is kept.
-	if b.months && b.period() == "year" {
-		cut = len("2006")
-	}
-	merged := make(map[string]*total)
-	var lines []*total
-	for name, g := range b.groups {
-		if cut > 0 && name[0] != '(' {
-			name = name[:cut]
-		}
-		line := merged[name]
-		if line == nil {
-			line = &total{name: name, sums: newRats(len(b.measures))}
-			merged[name] = line
-			lines = append(lines, line)
-		}
-		line.rows += g.rows
-		for i := range g.sums {
-			line.sums[i].Add(line.sums[i], g.sums[i].rat())
-		}
-	}
-	slices.SortFunc(lines, func(x, y *total) int {
-		if !b.months {
-			if c := y.sums[0].Cmp(x.sums[0]); c != 0 {
+func (b *breakdown) sort() {
+	slices.SortFunc(b.lines, func(x, y total) int {
+		if b.period == "" {
+			if c := y.sums[0].compare(x.sums[0]); c != 0 {
 				return c
 			}
 		}
 		// Names in brackets are no months and come last.
 		return strings.Compare(strings.Replace(x.name, "(", "~", 1), strings.Replace(y.name, "(", "~", 1))
 	})
-	result := make([]total, 0, len(lines))
-	for _, line := range lines {
-		result = append(result, *line)
-	}
-	return result
-}
-
-// period is what dates are grouped by: months, unless there are too many.
-func (b *breakdown) period() string {
-	if len(b.groups) > maxMonths {
-		return "year"
-	}
-	return "month"
-}
-
-func newRats(n int) []*big.Rat {
-	rats := make([]*big.Rat, n)
-	for i := range rats {
-		rats[i] = new(big.Rat)
-	}
-	return rats
 }

@@ -29,6 +29,16 @@ type column struct {
 	notNumber misfit
 	notBool   misfit
 	notDate   misfit
+
+	last cell
+}
+
+// cell is what a column has made of the cell of the current row.
+type cell struct {
+	missing bool
+	group   int // Its position in the tally, or -1.
+	amount  amount
+	moment  moment // Zero if it is no date.
 }
 
 // misfit counts the values that are not of some type and keeps the first one.
@@ -93,20 +103,24 @@ func (v number) less(w number) bool {
 }
 
 // add records one cell; line is where it stands.
-func (c *column) add(cell string, line int, b *budget) {
-	value := strings.TrimSpace(cell)
-	if isMissing(value) {
+func (c *column) add(text string, line int, b *budget) {
+	value := strings.TrimSpace(text)
+	c.last = cell{missing: isMissing(value)}
+	if c.last.missing {
 		return
 	}
 	c.values++
-	c.tally.add(value, b)
-	if n, ok := c.format.parse(value); !ok || !c.numbers.add(n, b) {
+	c.last.group = c.tally.add(value, b)
+	if n, ok := c.format.parse(value); ok && c.numbers.add(n, b) {
+		c.last.amount = amount{value: n.exact, ok: true}
+	} else {
 		c.notNumber.add(value, line)
 	}
 	if !isBool(value) {
 		c.notBool.add(value, line)
 	}
-	if !c.dates.add(value) {
+	m, ok := c.dates.add(value)
+	if c.last.moment = m; !ok {
 		c.notDate.add(value, line)
 	}
 }

@@ -44,15 +44,15 @@ type span struct {
 	first, last time.Time
 }
 
-// add records a cell and tells whether it was a date.
-func (d *dates) add(s string) bool {
+// add records a cell and tells whether it was a date, and which.
+func (d *dates) add(s string) (moment, bool) {
 	if d.tries >= dateTries && d.hits() == 0 {
-		return false
+		return moment{}, false
 	}
 	d.tries++
 	m, ok := parseMoment(s)
 	if !ok {
-		return false
+		return moment{}, false
 	}
 	d.clock = d.clock || m.clock
 	d.mixed = d.mixed || !m.in[monthFirst].Equal(m.in[dayFirst])
@@ -61,7 +61,7 @@ func (d *dates) add(s string) bool {
 			d.spans[order].add(at)
 		}
 	}
-	return true
+	return m, true
 }
 
 func (s *span) add(at time.Time) {

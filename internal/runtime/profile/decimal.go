@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"math"
 	"math/big"
 	"strconv"
@@ -107,9 +108,18 @@ func (s *exactSum) addWide(d decimal) {
 	s.wide.Add(s.wide, term)
 }
 
-func (s *exactSum) rat() *big.Rat {
-	return decimal{small: s.small, wide: s.wide, scale: s.scale}.rat()
+func (s exactSum) decimal() decimal { return decimal(s) }
+
+func (s *exactSum) merge(other exactSum) { s.add(other.decimal()) }
+
+func (s exactSum) compare(other exactSum) int {
+	if s.wide == nil && other.wide == nil && s.scale == other.scale {
+		return cmp.Compare(s.small, other.small)
+	}
+	return s.rat().Cmp(other.rat())
 }
+
+func (s exactSum) rat() *big.Rat { return s.decimal().rat() }
 
 // shifted returns n * 10^places, and whether that fits 64 bits.
 func shifted(n int64, places int) (int64, bool) {

@@ -69,20 +69,23 @@ func quantile(sorted []float64, q float64) float64 {
 const (
 	// maxValues is how many values one column keeps for its quartiles.
 	maxValues = 2_000_000
-	// maxTableValues is how many values all columns of a table keep together, 128 MiB.
-	maxTableValues = 16 << 20
+	// maxTableValues is how many values all columns of a table keep together, 32 MiB.
+	maxTableValues = 4 << 20
 	// maxDistinct is how many different values one column counts.
 	maxDistinct = 50_000
 	// maxTableDistinct is how many different values all columns count together.
-	maxTableDistinct = 500_000
+	maxTableDistinct = 300_000
+	// maxTableText is how many bytes these values may have together.
+	maxTableText = 16 << 20
 	// minShare is what a column gets even when the others have used up everything.
 	minShare = 1_000
 )
 
-// budget bounds the memory of one table, however wide it is.
+// budget bounds the memory of one table, however wide and long it is.
 type budget struct {
 	values   int
 	distinct int
+	text     int
 }
 
 // takeValue asks for room for one more number in a column that has some.
@@ -94,11 +97,13 @@ func (b *budget) takeValue(have int) bool {
 	return true
 }
 
-// takeDistinct asks for room for one more category in a column that has some.
-func (b *budget) takeDistinct(have int) bool {
-	if have >= maxDistinct || (have >= minShare && b.distinct >= maxTableDistinct) {
+// takeDistinct asks for room for one more category, a text of some size, in a
+// column that has some.
+func (b *budget) takeDistinct(have, size int) bool {
+	if have >= maxDistinct || (have >= minShare && (b.distinct >= maxTableDistinct || b.text >= maxTableText)) {
 		return false
 	}
 	b.distinct++
+	b.text += size
 	return true
 }

@@ -8,7 +8,7 @@ import (
 const (
 	// maxColumns is how many columns of a table are profiled.
 	maxColumns = 300
-	// headRows and headBytes bound the rows kept to decide about breakdowns.
+	// headRows and headBytes bound the rows kept to decide about totals.
 	headRows  = 1_000
 	headBytes = 4 << 20
 )
@@ -20,12 +20,21 @@ type table struct {
 	rows    int
 	budget  budget
 
-	// head keeps the first rows until the breakdowns are planned, as that
-	// takes a look at the columns first.
-	head       [][]string
-	headBytes  int
-	planned    bool
+	// head keeps the first rows until the totals are planned, as that takes a
+	// look at the columns first.
+	head      []headRow
+	headBytes int
+	planned   bool
+	totals    *totals // nil if there is nothing to add up.
+
+	// What is made of the totals in the end.
+	measures   []*column
 	breakdowns []*breakdown
+}
+
+type headRow struct {
+	cells []string
+	line  int
 }
 
 func newTable() *table {
@@ -55,14 +64,11 @@ func (t *table) addColumn(name string, format numberFormat) {
 func (t *table) add(row []string, line int) {
 	t.rows++
 	row = row[:min(len(row), len(t.columns))]
-	for i, cell := range row {
-		t.columns[i].add(cell, line, &t.budget)
-	}
 	if t.planned {
-		t.breakDown(row)
+		t.profile(row, line)
 		return
 	}
-	t.head = append(t.head, slices.Clone(row))
+	t.head = append(t.head, headRow{cells: slices.Clone(row), line: line})
 	for _, cell := range row {
 		t.headBytes += len(cell)
 	}
@@ -71,27 +77,51 @@ func (t *table) add(row []string, line int) {
 	}
 }
 
+func (t *table) profile(row []string, line int) {
+	for i, c := range t.columns {
+		c.add(cellAt(row, i), line, &t.budget)
+	}
+	if t.totals != nil {
+		t.totals.add()
+	}
+}
+
+func cellAt(row []string, i int) string {
+	if i < len(row) {
+		return row[i]
+	}
+	return ""
+}
+
 // finish must be called after the last row.
 func (t *table) finish() {
 	if !t.planned {
 		t.plan()
 	}
+	if t.totals != nil {
+		t.measures, t.breakdowns = t.totals.finish(t.rows)
+		t.totals = nil
+	}
 }
 
-// plan chooses the breakdowns from what the first rows look like and feeds
-// those rows to them.
+// plan profiles the first rows; if there is something to add up then it starts
+// anew, so that the totals have these rows, too.
 func (t *table) plan() {
 	t.planned = true
-	t.breakdowns = planBreakdowns(t.columns)
-	for _, row := range t.head {
-		t.breakDown(row)
+	t.profileHead()
+	if t.totals = planTotals(t.columns); t.totals != nil {
+		t.budget = budget{}
+		for _, c := range t.columns {
+			*c = column{name: c.name, format: c.format}
+		}
+		t.profileHead()
 	}
 	t.head = nil
 }
 
-func (t *table) breakDown(row []string) {
-	for _, b := range t.breakdowns {
-		b.add(row)
+func (t *table) profileHead() {
+	for _, row := range t.head {
+		t.profile(row.cells, row.line)
 	}
 }
 

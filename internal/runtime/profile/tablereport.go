@@ -121,7 +121,11 @@ func (r *tableReport) categories() {
 			})
 		}
 		if more := c.tally.distinct() - maxTopValues; more > 0 {
-			rows = append(rows, []string{"*" + plural(more, "other value") + "*", "", ""})
+			others := plural(more, "other value")
+			if c.tally.capped {
+				others = "over " + others
+			}
+			rows = append(rows, []string{"*" + others + "*", "", ""})
 		}
 		r.table([]string{inline(c.name, maxName), "Rows", "Share"}, "lrr", rows)
 	}
@@ -131,7 +135,7 @@ func (r *tableReport) categories() {
 func (c *column) categorical() bool {
 	switch distinct := c.tally.distinct(); c.kind() {
 	case kindText, kindBoolean:
-		return distinct < c.values
+		return distinct < c.values-c.tally.beyond
 	case kindInteger:
 		return distinct <= maxCodes && distinct*4 <= c.values
 	case kindEmpty, kindNumber, kindDate:

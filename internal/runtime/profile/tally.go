@@ -15,10 +15,13 @@ const (
 	keyMark = "\xff"
 )
 
-// tally counts how often each different text occurs, up to a limit.
+// tally counts how often each different text occurs, up to a limit. The texts
+// that it knows are counted to the end; those that come up later are not.
 type tally struct {
-	counts map[string]int
+	known  map[string]int // The positions of the texts in times.
+	times  []int
 	capped bool
+	beyond int // How many values there were that it does not know.
 }
 
 // count is one text of a tally.
@@ -27,37 +30,41 @@ type count struct {
 	times int
 }
 
-func (t *tally) add(value string, b *budget) {
+// add counts a text and returns its position, or -1 beyond the limit.
+func (t *tally) add(value string, b *budget) int {
 	key := tallyKey(value)
-	if n, known := t.counts[key]; known {
-		t.counts[key] = n + 1
-		return
+	if at, known := t.known[key]; known {
+		t.times[at]++
+		return at
 	}
-	if t.capped || !b.takeDistinct(len(t.counts)) {
+	if t.capped || !b.takeDistinct(len(t.times), len(key)) {
 		t.capped = true
-		return
+		t.beyond++
+		return -1
 	}
-	if t.counts == nil {
-		t.counts = make(map[string]int)
+	if t.known == nil {
+		t.known = make(map[string]int)
 	}
 	// The value is a part of its row; a copy lets go of the rest.
-	t.counts[strings.Clone(key)] = 1
+	t.known[strings.Clone(key)] = len(t.times)
+	t.times = append(t.times, 1)
+	return len(t.times) - 1
 }
 
-func (t *tally) distinct() int { return len(t.counts) }
+func (t *tally) distinct() int { return len(t.times) }
 
 // top returns the most frequent texts, at most n, ties in order of the text.
 func (t *tally) top(n int) []count {
-	all := make([]count, 0, len(t.counts))
-	for value, times := range t.counts {
-		all = append(all, count{value: value, times: times})
+	all := make([]count, 0, len(t.known))
+	for value, at := range t.known {
+		all = append(all, count{value: value, times: t.times[at]})
 	}
 	slices.SortFunc(all, func(a, b count) int {
 		return cmp.Or(cmp.Compare(b.times, a.times), strings.Compare(a.value, b.value))
 	})
 	all = all[:min(n, len(all))]
 	for i := range all {
-		all[i].value, _, _ = strings.Cut(all[i].value, keyMark)
+		all[i].value = textOfKey(all[i].value)
 	}
 	return all
 }
@@ -70,4 +77,10 @@ func tallyKey(value string) string {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(value)) // A hash never fails to be written.
 	return strings.ToValidUTF8(value[:maxKey], "") + keyMark + strconv.FormatUint(hash.Sum64(), 16)
+}
+
+// textOfKey is the value of a key, or its start.
+func textOfKey(key string) string {
+	text, _, _ := strings.Cut(key, keyMark)
+	return text
 }

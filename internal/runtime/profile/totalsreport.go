@@ -3,6 +3,7 @@ package profile
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -15,27 +16,29 @@ func (r *tableReport) glance() {
 		return
 	}
 	var items []string
-	for _, m := range r.of.breakdowns[0].measures {
-		n := &r.of.columns[m.column].numbers
+	for _, m := range r.of.measures {
+		n := &m.numbers
 		items = append(items, fmt.Sprintf("Sum of %s: %s; mean: %s.",
 			inline(m.name, maxName), bold(n.sumText()), n.style().rounded(n.mean())))
 	}
+	money := r.of.measures[0]
 	for _, b := range r.of.breakdowns {
-		if b.months {
+		// Of values that are not all known, the largest is not known either.
+		if b.period != "" || b.others.rows > 0 {
 			continue
 		}
-		lines := b.totals()
-		for i, line := range lines {
-			if line.name == missingGroup || line.name == remainingGroup {
+		shares := shareOf(b.lines)
+		for i, line := range b.lines {
+			if line.name == missingGroup {
 				continue
 			}
 			share := ""
-			if s := shareOf(lines, i); s != "" {
-				share = " (" + s + ")"
+			if shares != nil {
+				share = " (" + shares[i] + ")"
 			}
 			items = append(items, fmt.Sprintf("Largest %s by %s: %s with %s%s.",
-				inline(b.name, maxName), inline(b.measures[0].name, maxName),
-				bold(inline(line.name, maxCell)), r.style(b.measures[0]).exact(line.sums[0]), share))
+				inline(b.by.name, maxName), inline(money.name, maxName),
+				bold(inline(line.name, maxCell)), money.numbers.style().exact(line.sums[0].rat()), share))
 			break
 		}
 	}
@@ -43,70 +46,86 @@ func (r *tableReport) glance() {
 	r.list(items)
 }
 
-func (r *tableReport) style(m measure) numberStyle { return r.of.columns[m.column].numbers.style() }
-
 // breakdowns shows sums by category and by month.
 func (r *tableReport) breakdowns() {
+	head, names := []string{"", "Rows"}, make([]string, 0, len(r.of.measures))
+	for _, m := range r.of.measures {
+		head = append(head, inline(m.name, maxName))
+		names = append(names, inline(m.name, maxName))
+	}
+	head = append(head, "Share")
 	for _, b := range r.of.breakdowns {
-		lines := b.totals()
-		by := inline(b.name, maxName)
-		if b.months {
-			by = b.period() + " of " + by
+		by := inline(b.by.name, maxName)
+		if b.period != "" {
+			by = b.period + " of " + by
 		}
-		head, names := []string{by, "Rows"}, make([]string, 0, len(b.measures))
-		for _, m := range b.measures {
-			head = append(head, inline(m.name, maxName))
-			names = append(names, inline(m.name, maxName))
-		}
-		shown := len(lines)
-		if !b.months {
-			shown = min(shown, maxTotals)
-		}
-		rows := make([][]string, 0, shown+1)
-		for i, line := range lines[:shown] {
-			rows = append(rows, r.totalRow(b, line, inline(line.name, maxCell), shareOf(lines, i)))
-		}
-		if rest := lines[shown:]; len(rest) > 0 {
-			rows = append(rows, r.totalRow(b, addUp(rest), "*"+humanInt(len(rest))+" more"+"*", ""))
-		}
+		head[0] = by
 		r.heading(r.level, "Totals of "+strings.Join(names, " and ")+" by "+by)
-		r.table(append(head, "Share"), "lr"+strings.Repeat("r", len(b.measures)+1), rows)
+		if b.others.rows > 0 {
+			r.para("Only the first " + plural(b.by.tally.distinct(), "different value") + " have totals of their own; " +
+				"those are exact, but a larger one may be among the others.")
+		}
+		r.table(head, "lr"+strings.Repeat("r", len(names)+1), r.totalRows(b))
 	}
 }
 
-// totalRow is a line of the table of a breakdown.
-func (r *tableReport) totalRow(b *breakdown, line total, name, share string) []string {
+// totalRows are the lines of the table of a breakdown.
+func (r *tableReport) totalRows(b *breakdown) [][]string {
+	shown := len(b.lines)
+	if b.period == "" {
+		shown = min(shown, maxTotals)
+	}
+	lines := b.lines
+	if b.others.rows > 0 {
+		lines = append(slices.Clone(lines), b.others)
+	}
+	shares := shareOf(lines)
+	rows := make([][]string, 0, shown+2)
+	add := func(line total, name, share string) {
+		rows = append(rows, r.totalRow(line, name, share))
+	}
+	for i, line := range b.lines[:shown] {
+		share := ""
+		if shares != nil {
+			share = shares[i]
+		}
+		add(line, inline(line.name, maxCell), share)
+	}
+	if rest := b.lines[shown:]; len(rest) > 0 {
+		add(addUp(rest, len(r.of.measures)), "*"+humanInt(len(rest))+" more*", "")
+	}
+	if b.others.rows > 0 {
+		add(b.others, "*all others*", "")
+	}
+	return rows
+}
+
+func (r *tableReport) totalRow(line total, name, share string) []string {
 	cells := []string{name, humanInt(line.rows)}
-	for i, m := range b.measures {
-		cells = append(cells, r.style(m).exact(line.sums[i]))
+	for i, m := range r.of.measures {
+		cells = append(cells, m.numbers.style().exact(line.sums[i].rat()))
 	}
 	return append(cells, share)
 }
 
-// addUp makes one line of many.
-func addUp(lines []total) total {
-	all := total{sums: newRats(len(lines[0].sums))}
+// shareOf returns the share of each line in the first measure. There are none
+// if some sum is negative, as shares then make no sense.
+func shareOf(lines []total) []string {
+	all := exactSum{}
 	for _, line := range lines {
-		all.rows += line.rows
-		for i, sum := range line.sums {
-			all.sums[i].Add(all.sums[i], sum)
+		if line.sums[0].rat().Sign() < 0 {
+			return nil
 		}
+		all.merge(line.sums[0])
 	}
-	return all
-}
-
-// shareOf is the share of a line in the first measure. There is none if some
-// sum is negative, as shares then make no sense.
-func shareOf(lines []total, i int) string {
+	whole := all.rat()
+	if whole.Sign() == 0 {
+		return nil
+	}
+	shares := make([]string, 0, len(lines))
 	for _, line := range lines {
-		if line.sums[0].Sign() < 0 {
-			return ""
-		}
+		share, _ := new(big.Rat).Quo(line.sums[0].rat(), whole).Float64()
+		shares = append(shares, percent(share, 1))
 	}
-	all := addUp(lines).sums[0]
-	if all.Sign() == 0 {
-		return ""
-	}
-	share, _ := new(big.Rat).Quo(lines[i].sums[0], all).Float64()
-	return percent(share, 1)
+	return shares
 }
