@@ -21,27 +21,26 @@ const (
 )
 
 // analyse returns the section about one file, starting with its heading.
-func analyse(name string, src *source) (string, error) {
+func analyse(name string, src *source) string {
 	var md markdown
 	md.heading(2, inline(name, maxCell*2))
 	extension := strings.ToLower(path.Ext(name))
 	mediaType := sniffMediaType(src.sample)
 
 	var body string
-	var err error
 	switch classify(extension, mediaType, src) {
 	case contentDelimited:
-		body, err = profileDelimited(src, extension)
+		body = profileDelimited(src, extension)
 	case contentJSON:
-		body, err = profileJSON(src)
+		body = profileJSON(src)
 	case contentJSONLines:
-		body, err = profileJSONLines(src)
+		body = profileJSONLines(src)
 	case contentText:
 		body = profileText(src)
 	case contentOther:
 		body = describeOther(src, extension, mediaType)
 	}
-	return md.String() + body, err
+	return md.String() + body
 }
 
 // classify goes by the extension unless the content contradicts it.

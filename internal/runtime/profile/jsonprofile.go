@@ -80,18 +80,13 @@ type jsonFile struct {
 	*jsonReader
 	src   *source
 	lines *lineCounter
-
-	// stopped is the error of the reporter, which ends the job. All other
-	// errors are about the content and end up in the report.
-	stopped error
 }
 
 // profileJSON profiles a file with one JSON value.
-func profileJSON(src *source) (string, error) {
+func profileJSON(src *source) string {
 	lines := &lineCounter{from: src.Reader}
 	f := &jsonFile{jsonReader: newJSONReader(lines), src: src, lines: lines}
-	section := f.section()
-	return section, f.stopped
+	return f.section()
 }
 
 func (f *jsonFile) section() string {
@@ -136,15 +131,10 @@ func (f *jsonFile) list(rows *jsonRows) error {
 		if err := rows.add(f.jsonReader, first, f.line()); err != nil {
 			return err
 		}
-		if f.stopped = f.src.progress.row(); f.stopped != nil {
-			return f.stopped
-		}
+		f.src.progress.rows++
 	}
-	if _, err := f.next(); err != nil {
-		return err
-	}
-	f.stopped = f.src.progress.done()
-	return f.stopped
+	_, err := f.next()
+	return err
 }
 
 // jsonKey is one line of the report about an object.

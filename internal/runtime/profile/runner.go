@@ -78,8 +78,8 @@ func (r *Runner) Run(ctx context.Context, job runtime.Job, report runtime.Report
 // context, of the reporter, or an *openError.
 func profileFile(ctx context.Context, file runtime.File, report runtime.Reporter) (string, error) {
 	progress := newProgress(ctx, report, file.Name)
-	if err := progress.say("Reading " + progress.name); err != nil {
-		return "", err
+	if progress.start(); progress.err != nil {
+		return "", progress.err
 	}
 	content, err := file.Open(ctx)
 	if err != nil {
@@ -90,12 +90,13 @@ func profileFile(ctx context.Context, file runtime.File, report runtime.Reporter
 	}
 	defer func() { _ = content.Close() }() // Nothing was written, so nothing can be lost.
 
-	src := newSource(ctx, content, progress)
-	section, err := analyse(file.Name, src)
+	progress.opened(content)
+	section := analyse(file.Name, newSource(ctx, content, progress))
+	progress.done()
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	return section, err
+	return section, progress.err
 }
 
 // openError tells which file could not be opened and why.

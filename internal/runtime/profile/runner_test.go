@@ -70,9 +70,14 @@ func TestRunGoesOnAfterBadFiles(t *testing.T) {
 	}
 }
 
+// bigRows is the content of a file with a header and rows of 1 KiB.
+func bigRows(size int) string {
+	return "a,b\n" + strings.Repeat("1,"+strings.Repeat("2", 1021)+"\n", size>>10)
+}
+
 func TestRunEndsWithTheContext(t *testing.T) {
 	t.Parallel()
-	big := writeFile(t, "big.csv", "a,b\n"+strings.Repeat("1,2\n", 2*rowsPerStatus))
+	big := writeFile(t, "big.csv", bigRows(2*bytesPerStatus))
 	tests := []struct {
 		name  string
 		after int // How many reports pass before the context ends.
@@ -111,7 +116,7 @@ func TestRunStopsWhenTheReporterFails(t *testing.T) {
 	t.Parallel()
 	errStopped := errors.New("attempt superseded")
 	files := []runtime.File{
-		writeFile(t, "a.csv", "a,b\n"+strings.Repeat("1,2\n", rowsPerStatus)),
+		writeFile(t, "a.csv", bigRows(2*bytesPerStatus)),
 		writeFile(t, "b.json", `[{"a":1}]`),
 		writeFile(t, "c.json", `{"list":[{"a":1}]}`),
 		writeFile(t, "d.jsonl", `{"a":1}`),
@@ -136,12 +141,24 @@ func TestRunStopsWhenTheReporterFails(t *testing.T) {
 func TestRunReportsProgress(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 300) + "\xff\x00.csv"
-	_, rec := profileFiles(t, writeFile(t, long, "a\n"+strings.Repeat("1\n", rowsPerStatus+1)))
-	if len(rec.statuses) != 3 {
-		t.Fatalf("got statuses %q, want 3", rec.statuses)
+	rows := bigRows(3 * bytesPerStatus)
+	onDisk := writeFile(t, long, rows)
+	fetched := runtime.File{Name: "far.csv", Open: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(rows)), nil
+	}}
+	text := writeFile(t, "a.txt", strings.Repeat("some words\n", bytesPerStatus/8))
+	_, rec := profileFiles(t, onDisk, fetched, text)
+	// The rows that have been read but not parsed yet are not counted.
+	want := []string{
+		"Reading ää", "…: 4,031 rows, 33%", "…: 8,127 rows, 66%", "…: 12,223 rows, 99%", "…: 12,288 rows",
+		"Reading far.csv", "far.csv: 4,031 rows, 4 MiB", "far.csv: 8,127 rows, 8 MiB", "far.csv: 12,223 rows, 12 MiB",
+		"far.csv: 12,288 rows", "Reading a.txt", "a.txt: 72%",
 	}
-	for i, want := range []string{"Reading ää", "…: 50,000 rows", "…: 50,001 rows"} {
-		wantParts(t, rec.statuses[i], want)
+	if len(rec.statuses) != len(want) {
+		t.Fatalf("got statuses %q, want %d", rec.statuses, len(want))
+	}
+	for i, part := range want {
+		wantParts(t, rec.statuses[i], part)
 	}
 }
 

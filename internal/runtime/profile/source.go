@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"strconv"
 
 	"github.com/errand-dev/errand/internal/runtime"
 )
@@ -14,15 +16,17 @@ import (
 const (
 	// headSize is how much of a file is looked at before it is read for real.
 	headSize = 64 << 10
-	// rowsPerStatus is how many rows pass between two progress reports.
-	rowsPerStatus = 50_000
+	// bytesPerStatus is how much is read between two progress reports, at least.
+	bytesPerStatus = 4 << 20
+	// maxStatuses is about how many reports there are about a file of known size.
+	maxStatuses = 50
 	// maxStatusName leaves room in the 255 code points of a status for the rest.
 	maxStatusName = 160
 )
 
 // source is the content of one file as UTF-8. The parsers see only its end:
-// what ended it early, a cancelled task or a failing reader, is kept here, so
-// that they need not tell such errors from malformed content.
+// what ended it early, a cancelled task, a failing reader or reporter, is kept
+// here, so that they need not tell such errors from malformed content.
 type source struct {
 	*bufio.Reader
 
@@ -34,7 +38,7 @@ type source struct {
 }
 
 func newSource(ctx context.Context, content io.Reader, progress *progress) *source {
-	raw := &countingReader{stopped: ctx.Err, from: content}
+	raw := &countingReader{stopped: ctx.Err, from: content, progress: progress}
 	sample := make([]byte, headSize)
 	// An error is either the end of a short file or kept by raw.
 	n, _ := io.ReadFull(raw, sample)
@@ -84,18 +88,19 @@ func (s *source) size() int64 { return s.raw.size }
 // broken is the error that ended the content early, or nil.
 func (s *source) broken() error { return s.raw.err }
 
-// countingReader counts what it passes on and ends when the context does. As
-// the buffer above it holds about a thousand rows, that is prompt enough and
-// costs nothing a row.
+// countingReader counts what it passes on, reports progress, and ends when the
+// context does. As the buffer above it holds about a thousand rows, that is
+// prompt enough and costs nothing a row.
 type countingReader struct {
-	stopped func() error
-	from    io.Reader
-	size    int64
-	err     error
+	stopped  func() error
+	from     io.Reader
+	progress *progress
+	size     int64
+	err      error
 }
 
 func (r *countingReader) Read(p []byte) (int, error) {
-	if r.err != nil || r.stopped() != nil {
+	if r.err != nil || r.progress.err != nil || r.stopped() != nil {
 		return 0, io.EOF
 	}
 	n, err := r.from.Read(p)
@@ -104,15 +109,18 @@ func (r *countingReader) Read(p []byte) (int, error) {
 		r.err = err
 		err = io.EOF
 	}
+	r.progress.read(r.size)
 	return n, err
 }
 
 // progress tells the user how far a file has been read.
 type progress struct {
 	say  func(status string) error
+	err  error  // Of say. After it nothing more is said.
 	name string // Short enough to be a part of a status.
-	rows int
-	said int // The rows last reported.
+	rows int    // The parsers count them.
+	size int64  // Of the file, or 0 if that is not known.
+	next int64  // How much has to be read for the next report.
 }
 
 func newProgress(ctx context.Context, report runtime.Reporter, name string) *progress {
@@ -125,24 +133,46 @@ func newProgress(ctx context.Context, report runtime.Reporter, name string) *pro
 			return report.Progress(ctx, status)
 		},
 		name: clip(plain(name), maxStatusName),
+		next: bytesPerStatus,
 	}
 }
 
-// row counts a row and reports now and then: by rows and not by time, so that
-// the same file always reports the same.
-func (p *progress) row() error {
-	p.rows++
-	if p.rows%rowsPerStatus != 0 {
-		return nil
+// start reports that the file is about to be read.
+func (p *progress) start() { p.err = p.say("Reading " + p.name) }
+
+// opened takes the size of a file that is on disk; others have none to tell.
+func (p *progress) opened(content io.Reader) {
+	file, onDisk := content.(fs.File)
+	if !onDisk {
+		return
 	}
-	p.said = p.rows
-	return p.say(p.name + ": " + plural(p.rows, "row"))
+	if info, err := file.Stat(); err == nil {
+		p.size = info.Size()
+	}
 }
 
-// done reports how many rows there are, unless row just did.
-func (p *progress) done() error {
-	if p.rows > 0 && p.said == p.rows {
-		return nil
+// read reports now and then: by what was read and not by time, so that the same
+// file always reports the same, however wide its rows.
+func (p *progress) read(size int64) {
+	if size < p.next || size == p.size || p.err != nil {
+		return
 	}
-	return p.say(p.name + ": " + plural(p.rows, "row"))
+	p.next = size + max(bytesPerStatus, p.size/maxStatuses)
+	status := p.name + ": "
+	if p.rows > 0 {
+		status += plural(p.rows, "row") + ", "
+	}
+	if p.size > 0 {
+		status += strconv.FormatInt(min(100, 100*size/p.size), 10) + "%"
+	} else {
+		status += humanSize(size)
+	}
+	p.err = p.say(status)
+}
+
+// done reports how many rows there are.
+func (p *progress) done() {
+	if p.err == nil && p.rows > 0 {
+		p.err = p.say(p.name + ": " + plural(p.rows, "row"))
+	}
 }
