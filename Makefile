@@ -111,7 +111,7 @@ conformance-model: ## the same client with a small language model (its server is
 
 .PHONY: soak
 soak: ## the long variants of the black-box tests (hours)
-	ERRAND_SOAK=1 $(GO) test -race -shuffle=on -count=1 -timeout 6h -v ./test/...
+	ERRAND_SOAK=1 $(GO) test -race -shuffle=on -count=1 -timeout 6h -v ./test/... ./internal/runtime/profile
 	ERRAND_SOAK=1 $(MAKE) conformance
 
 .PHONY: bench

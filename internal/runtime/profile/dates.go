@@ -125,6 +125,9 @@ func cutClock(s string) (day, clock string) {
 
 func parseClock(s string) (time.Time, bool) {
 	s = strings.TrimSuffix(s, " UTC")
+	if at, ok := plainClock(s); ok {
+		return at, true
+	}
 	for _, layout := range [...]string{
 		"15:04:05", "15:04:05Z07:00", "15:04", "15:04Z07:00", "3:04:05 PM", "3:04 PM", "15:04:05 -0700", "15:04:05-0700",
 	} {
@@ -135,9 +138,30 @@ func parseClock(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// plainClock reads 15:04:05 and 15:04, which a table may have by the million.
+func plainClock(s string) (time.Time, bool) {
+	seconds := "00"
+	if len(s) == len("15:04:05") && s[5] == ':' {
+		s, seconds = s[:5], s[6:]
+	}
+	if len(s) != len("15:04") || s[2] != ':' || !allDigits(s[:2]) || !allDigits(s[3:]) || !allDigits(seconds) {
+		return time.Time{}, false
+	}
+	hour, minute, second := shortNumber(s[:2]), shortNumber(s[3:]), shortNumber(seconds)
+	return time.Date(0, 1, 1, hour, minute, second, 0, time.UTC), hour < 24 && minute < 60 && second < 60
+}
+
 // parseDay reads the forms 2006-01-02, 2006-01, 01/02/2006, 2.1.2006,
 // Jan 2, 2006, 2-Jan-06, January 2006 and their likes.
 func parseDay(s string) (moment, bool) {
+	if len(s) == len(time.DateOnly) && s[4] == '-' && s[7] == '-' {
+		// The usual form needs no taking apart.
+		if year, ok := parseYear(s[:4], false); ok {
+			if m, ok := oneWay(year, s[5:7], s[8:]); ok {
+				return m, true
+			}
+		}
+	}
 	parts := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,-/.", r) })
 	if len(parts) == 4 && isWeekday(parts[0]) {
 		parts = parts[1:]

@@ -119,6 +119,10 @@ func (s exactSum) compare(other exactSum) int {
 	return s.rat().Cmp(other.rat())
 }
 
+func (s exactSum) negative() bool {
+	return s.small < 0 && s.wide == nil || s.wide != nil && s.wide.Sign() < 0
+}
+
 func (s exactSum) rat() *big.Rat { return s.decimal().rat() }
 
 // shifted returns n * 10^places, and whether that fits 64 bits.

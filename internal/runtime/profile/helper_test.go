@@ -106,3 +106,7 @@ func wantParts(tb testing.TB, report string, parts ...string) {
 		}
 	}
 }
+
+func jobOf(files ...runtime.File) runtime.Job {
+	return runtime.Job{Prompt: "Analyze the data", Files: files}
+}

@@ -27,20 +27,17 @@ func (r *tableReport) glance() {
 		if b.period != "" || b.others.rows > 0 {
 			continue
 		}
-		shares := shareOf(b.lines)
-		for i, line := range b.lines {
-			if line.name == missingGroup {
-				continue
-			}
-			share := ""
-			if shares != nil {
-				share = " (" + shares[i] + ")"
-			}
-			items = append(items, fmt.Sprintf("Largest %s by %s: %s with %s%s.",
-				inline(b.by.name, maxName), inline(money.name, maxName),
-				bold(inline(line.name, maxCell)), money.numbers.style().exact(line.sums[0].rat()), share))
-			break
+		first := slices.IndexFunc(b.lines, func(line total) bool { return line.name != missingGroup })
+		if first < 0 {
+			continue
 		}
+		share := shareOf(b.lines, first+1)[first]
+		if share != "" {
+			share = " (" + share + ")"
+		}
+		items = append(items, fmt.Sprintf("Largest %s by %s: %s with %s%s.",
+			inline(b.by.name, maxName), inline(money.name, maxName), bold(inline(b.lines[first].name, maxCell)),
+			money.numbers.style().exact(b.lines[first].sums[0].rat()), share))
 	}
 	r.heading(r.level, "At a glance")
 	r.list(items)
@@ -79,17 +76,13 @@ func (r *tableReport) totalRows(b *breakdown) [][]string {
 	if b.others.rows > 0 {
 		lines = append(slices.Clone(lines), b.others)
 	}
-	shares := shareOf(lines)
+	shares := shareOf(lines, shown)
 	rows := make([][]string, 0, shown+2)
 	add := func(line total, name, share string) {
 		rows = append(rows, r.totalRow(line, name, share))
 	}
 	for i, line := range b.lines[:shown] {
-		share := ""
-		if shares != nil {
-			share = shares[i]
-		}
-		add(line, inline(line.name, maxCell), share)
+		add(line, inline(line.name, maxCell), shares[i])
 	}
 	if rest := b.lines[shown:]; len(rest) > 0 {
 		add(addUp(rest, len(r.of.measures)), "*"+humanInt(len(rest))+" more*", "")
@@ -108,24 +101,23 @@ func (r *tableReport) totalRow(line total, name, share string) []string {
 	return append(cells, share)
 }
 
-// shareOf returns the share of each line in the first measure. There are none
-// if some sum is negative, as shares then make no sense.
-func shareOf(lines []total) []string {
-	all := exactSum{}
+// shareOf returns the share of each of the first lines in the sum of the first
+// measure. There are none if some sum is negative, as shares then make no sense.
+func shareOf(lines []total, first int) []string {
+	whole := exactSum{}
 	for _, line := range lines {
-		if line.sums[0].rat().Sign() < 0 {
-			return nil
+		if line.sums[0].negative() {
+			return make([]string, first)
 		}
-		all.merge(line.sums[0])
+		whole.merge(line.sums[0])
 	}
-	whole := all.rat()
-	if whole.Sign() == 0 {
-		return nil
-	}
-	shares := make([]string, 0, len(lines))
-	for _, line := range lines {
-		share, _ := new(big.Rat).Quo(line.sums[0].rat(), whole).Float64()
-		shares = append(shares, percent(share, 1))
+	all := whole.rat()
+	shares := make([]string, first)
+	for i, line := range lines[:first] {
+		if all.Sign() > 0 {
+			share, _ := new(big.Rat).Quo(line.sums[0].rat(), all).Float64()
+			shares[i] = percent(share, 1)
+		}
 	}
 	return shares
 }
