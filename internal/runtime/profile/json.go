@@ -12,26 +12,50 @@ const (
 	maxDepth = 1_000
 	// maxFlat is how many levels of objects in a row become columns a.b.c.
 	maxFlat = 4
+	// maxToken is the longest string or number that is read.
+	maxToken = 8 << 20
 )
 
-// errTooDeep ends the reading of JSON that is nested beyond reason.
-var errTooDeep = errors.New("nested deeper than 1,000 levels")
+var (
+	// errTooDeep ends the reading of JSON that is nested beyond reason.
+	errTooDeep = errors.New("nested deeper than 1,000 levels")
+	// errLongToken ends it before a string has used up all memory.
+	errLongToken = errors.New("a value is longer than 8 MiB")
+)
 
 // jsonReader walks through JSON token by token, never holding more than one.
 type jsonReader struct {
 	dec     *json.Decoder
+	limit   *tokenLimit
 	depth   int
 	deepest int
 }
 
 func newJSONReader(in io.Reader) *jsonReader {
-	dec := json.NewDecoder(in)
+	limit := &tokenLimit{from: in}
+	dec := json.NewDecoder(limit)
 	dec.UseNumber()
-	return &jsonReader{dec: dec}
+	return &jsonReader{dec: dec, limit: limit}
+}
+
+// tokenLimit ends what is read for the sake of one token when that is too much.
+type tokenLimit struct {
+	from io.Reader
+	read int // Since the last token.
+}
+
+func (l *tokenLimit) Read(p []byte) (int, error) {
+	if l.read > maxToken {
+		return 0, errLongToken
+	}
+	n, err := l.from.Read(p)
+	l.read += n
+	return n, err
 }
 
 // next returns the next token.
 func (j *jsonReader) next() (json.Token, error) {
+	j.limit.read = 0
 	token, err := j.dec.Token()
 	if err != nil {
 		if errors.Is(err, io.EOF) && j.depth > 0 {
