@@ -67,12 +67,15 @@ type numbers struct {
 }
 
 // add records a value and tells whether it goes with the others: dollars and
-// percents cannot be added up.
+// percents cannot be added up. A plain 0 goes with anything.
 func (n *numbers) add(v number, b *budget) bool {
 	if n.count == 0 {
 		n.unit, n.min, n.max = v.unit, v, v
 	}
-	if v.unit != n.unit {
+	if n.unit == "" && n.min.approx == 0 && n.max.approx == 0 {
+		n.unit = v.unit
+	}
+	if v.unit != n.unit && (v.unit != "" || v.approx != 0) {
 		return false
 	}
 	if v.code {

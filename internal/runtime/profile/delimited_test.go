@@ -56,6 +56,14 @@ func TestProfileDelimited(t *testing.T) {
 			[]string{"| v | number ($) | 0 | 3 |", "| -$1,005.00 |"},
 		},
 		{
+			"nothing has no currency", "a.csv", "n;v\nx;0\ny;12,50 €\nx;0,00\ny;-2,25 €\n",
+			[]string{"| v | number (€) | 0 | 4 |", "| €10.25 |"},
+		},
+		{
+			"something without its currency", "a.csv", "n;v\nx;1\ny;12,50 €\n",
+			[]string{"| v | text |"},
+		},
+		{
 			"codes of currencies", "a.csv", "n;v\nx;1.000,25 EUR\ny;-0,25 EUR\n",
 			[]string{"| v | number (EUR) | 0 | 2 |", "| 1,000.00 EUR |", "| -0.25 EUR |"},
 		},

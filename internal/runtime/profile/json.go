@@ -13,14 +13,14 @@ const (
 	// maxFlat is how many levels of objects in a row become columns a.b.c.
 	maxFlat = 4
 	// maxToken is the longest string or number that is read.
-	maxToken = 8 << 20
+	maxToken = 4 << 20
 )
 
 var (
 	// errTooDeep ends the reading of JSON that is nested beyond reason.
 	errTooDeep = errors.New("nested deeper than 1,000 levels")
 	// errLongToken ends it before a string has used up all memory.
-	errLongToken = errors.New("a value is longer than 8 MiB")
+	errLongToken = errors.New("a value is longer than 4 MiB")
 )
 
 // jsonReader walks through JSON token by token, never holding more than one.

@@ -143,7 +143,7 @@ func TestProfileJSONHugeValue(t *testing.T) {
 	t.Parallel()
 	huge := strings.Repeat("x", 2*maxToken)
 	text := profileOne(t, "a.json", "[{\"a\":\"y\"},\n{\"a\":\""+huge+"\"},{\"a\":\"z\"}]")
-	wantParts(t, text, "A list of **1 element** in 16 MiB", "Reading stopped near line 2: a value is longer than 8 MiB.")
-	many := "[" + strings.Repeat("{\"a\":\""+huge[:1<<20]+"\"},\n", 20) + "1]"
-	wantParts(t, profileOne(t, "b.json", many), "A list of **21 elements** in 20 MiB")
+	wantParts(t, text, "A list of **1 element** in 8 MiB", "Reading stopped near line 2: a value is longer than 4 MiB.")
+	many := "[" + strings.Repeat("{\"a\":\""+huge[:1<<20]+"\"},\n", 6) + "1]"
+	wantParts(t, profileOne(t, "b.json", many), "A list of **7 elements** in 6 MiB")
 }

@@ -2,10 +2,11 @@
 // files of a task and writes a statistical report about them in Markdown.
 //
 // Delimited text and JSON are profiled column by column, plain text is counted,
-// anything else is only named. Every file is read once, as a stream. Sums and
-// means are exact; quartiles interpolate linearly between the two nearest
-// values (position (n-1)*q of the sorted values). The same files always give
-// the same report.
+// anything else is only named. Every file is read once, as a stream, in memory
+// that does not grow with it: what has a limit (see budget) says so in the report
+// when it is reached. Sums and means are exact; quartiles interpolate linearly
+// between the two nearest values (position (n-1)*q of the sorted values). The
+// same files always give the same report.
 package profile
 
 import (

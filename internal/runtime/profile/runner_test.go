@@ -72,7 +72,7 @@ func TestRunGoesOnAfterBadFiles(t *testing.T) {
 
 // bigRows is the content of a file with a header and rows of 1 KiB.
 func bigRows(size int) string {
-	return "a,b\n" + strings.Repeat("1,"+strings.Repeat("2", 1021)+"\n", size>>10)
+	return "a,b\n" + strings.Repeat("1,"+strings.Repeat(" ", 1020)+"2"+"\n", size>>10)
 }
 
 func TestRunEndsWithTheContext(t *testing.T) {
@@ -116,7 +116,7 @@ func TestRunStopsWhenTheReporterFails(t *testing.T) {
 	t.Parallel()
 	errStopped := errors.New("attempt superseded")
 	files := []runtime.File{
-		writeFile(t, "a.csv", bigRows(2*bytesPerStatus)),
+		writeFile(t, "a.csv", "a,b\n1,2\n"+strings.Repeat("\n", bytesPerStatus)+"3,4\n"),
 		writeFile(t, "b.json", `[{"a":1}]`),
 		writeFile(t, "c.json", `{"list":[{"a":1}]}`),
 		writeFile(t, "d.jsonl", `{"a":1}`),
@@ -150,9 +150,9 @@ func TestRunReportsProgress(t *testing.T) {
 	_, rec := profileFiles(t, onDisk, fetched, text)
 	// The rows that have been read but not parsed yet are not counted.
 	want := []string{
-		"Reading ää", "…: 4,031 rows, 33%", "…: 8,127 rows, 66%", "…: 12,223 rows, 99%", "…: 12,288 rows",
-		"Reading far.csv", "far.csv: 4,031 rows, 4 MiB", "far.csv: 8,127 rows, 8 MiB", "far.csv: 12,223 rows, 12 MiB",
-		"far.csv: 12,288 rows", "Reading a.txt", "a.txt: 72%",
+		"Reading ää", "…: 959 rows, 33%", "…: 1,983 rows, 66%", "…: 3,007 rows, 99%", "…: 3,072 rows",
+		"Reading far.csv", "far.csv: 959 rows, 1 MiB", "far.csv: 1,983 rows, 2 MiB", "far.csv: 3,007 rows, 3 MiB",
+		"far.csv: 3,072 rows", "Reading a.txt", "a.txt: 72%",
 	}
 	if len(rec.statuses) != len(want) {
 		t.Fatalf("got statuses %q, want %d", rec.statuses, len(want))

@@ -17,9 +17,12 @@ const (
 	// headSize is how much of a file is looked at before it is read for real.
 	headSize = 64 << 10
 	// bytesPerStatus is how much is read between two progress reports, at least.
-	bytesPerStatus = 4 << 20
+	bytesPerStatus = 1 << 20
 	// maxStatuses is about how many reports there are about a file of known size.
 	maxStatuses = 50
+	// slowdown is, for a file of unknown size, which part of what has been read
+	// comes in before the next report.
+	slowdown = 16
 	// maxStatusName leaves room in the 255 code points of a status for the rest.
 	maxStatusName = 160
 )
@@ -157,16 +160,18 @@ func (p *progress) read(size int64) {
 	if size < p.next || size == p.size || p.err != nil {
 		return
 	}
-	p.next = size + max(bytesPerStatus, p.size/maxStatuses)
 	status := p.name + ": "
 	if p.rows > 0 {
 		status += plural(p.rows, "row") + ", "
 	}
+	step := size / slowdown
 	if p.size > 0 {
+		step = p.size / maxStatuses
 		status += strconv.FormatInt(min(100, 100*size/p.size), 10) + "%"
 	} else {
 		status += humanSize(size)
 	}
+	p.next = size + max(bytesPerStatus, step)
 	p.err = p.say(status)
 }
 

@@ -80,19 +80,19 @@ func TestTotalsOfTooManyGroups(t *testing.T) {
 	var csv strings.Builder
 	csv.WriteString("customer,id,revenue\n")
 	const customers = maxDistinct + 1_000
-	for round := range 3 {
+	for round := range 2 {
 		for i := range customers {
 			fmt.Fprintf(&csv, "c%d,%d-%d,%d\n", i, round, i, i%1_000)
 		}
 	}
 	text := profileOne(t, "many.csv", csv.String())
-	const sum = 3 * 999 * 1_000 / 2 // Of any thousand customers.
+	const sum = 2 * 999 * 1_000 / 2 // Of any thousand customers.
 	wantParts(t, text,
 		"Sum of revenue: **"+humanInt(sum*customers/1_000)+"**",
 		"### Totals of revenue by customer\n\nOnly the first 50,000 different values have totals of their own; those are exact, "+
 			"but a larger one may be among the others.",
-		"| c10999 | 3 | 2,997 |", "| *49,990 more* |",
-		"| *all others* | 3,000 | "+humanInt(sum)+" |",
+		"| c10999 | 2 | 1,998 |", "| *49,990 more* |",
+		"| *all others* | 2,000 | "+humanInt(sum)+" |",
 	)
 	if strings.Contains(text, "by id") || strings.Contains(text, "Largest customer") || strings.Contains(text, "| id | Rows | Share |") {
 		t.Errorf("the report breaks down by a column of ids, or names a largest value it cannot know:\n%s", text)
