@@ -121,8 +121,12 @@ func (c *categoryTotals) line(name string, slot, rows int) total {
 
 // lines returns the totals of the values, and of those beyond the limit.
 func (c *categoryTotals) lines(rows int) (lines []total, others total) {
+	names := make([]string, c.by.tally.distinct())
 	for key, at := range c.by.tally.known {
-		lines = append(lines, c.line(textOfKey(key), firstSlot+at, c.by.tally.times[at]))
+		names[at] = textOfKey(key)
+	}
+	for at, name := range names {
+		lines = append(lines, c.line(name, firstSlot+at, c.by.tally.times[at]))
 	}
 	if missing := rows - c.by.values; missing > 0 {
 		lines = append(lines, c.line(missingGroup, slotMissing, missing))
@@ -237,8 +241,9 @@ func (b *breakdown) keep(live []int) {
 	pick(&b.others)
 }
 
+// sort leaves lines that are equal in the order in which they came up.
 func (b *breakdown) sort() {
-	slices.SortFunc(b.lines, func(x, y total) int {
+	slices.SortStableFunc(b.lines, func(x, y total) int {
 		if b.period == "" {
 			if c := y.sums[0].compare(x.sums[0]); c != 0 {
 				return c

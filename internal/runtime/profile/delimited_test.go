@@ -112,6 +112,10 @@ func TestProfileDelimited(t *testing.T) {
 			[]string{"no header line was found", "| column 2 | number | 0 | 2 |", "**2 rows** in **3 columns**"},
 		},
 		{
+			"a header above a value out of line", "a.csv", "n,name\n" + strings.Repeat("1,x\n", 300) + "oops,name\n",
+			[]string{"the first line names the columns", "**301 rows**"},
+		},
+		{
 			"no header, all text", "a.csv", "ann,red\nbob,blue\ncat,red\n",
 			[]string{"no header line was found", "**3 rows**"},
 		},

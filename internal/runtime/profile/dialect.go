@@ -6,8 +6,12 @@ import (
 	"strings"
 )
 
-// sampleRecords is how many records are looked at to find out about a file.
-const sampleRecords = 1_000
+const (
+	// sampleRecords is how many records are looked at to find out about a file.
+	sampleRecords = 1_000
+	// headerRecords is with how many of them the first is compared.
+	headerRecords = 200
+)
 
 // dialect is how a delimited file is written.
 type dialect struct {
@@ -37,7 +41,7 @@ func sniffDialect(head []byte, whole bool, extension string) dialect {
 			d.comma, best, bestSplit = comma, records, split
 		}
 	}
-	d.header = hasHeader(best)
+	d.header = hasHeader(best[:min(len(best), headerRecords)])
 	if d.header {
 		best = best[1:]
 	}

@@ -177,6 +177,24 @@ func TestRunSplitsLargeSections(t *testing.T) {
 	wantParts(t, text, "**3 rows** in **351 columns**", "Only the first 300 columns of 351 are profiled.")
 }
 
+// Values that are shown alike and add up alike still have an order.
+func TestRunIsDeterministicWithLongNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", maxKey)
+	rows := ""
+	for i, ending := range []string{"a", "b", "c", "d", "e"} {
+		rows += strings.Repeat(long+ending+",5,"+strconv.Itoa(i)+"\n", 5)
+	}
+	file := writeFile(t, "long.csv", "name,revenue,units\n"+rows)
+	first, _ := profileFiles(t, file)
+	wantParts(t, first, "Totals of revenue and units by name")
+	for range 10 {
+		if again, _ := profileFiles(t, file); again != first {
+			t.Fatalf("two reports differ:\n%s\n%s", first, again)
+		}
+	}
+}
+
 func TestRunIsDeterministic(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, "ties.csv", "k,v\n"+strings.Repeat("b,1\na,2\nd,3\nc,4\n", 5))
