@@ -32,6 +32,7 @@ func TestBackup(t *testing.T) {
 	s := newServer(t)
 	c := s.client()
 	c.putWorkerAgent(t, loadAgent, loadLease)
+	c.putWorkerAgent(t, herdAgent, loadLease)
 	c.putWorkerAgent(t, "slow", 2)
 
 	// A task that has ended, with a file; one with secrets; one that runs.
@@ -62,7 +63,7 @@ func TestBackup(t *testing.T) {
 	before := map[string]int{"runs": 0, done.id: 0} // acknowledged events, by task
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	underLoad(t, s, b, 1, seed, func() {
+	underLoad(t, s.client, b, 1, seed, func() {
 		await(500 * time.Millisecond)
 		for _, id := range b.takeDirty() {
 			before[id] = 0

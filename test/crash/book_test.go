@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
 // book is what the clients know: each notes what it is about to send, and
@@ -17,16 +19,18 @@ type book struct {
 	free      []string        // tasks whose last turn has ended, as far as known
 	dirty     map[string]bool // tasks touched since the last check
 	counts    counts          // of this round
+	deeds     []porcupine.Operation
+	began     time.Time
 }
 
 // counts are the acknowledgements of a round.
 type counts struct {
-	creates, turns, claims, events, beats, finishes, stops, refusals, unknown int
+	creates, turns, claims, events, beats, finishes, stops, refusals, unknown, turnedAway int
 }
 
 func (c counts) String() string {
-	return fmt.Sprintf("acknowledged %d creates, %d next turns, %d claims, %d events, %d heartbeats, %d finishes, %d stops; %d refused as superseded; %d without an answer",
-		c.creates, c.turns, c.claims, c.events, c.beats, c.finishes, c.stops, c.refusals, c.unknown)
+	return fmt.Sprintf("acknowledged %d creates, %d next turns, %d claims, %d events, %d heartbeats, %d finishes, %d stops; %d refused as superseded; %d without an answer; %d turned away",
+		c.creates, c.turns, c.claims, c.events, c.beats, c.finishes, c.stops, c.refusals, c.unknown, c.turnedAway)
 }
 
 // creation is one create, of a task or of its next turn.
@@ -34,13 +38,16 @@ type creation struct {
 	key   string
 	text  string
 	task  string // the id that it asks for, or that it was given
+	agent string
 	next  bool
 	turn  int
 	acked bool
+	// watched says that a viewer follows it.
+	watched bool
 }
 
 func (c *creation) body() obj {
-	body := obj{"agent_id": loadAgent, "title": c.key, "input": obj{"text": c.text}}
+	body := obj{"agent_id": c.agent, "title": c.key, "input": obj{"text": c.text}}
 	if c.next {
 		body["id"] = c.task
 	}
@@ -52,6 +59,7 @@ type batch struct {
 	ids  []string // client_id of each
 	data []string // JSON of each
 	seqs []int64  // acknowledged numbers, nil if there was no answer
+	sent int      // how often it was
 }
 
 // ending is one finish.
@@ -85,7 +93,10 @@ type stopping struct {
 	status string
 }
 
-func newBook() *book { return &book{dirty: map[string]bool{}} }
+func newBook() *book { return &book{dirty: map[string]bool{}, began: time.Now()} }
+
+// since is the time of the book.
+func (b *book) since() time.Duration { return time.Since(b.began) }
 
 // note changes the book.
 func (b *book) note(do func()) {
@@ -131,6 +142,11 @@ type account struct {
 	creations []*creation
 	holds     []*hold
 	stops     []*stopping
+}
+
+// herds tells whether it is a task of the herd.
+func (x *account) herds() bool {
+	return len(x.creations) > 0 && x.creations[0].agent == herdAgent
 }
 
 // accounts sorts the book by task.

@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/anishathalye/porcupine"
 )
 
 // checker holds what the API answers against the book.
@@ -16,10 +19,21 @@ type checker struct {
 	*client
 	t        *testing.T
 	accounts map[string]*account
+	deeds    []porcupine.Operation
+	noted    map[string][]note // what was acknowledged to the herd
+	events   atomic.Int64      // that were read
+	mu       sync.Mutex        // guards what follows
 	// owners notes of every ended turn which attempt ended it.
-	mu     sync.Mutex
 	owners map[string]turnEnd
+	// unknown are claims that only the log knows of.
+	unknown []deed
 }
+
+// What a check has found wrong; everything else is a loss.
+var (
+	errGap  = errors.New("gap")
+	errLate = errors.New("late write accepted")
+)
 
 // turnEnd is how a turn has ended by its log, and who was in it.
 type turnEnd struct {
@@ -31,16 +45,25 @@ type turnEnd struct {
 
 func newChecker(t *testing.T, c *client, b *book) *checker {
 	t.Helper()
-	return &checker{client: c, t: t, accounts: b.accounts(), owners: map[string]turnEnd{}}
+	return &checker{client: c, t: t, accounts: b.accounts(), deeds: b.deeds, owners: map[string]turnEnd{}}
 }
 
 // tasks checks tasks, a few at a time.
 func (c *checker) tasks(ids []string) {
 	c.t.Helper()
 	inParallel(ids, func(id string) {
-		if err := c.task(c.t.Context(), id); err != nil {
-			c.t.Errorf("task %s: %v", id, err)
+		err := c.task(c.t.Context(), id)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, errGap):
+			tolls.gaps.Add(1)
+		case errors.Is(err, errLate):
+			tolls.late.Add(1)
+		default:
+			tolls.losses.Add(1)
 		}
+		c.t.Errorf("task %s: %v", id, err)
 	})
 }
 
@@ -80,13 +103,14 @@ func (c *checker) task(ctx context.Context, id string) error {
 	}
 	for i, e := range events {
 		if e.ID != int64(i+1) {
-			return fmt.Errorf("log has a gap: event %d has the id %d", i+1, e.ID)
+			return fmt.Errorf("%w: event %d has the id %d", errGap, i+1, e.ID)
 		}
 	}
 	if int64(len(events)) < now.LastSeq {
 		return fmt.Errorf("log ends at %d, the task says %d", len(events), now.LastSeq)
 	}
-	f := &fold{inputs: map[int]string{}, ends: map[int]turnEnd{}, refused: map[refusal]bool{}, clients: map[string]int64{}}
+	c.events.Add(int64(len(events)))
+	f := &fold{inputs: map[int]string{}, ends: map[int]turnEnd{}, refused: map[refusal]bool{}, clients: map[string]int64{}, claimed: map[int]int{}}
 	for _, e := range events {
 		if err := f.take(e); err != nil {
 			return fmt.Errorf("event %d (%s): %w", e.ID, e.Type, err)
@@ -100,8 +124,17 @@ func (c *checker) task(ctx context.Context, id string) error {
 		end.later = turn < f.turn
 		c.owners[turnKey(id, turn)] = end
 	}
+	x := c.accounts[id]
+	if x != nil {
+		c.unknown = append(c.unknown, x.unknown(id, f)...)
+	}
 	c.mu.Unlock()
-	if x := c.accounts[id]; x != nil {
+	for _, n := range c.noted[id] {
+		if f.clients[n.Client] == 0 {
+			return fmt.Errorf("event %s was acknowledged to the herd, the log does not have it", n.Client)
+		}
+	}
+	if x != nil {
 		return x.check(now, events, f)
 	}
 	return fmt.Errorf("nobody asked for it (title %q)", now.Title)
@@ -119,6 +152,7 @@ type fold struct {
 	refused map[refusal]bool
 	clients map[string]int64
 	lostAt  map[int]logged
+	claimed map[int]int // in which turn each attempt has started
 }
 
 // refusal is a note of a late write: of an end, or of an event.
@@ -164,7 +198,7 @@ func (f *fold) take(e logged) error {
 		if f.current != 0 || d.Attempt <= f.highest {
 			return fmt.Errorf("attempt %d starts while %d owns the turn and %d was the last", d.Attempt, f.current, f.highest)
 		}
-		f.current, f.highest = d.Attempt, d.Attempt
+		f.current, f.highest, f.claimed[d.Attempt] = d.Attempt, d.Attempt, f.turn
 	case "attempt_lost":
 		if d.Attempt != f.current {
 			return fmt.Errorf("attempt %d is lost while %d owns the turn", d.Attempt, f.current)
@@ -183,7 +217,7 @@ func (f *fold) take(e logged) error {
 		f.refused[note] = true
 	case "step":
 		if d.Number != f.current {
-			return fmt.Errorf("a write of attempt %d was accepted while %d owns the turn", d.Number, f.current)
+			return fmt.Errorf("%w: of attempt %d while %d owns the turn", errLate, d.Number, f.current)
 		}
 		if first := f.clients[d.Client]; first != 0 {
 			return fmt.Errorf("client_id %s stands there twice, first at %d", d.Client, first)
@@ -194,11 +228,26 @@ func (f *fold) take(e logged) error {
 		if d.Result != nil {
 			result = *d.Result
 		}
+		if number, ok := herdOwner(result); ok && number != f.current {
+			return fmt.Errorf("%w: the end of attempt %d while %d owns the turn", errLate, number, f.current)
+		}
 		f.ended = true
 		f.ends[f.turn] = turnEnd{status: d.Status, result: result, number: f.current, lost: f.lost}
 		f.current = 0
 	}
 	return nil
+}
+
+// unknown lists the attempts of a log that nobody has noted: the answers to
+// their claims were lost.
+func (x *account) unknown(id string, f *fold) []deed {
+	var found []deed
+	for number, turn := range f.claimed {
+		if !slices.ContainsFunc(x.holds, func(h *hold) bool { return h.number == number }) {
+			found = append(found, deed{verb: "claim", task: id, turn: turn, number: number})
+		}
+	}
+	return found
 }
 
 // check holds a task against what was acknowledged of it.

@@ -168,9 +168,17 @@ type claimed struct {
 	TraceParent string `json:"traceparent"`
 }
 
-// claims asks for work.
-func (c *client) claims(ctx context.Context, agent, worker string, slots int, wait float64) ([]claimed, answer, error) {
-	a, err := c.call(ctx, http.MethodPost, "/v1/claim", obj{"agent_ids": []string{agent}, "worker_id": worker, "slots": slots, "wait": wait})
+// claims asks for a task.
+func (c *client) claims(ctx context.Context, agent, worker string, wait float64) ([]claimed, answer, error) {
+	return takeClaims(c.call(ctx, http.MethodPost, "/v1/claim", claimBody(agent, worker, 1, wait)))
+}
+
+func claimBody(agent, worker string, slots int, wait float64) obj {
+	return obj{"agent_ids": []string{agent}, "worker_id": worker, "slots": slots, "wait": wait}
+}
+
+// takeClaims reads the answer to a claim.
+func takeClaims(a answer, err error) ([]claimed, answer, error) {
 	if err != nil {
 		return nil, a, err
 	}
@@ -186,7 +194,7 @@ func (c *client) claims(ctx context.Context, agent, worker string, slots int, wa
 // claim takes exactly one task.
 func (c *client) claim(t *testing.T, agent, worker string) claimed {
 	t.Helper()
-	got, a, err := c.claims(t.Context(), agent, worker, 1, 10)
+	got, a, err := c.claims(t.Context(), agent, worker, 10)
 	if err != nil || len(got) != 1 {
 		t.Fatalf("claim of %s: %v, %s", agent, err, a)
 	}

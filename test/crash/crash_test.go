@@ -3,11 +3,9 @@ package crash
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -17,97 +15,42 @@ import (
 // loadLease is the lease of the load's workers, in seconds.
 const loadLease = 2
 
-// TestKill kills the server again and again under load and holds what was
-// acknowledged against what is there afterwards.
+// TestKill kills the server and workers again and again under load and holds
+// what was acknowledged against what is there afterwards.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	rounds := 5
-	if os.Getenv(soakEnv) == "1" {
-		rounds = 100
-	}
 	s := newServer(t)
-	s.client().putWorkerAgent(t, loadAgent, loadLease)
-	b := newBook()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	chance := rand.New(rand.NewPCG(seed, 0))
-	for round := 1; round <= rounds && !t.Failed(); round++ {
-		moment := 250*time.Millisecond + time.Duration(chance.Int64N(int64(900*time.Millisecond)))
-		b.begin()
-		underLoad(t, s, b, round, seed, func() {
-			await(moment)
+	x := newStorm(t, s, s.url())
+	for range rounds(5, 100) {
+		if t.Failed() {
+			break
+		}
+		moment := x.between(250*time.Millisecond, 1150*time.Millisecond)
+		x.blow(t, func() {
+			await(moment / 2)
+			switch x.round % 4 {
+			case 1:
+				x.herd.freeze(t, x.chance)
+			case 3: // after two rounds it finds its tasks to be others'
+				x.herd.revive(t)
+			}
+			x.herd.kill(t, x.chance)
+			await(moment / 2)
 			s.kill(t)
 		})
 		restarted := time.Now()
-		if round%2 == 0 { // it dies in the middle of its start as well
+		if x.round%2 == 0 { // it dies in the middle of its start as well
 			s.launch(t)
-			await(time.Duration(chance.Int64N(int64(60 * time.Millisecond))))
+			await(x.between(0, 60*time.Millisecond))
 			s.kill(t)
 		}
 		s.start(t)
 		ready := time.Since(restarted)
-		resolve(t, s, b)
-		c := newChecker(t, s.client(), b)
-		dirty := b.takeDirty()
-		c.tasks(dirty)
+		checked := x.settle(t)
 		t.Logf("round %d: killed after %v, ready again after %v; %v; %d tasks checked",
-			round, moment.Round(time.Millisecond), ready.Round(time.Millisecond), b.counts, len(dirty))
+			x.round, moment.Round(time.Millisecond), ready.Round(time.Millisecond), x.book.counts, checked)
 	}
-	if t.Failed() {
-		return
-	}
-	drain(t, s, b)
-	finalCheck(t, s, b)
-	s.quiet(t)
-}
-
-func await(d time.Duration) { <-time.After(d) }
-
-// underLoad runs the clients until the server has been killed.
-func underLoad(t *testing.T, s *server, b *book, round int, seed uint64, kill func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var all sync.WaitGroup
-	stream := uint64(round) << 8
-	run := func(name string, do func(*load, context.Context) error) {
-		stream++
-		l := &load{client: s.client(), book: b, rand: rand.New(rand.NewPCG(seed, stream)), name: name, round: round}
-		all.Go(func() {
-			err := do(l, ctx)
-			switch {
-			case errors.Is(err, errOdd):
-				t.Errorf("%s: %v", name, err)
-			case err != nil: // the server is gone in the middle of a call
-				b.note(func() { b.counts.unknown++ })
-			}
-		})
-	}
-	for i := range 2 {
-		run(fmt.Sprintf("creator%d", i), (*load).creator)
-	}
-	for i := range 3 {
-		run(fmt.Sprintf("worker%d", i), (*load).worker)
-	}
-	run("turner", (*load).turner)
-	run("stopper", (*load).stopper)
-	run("zombie", (*load).zombie)
-	kill()
-	// Clients that wait for their next moment do not notice by themselves.
-	cancel()
-	all.Wait()
-}
-
-// resolve repeats the creates that had no answer: with their keys, so that it
-// does not matter whether they were carried out.
-func resolve(t *testing.T, s *server, b *book) {
-	t.Helper()
-	l := &load{client: s.client(), book: b, name: "resolver", rand: rand.New(rand.NewPCG(1, 1))}
-	for _, c := range b.unresolved() {
-		if err := l.create(t.Context(), c); err != nil {
-			t.Errorf("create %s again: %v", c.key, err)
-		}
-	}
+	x.end(t)
 }
 
 // drainLimit bounds how long after the last crash every task has ended: a
@@ -157,6 +100,7 @@ func drain(t *testing.T, s *server, b *book) {
 	cancel()
 	all.Wait()
 	if open != 0 {
+		tolls.stuck.Add(int64(open))
 		var page struct {
 			Items []taskView `json:"items"`
 		}
@@ -173,28 +117,39 @@ func drain(t *testing.T, s *server, b *book) {
 
 // finalCheck checks everything once more, and what repeats and superseded
 // workers are answered.
-func finalCheck(t *testing.T, s *server, b *book) {
+func finalCheck(t *testing.T, x *storm) {
 	t.Helper()
+	b, s := x.book, x.server
 	b.takeDirty()
 	c := newChecker(t, s.client(), b)
+	c.noted = x.herd.acknowledged(t)
 	ids := c.listed(t)
 	if len(ids) != len(c.accounts) {
+		tolls.losses.Add(1)
 		t.Errorf("%d tasks are listed, %d were acknowledged", len(ids), len(c.accounts))
 	}
 	c.tasks(ids)
+	tolls.tasks.Add(int64(len(ids)))
+	tolls.events.Add(c.events.Load())
+	histories := c.histories(t)
 	repeated := repeats(t, s, b, c)
 	zombies := haunt(t, s, b, c)
 	c.tasks(ids) // nothing has changed but refusals
+	notes := 0
+	for _, of := range c.noted {
+		notes += len(of)
+	}
 	attempts, lost := 0, 0
 	for _, end := range c.owners {
 		lost += len(end.lost)
 	}
-	for _, x := range c.accounts {
-		attempts += len(x.holds)
+	for _, of := range c.accounts {
+		attempts += len(of.holds)
 	}
-	t.Logf("in the end: %d tasks, %d turns, %d claims, %d attempts lost, %d creates and finishes repeated, %d superseded attempts refused",
-		len(ids), len(c.owners), attempts, lost, repeated, zombies)
-	if repeated == 0 || zombies == 0 {
+	t.Logf("in the end: %d tasks, %d turns, %d claims, %d attempts lost, %d creates and finishes repeated, %d superseded attempts refused, "+
+		"%d events acknowledged to the herd; %d histories in order",
+		len(ids), len(c.owners), attempts, lost, repeated, zombies, notes, histories)
+	if repeated == 0 || zombies == 0 || notes == 0 || histories == 0 {
 		t.Error("the load was too small to show anything")
 	}
 }
@@ -275,10 +230,12 @@ func haunt(t *testing.T, s *server, b *book, c *checker) int {
 		} {
 			a, err := cl.call(t.Context(), http.MethodPost, "/v1/tasks/"+h.task+path, body)
 			if err != nil || a.status != http.StatusConflict {
+				tolls.late.Add(1)
 				t.Errorf("%s with the token of attempt %d of %s, which was superseded: %v %s", path, h.number, h.task, err, a)
 			}
 		}
 		if now := cl.task(t, h.task); now.Result != nil && *now.Result == "ghost" {
+			tolls.late.Add(1)
 			t.Errorf("task %s has the result of a superseded attempt", h.task)
 		}
 	}

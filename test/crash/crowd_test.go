@@ -2,137 +2,111 @@ package crash
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"hash/fnv"
-	"io"
-	"os"
-	"strconv"
-	"sync"
-	"sync/atomic"
+	"encoding/json"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 )
 
-// onlooker follows a stream and keeps no more of it than a hash.
-type onlooker struct {
-	*client
-	path string
-	// deaf, if set, is waited for before the first connection is read.
-	deaf <-chan struct{}
-	seen atomic.Int64
-	hash uint64
-	cuts int
-	// ended says that the last event is the task's end.
-	ended bool
+// crowd is viewers that follow tasks of a load from their beginning to their
+// end, whatever happens in between. Every other one uses the Go client.
+type crowd struct {
+	*audience
+	url     string
+	viewers []*viewer
 }
 
-// follow reads to the clean end of the stream, over every cut.
-func (o *onlooker) follow(ctx context.Context) error {
-	sum := fnv.New64a()
-	for {
-		ended, err := o.once(ctx, sum.Write)
-		if ended || err != nil {
-			o.hash = sum.Sum64()
-			return err
-		}
-		o.cuts++
-	}
+func newCrowd(t *testing.T, url string) *crowd {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return &crowd{audience: &audience{t: t, ctx: ctx}, url: url}
 }
 
-// once reads one connection; only a gap is an error.
-func (o *onlooker) once(ctx context.Context, keep func([]byte) (int, error)) (ended bool, err error) {
-	last := o.seen.Load()
-	s, err := o.open(ctx, o.path, strconv.FormatInt(last, 10))
-	if err != nil {
-		return false, err
-	}
-	defer s.close()
-	if o.deaf != nil && last == 0 {
+// gather adds viewers of tasks that were just made, a few in each round.
+func (c *crowd) gather(ctx context.Context, b *book, n int) {
+	tick := time.NewTicker(70 * time.Millisecond)
+	defer tick.Stop()
+	for n > 0 {
 		select {
-		case <-o.deaf:
 		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
-	}
-	for {
-		m, err := s.next()
-		if err != nil {
-			return o.ended && errors.Is(err, io.EOF), ctx.Err()
-		}
-		if last++; m.id != strconv.FormatInt(last, 10) {
-			return false, fmt.Errorf("%w: event %s in the place of %d", errOdd, m.id, last)
-		}
-		_, _ = keep([]byte(m.data + "\n")) // a hash takes everything
-		o.seen.Store(last)
-		o.ended = m.name == "task_finished"
-	}
-}
-
-// TestCrowd lets many look at one task while ten of them read nothing. Nobody
-// else may wait for those, and they find all that they missed once they read.
-func TestCrowd(t *testing.T) {
-	t.Parallel()
-	viewers := 60
-	if os.Getenv(soakEnv) != "" {
-		viewers = 1000
-	}
-	const (
-		deaf   = 10
-		events = 700 // of 8 KB: more than the buffers between two programs hold
-		// limit is less than what one deaf viewer could hold the feed up with.
-		limit = 25 * time.Second
-	)
-	s := newServer(t, "--write-timeout", "50s")
-	f := newFed(t, s.client())
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	heard := make(chan struct{})
-	var all sync.WaitGroup
-	crowd := make([]*onlooker, viewers)
-	for i := range crowd {
-		crowd[i] = &onlooker{client: s.client(), path: "/v1/tasks/" + f.id + "/events"}
-		if i < deaf {
-			crowd[i].deaf = heard
-			crowd[i].slowly()
-		}
-		all.Go(func() {
-			if err := crowd[i].follow(ctx); err != nil {
-				t.Errorf("viewer %d, after %d events: %v", i, crowd[i].seen.Load(), err)
+		id := ""
+		b.note(func() {
+			for i := len(b.creations) - 1; i >= 0 && id == ""; i-- {
+				if x := b.creations[i]; x.acked && x.turn == 1 && !x.watched {
+					x.watched, id = true, x.task
+				}
 			}
 		})
+		if id == "" {
+			continue
+		}
+		n--
+		v := &viewer{client: newClient(c.url), task: id}
+		c.viewers = append(c.viewers, v)
+		if len(c.viewers)%2 == 0 {
+			c.all.Go(func() { v.got = followBySDK(c.audience, v.base, id, nil) })
+			continue
+		}
+		if rand.IntN(2) == 0 {
+			v.next = func() int { return 1 + rand.IntN(6) }
+		}
+		c.add("viewer of "+id, v)
 	}
-	eventually(t, 30*time.Second, "all streams are open", func() bool { return openStreams(t, s) >= viewers })
+}
 
-	begun := time.Now()
-	f.feed(ctx, t, events, 8<<10)
-	fed := time.Since(begun)
-	sent := int64(events + 3) // task_created, attempt_started, task_updated
-	eventually(t, limit, "all who read have seen all", func() bool {
-		for _, o := range crowd[deaf:] {
-			if o.seen.Load() < sent {
-				return false
-			}
-		}
-		return true
-	})
-	took := time.Since(begun)
-	if fed > limit {
-		t.Errorf("%d appends beside %d viewers that read nothing took %v", events, deaf, fed)
+// crowdLimit bounds how long after the last task's end every viewer has seen it.
+const crowdLimit = 30 * time.Second
+
+// end waits for all viewers, and holds what they have seen against the logs.
+func (c *crowd) end(t *testing.T, cl *client) {
+	t.Helper()
+	seen := make(chan struct{})
+	go func() { defer close(seen); c.all.Wait() }()
+	select {
+	case <-seen:
+	case <-time.After(crowdLimit):
+		tolls.gaps.Add(1)
+		t.Fatalf("viewers still wait %v after the end of all tasks", crowdLimit)
 	}
-	for i, o := range crowd[:deaf] {
-		if o.seen.Load() != 0 {
-			t.Errorf("viewer %d should not have read", i)
-		}
-	}
-	close(heard)
-	f.finish(ctx, t)
-	all.Wait()
-	for i, o := range crowd {
-		if o.hash != crowd[viewers-1].hash || o.seen.Load() != sent+1 {
-			t.Errorf("viewer %d has seen %d of %d events, or others (%d cuts)", i, o.seen.Load(), sent+1, o.cuts)
+	cuts := 0
+	for _, v := range c.viewers {
+		cuts += v.cuts
+		if what := v.gap(pages(t, cl, v.task)); what != "" {
+			tolls.gaps.Add(1)
+			t.Errorf("a viewer of %s: %s", v.task, what)
 		}
 	}
-	t.Logf("%d events to %d viewers, %d of which read nothing: fed in %v, seen by all others in %v",
-		events, viewers, deaf, fed.Round(time.Millisecond), took.Round(time.Millisecond))
-	s.quiet(t)
+	t.Logf("%d viewers saw everything, over %d cuts", len(c.viewers), cuts)
+}
+
+// gap says what a viewer has missed of a log, of which it has seen at least one
+// turn from beginning to end.
+func (v *viewer) gap(log []string) string {
+	if len(v.got) == 0 {
+		return "it has seen nothing"
+	}
+	var first, last logged
+	if json.Unmarshal([]byte(v.got[0]), &first) != nil || first.Type != "task_created" {
+		return "it begins with " + tail(v.got[0], 300)
+	}
+	ended := false
+	for i, got := range v.got {
+		at := int(first.ID) - 1 + i
+		if at >= len(log) || unsigned(got) != unsigned(log[at]) {
+			return "it has seen " + tail(got, 300) + " in place of what follows event " + last.Type
+		}
+		if err := json.Unmarshal([]byte(got), &last); err != nil {
+			return err.Error()
+		}
+		ended = ended || last.Type == "task_finished"
+	}
+	if !ended {
+		return "it has not seen the end, only " + strings.TrimSpace(last.Type)
+	}
+	return ""
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
@@ -16,21 +18,28 @@ const (
 	helperWorker = "ERRAND_CRASH_WORKER"
 )
 
-// helper is a worker process: it claims one task, tells its lease in one line
-// of JSON, and then works on without end, one line for each heartbeat.
-func helper() int {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // never an orphan
+// helper is the entry of a worker process of some kind. It ends with the test
+// that has started it.
+func helper(kind string) int {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-	if err := endlessWorker(ctx); err != nil {
+	go func() {
+		<-orphaned()
+		os.Exit(1)
+	}()
+	work := map[string]func(context.Context) error{"endless": endlessWorker, "herd": herdWorker}[kind]
+	if err := work(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "helper:", err)
 		return 1
 	}
 	return 0
 }
 
+// endlessWorker claims one task, tells its lease in one line of JSON, and then
+// works on without end, one line for each heartbeat.
 func endlessWorker(ctx context.Context) error {
 	c := newClient(os.Getenv(helperURL))
-	got, a, err := c.claims(ctx, os.Getenv(helperAgent), os.Getenv(helperWorker), 1, 20)
+	got, a, err := c.claims(ctx, os.Getenv(helperAgent), os.Getenv(helperWorker), 20)
 	if err != nil || len(got) != 1 {
 		return fmt.Errorf("claim: %w %s", err, a)
 	}

@@ -25,6 +25,27 @@ type load struct {
 	name  string
 	round int
 	n     int
+	// called and answered are when the last call was made and over.
+	called, answered time.Duration
+}
+
+// call makes a call. A server that cannot store anything now is asked again:
+// whatever the load does may be done twice.
+func (l *load) call(ctx context.Context, method, path string, body any, headers ...string) (answer, error) {
+	l.called = l.book.since()
+	defer func() { l.answered = l.book.since() }()
+	for {
+		a, err := l.client.call(ctx, method, path, body, headers...)
+		if err != nil || a.status != http.StatusServiceUnavailable {
+			return a, err
+		}
+		l.book.note(func() { l.book.counts.turnedAway++ })
+		select {
+		case <-ctx.Done():
+			return a, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func odd(what string, a answer) error { return fmt.Errorf("%w to %s: %s", errOdd, what, a) }
@@ -32,9 +53,19 @@ func odd(what string, a answer) error { return fmt.Errorf("%w to %s: %s", errOdd
 // chance is true once in n times.
 func (l *load) chance(n int) bool { return l.rand.IntN(n) == 0 }
 
-// creator creates tasks, a few of them twice.
+// creator creates tasks for the load's own workers.
 func (l *load) creator(ctx context.Context) error {
-	tick := time.NewTicker(8 * time.Millisecond)
+	return l.creates(ctx, loadAgent, 8*time.Millisecond)
+}
+
+// giver creates tasks for the herd.
+func (l *load) giver(ctx context.Context) error {
+	return l.creates(ctx, herdAgent, 25*time.Millisecond)
+}
+
+// creates creates tasks, a few of them twice.
+func (l *load) creates(ctx context.Context, agent string, every time.Duration) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -43,7 +74,7 @@ func (l *load) creator(ctx context.Context) error {
 		case <-tick.C:
 		}
 		l.n++
-		c := &creation{key: fmt.Sprintf("%s-%d-%d", l.name, l.round, l.n), turn: 1}
+		c := &creation{agent: agent, key: fmt.Sprintf("%s-%d-%d", l.name, l.round, l.n), turn: 1}
 		c.text = "do " + c.key + " " + pad(l.rand.IntN(300))
 		l.book.note(func() { l.book.creations = append(l.book.creations, c) })
 		if err := l.create(ctx, c); err != nil {
@@ -62,6 +93,7 @@ func (l *load) creator(ctx context.Context) error {
 func (l *load) create(ctx context.Context, c *creation) error {
 	a, err := l.call(ctx, http.MethodPost, "/v1/tasks", c.body(), "Idempotency-Key", c.key)
 	if err != nil {
+		l.did(deed{verb: "create", creation: c}, outcome{word: lost})
 		return err
 	}
 	var made taskView
@@ -77,6 +109,11 @@ func (l *load) create(ctx context.Context, c *creation) error {
 		c.next && made.ID != c.task:
 		return odd("create "+c.key, a)
 	}
+	word := "ok"
+	if replay {
+		word = "replay"
+	}
+	l.did(deed{verb: "create", creation: c}, outcome{word: word})
 	l.book.note(func() {
 		l.book.touch(made.ID)
 		if c.acked {
@@ -105,7 +142,7 @@ func (l *load) turner(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		c := &creation{next: true}
+		c := &creation{agent: loadAgent, next: true}
 		l.book.note(func() {
 			if n := len(l.book.free); n > 0 {
 				i := l.rand.IntN(n)
@@ -158,12 +195,14 @@ func (l *load) stopper(ctx context.Context) error {
 		}
 		a, err := l.call(ctx, http.MethodPost, "/v1/tasks/"+id+"/stop", nil)
 		if err != nil {
+			l.did(deed{verb: "stop", task: id}, outcome{word: lost})
 			return err
 		}
 		var after taskView
 		if json.Unmarshal(a.body, &after) != nil || a.status != http.StatusOK || !after.ended() {
 			return odd("stop "+id, a)
 		}
+		l.did(deed{verb: "stop", task: id}, outcome{word: after.Status})
 		l.book.note(func() {
 			l.book.touch(id)
 			l.book.stops = append(l.book.stops, &stopping{id, after.Turn, after.Status})
@@ -196,8 +235,8 @@ func (l *load) worker(ctx context.Context) error {
 		}
 	}
 	for ctx.Err() == nil {
-		got, a, err := l.claims(ctx, loadAgent, l.name, 1+l.rand.IntN(2), 0.1)
-		if err != nil {
+		got, a, err := takeClaims(l.call(ctx, http.MethodPost, "/v1/claim", claimBody(loadAgent, l.name, 1+l.rand.IntN(2), 0.1)))
+		if err != nil { // what it may have been given, the log tells
 			return err
 		}
 		if a.status != http.StatusOK {
@@ -227,6 +266,7 @@ func (l *load) holdOf(g claimed) *hold {
 	if l.n++; l.n == 1 { // in each round at least the first is lost
 		h.dropped, h.dead = true, true
 	}
+	l.did(deed{verb: "claim", task: h.task, turn: h.turn, number: h.number}, outcome{word: "ok"})
 	l.book.note(func() {
 		l.book.touch(h.task)
 		l.book.holds = append(l.book.holds, h)
@@ -285,12 +325,15 @@ func (l *load) repeatLast(ctx context.Context, h *hold) error {
 // append sends a batch. One that was acknowledged before must get the same
 // numbers.
 func (l *load) append(ctx context.Context, h *hold, b *batch) error {
+	b.sent++
 	events := make([]obj, len(b.ids))
 	for i := range events {
 		events[i] = obj{"type": "step", "data": json.RawMessage(b.data[i]), "client_id": b.ids[i]}
 	}
 	a, err := l.call(ctx, http.MethodPost, "/v1/tasks/"+h.task+"/events", obj{"lease_token": h.token, "events": events})
+	d := deed{verb: "append", task: h.task, number: h.number}
 	if err != nil {
+		l.did(d, outcome{word: lost})
 		return err
 	}
 	var got struct {
@@ -298,12 +341,14 @@ func (l *load) append(ctx context.Context, h *hold, b *batch) error {
 	}
 	switch {
 	case a.status == http.StatusConflict:
+		l.did(d, outcome{word: "conflict"})
 		return l.superseded(ctx, h, "append")
 	case a.status != http.StatusOK, json.Unmarshal(a.body, &got) != nil, len(got.IDs) != len(b.ids):
 		return odd("append to "+h.task, a)
 	case b.seqs != nil && !slices.Equal(b.seqs, got.IDs):
 		return odd(fmt.Sprintf("repeated append to %s, first answered %v", h.task, b.seqs), a)
 	}
+	l.did(d, outcome{word: "ok", seqs: [2]int64{got.IDs[0], got.IDs[len(got.IDs)-1]}, before: b.sent > 1})
 	l.book.note(func() {
 		l.book.touch(h.task)
 		if b.seqs == nil {
@@ -316,7 +361,9 @@ func (l *load) append(ctx context.Context, h *hold, b *batch) error {
 
 func (l *load) beat(ctx context.Context, h *hold) error {
 	a, err := l.call(ctx, http.MethodPost, "/v1/tasks/"+h.task+"/heartbeat", obj{"lease_token": h.token})
+	d := deed{verb: "beat", task: h.task, number: h.number}
 	if err != nil {
+		l.did(d, outcome{word: lost})
 		return err
 	}
 	var got struct {
@@ -325,12 +372,15 @@ func (l *load) beat(ctx context.Context, h *hold) error {
 	}
 	switch {
 	case a.status == http.StatusConflict:
+		l.did(d, outcome{word: "conflict"})
 		return l.superseded(ctx, h, "heartbeat")
 	case a.status != http.StatusOK, json.Unmarshal(a.body, &got) != nil:
 		return odd("heartbeat of "+h.task, a)
 	case got.Action == "stop":
+		l.did(d, outcome{word: "stop"})
 		return l.superseded(ctx, h, "heartbeat")
 	}
+	l.did(d, outcome{word: "ok"})
 	l.book.note(func() { h.until, l.book.counts.beats = got.Until, l.book.counts.beats+1 })
 	return nil
 }
@@ -368,17 +418,21 @@ func (l *load) superseded(ctx context.Context, h *hold, what string) error {
 func (l *load) finish(ctx context.Context, h *hold) error {
 	a, err := l.call(ctx, http.MethodPost, "/v1/tasks/"+h.task+"/finish",
 		obj{"lease_token": h.token, "status": h.end.status, "result": h.end.result})
+	d := deed{verb: "finish", task: h.task, number: h.number, status: h.end.status}
 	if err != nil {
+		l.did(d, outcome{word: lost})
 		return err
 	}
 	var after taskView
 	switch {
 	case a.status == http.StatusConflict && !h.end.acked:
+		l.did(d, outcome{word: "conflict"})
 		return l.superseded(ctx, h, "finish")
 	case a.status != http.StatusOK, json.Unmarshal(a.body, &after) != nil,
 		after.Status != h.end.status, after.Result == nil, *after.Result != h.end.result:
 		return odd("finish of "+h.task, a)
 	}
+	l.did(d, outcome{word: "ok"})
 	pass := !h.end.acked && l.chance(3)
 	l.book.note(func() {
 		l.book.touch(h.task)

@@ -12,7 +12,7 @@ import (
 const (
 	// binaryEnv names the program under test; without it, it is built.
 	binaryEnv = "ERRAND_CRASH_BINARY"
-	// helperEnv makes the test binary a worker process instead.
+	// helperEnv makes the test binary a process of some kind instead.
 	helperEnv = "ERRAND_CRASH_HELPER"
 	// soakEnv makes the tests long.
 	soakEnv = "ERRAND_SOAK"
@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	if os.Getenv(helperEnv) != "" {
-		return helper()
+	if kind := os.Getenv(helperEnv); kind != "" {
+		return helper(kind)
 	}
 	flag.Parse()
 	if !testing.Short() && os.Getenv(binaryEnv) == "" {
@@ -47,5 +47,9 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	return m.Run()
+	code := m.Run()
+	if tolls.rounds.Load() > 0 {
+		fmt.Fprintln(os.Stdout, &tolls)
+	}
+	return code
 }

@@ -30,18 +30,19 @@ func TestTakeover(t *testing.T) {
 
 			first, token := startHelper(t, s, "relay", "doomed")
 			// It holds the task for longer than a lease: nobody else gets it.
-			got, _, err := c.claims(t.Context(), "relay", "heir", 1, (takeoverLease + 500*time.Millisecond).Seconds())
+			got, _, err := c.claims(t.Context(), "relay", "heir", (takeoverLease + 500*time.Millisecond).Seconds())
 			if err != nil || len(got) != 0 {
 				t.Fatalf("claim of a task that another worker holds: %v, %v", got, err)
 			}
 			first.kill(t)
+			tolls.workers.Add(1)
 			killed := time.Now()
 			if serverToo {
 				s.kill(t)
 				s.start(t)
 				killed = time.Now() // a lease counts the time in which the server is there
 			}
-			got, a, err := c.claims(t.Context(), "relay", "heir", 1, (takeoverLease + takeoverSlack).Seconds())
+			got, a, err := c.claims(t.Context(), "relay", "heir", (takeoverLease + takeoverSlack).Seconds())
 			if err != nil || len(got) != 1 || got[0].Task.ID != made.ID {
 				t.Fatalf("the task was not handed on within %v: %v, %s", takeoverLease+takeoverSlack, err, a)
 			}
@@ -123,18 +124,8 @@ func checkTakeoverLog(t *testing.T, c *client, id string) {
 // worked on it. It answers the token of its lease.
 func startHelper(t *testing.T, s *server, agent, worker string) (*process, string) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := filepath.Join(t.TempDir(), "helper.log")
-	p := spawn(t, out, []string{
-		helperEnv + "=1", helperURL + "=" + s.url(), helperAgent + "=" + agent, helperWorker + "=" + worker,
-	}, self)
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
-		<-p.exited
-	})
+	p := spawnHelper(t, "endless", out, s.url(), agent, worker)
 	token := ""
 	eventually(t, 20*time.Second, "the worker process has begun", func() bool {
 		text, err := os.ReadFile(out)

@@ -54,7 +54,7 @@ func lookOn(t *testing.T, s *server, strict bool) {
 	a.add("cut again and again", viewers["cut again and again"])
 	a.add("slow", viewers["slow"])
 	var sdk []string
-	a.all.Go(func() { sdk = followBySDK(a, s, f.id, nil) })
+	a.all.Go(func() { sdk = followBySDK(a, s.url(), f.id, nil) })
 	eventually(t, 10*time.Second, "four streams are open", func() bool { return openStreams(t, s) >= 4 })
 
 	begun := time.Now()
@@ -131,8 +131,8 @@ func openStreams(t *testing.T, s *server) int {
 
 // followBySDK follows with the Go client, which survives everything by
 // itself. It answers the events in the form of the pages.
-func followBySDK(a *audience, s *server, id string, seen func(int)) []string {
-	c, err := errand.NewClient(errand.WithURL(s.url()), errand.WithKey(adminKey))
+func followBySDK(a *audience, url, id string, seen func(int)) []string {
+	c, err := errand.NewClient(errand.WithURL(url), errand.WithKey(adminKey))
 	if err != nil {
 		a.t.Error(err)
 		return nil
@@ -164,7 +164,7 @@ func TestViewersThroughKill(t *testing.T) {
 	raw := &viewer{client: s.client(), task: f.id, seen: func(n int) { rawSeen.Store(int64(n)) }}
 	a.add("resuming", raw)
 	var sdk []string
-	a.all.Go(func() { sdk = followBySDK(a, s, f.id, func(n int) { sdkSeen.Store(int64(n)) }) })
+	a.all.Go(func() { sdk = followBySDK(a, s.url(), f.id, func(n int) { sdkSeen.Store(int64(n)) }) })
 
 	for part := 1; part <= 3; part++ {
 		upTo := part * events / 3
