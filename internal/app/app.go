@@ -86,6 +86,10 @@ func (a *App) start(ctx context.Context) error {
 	o := a.opts
 	hub, wakes, metrics := stream.NewHub(), dispatch.NewWakes(), observe.NewMetrics(o.Version)
 	var err error
+	// First of all, so that a start on an address in use leaves nothing behind.
+	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr); err != nil {
+		return fmt.Errorf("listen: %w (is another server running? choose another --addr)", err)
+	}
 	if o.Traces && observe.TracesWanted() {
 		if a.tracer, err = observe.NewTracer(ctx, o.Version, o.Log); err != nil {
 			return err
@@ -111,9 +115,6 @@ func (a *App) start(ctx context.Context) error {
 	box, err := secret.Load(o.Data, o.SecretKey)
 	if err != nil {
 		return err
-	}
-	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr); err != nil {
-		return fmt.Errorf("listen: %w (is another server running? choose another --addr)", err)
 	}
 	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
@@ -237,6 +238,9 @@ func (a *App) Failed() <-chan error { return a.failed }
 
 func (a *App) ready(ctx context.Context) error {
 	if err := a.closing.Err(); err != nil {
+		return err
+	}
+	if err := a.store.Writable(ctx); err != nil {
 		return err
 	}
 	_, err := a.store.Organizations(ctx)

@@ -73,8 +73,11 @@ func (s *Sweeper) Run(ctx context.Context) {
 // one task and must not hold up the rest.
 func (s *Sweeper) try(ctx context.Context, what string, do func(context.Context) error) bool {
 	err := do(ctx)
+	if errors.Is(err, &fault.Error{Code: fault.Unavailable}) { // the store has told the log why
+		return false
+	}
 	if err != nil && ctx.Err() == nil {
 		s.log.ErrorContext(ctx, "a part of the sweep failed", "step", what, "error", err)
 	}
-	return !errors.Is(err, &fault.Error{Code: fault.Unavailable})
+	return true
 }

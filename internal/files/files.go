@@ -110,35 +110,43 @@ func SplitRef(ref string) (id, name string, ok bool) {
 	return id, name, true
 }
 
+// storing says what went wrong with the disk.
+func storing(err error) error {
+	if why := durable.Refusal(err); why != "" {
+		return fault.New(fault.Unavailable, "%s: the file was not stored; try again", why)
+	}
+	return fmt.Errorf("store file: %w", err)
+}
+
 // Put stores what r yields; more than MaxSize bytes are TooLarge.
 func (s *Shelf) Put(ctx context.Context, org, name string, r io.Reader) (File, error) {
 	if err := durable.Mkdir(s.dir); err != nil {
-		return File{}, fmt.Errorf("store file: %w", err)
+		return File{}, storing(err)
 	}
 	tmp, err := os.CreateTemp(s.dir, upload+"*")
 	if err != nil {
-		return File{}, fmt.Errorf("store file: %w", err)
+		return File{}, storing(err)
 	}
 	defer os.Remove(tmp.Name()) //nolint:errcheck // it is gone already if all went well
 	defer tmp.Close()           //nolint:errcheck // closed below, where it counts
 	hash, head := sha256.New(), &header{}
 	size, err := io.Copy(io.MultiWriter(tmp, hash, head), io.LimitReader(r, MaxSize+1))
 	if err != nil {
-		return File{}, fmt.Errorf("store file: %w", err)
+		return File{}, storing(err)
 	}
 	if size > MaxSize {
 		return File{}, &fault.Error{Code: fault.TooLarge, Field: "file", Message: fmt.Sprintf("must not exceed %d bytes", MaxSize)}
 	}
 	f := File{ID: hex.EncodeToString(hash.Sum(nil)), Size: size, ContentType: head.contentType(name), CreatedAt: task.StampOf(s.now())}
 	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
-		return File{}, fmt.Errorf("store file: %w", err)
+		return File{}, storing(err)
 	}
 	final := s.path(f.ID)
 	if err := durable.Mkdir(filepath.Dir(final)); err != nil {
-		return File{}, fmt.Errorf("store file: %w", err)
+		return File{}, storing(err)
 	}
 	if err := durable.Rename(tmp.Name(), final); err != nil {
-		return File{}, fmt.Errorf("store file: %w", err)
+		return File{}, storing(err)
 	}
 	return f, s.store.PutFile(ctx, org, f)
 }

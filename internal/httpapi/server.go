@@ -5,6 +5,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
@@ -148,7 +149,11 @@ func (s *server) operator(handle http.HandlerFunc) http.HandlerFunc {
 
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	if err := s.Ready(r.Context()); err != nil {
-		s.fail(w, r, fault.New(fault.Unavailable, "not ready"))
+		told := "not ready"
+		if f, ok := errors.AsType[*fault.Error](err); ok {
+			told += ": " + f.Message
+		}
+		s.fail(w, r, fault.New(fault.Unavailable, "%s", told))
 		return
 	}
 	edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})

@@ -115,7 +115,7 @@ func TestTerm(t *testing.T) {
 		WroteRequest: func(httptrace.WroteRequestInfo) { close(polling) },
 	})
 	leave("the long poll", func() error {
-		got, ans, err := s.client().claims(traced, "idle", "poller", 1, 30)
+		got, ans, err := s.client().claims(traced, "idle", "poller", 30)
 		if err == nil && (ans.status != http.StatusOK || len(got) != 0) {
 			err = errors.New(ans.String())
 		}
@@ -284,6 +284,11 @@ func TestSecondServer(t *testing.T) {
 		lines := strings.Split(said, "\n")
 		if len(lines) != 1 || !strings.HasPrefix(lines[0], "errand: ") {
 			t.Errorf("same %s: it said\n%s", name, said)
+		}
+		if name == "address" {
+			if left, err := os.ReadDir(second.data); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a server that never served has left %v, %v", left, err)
+			}
 		}
 		if name == "data folder" && !strings.Contains(said, first.data) {
 			t.Errorf("it does not name the folder: %s", said)

@@ -14,12 +14,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/task"
 )
 
@@ -59,6 +61,8 @@ type Store struct {
 	made  *statements
 	stmts prepared // of the readers
 	w     *writer
+	// trouble is why the last write did not reach the disk, nil if it did.
+	trouble atomic.Pointer[fault.Error]
 }
 
 // Readers beside the one writer; each holds a connection with its page cache.
@@ -85,6 +89,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, opts.Dir)
 	}
 	if err := s.open(ctx, filepath.Join(opts.Dir, databaseFile)); err != nil {
+		if why := refusal(err); why != "" {
+			err = fmt.Errorf("%s (%s): %w", why, opts.Dir, err)
+		}
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -106,6 +113,9 @@ func (s *Store) open(ctx context.Context, path string) error {
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database %s: %w", path, err)
+	}
+	if _, err := s.write.ExecContext(ctx, "BEGIN IMMEDIATE; "+probe+"; COMMIT"); err != nil {
+		return fmt.Errorf("try to write: %w", err)
 	}
 	if s.read, err = sql.Open("sqlite", dsn(path, "query_only(ON)")); err != nil {
 		return fmt.Errorf("open database: %w", err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -134,9 +135,7 @@ func (w *writer) try(batch []*request) (err error) {
 		if err != nil {
 			clear(w.agents)
 			w.memory.clear()
-			if undo := w.do("ROLLBACK"); undo != nil {
-				w.store.opts.Log.Error("rollback", "error", undo)
-			}
+			w.undo()
 		}
 	}()
 	all := &tx{w: w}
@@ -157,9 +156,7 @@ func (w *writer) try(batch []*request) (err error) {
 		}
 	}
 	if !wrote {
-		if err := w.do("ROLLBACK"); err != nil {
-			w.store.opts.Log.Error("rollback", "error", err)
-		}
+		w.undo()
 		return nil
 	}
 	if err := w.do("COMMIT"); err != nil {
@@ -167,6 +164,9 @@ func (w *writer) try(batch []*request) (err error) {
 	}
 	if measure := w.store.opts.OnBatch; measure != nil {
 		measure(len(batch), time.Since(begun))
+	}
+	if len(all.changes) > 0 {
+		w.store.recovered()
 	}
 	all.publish()
 	return nil
@@ -181,6 +181,14 @@ func (w *writer) do(statement string) error {
 	return err
 }
 
+// undo ends the transaction, unless SQLite has: it does so by itself when the
+// disk fails.
+func (w *writer) undo() {
+	if err := w.do("ROLLBACK"); err != nil && !strings.Contains(err.Error(), "no transaction is active") {
+		w.store.opts.Log.Error("rollback", "error", err)
+	}
+}
+
 // call turns a panic of fn into an error, which undoes its writes.
 func call(fn func(lifecycle.Tx) error, t *tx) (err error) {
 	defer func() {
@@ -190,11 +198,6 @@ func call(fn func(lifecycle.Tx) error, t *tx) (err error) {
 		}
 	}()
 	return fn(t)
-}
-
-func (w *writer) failed(what string, err error) error {
-	w.store.opts.Log.Error("database", "step", what, "error", err)
-	return fault.New(fault.Unavailable, "the store cannot write now; try again")
 }
 
 // stmt prepares a statement once. Only the writer's goroutine calls it.
@@ -253,7 +256,9 @@ func (t *tx) exec(query string, args ...any) error {
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	_, err = s.ExecContext(context.Background(), args...)
+	if _, err = s.ExecContext(context.Background(), args...); refusal(err) != "" {
+		return t.w.failed("write", err)
+	}
 	return err
 }
 
