@@ -120,6 +120,16 @@ func TestL2SweeperFirstWaitsOneLease(t *testing.T) {
 			b.store.down.Store(false)
 			pass(time.Second)
 		},
+		"after a disk that stood still": func(b *bench) {
+			b.sweeper()
+			pass(time.Second)
+			still := make(chan struct{})
+			b.store.stall.Store(&still)
+			pass(time.Hour)
+			b.store.stall.Store(nil)
+			close(still)
+			pass(time.Second)
+		},
 		"after a jump of the clock": func(b *bench) {
 			b.sweeper()
 			pass(time.Second)
@@ -155,6 +165,41 @@ func TestL2SweeperFirstWaitsOneLease(t *testing.T) {
 			b.shows("t", task.Pending)
 		})
 	})
+}
+
+// A jump of the clock takes no time away from anybody: neither does a task wait
+// for what has become an hour, nor does an hour pass that never was.
+func TestClockJumps(t *testing.T) {
+	t.Parallel()
+	for name, by := range map[string]time.Duration{"back": -time.Hour, "forward": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(b *bench) {
+				b.sweeper()
+				pass(time.Second)
+				_, _, err := b.Submit(b.ctx, who(), lifecycle.Submission{Spec: task.Spec{ID: "limited", AgentID: bot, Timeout: 20}})
+				b.must(err)
+				b.claim("limited")
+				b.submit("retried", bot)
+				b.claim("retried")
+				pass(5 * time.Second)
+				b.submit("waiting", bot)
+				b.jump.Store(int64(by))
+				pass(time.Second)
+				b.claim("waiting")
+				b.shows("limited", task.Executing)
+				pass(12 * time.Second)
+				b.shows("limited", task.Executing)
+				pass(10 * time.Second)
+				b.shows("limited", task.Error) // at most its 20 s after the jump
+				pass(lease)
+				b.shows("retried", task.Pending)
+				b.jump.Store(0) // the other way, while it waits for its retry
+				pass(3 * time.Second)
+				b.claim("retried")
+			})
+		})
+	}
 }
 
 // job is a runtime that a test holds in its hands.

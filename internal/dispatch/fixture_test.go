@@ -38,12 +38,16 @@ func who() lifecycle.Caller { return lifecycle.Caller{Organization: org, By: "ke
 type outage struct {
 	*sqlite.Store
 	down   atomic.Bool
+	stall  atomic.Pointer[chan struct{}] // closed when writes go on
 	stored atomic.Pointer[func()]
 }
 
 func (o *outage) Write(ctx context.Context, fn func(lifecycle.Tx) error) error {
 	if o.down.Load() {
 		return fault.New(fault.Unavailable, "out of order")
+	}
+	if still := o.stall.Load(); still != nil {
+		<-*still
 	}
 	err := o.Store.Write(ctx, fn)
 	if tell := o.stored.Load(); tell != nil {

@@ -248,12 +248,12 @@ func (p *Pool) hold(ctx context.Context, cancel context.CancelCauseFunc, c lifec
 	limit := time.NewTimer(lease * 4 / 5)
 	defer limit.Stop()
 	for {
+		last := false
 		select {
 		case <-ctx.Done():
 			return
-		case <-limit.C:
-			cancel(errLeaseLost)
-			return
+		case <-limit.C: // the store itself says whether it is: the server may have stood still
+			last = true
 		case <-changed:
 			// Its own events come by here as well: only what may tell it to
 			// stop is worth a heartbeat.
@@ -266,6 +266,9 @@ func (p *Pool) hold(ctx context.Context, cancel context.CancelCauseFunc, c lifec
 		switch code := fault.CodeOf(err); {
 		case code == fault.Conflict || code == fault.NotFound:
 			cancel(errSuperseded)
+			return
+		case err != nil && last:
+			cancel(errLeaseLost)
 			return
 		case err != nil: // the store may come back before the lease ends
 			continue

@@ -91,6 +91,12 @@ type Tx interface {
 	Due(org string, limit int) ([]string, error)
 	// RenewAll gives every live lease its full length from now.
 	RenewAll() error
+	// FollowClock keeps what deadlines measure when the clock has jumped: a
+	// time-out does not pass because of a jump forward, and a task that waits for a
+	// retry, or for nothing at all, is not held up by one back. Moments that
+	// somebody has named (run_at) stay. A jump of 0 mends what one back has left
+	// that nobody saw, such as between two starts.
+	FollowClock(jump time.Duration) error
 
 	Agent(org, id string, version int) (agent.Agent, error)
 	PutAgent(a agent.Agent) error

@@ -40,7 +40,7 @@ func (b *bench) restart(down time.Duration) {
 	b.t.Helper()
 	b.clock.forward(down)
 	b.must(b.DisconnectAll(b.ctx()))
-	b.must(b.RenewLeases(b.ctx()))
+	b.must(b.RenewLeases(b.ctx(), 0))
 }
 
 func TestL5OpenStreamSpeaksForTenSilentMinutes(t *testing.T) {

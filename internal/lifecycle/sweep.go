@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/errand-dev/errand/internal/fault"
 	"github.com/errand-dev/errand/internal/task"
@@ -19,6 +20,9 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
 	}
+	// A lease that runs out while this waits for the store has not: for all we
+	// know nobody could reach the store meanwhile (L2).
+	asOf := s.store.Now()
 	swept := 0
 	var errs []error
 	for _, org := range orgs {
@@ -30,7 +34,7 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 		})
 		errs = append(errs, err)
 		for _, id := range due {
-			errs = append(errs, s.sweep(ctx, org, id))
+			errs = append(errs, s.sweep(ctx, org, id, asOf))
 		}
 		swept += len(due)
 	}
@@ -38,9 +42,9 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 }
 
 // sweep lets the deadlines of one task pass.
-func (s *Service) sweep(ctx context.Context, org, id string) error {
+func (s *Service) sweep(ctx context.Context, org, id string, asOf task.Stamp) error {
 	return s.store.Write(ctx, func(tx Tx) error {
-		lapsed := func(a task.Attempt) bool { return a.Holds() && a.LeaseUntil != 0 && a.LeaseUntil <= tx.Now() }
+		lapsed := func(a task.Attempt) bool { return a.Holds() && a.LeaseUntil != 0 && a.LeaseUntil <= asOf }
 		t, err := tx.Task(org, id)
 		if fault.CodeOf(err) == fault.NotFound { // deleted: a Python worker may still have run it
 			return letGoRemnants(tx, org, id, lapsed)
@@ -78,9 +82,11 @@ func hold(tx Tx, t task.Task, worker string) error {
 }
 
 // RenewLeases gives every live lease its full length from now: for after a
-// time in which no worker could reach a server (rule L2).
-func (s *Service) RenewLeases(ctx context.Context) error {
-	return s.store.Write(ctx, func(tx Tx) error { return tx.RenewAll() })
+// time in which no worker could reach a server (rule L2), and after the clock
+// has jumped by some length, if it has. What else measures a length of time
+// then keeps it.
+func (s *Service) RenewLeases(ctx context.Context, jump time.Duration) error {
+	return s.store.Write(ctx, func(tx Tx) error { return errors.Join(tx.RenewAll(), tx.FollowClock(jump)) })
 }
 
 // DisconnectAll notes after a start that no worker's stream is open yet. What

@@ -27,8 +27,9 @@ const (
 	// UnfencedTimeout ends an attempt that cannot be stopped otherwise (S7).
 	UnfencedTimeout = 24 * time.Hour
 
+	// MaxBackoff is the longest wait before another attempt.
+	MaxBackoff   = 5 * time.Minute
 	firstBackoff = time.Second
-	maxBackoff   = 5 * time.Minute
 )
 
 // backoff is the wait before the next attempt after so many have started: 1 s,
@@ -36,7 +37,7 @@ const (
 func backoff(starts int) time.Duration {
 	wait := firstBackoff
 	for range starts - 1 {
-		wait = min(2*wait, maxBackoff)
+		wait = min(2*wait, MaxBackoff)
 	}
 	return wait
 }

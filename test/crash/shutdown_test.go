@@ -51,7 +51,13 @@ func newTapped(t *testing.T) *tapped {
 // profileTask starts a task of the built-in profiler and waits until it reads.
 func profileTask(t *testing.T, c *client, files *tapped) string {
 	t.Helper()
-	made := c.create(t, obj{"agent_id": "profile", "input": obj{"text": "profile it", "files": []string{files.URL + "/sales.csv"}}})
+	return profileTaskOf(t, c, "profile", files)
+}
+
+// profileTaskOf is profileTask with an agent of its own.
+func profileTaskOf(t *testing.T, c *client, agent string, files *tapped) string {
+	t.Helper()
+	made := c.create(t, obj{"agent_id": agent, "input": obj{"text": "profile it", "files": []string{files.URL + "/sales.csv"}}})
 	select {
 	case <-files.begun:
 	case <-time.After(10 * time.Second):

@@ -124,11 +124,17 @@ func checkTakeoverLog(t *testing.T, c *client, id string) {
 // worked on it. It answers the token of its lease.
 func startHelper(t *testing.T, s *server, agent, worker string) (*process, string) {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "helper.log")
-	p := spawnHelper(t, "endless", out, s.url(), agent, worker)
-	token := ""
+	p, _, token := startHelperNoted(t, s, agent, worker)
+	return p, token
+}
+
+// startHelperNoted also answers the file in which the process notes what it does.
+func startHelperNoted(t *testing.T, s *server, agent, worker string) (p *process, notes, token string) {
+	t.Helper()
+	notes = filepath.Join(t.TempDir(), "helper.log")
+	p = spawnHelper(t, "endless", notes, s.url(), agent, worker)
 	eventually(t, 20*time.Second, "the worker process has begun", func() bool {
-		text, err := os.ReadFile(out)
+		text, err := os.ReadFile(notes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,5 +146,5 @@ func startHelper(t *testing.T, s *server, agent, worker string) (*process, strin
 		line, rest, found := strings.Cut(string(text), "\n")
 		return found && strings.Contains(rest, "beat") && json.Unmarshal([]byte(line), &token) == nil
 	})
-	return p, token
+	return p, notes, token
 }

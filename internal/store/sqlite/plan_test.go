@@ -109,6 +109,8 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT id FROM organizations",                                      // all of them
 		"UPDATE attempts SET lease_until = CASE WHEN ended_at = 0 THEN ? +", // RenewAll: once after a start
 		"UPDATE tasks SET (stop_until, alarm_at)",                           // likewise, along the alarms
+		"UPDATE tasks SET (timeout_at, alarm_at)",                           // FollowClock: likewise
+		"UPDATE tasks SET ready_at",                                         // likewise, along the queue
 		"UPDATE workers SET connected = 0",                                  // DisconnectAll: once after a start
 		"SELECT id FROM (",                                                  // Due: unites two searches
 		"DELETE FROM workers WHERE org = ? AND connected = 0",               // Forget: all of them, now and then
@@ -185,7 +187,7 @@ func everything(s *Store) error {
 		failed := []error{
 			create(tx, "t"), apply(tx, "t", task.Assign{Worker: "w"}), apply(tx, "t", task.Patch{Status: task.Completed, Result: new("r")}),
 			apply(tx, "t", task.Settle{Reason: task.EndFailed, Result: new("s"), Correct: true}),
-			create(tx, "u"), tx.RenewAll(), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
+			create(tx, "u"), tx.RenewAll(), tx.FollowClock(1), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
 			tx.PutReplay("o", "r", "k", lifecycle.Replay{Hash: []byte{1}}), tx.Forget(1), tx.PutWorker(lifecycle.Worker{}),
 			tx.RenewWorker("o", "w", 1), tx.DisconnectAll(1, 1), tx.PutRemnant("o", "t", task.Attempt{Number: 9}),
 			tx.PutRemnant("o", "t", task.Attempt{Number: 9, Reported: true, LetGoAt: 1}),

@@ -15,6 +15,7 @@ func leaseParts() []part {
 		{"DueListsPassedDeadlines", due},
 		{"DueIsLimited", dueLimit},
 		{"RenewAllGivesFullLeases", renewAll},
+		{"FollowClockKeepsLengths", followClock},
 		{"RenewWorkerExtendsOnlyItsOwn", renewWorker},
 		{"HoldoverIsKnownUntilItLetsGo", holdover},
 		{"UntoldAttemptsOutliveTheirTask", untold},
@@ -149,6 +150,43 @@ func renewAll(e *env) {
 	} {
 		e.same("lease of "+c.id, c.until, e.task(c.org, c.id).Task.Run.LeaseUntil)
 	}
+}
+
+// followClock: the clock jumps, and comes to be told of it.
+func followClock(e *env) {
+	next := func() []string {
+		ids := e.next(lifecycle.Want{Worker: "w", Limit: 10})
+		slices.Sort(ids)
+		return ids
+	}
+	follow := func(jump time.Duration) {
+		e.clock.advance(jump)
+		e.write(func(tx lifecycle.Tx) error { return tx.FollowClock(jump) })
+	}
+	e.begin("runs", func(b *task.Begin) { b.Spec.Timeout = 100 })
+	e.do(home, "runs", task.Patch{Status: task.Executing})
+	e.begin("waits")
+	e.begin("scheduled", func(b *task.Begin) { b.RunAt = e.clock.stamp().Add(time.Minute) })
+	e.begin("retried")
+	e.do(home, "retried", claim("w"), lose(1)) // ready in a second
+	follow(-time.Hour)
+	e.same("ready after a jump back", []string{"waits"}, next())
+	e.clock.advance(time.Second)
+	e.same("ready after the backoff", []string{"retried", "waits"}, next())
+	e.clock.advance(time.Hour + time.Minute)
+	e.same("ready when its time has come", []string{"retried", "scheduled", "waits"}, next())
+	e.clock.advance(-time.Hour - time.Minute) // back to where the time-out has 99 s left, at most 100
+	follow(time.Hour)
+	e.clock.advance(98 * time.Second)
+	e.same("due before the time-out", []string{}, e.due())
+	e.clock.advance(2 * time.Second)
+	e.same("due after it", []string{"runs"}, e.due())
+	e.clock.advance(-2 * time.Hour)
+	e.begin("late")
+	e.clock.advance(-time.Hour)
+	e.write(func(tx lifecycle.Tx) error { return tx.FollowClock(0) }) // a start: nobody has seen the jump
+	e.clock.advance(task.MaxBackoff)
+	e.same("ready after a jump that nobody saw", []string{"late", "retried", "waits"}, next())
 }
 
 func renewWorker(e *env) {
