@@ -21,6 +21,7 @@ type book struct {
 	counts    counts          // of this round
 	deeds     []porcupine.Operation
 	began     time.Time
+	jumpy     bool // the server's clock jumps: its times cannot be compared
 }
 
 // counts are the acknowledgements of a round.

@@ -18,17 +18,22 @@ const (
 	helperWorker = "ERRAND_CRASH_WORKER"
 )
 
-// helper is the entry of a worker process of some kind. It ends with the test
-// that has started it.
+// helper is the entry of a process of some kind. It ends with the test that has
+// started it.
 func helper(kind string) int {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-	go func() {
-		<-orphaned()
-		os.Exit(1)
-	}()
-	work := map[string]func(context.Context) error{"endless": endlessWorker, "herd": herdWorker}[kind]
-	if err := work(ctx); err != nil {
+	told := lines()
+	var err error
+	switch kind {
+	case "endless":
+		err = endlessWorker(ctx)
+	case "herd":
+		err = herdWorker(ctx)
+	case "clock":
+		err = clockServer(ctx, told)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "helper:", err)
 		return 1
 	}

@@ -1,7 +1,6 @@
 package crash
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -209,14 +208,4 @@ func spawnHelper(t *testing.T, kind, out, url, agent, worker string) *process {
 		<-p.exited
 	})
 	return p
-}
-
-// orphaned is closed when the test that has started this process is gone.
-func orphaned() <-chan struct{} {
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		_, _ = bufio.NewReader(os.Stdin).ReadByte()
-	}()
-	return gone
 }

@@ -36,13 +36,14 @@ type server struct {
 	// that the server writes is one on its log. full starts it without the right
 	// to write to any.
 	unlogged, full bool
+	clock          bool // its clock can be set
 }
 
 // process is a started program.
 type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
-	life   io.Closer // its standard input, which ends with the test
+	life   io.Writer // its standard input, which ends with the test
 }
 
 // newServer starts a server on a new data folder.
@@ -142,7 +143,12 @@ func (s *server) launch(t *testing.T) {
 	if s.full {
 		name, args = "sh", append([]string{"-c", `ulimit -S -f 0; exec "$0" "$@"`, name}, args...)
 	}
-	s.proc = spawn(t, logFile, s.unlogged || s.full, append([]string{"ERRAND_ADMIN_KEY=" + adminKey}, s.env...), name, args...)
+	env := append([]string{"ERRAND_ADMIN_KEY=" + adminKey}, s.env...)
+	if s.clock {
+		env = append(env, helperEnv+"=clock", helperData+"="+s.data, helperAddr+"="+s.addr)
+		name, args = os.Args[0], nil
+	}
+	s.proc = spawn(t, logFile, s.unlogged || s.full, env, name, args...)
 }
 
 // start starts the process and waits until it is ready.
