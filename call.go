@@ -148,15 +148,23 @@ func (c *content) rewind() bool {
 }
 
 // try makes a call once.
-func (c *Client) try(ctx context.Context, r request, body *content, out any) error {
+func (c *Client) try(ctx context.Context, r request, body *content, out any) (err error) {
 	if r.limit >= 0 {
 		limit := r.limit
 		if limit == 0 {
 			limit = callLimit
 		}
+		whole := ctx
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
+		defer func() {
+			if err != nil && ctx.Err() != nil && whole.Err() == nil {
+				// Something between may have forgotten its connection without a word,
+				// and then the idle ones, too: the next try gets a new one.
+				c.http.CloseIdleConnections()
+			}
+			cancel()
+		}()
 	}
 	res, err := c.send(ctx, r, body)
 	if err != nil {

@@ -22,13 +22,17 @@ type claim struct {
 	came time.Time
 }
 
+// claimSlack is how much longer than it was asked to wait a claim may take
+// before its connection is taken to be dead.
+const claimSlack = 15 * time.Second
+
 // claim asks for work and waits for the first task, at most a minute.
 func (c *Client) claim(ctx context.Context, agents []string, worker string, slots int, wait time.Duration) ([]claim, error) {
 	var answer struct {
 		Claims []claim `json:"claims"`
 	}
 	err := c.call(ctx, request{
-		method: http.MethodPost, path: "/v1/claim", limit: wait + callLimit,
+		method: http.MethodPost, path: "/v1/claim", limit: wait + claimSlack,
 		body: struct {
 			Agents []string `json:"agent_ids"`
 			Worker string   `json:"worker_id"`
@@ -149,6 +153,7 @@ func (l *lease) beat(ctx context.Context, note *string) (cause, err error) {
 	err = l.write(func() error {
 		return l.tasks.c.call(ctx, request{
 			method: http.MethodPost, path: taskPath(l.task) + "/heartbeat", repeat: true,
+			limit: max(l.length/5, time.Second), // so that there is time for another over a new connection
 			body: struct {
 				LeaseToken string  `json:"lease_token"`
 				Note       *string `json:"internal_status,omitempty"`

@@ -276,7 +276,7 @@ func TestLinearizable(t *testing.T) {
 	const clients, each = 4, 12
 	lasting, atMost := 3*time.Second, time.Minute
 	if os.Getenv("ERRAND_SOAK") != "" {
-		lasting, atMost = 10*time.Minute, 11*time.Minute
+		lasting, atMost = 5*time.Minute, 6*time.Minute
 	}
 	o := app.DefaultOptions()
 	o.Addr, o.Data = "127.0.0.1:0", t.TempDir()

@@ -110,7 +110,7 @@ func TestDiskFull(t *testing.T) {
 			s.data, s.unlogged = filepath.Join(d.place(t), "data"), true
 			s.start(t)
 			x := newStorm(t, s, s.url())
-			for range rounds(2, 8) {
+			for range rounds(1, 8) {
 				if t.Failed() {
 					break
 				}

@@ -9,6 +9,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/errand-dev/errand"
 )
 
 // Environment of the helper process.
@@ -30,6 +32,8 @@ func helper(kind string) int {
 		err = endlessWorker(ctx)
 	case "herd":
 		err = herdWorker(ctx)
+	case "patient":
+		err = patientWorker(ctx)
 	case "clock":
 		err = clockServer(ctx, told)
 	}
@@ -38,6 +42,24 @@ func helper(kind string) int {
 		return 1
 	}
 	return 0
+}
+
+// patientWorker is a worker of the Go client that says nothing for 8 seconds.
+func patientWorker(ctx context.Context) error {
+	c, err := errand.NewClient(errand.WithURL(os.Getenv(helperURL)), errand.WithKey(adminKey))
+	if err != nil {
+		return err
+	}
+	w := errand.NewWorker(c, errand.WorkerOptions{ID: os.Getenv(helperWorker)})
+	w.Handle(os.Getenv(helperAgent), func(ctx context.Context, _ *errand.Attempt) (string, error) {
+		select {
+		case <-time.After(8 * time.Second):
+			return "done", nil
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	})
+	return w.Run(ctx)
 }
 
 // endlessWorker claims one task, tells its lease in one line of JSON, and then

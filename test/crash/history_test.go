@@ -101,9 +101,9 @@ func (c course) step(d deed, o outcome) (bool, course) {
 func (c course) create(d deed, o outcome) (bool, course) {
 	starts := d.creation.turn == c.turn+1 && (c.status == "" || c.ended())
 	switch {
-	case o.word == "replay":
-		return c.turn >= d.creation.turn, c
-	case !starts:
+	case o.word == "replay" && c.turn >= d.creation.turn:
+		return true, c
+	case !starts: // else a replay is the answer to a repeat of the HTTP client's own
 		return o.word == lost, c
 	}
 	return true, course{turn: c.turn + 1, status: "pending", owner: c.owner, last: c.last}
