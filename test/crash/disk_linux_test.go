@@ -92,8 +92,13 @@ func (quota) reason() string { return "the server's disk cannot be written" }
 // limitFiles says how large files may be that the server writes.
 func (s *server) limitFiles(t *testing.T, size uint64) {
 	t.Helper()
-	err := unix.Prlimit(s.proc.cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}, nil)
-	if err != nil {
+	pid := s.proc.cmd.Process.Pid
+	var now unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, nil, &now); err != nil {
+		t.Fatal(err)
+	}
+	now.Cur = min(size, now.Max)
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &now, nil); err != nil {
 		t.Fatal(err)
 	}
 }
