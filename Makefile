@@ -110,7 +110,7 @@ conformance-model: ## the same client with a small language model (its server is
 	$(PYTHON) test/conformance/run.py --model
 
 .PHONY: soak
-soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (20 to 30 minutes, log in .tmp/soak.log)
+soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (10 to 20 minutes, log in .tmp/soak.log)
 	@mkdir -p $(TMP)
 	ERRAND_SOAK=1 $(GO) test -race -count=1 -parallel 4 -timeout 90m -v . ./test/crash ./internal/runtime/profile 2>&1 | tee $(TMP)/soak.log
 	@grep -E '^(soak:|ok|FAIL)' $(TMP)/soak.log

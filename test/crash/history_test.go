@@ -26,7 +26,7 @@ type deed struct {
 type outcome struct {
 	word   string // ok, replay, conflict, a status, or lost
 	seqs   [2]int64
-	before bool // the same was acknowledged before
+	before bool // the same was sent before
 }
 
 const lost = "lost"
@@ -68,7 +68,8 @@ func (c course) step(d deed, o outcome) (bool, course) {
 		}
 		return o.word == lost || o.word == c.status, c
 	case "append":
-		if o.word == "ok" && owns {
+		// A repeat is answered like the first time, whoever owns the turn by now.
+		if o.word == "ok" && (owns || o.before) {
 			fits := o.before || o.seqs[0] > c.last
 			c.last = max(c.last, o.seqs[1])
 			return fits, c
@@ -184,12 +185,13 @@ func TestCourses(t *testing.T) {
 	add := func(n int) deed { return deed{verb: "append", number: n} }
 	finish := func(n int) deed { return deed{verb: "finish", number: n, status: "completed"} }
 	stop := deed{verb: "stop"}
+	ok34, again34 := outcome{word: "ok", seqs: [2]int64{3, 4}}, outcome{word: "ok", seqs: [2]int64{3, 4}, before: true}
 	ok, no, gone := outcome{word: "ok"}, outcome{word: "conflict"}, outcome{word: lost}
 	for name, tt := range map[string]struct {
 		done []any
 		want bool
 	}{
-		"done":                                 {[]any{create, ok, claim(1), ok, add(1), outcome{word: "ok", seqs: [2]int64{3, 4}}, finish(1), ok, finish(1), ok, again, ok}, true},
+		"done":                                 {[]any{create, ok, claim(1), ok, add(1), ok34, finish(1), ok, finish(1), ok, again, ok}, true},
 		"a late end":                           {[]any{create, ok, claim(1), ok, claim(2), ok, finish(1), ok}, false},
 		"a late event":                         {[]any{create, ok, claim(1), ok, claim(2), ok, add(1), ok}, false},
 		"accepted after it was refused":        {[]any{create, ok, claim(1), ok, add(1), no, finish(1), ok}, false},
@@ -198,7 +200,8 @@ func TestCourses(t *testing.T) {
 		"refused though it has ended it":       {[]any{create, ok, claim(1), ok, finish(1), ok, finish(1), no}, false},
 		"stopped, and then completed":          {[]any{create, ok, claim(1), ok, stop, outcome{word: "stopped"}, finish(1), ok}, false},
 		"completed, and then stopped":          {[]any{create, ok, claim(1), ok, finish(1), ok, stop, outcome{word: "stopped"}}, false},
-		"events that go back":                  {[]any{create, ok, claim(1), ok, add(1), outcome{word: "ok", seqs: [2]int64{3, 4}}, add(1), outcome{word: "ok", seqs: [2]int64{4, 5}}}, false},
+		"events that go back":                  {[]any{create, ok, claim(1), ok, add(1), ok34, add(1), outcome{word: "ok", seqs: [2]int64{4, 5}}}, false},
+		"an event that is repeated":            {[]any{create, ok, claim(1), ok, add(1), ok34, stop, outcome{word: "stopped"}, add(1), again34}, true},
 		"a create without an answer":           {[]any{create, gone, claim(1), ok, finish(1), ok, create, outcome{word: "replay"}}, true},
 		"a create that was never carried out":  {[]any{create, gone, create, ok, claim(1), ok}, true},
 		"a finish without an answer":           {[]any{create, ok, claim(1), ok, finish(1), gone, again, ok}, true},
