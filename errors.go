@@ -17,34 +17,36 @@ type Code = fault.Code
 
 // The codes that the server answers with.
 const (
-	CodeMalformed       = fault.Malformed       // 400: the request cannot be read
-	CodeUnauthenticated = fault.Unauthenticated // 401: no key, or one that is not valid
-	CodeForbidden       = fault.Forbidden       // 403: the key's role does not allow this
-	CodeNotFound        = fault.NotFound        // 404: no such thing in the key's organization
-	CodeConflict        = fault.Conflict        // 409: the state does not allow it now
-	CodeGone            = fault.Gone            // 410: it was there once and cannot come back
-	CodeTooLarge        = fault.TooLarge        // 413: a documented limit on bytes is exceeded
-	CodeInvalid         = fault.Invalid         // 422: a field's value is not acceptable
-	CodeRateLimited     = fault.RateLimited     // 429: try again after Error.RetryAfter
-	CodeInternal        = fault.Internal        // 500: the server's fault; its log has the cause
-	CodeUnimplemented   = fault.Unimplemented   // 501: a route that is not built
-	CodeUnavailable     = fault.Unavailable     // 503: the server cannot answer now; try again
+	CodeMalformed        = fault.Malformed        // 400: the request cannot be read
+	CodeUnauthenticated  = fault.Unauthenticated  // 401: no key, or one that is not valid
+	CodeForbidden        = fault.Forbidden        // 403: the key's role does not allow this
+	CodeNotFound         = fault.NotFound         // 404: no such thing in the key's organization
+	CodeMethodNotAllowed = fault.MethodNotAllowed // 405: the path is not there with this method
+	CodeConflict         = fault.Conflict         // 409: the state does not allow it now
+	CodeGone             = fault.Gone             // 410: it was there once and cannot come back
+	CodeTooLarge         = fault.TooLarge         // 413: a documented limit on bytes is exceeded
+	CodeInvalid          = fault.Invalid          // 422: a field's value is not acceptable
+	CodeRateLimited      = fault.RateLimited      // 429: try again after Error.RetryAfter
+	CodeInternal         = fault.Internal         // 500: the server's fault; its log has the cause
+	CodeUnimplemented    = fault.Unimplemented    // 501: a route that is not built
+	CodeUnavailable      = fault.Unavailable      // 503: the server cannot answer now; try again
 )
 
 // One error for each code, for errors.Is.
 var (
-	ErrMalformed       = &Error{Code: CodeMalformed}
-	ErrUnauthenticated = &Error{Code: CodeUnauthenticated}
-	ErrForbidden       = &Error{Code: CodeForbidden}
-	ErrNotFound        = &Error{Code: CodeNotFound}
-	ErrConflict        = &Error{Code: CodeConflict}
-	ErrGone            = &Error{Code: CodeGone}
-	ErrTooLarge        = &Error{Code: CodeTooLarge}
-	ErrInvalid         = &Error{Code: CodeInvalid}
-	ErrRateLimited     = &Error{Code: CodeRateLimited}
-	ErrInternal        = &Error{Code: CodeInternal}
-	ErrUnimplemented   = &Error{Code: CodeUnimplemented}
-	ErrUnavailable     = &Error{Code: CodeUnavailable}
+	ErrMalformed        = &Error{Code: CodeMalformed}
+	ErrUnauthenticated  = &Error{Code: CodeUnauthenticated}
+	ErrForbidden        = &Error{Code: CodeForbidden}
+	ErrNotFound         = &Error{Code: CodeNotFound}
+	ErrMethodNotAllowed = &Error{Code: CodeMethodNotAllowed}
+	ErrConflict         = &Error{Code: CodeConflict}
+	ErrGone             = &Error{Code: CodeGone}
+	ErrTooLarge         = &Error{Code: CodeTooLarge}
+	ErrInvalid          = &Error{Code: CodeInvalid}
+	ErrRateLimited      = &Error{Code: CodeRateLimited}
+	ErrInternal         = &Error{Code: CodeInternal}
+	ErrUnimplemented    = &Error{Code: CodeUnimplemented}
+	ErrUnavailable      = &Error{Code: CodeUnavailable}
 )
 
 // Error is what the server answered instead of what was asked for. An id that is

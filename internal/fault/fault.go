@@ -22,6 +22,8 @@ const (
 	Forbidden Code = "forbidden"
 	// NotFound: no such thing in the key's organization.
 	NotFound Code = "not_found"
+	// MethodNotAllowed: the path is there, but not with this method; Allow has those that are.
+	MethodNotAllowed Code = "method_not_allowed"
 	// Conflict: the state does not allow it now (illegal transition, lost lease).
 	Conflict Code = "conflict"
 	// Gone: it was there once and cannot come back.
@@ -54,6 +56,7 @@ func table() []entry {
 		{Unauthenticated, http.StatusUnauthorized},
 		{Forbidden, http.StatusForbidden},
 		{NotFound, http.StatusNotFound},
+		{MethodNotAllowed, http.StatusMethodNotAllowed},
 		{Conflict, http.StatusConflict},
 		{Gone, http.StatusGone},
 		{TooLarge, http.StatusRequestEntityTooLarge},

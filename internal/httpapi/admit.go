@@ -81,7 +81,8 @@ func key(r *http.Request) string {
 	return bearer
 }
 
-// checked refuses bodies on /v1 that hold what no text may hold. The report of
+// checked refuses bodies on /v1 that hold what no text may hold, or a member
+// twice. The report of
 // a worker's end is let through: it is made to fit instead (rule S5).
 func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	path := r.URL.Path
@@ -95,6 +96,9 @@ func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	finish := r.Method == http.MethodPost && strings.Count(path, "/") == 4 && strings.HasSuffix(path, "/finish")
 	if !finish {
 		if err := edge.CheckText(body); err != nil {
+			return r, err
+		}
+		if err := edge.CheckNames(body); err != nil {
 			return r, err
 		}
 	}

@@ -119,16 +119,18 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // unrouted answers a path that no route has, or a method that it has not.
 func (s *server) unrouted(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := s.mux.Handler(other); pattern != noRoute {
-			w.Header().Add("Allow", method)
+			allowed = append(allowed, method)
 		}
 	}
-	if w.Header().Get("Allow") != "" {
-		s.fail(w, r, fault.New(fault.NotFound, "there is no %s %s, only %s",
-			r.Method, r.URL.Path, strings.Join(w.Header().Values("Allow"), ", ")))
+	if len(allowed) > 0 {
+		list := strings.Join(allowed, ", ")
+		w.Header().Set("Allow", list)
+		s.fail(w, r, fault.New(fault.MethodNotAllowed, "there is no %s %s, only %s", r.Method, r.URL.Path, list))
 		return
 	}
 	s.fail(w, r, fault.New(fault.NotFound, "there is no %s %s", r.Method, r.URL.Path))

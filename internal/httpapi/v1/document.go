@@ -19,7 +19,7 @@ import (
 const about = `Durable tasks for AI agents. A task is created for an agent, waits for a worker, is executed, and ends; everything that happens
 is an event of its log, which can be read and followed from any point.
 
-Send your key in the header ` + "`x-api-key`" + `. Bodies are JSON. Errors have one form: ` + "`detail`" + ` for people, ` + "`code`" + ` from a closed list for
+Send your key in the header ` + "`x-api-key`" + `. Bodies are JSON; an optional member that is null counts as left out. Errors have one form: ` + "`detail`" + ` for people, ` + "`code`" + ` from a closed list for
 programs, ` + "`field`" + ` where one was wrong, and ` + "`request_id`" + `, which names the request in the server's log.`
 
 func tags() []*huma.Tag {
@@ -105,6 +105,8 @@ func meaning(code fault.Code) string {
 		return "The key's role does not allow this, or it is for other agents."
 	case fault.NotFound:
 		return "There is no such thing in the key's organization."
+	case fault.MethodNotAllowed:
+		return "The path is there, but not with this method; the header Allow lists those that are."
 	case fault.Conflict:
 		return "The present state does not allow it."
 	case fault.Gone:

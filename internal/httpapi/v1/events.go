@@ -73,7 +73,7 @@ type Appended struct {
 // AppendBody continues a log.
 type AppendBody struct {
 	LeaseToken string     `json:"lease_token,omitempty" doc:"Of the claim; without it the events are somebody else's."`
-	Events     []NewEvent `json:"events" minItems:"1" maxItems:"1000" doc:"What happened, in order."`
+	Events     []NewEvent `json:"events" minItems:"1" maxItems:"1000" nullable:"false" doc:"What happened, in order."`
 }
 
 // NewEvent is an event to append.
@@ -92,7 +92,7 @@ func (r *routes) registerEvents() {
 			Description: "A page, or server-sent events whose data is an Event and whose id is its id.",
 			Content: map[string]*huma.MediaType{
 				"application/json": {Schema: schemaOf[EventPage](r)},
-				eventStream:        {Schema: &huma.Schema{Type: huma.TypeString}},
+				eventStream:        {},
 			},
 		}},
 	}}

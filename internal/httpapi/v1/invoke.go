@@ -60,7 +60,7 @@ func (r *routes) registerInvoke() {
 		Description: "The stream is that of the task's events, from task_created. If it breaks off, go on with GET /v1/tasks/{task_id}/events and Last-Event-ID.",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "Server-sent events whose data is an Event and whose id is its id.",
-			Content:     map[string]*huma.MediaType{eventStream: {Schema: &huma.Schema{Type: huma.TypeString}}},
+			Content:     map[string]*huma.MediaType{eventStream: {}},
 		}},
 	}}, func(ctx context.Context, in *Invocation) (*huma.StreamResponse, error) {
 		s, _, err := r.invoke(ctx, "POST "+path+"/stream", *in)

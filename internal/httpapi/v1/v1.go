@@ -4,12 +4,14 @@
 package v1
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -118,10 +120,18 @@ func newError(ctx huma.Context, status int, message string, errs ...error) huma.
 	return e
 }
 
+// misfit is what the decoder says of a number that the document allows and no
+// variable of ours can hold, with the field if it knows that,
+// behind the names of our types.
+var misfit = regexp.MustCompile(`^json: cannot unmarshal number .* into Go (?:struct field (?:[A-Z]\w*\.)+(\S+)|value) of type`)
+
 // fieldOf answers the field that one of huma's errors is about, and what was
 // wrong. A missing member is named itself, not what it is missing from.
 func fieldOf(d *huma.ErrorDetail) (field, message string) {
 	field = strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query.")
+	if wrong := misfit.FindStringSubmatch(d.Message); wrong != nil {
+		return cmp.Or(wrong[1], field), "holds a number that does not fit: whole numbers are written without fraction and exponent, and have a largest"
+	}
 	name, isMissing := strings.CutPrefix(d.Message, "expected required property ")
 	if !isMissing {
 		return field, d.Message
@@ -137,9 +147,12 @@ func fieldOf(d *huma.ErrorDetail) (field, message string) {
 func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = edge.MaxBody
 	op.BodyReadTimeout = -1 // the body has been read when it comes here
-	op.RejectUnknownQueryParameters = true
 	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
-		if err := r.admit(hc, op.roles); err != nil {
+		err := r.admit(hc, op.roles)
+		if err == nil {
+			err = checkQuery(hc)
+		}
+		if err != nil {
 			_, w := humago.Unwrap(hc)
 			edge.WriteError(hc.Context(), w, r.Log, err)
 			return
