@@ -94,6 +94,7 @@ test: ## all tests with the race detector, then the Python client (under 15 minu
 	@mkdir -p $(TMP)
 	$(GO) test -race -shuffle=on -timeout 12m ./... 2>&1 | tee $(TMP)/go-test.log
 	cd examples/eino && $(GO) test -race ./... 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
+	@$(MAKE) fuzz-api
 	@$(MAKE) conformance
 
 .PHONY: conformance
@@ -104,6 +105,19 @@ conformance: ## the released Python client, unmodified, against a real server (u
 	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./cmd/errand; \
 	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
 	  $(PYTHON) test/conformance/run.py 2>&1 | tee $(TMP)/conformance.log
+
+# How many requests each operation gets at least, and the seed that they follow from.
+EXAMPLES ?= 10
+SEED     ?= 1
+
+.PHONY: fuzz-api
+fuzz-api: ## every route of a real server, asked what its OpenAPI document allows and forbids (EXAMPLES, SEED)
+	@mkdir -p $(TMP)
+	@if ! $(PYTHON_IS_THERE); then \
+	  echo "fuzz-api: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
+	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./cmd/errand; \
+	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
+	  $(PYTHON) test/conformance/fuzz.py $(EXAMPLES) $(SEED) 2>&1 | tee $(TMP)/fuzz-api.log
 
 .PHONY: conformance-model
 conformance-model: ## the same client with a small language model (its server is compiled once, for minutes)

@@ -88,8 +88,8 @@ type Instructions struct {
 
 // Credentials are a key for a model's endpoint.
 type Credentials struct {
-	Name        string  `json:"name" doc:"What the key is called."`
-	Value       string  `json:"value" doc:"The key itself."`
+	Name        string  `json:"name" minLength:"1" doc:"What the key is called."`
+	Value       string  `json:"value" minLength:"1" doc:"The key itself."`
 	Description *string `json:"description,omitempty" doc:"What it is for."`
 }
 
@@ -133,6 +133,10 @@ func (r *Record) Normalize() error {
 		return fault.Field("command", "must name a program that the server's configuration file defines")
 	case r.Runtime != Command && r.Command != "":
 		return fault.Field("command", "is for runtime command only, not for %s", r.Runtime)
+	case r.LLMCredential != nil && r.LLMCredential.Name == "":
+		return fault.Field("llm_credentials.name", "must not be empty")
+	case r.LLMCredential != nil && r.LLMCredential.Value == "":
+		return fault.Field("llm_credentials.value", "must not be empty")
 	case len(r.OutputSchema) > 0 && !bytes.HasPrefix(bytes.TrimSpace(r.OutputSchema), []byte("{")) &&
 		string(r.OutputSchema) != "null":
 		return fault.Field("output_schema", "must be an object")

@@ -97,6 +97,18 @@ func TestAMemberThatStandsTwiceIsRefused(t *testing.T) {
 	})
 }
 
+// Credentials without a key are none: a null in a required place is no value.
+func TestCredentialsWithoutAKeyAreRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, value := range []string{`null`, `""`} {
+		refuse(t, s, []refusal{
+			post("value "+value, "/v1/agents", `{"name": "a", "llm_credentials": {"name": "n", "value": `+value+`}}`, 422, "invalid", "llm_credentials.value"),
+			post("name "+value, "/v1/agents", `{"name": "a", "llm_credentials": {"name": `+value+`, "value": "v"}}`, 422, "invalid", "llm_credentials.name"),
+		})
+	}
+}
+
 // A list that must be given cannot be null.
 func TestANullIsNoList(t *testing.T) {
 	t.Parallel()
