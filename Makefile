@@ -123,6 +123,14 @@ fuzz-api: ## every route of a real server, asked what its OpenAPI document allow
 conformance-model: ## the same client with a small language model (its server is compiled once, for minutes)
 	$(PYTHON) test/conformance/run.py --model
 
+FUZZTIME ?= 30s
+FUZZ     ?= .
+
+.PHONY: fuzz
+fuzz: ## every Go fuzz target for FUZZTIME each (FUZZ: a pattern of targets), then a long fuzz-api
+	@tools/fuzz.sh $(GO) $(FUZZTIME) '$(FUZZ)'
+	@$(MAKE) fuzz-api EXAMPLES=200 SEED=$${RANDOM}
+
 .PHONY: soak
 soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (10 to 20 minutes, log in .tmp/soak.log)
 	@mkdir -p $(TMP)

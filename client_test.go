@@ -1,8 +1,6 @@
 package errand
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -329,24 +327,6 @@ func FuzzQuote(f *testing.F) {
 		}
 		if strings.ContainsFunc(quoted, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Fatalf("%q became %s", s, quoted)
-		}
-	})
-}
-
-func FuzzNextData(f *testing.F) {
-	f.Add([]byte("id: 1\ndata: {\"a\":1}\n\n: ka\n\ndata: x\ndata: y\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, stream []byte) {
-		r := bufio.NewReader(bytes.NewReader(stream))
-		for {
-			data, err := nextData(r, func() {})
-			if err != nil {
-				return
-			}
-			for line := range strings.Lines(string(data)) {
-				if !bytes.Contains(stream, []byte(strings.TrimRight(line, "\n"))) {
-					t.Fatalf("%q was never sent", line)
-				}
-			}
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -123,7 +124,7 @@ func readError(res *http.Response) error {
 // retryAfter reads the header of that name: seconds, or a moment.
 func retryAfter(value string, now time.Time) time.Duration {
 	if s, err := strconv.Atoi(value); err == nil {
-		return max(0, time.Duration(s)*time.Second)
+		return time.Duration(min(max(0, s), math.MaxInt32)) * time.Second // more than that is for ever
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, at.Sub(now))

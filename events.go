@@ -140,15 +140,16 @@ func nextData(r *bufio.Reader, alive func()) ([]byte, error) {
 			return nil, err // an event that broke off is not one
 		}
 		alive()
-		line = bytes.TrimRight(line, "\r\n")
+		line = bytes.TrimSuffix(line[:len(line)-1], []byte("\r"))
+		field, value, _ := bytes.Cut(line, []byte(":"))
 		switch {
 		case len(line) == 0 && data != nil:
 			return data, nil
-		case bytes.HasPrefix(line, []byte("data:")):
+		case string(field) == "data":
 			if data != nil {
 				data = append(data, '\n')
 			}
-			data = append(data, bytes.TrimPrefix(line[len("data:"):], []byte(" "))...)
+			data = append(data, bytes.TrimPrefix(value, []byte(" "))...)
 			if data == nil {
 				data = []byte{}
 			}

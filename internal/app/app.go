@@ -148,7 +148,8 @@ func (a *App) start(ctx context.Context) error {
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Kit: edge.Kit{
 			Service: service, Desk: desk, Presenter: presenter, Log: o.Log,
-			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout, Closing: a.closing,
+			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
+			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
 		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
 		Metrics: metrics.Handler(), Measure: metrics.Request,

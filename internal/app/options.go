@@ -38,6 +38,8 @@ type Options struct {
 	KeepAlive time.Duration
 	// WriteTimeout bounds each write of an answer or a stream.
 	WriteTimeout time.Duration
+	// ReadTimeout bounds the coming of a body, and of each 64 KiB of an upload.
+	ReadTimeout time.Duration
 	// Drain is how long running work may go on after a stop is asked.
 	Drain time.Duration
 	// Slots bounds how many tasks the server itself executes at a time.
@@ -65,7 +67,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Addr: "127.0.0.1:4747", Data: ".errand", KeepAlive: 15 * time.Second, WriteTimeout: 30 * time.Second,
-		Drain: 20 * time.Second, Slots: 4, Version: "dev", Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		ReadTimeout: time.Minute, Drain: 20 * time.Second, Slots: 4, Version: "dev", Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 }
 
@@ -98,7 +100,7 @@ func (o Options) Validate() error {
 	if err := checkURL("--llm-api-base", o.Defaults.LLMAPIBase); err != nil {
 		return err
 	}
-	for name, d := range map[string]time.Duration{"--keep-alive": o.KeepAlive, "--write-timeout": o.WriteTimeout} {
+	for name, d := range map[string]time.Duration{"--keep-alive": o.KeepAlive, "--write-timeout": o.WriteTimeout, "the read timeout": o.ReadTimeout} {
 		if d <= 0 {
 			return fmt.Errorf("%s must be more than 0, for example 15s", name)
 		}

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,12 +92,35 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 	}
 }
 
+// FuzzParse holds for any file that it is refused with an error that begins with
+// its name, or read: every key once, every option with its values, every command
+// one that can run.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte("slots: 7\ncommands: {x: {run: [sh], env: &a [A], dir: *a}}\n"))
-	f.Add([]byte("a: &x [*x]\n<<: *x\n"))
+	for _, seed := range []string{
+		"slots: 7\ncommands: {x: {run: [sh], env: &a [A], dir: *a}}\n", "a: &x [*x]\n<<: *x\n", "a: [1, 2]\nb: ~\n", "commands:\n  x:\n    run: [sh]\n    timeout: 1h\n",
+		"? [a]\n: b\n", "'': 1\n", "a: !!binary aGk=\n", "a: 1\n---\n", "&a a: *a\n", "commands: {? {a: b} : c}\n", "a: \"\\0\"\n",
+	} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if file, err := Parse("f", text); err == nil && file == nil {
-			t.Error("neither a file nor an error")
+		file, err := Parse("f", text)
+		if err != nil {
+			if file != nil || !strings.HasPrefix(err.Error(), "f:") {
+				t.Errorf("%q: %q", text, err)
+			}
+			return
+		}
+		seen := map[string]bool{}
+		for _, o := range file.Options {
+			if seen[o.Name] || !o.List && len(o.Values) != 1 {
+				t.Errorf("%q: option %+v", text, o)
+			}
+			seen[o.Name] = true
+		}
+		for name, p := range file.Commands {
+			if err := p.Check(); err != nil || name == "" {
+				t.Errorf("%q: command %q: %v", text, name, err)
+			}
 		}
 	})
 }

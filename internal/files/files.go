@@ -86,7 +86,7 @@ func Name(given string) string {
 		for !utf8.ValidString(stem) {
 			stem = stem[:len(stem)-1]
 		}
-		name = stem + ext
+		name = strings.TrimRight(stem, " .") + ext
 	}
 	if name == "" || len(name) > maxName {
 		return "file"
@@ -104,7 +104,7 @@ func SplitRef(ref string) (id, name string, ok bool) {
 		return "", "", false
 	}
 	id, name, ok = strings.Cut(rest, "/")
-	if raw, err := hex.DecodeString(id); !ok || err != nil || len(raw) != sha256.Size || Name(name) != name {
+	if raw, err := hex.DecodeString(id); !ok || err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != id || Name(name) != name {
 		return "", "", false
 	}
 	return id, name, true

@@ -50,8 +50,8 @@ var served = sync.OnceValue(func() document {
 // checkDocumented holds a request to /v1 and its answer to the document: every
 // answer must be one that the document promises, and a request that the
 // document forbids must not have been accepted.
-func checkDocumented(t *testing.T, c call, got answer) {
-	t.Helper()
+func checkDocumented(tb testing.TB, c call, got answer) {
+	tb.Helper()
 	u, err := url.Parse(c.path)
 	if err != nil || !strings.HasPrefix(u.Path, "/v1/") || strings.Contains(u.Path, "//") || strings.HasSuffix(u.Path, "/") || u.RawPath != "" {
 		return // another face, or a spelling that only the normalizer understands
@@ -61,10 +61,10 @@ func checkDocumented(t *testing.T, c call, got answer) {
 	}
 	d := served()
 	if d.err != nil {
-		t.Fatalf("read the document: %v", d.err)
+		tb.Fatalf("read the document: %v", d.err)
 	}
 	request := func() *http.Request {
-		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader(c.body))
+		r := httptest.NewRequestWithContext(tb.Context(), c.method, c.path, strings.NewReader(c.body))
 		r.Header.Set("x-api-key", "a key")
 		switch { // whatever was sent is read as this
 		case u.Path == "/v1/files":
@@ -91,7 +91,7 @@ func checkDocumented(t *testing.T, c call, got answer) {
 				continue // no such route, and none was answered
 			}
 		}
-		t.Errorf("%s %s answered %d, which the document does not say: %s %s\n%s\n%s", c.method, c.path, got.status, w.Message, w.Reason, reasons(w), clip(got.body))
+		tb.Errorf("%s %s answered %d, which the document does not say: %s %s\n%s\n%s", c.method, c.path, got.status, w.Message, w.Reason, reasons(w), clip(got.body))
 	}
 }
 

@@ -97,6 +97,20 @@ func TestAMemberThatStandsTwiceIsRefused(t *testing.T) {
 	})
 }
 
+// A moment whose zone takes it out of the years that can be written is refused.
+func TestAMomentBeyondAllYearsIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.task(t, "one")
+	for _, at := range []string{"9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"} {
+		refuse(t, s, []refusal{
+			create("late task", `"run_at": "`+at+`"`, "run_at"),
+			{"late edit", call{method: "PATCH", path: "/v1/tasks/one", body: `{"run_at": "` + at + `"}`}, 422, "invalid", "run_at"},
+		})
+	}
+}
+
 // Credentials without a key are none: a null in a required place is no value.
 func TestCredentialsWithoutAKeyAreRefused(t *testing.T) {
 	t.Parallel()

@@ -49,52 +49,52 @@ type server struct {
 
 // start runs a server over a folder that already has two organizations and a
 // key of every role.
-func start(t *testing.T, change ...func(*app.Options)) *server {
-	t.Helper()
+func start(tb testing.TB, change ...func(*app.Options)) *server {
+	tb.Helper()
 	o := app.DefaultOptions()
-	o.Addr, o.Data, o.AdminKey = "127.0.0.1:0", t.TempDir(), adminKey
+	o.Addr, o.Data, o.AdminKey = "127.0.0.1:0", tb.TempDir(), adminKey
 	o.KeepAlive, o.Drain = 50*time.Millisecond, time.Second
 	for _, c := range change {
 		c(&o)
 	}
-	seed(t, o.Data)
-	a, err := app.Start(t.Context(), o)
+	seed(tb, o.Data)
+	a, err := app.Start(tb.Context(), o)
 	if err != nil {
-		t.Fatalf("start: %v", err)
+		tb.Fatalf("start: %v", err)
 	}
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(o.Data, "errand.db")+"?_pragma=query_only(ON)&_pragma=busy_timeout(10000)")
 	if err != nil {
-		t.Fatalf("open the database beside the server: %v", err)
+		tb.Fatalf("open the database beside the server: %v", err)
 	}
 	transport := &http.Transport{}
 	s := &server{App: a, url: a.URL(), dir: o.Data, db: db, http: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		transport.CloseIdleConnections()
 		if err := db.Close(); err != nil {
-			t.Errorf("close the database: %v", err)
+			tb.Errorf("close the database: %v", err)
 		}
 		if err := a.Stop(); err != nil {
-			t.Errorf("stop: %v", err)
+			tb.Errorf("stop: %v", err)
 		}
 	})
 	return s
 }
 
 // seed makes the organizations and keys before the server takes the folder.
-func seed(t *testing.T, dir string) {
-	t.Helper()
-	ctx := t.Context()
+func seed(tb testing.TB, dir string) {
+	tb.Helper()
+	ctx := tb.Context()
 	store, err := sqlite.Open(ctx, sqlite.Options{Verify: true, Dir: dir})
 	if err != nil {
-		t.Fatalf("open store: %v", err)
+		tb.Fatalf("open store: %v", err)
 	}
 	defer store.Close() //nolint:errcheck // a write that failed has failed the test
 	for _, org := range []string{organization, strangerGroup} {
 		if err := store.PutOrganization(ctx, org, org); err != nil {
-			t.Fatalf("make organization %s: %v", org, err)
+			tb.Fatalf("make organization %s: %v", org, err)
 		}
 	}
 	narrow := auth.NewKey(organization, "narrow", auth.Worker, narrowKey, time.Now())
@@ -107,7 +107,7 @@ func seed(t *testing.T, dir string) {
 		auth.NewKey(strangerGroup, "other user", auth.User, otherUserKey, time.Now()),
 	} {
 		if err := store.PutKey(ctx, k); err != nil {
-			t.Fatalf("make key %s: %v", k.Name, err)
+			tb.Fatalf("make key %s: %v", k.Name, err)
 		}
 	}
 }
@@ -128,29 +128,29 @@ type answer struct {
 }
 
 // do makes a call and reads the whole answer.
-func (s *server) do(t *testing.T, c call) answer {
-	t.Helper()
-	res := s.open(t, t.Context(), c)
+func (s *server) do(tb testing.TB, c call) answer {
+	tb.Helper()
+	res := s.open(tb, tb.Context(), c)
 	defer res.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		t.Fatalf("%s %s: read answer: %v", c.method, c.path, err)
+		tb.Fatalf("%s %s: read answer: %v", c.method, c.path, err)
 	}
 	got := answer{res.StatusCode, res.Header, body}
-	checkDocumented(t, c, got)
+	checkDocumented(tb, c, got)
 	return got
 }
 
 // open makes a call and leaves the answer's body open.
-func (s *server) open(t *testing.T, ctx context.Context, c call) *http.Response { //nolint:revive // t comes first in helpers
-	t.Helper()
+func (s *server) open(tb testing.TB, ctx context.Context, c call) *http.Response { //nolint:revive // t comes first in helpers
+	tb.Helper()
 	var body io.Reader
 	if c.body != "" {
 		body = strings.NewReader(c.body)
 	}
 	req, err := http.NewRequestWithContext(ctx, c.method, s.url+c.path, body)
 	if err != nil {
-		t.Fatalf("%s %s: %v", c.method, c.path, err)
+		tb.Fatalf("%s %s: %v", c.method, c.path, err)
 	}
 	switch c.key {
 	case "-":
@@ -164,29 +164,29 @@ func (s *server) open(t *testing.T, ctx context.Context, c call) *http.Response 
 	}
 	res, err := s.http.Do(req)
 	if err != nil {
-		t.Fatalf("%s %s: %v", c.method, c.path, err)
+		tb.Fatalf("%s %s: %v", c.method, c.path, err)
 	}
 	return res
 }
 
 // must makes a call that has to be answered with a status, and reads the JSON.
-func (s *server) must(t *testing.T, status int, c call) map[string]any {
-	t.Helper()
-	got := s.do(t, c)
+func (s *server) must(tb testing.TB, status int, c call) map[string]any {
+	tb.Helper()
+	got := s.do(tb, c)
 	if got.status != status {
-		t.Fatalf("%s %s: answered %d, want %d: %s", c.method, c.path, got.status, status, clip(got.body))
+		tb.Fatalf("%s %s: answered %d, want %d: %s", c.method, c.path, got.status, status, clip(got.body))
 	}
 	if len(got.body) == 0 {
 		return nil
 	}
-	return object(t, got.body)
+	return object(tb, got.body)
 }
 
-func object(t *testing.T, body []byte) map[string]any {
-	t.Helper()
+func object(tb testing.TB, body []byte) map[string]any {
+	tb.Helper()
 	var o map[string]any
 	if err := json.Unmarshal(body, &o); err != nil {
-		t.Fatalf("answer is not a JSON object: %v: %s", err, clip(body))
+		tb.Fatalf("answer is not a JSON object: %v: %s", err, clip(body))
 	}
 	return o
 }
@@ -200,10 +200,10 @@ func clip(b []byte) string {
 
 // stored sums up the whole record: a request that stores nothing leaves it
 // as it is.
-func (s *server) stored(t *testing.T) string {
-	t.Helper()
+func (s *server) stored(tb testing.TB) string {
+	tb.Helper()
 	var all string
-	err := s.db.QueryRowContext(t.Context(), `SELECT
+	err := s.db.QueryRowContext(tb.Context(), `SELECT
 		(SELECT count(*) || ' tasks, latest ' || coalesce(max(updated_at), 0) || ', seqs ' || coalesce(sum(last_seq), 0) FROM tasks) || '; ' ||
 		(SELECT count(*) || ' turns' FROM turns) || '; ' ||
 		(SELECT count(*) || ' events' FROM events) || '; ' ||
@@ -215,21 +215,21 @@ func (s *server) stored(t *testing.T) string {
 		(SELECT count(*) || ' replays' FROM replays) || '; ' ||
 		(SELECT count(*) || ' files' FROM files)`).Scan(&all)
 	if err != nil {
-		t.Fatalf("sum up the record: %v", err)
+		tb.Fatalf("sum up the record: %v", err)
 	}
 	return all
 }
 
 // agent applies an agent for remote workers whose leases outlive any test.
-func (s *server) agent(t *testing.T, id string) {
-	t.Helper()
-	s.must(t, 200, call{method: "PUT", path: "/v1/agents/" + id, body: `{"name": "` + id + `", "lease_seconds": 3600}`})
+func (s *server) agent(tb testing.TB, id string) {
+	tb.Helper()
+	s.must(tb, 200, call{method: "PUT", path: "/v1/agents/" + id, body: `{"name": "` + id + `", "lease_seconds": 3600}`})
 }
 
 // task creates a task for agent-1 with an id.
-func (s *server) task(t *testing.T, id string) {
-	t.Helper()
-	s.must(t, 201, call{
+func (s *server) task(tb testing.TB, id string) {
+	tb.Helper()
+	s.must(tb, 201, call{
 		method: "POST", path: "/v1/tasks",
 		body: fmt.Sprintf(`{"agent_id": "agent-1", "id": %q, "input": {"text": "do it"}}`, id),
 	})

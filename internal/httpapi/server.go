@@ -73,6 +73,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	seen.Header().Set("X-Request-Id", id)
 	ctx := edge.WithTraceParent(edge.WithRequestID(r.Context(), id), r.Header.Get("Traceparent"))
 	r = normalize(r.WithContext(ctx))
+	r, leave := s.limitBody(seen.control, r)
+	defer leave()
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, not an error
 			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", logged(r.URL.Path), "panic", p)

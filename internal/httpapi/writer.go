@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// piece is how many bytes are written under one deadline: a reader who is slow
-// but reads gets an answer of any size.
+// piece is how many bytes are written, or of an upload read, under one deadline:
+// whoever is slow but goes on may take any time.
 const piece = 64 << 10
 
 // answerWriter remembers what was answered, and bounds each write of a plain

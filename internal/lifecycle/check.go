@@ -141,6 +141,9 @@ func checkSchedule(sub *Submission) error {
 	if sub.Priority < -task.MaxPriority || sub.Priority > task.MaxPriority {
 		return fault.Field("priority", "must be from %d to %d", -task.MaxPriority, task.MaxPriority)
 	}
+	if err := checkRunAt(sub.RunAt); err != nil {
+		return err
+	}
 	if spec.MaxAttempts < 0 || spec.MaxAttempts > 100 {
 		return fault.Field("max_attempts", "must be from 1 to 100")
 	}
@@ -162,6 +165,14 @@ func checkSchedule(sub *Submission) error {
 	}
 	if spec.Tags == nil {
 		spec.Tags = []string{}
+	}
+	return nil
+}
+
+// checkRunAt refuses a moment that no answer could tell.
+func checkRunAt(at task.Stamp) error {
+	if !at.Writable() {
+		return fault.Field("run_at", "must be in the years 0 to 9999, in UTC")
 	}
 	return nil
 }

@@ -133,6 +133,11 @@ func (e Edit) check() error {
 			return err
 		}
 	}
+	if e.RunAt != nil {
+		if err := checkRunAt(*e.RunAt); err != nil {
+			return err
+		}
+	}
 	if e.Priority != nil && (*e.Priority < -task.MaxPriority || *e.Priority > task.MaxPriority) {
 		return fault.Field("priority", "must be from %d to %d", -task.MaxPriority, task.MaxPriority)
 	}

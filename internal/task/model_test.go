@@ -214,16 +214,18 @@ func (w *world) command() task.Command {
 // is legal, gapless and folds to the task, and one attempt at most owns it.
 func TestAnyHistoryIsLegal(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		w := &world{t: t, now: 1_000_000, attempts: map[int]task.Attempt{}}
-		if err := w.apply(begin(rapid.Bool().Draw(t, "limits"))); err != nil {
-			t.Fatal(err)
-		}
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			w.now = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second)
-			_ = w.apply(w.command()) // a refusal is an answer like any other
-		}
-	})
+	rapid.Check(t, anyHistoryIsLegal)
+}
+
+func anyHistoryIsLegal(t *rapid.T) {
+	w := &world{t: t, now: 1_000_000, attempts: map[int]task.Attempt{}}
+	if err := w.apply(begin(rapid.Bool().Draw(t, "limits"))); err != nil {
+		t.Fatal(err)
+	}
+	for range rapid.IntRange(1, 40).Draw(t, "steps") {
+		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second)
+		_ = w.apply(w.command()) // a refusal is an answer like any other
+	}
 }
 
 func begin(limits bool) task.Begin {

@@ -54,6 +54,13 @@ func (s Stamp) MarshalJSON() ([]byte, error) {
 	return append(b, '"'), nil
 }
 
+// Writable reports whether a moment can be written in RFC 3339: whether its year,
+// in UTC, is from 0 to 9999.
+func (s Stamp) Writable() bool {
+	year := s.Time().Year()
+	return 0 <= year && year <= 9999
+}
+
 // UnmarshalJSON reads what MarshalJSON writes; null is none.
 func (s *Stamp) UnmarshalJSON(b []byte) error {
 	if bytes.Equal(b, []byte("null")) {
@@ -63,6 +70,9 @@ func (s *Stamp) UnmarshalJSON(b []byte) error {
 	t, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(b))
 	if err != nil {
 		return fmt.Errorf("not an RFC 3339 time: %s", b)
+	}
+	if at := StampOf(t); !at.Writable() { // by its zone it is in another year
+		return fmt.Errorf("not a time that UTC can say: %s", b)
 	}
 	*s = StampOf(t)
 	return nil

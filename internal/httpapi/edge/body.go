@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/internal/fault"
@@ -20,16 +19,9 @@ const MaxBody = 20 << 20
 // says that it is so long.
 const trustedLength = 64 << 10
 
-// bodyTimeout bounds the reading of a body.
-const bodyTimeout = time.Minute
-
-// ReadBody reads a body whole; more than MaxBody bytes are TooLarge. A body
-// that does not come within a minute is Malformed.
+// ReadBody reads a body whole; more than MaxBody bytes are TooLarge. One that
+// does not come in time is Malformed.
 func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
-		defer control.SetReadDeadline(time.Time{}) //nolint:errcheck // it could be set, so it can be cleared
-	}
 	var body bytes.Buffer
 	if told := r.ContentLength; 0 < told && told <= MaxBody {
 		body.Grow(int(min(told, trustedLength)) + bytes.MinRead) // so that the end is read without growing

@@ -25,6 +25,8 @@ type Kit struct {
 	KeepAlive time.Duration
 	// WriteTimeout bounds each write of an answer or a stream.
 	WriteTimeout time.Duration
+	// ReadTimeout bounds the coming of a body, and of each piece of an upload.
+	ReadTimeout time.Duration
 	// Closing ends every stream properly when it ends.
 	Closing context.Context //nolint:containedctx // the server's own life, not a request's
 }

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"os"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -85,7 +86,7 @@ func (r *routes) upload(w http.ResponseWriter, req *http.Request) error {
 
 // badUpload tells a client's broken upload from trouble of our own.
 func badUpload(ctx context.Context, err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || ctx.Err() != nil {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
 		return fault.New(fault.Malformed, "the upload broke off")
 	}
 	return err

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the module, one after the other, for so long each:
+# `make fuzz` (FUZZTIME=30s, FUZZ=a pattern of targets). What breaks one is kept
+# as a file in the package's testdata/fuzz: from then on it runs in `go test`,
+# so commit it with the repair.
+set -euo pipefail
+go=$1 time=$2 pattern=$3
+
+corpus=$("$go" env GOCACHE)/fuzz
+targets=$("$go" test -list "^Fuzz.*($pattern)" ./... |
+    awk '/^Fuzz/ { names[++n] = $1 } /^ok/ { for (i = 1; i <= n; i++) print $2, names[i]; n = 0 }')
+printf '%-58s %8s %12s %8s\n' target seconds executions corpus
+failed=0 log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+while read -r package name; do
+    begun=$SECONDS status=0
+    "$go" test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -timeout 0 "$package" >"$log" 2>&1 </dev/null || status=$?
+    runs=$(sed -nE 's/.*execs: ([0-9]+).*/\1/p' "$log" | tail -n 1)
+    mkdir -p "$corpus/$package/$name"
+    size=$(find "$corpus/$package/$name" -type f | wc -l)
+    printf '%-58s %8d %12s %8d\n' "${package#github.com/errand-dev/errand/}.$name" $((SECONDS - begun)) "${runs:-0}" "$size"
+    if ((status)); then
+        failed=1
+        cat "$log"
+    fi
+done <<<"$targets"
+exit $failed
