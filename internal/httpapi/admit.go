@@ -82,8 +82,8 @@ func key(r *http.Request) string {
 }
 
 // checked refuses bodies on /v1 that hold what no text may hold, or a member
-// twice. The report of
-// a worker's end is let through: it is made to fit instead (rule S5).
+// twice. The report of a worker's end is let through: it is made to fit instead
+// (rule S5).
 func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	path := r.URL.Path
 	if !strings.HasPrefix(path, "/v1/") || path == "/v1/files" || r.Body == nil || r.Body == http.NoBody {

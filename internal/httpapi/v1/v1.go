@@ -121,8 +121,8 @@ func newError(ctx huma.Context, status int, message string, errs ...error) huma.
 }
 
 // misfit is what the decoder says of a number that the document allows and no
-// variable of ours can hold, with the field if it knows that,
-// behind the names of our types.
+// variable of ours can hold: with the field, behind the names of our types, if
+// it knows that.
 var misfit = regexp.MustCompile(`^json: cannot unmarshal number .* into Go (?:struct field (?:[A-Z]\w*\.)+(\S+)|value) of type`)
 
 // fieldOf answers the field that one of huma's errors is about, and what was
