@@ -27,15 +27,16 @@ const (
 	// UnfencedTimeout ends an attempt that cannot be stopped otherwise (S7).
 	UnfencedTimeout = 24 * time.Hour
 
-	// MaxBackoff is the longest wait before another attempt.
+	// FirstBackoff is the wait before the second attempt of a turn, MaxBackoff the
+	// longest before any other: each is twice the one before.
+	FirstBackoff = time.Second
 	MaxBackoff   = 5 * time.Minute
-	firstBackoff = time.Second
 )
 
 // backoff is the wait before the next attempt after so many have started: 1 s,
 // doubled each time, at most 5 minutes.
 func backoff(starts int) time.Duration {
-	wait := firstBackoff
+	wait := FirstBackoff
 	for range starts - 1 {
 		wait = min(2*wait, MaxBackoff)
 	}

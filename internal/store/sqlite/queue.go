@@ -130,17 +130,18 @@ func (t *tx) RenewAll() error {
 // FollowClock implements lifecycle.Tx.
 func (t *tx) FollowClock(jump time.Duration) error {
 	now := t.Now()
-	// No time-out is further away than its whole length, no retry than the
-	// longest backoff: that holds for what was written since the jump, too.
+	// No time-out is further away than its whole length, no retry than its whole
+	// backoff: that holds for what was written since the jump, too.
 	if err := t.exec(`UPDATE tasks SET (timeout_at, alarm_at) = (
 			SELECT until, until FROM (SELECT min(timeout_at + ?, ? + CAST(CASE WHEN timeout > 0 THEN timeout ELSE ? END * 1000000 AS INTEGER)) AS until))
 		WHERE alarm_at > 0 AND ended = '' AND status = 'executing' AND timeout_at > 0`,
 		max(jump, 0).Microseconds(), now, task.UnfencedTimeout.Seconds()); err != nil {
 		return err
 	}
-	return t.exec(`UPDATE tasks SET ready_at = max(run_at, min(ready_at + ?, ?))
+	return t.exec(`UPDATE tasks SET ready_at = max(run_at, min(ready_at + ?,
+			? + CASE starts WHEN 0 THEN 0 ELSE min(? << min(starts - 1, 20), ?) END))
 		WHERE queued = 1 AND ready_at > ? AND run_at < ready_at`,
-		min(jump, 0).Microseconds(), now.Add(task.MaxBackoff), now)
+		min(jump, 0).Microseconds(), now, task.FirstBackoff.Microseconds(), task.MaxBackoff.Microseconds(), now)
 }
 
 // Outstanding implements lifecycle.Tx.

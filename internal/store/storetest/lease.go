@@ -183,10 +183,17 @@ func followClock(e *env) {
 	e.same("due after it", []string{"runs"}, e.due())
 	e.clock.advance(-2 * time.Hour)
 	e.begin("late")
+	e.begin("twice")
+	e.do(home, "twice", claim("w"), lose(1))
+	e.clock.advance(task.FirstBackoff)
+	e.do(home, "twice", claim("v"), lose(2))
 	e.clock.advance(-time.Hour)
 	e.write(func(tx lifecycle.Tx) error { return tx.FollowClock(0) }) // a start: nobody has seen the jump
-	e.clock.advance(task.MaxBackoff)
-	e.same("ready after a jump that nobody saw", []string{"late", "retried", "waits"}, next())
+	e.same("ready after a jump that nobody saw", []string{"late", "waits"}, next())
+	e.clock.advance(time.Second)
+	e.same("ready after the first backoff", []string{"late", "retried", "waits"}, next())
+	e.clock.advance(time.Second)
+	e.same("ready after the second backoff", []string{"late", "retried", "twice", "waits"}, next())
 }
 
 func renewWorker(e *env) {
