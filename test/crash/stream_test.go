@@ -45,6 +45,9 @@ func (c *client) open(ctx context.Context, path, after string) (*sse, error) {
 	if kind := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		text, _ := io.ReadAll(res.Body)
 		res.Body.Close() //nolint:errcheck // it is not wanted
+		if res.StatusCode == http.StatusServiceUnavailable {
+			return nil, fmt.Errorf("no stream now: %s", text)
+		}
 		return nil, fmt.Errorf("%w to a stream: %d %s %s", errOdd, res.StatusCode, kind, text)
 	}
 	return &sse{body: res.Body, lines: bufio.NewReader(res.Body)}, nil
