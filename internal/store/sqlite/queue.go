@@ -113,14 +113,13 @@ func (t *tx) Due(org string, limit int) ([]string, error) {
 
 // RenewAll implements lifecycle.Tx.
 func (t *tx) RenewAll() error {
-	t.w.memory.clear()
 	now := t.Now()
-	if err := t.exec(`UPDATE attempts SET lease_until = CASE WHEN ended_at = 0 THEN ? + lease_us ELSE min(? + lease_us, give_up_at) END
+	if err := t.execAll(`UPDATE attempts SET lease_until = CASE WHEN ended_at = 0 THEN ? + lease_us ELSE min(? + lease_us, give_up_at) END
 		WHERE let_go_at = 0 AND lease_until > 0`, now, now); err != nil {
 		return err
 	}
 	// The answer to a stop is awaited for one lease, too.
-	return t.exec(`UPDATE tasks SET (stop_until, alarm_at) = (
+	return t.execAll(`UPDATE tasks SET (stop_until, alarm_at) = (
 			SELECT ? + a.lease_us, ? + a.lease_us FROM attempts a
 			WHERE a.org = tasks.org AND a.task = tasks.id AND a.number = tasks.execution_attempts)
 		WHERE alarm_at > 0 AND ended = 'stopped' AND stop_until > 0
@@ -132,13 +131,13 @@ func (t *tx) FollowClock(jump time.Duration) error {
 	now := t.Now()
 	// No time-out is further away than its whole length, no retry than its whole
 	// backoff: that holds for what was written since the jump, too.
-	if err := t.exec(`UPDATE tasks SET (timeout_at, alarm_at) = (
+	if err := t.execAll(`UPDATE tasks SET (timeout_at, alarm_at) = (
 			SELECT until, until FROM (SELECT min(timeout_at + ?, ? + CAST(CASE WHEN timeout > 0 THEN timeout ELSE ? END * 1000000 AS INTEGER)) AS until))
 		WHERE alarm_at > 0 AND ended = '' AND status = 'executing' AND timeout_at > 0`,
 		max(jump, 0).Microseconds(), now, task.UnfencedTimeout.Seconds()); err != nil {
 		return err
 	}
-	return t.exec(`UPDATE tasks SET ready_at = max(run_at, min(ready_at + ?,
+	return t.execAll(`UPDATE tasks SET ready_at = max(run_at, min(ready_at + ?,
 			? + CASE starts WHEN 0 THEN 0 ELSE min(? << min(starts - 1, 20), ?) END))
 		WHERE queued = 1 AND ready_at > ? AND run_at < ready_at`,
 		min(jump, 0).Microseconds(), now, task.FirstBackoff.Microseconds(), task.MaxBackoff.Microseconds(), now)

@@ -262,6 +262,13 @@ func (t *tx) exec(query string, args ...any) error {
 	return err
 }
 
+// execAll is exec of a statement that changes tasks, or attempts under a lease,
+// without naming them: nothing that the writer remembers holds after it.
+func (t *tx) execAll(query string, args ...any) error {
+	t.w.memory.clear()
+	return t.exec(query, args...)
+}
+
 // Now implements lifecycle.Tx: one moment for all that a request does.
 func (t *tx) Now() task.Stamp {
 	if t.now == 0 {

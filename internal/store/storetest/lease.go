@@ -194,6 +194,9 @@ func followClock(e *env) {
 	e.same("ready after the first backoff", []string{"late", "retried", "waits"}, next())
 	e.clock.advance(time.Second)
 	e.same("ready after the second backoff", []string{"late", "retried", "twice", "waits"}, next())
+	for _, id := range next() { // not only the queue knows it
+		e.do(home, id, claim("w"))
+	}
 }
 
 func renewWorker(e *env) {
