@@ -35,6 +35,7 @@ def main(examples: str = "10", seed: str = "1") -> int:
                     "--exclude-checks", UNCHECKED, "--generation-allow-x00", "false", "--generation-database", "none",
                     "--request-timeout", "20", "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off", "--no-color",
                 ],
+                timeout=180 + 6 * int(examples),  # a stream that does not end must not look like work
                 cwd=folder,
                 env={
                     **os.environ, "PYTHONPATH": str(HERE), "SCHEMATHESIS_HOOKS": "fuzzing.hooks", "NO_PROXY": "127.0.0.1",

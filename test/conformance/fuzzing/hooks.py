@@ -5,6 +5,7 @@ that are good in their place become, by a checksum of themselves, ones that this
 the same requests. Values that are wrong stay wrong.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -66,6 +67,8 @@ def before_call(context, case, kwargs):
             body["lease_token"] = token
         if positive(body.get("wait")):
             body["wait"] = min(body["wait"], 0.05)
+    if operation in ("apply-agent", "create-agent") and isinstance(body, dict) and positive(body.get("lease_seconds", 1)):
+        body["lease_seconds"] = min(body.get("lease_seconds", 1), 1)  # a stop is awaited for so long, and streams with it
     if operation == "invoke":
         query = case.query = case.query or {}
         if "wait" not in query or str(query["wait"]).isdecimal():
@@ -79,7 +82,8 @@ def before_call(context, case, kwargs):
 def end_streams() -> None:
     """A stream ends with its task: while one is read, all tasks are stopped, again and again."""
     while streaming.wait():
-        call("POST", "/v1/tasks/stop", {"all": True})
+        with contextlib.suppress(OSError):  # the next one tries again
+            call("POST", "/v1/tasks/stop", {"all": True})
         time.sleep(0.02)
 
 
