@@ -85,7 +85,7 @@ def logs(db) -> list[str]:
     ):
         if (e["first"], e["last"], e["n"]) != (1, e["last_seq"], e["last_seq"]):
             found.append(f"log of {e['id']}: {dict(e)}")
-        if e["largest"] > 256 << 10 or (e["longest"] or 0) > 128:
+        if (e["largest"] or 0) > 256 << 10 or (e["longest"] or 0) > 128:
             found.append(f"log of {e['id']}: too large: {dict(e)}")
     orphans = db.execute("SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.org = e.org AND t.id = e.task)")
     if n := orphans.fetchone()[0]:
