@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -62,13 +63,31 @@ type side struct {
 }
 
 func sideOf(s task.State) side {
-	return side{
-		LastExecutedNodeID: s.LastExecutedNodeID, SubExecutions: s.SubExecutions,
-		PayloadExtension: s.PayloadExtension, HITLRequest: s.HITLRequest,
-		PendingECARequest: s.PendingECARequest, VoiceID: s.VoiceID, UsedTools: s.UsedTools,
+	x := side{
+		LastExecutedNodeID: s.LastExecutedNodeID, PayloadExtension: s.PayloadExtension, HITLRequest: s.HITLRequest,
+		PendingECARequest: s.PendingECARequest, VoiceID: s.VoiceID,
 		TestRunNodeID: s.TestRunNodeID, NoAttachments: s.DisableAttachmentInjection,
 		AdditionalContext: s.AdditionalContext, ReturnMetrics: s.ReturnMetrics, DeepPlanning: s.DeepPlanning, Tokens: s.Tokens, Duration: s.Duration,
 	}
+	if len(s.SubExecutions) > 0 { // an empty list is nothing
+		x.SubExecutions = s.SubExecutions
+	}
+	if len(s.UsedTools) > 0 {
+		x.UsedTools = s.UsedTools
+	}
+	return x
+}
+
+// encode is the JSON of the side.
+func (x side) encode() (string, error) {
+	if reflect.ValueOf(x).IsZero() { // as of most tasks
+		return emptySide, nil
+	}
+	text, err := json.Marshal(x)
+	if err != nil {
+		return "", fmt.Errorf("encode task: %w", err)
+	}
+	return string(text), nil
 }
 
 func (x side) into(s *task.State) {
@@ -184,12 +203,9 @@ func rowOf(t task.Task) (*row, error) {
 	if t.Holdover != nil {
 		r.holdover = t.Holdover.Number
 	}
-	rest, err := json.Marshal(sideOf(r.state))
-	if err != nil {
-		return nil, fmt.Errorf("encode task: %w", err)
-	}
-	r.side = string(rest)
-	return r, nil
+	var err error
+	r.side, err = sideOf(r.state).encode()
+	return r, err
 }
 
 // statements are those that are made of lists of columns.
