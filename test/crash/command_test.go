@@ -175,7 +175,7 @@ func TestStopReachesACommand(t *testing.T) {
 	pids := running(t, pidFile, 3)
 	c.must(t, http.StatusOK, http.MethodPost, "/v1/tasks/t/stop", nil)
 	gone(t, time.Second, pids)
-	eventually(t, time.Second, "the stop is confirmed", func() bool {
+	eventually(t, 5*time.Second, "the stop is confirmed", func() bool {
 		events, _ := c.mustLog(t, "t")
 		return strings.HasSuffix(types(events), " chunk stop_requested task_finished stop_confirmed")
 	})
@@ -194,7 +194,7 @@ func TestStopReachesAChattyCommand(t *testing.T) {
 	eventually(t, 10*time.Second, "it talks", func() bool { return c.task(t, "t").LastSeq > 1000 })
 	c.must(t, http.StatusOK, http.MethodPost, "/v1/tasks/t/stop", nil)
 	gone(t, time.Second, pids)
-	eventually(t, time.Second, "the stop is confirmed", func() bool {
+	eventually(t, 5*time.Second, "the stop is confirmed", func() bool {
 		a := c.must(t, http.StatusOK, http.MethodGet, "/v1/tasks/t", nil)
 		return strings.Contains(string(a.body), `"confirmed_at":"2`)
 	})

@@ -55,7 +55,7 @@ func (x *storm) between(least, most time.Duration) time.Duration {
 func await(d time.Duration) { <-time.After(d) }
 
 // blow runs the clients of one round, and viewers; the round is over after the
-// strike.
+// strike, which finds all of them at work.
 func (x *storm) blow(t *testing.T, strike func()) {
 	t.Helper()
 	x.round++
@@ -65,7 +65,14 @@ func (x *storm) blow(t *testing.T, strike func()) {
 	defer cancel()
 	var gathering sync.WaitGroup
 	gathering.Go(func() { x.crowd.gather(ctx, x.book, 2) })
-	underLoad(t, x.dial, x.book, x.round, x.seed, strike)
+	underLoad(t, x.dial, x.book, x.round, x.seed, func() {
+		eventually(t, 20*time.Second, "the load is at work", func() bool {
+			working := false
+			x.book.note(func() { working = x.book.counts.claims > 4 && x.book.counts.finishes > 0 })
+			return working || t.Failed()
+		})
+		strike()
+	})
 	cancel()
 	gathering.Wait()
 }
