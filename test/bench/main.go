@@ -45,6 +45,7 @@ type bench struct {
 // size is how much is done.
 type size struct {
 	runs    int           // of each measurement
+	callers []int         // at a time
 	lasting time.Duration // of one measurement of throughput
 	probes  int           // of one measurement of latency
 	tasks   int           // through the whole way, and in a log
@@ -57,14 +58,14 @@ type size struct {
 // full is what docs/PERFORMANCE.md quotes; brief shows that the program works.
 func full() size {
 	return size{
-		runs: 5, lasting: 2 * time.Second, probes: 500, tasks: 10_000, viewers: 1000, idle: 10_000,
+		runs: 5, callers: []int{1, 8, 64}, lasting: 2 * time.Second, probes: 500, tasks: 10_000, viewers: 1000, idle: 10_000,
 		stored: 1_000_000, waiting: 100_000,
 	}
 }
 
 func brief() size {
 	return size{
-		runs: 1, lasting: 50 * time.Millisecond, probes: 20, tasks: 200, viewers: 50, idle: 200,
+		runs: 1, callers: []int{8}, lasting: 50 * time.Millisecond, probes: 20, tasks: 200, viewers: 50, idle: 200,
 		stored: 2000, waiting: 500,
 	}
 }

@@ -72,10 +72,10 @@ type subject struct {
 	server *server // of Errand's side
 }
 
-// compare measures the raw store loop and Errand in turn, with 1, 8 and 64
+// compare measures the raw store loop and Errand in turn, with more and more
 // callers. Each operation counts for so many.
 func (b *bench) compare(ctx context.Context, section string, each int, bars map[int]string, raw, served func(context.Context, int) (subject, error)) error {
-	for _, callers := range []int{1, 8, 64} {
+	for _, callers := range b.callers {
 		var rates [2][]float64
 		var works []time.Duration
 		for range b.runs {
