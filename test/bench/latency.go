@@ -80,7 +80,7 @@ func (s *server) toViewer(ctx context.Context, probes int) ([]time.Duration, err
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.view(ctx, running[0].Task.ID)
+	v, err := s.view(ctx, running[0].task)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (s *server) toViewer(ctx context.Context, probes int) ([]time.Duration, err
 	took := make([]time.Duration, 0, probes)
 	for range probes {
 		begun := time.Now()
-		if err := c.post("/v1/tasks/"+running[0].Task.ID+"/events", running[0].chunks(1, "one more word"), nil); err != nil {
+		if _, err := c.post("/v1/tasks/"+running[0].task+"/events", running[0].chunks(1, "one more word")); err != nil {
 			return nil, err
 		}
 		select {

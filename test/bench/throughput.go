@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -136,7 +137,10 @@ func (s *server) creator(ctx context.Context) func(int) (operation, error) {
 	body := createBody()
 	return func(int) (operation, error) {
 		c, err := s.dial(ctx)
-		return func() error { return c.post("/v1/tasks", body, nil) }, err
+		return func() error {
+			_, err := c.post("/v1/tasks", body)
+			return err
+		}, err
 	}
 }
 
@@ -198,14 +202,7 @@ func claims(ctx context.Context, b *bench) error {
 }
 
 // claim is what an answered claim says of a task.
-type claim struct {
-	Task struct {
-		ID string `json:"id"`
-	} `json:"task"`
-	Lease struct {
-		Token string `json:"token"`
-	} `json:"lease"`
-}
+type claim struct{ task, token string }
 
 // worker takes tasks on one connection.
 type worker struct {
@@ -219,16 +216,33 @@ func (s *server) worker(ctx context.Context, id string, slots int, wait float64)
 }
 
 func (w *worker) claim() ([]claim, error) {
-	var got struct{ Claims []claim }
-	err := w.post("/v1/claim", w.ask, &got)
-	return got.Claims, err
+	answer, err := w.post("/v1/claim", w.ask)
+	if err != nil {
+		return nil, err
+	}
+	// Where the two stand is known: nothing in the tasks that this program makes
+	// looks like them.
+	var got []claim
+	for {
+		_, rest, ok := bytes.Cut(answer, []byte(`{"task":{"id":"`))
+		if !ok {
+			return got, nil
+		}
+		id, rest, _ := bytes.Cut(rest, []byte(`"`))
+		_, rest, _ = bytes.Cut(rest, []byte(`"lease":{"token":"`))
+		token, rest, ok := bytes.Cut(rest, []byte(`"`))
+		if !ok {
+			return nil, fmt.Errorf("a claim that cannot be read: %s", answer)
+		}
+		got, answer = append(got, claim{string(id), string(token)}), rest
+	}
 }
 
 // finish ends the claimed tasks one after the other.
 func (w *worker) finish(claims []claim) error {
 	for _, c := range claims {
-		body := []byte(`{"lease_token":"` + c.Lease.Token + `","status":"completed","result":"done"}`)
-		if err := w.post("/v1/tasks/"+c.Task.ID+"/finish", body, nil); err != nil {
+		body := []byte(`{"lease_token":"` + c.token + `","status":"completed","result":"done"}`)
+		if _, err := w.post("/v1/tasks/"+c.task+"/finish", body); err != nil {
 			return err
 		}
 	}
@@ -269,7 +283,8 @@ func appends(ctx context.Context, b *bench) error {
 					c, err := s.dial(ctx)
 					return func() error {
 						t := running[turn.Add(1)%tasks]
-						return c.post("/v1/tasks/"+t.Task.ID+"/events", t.chunks(batch, text), nil)
+						_, err := c.post("/v1/tasks/"+t.task+"/events", t.chunks(batch, text))
+						return err
 					}, err
 				}, end, s}, err
 			})
@@ -310,7 +325,7 @@ func (c claim) chunks(n int, text string) []byte {
 	for i := range events {
 		events[i] = event{"chunk", text}
 	}
-	body, _ := json.Marshal(map[string]any{"lease_token": c.Lease.Token, "events": events}) // texts always can be
+	body, _ := json.Marshal(map[string]any{"lease_token": c.token, "events": events}) // texts always can be
 	return body
 }
 

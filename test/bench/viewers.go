@@ -100,7 +100,7 @@ func (b *bench) fanOut(ctx context.Context, deaf int) (rate float64, err error) 
 	batches := max(1, b.tasks/500)
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range b.viewers {
-		v, err := s.view(ctx, t.Task.ID)
+		v, err := s.view(ctx, t.task)
 		if err != nil {
 			return 0, err
 		}
@@ -119,7 +119,7 @@ func (b *bench) fanOut(ctx context.Context, deaf int) (rate float64, err error) 
 	body := t.chunks(batch, "some words of a result as a model gives them")
 	begun := time.Now()
 	for range batches {
-		if err := c.post("/v1/tasks/"+t.Task.ID+"/events", body, nil); err != nil {
+		if _, err := c.post("/v1/tasks/"+t.task+"/events", body); err != nil {
 			return 0, err
 		}
 	}
@@ -157,7 +157,7 @@ func (b *bench) hold(ctx context.Context) (memory float64, err error) {
 		return 0, err
 	}
 	for i := range b.idle {
-		v, err := s.view(ctx, running[i%len(running)].Task.ID)
+		v, err := s.view(ctx, running[i%len(running)].task)
 		if err != nil {
 			return 0, err
 		}
