@@ -7,30 +7,33 @@ import (
 	"runtime/metrics"
 )
 
-// heapFloor is how large the heap may grow before garbage is collected, in
-// bytes. A server holds little but turns over much: with Go's own rule, twice
-// what it holds, a busy one collected dozens of times a second, a fifth of its
-// work. An idle server never reaches the floor, and one that holds more than
-// half of it is ruled by Go as ever.
-const heapFloor = 64 << 20
+// How far the heap may grow before garbage is collected: by heapRoom, in bytes,
+// or by a quarter of what is held if that is more. A server holds little but turns over much: by
+// Go's own rule, which lets the heap double, a busy one collected dozens of times
+// a second, a fifth of its work; and one with thousands of idle viewers, whose
+// stacks count too, took twice the memory that it needed.
+const (
+	heapRoom  = 48 << 20
+	heapShare = 4
+)
 
-// raiseHeapFloor keeps to heapFloor from now on, unless the operator has set
-// GOGC. It is for the whole process.
-func raiseHeapFloor() {
+// giveHeapRoom keeps to that from now on, unless the operator has set GOGC. It is
+// for the whole process.
+func giveHeapRoom() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	// The runtime knows a percentage only, so it is set anew after each
-	// collection, which a value that dies in it tells.
+	seen := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	// The runtime knows a percentage only, of all that it looks through, so it is
+	// set anew after each collection, which a value that dies in it tells.
 	var adjust func(*[16]byte)
 	adjust = func(*[16]byte) {
-		metrics.Read(live)
-		percent := 100
-		if held := max(live[0].Value.Uint64(), 1<<20); held < heapFloor/2 {
-			percent = int(100 * (heapFloor - held) / held) //nolint:gosec // 6,300 at most
+		metrics.Read(seen)
+		held, all := seen[0].Value.Uint64(), uint64(1<<20)
+		for _, part := range seen {
+			all += part.Value.Uint64()
 		}
-		debug.SetGCPercent(percent)
+		debug.SetGCPercent(int(100 * max(heapRoom, held/heapShare) / all)) //nolint:gosec // 4,800 at most
 		runtime.SetFinalizer(new([16]byte), adjust)
 	}
 	adjust(nil)

@@ -73,7 +73,7 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	raiseHeapFloor()
+	giveHeapRoom()
 	a, err := app.Start(e.ctx, o)
 	if err != nil {
 		return err

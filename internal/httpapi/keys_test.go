@@ -73,6 +73,7 @@ func routes() []route {
 
 		{"GET", task + "/", "", true, true},
 		{"GET", "/metrics", "", false, false},
+		{"GET", "/debug/pprof/goroutine", "", false, false},
 	}
 }
 
@@ -257,6 +258,7 @@ func TestA3AnotherOrganizationsTask(t *testing.T) {
 		t.Errorf("something was stored\nbefore: %s\nafter:  %s", before, after)
 	}
 	s.must(t, 403, call{method: "GET", path: "/metrics", key: strangerKey})
+	s.must(t, 403, call{method: "GET", path: "/debug/pprof/goroutine", key: strangerKey})
 
 	// Their lists are empty, and the same id is simply another task.
 	list := s.must(t, 200, call{method: "GET", path: "/v1/tasks", key: strangerKey})

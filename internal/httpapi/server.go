@@ -100,6 +100,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mux.ServeHTTP(seen, r)
+	if seen.later != nil {
+		seen.later()
+	}
 }
 
 // logged is a path without the signature that a file's URL carries.

@@ -20,7 +20,11 @@ type answerWriter struct {
 	stream  bool
 	// answered is when a stream began.
 	answered time.Time
+	later    func()
 }
+
+// Later implements edge.Later.
+func (w *answerWriter) Later(do func()) { w.later = do }
 
 func newAnswerWriter(w http.ResponseWriter, timeout time.Duration) *answerWriter {
 	a := &answerWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}

@@ -43,15 +43,29 @@ func (k *Kit) UntilClosing(ctx context.Context) (context.Context, context.Cancel
 
 // Stream sends a task's log behind a cursor, live, until the turn is over, the
 // viewer goes, or the server closes. send renders one event; it answers false
-// when nothing more is to be sent.
-func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, t task.Task, after int64, send func(*SSE, task.Event) (bool, error)) {
+// when nothing more is to be sent. It is the last that a handler does: a Later
+// begins the stream when the handler has returned.
+func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, org, id string, after int64, send func(*SSE, task.Event) (bool, error)) {
+	if l, ok := w.(Later); ok {
+		l.Later(func() { k.stream(w, r, org, id, after, send) })
+		return
+	}
+	k.stream(w, r, org, id, after, send)
+}
+
+// Later is a ResponseWriter that does something when its handler has returned.
+// Thousands of streams wait at a time, each on its goroutine's stack, and the
+// way through router and API down to a handler would double it.
+type Later interface{ Later(func()) }
+
+func (k *Kit) stream(w http.ResponseWriter, r *http.Request, org, id string, after int64, send func(*SSE, task.Event) (bool, error)) {
 	ctx, cancel := k.UntilClosing(r.Context())
 	defer cancel()
 	out, err := StartSSE(w, r, k.WriteTimeout)
 	if err != nil {
 		return // the viewer has gone
 	}
-	for e, err := range k.Source.Follow(ctx, t.OrganizationID, t.ID, after, k.KeepAlive) {
+	for e, err := range k.Source.Follow(ctx, org, id, after, k.KeepAlive) {
 		more := true
 		switch {
 		case errors.Is(err, stream.ErrIdle):
@@ -62,7 +76,7 @@ func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, t task.Task, after 
 			more, err = send(out, e)
 		}
 		if err != nil && out.Broken() == nil {
-			k.Log.ErrorContext(ctx, "stream broke off", "task_id", t.ID, "seq", e.Seq, "error", err)
+			k.Log.ErrorContext(ctx, "stream broke off", "task_id", id, "seq", e.Seq, "error", err)
 		}
 		if err != nil || !more {
 			return

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -14,7 +15,7 @@ type SSE struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
-	buf     bytes.Buffer
+	buf     *bytes.Buffer // while there is something to send
 	broken  error
 }
 
@@ -32,11 +33,18 @@ func StartSSE(w http.ResponseWriter, r *http.Request, timeout time.Duration) (*S
 	}
 	s := &SSE{w: w, control: http.NewResponseController(w), timeout: timeout}
 	w.WriteHeader(http.StatusOK)
+	s.begin()
 	return s, s.flush()
 }
 
+// buffers are shared by all streams: most have nothing to send.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // a pool is everybody's
+
+func (s *SSE) begin() { s.buf, _ = buffers.Get().(*bytes.Buffer) }
+
 // Event sends one event. id 0 and an empty name are left out; data is JSON.
 func (s *SSE) Event(id int64, name string, data []byte) error {
+	s.begin()
 	if id > 0 {
 		s.buf.WriteString("id: ")
 		s.buf.WriteString(strconv.FormatInt(id, 10))
@@ -55,6 +63,7 @@ func (s *SSE) Event(id int64, name string, data []byte) error {
 
 // KeepAlive sends a comment, which readers ignore and proxies count as traffic.
 func (s *SSE) KeepAlive() error {
+	s.begin()
 	s.buf.WriteString(": ka\n\n")
 	return s.flush()
 }
@@ -67,10 +76,11 @@ func (s *SSE) flush() error {
 	if err == nil {
 		err = s.control.Flush()
 	}
-	s.buf.Reset()
-	if s.buf.Cap() > 1<<20 { // one long event must not hold memory for ever
-		s.buf = bytes.Buffer{}
+	if s.buf.Cap() <= 1<<20 { // one long event must not hold memory for ever
+		s.buf.Reset()
+		buffers.Put(s.buf)
 	}
+	s.buf = nil
 	if err != nil && s.broken == nil {
 		s.broken = err
 	}

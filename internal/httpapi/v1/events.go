@@ -127,7 +127,7 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		return nil, err
 	}
 	if strings.Contains(in.Accept, eventStream) {
-		return r.follow(s.Task, after), nil
+		return r.follow(s.Task.OrganizationID, s.Task.ID, after), nil
 	}
 	page, err := r.page(ctx, s.Task, after, in.Limit)
 	if err != nil {
@@ -140,11 +140,11 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 }
 
 // follow streams a task's events behind a cursor until its turn is over.
-func (r *routes) follow(t task.Task, after int64) *huma.StreamResponse {
+func (r *routes) follow(org, id string, after int64) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		req, w := humago.Unwrap(hc)
-		r.Stream(w, req, t, after, func(out *edge.SSE, e task.Event) (bool, error) {
-			rendered, err := r.render(t, e)
+		r.Stream(w, req, org, id, after, func(out *edge.SSE, e task.Event) (bool, error) {
+			rendered, err := r.render(org, id, e)
 			if err != nil {
 				return false, err
 			}
@@ -157,10 +157,10 @@ func (r *routes) follow(t task.Task, after int64) *huma.StreamResponse {
 	}}
 }
 
-func (r *routes) render(t task.Task, e task.Event) (Event, error) {
-	data, err := r.Presenter.Data(t.OrganizationID, e)
+func (r *routes) render(org, id string, e task.Event) (Event, error) {
+	data, err := r.Presenter.Data(org, e)
 	return Event{
-		ID: e.Seq, Type: e.Type, TaskID: t.ID, Organization: t.OrganizationID, Turn: e.Turn, Time: e.Time, Data: data,
+		ID: e.Seq, Type: e.Type, TaskID: id, Organization: org, Turn: e.Turn, Time: e.Time, Data: data,
 	}, err
 }
 
@@ -171,7 +171,7 @@ func (r *routes) page(ctx context.Context, t task.Task, after int64, limit int) 
 	}
 	page := EventPage{Items: make([]Event, 0, len(found)), Next: after}
 	for _, e := range found {
-		rendered, err := r.render(t, e)
+		rendered, err := r.render(t.OrganizationID, t.ID, e)
 		if err != nil {
 			return EventPage{}, err
 		}

@@ -67,7 +67,7 @@ func (r *routes) registerInvoke() {
 		if err != nil {
 			return nil, err
 		}
-		return r.follow(s.Task, s.Task.FirstSeq-1), nil
+		return r.follow(s.Task.OrganizationID, s.Task.ID, s.Task.FirstSeq-1), nil
 	})
 }
 

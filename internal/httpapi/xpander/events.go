@@ -28,7 +28,7 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 	}
 	t := s.Task
 	fold := folder{presenter: r.Presenter, org: t.OrganizationID}
-	r.Stream(w, req, t, t.FirstSeq-1, func(out *edge.SSE, e task.Event) (bool, error) {
+	r.Stream(w, req, t.OrganizationID, t.ID, t.FirstSeq-1, func(out *edge.SSE, e task.Event) (bool, error) {
 		data, err := fold.data(e)
 		if err != nil || !e.Type.KnownToPython() {
 			return true, err
