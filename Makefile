@@ -132,7 +132,7 @@ fuzz: ## every Go fuzz target for FUZZTIME each (FUZZ: a pattern of targets), th
 	@$(MAKE) fuzz-api EXAMPLES=200 SEED=$${RANDOM}
 
 .PHONY: soak
-soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (10 to 20 minutes, log in .tmp/soak.log)
+soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (about 10 minutes, log in .tmp/soak.log)
 	@mkdir -p $(TMP)
 	ERRAND_SOAK=1 $(GO) test -race -count=1 -parallel 4 -timeout 90m -v . ./test/crash ./internal/runtime/profile 2>&1 | tee $(TMP)/soak.log
 	@grep -E '^(soak:|ok|FAIL)' $(TMP)/soak.log
@@ -142,7 +142,7 @@ conformance-soak: ## the released Python client with its real waits (hours)
 	ERRAND_SOAK=1 $(MAKE) conformance
 
 .PHONY: bench
-bench: ## measure Errand beside a raw store loop and write docs/PERFORMANCE.md (a quarter of an hour)
+bench: ## measure Errand beside a raw store loop and write docs/PERFORMANCE.md (about 10 minutes)
 	$(GO) run ./test/bench -write docs/PERFORMANCE.md
 
 # --- tools -------------------------------------------------------------------
