@@ -99,14 +99,14 @@ func TestABodyThatDripsIsCut(t *testing.T) { //nolint:tparallel // one subtest h
 // An upload may take longer than the time for one of its pieces, if it goes on.
 func TestASlowUploadThatGoesOnIsTaken(t *testing.T) {
 	t.Parallel()
-	const timeout = time.Second
+	const timeout = 4 * time.Second // a busy machine stalls for more than one
 	s := start(t, func(o *app.Options) { o.ReadTimeout = timeout })
 	in, out := io.Pipe()
 	begun := time.Now()
 	go func() {
-		tick := time.NewTicker(timeout / 4)
+		tick := time.NewTicker(timeout / 8)
 		defer tick.Stop()
-		for range 8 {
+		for range 10 {
 			<-tick.C
 			if _, err := out.Write(make([]byte, 128<<10)); err != nil {
 				return // the request has failed, which the test sees
