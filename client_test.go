@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -329,4 +331,44 @@ func FuzzQuote(f *testing.F) {
 			t.Fatalf("%q became %s", s, quoted)
 		}
 	})
+}
+
+// A stream can end cleanly although its task has not: its server went. If the task
+// has ended before the client looks, what happened meanwhile is yet to be read.
+func TestCleanEndOfAStreamIsNotTheEndOfTheTask(t *testing.T) {
+	t.Parallel()
+	const last = 3
+	event := func(id int) string {
+		return fmt.Sprintf(`{"id": %d, "type": "chunk", "task_id": "t", "turn": 1, "time": "2026-01-01T00:00:00Z", "data": "x"}`, id)
+	}
+	c := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+		streaming := r.Header.Get("Accept") == "text/event-stream"
+		cursor := r.URL.Query().Get("after")
+		if streaming {
+			cursor = r.Header.Get("Last-Event-ID")
+		}
+		after, _ := strconv.Atoi(cursor) // "" is the beginning
+		switch {
+		case !streaming:
+			fmt.Fprintf(w, `{"items": [], "next_after": %d, "done": true}`, last)
+		case after == 0:
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprintf(w, "data: %s\n\n", event(1))
+		default:
+			w.Header().Set("Content-Type", "text/event-stream")
+			for id := after + 1; id <= last; id++ {
+				fmt.Fprintf(w, "data: %s\n\n", event(id))
+			}
+		}
+	})
+	var seen []int64
+	for e, err := range c.Tasks.Events(t.Context(), "t") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, e.ID)
+	}
+	if !slices.Equal(seen, []int64{1, 2, last}) {
+		t.Errorf("seen %v", seen)
+	}
 }

@@ -116,18 +116,20 @@ func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(
 	}
 }
 
-// over finds out what a stream's clean end means: that the log is complete, or
-// only that the server is restarting.
+// over finds out what a stream's clean end means: that all of a complete log has
+// been seen, or only that the server is restarting. The task may have ended
+// since, with events that are yet to be read.
 func (t *Tasks) over(ctx context.Context, id string, after int64) (bool, error) {
 	page := struct {
-		Done bool `json:"done"`
+		Done bool  `json:"done"`
+		Next int64 `json:"next_after"`
 	}{}
 	r := request{method: http.MethodGet, path: taskPath(id) + "/events"}
 	if after != streamStart {
 		r.query = map[string][]string{"after": {strconv.FormatInt(after, 10)}}
 	}
 	err := t.c.call(ctx, r, &page)
-	return page.Done, err
+	return page.Done && page.Next <= after, err
 }
 
 // nextData reads an event-stream to the end of its next event and answers the
