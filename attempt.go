@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
-
-	"github.com/errand-dev/errand/internal/task"
 )
 
 // Attempt is one handing-out of a task to a worker. Its methods tell what
@@ -61,7 +59,7 @@ func (a *Attempt) Chunk(ctx context.Context, text string) error {
 }
 
 // Emit tells an event of a type that workers may write; see NewEvent. Its data
-// is anything that encodes as JSON, at most 256 KiB. An event that cannot be
+// is anything that encodes as JSON, at most MaxEvent bytes of it. An event that cannot be
 // written is refused here and costs no other.
 func (a *Attempt) Emit(ctx context.Context, kind EventType, data any) error {
 	encoded, err := json.Marshal(data)
@@ -70,8 +68,8 @@ func (a *Attempt) Emit(ctx context.Context, kind EventType, data any) error {
 		return fmt.Errorf("encode %s: %w", kind, err)
 	case !kind.Writable():
 		return fmt.Errorf("a worker cannot write events of the type %q", kind)
-	case len(encoded) > task.MaxEvent:
-		return fmt.Errorf("the data of a %s has %d bytes, %d are allowed", kind, len(encoded), task.MaxEvent)
+	case len(encoded) > MaxEvent:
+		return fmt.Errorf("the data of a %s has %d bytes, %d are allowed", kind, len(encoded), MaxEvent)
 	case kind == Chunk && encoded[0] != '"':
 		return fmt.Errorf("the data of a %s is text", kind)
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -60,7 +59,7 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 			return err
 		}
 		pause := wait
-		if e, ok := errors.AsType[*Error](err); ok {
+		if e, ok := as[*Error](err); ok {
 			pause = max(pause, e.RetryAfter)
 		}
 		if time.Now().Add(pause).After(end) || !body.rewind() || !sleep(ctx, pause) {
@@ -71,7 +70,7 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 
 // again reports whether a call that failed with err may be made once more.
 func (r request) again(err error) bool {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := as[*Error](err); ok {
 		switch e.Status {
 		case http.StatusTooManyRequests: // it was refused before anything was done
 			return true
@@ -80,19 +79,19 @@ func (r request) again(err error) bool {
 		}
 		return false
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+	if _, ok := as[*tls.CertificateVerificationError](err); ok {
 		return false
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" { // it never reached the server
+	if op, ok := as[*net.OpError](err); ok && op.Op == "dial" { // it never reached the server
 		return true
 	}
-	_, cut := errors.AsType[cutError](err)
+	_, cut := as[cutError](err)
 	return cut && r.repeat
 }
 
 // final reports whether err is an answer that the same call would get again.
 func final(err error) bool {
-	e, answered := errors.AsType[*Error](err)
+	e, answered := as[*Error](err)
 	return answered && e.Status < 500 && e.Code != CodeRateLimited
 }
 

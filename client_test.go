@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"github.com/errand-dev/errand/internal/fault"
 )
 
 // fakeServer answers as the handler says.
@@ -38,12 +36,12 @@ func TestCodesRoundTrip(t *testing.T) {
 	t.Parallel()
 	sentinels := map[Code]error{}
 	for _, e := range []*Error{
-		ErrMalformed, ErrUnauthenticated, ErrForbidden, ErrNotFound, ErrConflict, ErrGone, ErrTooLarge,
+		ErrMalformed, ErrUnauthenticated, ErrForbidden, ErrNotFound, ErrMethodNotAllowed, ErrConflict, ErrGone, ErrTooLarge,
 		ErrInvalid, ErrRateLimited, ErrInternal, ErrUnimplemented, ErrUnavailable,
 	} {
 		sentinels[e.Code] = e
 	}
-	for _, code := range fault.Codes() {
+	for _, code := range Codes() {
 		client := fakeServer(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(code.Status())
 			fmt.Fprintf(w, `{"detail":"why","code":%q,"field":"f","request_id":"r"}`, code)
@@ -53,8 +51,11 @@ func TestCodesRoundTrip(t *testing.T) {
 		if !errors.As(err, &e) || e.Code != code || e.Status != code.Status() || e.Field != "f" || e.RequestID != "r" {
 			t.Errorf("%s: got %#v", code, err)
 		}
-		if got := fault.FromStatus(code.Status()); got != code {
+		if got := codeFor(code.Status()); got != code {
 			t.Errorf("status %d is read as %s, want %s", code.Status(), got, code)
+		}
+		if sentinels[code] == nil {
+			t.Errorf("%s has no error for errors.Is", code)
 		}
 		for other, sentinel := range sentinels {
 			if errors.Is(err, sentinel) != (other == code) {
@@ -80,7 +81,8 @@ func TestRepeats(t *testing.T) {
 		return err
 	}
 	title := func(c *Client, ctx context.Context) error {
-		_, err := c.Tasks.Update(ctx, "x", TaskUpdate{Title: new("t")})
+		title := "t"
+		_, err := c.Tasks.Update(ctx, "x", TaskUpdate{Title: &title})
 		return err
 	}
 	upload := func(r io.Reader) func(c *Client, ctx context.Context) error {
@@ -144,7 +146,7 @@ func TestRetryAfter(t *testing.T) {
 	})
 	began := time.Now()
 	_, err := client.Tasks.Get(t.Context(), "x")
-	e, ok := errors.AsType[*Error](err)
+	e, ok := as[*Error](err)
 	if !ok || e.RetryAfter != time.Minute || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %#v", err)
 	}

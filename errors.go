@@ -9,29 +9,85 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/errand-dev/errand/internal/fault"
 )
 
 // Code is the kind of an Error: one of a closed list.
-type Code = fault.Code
+type Code string
 
-// The codes that the server answers with.
+// The codes that the server answers with, and the HTTP status of each.
 const (
-	CodeMalformed        = fault.Malformed        // 400: the request cannot be read
-	CodeUnauthenticated  = fault.Unauthenticated  // 401: no key, or one that is not valid
-	CodeForbidden        = fault.Forbidden        // 403: the key's role does not allow this
-	CodeNotFound         = fault.NotFound         // 404: no such thing in the key's organization
-	CodeMethodNotAllowed = fault.MethodNotAllowed // 405: the path is not there with this method
-	CodeConflict         = fault.Conflict         // 409: the state does not allow it now
-	CodeGone             = fault.Gone             // 410: it was there once and cannot come back
-	CodeTooLarge         = fault.TooLarge         // 413: a documented limit on bytes is exceeded
-	CodeInvalid          = fault.Invalid          // 422: a field's value is not acceptable
-	CodeRateLimited      = fault.RateLimited      // 429: try again after Error.RetryAfter
-	CodeInternal         = fault.Internal         // 500: the server's fault; its log has the cause
-	CodeUnimplemented    = fault.Unimplemented    // 501: a route that is not built
-	CodeUnavailable      = fault.Unavailable      // 503: the server cannot answer now; try again
+	CodeMalformed        Code = "malformed"          // 400: the request cannot be read
+	CodeUnauthenticated  Code = "unauthenticated"    // 401: no key, or one that is not valid
+	CodeForbidden        Code = "forbidden"          // 403: the key's role does not allow this
+	CodeNotFound         Code = "not_found"          // 404: no such thing in the key's organization
+	CodeMethodNotAllowed Code = "method_not_allowed" // 405: the path is not there with this method
+	CodeConflict         Code = "conflict"           // 409: the state does not allow it now
+	CodeGone             Code = "gone"               // 410: it was there once and cannot come back
+	CodeTooLarge         Code = "too_large"          // 413: a documented limit on bytes is exceeded
+	CodeInvalid          Code = "invalid"            // 422: a field's value is not acceptable
+	CodeRateLimited      Code = "rate_limited"       // 429: try again after Error.RetryAfter
+	CodeInternal         Code = "internal"           // 500: the server's fault; its log has the cause
+	CodeUnimplemented    Code = "unimplemented"      // 501: a route that is not built
+	CodeUnavailable      Code = "unavailable"        // 503: the server cannot answer now; try again
 )
+
+// Codes lists every code, by its HTTP status.
+func Codes() []Code {
+	return []Code{
+		CodeMalformed, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeMethodNotAllowed, CodeConflict, CodeGone,
+		CodeTooLarge, CodeInvalid, CodeRateLimited, CodeInternal, CodeUnimplemented, CodeUnavailable,
+	}
+}
+
+// Status is the HTTP status that goes with a code; that of a code which is not
+// one of the list is 500.
+func (c Code) Status() int {
+	switch c {
+	case CodeMalformed:
+		return http.StatusBadRequest
+	case CodeUnauthenticated:
+		return http.StatusUnauthorized
+	case CodeForbidden:
+		return http.StatusForbidden
+	case CodeNotFound:
+		return http.StatusNotFound
+	case CodeMethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case CodeConflict:
+		return http.StatusConflict
+	case CodeGone:
+		return http.StatusGone
+	case CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case CodeInvalid:
+		return http.StatusUnprocessableEntity
+	case CodeRateLimited:
+		return http.StatusTooManyRequests
+	case CodeInternal:
+		return http.StatusInternalServerError
+	case CodeUnimplemented:
+		return http.StatusNotImplemented
+	case CodeUnavailable:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// codeFor is the table read backwards, for an answer without a code: something
+// between may have given it. A status that is not in the table falls back to its
+// class.
+func codeFor(status int) Code {
+	for _, c := range Codes() {
+		if c.Status() == status {
+			return c
+		}
+	}
+	if status >= 400 && status < 500 {
+		return CodeMalformed
+	}
+	return CodeInternal
+}
 
 // One error for each code, for errors.Is.
 var (
@@ -86,10 +142,17 @@ func (e *Error) Is(target error) bool {
 
 // CodeOf is the code of an error that the server answered, "" for any other.
 func CodeOf(err error) Code {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := as[*Error](err); ok {
 		return e.Code
 	}
 	return ""
+}
+
+// as is the first error of a type among those that err wraps.
+func as[E error](err error) (E, bool) {
+	var e E
+	ok := errors.As(err, &e)
+	return e, ok
 }
 
 // maxErrorBody bounds what is read of an error's body.
@@ -107,7 +170,7 @@ func readError(res *http.Response) error {
 		RequestID string `json:"request_id"`
 	}
 	e := &Error{
-		Status: res.StatusCode, Code: fault.FromStatus(res.StatusCode),
+		Status: res.StatusCode, Code: codeFor(res.StatusCode),
 		RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
 	}
 	if json.Unmarshal(text, &body) != nil || body.Detail == "" {

@@ -4,47 +4,74 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
-
-	"github.com/errand-dev/errand/internal/task"
 )
 
+// MaxEvent is how many bytes the data of one event may have as JSON.
+const MaxEvent = 256 << 10
+
 // EventType is the kind of an event: one of a closed list.
-type EventType = task.Type
+type EventType string
 
 // The types of events. A turn begins with TaskCreated and has exactly one
 // TaskFinished, behind which only StopConfirmed, StopAbandoned,
 // LateWriteRefused and Override may follow.
 const (
-	TaskCreated        = task.TaskCreated
-	TaskUpdated        = task.TaskUpdated
-	TaskFinished       = task.TaskFinished
-	TaskCompactization = task.TaskCompactization
-	Chunk              = task.Chunk
-	AuthEvent          = task.AuthEvent
-	ToolCallRequest    = task.ToolCallRequest
-	ToolCallResult     = task.ToolCallResult
-	SubAgentTrigger    = task.SubAgentTrigger
-	Think              = task.Think
-	Analyze            = task.Analyze
-	PlanUpdated        = task.PlanUpdated
+	TaskCreated        EventType = "task_created"
+	TaskUpdated        EventType = "task_updated"
+	TaskFinished       EventType = "task_finished"
+	TaskCompactization EventType = "task_compactization"
+	Chunk              EventType = "chunk" // the next piece of the answer's text
+	AuthEvent          EventType = "auth_event"
+	ToolCallRequest    EventType = "tool_call_request"
+	ToolCallResult     EventType = "tool_call_result"
+	SubAgentTrigger    EventType = "sub_agent_trigger"
+	Think              EventType = "think"
+	Analyze            EventType = "analyze"
+	PlanUpdated        EventType = "plan_updated"
 
-	AttemptStarted    = task.AttemptStarted
-	AttemptLost       = task.AttemptLost
-	LateWriteRefused  = task.LateWriteRefused
-	StopRequested     = task.StopRequested
-	StopConfirmed     = task.StopConfirmed
-	StopAbandoned     = task.StopAbandoned
-	TurnPaused        = task.TurnPaused
-	TurnResumed       = task.TurnResumed
-	ApprovalRequested = task.ApprovalRequested
-	ApprovalAnswered  = task.ApprovalAnswered
-	BudgetWarning     = task.BudgetWarning
-	Step              = task.Step
-	AgentMessage      = task.AgentMessage
-	ContextStatus     = task.ContextStatus
-	GatewaySteer      = task.GatewaySteer
-	Override          = task.Override
+	AttemptStarted    EventType = "attempt_started"
+	AttemptLost       EventType = "attempt_lost"
+	LateWriteRefused  EventType = "late_write_refused"
+	StopRequested     EventType = "stop_requested"
+	StopConfirmed     EventType = "stop_confirmed"
+	StopAbandoned     EventType = "stop_abandoned"
+	TurnPaused        EventType = "paused"
+	TurnResumed       EventType = "resumed"
+	ApprovalRequested EventType = "approval_requested"
+	ApprovalAnswered  EventType = "approval_answered"
+	BudgetWarning     EventType = "budget_warning"
+	Step              EventType = "step"
+	AgentMessage      EventType = "agent_message"
+	ContextStatus     EventType = "context_status"
+	GatewaySteer      EventType = "gateway_steer_applied"
+	Override          EventType = "override" // corrects something after the end
 )
+
+// EventTypes lists every type.
+func EventTypes() []EventType {
+	return []EventType{
+		TaskCreated, TaskUpdated, TaskFinished, TaskCompactization, Chunk, AuthEvent,
+		ToolCallRequest, ToolCallResult, SubAgentTrigger, Think, Analyze, PlanUpdated,
+		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
+		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
+		BudgetWarning, Step, AgentMessage, ContextStatus, GatewaySteer, Override,
+	}
+}
+
+// Valid reports whether t is one of the list. A newer server may know others.
+func (t EventType) Valid() bool { return slices.Contains(EventTypes(), t) }
+
+// Writable reports whether Attempt.Emit and Tasks.PushEvents may write events
+// of the type: all others are the server's own.
+func (t EventType) Writable() bool {
+	switch t { //nolint:exhaustive // everything that is not listed is the server's own
+	case Chunk, AuthEvent, ToolCallRequest, ToolCallResult, SubAgentTrigger, Think,
+		Analyze, PlanUpdated, TaskCompactization, Step, AgentMessage, ContextStatus, GatewaySteer:
+		return true
+	default:
+		return false
+	}
+}
 
 // Event is one entry of a task's log.
 type Event struct {

@@ -64,7 +64,7 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 				wait = firstRetry
 			}
 			pause := wait
-			if answered, ok := errors.AsType[*Error](err); ok {
+			if answered, ok := as[*Error](err); ok {
 				pause = max(pause, answered.RetryAfter)
 			}
 			sleep(ctx, pause)

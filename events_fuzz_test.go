@@ -4,11 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"strconv"
 	"strings"
@@ -16,58 +13,7 @@ import (
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"github.com/errand-dev/errand/internal/httpapi/edge"
 )
-
-// discardDeadlines makes a recorder one that a stream can be written to.
-type discardDeadlines struct{ *httptest.ResponseRecorder }
-
-func (discardDeadlines) SetWriteDeadline(time.Time) error { return nil }
-
-// FuzzStream sends any data with the server's writer of event streams and reads
-// it with the client's reader: what comes out is what went in, event by event,
-// and no line of it is taken for another by a reader that knows all of Unicode's
-// ends of lines.
-func FuzzStream(f *testing.F) {
-	for _, seed := range [][2]string{
-		{`{"a": "b"}`, `null`}, {"{\n\"a\":\r\n1}", `"data: x\n\nid: 9\n\n"`}, {"\"\u0085\u2028\u2029\"", `[]`}, {`"a\r\nb\\u2028"`, "\r\n 5 \n"},
-	} {
-		f.Add(int64(1), "chunk", []byte(seed[0]), []byte(seed[1]))
-	}
-	f.Fuzz(func(t *testing.T, id int64, name string, one, other []byte) {
-		if strings.ContainsAny(name, "\r\n") {
-			t.Skip("names are from a closed list")
-		}
-		recorder := httptest.NewRecorder()
-		out, err := edge.StartSSE(discardDeadlines{recorder}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody), time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, data := range [][]byte{one, other} {
-			if !json.Valid(data) || !utf8.Valid(data) {
-				t.Skip("data is JSON")
-			}
-			if err := errors.Join(out.Event(id, name, data), out.KeepAlive()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		wire := recorder.Body.Bytes()
-		r := bufio.NewReader(bytes.NewReader(wire))
-		for _, data := range [][]byte{one, other} {
-			got, err := nextData(r, func() {})
-			if err != nil || !sameJSON(t, got, data) {
-				t.Fatalf("%q came as %q, %v", data, got, err)
-			}
-		}
-		if _, err := nextData(r, func() {}); !errors.Is(err, io.EOF) {
-			t.Errorf("something more came: %v", err)
-		}
-		if strings.ContainsAny(string(wire), "\r\u0085\u2028\u2029") && !strings.ContainsAny(name, "\u0085\u2028\u2029") {
-			t.Errorf("an end of a line that is none: %q", wire)
-		}
-	})
-}
 
 func sameJSON(t *testing.T, a, b []byte) bool {
 	t.Helper()

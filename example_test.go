@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/errand-dev/errand"
-	"github.com/errand-dev/errand/internal/app"
+	"github.com/errand-dev/errand/server/internal/app"
 )
 
 // A task from its creation to its end: a file is uploaded, the task's events

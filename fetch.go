@@ -55,7 +55,7 @@ func (f fetcher) get(ctx context.Context, target string, most int64, limit time.
 	}
 	res, err := f.http.Do(req)
 	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
+		if e, ok := as[*url.Error](err); ok {
 			err = e.Err // without the URL, which may be signed
 		}
 		return fetched{}, err

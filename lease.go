@@ -197,7 +197,8 @@ func (l *lease) finish(ctx context.Context, o outcome) error {
 	}
 	err := l.persist(ctx, send)
 	if errors.Is(err, ErrTooLarge) {
-		o = outcome{LeaseToken: l.token, Status: Errored, Result: new("the result is too large"), Tokens: o.Tokens, Duration: o.Duration}
+		told := "the result is too large"
+		o = outcome{LeaseToken: l.token, Status: Errored, Result: &told, Tokens: o.Tokens, Duration: o.Duration}
 		err = l.persist(ctx, send)
 	}
 	return err
@@ -222,7 +223,7 @@ func (l *lease) persist(ctx context.Context, call func() error) error {
 		if err == nil || final(err) {
 			return err
 		}
-		if e, ok := errors.AsType[*Error](err); ok {
+		if e, ok := as[*Error](err); ok {
 			wait = max(wait, e.RetryAfter)
 		}
 		if !sleep(ctx, wait) {

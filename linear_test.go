@@ -15,7 +15,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/errand-dev/errand/internal/app"
+	"github.com/errand-dev/errand/server/internal/app"
 )
 
 // op is something that a client does with the one task of a history.

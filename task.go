@@ -7,40 +7,6 @@ import (
 	"iter"
 	"reflect"
 	"time"
-
-	"github.com/errand-dev/errand/internal/task"
-)
-
-// Status is what a task shows.
-type Status = task.Status
-
-// The statuses. The last four end a task's turn.
-const (
-	Pending   = task.Pending
-	Executing = task.Executing
-	Paused    = task.Paused
-	Completed = task.Completed
-	Failed    = task.Failed
-	Errored   = task.Error
-	Stopped   = task.Stopped
-)
-
-// EndReason says why a turn ended: a closed list, "" while it has not.
-type EndReason = task.EndReason
-
-// The reasons. The first leads to Completed, the next three to Failed (the
-// agent could not), the next four to Errored (the platform or the worker could
-// not), the last to Stopped.
-const (
-	EndCompleted      = task.EndCompleted
-	EndFailed         = task.EndFailed
-	EndSchemaMismatch = task.EndSchemaMismatch
-	EndBudget         = task.EndBudget
-	EndWorkerError    = task.EndWorkerError
-	EndWorkerLost     = task.EndWorkerLost
-	EndTimeout        = task.EndTimeout
-	EndExpired        = task.EndExpired
-	EndStopped        = task.EndStopped
 )
 
 // Task is a task as the server answered it. Its methods ask the server again;

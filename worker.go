@@ -201,7 +201,7 @@ func (w *Worker) claim(ctx context.Context, slots chan struct{}, start func(clai
 			wait = firstRetry
 		case code == "" || code == CodeUnavailable || code == CodeInternal || code == CodeRateLimited:
 			w.log.WarnContext(ctx, "claim", "error", err)
-			e, _ := errors.AsType[*Error](err)
+			e, _ := as[*Error](err)
 			if e != nil {
 				wait = max(wait, e.RetryAfter)
 			}
@@ -303,8 +303,8 @@ func outcomeOf(result string, err error) outcome {
 		return outcome{Status: Completed, Result: &result}
 	}
 	text := err.Error()
-	failure, failed := errors.AsType[Failure](err)
-	if p, ok := errors.AsType[*Failure](err); ok {
+	failure, failed := as[Failure](err)
+	if p, ok := as[*Failure](err); ok {
 		failure, failed = *p, true
 	}
 	if !failed {

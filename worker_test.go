@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand"
-	"github.com/errand-dev/errand/internal/app"
+	"github.com/errand-dev/errand/server/internal/app"
 )
 
 // limit bounds what a test waits for.

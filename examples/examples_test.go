@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand"
-	"github.com/errand-dev/errand/internal/app"
+	"github.com/errand-dev/errand/server/internal/app"
 )
 
 // build compiles the examples.

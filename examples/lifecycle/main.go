@@ -40,7 +40,8 @@ func run(ctx context.Context) error {
 	}
 	fmt.Println("stopped:", stopped.Status)
 
-	end := errand.TaskUpdate{Status: errand.Completed, Result: new("Analysis completed successfully")}
+	result := "Analysis completed successfully"
+	end := errand.TaskUpdate{Status: errand.Completed, Result: &result}
 	if _, err := client.Tasks.Update(ctx, task.ID, end); errors.Is(err, errand.ErrConflict) {
 		fmt.Println("an ended task stays as it ended")
 	}

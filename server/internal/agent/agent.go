@@ -1,0 +1,152 @@
+// Package agent is the model of an agent: a versioned record that says who it
+// is, how it is to behave, and who executes its tasks.
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Runtime says who executes an agent's tasks.
+type Runtime string
+
+// The runtimes that are built.
+const (
+	// Worker: remote workers, by the Python protocol or by claims.
+	Worker Runtime = "worker"
+	// Profile: inside the server, without a model.
+	Profile Runtime = "profile"
+	// Command: a program that the server's configuration defines.
+	Command Runtime = "command"
+)
+
+// Agent is one version of an agent's record.
+type Agent struct {
+	OrganizationID string
+	ID             string
+	Version        int
+	CreatedAt      task.Stamp
+	UpdatedAt      task.Stamp
+	Record         Record
+}
+
+// Record is what a person decides of an agent. Its JSON is stored as it is;
+// secret values (LLMCredentials) are kept elsewhere, sealed.
+type Record struct {
+	Name          string          `json:"name" minLength:"1" maxLength:"255" doc:"A name for people."`
+	Runtime       Runtime         `json:"runtime,omitempty" enum:"worker,profile,command" default:"worker" doc:"Who executes its tasks: remote workers, the built-in data profiler, or a program of the server's."`
+	Command       string          `json:"command,omitempty" maxLength:"64" doc:"The name of a program that the server's configuration file defines; for runtime command only."`
+	Description   *string         `json:"description,omitempty" doc:"What it is for."`
+	Instructions  *Instructions   `json:"instructions,omitempty" doc:"What the agent is told about itself."`
+	Framework     string          `json:"framework,omitempty" doc:"Agent framework of its workers; agno when left open."`
+	ModelProvider string          `json:"model_provider,omitempty" doc:"openai when left open."`
+	ModelName     string          `json:"model_name,omitempty" doc:"gpt-4o-mini when left open."`
+	LLMAPIBase    *string         `json:"llm_api_base,omitempty" doc:"Base URL of an OpenAI-compatible endpoint."`
+	LLMCredential *Credentials    `json:"llm_credentials,omitempty" nullable:"true" doc:"Kept encrypted, for all versions; answered only to workers and admins on the Python client's routes. Left out, they stay as they are; null removes them."`
+	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
+	OutputSchema  json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
+	DeepPlanning  bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
+	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
+	Lease         int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
+	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start. When left open 3; for runtime command 1, unless retry_started."`
+	RetryStarted  bool            `json:"retry_started,omitempty" doc:"Lets the started attempt of a Python worker or a command be followed by another when it is lost."`
+
+	// NoCredential says that the JSON held a null in place of credentials:
+	// those that are kept are to be removed.
+	NoCredential bool `json:"-"`
+}
+
+// UnmarshalJSON tells credentials that are null from those that are left out.
+func (r *Record) UnmarshalJSON(raw []byte) error {
+	type plain Record
+	if err := json.Unmarshal(raw, (*plain)(r)); err != nil {
+		return err
+	}
+	if r.LLMCredential != nil || !bytes.Contains(raw, []byte("null")) { // a stored record is not read twice
+		return nil
+	}
+	var given struct {
+		Credential json.RawMessage `json:"llm_credentials"`
+	}
+	if err := json.Unmarshal(raw, &given); err != nil {
+		return err
+	}
+	r.NoCredential = string(given.Credential) == "null"
+	return nil
+}
+
+// Instructions are what an agent is told about itself.
+type Instructions struct {
+	Role    []string `json:"role,omitempty" doc:"Who it is."`
+	Goal    []string `json:"goal,omitempty" doc:"What it is after."`
+	General string   `json:"general,omitempty" doc:"Everything else."`
+}
+
+// Credentials are a key for a model's endpoint.
+type Credentials struct {
+	Name        string  `json:"name" minLength:"1" doc:"What the key is called."`
+	Value       string  `json:"value" minLength:"1" doc:"The key itself."`
+	Description *string `json:"description,omitempty" doc:"What it is for."`
+}
+
+// Lease is the length of the leases of its tasks.
+func (a Agent) Lease() time.Duration {
+	if a.Record.Lease > 0 {
+		return time.Duration(a.Record.Lease) * time.Second
+	}
+	return task.DefaultLease
+}
+
+// MaxAttempts is how many attempts of a turn of its tasks may start (rule L4):
+// a program may have done half of its work before it was lost, so nobody
+// repeats that unasked.
+func (a Agent) MaxAttempts() int {
+	switch {
+	case a.Record.MaxAttempts > 0:
+		return a.Record.MaxAttempts
+	case a.Record.Runtime == Command && !a.Record.RetryStarted:
+		return 1
+	default:
+		return task.DefaultMaxAttempts
+	}
+}
+
+// UnfencedLease is the length for workers that cannot renew a lease of their
+// own: at least 30 s, since they are heard only every few seconds (rule L5).
+func (a Agent) UnfencedLease() time.Duration { return max(a.Lease(), task.DefaultLease) }
+
+// Normalize fills what was left open and checks the rest.
+func (r *Record) Normalize() error {
+	if r.Runtime == "" {
+		r.Runtime = Worker
+	}
+	switch {
+	case r.Name == "":
+		return fault.Field("name", "must not be empty")
+	case r.Runtime != Worker && r.Runtime != Profile && r.Runtime != Command:
+		return fault.Field("runtime", "must be worker, profile or command")
+	case r.Runtime == Command && r.Command == "":
+		return fault.Field("command", "must name a program that the server's configuration file defines")
+	case r.Runtime != Command && r.Command != "":
+		return fault.Field("command", "is for runtime command only, not for %s", r.Runtime)
+	case r.LLMCredential != nil && r.LLMCredential.Name == "":
+		return fault.Field("llm_credentials.name", "must not be empty")
+	case r.LLMCredential != nil && r.LLMCredential.Value == "":
+		return fault.Field("llm_credentials.value", "must not be empty")
+	case len(r.OutputSchema) > 0 && !bytes.HasPrefix(bytes.TrimSpace(r.OutputSchema), []byte("{")) &&
+		string(r.OutputSchema) != "null":
+		return fault.Field("output_schema", "must be an object")
+	}
+	return nil
+}
+
+// Equal reports whether two records say the same (rule A2).
+func (r Record) Equal(other Record) bool {
+	a, errA := json.Marshal(r)
+	b, errB := json.Marshal(other)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
+}

@@ -1,0 +1,288 @@
+// Package app puts a server together and runs it. It is the only package that
+// knows all the others.
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/dispatch"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/httpapi"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/observe"
+	"github.com/errand-dev/errand/server/internal/secret"
+	"github.com/errand-dev/errand/server/internal/store/sqlite"
+	"github.com/errand-dev/errand/server/internal/stream"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// ProfileAgent is the id of the agent that every server has: it profiles data
+// without a model.
+const ProfileAgent = "profile"
+
+// App is a running server.
+type App struct {
+	opts     Options
+	listener net.Listener
+	http     *http.Server
+	store    *sqlite.Store
+	tracer   *observe.Tracer // nil for no traces
+	first    FirstStart
+
+	closing, sweeping, working context.Context //nolint:containedctx // the lives of the server's own parts
+	beginClose                 context.CancelFunc
+	stopSweeping               context.CancelFunc
+	stopWorking                context.CancelFunc
+	parts                      sync.WaitGroup
+	pool                       chan struct{} // closed when the pool has stopped
+	failed                     chan error    // of serving
+	stopOnce                   sync.Once
+	stopErr                    error
+}
+
+// Start opens the data folder, listens and serves. When it returns without an
+// error, the server answers; Stop ends it.
+func Start(ctx context.Context, o Options) (*App, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	a := &App{opts: o, pool: make(chan struct{}), failed: make(chan error, 1)}
+	a.closing, a.beginClose = context.WithCancel(context.WithoutCancel(ctx))
+	a.sweeping, a.stopSweeping = context.WithCancel(context.WithoutCancel(ctx))
+	a.working, a.stopWorking = context.WithCancel(context.WithoutCancel(ctx))
+	if err := a.start(ctx); err != nil {
+		a.cancelAll()
+		a.parts.Wait()
+		if a.listener != nil {
+			err = errors.Join(err, a.listener.Close())
+		}
+		a.tracer.Close(ctx)
+		if a.store != nil {
+			err = errors.Join(err, a.store.Close())
+		}
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) start(ctx context.Context) error {
+	o := a.opts
+	hub, wakes, metrics := stream.NewHub(), dispatch.NewWakes(), observe.NewMetrics(o.Version)
+	var err error
+	// First of all, so that a start on an address in use leaves nothing behind.
+	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr); err != nil {
+		return fmt.Errorf("listen: %w (is another server running? choose another --addr)", err)
+	}
+	if o.Traces && observe.TracesWanted() {
+		if a.tracer, err = observe.NewTracer(ctx, o.Version, o.Log); err != nil {
+			return err
+		}
+	}
+	a.store, err = sqlite.Open(ctx, sqlite.Options{
+		Dir: o.Data, Now: o.Now, Log: o.Log,
+		OnCommit: func(changes []task.Change) {
+			hub.Publish(changes)
+			wakes.Publish(changes)
+			metrics.Committed(changes)
+			a.tracer.Committed(changes)
+		},
+		OnDelete: hub.Wake, OnBatch: metrics.Batch,
+	})
+	if errors.Is(err, sqlite.ErrLocked) {
+		return fmt.Errorf("the data folder %s is in use by another errand server: stop that one, or choose another folder with --data", o.Data)
+	}
+	if err != nil {
+		return err
+	}
+	a.tracer.Start(ctx, a.store)
+	box, err := secret.Load(o.Data, o.SecretKey)
+	if err != nil {
+		return err
+	}
+	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
+	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
+	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
+	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
+	if a.tracer != nil {
+		service.Trace(a.tracer.Place)
+	}
+	if a.first, err = firstStart(ctx, o, a.store); err != nil {
+		return err
+	}
+	if err := prepare(ctx, service); err != nil {
+		return err
+	}
+	if err := warnOfUnknown(ctx, service, o.Commands, o.Log); err != nil {
+		return err
+	}
+	metrics.ShowState(a.store, hub.Subscribers, o.Log)
+	presenter := edge.NewPresenter(shelf)
+	desk := dispatch.NewDesk(service, wakes, o.Log, a.closing.Done())
+	pool := dispatch.NewPool(dispatch.PoolOptions{
+		Service: service, Wakes: wakes, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate)),
+		Present: func(s lifecycle.Snapshot) (json.RawMessage, error) { return presenter.Task(s, nil) },
+		Runner:  runners(o.Commands), Slots: o.Slots, Log: o.Log,
+	})
+	a.parts.Go(func() {
+		defer close(a.pool)
+		pool.Run(a.closing, a.working)
+	})
+	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, o.Now).Run(a.sweeping) })
+	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
+		Kit: edge.Kit{
+			Service: service, Desk: desk, Presenter: presenter, Log: o.Log,
+			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
+			ReadTimeout: o.ReadTimeout, Closing: a.closing,
+		},
+		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
+		Metrics: metrics.Handler(), Measure: metrics.Request,
+	}))
+	if o.exposed() {
+		o.Log.WarnContext(ctx, "listening beyond this machine without TLS: keys travel in the clear; use --tls-cert and --tls-key, or a proxy that encrypts", "addr", o.Addr)
+	}
+	return nil
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// prepare makes what every server has and clears what a crash may have left.
+func prepare(ctx context.Context, s *lifecycle.Service) error {
+	if err := s.DisconnectAll(ctx); err != nil {
+		return err
+	}
+	_, err := s.Agent(ctx, auth.DefaultOrganization, ProfileAgent, 0)
+	if fault.CodeOf(err) != fault.NotFound {
+		return err
+	}
+	description := "Profiles the data files of a task: no model, no network."
+	_, err = s.PutAgent(ctx, auth.DefaultOrganization, ProfileAgent, agent.Record{
+		Name: "Data profiler", Runtime: agent.Profile, Description: &description,
+	})
+	return err
+}
+
+// Limits on what a connection may cost before it has said what it wants.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10
+)
+
+func (a *App) serve(handler http.Handler) {
+	a.http = &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(a.closing) },
+		ConnContext: edge.WithConnection,
+	}
+	a.parts.Go(func() {
+		var err error
+		if a.opts.TLSCert != "" {
+			a.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+			err = a.http.ServeTLS(a.listener, a.opts.TLSCert, a.opts.TLSKey)
+		} else {
+			err = a.http.Serve(a.listener)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- err
+		}
+	})
+}
+
+// URL is under what the server is reached.
+func (a *App) URL() string {
+	if a.opts.PublicURL != "" {
+		return trimSlash(a.opts.PublicURL)
+	}
+	scheme := "http"
+	if a.opts.TLSCert != "" {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(a.listener.Addr().String())
+	if err != nil {
+		return scheme + "://" + a.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+func trimSlash(s string) string {
+	for len(s) > 0 && s[len(s)-1] == '/' {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// FirstStart tells of the admin key that the first start has made.
+func (a *App) FirstStart() FirstStart { return a.first }
+
+// Failed yields an error if serving ends by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+func (a *App) ready(ctx context.Context) error {
+	if err := a.closing.Err(); err != nil {
+		return err
+	}
+	if err := a.store.Writable(ctx); err != nil {
+		return err
+	}
+	_, err := a.store.Organizations(ctx)
+	return err
+}
+
+func (a *App) cancelAll() {
+	a.beginClose()
+	a.stopWorking()
+	a.stopSweeping()
+}
+
+// Stop ends the server, in this order: claims stop and streams end properly;
+// running work and requests get until the drain limit; what still runs is
+// given back; the sweeper and the store go last. It is idempotent, and safe to
+// call from several goroutines.
+func (a *App) Stop() error {
+	a.stopOnce.Do(func() { a.stopErr = a.stop() })
+	return a.stopErr
+}
+
+func (a *App) stop() error {
+	limit, cancel := context.WithTimeout(context.Background(), a.opts.Drain)
+	defer cancel()
+	a.beginClose()
+	select {
+	case <-a.pool:
+	case <-limit.Done():
+		a.opts.Log.Warn("running work is given back: it outlasted the drain limit", "drain", a.opts.Drain)
+	}
+	a.stopWorking()
+	<-a.pool
+	// Requests that are still under way have a little longer than the work.
+	grace, cancelGrace := context.WithTimeout(context.Background(), max(5*time.Second, a.opts.Drain/4))
+	defer cancelGrace()
+	err := a.http.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = a.http.Close()
+	}
+	a.stopSweeping()
+	a.parts.Wait()
+	a.tracer.Close(context.Background())
+	return errors.Join(err, a.store.Close())
+}

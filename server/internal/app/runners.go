@@ -1,0 +1,59 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/runtime/command"
+	"github.com/errand-dev/errand/server/internal/runtime/profile"
+)
+
+// runners answers what executes an agent's tasks inside the server, nil for
+// agents that it leaves to remote workers, and for commands that it does not
+// know.
+func runners(commands map[string]program.Program) func(agent.Record) runtime.Runner {
+	profiler := profile.New()
+	programs := make(map[string]*command.Runner, len(commands))
+	for name, p := range commands {
+		programs[name] = command.New(p)
+	}
+	return func(r agent.Record) runtime.Runner {
+		switch r.Runtime {
+		case agent.Profile:
+			return profiler
+		case agent.Command:
+			if p, known := programs[r.Command]; known {
+				return p
+			}
+			return nil
+		case agent.Worker:
+			return nil
+		default:
+			return nil
+		}
+	}
+}
+
+// warnOfUnknown tells of agents whose tasks nobody will execute.
+func warnOfUnknown(ctx context.Context, s *lifecycle.Service, commands map[string]program.Program, log *slog.Logger) error {
+	orgs, err := s.Organizations(ctx)
+	if err != nil {
+		return err
+	}
+	for _, org := range orgs {
+		agents, err := s.Agents(ctx, org)
+		if err != nil {
+			return err
+		}
+		for _, a := range agents {
+			if _, known := commands[a.Record.Command]; a.Record.Runtime == agent.Command && !known {
+				log.WarnContext(ctx, "the configuration does not define this agent's command: its tasks wait", "agent_id", a.ID, "command", a.Record.Command)
+			}
+		}
+	}
+	return nil
+}

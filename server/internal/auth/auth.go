@@ -1,0 +1,193 @@
+// Package auth says who calls: organizations, their keys, and the roles that
+// keys have.
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"math/big"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// DefaultOrganization is the one that the first start makes.
+const DefaultOrganization = "default"
+
+// Role is what a key may do (rule A3).
+type Role string
+
+// The roles.
+const (
+	Admin  Role = "admin"  // everything
+	User   Role = "user"   // tasks, files, reading agents
+	Worker Role = "worker" // the worker protocols, for its agents
+)
+
+// Valid reports whether r is one of the roles.
+func (r Role) Valid() bool { return r == Admin || r == User || r == Worker }
+
+// Key is a stored key; the key's text itself is never stored.
+type Key struct {
+	Organization string
+	ID           string
+	Name         string
+	Role         Role
+	Agents       []string // that a worker key is for; none is all
+	Hash         []byte
+	CreatedAt    task.Stamp
+	RevokedAt    task.Stamp
+}
+
+// Principal is who makes a request.
+type Principal struct {
+	Organization string
+	KeyID        string
+	KeyName      string
+	Role         Role
+	Agents       []string
+}
+
+// By names the principal in a task's log.
+func (p Principal) By() string { return "key " + p.KeyName }
+
+// MayServe reports whether the principal may work for an agent.
+func (p Principal) MayServe(agent string) bool {
+	return p.Role == Admin || p.Role == Worker && (len(p.Agents) == 0 || slices.Contains(p.Agents, agent))
+}
+
+// SeesSecrets reports whether answers to the principal may carry secrets (A5).
+func (p Principal) SeesSecrets() bool { return p.Role == Admin || p.Role == Worker }
+
+// Store keeps organizations and keys.
+type Store interface {
+	// KeyByHash reads a key, revoked or not; NotFound when there is none.
+	KeyByHash(ctx context.Context, hash []byte) (Key, error)
+	PutKey(ctx context.Context, k Key) error
+	// Keys lists an organization's keys, the oldest first, revoked ones too.
+	Keys(ctx context.Context, org string) ([]Key, error)
+	// RevokeKey notes that a key is good no more; one that was revoked before
+	// is left as it is. An organization's last admin key is a Conflict.
+	RevokeKey(ctx context.Context, org, id string) error
+	// PutOrganization makes an organization unless it is there.
+	PutOrganization(ctx context.Context, id, name string) error
+}
+
+const (
+	prefix = "errand_"
+	// MinLength is the least length of a key that an operator chooses.
+	MinLength = 32
+)
+
+// Generate makes the text of a new key: 256 random bits and a checksum, so
+// that a mistyped key is told from a revoked one.
+func Generate() string {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails
+	body := fmt.Sprintf("%043s", new(big.Int).SetBytes(raw).Text(62))
+	return prefix + body + fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(body)))
+}
+
+// Hash is what is stored of a key's text.
+func Hash(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
+}
+
+// NewKey makes a record for a key's text.
+func NewKey(org, name string, role Role, text string, now time.Time) Key {
+	return Key{
+		Organization: org, ID: uuid.NewString(), Name: name, Role: role,
+		Hash: Hash(text), CreatedAt: task.StampOf(now),
+	}
+}
+
+// cacheFor is how long a key that was found is trusted without another look:
+// the longest that a revoked key goes on working on another node.
+const cacheFor = 5 * time.Second
+
+// Authenticator turns the text of a key into a principal. It is safe for
+// concurrent use.
+type Authenticator struct {
+	store Store
+	mu    sync.Mutex
+	known map[string]cached
+	// revocations counts them, so that what was read before one is not cached
+	// after it.
+	revocations int
+}
+
+type cached struct {
+	who   Principal
+	until time.Time
+}
+
+// NewAuthenticator makes an authenticator over a store.
+func NewAuthenticator(store Store) *Authenticator {
+	return &Authenticator{store: store, known: map[string]cached{}}
+}
+
+// Authenticate answers who holds the key, or Unauthenticated.
+func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principal, error) {
+	if text == "" {
+		return Principal{}, fault.New(fault.Unauthenticated, "send your key in the header x-api-key")
+	}
+	hash := hex.EncodeToString(Hash(text))
+	now := time.Now()
+	a.mu.Lock()
+	hit, ok := a.known[hash]
+	seen := a.revocations
+	a.mu.Unlock()
+	if ok && now.Before(hit.until) {
+		return hit.who, nil
+	}
+	k, err := a.store.KeyByHash(ctx, Hash(text))
+	if fault.CodeOf(err) == fault.NotFound || err == nil && k.RevokedAt != 0 {
+		return Principal{}, fault.New(fault.Unauthenticated, "this key is not valid here")
+	}
+	if err != nil {
+		return Principal{}, fmt.Errorf("authenticate: %w", err)
+	}
+	who := Principal{Organization: k.Organization, KeyID: k.ID, KeyName: k.Name, Role: k.Role, Agents: k.Agents}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for h, c := range a.known { // few keys: the whole is swept
+		if now.After(c.until) {
+			delete(a.known, h)
+		}
+	}
+	if a.revocations == seen {
+		a.known[hash] = cached{who: who, until: now.Add(cacheFor)}
+	}
+	return who, nil
+}
+
+// Reserved reports whether a name is the first segment of a path, so that no
+// organization may be called so (rule H1).
+func Reserved(name string) bool {
+	switch name {
+	case "v1", "f", "ui", "healthz", "readyz", "metrics", "debug":
+		return true
+	}
+	return ClientWord(name)
+}
+
+// ClientWord reports whether a name is the first segment of one of the Python
+// client's paths.
+func ClientWord(name string) bool {
+	switch name {
+	case "agent-execution", "agents", "agents-metrics", "activity", "events", "metadata", "mcp_auth", "tools", "knowledge_bases",
+		"hitl", "agentic_context", "workspace", "memories", "summarizer", "media":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,62 @@
+package auth_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+)
+
+// shelf is a store of one key, which can hold a reader up.
+type shelf struct {
+	key     auth.Key
+	reading chan struct{} // told when the key was read
+	goOn    chan struct{} // lets that reader go on
+}
+
+func (s *shelf) KeyByHash(context.Context, []byte) (auth.Key, error) {
+	read := s.key
+	if s.reading != nil {
+		s.reading <- struct{}{}
+		<-s.goOn
+	}
+	return read, nil
+}
+
+func (s *shelf) RevokeKey(context.Context, string, string) error {
+	s.key.RevokedAt = 1
+	return nil
+}
+
+func (*shelf) PutKey(context.Context, auth.Key) error                { return nil }
+func (*shelf) Keys(context.Context, string) ([]auth.Key, error)      { return nil, nil }
+func (*shelf) PutOrganization(context.Context, string, string) error { return nil }
+
+// A3: a key that is revoked while a request of it is being looked up must not
+// be remembered as good.
+func TestA3RevokedWhileItIsLookedUp(t *testing.T) {
+	t.Parallel()
+	store := &shelf{
+		key:     auth.Key{Organization: "o", ID: "k", Role: auth.User},
+		reading: make(chan struct{}), goOn: make(chan struct{}),
+	}
+	a := auth.NewAuthenticator(store)
+	first := make(chan error, 1)
+	go func() {
+		_, err := a.Authenticate(t.Context(), "text")
+		first <- err
+	}()
+	<-store.reading
+	if err := a.Revoke(t.Context(), "o", "k"); err != nil {
+		t.Fatal(err)
+	}
+	close(store.goOn)
+	if err := <-first; err != nil {
+		t.Fatalf("the request that came before: %v", err)
+	}
+	store.reading = nil
+	if _, err := a.Authenticate(t.Context(), "text"); fault.CodeOf(err) != fault.Unauthenticated {
+		t.Fatalf("the next one: %v", err)
+	}
+}

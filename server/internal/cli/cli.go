@@ -1,0 +1,256 @@
+// Package cli is the command line: it parses, calls the server's app or the
+// Go client, and shows the outcome. Tables and progress are for people, --json
+// is for programs.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/errand-dev/errand/server/internal/program"
+)
+
+// Streams are the program's standard streams.
+type Streams struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+// Exit codes. A task's status decides that of run and watch.
+const (
+	exitOK          = 0
+	exitError       = 1 // bad input, no server, anything that went wrong here
+	exitFailed      = 3 // the task failed
+	exitTaskError   = 4 // the task ended with status error
+	exitStopped     = 5 // the task was stopped
+	exitInterrupted = 130
+)
+
+// exitCodeError ends the program with a code; its message, if any, is shown.
+type exitCodeError struct {
+	code    int
+	message string
+}
+
+func (e exitCodeError) Error() string { return e.message }
+
+// root is the whole command line. Its tags are its documentation.
+type root struct {
+	Serve  serveCmd  `cmd:"" help:"Run the server: API, workers and streams."`
+	Run    runCmd    `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
+	Task   taskCmds  `cmd:"" help:"Create, read, follow and stop tasks."`
+	Agent  agentCmds `cmd:"" help:"Define and read agents."`
+	Key    keyCmds   `cmd:"" help:"Make, list and revoke API keys."`
+	Worker workerCmd `cmd:"" help:"Do an agent's tasks with a program of yours."`
+	Backup backupCmd `cmd:"" help:"Copy the data folder, also while the server runs."`
+	Doctor doctorCmd `cmd:"" help:"Try a server out, measure it, and say what to fix."`
+	Login  loginCmd  `cmd:"" help:"Keep a server and its key, for every other command."`
+	Logout logoutCmd `cmd:"" help:"Forget a server and its key."`
+
+	Completion completionCmd `cmd:"" help:"Print a script that completes command lines in a shell."`
+
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// env is what commands work with.
+type env struct {
+	Streams
+	ctx context.Context //nolint:containedctx // the life of the whole command
+	// interrupts yields Ctrl-C and termination signals.
+	interrupts <-chan os.Signal
+}
+
+// interruptible runs fn with a context that Ctrl-C ends, and with it the
+// program. What shows a task to its end attends to Ctrl-C itself.
+func (e *env) interruptible(fn func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(e.ctx)
+	defer cancel(nil)
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-over:
+		case <-e.interrupts:
+			cancel(exitCodeError{code: exitInterrupted})
+		}
+	}()
+	err := fn(ctx)
+	close(over)
+	<-done
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// await waits for something that knows no context, until Ctrl-C.
+func await[T any](e *env, fn func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	came := make(chan answer, 1)
+	go func() {
+		value, err := fn()
+		came <- answer{value, err}
+	}()
+	select {
+	case a := <-came:
+		return a.value, a.err
+	case <-e.interrupts:
+		var none T
+		return none, exitCodeError{code: exitInterrupted}
+	}
+}
+
+// atOnce is within which signals count as one. timeout(1), for example, tells a
+// program and then its whole process group.
+const atOnce = 200 * time.Millisecond
+
+// moments passes on the first signal of each moment until signals is closed.
+func moments(signals <-chan os.Signal) <-chan os.Signal {
+	first := make(chan os.Signal, 2)
+	go func() {
+		var last time.Time
+		for s := range signals {
+			if time.Since(last) < atOnce {
+				continue
+			}
+			last = time.Now()
+			select {
+			case first <- s:
+			default: // two that nobody has attended to are enough
+			}
+		}
+	}()
+	return first
+}
+
+// Main runs a command line and answers the exit code.
+func Main(args []string, streams Streams) int {
+	if code, mine := program.Supervise(args); mine {
+		return code
+	}
+	signals := make(chan os.Signal, 2)
+	defer close(signals)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	e := &env{Streams: streams, ctx: context.Background(), interrupts: moments(signals)}
+
+	code := exitOK
+	var r root
+	parser, err := kong.New(&r,
+		kong.Name("errand"),
+		kong.Description("The durable task layer for AI agents."),
+		kong.UsageOnError(),
+		kong.Writers(streams.Out, streams.Err),
+		kong.Exit(func(c int) { panic(exitCodeError{code: c}) }), // --help ends the parse this way
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"version": version()},
+	)
+	if err != nil {
+		return e.report(err)
+	}
+	if len(args) > 0 && args[0] == completeArg {
+		complete(streams.Out, parser.Model, args[1:])
+		return exitOK
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				exit, ok := p.(exitCodeError)
+				if !ok {
+					panic(p)
+				}
+				code = exit.code
+			}
+		}()
+		if len(args) == 0 {
+			args = []string{"--help"}
+		}
+		parsed, err := parser.Parse(args)
+		if err != nil {
+			err = usage(err)
+		} else {
+			err = parsed.Run(e)
+		}
+		code = e.report(err)
+	}()
+	return code
+}
+
+// usage says where to read how a command is written.
+func usage(err error) error {
+	command := "errand"
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
+		command = parse.Context.Selected().FullPath()
+	}
+	// An enum of kong's lists what stands for "left out", too.
+	text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1)
+	return fmt.Errorf("%s; see %s --help", text, command)
+}
+
+// unreachable says in a person's words that no server was reached.
+func unreachable(err error) error {
+	failed, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		return err
+	}
+	server := failed.URL
+	if u, err := url.Parse(failed.URL); err == nil {
+		server = u.Scheme + "://" + u.Host
+	}
+	cause := failed.Err
+	if op, ok := errors.AsType[*net.OpError](cause); ok {
+		cause = op.Err
+	}
+	if call, ok := errors.AsType[*os.SyscallError](cause); ok {
+		cause = call.Err
+	}
+	return fmt.Errorf("no server answers at %s (%w): is it running, and is ERRAND_URL right?", server, cause)
+}
+
+// report shows an error in one line and answers its exit code.
+func (e *env) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code := exitError
+	if exit, ok := errors.AsType[exitCodeError](err); ok {
+		code = exit.code
+	}
+	if text := strings.TrimSpace(strings.ReplaceAll(unreachable(err).Error(), "\n", "; ")); text != "" {
+		fmt.Fprintf(e.Err, "errand: %s\n", text)
+	}
+	return code
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(e *env) error {
+	fmt.Fprintln(e.Out, "errand", version())
+	return nil
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "dev"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/errand-dev/errand"
+	"github.com/errand-dev/errand/server/internal/app"
+)
+
+type runCmd struct {
+	Prompt  string   `arg:"" help:"What is to be done; - reads it from standard input."`
+	File    []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
+	Agent   string   `help:"Who is to do it." default:"profile"`
+	JSON    bool     `help:"Print the finished task as JSON, and nothing else."`
+	Server  string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
+	Key     string   `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
+	Profile string   `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
+	Data    string   `help:"Data folder whose key is for its own server." default:".errand" env:"ERRAND_DATA"`
+}
+
+// Help says what cannot be said in flags.
+func (runCmd) Help() string {
+	return "Exit code: 0 completed, 3 failed, 4 error, 5 stopped, 130 stopped by Ctrl-C, 1 anything else."
+}
+
+// Run runs the task, with a server of its own in a temporary folder when none
+// is given.
+func (c *runCmd) Run(e *env) (err error) {
+	prompt, err := e.prompt(c.Prompt)
+	if err != nil {
+		return err
+	}
+	own := c.Server == "" && c.Profile == ""
+	if own && c.Agent != app.ProfileAgent {
+		return fmt.Errorf("--agent %s: without a server there is only %s; set ERRAND_URL to the server that has this agent", c.Agent, app.ProfileAgent)
+	}
+	if err := checkFiles(c.File); err != nil {
+		return err
+	}
+	var at place
+	if own {
+		server, startErr := startOwn(e.ctx)
+		if startErr != nil {
+			return startErr
+		}
+		defer func() { err = errors.Join(err, server.stop()) }()
+		at.profile = profile{server.URL(), server.FirstStart().Key}
+	} else if at, err = (connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}).find(); err != nil {
+		return err
+	}
+	client, err := at.client()
+	if err != nil {
+		return err
+	}
+	var task *errand.Task
+	err = e.interruptible(func(ctx context.Context) error {
+		var err error
+		task, err = create(ctx, client, errand.TaskRequest{AgentID: c.Agent, Prompt: prompt}, c.File)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
+	if !c.JSON && c.Agent == app.ProfileAgent {
+		fmt.Fprintln(e.Err, "No model is used: the built-in profiler reads the files and reports what they hold.")
+	}
+	return f.follow(task.ID, c.JSON)
+}
+
+// checkFiles looks before anything is started or sent.
+func checkFiles(names []string) error {
+	for _, f := range names {
+		if isURL(f) {
+			continue
+		}
+		if info, err := os.Stat(f); err != nil {
+			return fmt.Errorf("--file %s: %w", f, errors.Unwrap(err))
+		} else if info.IsDir() {
+			return fmt.Errorf("--file %s: is a folder; name its files", f)
+		}
+	}
+	return nil
+}
+
+// create uploads the files and creates the task.
+func create(ctx context.Context, client *errand.Client, r errand.TaskRequest, files []string) (*errand.Task, error) {
+	for _, name := range files {
+		if isURL(name) {
+			r.FileURLs = append(r.FileURLs, name)
+			continue
+		}
+		uploaded, err := upload(ctx, client, name)
+		if err != nil {
+			return nil, err
+		}
+		r.FileURLs = append(r.FileURLs, uploaded.URL)
+	}
+	return client.Tasks.Create(ctx, r)
+}
+
+func upload(ctx context.Context, client *errand.Client, name string) (*errand.File, error) {
+	content, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close() //nolint:errcheck // it was only read
+	file, err := client.Files.Upload(ctx, filepath.Base(name), content)
+	if err != nil {
+		return nil, fmt.Errorf("upload %s: %w", name, err)
+	}
+	return file, nil
+}
+
+func isURL(name string) bool {
+	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
+}
+
+// ownServer is an embedded server in a temporary folder.
+type ownServer struct {
+	*app.App
+	dir string
+}
+
+func startOwn(ctx context.Context) (*ownServer, error) {
+	// A reader that leaves (| head) must not end the program before it has
+	// cleaned up.
+	signal.Ignore(syscall.SIGPIPE)
+	dir, err := os.MkdirTemp("", "errand-run-")
+	if err != nil {
+		return nil, err
+	}
+	o := app.DefaultOptions()
+	o.Addr, o.Data, o.Drain = "127.0.0.1:0", dir, 2*time.Second
+	o.Log = slog.New(slog.DiscardHandler)
+	a, err := app.Start(ctx, o)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &ownServer{App: a, dir: dir}, nil
+}
+
+func (s *ownServer) stop() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }

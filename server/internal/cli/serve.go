@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/app"
+	"github.com/errand-dev/errand/server/internal/durable"
+	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/server/internal/program"
+)
+
+type serveCmd struct {
+	Config       string        `help:"Configuration file (YAML): these flags by their names, and commands; see docs/CONFIGURATION.md." env:"ERRAND_CONFIG" placeholder:"FILE"`
+	Addr         string        `help:"Where to listen." default:"127.0.0.1:4747" env:"ERRAND_ADDR"`
+	Data         string        `help:"Data folder." default:".errand" env:"ERRAND_DATA"`
+	PublicURL    string        `name:"public-url" help:"URL under which clients reach the server." env:"ERRAND_PUBLIC_URL"`
+	TLSCert      string        `name:"tls-cert" help:"Certificate (PEM)." env:"ERRAND_TLS_CERT"`
+	TLSKey       string        `name:"tls-key" help:"Private key (PEM)." env:"ERRAND_TLS_KEY"`
+	AllowPrivate []string      `name:"allow-private" help:"Private networks that file URLs may point into, for example 10.0.0.0/8." env:"ERRAND_ALLOW_PRIVATE"`
+	KeepAlive    time.Duration `name:"keep-alive" help:"Silence after which a stream gets a comment." default:"15s" env:"ERRAND_KEEP_ALIVE"`
+	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write of an answer or a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`
+	Drain        time.Duration `help:"How long running work may go on after SIGTERM." default:"20s" env:"ERRAND_DRAIN"`
+	Slots        int           `help:"Tasks that the server itself executes at a time." default:"4" env:"ERRAND_SLOTS"`
+	Model        string        `name:"model-name" help:"Model of agents that name none, for Python workers; gpt-4o-mini when left open." env:"ERRAND_MODEL_NAME"`
+	LLMAPIBase   string        `name:"llm-api-base" help:"Base URL of their model's endpoint." env:"ERRAND_LLM_API_BASE"`
+	Database     string        `name:"agent-database" help:"PostgreSQL URL, told to workers, in which agents of the organization default keep their sessions; use the variable, it may hold a password." env:"ERRAND_AGENT_DATABASE" placeholder:"postgresql://…"`
+	MaxQueued    int           `name:"max-queued" help:"Most tasks of an agent that may wait; more are refused with 429. 0 is no limit." default:"0" env:"ERRAND_MAX_QUEUED"`
+	CreateRate   float64       `name:"create-rate" help:"Most tasks that a key may create per second. 0 is no limit." default:"0" env:"ERRAND_CREATE_RATE"`
+	logging
+
+	commands map[string]program.Program // of the configuration file
+}
+
+// Help says what cannot be said in flags.
+func (serveCmd) Help() string {
+	return "ERRAND_ADMIN_KEY, if set at the first start, becomes the admin key (32 characters or more)." +
+		" ERRAND_SECRET_KEY (64 hexadecimal digits) seals secrets in place of the key in the data folder." +
+		" OTEL_EXPORTER_OTLP_ENDPOINT, with OpenTelemetry's other variables, sends traces to a collector: see docs/OPERATIONS.md."
+}
+
+func (c *serveCmd) options(e *env) (app.Options, error) {
+	o := app.DefaultOptions()
+	o.Addr, o.Data, o.PublicURL = c.Addr, c.Data, c.PublicURL
+	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
+	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
+	o.Commands = c.commands
+	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
+	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
+	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}
+	o.Version, o.Traces = version(), true
+	for _, given := range c.AllowPrivate {
+		p, err := netip.ParsePrefix(given)
+		if err != nil {
+			return o, fmt.Errorf("--allow-private %q: write a network, for example 10.0.0.0/8", given)
+		}
+		o.AllowPrivate = append(o.AllowPrivate, p)
+	}
+	log, err := c.logger(e)
+	if err != nil {
+		return o, err
+	}
+	o.Log = log
+	return o, nil
+}
+
+// Run serves until it is told to end. A second signal ends it at once.
+func (c *serveCmd) Run(e *env) error {
+	o, err := c.options(e)
+	if err != nil {
+		return err
+	}
+	giveHeapRoom()
+	a, err := app.Start(e.ctx, o)
+	if err != nil {
+		return err
+	}
+	// Whole or not at all: whoever waits for the file reads it at once.
+	if err := durable.WriteFile(app.AddressFile(c.Data), []byte(a.URL()+"\n")); err != nil {
+		o.Log.Warn("the local command line will not find this server", "error", err)
+	}
+	defer os.Remove(app.AddressFile(c.Data)) //nolint:errcheck // nothing depends on it
+	c.greet(e, a)
+	o.Log.Info("serving", "url", a.URL(), "data", c.Data)
+	select {
+	case err = <-a.Failed():
+	case s := <-e.interrupts:
+		o.Log.Info("shutting down", "signal", s.String(), "drain", c.Drain)
+	}
+	go func() {
+		<-e.interrupts
+		o.Log.Warn("told twice: leaving at once")
+		os.Exit(exitError)
+	}()
+	if err := errors.Join(err, a.Stop()); err != nil {
+		return err
+	}
+	o.Log.Info("stopped")
+	return nil
+}
+
+// greet tells the admin key that a first start has made: on a terminal the key
+// itself, once, elsewhere only where it lies.
+func (c *serveCmd) greet(e *env, a *app.App) {
+	first := a.FirstStart()
+	switch {
+	case !first.Made:
+	case isTerminal(e.Err):
+		fmt.Fprintf(e.Err, "\nThe admin key was made; it is also in %s. For a Python client:\n\n"+
+			"  export XPANDER_BASE_URL=%s\n  export XPANDER_API_KEY=%s\n  export XPANDER_ORGANIZATION_ID=default\n\n",
+			first.KeyFile, a.URL(), first.Key)
+	default:
+		fmt.Fprintf(e.Err, "errand: the admin key is in %s\n", first.KeyFile)
+	}
+}

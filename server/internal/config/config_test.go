@@ -1,0 +1,140 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/errand-dev/errand/server/internal/program"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	const text = `
+# a comment
+slots: 7
+drain: "1m"
+allow-private: [10.0.0.0/8, 192.168.0.0/16]
+commands:
+  review:
+    run: [sh, -c, "exit 0"]
+    dir: /
+    env: &keys [A, B]
+    events: json
+    timeout: 30m
+    grace: 10s
+  other: {run: [sh], env: *keys}
+`
+	f, err := Parse("errand.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &File{
+		Options: []Option{
+			{Name: "slots", Values: []string{"7"}},
+			{Name: "drain", Values: []string{"1m"}},
+			{Name: "allow-private", Values: []string{"10.0.0.0/8", "192.168.0.0/16"}, List: true},
+		},
+		Commands: map[string]program.Program{
+			"review": {
+				Run: []string{"sh", "-c", "exit 0"}, Dir: "/", Env: []string{"A", "B"}, Events: true,
+				Timeout: 30 * time.Minute, Grace: 10 * time.Second,
+			},
+			"other": {Run: []string{"sh"}, Env: []string{"A", "B"}},
+		},
+	}
+	if diff := cmp.Diff(want, f, cmpopts.IgnoreUnexported(File{}, Option{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestParseNothing(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "\n", "# only a comment\n"} {
+		if f, err := Parse("x", []byte(text)); err != nil || len(f.Options)+len(f.Commands) > 0 {
+			t.Errorf("%q: %+v, %v", text, f, err)
+		}
+	}
+}
+
+func TestParseNamesKeyAndLine(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, err string }{
+		{"slots: [1\n", `^f: .*L1`},
+		{"just text", `^f:1: must be a mapping`},
+		{"- a\n- b\n", `^f:1: must be a mapping`},
+		{"a: 1\n---\nb: 2\n", `^f: has more than one document$`},
+		{"a: 1\nb: 2\na: 3\n", `^f:3: a: is given twice$`},
+		{"a: 1\nb:\n", `^f:2: b: has no value$`},
+		{"a:\n  b: 1\n", `^f:2: a: must be a single value$`},
+		{"a:\n  - 1\n  - {b: 1}\n", `^f:3: a: must be a single value$`},
+		{"commands: [a]\n", `^f:1: commands: must be a mapping`},
+		{"commands:\n  x: sh\n", `^f:2: commands.x: must be a mapping`},
+		{"commands:\n  '': {run: [sh]}\n", `^f:2: commands.: a command's name`},
+		{"commands:\n  x:\n    run: sh -c true\n", `^f:3: commands.x.run: must be a list$`},
+		{"commands:\n  x:\n    run: [sh]\n    evn: [A]\n", `^f:4: commands.x.evn: is unknown; a command may have dir, env, `},
+		{"commands:\n  x:\n    run: [sh]\n    events: yes\n", `^f:4: commands.x.events: must be json`},
+		{"commands:\n  x:\n    run: [sh]\n    timeout: 5\n", `^f:4: commands.x.timeout: must be a duration`},
+		{"commands:\n  x:\n    run: [sh]\n    grace: -1s\n", `^f:4: commands.x.grace: must be a duration`},
+		{"commands:\n  x: {env: [A]}\n", `^f:2: commands.x: run: name a program$`},
+		{"commands:\n  x: {run: [there-is-no-such-program]}\n", `^f:2: commands.x: run: there is no program`},
+		{"commands:\n  x: {run: [sh], env: [A=b]}\n", `^f:2: commands.x: env: "A=b"`},
+		{"commands:\n  x: {run: [sh], dir: /nowhere/at/all}\n", `^f:2: commands.x: dir: /nowhere/at/all is no folder$`},
+	} {
+		if _, err := Parse("f", []byte(c.text)); err == nil || !regexp.MustCompile(c.err).MatchString(err.Error()) {
+			t.Errorf("%q: error %v, want %s", c.text, err, c.err)
+		}
+	}
+}
+
+// FuzzParse holds for any file that it is refused with an error that begins with
+// its name, or read: every key once, every option with its values, every command
+// one that can run.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		"slots: 7\ncommands: {x: {run: [sh], env: &a [A], dir: *a}}\n", "a: &x [*x]\n<<: *x\n", "a: [1, 2]\nb: ~\n", "commands:\n  x:\n    run: [sh]\n    timeout: 1h\n",
+		"? [a]\n: b\n", "'': 1\n", "a: !!binary aGk=\n", "a: 1\n---\n", "&a a: *a\n", "commands: {? {a: b} : c}\n", "a: \"\\0\"\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file, err := Parse("f", text)
+		if err != nil {
+			if file != nil || !strings.HasPrefix(err.Error(), "f:") {
+				t.Errorf("%q: %q", text, err)
+			}
+			return
+		}
+		seen := map[string]bool{}
+		for _, o := range file.Options {
+			if seen[o.Name] || !o.List && len(o.Values) != 1 {
+				t.Errorf("%q: option %+v", text, o)
+			}
+			seen[o.Name] = true
+		}
+		for name, p := range file.Commands {
+			if err := p.Check(); err != nil || name == "" {
+				t.Errorf("%q: command %q: %v", text, name, err)
+			}
+		}
+	})
+}
+
+// TestCommandDocument keeps the list of a command's fields complete.
+func TestCommandDocument(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/CONFIGURATION.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range fieldNames() {
+		if !regexp.MustCompile("(?m)^\\| `" + name + "` \\| .+ \\|$").Match(text) {
+			t.Errorf("docs/CONFIGURATION.md has no row for %s", name)
+		}
+	}
+}

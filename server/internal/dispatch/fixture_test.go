@@ -1,0 +1,160 @@
+package dispatch_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/dispatch"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/secret"
+	"github.com/errand-dev/errand/server/internal/store/sqlite"
+	"github.com/errand-dev/errand/server/internal/stream"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	org   = "org"
+	bot   = "bot"
+	lease = 30 * time.Second
+)
+
+func who() lifecycle.Caller { return lifecycle.Caller{Organization: org, By: "key alice"} }
+
+// outage is a store that can be made unreachable, and that can tell of a
+// write as soon as it is stored.
+type outage struct {
+	*sqlite.Store
+	down   atomic.Bool
+	stall  atomic.Pointer[chan struct{}] // closed when writes go on
+	stored atomic.Pointer[func()]
+}
+
+func (o *outage) Write(ctx context.Context, fn func(lifecycle.Tx) error) error {
+	if o.down.Load() {
+		return fault.New(fault.Unavailable, "out of order")
+	}
+	if still := o.stall.Load(); still != nil {
+		<-*still
+	}
+	err := o.Store.Write(ctx, fn)
+	if tell := o.stored.Load(); tell != nil {
+		(*tell)()
+	}
+	return err
+}
+
+type keepAll struct{}
+
+func (keepAll) Keep(_ context.Context, _, given, _ string) (string, error) { return given, nil }
+
+// bench is a service, in a bubble of fake time, with what dispatch needs.
+type bench struct {
+	*lifecycle.Service
+	t       *testing.T
+	store   *outage
+	hub     *stream.Hub
+	wakes   *dispatch.Wakes
+	desk    *dispatch.Desk
+	closing chan struct{}
+	jump    atomic.Int64 // of the wall clock, in nanoseconds
+	deaf    atomic.Bool  // commits wake nobody
+	parts   sync.WaitGroup
+	end     context.CancelFunc
+	ctx     context.Context //nolint:containedctx // the life of the parts of one test
+}
+
+func (b *bench) now() time.Time { return time.Now().Add(time.Duration(b.jump.Load())) }
+
+// inBubble runs a test with a store, a service and a desk in fake time.
+func inBubble(t *testing.T, test func(*bench)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t: t, hub: stream.NewHub(), wakes: dispatch.NewWakes(), closing: make(chan struct{})}
+		b.ctx, b.end = context.WithCancel(t.Context())
+		store, err := sqlite.Open(b.ctx, sqlite.Options{Verify: true, Dir: dir, Now: b.now, OnDelete: b.hub.Wake, OnCommit: func(c []task.Change) {
+			if !b.deaf.Load() {
+				b.hub.Publish(c)
+				b.wakes.Publish(c)
+			}
+		}})
+		b.must(err)
+		b.store = &outage{Store: store}
+		defer func() {
+			b.store.down.Store(false)
+			b.end()
+			b.parts.Wait()
+			b.must(store.Close())
+		}()
+		box, err := secret.NewBox(bytes.Repeat([]byte{7}, 32))
+		b.must(err)
+		made := 0
+		b.Service = lifecycle.New(b.store, box, keepAll{}, func() string { made++; return fmt.Sprint("made-", made) }, slog.New(slog.DiscardHandler))
+		b.must(store.PutOrganization(b.ctx, org, org))
+		_, err = b.PutAgent(b.ctx, org, bot, agent.Record{Name: bot})
+		b.must(err)
+		b.desk = dispatch.NewDesk(b.Service, b.wakes, slog.New(slog.DiscardHandler), b.closing)
+		test(b)
+	})
+}
+
+func (b *bench) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) submit(id, agentID string) {
+	b.t.Helper()
+	_, _, err := b.Submit(b.ctx, who(), lifecycle.Submission{Spec: task.Spec{ID: id, AgentID: agentID}})
+	b.must(err)
+}
+
+// claim takes a task at once.
+func (b *bench) claim(id string) {
+	b.t.Helper()
+	got, err := b.Claim(b.ctx, who(), lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 1})
+	b.must(err)
+	if len(got) != 1 || got[0].Task.ID != id {
+		b.t.Fatalf("claimed %d tasks, want %s", len(got), id)
+	}
+}
+
+func (b *bench) status(id string) task.Status {
+	b.t.Helper()
+	now, err := b.Task(b.ctx, org, id)
+	b.must(err)
+	return now.Status()
+}
+
+func (b *bench) shows(id string, want task.Status) {
+	b.t.Helper()
+	if got := b.status(id); got != want {
+		b.t.Fatalf("%s is %s, want %s", id, got, want)
+	}
+}
+
+// pass lets fake time pass.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func (b *bench) sweeper() {
+	s := dispatch.NewSweeper(b.Service, slog.New(slog.DiscardHandler), b.now)
+	b.parts.Go(func() { s.Run(b.ctx) })
+}

@@ -1,0 +1,269 @@
+// Package files keeps uploaded files by the hash of their content, and turns
+// the references that tasks keep into URLs that anyone may fetch for a day.
+package files
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/server/internal/durable"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/secret"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// MaxSize is the most that one file may hold, in bytes.
+const MaxSize = 1 << 30
+
+// Folder is the name of the shelf's folder in the data folder.
+const Folder = "files"
+
+const (
+	maxName = 200 // bytes of a file's name
+	scheme  = "file:"
+	prefix  = "/f/"
+	upload  = "upload-" // begins the name of a file that is not whole yet
+)
+
+// File is what is known of a stored file.
+type File struct {
+	ID          string // SHA-256 of its content, hexadecimal
+	Size        int64
+	ContentType string
+	CreatedAt   task.Stamp
+}
+
+// Store keeps which organization has which file.
+type Store interface {
+	PutFile(ctx context.Context, org string, f File) error
+	// File reads a file's record; NotFound if the organization has none such.
+	File(ctx context.Context, org, id string) (File, error)
+}
+
+// Shelf is where the contents lie. Its methods are safe for concurrent use.
+type Shelf struct {
+	dir   string
+	store Store
+	box   *secret.Box
+	now   func() time.Time
+	base  func() string // the URL under which the server is reached
+}
+
+// NewShelf makes a shelf in a folder of the data folder.
+func NewShelf(dir string, store Store, box *secret.Box, now func() time.Time, base func() string) *Shelf {
+	return &Shelf{dir: dir, store: store, box: box, now: now, base: base}
+}
+
+// Name reduces what a user called a file to a name that is safe in a path and
+// in a header: no folders, no control characters, at most 200 bytes.
+func Name(given string) string {
+	given = path.Base(strings.ReplaceAll(given, `\`, "/"))
+	name := strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) || strings.ContainsRune(`/?#%"<>|*:`, r) {
+			return '_'
+		}
+		return r
+	}, given)
+	name = strings.Trim(name, " .")
+	if ext := path.Ext(name); len(name) > maxName && len(ext) < maxName/2 {
+		stem := name[:maxName-len(ext)]
+		for !utf8.ValidString(stem) {
+			stem = stem[:len(stem)-1]
+		}
+		name = strings.TrimRight(stem, " .") + ext
+	}
+	if name == "" || len(name) > maxName {
+		return "file"
+	}
+	return name
+}
+
+// Ref is what a task keeps of a file.
+func Ref(id, name string) string { return scheme + id + "/" + name }
+
+// SplitRef takes a reference apart; ok is false for anything else.
+func SplitRef(ref string) (id, name string, ok bool) {
+	rest, ok := strings.CutPrefix(ref, scheme)
+	if !ok {
+		return "", "", false
+	}
+	id, name, ok = strings.Cut(rest, "/")
+	if raw, err := hex.DecodeString(id); !ok || err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != id || Name(name) != name {
+		return "", "", false
+	}
+	return id, name, true
+}
+
+// storing says what went wrong with the disk.
+func storing(err error) error {
+	if why := durable.Refusal(err); why != "" {
+		return fault.New(fault.Unavailable, "%s: the file was not stored; try again", why)
+	}
+	return fmt.Errorf("store file: %w", err)
+}
+
+// Put stores what r yields; more than MaxSize bytes are TooLarge.
+func (s *Shelf) Put(ctx context.Context, org, name string, r io.Reader) (File, error) {
+	if err := durable.Mkdir(s.dir); err != nil {
+		return File{}, storing(err)
+	}
+	tmp, err := os.CreateTemp(s.dir, upload+"*")
+	if err != nil {
+		return File{}, storing(err)
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // it is gone already if all went well
+	defer tmp.Close()           //nolint:errcheck // closed below, where it counts
+	hash, head := sha256.New(), &header{}
+	size, err := io.Copy(io.MultiWriter(tmp, hash, head), io.LimitReader(r, MaxSize+1))
+	if err != nil {
+		return File{}, storing(err)
+	}
+	if size > MaxSize {
+		return File{}, &fault.Error{Code: fault.TooLarge, Field: "file", Message: fmt.Sprintf("must not exceed %d bytes", MaxSize)}
+	}
+	f := File{ID: hex.EncodeToString(hash.Sum(nil)), Size: size, ContentType: head.contentType(name), CreatedAt: task.StampOf(s.now())}
+	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
+		return File{}, storing(err)
+	}
+	final := s.path(f.ID)
+	if err := durable.Mkdir(filepath.Dir(final)); err != nil {
+		return File{}, storing(err)
+	}
+	if err := durable.Rename(tmp.Name(), final); err != nil {
+		return File{}, storing(err)
+	}
+	return f, s.store.PutFile(ctx, org, f)
+}
+
+// Unfinished tells whether a file in the shelf's folder is not whole yet.
+func Unfinished(name string) bool { return strings.HasPrefix(name, upload) }
+
+func (s *Shelf) path(id string) string { return filepath.Join(s.dir, id[:2], id) }
+
+// Open reads a file that the organization has.
+func (s *Shelf) Open(ctx context.Context, org, id string) (*os.File, File, error) {
+	f, err := s.store.File(ctx, org, id)
+	if err != nil {
+		return nil, File{}, err
+	}
+	content, err := os.Open(s.path(id))
+	if err != nil {
+		return nil, File{}, fmt.Errorf("open file: %w", err)
+	}
+	return content, f, nil
+}
+
+// URL renders a reference: signed, good for a day and until the end of a UTC
+// day, so that all answers of one day are equal (rules H6, T4). Anything that
+// is no reference is answered as it is.
+func (s *Shelf) URL(org, ref string) string {
+	id, name, ok := SplitRef(ref)
+	if !ok {
+		return ref
+	}
+	until := s.now().UTC().Add(24*time.Hour + 24*time.Hour - 1).Truncate(24 * time.Hour).Unix()
+	return s.base() + prefix + id + "/" + s.sign(org, id, name, until) + "/" + url.PathEscape(name)
+}
+
+// sign makes "<expiry>.<organization>.<mac>", all of it safe in a path.
+func (s *Shelf) sign(org, id, name string, until int64) string {
+	expiry := strconv.FormatInt(until, 36)
+	mac := s.box.MAC("file", org, id, name, expiry)[:16]
+	enc := base64.RawURLEncoding
+	return expiry + "." + enc.EncodeToString([]byte(org)) + "." + enc.EncodeToString(mac)
+}
+
+// Verify answers whose file a signed URL names; NotFound for a bad or old one.
+func (s *Shelf) Verify(id, signature, name string) (org string, err error) {
+	parts := strings.Split(signature, ".")
+	if len(parts) == 3 {
+		raw, decoding := base64.RawURLEncoding.DecodeString(parts[1])
+		until, parsing := strconv.ParseInt(parts[0], 36, 64)
+		if decoding == nil && parsing == nil && hmac.Equal([]byte(signature), []byte(s.sign(string(raw), id, name, until))) {
+			if s.now().Unix() > until {
+				return "", fault.New(fault.Gone, "this URL has expired: ask for the task or file again")
+			}
+			return string(raw), nil
+		}
+	}
+	return "", fault.New(fault.NotFound, "no such file, or a wrong signature")
+}
+
+// Keep turns what a user gave as a file's URL into what a task keeps: http(s)
+// URLs as they are, our own references and URLs as references to files that
+// the organization has. Everything else is Invalid under the given field.
+func (s *Shelf) Keep(ctx context.Context, org, given, field string) (string, error) {
+	ref := given
+	if rest, ours := strings.CutPrefix(given, s.base()+prefix); ours {
+		parts := strings.Split(rest, "/")
+		name, err := url.PathUnescape(parts[len(parts)-1])
+		if len(parts) != 3 || err != nil {
+			return "", fault.Field(field, "is not a file URL of this server")
+		}
+		ref = Ref(parts[0], name)
+	}
+	if strings.HasPrefix(ref, scheme) {
+		id, _, ok := SplitRef(ref)
+		if !ok {
+			return "", fault.Field(field, "is not a file of this server: upload it with POST /v1/files")
+		}
+		if _, err := s.store.File(ctx, org, id); err != nil {
+			if fault.CodeOf(err) == fault.NotFound {
+				return "", fault.Field(field, "no such file here: upload it with POST /v1/files")
+			}
+			return "", err
+		}
+		return ref, nil
+	}
+	u, err := url.Parse(given)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return "", fault.Field(field, "must be an http or https URL, or a file uploaded with POST /v1/files")
+	}
+	return given, nil
+}
+
+// header keeps the first bytes of a content, to sniff its type.
+type header struct{ first []byte }
+
+func (h *header) Write(p []byte) (int, error) {
+	if room := 512 - len(h.first); room > 0 {
+		h.first = append(h.first, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}
+
+// contentType goes by the content; the name only tells kinds of text apart.
+func (h *header) contentType(name string) string {
+	sniffed := http.DetectContentType(h.first)
+	if !strings.HasPrefix(sniffed, "text/plain") {
+		return sniffed
+	}
+	switch strings.ToLower(path.Ext(name)) {
+	case ".csv":
+		return "text/csv; charset=utf-8"
+	case ".tsv":
+		return "text/tab-separated-values; charset=utf-8"
+	case ".json":
+		return "application/json"
+	case ".md":
+		return "text/markdown; charset=utf-8"
+	default:
+		return sniffed
+	}
+}

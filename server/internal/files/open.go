@@ -1,0 +1,122 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"time"
+
+	"code.dny.dev/ssrf"
+
+	"github.com/errand-dev/errand/server/internal/runtime"
+)
+
+// Fetcher reads URLs that users gave. They are hostile: only http and https,
+// no private or link-local address (checked at the moment of dialling, so
+// also through redirects and changing DNS answers), with limits on time, size
+// and redirects.
+type Fetcher struct{ client *http.Client }
+
+const (
+	fetchTimeout = 2 * time.Minute
+	maxRedirects = 5
+)
+
+// NewFetcher makes a fetcher. Addresses in allow are dialled although they are
+// private: it is the operator's word.
+func NewFetcher(allow []netip.Prefix) *Fetcher {
+	var v4, v6 []netip.Prefix
+	for _, p := range allow {
+		if p.Addr().Is4() {
+			v4 = append(v4, p)
+		} else {
+			v6 = append(v6, p)
+		}
+	}
+	guard := ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
+	dial := &net.Dialer{Timeout: 10 * time.Second, Control: guard.Safe}
+	transport := &http.Transport{
+		DialContext:           dial.DialContext,
+		ResponseHeaderTimeout: 30 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		DisableKeepAlives:     true,
+	}
+	return &Fetcher{client: &http.Client{
+		Transport: transport,
+		Timeout:   fetchTimeout,
+		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+			if len(via) >= maxRedirects {
+				return fmt.Errorf("more than %d redirects", maxRedirects)
+			}
+			return nil
+		},
+	}}
+}
+
+// Open starts to read a URL; reading more than MaxSize bytes fails.
+func (f *Fetcher) Open(ctx context.Context, target string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
+	res, err := f.client.Do(req)
+	if err != nil {
+		return nil, fetchError(req.URL.Host, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		res.Body.Close() //nolint:errcheck // nothing was read
+		return nil, fmt.Errorf("fetch: the server of %s answered %s", req.URL.Host, res.Status)
+	}
+	return http.MaxBytesReader(nil, res.Body, MaxSize), nil
+}
+
+// fetchError says what went wrong in words for the task's owner.
+func fetchError(host string, err error) error {
+	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) {
+		return fmt.Errorf("the server does not fetch from private addresses (%s): upload the file, or let its operator allow the address (--allow-private)", host)
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("fetch from %s: %w", host, err)
+}
+
+// Opener opens the files of tasks for the server's own runtimes: those that
+// the server keeps from its disk, others through the fetcher.
+type Opener struct {
+	shelf   *Shelf
+	fetcher *Fetcher
+}
+
+// NewOpener makes an opener.
+func NewOpener(shelf *Shelf, fetcher *Fetcher) *Opener {
+	return &Opener{shelf: shelf, fetcher: fetcher}
+}
+
+// Files makes the files of a task readable.
+func (o *Opener) Files(org string, refs []string) []runtime.File {
+	list := make([]runtime.File, 0, len(refs))
+	for _, ref := range refs {
+		if id, name, ok := SplitRef(ref); ok {
+			list = append(list, runtime.File{Name: name, Open: func(ctx context.Context) (io.ReadCloser, error) {
+				content, _, err := o.shelf.Open(ctx, org, id)
+				return content, err
+			}})
+			continue
+		}
+		name := ref
+		if u, err := url.Parse(ref); err == nil {
+			name = Name(path.Base(u.Path))
+		}
+		list = append(list, runtime.File{Name: name, Open: func(ctx context.Context) (io.ReadCloser, error) {
+			return o.fetcher.Open(ctx, ref)
+		}})
+	}
+	return list
+}

@@ -1,0 +1,111 @@
+package httpapi
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+)
+
+// normalize is what happens to every path before the router (rule H1): double
+// slashes collapse, a trailing one goes, and an organization in front of one
+// of the Python client's first words moves into the context. No spelling of a
+// path is ever answered with a redirect, which that client does not follow.
+func normalize(r *http.Request) *http.Request {
+	segments := strings.FieldsFunc(r.URL.EscapedPath(), func(c rune) bool { return c == '/' })
+	ctx := r.Context()
+	if len(segments) >= 2 && !auth.Reserved(segments[0]) && auth.ClientWord(segments[1]) {
+		org, err := url.PathUnescape(segments[0])
+		if err != nil {
+			org = segments[0]
+		}
+		ctx, segments = edge.WithOrganization(ctx, org), segments[1:]
+	}
+	for i, s := range segments {
+		if s == "." || s == ".." { // the router would redirect: here they are names that nothing has
+			segments[i] = strings.ReplaceAll(s, ".", "%2E")
+		}
+	}
+	escaped := "/" + strings.Join(segments, "/")
+	plain, err := url.PathUnescape(escaped)
+	if err != nil {
+		return r
+	}
+	r = r.WithContext(ctx)
+	u := *r.URL
+	u.Path, u.RawPath = plain, escaped
+	r.URL = &u
+	return r
+}
+
+// open reports whether a path needs no key: probes, files whose URL is signed,
+// and the API's own description, which is the same for everybody: a static
+// page, which a browser could send no key for.
+func open(path string) bool {
+	switch path {
+	case "/healthz", "/readyz", "/v1/docs", "/v1/openapi.json":
+		return true
+	}
+	return strings.HasPrefix(path, "/f/")
+}
+
+// admit finds out who calls. The key is checked before the route, and an
+// organization in the path must be the key's own; None, which the client sends
+// for none, is (rules H1, A3).
+func (s *server) admit(r *http.Request) (*http.Request, error) {
+	if open(r.URL.Path) {
+		return r, nil
+	}
+	who, err := s.Auth.Authenticate(r.Context(), key(r))
+	if err != nil {
+		return r, err
+	}
+	if org := edge.Organization(r.Context()); org != "" && org != "None" && org != who.Organization {
+		return r, fault.New(fault.NotFound, "no organization %q for this key", org)
+	}
+	return r.WithContext(edge.WithPrincipal(r.Context(), who)), nil
+}
+
+// key is the key that a request shows: in x-api-key, or as a bearer token for
+// clients that can send only that.
+func key(r *http.Request) string {
+	if k := r.Header.Get("x-api-key"); k != "" {
+		return k
+	}
+	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return bearer
+}
+
+// checked refuses bodies on /v1 that hold what no text may hold, or a member
+// twice. The report of a worker's end is let through: it is made to fit instead
+// (rule S5).
+func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+	path := r.URL.Path
+	if !strings.HasPrefix(path, "/v1/") || path == "/v1/files" || r.Body == nil || r.Body == http.NoBody {
+		return r, nil
+	}
+	body, err := edge.ReadBody(w, r)
+	if err != nil {
+		return r, err
+	}
+	finish := r.Method == http.MethodPost && strings.Count(path, "/") == 4 && strings.HasSuffix(path, "/finish")
+	if !finish {
+		if err := edge.CheckText(body); err != nil {
+			return r, err
+		}
+		if err := edge.CheckNames(body); err != nil {
+			return r, err
+		}
+	}
+	// What the header says does not matter (curl -d says it is a form): the
+	// body of these routes is JSON.
+	r.Header.Set("Content-Type", "application/json")
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	return r, nil
+}

@@ -1,0 +1,307 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/app"
+)
+
+const table = "item,price\nlamp,2\ndesk,40\n"
+
+// upload stores a file by its bytes and answers what the server said.
+func (s *server) upload(t *testing.T, name, content string) map[string]any {
+	t.Helper()
+	return s.must(t, 201, call{
+		method: "POST", path: "/v1/files?name=" + url.QueryEscape(name), body: content, key: userKey,
+		header: map[string]string{"Content-Type": "application/octet-stream"},
+	})
+}
+
+// path is the part of a signed URL behind the server's own.
+func (s *server) path(t *testing.T, file map[string]any) string {
+	t.Helper()
+	path, ok := strings.CutPrefix(file["url"].(string), s.url)
+	if !ok {
+		t.Fatalf("the URL %v is not under %s", file["url"], s.url)
+	}
+	return path
+}
+
+// TestH6UploadAndFetch by bytes and by form; the URL needs no key.
+func TestH6UploadAndFetch(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	if err := w.WriteField("note", "x"); err != nil {
+		t.Fatal(err)
+	}
+	part, err := w.CreateFormFile("file", "sales.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(part, table); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	byForm := s.must(t, 201, call{
+		method: "POST", path: "/v1/files", body: form.String(), header: map[string]string{"Content-Type": w.FormDataContentType()},
+	})
+	for name, file := range map[string]map[string]any{"bytes": s.upload(t, "sales.csv", table), "form": byForm} {
+		if file["name"] != "sales.csv" || file["size"] != float64(len(table)) || !strings.HasPrefix(file["content_type"].(string), "text/csv") {
+			t.Errorf("%s: %v", name, file)
+		}
+		path := s.path(t, file)
+		if !strings.HasSuffix(path, "/sales.csv") {
+			t.Errorf("%s: the client goes by the suffix of %s", name, path)
+		}
+		got := s.do(t, call{method: "GET", path: path, key: "-"})
+		if got.status != 200 || string(got.body) != table {
+			t.Errorf("%s: answered %d %q", name, got.status, got.body)
+		}
+		for header, want := range map[string]string{
+			"Content-Type": "text/csv; charset=utf-8", "X-Content-Type-Options": "nosniff", "Content-Length": strconv.Itoa(len(table)),
+		} {
+			if got.header.Get(header) != want {
+				t.Errorf("%s: %s is %q, want %q", name, header, got.header.Get(header), want)
+			}
+		}
+		if d := got.header.Get("Content-Disposition"); !strings.HasPrefix(d, "attachment") {
+			t.Errorf("%s: Content-Disposition %q", name, d)
+		}
+		head := s.do(t, call{method: "HEAD", path: path, key: "-"})
+		if head.status != 200 || head.header.Get("Content-Length") != strconv.Itoa(len(table)) {
+			t.Errorf("%s: HEAD answered %d, length %s", name, head.status, head.header.Get("Content-Length"))
+		}
+		first := s.do(t, call{method: "GET", path: path, key: "-", header: map[string]string{"Range": "bytes=0-3"}})
+		if first.status != 206 || string(first.body) != table[:4] {
+			t.Errorf("%s: Range answered %d %q", name, first.status, first.body)
+		}
+		if wrong := s.do(t, call{method: "GET", path: path, key: wrongKey}); wrong.status != 200 {
+			t.Errorf("%s: a key that is not needed: answered %d", name, wrong.status)
+		}
+	}
+	if n := s.contents(t); n != 1 {
+		t.Errorf("the same content is stored %d times", n)
+	}
+}
+
+// contents counts the files in the data folder.
+func (s *server) contents(t *testing.T) int {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(filepath.Join(s.dir, "files"), func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			n++
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestH6Names says that whatever a file is called, its URL works and its
+// header cannot be escaped from.
+func TestH6Names(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for given, want := range map[string]string{
+		"my sales.csv":                   "my sales.csv",
+		"umsätze 2025 – 表.csv":           "umsätze 2025 – 表.csv",
+		`a"; filename="b.html`:           "a_; filename=_b.html",
+		"../../etc/passwd":               "passwd",
+		`C:\data\sales.csv`:              "sales.csv",
+		"a\r\nSet-Cookie: x.csv":         "a__Set-Cookie_ x.csv",
+		"a?b#c%2F.csv":                   "a_b_c_2F.csv",
+		"'quoted'.csv":                   "'quoted'.csv",
+		"..":                             "file",
+		"a\x00b\xff.csv":                 "a_b_.csv",
+		strings.Repeat("ü", 300) + ".md": strings.Repeat("ü", 98) + ".md",
+	} {
+		file := s.upload(t, given, given)
+		if file["name"] != want {
+			t.Errorf("%q is called %q, want %q", given, file["name"], want)
+		}
+		got := s.do(t, call{method: "GET", path: s.path(t, file), key: "-"})
+		if got.status != 200 || string(got.body) != given {
+			t.Errorf("%q: %s answered %d", given, file["url"], got.status)
+		}
+		if d := got.header.Get("Content-Disposition"); !strings.HasPrefix(d, "attachment; filename") || strings.Count(d, `"`) > 2 {
+			t.Errorf("%q: Content-Disposition %q", given, d)
+		}
+		if got.header.Get("Set-Cookie") != "" {
+			t.Errorf("%q: set a cookie", given)
+		}
+	}
+}
+
+// TestH6WhatABrowserMustNotRun is sent as it is, but never to be shown.
+func TestH6WhatABrowserMustNotRun(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	got := s.do(t, call{method: "GET", path: s.path(t, s.upload(t, "x.html", "<html><script>alert(1)</script>")), key: "-"})
+	if got.header.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(got.header.Get("Content-Security-Policy"), "sandbox") ||
+		!strings.HasPrefix(got.header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("headers: %v", got.header)
+	}
+}
+
+// TestH6BadUploads stores nothing.
+func TestH6BadUploads(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	form := map[string]string{"Content-Type": "multipart/form-data; boundary=x"}
+	refuse(t, s, []refusal{
+		{"no name", call{method: "POST", path: "/v1/files", body: "x"}, 422, "invalid", "name"},
+		{"form without file", call{method: "POST", path: "/v1/files", body: "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--\r\n", header: form}, 422, "invalid", "file"},
+		{"form without name", call{method: "POST", path: "/v1/files", body: "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nb\r\n--x--\r\n", header: form}, 422, "invalid", "name"},
+		{"broken form", call{method: "POST", path: "/v1/files", body: "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nb", header: form}, 400, "malformed", ""},
+		{"form without boundary", call{method: "POST", path: "/v1/files?name=a", body: "x", header: map[string]string{"Content-Type": "multipart/form-data"}}, 400, "malformed", ""},
+	})
+}
+
+// TestH6Signatures: a wrong one is 404, an old one 410 (by the clock).
+func TestH6Signatures(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	s := start(t, func(o *app.Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	path := s.path(t, s.upload(t, "a.csv", table))
+	other := s.path(t, s.upload(t, "b.csv", "other"))
+	parts := strings.Split(path, "/") // "", f, id, signature, name
+	for name, wrong := range map[string]string{
+		"another name":         strings.TrimSuffix(path, "a.csv") + "b.csv",
+		"another file":         "/f/" + strings.Split(other, "/")[2] + "/" + parts[3] + "/a.csv",
+		"no signature":         "/f/" + parts[2] + "/x/a.csv",
+		"a shorter one":        strings.Replace(path, parts[3], parts[3][:len(parts[3])-1], 1),
+		"a later expiry":       strings.Replace(path, "/"+parts[3], "/z"+parts[3], 1),
+		"another organization": strings.Replace(path, ".ZGVmYXVsdA.", ".c3RyYW5nZXI.", 1),
+		"no name":              strings.TrimSuffix(path, "/a.csv"),
+		"a folder":             path + "/x",
+		"an id that climbs":    "/f/..%2F..%2Ferrand.db/" + parts[3] + "/a.csv",
+		"an unsigned short id": "/f/a/" + parts[3] + "/a.csv",
+	} {
+		if got := s.do(t, call{method: "GET", path: wrong, key: "-"}); got.status != 404 {
+			t.Errorf("%s (%s): answered %d, want 404", name, wrong, got.status)
+		}
+	}
+	ahead.Store(int64(23 * time.Hour))
+	s.fetch(t, path, 200)
+	ahead.Store(int64(49 * time.Hour))
+	s.fetch(t, path, 410)
+
+	// What is asked for afresh works again.
+	s.must(t, 201, call{method: "POST", path: "/v1/files?name=a.csv", body: table})
+	fresh := s.path(t, s.upload(t, "a.csv", table))
+	s.fetch(t, fresh, 200)
+}
+
+// fetch gets a file without a key and wants a status.
+func (s *server) fetch(t *testing.T, path string, status int) {
+	t.Helper()
+	if got := s.do(t, call{method: "GET", path: path, key: "-"}); got.status != status {
+		t.Errorf("%s: answered %d, want %d: %s", path, got.status, status, clip(got.body))
+	}
+}
+
+// TestH6TasksKeepReferences: a URL of ours given to a task becomes a reference,
+// which every answer signs afresh; another organization cannot use it.
+func TestH6TasksKeepReferences(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	s := start(t, func(o *app.Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	s.agent(t, "agent-1")
+	file := s.upload(t, "my sales.csv", table)
+	create := call{method: "POST", path: "/v1/tasks", body: fmt.Sprintf(
+		`{"agent_id": "agent-1", "id": "one", "input": {"text": "x", "files": [%q, "https://example.com/b.csv?x=1"]}}`, file["url"])}
+	files := func(got map[string]any) []any { return got["input"].(map[string]any)["files"].([]any) }
+	made := files(s.must(t, 201, create))
+	if made[0] != file["url"] || made[1] != "https://example.com/b.csv?x=1" {
+		t.Errorf("created with %v", made)
+	}
+	var spec string
+	if err := s.db.QueryRowContext(t.Context(), `SELECT spec FROM turns`).Scan(&spec); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(spec, `"file:`+file["id"].(string)+`/my sales.csv"`) || strings.Contains(spec, s.url) {
+		t.Errorf("kept: %s", spec)
+	}
+	ahead.Store(int64(72 * time.Hour))
+	s.fetch(t, s.path(t, file), 410)
+	for _, path := range []string{"/v1/tasks/one", "/agent-execution/one/status"} {
+		again := files(s.must(t, 200, call{method: "GET", path: path}))
+		if again[0] == file["url"] {
+			t.Errorf("%s: the old URL is answered", path)
+		}
+		s.fetch(t, strings.TrimPrefix(again[0].(string), s.url), 200)
+	}
+	created := s.events(t, "one")[0]["data"].(map[string]any)
+	s.fetch(t, strings.TrimPrefix(files(created)[0].(string), s.url), 200)
+
+	s.must(t, 200, call{method: "PUT", path: "/v1/agents/agent-1", key: strangerKey, body: `{"name": "theirs"}`})
+	create.key = strangerKey
+	if got := s.must(t, 422, create); got["field"] != "input.files[0]" {
+		t.Errorf("another organization's file: %v", got)
+	}
+}
+
+const notRead = "the server does not fetch from private addresses"
+
+// TestA4PrivateAddressesAreNotFetched unless the operator allows it: the report
+// says that the file could not be read.
+func TestA4PrivateAddressesAreNotFetched(t *testing.T) {
+	t.Parallel()
+	var fetched atomic.Int64
+	private := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fetched.Add(1)
+		if r.URL.Path == "/there" {
+			http.Redirect(w, r, "/sales.csv", http.StatusFound)
+			return
+		}
+		_, _ = io.WriteString(w, table)
+	}))
+	t.Cleanup(private.Close)
+	report := func(s *server, id, file string) string {
+		t.Helper()
+		s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: fmt.Sprintf(
+			`{"agent_id": "profile", "id": %q, "input": {"text": "x", "files": [%q, %q]}}`, id, file, s.upload(t, "ours.csv", "a,b\n1,2\n")["url"])})
+		got := s.waitFor(t, id, "completed")
+		return got["result"].(string)
+	}
+	guarded := start(t)
+	for i, file := range []string{private.URL + "/sales.csv", strings.Replace(private.URL, "127.0.0.1", "localhost", 1) + "/sales.csv", "http://[::1]:1/a.csv", "http://169.254.169.254/latest/meta-data"} {
+		text := report(guarded, fmt.Sprintf("refused-%d", i), file)
+		if !strings.Contains(text, notRead) {
+			t.Errorf("%s: the report does not say that it could not be read:\n%s", file, text)
+		}
+		if !strings.Contains(text, "ours.csv") {
+			t.Errorf("%s: nothing of the other file in the report:\n%s", file, text)
+		}
+	}
+	if n := fetched.Load(); n != 0 {
+		t.Errorf("a private address was asked %d times", n)
+	}
+	allowed := start(t, func(o *app.Options) { o.AllowPrivate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	for i, path := range []string{"/sales.csv", "/there"} {
+		if text := report(allowed, fmt.Sprintf("allowed-%d", i), private.URL+path); strings.Contains(text, notRead) || !strings.Contains(text, "price") {
+			t.Errorf("%s: an allowed address:\n%s", path, text)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+// Package httpapi puts the HTTP faces together: the path normalizer and the
+// key check in front of one router, then the Python client's routes, /v1,
+// files, probes and metrics.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
+	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
+)
+
+// Options are what the faces need.
+type Options struct {
+	edge.Kit
+	Version string
+	Auth    *auth.Authenticator
+	Shelf   *files.Shelf
+	// Defaults are for agents that leave them open.
+	Defaults xpander.Defaults
+	// Ready says why the server cannot serve now; nil means that it can.
+	Ready func(context.Context) error
+	// Metrics serves /metrics.
+	Metrics http.Handler
+	// Measure is told of each request: its route, "" for none, the status of
+	// its answer, 0 for none, and how long that took.
+	Measure func(route string, status int, took time.Duration)
+}
+
+type server struct {
+	Options
+	mux *http.ServeMux
+}
+
+// New makes the handler of all faces.
+func New(o Options) http.Handler {
+	s := &server{Options: o, mux: http.NewServeMux()}
+	xpander.Register(s.mux, o.Kit, o.Defaults)
+	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Auth: o.Auth, Shelf: o.Shelf})
+	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	s.mux.HandleFunc("GET /readyz", s.ready)
+	s.mux.HandleFunc("GET /metrics", s.operator(o.Metrics.ServeHTTP))
+	s.mux.HandleFunc("GET /debug/pprof/profile", s.operator(pprof.Profile))
+	s.mux.HandleFunc("GET /debug/pprof/{name}", s.operator(pprof.Index))
+	s.mux.HandleFunc(noRoute, s.unrouted)
+	return s
+}
+
+// noRoute is the pattern of what no other pattern matches.
+const noRoute = "/"
+
+// ServeHTTP leads a request through the normalizer, the key check and the
+// checks on its text to its route, and logs it.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := time.Now()
+	id := uuid.NewString()
+	seen := newAnswerWriter(w, s.WriteTimeout)
+	seen.Header().Set("X-Request-Id", id)
+	ctx := edge.WithTraceParent(edge.WithRequestID(r.Context(), id), r.Header.Get("Traceparent"))
+	r = normalize(r.WithContext(ctx))
+	r, leave := s.limitBody(seen.control, r)
+	defer leave()
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, not an error
+			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", logged(r.URL.Path), "panic", p)
+			if seen.status == 0 {
+				s.fail(seen, r, fault.New(fault.Internal, "something went wrong in the server"))
+			}
+		}
+		took := time.Since(begun)
+		s.Log.LogAttrs(ctx, slog.LevelDebug, "request",
+			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", logged(r.URL.Path)),
+			slog.Int("status", seen.status), slog.Duration("took", took))
+		if seen.stream {
+			took = seen.answered.Sub(begun)
+		}
+		s.Measure(r.Pattern, seen.status, took)
+	}()
+	r, err := s.admit(r)
+	if err == nil {
+		r, err = checked(seen, r)
+	}
+	if err != nil {
+		s.fail(seen, r, err)
+		return
+	}
+	s.mux.ServeHTTP(seen, r)
+	if seen.later != nil {
+		seen.later()
+	}
+}
+
+// logged is a path without the signature that a file's URL carries.
+func logged(path string) string {
+	if strings.HasPrefix(path, "/f/") {
+		return "/f/…"
+	}
+	return path
+}
+
+// fail answers an error in the form of the face that the path belongs to.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		edge.WriteError(r.Context(), w, s.Log, err)
+		return
+	}
+	xpander.WriteError(w, r, s.Log, err)
+}
+
+// unrouted answers a path that no route has, or a method that it has not.
+func (s *server) unrouted(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); pattern != noRoute {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) > 0 {
+		list := strings.Join(allowed, ", ")
+		w.Header().Set("Allow", list)
+		s.fail(w, r, fault.New(fault.MethodNotAllowed, "there is no %s %s, only %s", r.Method, r.URL.Path, list))
+		return
+	}
+	s.fail(w, r, fault.New(fault.NotFound, "there is no %s %s", r.Method, r.URL.Path))
+}
+
+// operator lets nobody but the operator in, the admins of the first
+// organization: what it guards speaks of all organizations.
+func (s *server) operator(handle http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who := edge.Principal(r.Context())
+		if who.Role != auth.Admin || who.Organization != auth.DefaultOrganization {
+			s.fail(w, r, fault.New(fault.Forbidden, "this is for admin keys of the organization %s", auth.DefaultOrganization))
+			return
+		}
+		handle(w, r)
+	}
+}
+
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.Ready(r.Context()); err != nil {
+		told := "not ready"
+		if f, ok := errors.AsType[*fault.Error](err); ok {
+			told += ": " + f.Message
+		}
+		s.fail(w, r, fault.New(fault.Unavailable, "%s", told))
+		return
+	}
+	edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// file serves an uploaded file by its signed URL: no key, no redirect (H6).
+// Whatever it holds, a browser must not run it.
+func (s *server) file(w http.ResponseWriter, r *http.Request) {
+	id, name := r.PathValue("id"), r.PathValue("name")
+	org, err := s.Shelf.Verify(id, r.PathValue("signature"), name)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	content, f, err := s.Shelf.Open(r.Context(), org, id)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer content.Close() //nolint:errcheck // it was only read
+	h := w.Header()
+	h.Set("Content-Type", f.ContentType)
+	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("Cache-Control", "private, max-age=3600")
+	http.ServeContent(w, r, name, f.CreatedAt.Time(), content)
+}

@@ -1,0 +1,128 @@
+package v1
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// TaskInput is what a turn is asked.
+type TaskInput struct {
+	Text  string          `json:"text,omitempty" doc:"The prompt, at most 1 MiB." example:"Analyze the sales data"`
+	Files []string        `json:"files,omitempty" doc:"At most 100 http(s) URLs, or URLs of uploaded files."`
+	User  json.RawMessage `json:"user,omitempty" doc:"Who asks: an object with at least an email, and id, first_name, last_name, timezone, additional_attributes as you like."`
+}
+
+// TaskCreate is the body that creates a task.
+type TaskCreate struct {
+	AgentID string `json:"agent_id" minLength:"1" doc:"The agent who is to do it." example:"agent-123"`
+	TaskRequest
+}
+
+// TaskRequest is what is asked of an agent.
+type TaskRequest struct {
+	ID                   string          `json:"id,omitempty" doc:"An id of your own, 1 to 128 of A-Z a-z 0-9 . _ : -; that of an ended task starts its next turn. Left open, the server makes one." example:"report-2026-11"`
+	Input                TaskInput       `json:"input" doc:"What the agent is asked."`
+	Title                *string         `json:"title,omitempty" doc:"A headline for people." example:"Sales of November"`
+	PayloadExtension     json.RawMessage `json:"payload_extension,omitempty" doc:"An object of your own that travels with the task; the Python client adds it to the payload of tool calls."`
+	ParentExecution      *string         `json:"parent_execution,omitempty" doc:"The task that this is a sub-task of: stopping or deleting that one takes this one along."`
+	Source               string          `json:"source,omitempty" doc:"Where the task comes from, for your own lists; sdk when left open."`
+	WorkerID             *string         `json:"worker_id,omitempty" doc:"Only this worker may have it."`
+	OutputFormat         *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of the result; the agent's own when left open."`
+	OutputSchema         json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that the result is to follow."`
+	RunLocally           bool            `json:"run_locally,omitempty" doc:"Its creator executes it; no worker is given it. Set its status to executing, and to completed, failed or error in the end."`
+	EventsStreaming      *bool           `json:"events_streaming,omitempty" doc:"Lets the Python client stream it; true when left open."`
+	AdditionalContext    *string         `json:"additional_context,omitempty" doc:"What the agent should know beside the prompt."`
+	InstructionsOverride *string         `json:"instructions_override,omitempty" doc:"Instructions in the place of the agent's own."`
+	ExpectedOutput       *string         `json:"expected_output,omitempty" doc:"What a good result looks like."`
+	MCPServers           json.RawMessage `json:"mcp_servers,omitempty" doc:"A list of MCP servers whose tools the agent may use for this task. Keys, headers and environments in it are kept encrypted and never answered here."`
+	TriggeringAgentID    *string         `json:"triggering_agent_id,omitempty" doc:"The agent on whose behalf it is created."`
+	ThinkMode            string          `json:"think_mode,omitempty" enum:"default,harder" doc:"How hard the model is to think."`
+	NoAttachments        bool            `json:"disable_attachment_injection,omitempty" doc:"Keeps the contents of text files out of the prompt."`
+	UserOIDCToken        *string         `json:"user_oidc_token,omitempty" doc:"The user's OIDC token, for workers. Kept encrypted, never answered here."`
+	UserTokens           json.RawMessage `json:"user_tokens,omitempty" doc:"An object of the user's tokens, for workers. Kept encrypted, never answered here."`
+	AgentVersion         string          `json:"agent_version,omitempty" doc:"Pins a version of the agent; the newest when left open."`
+	Priority             int             `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Higher goes first among the agent's waiting tasks."`
+	RunAt                *time.Time      `json:"run_at,omitempty" doc:"Not before this moment."`
+	MaxAttempts          int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of the turn may start; the agent's own number when left open."`
+	Timeout              float64         `json:"timeout,omitempty" minimum:"0" doc:"Seconds of executing after which it ends with the reason timeout; 0 is none."`
+	ExpiresIn            float64         `json:"expires_in,omitempty" minimum:"0" doc:"Seconds of being pending after which it ends with the reason expired; 0 is none."`
+	Tags                 []string        `json:"tags,omitempty" maxItems:"32" doc:"Labels of your own, at most 64 bytes each."`
+}
+
+// submission is the request as the service takes it. The route and the whole
+// request scope and fingerprint the idempotency key (rule H3).
+func (b TaskRequest) submission(agentID, route, key string) (lifecycle.Submission, error) {
+	sub := lifecycle.Submission{
+		Spec: task.Spec{
+			ID: b.ID, AgentID: agentID,
+			Input:           task.Input{Text: &b.Input.Text, Files: b.Input.Files, User: b.Input.User},
+			ParentExecution: b.ParentExecution, OutputFormat: b.OutputFormat, OutputSchema: b.OutputSchema,
+			EventsStreaming: b.EventsStreaming == nil || *b.EventsStreaming, InstructionsOverride: b.InstructionsOverride,
+			UserOIDCToken: b.UserOIDCToken, ExpectedOutput: b.ExpectedOutput, MCPServers: b.MCPServers,
+			ThinkMode: b.ThinkMode, UserTokens: b.UserTokens, RunLocally: b.RunLocally, PinnedWorkerID: b.WorkerID,
+			MaxAttempts: b.MaxAttempts, Timeout: b.Timeout, ExpiresIn: b.ExpiresIn, Tags: b.Tags,
+		},
+		State: task.State{
+			PayloadExtension: b.PayloadExtension, Source: b.Source, TriggeringAgentID: b.TriggeringAgentID,
+			Title: b.Title, AdditionalContext: b.AdditionalContext, DisableAttachmentInjection: b.NoAttachments,
+		},
+		Priority: b.Priority, AgentVersion: b.AgentVersion, Route: route,
+	}
+	if b.RunAt != nil {
+		sub.RunAt = task.StampOf(*b.RunAt)
+	}
+	if key != "" {
+		var err error
+		sub.Spec.IdempotencyKey = &key
+		if sub.Body, err = json.Marshal(TaskCreate{AgentID: agentID, TaskRequest: b}); err != nil {
+			return lifecycle.Submission{}, fault.New(fault.Malformed, "the body is not valid JSON")
+		}
+	}
+	return sub, nil
+}
+
+// Idempotent is a request that may be repeated without doing its work twice.
+type Idempotent struct {
+	Key string `header:"Idempotency-Key" doc:"Up to 255 bytes of your own that name this request: a repeat within 24 hours answers the task of the first one."`
+}
+
+func (r *routes) registerCreate() {
+	const path = "/v1/tasks"
+	add(r, operation{roles: users(), also: []int{http.StatusOK}, errors: invocationErrors(), Operation: huma.Operation{
+		OperationID: "create-task", Method: http.MethodPost, Path: path, DefaultStatus: http.StatusCreated, Tags: []string{"tasks"},
+		Summary: "Create a task, or start the next turn of one that has ended",
+		Description: "200 answers a repeat with the same Idempotency-Key: the task as it now is. " +
+			"A W3C header traceparent makes the turn a part of that trace.",
+	}}, func(ctx context.Context, in *struct {
+		Idempotent
+		Body TaskCreate
+	},
+	) (*taskAnswer, error) {
+		s, replayed, err := r.submit(ctx, in.Body.AgentID, "POST "+path, in.Key, in.Body.TaskRequest)
+		out, err := r.answer(s, err)
+		if err != nil {
+			return nil, err
+		}
+		if out.Status = http.StatusCreated; replayed {
+			out.Status, out.Replay = http.StatusOK, "true"
+		}
+		return out, nil
+	})
+}
+
+func (r *routes) submit(ctx context.Context, agentID, route, key string, b TaskRequest) (lifecycle.Snapshot, bool, error) {
+	sub, err := b.submission(agentID, route, key)
+	if err != nil {
+		return lifecycle.Snapshot{}, false, err
+	}
+	return r.Service.Submit(ctx, edge.Caller(ctx), sub)
+}

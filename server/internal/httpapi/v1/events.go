@@ -1,0 +1,182 @@
+package v1
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+const eventStream = "text/event-stream"
+
+// Event is one entry of a task's log.
+type Event struct {
+	ID           int64           `json:"id" doc:"Its number: gapless, rising, the cursor of streams."`
+	Type         task.Type       `json:"type" doc:"What kind of event it is."`
+	TaskID       string          `json:"task_id" doc:"Whose log it is in."`
+	Organization string          `json:"organization_id" doc:"The organization that the task belongs to."`
+	Turn         int             `json:"turn" doc:"In which turn it happened."`
+	Time         task.Stamp      `json:"time" doc:"When it was committed."`
+	Data         json.RawMessage `json:"data" doc:"For task_* the fields that changed, for chunk a text."`
+}
+
+// EventPage is a part of a task's log.
+type EventPage struct {
+	Items []Event `json:"items" doc:"The events, in order."`
+	// Next is the cursor for what follows.
+	Next int64 `json:"next_after" doc:"Ask again with after= this for what follows."`
+	Done bool  `json:"done" doc:"The turn has ended and this page reaches the end of its log."`
+}
+
+type eventsInput struct {
+	TaskPath
+	Accept      string `header:"Accept" doc:"text/event-stream for a live stream, anything else for a page."`
+	LastEventID string `header:"Last-Event-ID" doc:"Resumes a stream behind this event."`
+	After       string `query:"after" doc:"Begin behind this event. Without it: at the beginning of the present turn."`
+	Turns       string `query:"turns" enum:"all" doc:"all: begin with the first turn."`
+	Limit       int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Of a page."`
+}
+
+// cursor is where to begin.
+func (in *eventsInput) cursor(t task.Task) (int64, error) {
+	field, given := "after", in.After
+	if in.LastEventID != "" {
+		field, given = "Last-Event-ID", in.LastEventID
+	}
+	switch {
+	case given == "" && in.Turns == "all":
+		return 0, nil
+	case given == "":
+		return t.FirstSeq - 1, nil
+	}
+	after, err := strconv.ParseInt(given, 10, 64)
+	if err != nil || after < 0 || after > t.LastSeq {
+		return 0, &fault.Error{Code: fault.Malformed, Field: field, Message: "must be the id of an event of this task, or 0"}
+	}
+	return after, nil
+}
+
+// Appended answers an append.
+type Appended struct {
+	IDs []int64 `json:"ids" doc:"The events' ids, in the order given."`
+}
+
+// AppendBody continues a log.
+type AppendBody struct {
+	LeaseToken string     `json:"lease_token,omitempty" doc:"Of the claim; without it the events are somebody else's."`
+	Events     []NewEvent `json:"events" minItems:"1" maxItems:"1000" nullable:"false" doc:"What happened, in order."`
+}
+
+// NewEvent is an event to append.
+type NewEvent struct {
+	Type     eventKind       `json:"type" doc:"What kind of event it is; the kinds that tell of the task itself are the server's own." example:"chunk"`
+	Data     json.RawMessage `json:"data" doc:"What it says, at most 256 KiB: text for a chunk, any JSON for the others."`
+	ClientID string          `json:"client_id,omitempty" maxLength:"128" doc:"Makes a repeat answer the first one's id."`
+}
+
+func (r *routes) registerEvents() {
+	tags := []string{"events"}
+	op := operation{roles: everybody(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+		OperationID: "get-events", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/events", Tags: tags,
+		Summary: "Read a task's log: a page of it, or a live stream from any point",
+		Responses: map[string]*huma.Response{"200": {
+			Description: "A page, or server-sent events whose data is an Event and whose id is its id.",
+			Content: map[string]*huma.MediaType{
+				"application/json": {Schema: schemaOf[EventPage](r)},
+				eventStream:        {},
+			},
+		}},
+	}}
+	add(r, op, r.events)
+	add(r, operation{roles: everybody(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
+		OperationID: "append-events", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/events", Tags: tags,
+		Summary: "Append events to a running task's log",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Body AppendBody
+	},
+	) (*struct{ Body Appended }, error) {
+		events := make([]lifecycle.NewEvent, 0, len(in.Body.Events))
+		for _, e := range in.Body.Events {
+			events = append(events, lifecycle.NewEvent{Type: string(e.Type), Data: e.Data, ClientID: e.ClientID})
+		}
+		ids, err := r.Service.Append(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, events)
+		if err != nil {
+			return nil, err
+		}
+		return &struct{ Body Appended }{Appended{IDs: ids}}, nil
+	})
+}
+
+func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
+	s, err := r.Service.Get(ctx, edge.Principal(ctx).Organization, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	after, err := in.cursor(s.Task)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(in.Accept, eventStream) {
+		return r.follow(s.Task.OrganizationID, s.Task.ID, after), nil
+	}
+	page, err := r.page(ctx, s.Task, after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		_, w := humago.Unwrap(hc)
+		edge.WriteJSON(w, http.StatusOK, page)
+	}}, nil
+}
+
+// follow streams a task's events behind a cursor until its turn is over.
+func (r *routes) follow(org, id string, after int64) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		req, w := humago.Unwrap(hc)
+		r.Stream(w, req, org, id, after, func(out *edge.SSE, e task.Event) (bool, error) {
+			rendered, err := r.render(org, id, e)
+			if err != nil {
+				return false, err
+			}
+			data, err := json.Marshal(rendered)
+			if err != nil {
+				return false, err
+			}
+			return true, out.Event(e.Seq, string(e.Type), data)
+		})
+	}}
+}
+
+func (r *routes) render(org, id string, e task.Event) (Event, error) {
+	data, err := r.Presenter.Data(org, e)
+	return Event{
+		ID: e.Seq, Type: e.Type, TaskID: id, Organization: org, Turn: e.Turn, Time: e.Time, Data: data,
+	}, err
+}
+
+func (r *routes) page(ctx context.Context, t task.Task, after int64, limit int) (EventPage, error) {
+	found, err := r.Service.Events(ctx, t.OrganizationID, t.ID, after, limit)
+	if err != nil {
+		return EventPage{}, err
+	}
+	page := EventPage{Items: make([]Event, 0, len(found)), Next: after}
+	for _, e := range found {
+		rendered, err := r.render(t.OrganizationID, t.ID, e)
+		if err != nil {
+			return EventPage{}, err
+		}
+		page.Items, page.Next = append(page.Items, rendered), e.Seq
+	}
+	page.Done = t.Done() && page.Next >= t.LastSeq
+	return page, nil
+}

@@ -1,0 +1,88 @@
+package v1
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Key is a key in answers; its text is not kept.
+type Key struct {
+	ID        string     `json:"id" doc:"Names the key, to revoke it."`
+	Name      string     `json:"name" doc:"Its name for people; logs of tasks say it." example:"reports"`
+	Role      auth.Role  `json:"role" enum:"admin,user,worker" doc:"What it may do: admin everything, user tasks and files, worker the worker protocol."`
+	Agents    []string   `json:"agents" nullable:"false" doc:"The agents that a worker's key is for; empty is all."`
+	CreatedAt task.Stamp `json:"created_at" doc:"When it was made."`
+}
+
+// ListedKey is a key in a list.
+type ListedKey struct {
+	Key
+	RevokedAt task.Stamp `json:"revoked_at" doc:"Since when it is good no more; null while it is."`
+}
+
+// NewKey is a key that was just made.
+type NewKey struct {
+	Key
+	Text string `json:"key" doc:"The key itself, for the header x-api-key. It is told once and not stored: keep it."`
+}
+
+// KeyCreate is the body that makes a key.
+type KeyCreate struct {
+	Name   string    `json:"name" minLength:"1" maxLength:"255" doc:"Its name for people; logs of tasks say it." example:"reports"`
+	Role   auth.Role `json:"role" enum:"admin,user,worker" doc:"What it may do: admin everything, user tasks and files, worker the worker protocol."`
+	Agents []string  `json:"agents,omitempty" maxItems:"100" doc:"The agents that a worker's key is for; all when left open."`
+}
+
+// KeyList is all keys.
+type KeyList struct {
+	Items []ListedKey `json:"items" doc:"The keys, the oldest first."`
+}
+
+func keyOf(k auth.Key) Key {
+	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), CreatedAt: k.CreatedAt}
+}
+
+func (r *routes) registerKeys() {
+	tags := []string{"keys"}
+	add(r, operation{roles: admins(), Operation: huma.Operation{
+		OperationID: "create-key", Method: http.MethodPost, Path: "/v1/keys", DefaultStatus: http.StatusCreated, Tags: tags,
+		Summary: "Make a key",
+	}}, func(ctx context.Context, in *struct{ Body KeyCreate }) (*struct{ Body NewKey }, error) {
+		for i, id := range in.Body.Agents {
+			if err := lifecycle.CheckID(fmt.Sprintf("agents[%d]", i), id); err != nil {
+				return nil, err
+			}
+		}
+		k, text, err := r.Auth.Issue(ctx, edge.Principal(ctx).Organization, in.Body.Name, in.Body.Role, in.Body.Agents)
+		return &struct{ Body NewKey }{NewKey{Key: keyOf(k), Text: text}}, err
+	})
+	add(r, operation{roles: admins(), Operation: huma.Operation{
+		OperationID: "list-keys", Method: http.MethodGet, Path: "/v1/keys", Tags: tags, Summary: "List keys, revoked ones too",
+	}}, func(ctx context.Context, _ *struct{}) (*struct{ Body KeyList }, error) {
+		found, err := r.Auth.Keys(ctx, edge.Principal(ctx).Organization)
+		list := KeyList{Items: make([]ListedKey, 0, len(found))}
+		for _, k := range found {
+			list.Items = append(list.Items, ListedKey{Key: keyOf(k), RevokedAt: k.RevokedAt})
+		}
+		return &struct{ Body KeyList }{list}, err
+	})
+	add(r, operation{roles: admins(), errors: []fault.Code{fault.NotFound, fault.Conflict}, Operation: huma.Operation{
+		OperationID: "revoke-key", Method: http.MethodDelete, Path: "/v1/keys/{key_id}", DefaultStatus: http.StatusNoContent, Tags: tags,
+		Summary:     "Revoke a key",
+		Description: "It is good for no further request; what it began goes on. The last admin key cannot be revoked.",
+	}}, func(ctx context.Context, in *struct {
+		ID string `path:"key_id" doc:"The key's id."`
+	},
+	) (*struct{}, error) {
+		return nil, r.Auth.Revoke(ctx, edge.Principal(ctx).Organization, in.ID)
+	})
+}

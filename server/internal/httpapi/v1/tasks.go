@@ -1,0 +1,230 @@
+package v1
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// ListQuery narrows a list and says which part of it is wanted.
+type ListQuery struct {
+	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
+	Narrowing
+	Paging
+}
+
+// Narrowing says which tasks of a list are wanted.
+type Narrowing struct {
+	User           string    `query:"user_id" doc:"Only tasks of the user with this id."`
+	Parent         string    `query:"parent_task_id" doc:"Only sub-tasks of this task."`
+	Trigger        string    `query:"triggering_agent_id" doc:"Only tasks that this agent asked for."`
+	Status         string    `query:"status" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"Only tasks with this status."`
+	InternalStatus string    `query:"internal_status" doc:"Only tasks with exactly this internal status."`
+	From           time.Time `query:"from_date" doc:"Created at or after this moment."`
+	To             time.Time `query:"to_date" doc:"Created before this moment."`
+}
+
+// Paging says which part of a list is wanted.
+type Paging struct {
+	Page    int    `query:"page" minimum:"1" default:"1" doc:"Which page; pages reach the first 10,000 tasks."`
+	PerPage int    `query:"per_page" minimum:"1" maximum:"50" default:"20" doc:"How many tasks a page holds."`
+	Cursor  string `query:"cursor" doc:"next_cursor of the page before; goes on where pages end."`
+}
+
+// TaskList is a page of tasks.
+type TaskList struct {
+	Items         []edge.ListItem `json:"items" doc:"The tasks of this page."`
+	Total         int             `json:"total" doc:"How many match, counted to 10,000."`
+	TotalIsCapped bool            `json:"total_is_capped" doc:"Whether more match than were counted."`
+	Page          int             `json:"page" doc:"The number of this page; 1 also with a cursor."`
+	PerPage       int             `json:"per_page" doc:"How many tasks a page holds."`
+	TotalPages    int             `json:"total_pages" doc:"How many pages the counted tasks fill."`
+	NextCursor    *string         `json:"next_cursor" doc:"Give it as cursor for what follows; null on the last page."`
+}
+
+type listAnswer struct{ Body TaskList }
+
+func (r *routes) registerTasks() {
+	tags := []string{"tasks"}
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+		OperationID: "list-tasks", Method: http.MethodGet, Path: "/v1/tasks", Tags: tags, Summary: "List tasks, newest first",
+	}}, func(ctx context.Context, in *ListQuery) (*listAnswer, error) { return r.list(ctx, *in) })
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+		OperationID: "list-agent-tasks", Method: http.MethodGet, Path: "/v1/agents/{agent_id}/tasks", Tags: tags, Summary: "List an agent's tasks, newest first",
+	}}, func(ctx context.Context, in *struct {
+		AgentPath
+		Narrowing
+		Paging
+	},
+	) (*listAnswer, error) {
+		return r.list(ctx, ListQuery{Agent: in.AgentID, Narrowing: in.Narrowing, Paging: in.Paging})
+	})
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+		OperationID: "list-children", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/children", Tags: tags, Summary: "List a task's sub-tasks, newest first",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Paging
+	},
+	) (*listAnswer, error) {
+		if _, err := r.Service.Task(ctx, edge.Principal(ctx).Organization, in.ID); err != nil {
+			return nil, err
+		}
+		return r.list(ctx, ListQuery{Narrowing: Narrowing{Parent: in.ID}, Paging: in.Paging})
+	})
+	add(r, operation{roles: everybody(), Operation: huma.Operation{
+		OperationID: "get-task", Method: http.MethodGet, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Read a task",
+	}}, r.get)
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
+		OperationID: "update-task", Method: http.MethodPatch, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Change a task, or decide how it ends",
+	}}, r.patch)
+	for _, verb := range []struct {
+		name, summary string
+		do            func(context.Context, lifecycle.Caller, string) (lifecycle.Snapshot, error)
+	}{
+		{"stop", "Stop a task and its sub-tasks", r.Service.Stop},
+		{"pause", "Hold a task until it is resumed", r.Service.Pause},
+		{"resume", "Let a paused task go on", r.Service.Resume},
+	} {
+		add(r, operation{roles: users(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
+			OperationID: verb.name + "-task", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/" + verb.name, Tags: tags, Summary: verb.summary,
+		}}, func(ctx context.Context, in *TaskPath) (*taskAnswer, error) {
+			return r.answer(verb.do(ctx, edge.Caller(ctx), in.ID))
+		})
+	}
+	add(r, operation{roles: users(), Operation: huma.Operation{
+		OperationID: "delete-task", Method: http.MethodDelete, Path: "/v1/tasks/{task_id}", DefaultStatus: http.StatusNoContent, Tags: tags,
+		Summary: "Delete a task, its sub-tasks and their logs for good",
+	}}, func(ctx context.Context, in *TaskPath) (*struct{}, error) {
+		return nil, r.Service.Delete(ctx, edge.Caller(ctx), in.ID)
+	})
+}
+
+func (r *routes) get(ctx context.Context, in *TaskPath) (*taskAnswer, error) {
+	s, err := r.Service.Get(ctx, edge.Principal(ctx).Organization, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := r.Service.WhyWaiting(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := r.Presenter.Task(s, waiting)
+	return &taskAnswer{Status: http.StatusOK, Body: raw[Task]{rendered}}, err
+}
+
+// TaskUpdate is the body that changes a task. What is left out stays as it is.
+type TaskUpdate struct {
+	Title            *string         `json:"title,omitempty" doc:"A headline for people."`
+	InternalStatus   *string         `json:"internal_status,omitempty" doc:"A status of your own, at most 255 characters."`
+	Tokens           *TokensGiven    `json:"tokens,omitempty" doc:"Model tokens used so far."`
+	UsedTools        []string        `json:"used_tools,omitempty" maxItems:"1000" doc:"Names of the tools that were used."`
+	Duration         *float64        `json:"duration,omitempty" minimum:"0" doc:"Seconds of work."`
+	PayloadExtension json.RawMessage `json:"payload_extension,omitempty" doc:"An object that is merged into the one that is there, member by member, all the way down."`
+	Priority         *int            `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Only while pending."`
+	RunAt            *time.Time      `json:"run_at,omitempty" doc:"Only while pending."`
+	Status           *string         `json:"status,omitempty" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"completed, failed or error: decides how an executing task ends, or with override how an ended one is shown. executing: begins a pending task with run_locally, which its creator executes. For the rest use pause, resume and stop."`
+	Result           *string         `json:"result,omitempty" doc:"Together with a status that ends the task."`
+	Override         bool            `json:"override,omitempty" doc:"Also correct how an ended task is shown to have ended."`
+}
+
+// TokensGiven are model tokens that somebody reports; what is left out is 0.
+type TokensGiven struct {
+	Prompt     int64 `json:"prompt_tokens,omitempty" minimum:"0" doc:"Tokens that the model read."`
+	Completion int64 `json:"completion_tokens,omitempty" minimum:"0" doc:"Tokens that the model wrote."`
+	CacheRead  int64 `json:"cache_read_tokens,omitempty" minimum:"0" doc:"Of those read, how many came from the model's cache."`
+	CacheWrite int64 `json:"cache_write_tokens,omitempty" minimum:"0" doc:"Of those read, how many went into it."`
+}
+
+func (x *TokensGiven) tokens() *task.Tokens {
+	if x == nil {
+		return nil
+	}
+	return &task.Tokens{Prompt: x.Prompt, Completion: x.Completion, CacheRead: x.CacheRead, CacheWrite: x.CacheWrite}
+}
+
+func (r *routes) patch(ctx context.Context, in *struct {
+	TaskPath
+	Body TaskUpdate
+},
+) (*taskAnswer, error) {
+	b := in.Body
+	e := lifecycle.Edit{
+		Title: b.Title, InternalStatus: b.InternalStatus, Tokens: b.Tokens.tokens(), UsedTools: b.UsedTools, Duration: b.Duration,
+		Extension: b.PayloadExtension, Priority: b.Priority, Result: b.Result, Override: b.Override,
+	}
+	if b.RunAt != nil {
+		at := task.StampOf(*b.RunAt)
+		e.RunAt = &at
+	}
+	if b.Status != nil {
+		status := task.Status(*b.Status)
+		e.Status = &status
+	}
+	return r.answer(r.Service.Update(ctx, edge.Caller(ctx), in.ID, e))
+}
+
+// reach is how far page numbers go; cursors reach everything (rule H5).
+const reach = 10_000
+
+func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
+	f := lifecycle.Filter{
+		Agent: in.Agent, User: in.User, Parent: in.Parent, Trigger: in.Trigger, Status: task.Status(in.Status),
+		InternalStatus: in.InternalStatus, From: task.StampOf(in.From), To: task.StampOf(in.To),
+	}
+	page := lifecycle.Page{Number: in.Page, Size: in.PerPage, Count: true}
+	if in.Cursor != "" {
+		var err error
+		if page.Cursor, err = readCursor(in.Cursor); err != nil {
+			return nil, err
+		}
+	} else if in.Page > reach/in.PerPage {
+		return nil, fault.Field("page", "pages reach %d tasks: go on with cursor", reach)
+	}
+	found, err := r.Service.List(ctx, edge.Principal(ctx).Organization, f, page)
+	if err != nil {
+		return nil, err
+	}
+	list := TaskList{
+		Items: make([]edge.ListItem, 0, len(found.Items)), Total: min(found.Total, lifecycle.MaxCount),
+		TotalIsCapped: found.Total > lifecycle.MaxCount, Page: in.Page, PerPage: in.PerPage,
+	}
+	list.TotalPages = int(math.Ceil(float64(list.Total) / float64(in.PerPage)))
+	for _, x := range found.Items {
+		list.Items = append(list.Items, edge.ListItemOf(x))
+	}
+	if found.Next != (lifecycle.Cursor{}) {
+		next := writeCursor(found.Next)
+		list.NextCursor = &next
+	}
+	return &listAnswer{Body: list}, nil
+}
+
+func writeCursor(c lifecycle.Cursor) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(int64(c.CreatedAt), 36) + " " + c.ID))
+}
+
+func readCursor(given string) (lifecycle.Cursor, error) {
+	wrong := &fault.Error{Code: fault.Malformed, Field: "cursor", Message: "is not a cursor that a list answered"}
+	plain, err := base64.RawURLEncoding.DecodeString(given)
+	if err != nil {
+		return lifecycle.Cursor{}, wrong
+	}
+	at, id, ok := strings.Cut(string(plain), " ")
+	created, err := strconv.ParseInt(at, 36, 64)
+	if !ok || err != nil || lifecycle.CheckID("cursor", id) != nil {
+		return lifecycle.Cursor{}, wrong
+	}
+	return lifecycle.Cursor{CreatedAt: task.Stamp(created), ID: id}, nil
+}

@@ -1,0 +1,252 @@
+// Package v1 is the public REST API. Its OpenAPI document is made from the
+// types that decode the requests, so the two cannot drift apart. It holds no
+// rule about tasks.
+package v1
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Options are what the routes need.
+type Options struct {
+	edge.Kit
+	Version string
+	Auth    *auth.Authenticator
+	Shelf   *files.Shelf
+}
+
+type routes struct {
+	Options
+	api huma.API
+}
+
+// hook guards huma's settings that are one for the whole process.
+var hook sync.Once //nolint:gochecknoglobals // so are they
+
+// Register adds the API to a mux. Errors of huma itself take the API's form
+// too; that form is one hook for the whole process.
+func Register(mux *http.ServeMux, o Options) {
+	config := huma.DefaultConfig("Errand", o.Version)
+	config.Info.Description = about
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
+	config.CreateHooks = nil // no links to schemas inside the answers
+	config.Formats = formats()
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key": {Type: "apiKey", In: "header", Name: "x-api-key", Description: "A key of your organization."},
+	}
+	config.Security = []map[string][]string{{"key": {}}}
+	documented(config.Components.Schemas)
+	hook.Do(func() {
+		huma.ValidateStrictCasing = true // a field in other letters is an unknown field
+		huma.NewErrorWithContext = newError
+		huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+			return newError(nil, status, message, errs...)
+		}
+	})
+	r := &routes{Options: o, api: humago.New(mux, config)}
+	r.registerCreate()
+	r.registerInvoke()
+	r.registerTasks()
+	r.registerStop()
+	r.registerThreads()
+	r.registerReport()
+	r.registerEvents()
+	r.registerWorkers()
+	r.registerAgents()
+	r.registerKeys()
+	r.registerFiles()
+	r.explain()
+	r.registerDocs(mux)
+}
+
+// apiError is an error in the API's form.
+type apiError struct {
+	status int
+	edge.Body
+}
+
+func (e *apiError) Error() string { return e.Detail }
+
+// GetStatus implements huma.StatusError.
+func (e *apiError) GetStatus() int { return e.status }
+
+// GetHeaders implements huma.HeadersError.
+func (e *apiError) GetHeaders() http.Header { return e.Header() }
+
+// ContentType implements huma.ContentTypeFilter: errors are plain JSON.
+func (e *apiError) ContentType(string) string { return "application/json" }
+
+// MarshalJSON writes the body alone.
+func (e *apiError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Body) }
+
+// Schema implements huma.SchemaProvider.
+func (e *apiError) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[Error](), true, "")
+}
+
+// newError gives huma's own errors the API's form. It names the first field
+// that was wrong, and never repeats a value: that might be a secret.
+func newError(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+	e := &apiError{status: status, Body: edge.Body{Detail: message, Code: fault.FromStatus(status)}}
+	if ctx != nil {
+		e.RequestID = edge.RequestID(ctx.Context())
+	}
+	for _, err := range errs {
+		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+			e.Field, e.Detail = fieldOf(detail)
+			break
+		}
+	}
+	return e
+}
+
+// misfit is what the decoder says of a number that the document allows and no
+// variable of ours can hold: with the field, behind the names of our types, if
+// it knows that.
+var misfit = regexp.MustCompile(`^json: cannot unmarshal number .* into Go (?:struct field (?:[A-Z]\w*\.)+(\S+)|value) of type`)
+
+// fieldOf answers the field that one of huma's errors is about, and what was
+// wrong. A missing member is named itself, not what it is missing from.
+func fieldOf(d *huma.ErrorDetail) (field, message string) {
+	field = strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query.")
+	if wrong := misfit.FindStringSubmatch(d.Message); wrong != nil {
+		return cmp.Or(wrong[1], field), "holds a number that does not fit: whole numbers are written without fraction and exponent, and have a largest"
+	}
+	name, isMissing := strings.CutPrefix(d.Message, "expected required property ")
+	if !isMissing {
+		return field, d.Message
+	}
+	name = strings.TrimSuffix(name, " to be present")
+	if field == "body" {
+		return name, "must be given"
+	}
+	return field + "." + name, "must be given"
+}
+
+// add registers a handler whose errors take the API's form.
+func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O, error)) {
+	op.MaxBodyBytes = edge.MaxBody
+	op.BodyReadTimeout = -1 // the body has been read when it comes here
+	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
+		err := r.admit(hc, op.roles)
+		if err == nil {
+			err = checkQuery(hc)
+		}
+		if err != nil {
+			_, w := humago.Unwrap(hc)
+			edge.WriteError(hc.Context(), w, r.Log, err)
+			return
+		}
+		next(hc)
+	})
+	_, hasBody := reflect.TypeFor[I]().FieldByName("Body")
+	r.describe(&op, hasBody)
+	huma.Register(r.api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		status, body := edge.Describe(ctx, r.Log, err)
+		return nil, &apiError{status: status, Body: body}
+	})
+	r.repeat(op)
+}
+
+// admit refuses a principal who has none of the roles, or who works for other
+// agents than the one that the path, or the path's task, names (rule A3). It
+// comes before the body is looked at.
+func (r *routes) admit(hc huma.Context, roles []auth.Role) error {
+	ctx := hc.Context()
+	if err := edge.Require(ctx, roles...); err != nil {
+		return err
+	}
+	p, agent := edge.Principal(ctx), hc.Param("agent_id")
+	if id := hc.Param("task_id"); id != "" && p.Role == auth.Worker && len(p.Agents) > 0 {
+		t, err := r.Service.Task(ctx, p.Organization, id)
+		if err != nil {
+			return err
+		}
+		agent = t.AgentID
+	}
+	if agent == "" {
+		return nil
+	}
+	return edge.RequireAgent(p, agent)
+}
+
+// formats are JSON and nothing else. What is rendered already is written as it is.
+func formats() map[string]huma.Format {
+	f := huma.DefaultJSONFormat
+	f.Marshal = func(w io.Writer, v any) error {
+		if x, ok := v.(interface{ rendered() json.RawMessage }); ok {
+			_, err := w.Write(slices.Concat(x.rendered(), []byte("\n"))) // it may be shared
+			return err
+		}
+		return huma.DefaultJSONFormat.Marshal(w, v)
+	}
+	return map[string]huma.Format{"application/json": f, "json": f}
+}
+
+// raw is an answer that is rendered already, documented by T.
+type raw[T any] struct{ json json.RawMessage }
+
+func (x raw[T]) rendered() json.RawMessage { return x.json }
+
+// MarshalJSON writes the answer as it is.
+func (x raw[T]) MarshalJSON() ([]byte, error) { return x.json, nil }
+
+// Schema implements huma.SchemaProvider.
+func (x raw[T]) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// Task documents a task in answers.
+type Task struct {
+	task.Spec
+	task.State
+	Tokens       orNull[task.Tokens]       `json:"tokens" doc:"Model tokens that the turn has used; null while that is not known."`
+	UpdatedAt    task.Stamp                `json:"updated_at" doc:"When anything about it last changed."`
+	Stop         orNull[task.Stop]         `json:"stop" doc:"What became of a request to stop; null when there was none."`
+	Waiting      orNull[lifecycle.Waiting] `json:"waiting" doc:"Why a task that has not ended is not executing; null otherwise, and wherever it was not asked."`
+	LastEventSeq int64                     `json:"last_event_seq" doc:"The number of the newest event in its log."`
+}
+
+type taskAnswer struct {
+	Status int
+	Replay string `header:"Idempotent-Replay"`
+	Body   raw[Task]
+}
+
+func (r *routes) answer(s lifecycle.Snapshot, err error) (*taskAnswer, error) {
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := r.Presenter.Task(s, nil)
+	return &taskAnswer{Status: http.StatusOK, Body: raw[Task]{rendered}}, err
+}
+
+// TaskPath is the part of a path that names a task. It is exported because only
+// exported structs can be embedded in an input.
+type TaskPath struct {
+	ID string `path:"task_id" doc:"The task's id."`
+}

@@ -1,0 +1,205 @@
+package v1
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// ClaimBody asks for work.
+type ClaimBody struct {
+	Agents   []string `json:"agent_ids" minItems:"1" maxItems:"100" nullable:"false" doc:"Served in this order."`
+	WorkerID string   `json:"worker_id" minLength:"1" maxLength:"128" doc:"Names the worker; it gets tasks that are pinned to it."`
+	Slots    int      `json:"slots,omitempty" minimum:"1" maximum:"100" default:"1" doc:"How many tasks it can take now."`
+	Wait     float64  `json:"wait,omitempty" minimum:"0" maximum:"60" doc:"Seconds to wait for the first task."`
+}
+
+// Lease is a worker's right to a task.
+type Lease struct {
+	Token     string     `json:"token" doc:"Proves the lease: send it as lease_token. It is told once."`
+	Seconds   float64    `json:"seconds" doc:"Its length; any write with the token renews it."`
+	ExpiresAt task.Stamp `json:"expires_at" doc:"When it runs out unless it is renewed."`
+	Attempt   int        `json:"attempt" doc:"Which attempt of the turn this is, from 1."`
+}
+
+// Claim is a task that was handed out and has started.
+type Claim struct {
+	Task  raw[Task] `json:"task" doc:"The task, executing."`
+	Lease Lease     `json:"lease" doc:"The worker's right to it."`
+	// TraceParent is left out when there is no trace.
+	TraceParent string `json:"traceparent,omitempty" doc:"The W3C trace context to which the attempt belongs: make it the parent of the worker's own spans. Left out when there is no trace."`
+}
+
+// HeartbeatBody says that an attempt is under way.
+type HeartbeatBody struct {
+	LeaseToken     string  `json:"lease_token" doc:"Of the claim."`
+	InternalStatus *string `json:"internal_status,omitempty" doc:"Sets the task's internal status, at most 255 characters."`
+}
+
+// Heartbeat answers a heartbeat.
+type Heartbeat struct {
+	Action    task.Directive `json:"action" enum:"continue,stop,pause" doc:"stop: end the work and confirm with finish and the status stopped. pause: end it and claim again later."`
+	ExpiresAt task.Stamp     `json:"lease_expires_at" doc:"When the lease runs out unless it is renewed."`
+	Seconds   float64        `json:"lease_seconds" doc:"The length of the lease."`
+}
+
+// FinishBody ends an attempt.
+type FinishBody struct {
+	LeaseToken string          `json:"lease_token" doc:"Of the claim."`
+	Status     string          `json:"status" enum:"completed,failed,error,stopped" doc:"stopped confirms a stop."`
+	EndReason  string          `json:"end_reason,omitempty" enum:"completed,failed,schema_mismatch,budget,worker_error,stopped" doc:"More exactly why; must lead to the status."`
+	Result     json.RawMessage `json:"result,omitempty" doc:"Text. It is never refused for its content: what cannot be stored is cut or replaced, and the event task_finished says so in adjusted."`
+	Tokens     json.RawMessage `json:"tokens,omitempty" doc:"Model tokens used: an object with prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens."`
+	UsedTools  json.RawMessage `json:"used_tools,omitempty" doc:"A list of the names of the tools that were used."`
+	Duration   json.RawMessage `json:"duration,omitempty" doc:"Seconds of work."`
+	Note       json.RawMessage `json:"internal_status,omitempty" doc:"A status of the worker's own, at most 255 characters."`
+}
+
+func (b FinishBody) outcome() (lifecycle.Outcome, error) {
+	o := lifecycle.Outcome{Reason: task.PlainEnd(task.Status(b.Status))}
+	var adjusted bool
+	if o.Result, adjusted = lifecycle.FitResult(b.Result); adjusted {
+		o.Adjusted = []string{"result"}
+	}
+	if b.EndReason != "" {
+		o.Reason = task.EndReason(b.EndReason)
+	}
+	if o.Reason.Status() != task.Status(b.Status) {
+		return o, fault.Field("end_reason", "%s does not lead to the status %s", b.EndReason, b.Status)
+	}
+	side := map[string]json.RawMessage{}
+	for name, value := range map[string]json.RawMessage{
+		"tokens": b.Tokens, "used_tools": b.UsedTools, "duration": b.Duration, "internal_status": b.Note,
+	} {
+		if len(value) > 0 {
+			side[name] = value
+		}
+	}
+	var err error
+	o.Side, err = json.Marshal(side)
+	return o, err
+}
+
+func (r *routes) registerWorkers() {
+	tags := []string{"workers"}
+	add(r, operation{roles: workers(), errors: []fault.Code{fault.NotFound}, Operation: huma.Operation{
+		OperationID: "claim", Method: http.MethodPost, Path: "/v1/claim", Tags: tags,
+		Summary: "Claim tasks with a lease, waiting for the first one",
+	}}, r.claim)
+	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
+		OperationID: "heartbeat", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/heartbeat", Tags: tags,
+		Summary: "Renew a lease and learn whether to go on",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Body HeartbeatBody
+	},
+	) (*struct{ Body Heartbeat }, error) {
+		org := edge.Principal(ctx).Organization
+		if err := lifecycle.CheckInternalStatus("internal_status", in.Body.InternalStatus); err != nil {
+			return nil, err
+		}
+		beat, err := r.Service.Heartbeat(ctx, org, in.ID, in.Body.LeaseToken)
+		if err != nil {
+			return nil, err
+		}
+		if in.Body.InternalStatus != nil && beat.Do == task.Continue {
+			if err := r.Service.Progress(ctx, org, in.ID, in.Body.LeaseToken, *in.Body.InternalStatus); err != nil {
+				return nil, err
+			}
+		}
+		return &struct{ Body Heartbeat }{Heartbeat{Action: beat.Do, ExpiresAt: beat.Until, Seconds: beat.Lease.Seconds()}}, nil
+	})
+	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
+		OperationID: "finish", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/finish", Tags: tags,
+		Summary: "End an attempt, or confirm a stop",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Body FinishBody
+	},
+	) (*taskAnswer, error) {
+		o, err := in.Body.outcome()
+		if err != nil {
+			return nil, err
+		}
+		return r.answer(r.Service.Finish(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, o))
+	})
+	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
+		OperationID: "release", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/release", Tags: tags,
+		Summary:     "Give an attempt back unfinished",
+		Description: "For a worker that has to shut down. The task waits for its next attempt at once, and this one is not counted among max_attempts. A repeat is answered like the first time.",
+	}}, func(ctx context.Context, in *struct {
+		TaskPath
+		Body ReleaseBody
+	},
+	) (*taskAnswer, error) {
+		return r.answer(r.Service.Release(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken))
+	})
+}
+
+// ReleaseBody gives an attempt back.
+type ReleaseBody struct {
+	LeaseToken string `json:"lease_token" doc:"Of the claim."`
+}
+
+// Claims answers a claim.
+type Claims struct {
+	Claims []Claim `json:"claims" doc:"Empty when there was nothing to do."`
+}
+
+func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*struct{ Body raw[Claims] }, error) {
+	p := edge.Principal(ctx)
+	for _, agent := range in.Body.Agents {
+		if !p.MayServe(agent) {
+			return nil, fault.New(fault.Forbidden, "this key may not work for agent %q", agent)
+		}
+	}
+	claimed, err := r.Desk.Claim(ctx, edge.Caller(ctx), lifecycle.ClaimRequest{
+		Agents: in.Body.Agents, Worker: in.Body.WorkerID, Slots: max(in.Body.Slots, 1),
+	}, time.Duration(in.Body.Wait*float64(time.Second)))
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.claims(claimed)
+	return &struct{ Body raw[Claims] }{raw[Claims]{out}}, err
+}
+
+// claims renders Claims with the tasks' own bytes.
+func (r *routes) claims(claimed []lifecycle.Claimed) (json.RawMessage, error) {
+	var out bytes.Buffer
+	out.WriteString(`{"claims":[`)
+	for i, c := range claimed {
+		shown, err := r.Presenter.Task(c.Snapshot, nil)
+		if err != nil {
+			return nil, err
+		}
+		run := c.Task.Run
+		lease, err := json.Marshal(Lease{
+			Token: c.Token, Seconds: run.Lease.Seconds(), ExpiresAt: run.LeaseUntil, Attempt: run.InTurn,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.WriteString(`{"task":`)
+		out.Write(shown)
+		out.WriteString(`,"lease":`)
+		out.Write(lease)
+		if c.TraceParent != "" { // 55 characters that need no quoting
+			out.WriteString(`,"traceparent":"` + c.TraceParent + `"`)
+		}
+		out.WriteByte('}')
+	}
+	out.WriteString("]}")
+	return out.Bytes(), nil
+}

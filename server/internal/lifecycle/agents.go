@@ -1,0 +1,169 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/fault"
+)
+
+// PutAgent applies a record: a new agent, or a new version of one. A record
+// that says what the newest version says makes no new one (A2). Credentials
+// belong to the agent, not to a version: they are replaced, kept or removed.
+func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) (agent.Agent, error) {
+	if err := CheckID("agent_id", id); err != nil {
+		return agent.Agent{}, err
+	}
+	if err := r.Normalize(); err != nil {
+		return agent.Agent{}, err
+	}
+	if err := s.checkCommand(r); err != nil {
+		return agent.Agent{}, err
+	}
+	secret, forget := r.LLMCredential, r.NoCredential
+	r.LLMCredential, r.NoCredential = nil, false
+	var sealed []byte
+	if secret != nil {
+		open, err := json.Marshal(secret)
+		if err != nil {
+			return agent.Agent{}, fmt.Errorf("encode credentials: %w", err)
+		}
+		sealed = s.sealer.Seal(secretName(org, OfAgent, id), open)
+	}
+	var a agent.Agent
+	err := s.store.Write(ctx, func(tx Tx) error {
+		before, err := tx.Agent(org, id, 0)
+		isNew := fault.CodeOf(err) == fault.NotFound
+		if err != nil && !isNew {
+			return err
+		}
+		switch {
+		case sealed != nil:
+			err = tx.PutSecret(org, OfAgent, id, sealed)
+		case forget:
+			err = tx.DeleteSecret(org, OfAgent, id)
+		default:
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		if a = before; !isNew && before.Record.Equal(r) {
+			return nil
+		}
+		now := tx.Now()
+		a = agent.Agent{OrganizationID: org, ID: id, Version: before.Version + 1, CreatedAt: before.CreatedAt, UpdatedAt: now, Record: r}
+		if isNew {
+			a.CreatedAt = now
+		}
+		return tx.PutAgent(a)
+	})
+	return a, err
+}
+
+// CreateAgent makes an agent with an id of the server's.
+func (s *Service) CreateAgent(ctx context.Context, org string, r agent.Record) (agent.Agent, error) {
+	return s.PutAgent(ctx, org, s.newID(), r)
+}
+
+// DeleteAgent removes an agent, its versions and its credentials. It is a
+// Conflict while the agent has a task that has not ended (those that have stay)
+// and while a Python worker is connected, which would create it again (A1).
+func (s *Service) DeleteAgent(ctx context.Context, org, id string) error {
+	return s.store.Write(ctx, func(tx Tx) error {
+		if _, err := tx.Agent(org, id, 0); err != nil {
+			return err
+		}
+		open, err := tx.HasOpenTask(org, id)
+		switch {
+		case err != nil:
+			return err
+		case open:
+			return fault.New(fault.Conflict, "agent %q has tasks that have not ended: stop them first", id)
+		}
+		connected, err := tx.Connected()
+		if err != nil {
+			return err
+		}
+		for _, w := range connected {
+			if w.Organization == org && w.Agent == id {
+				return fault.New(fault.Conflict, "worker %s of agent %q is connected, and would create it again: stop the worker first", w.ID, id)
+			}
+		}
+		if err := tx.DeleteSecret(org, OfAgent, id); err != nil {
+			return err
+		}
+		return tx.DeleteAgent(org, id)
+	})
+}
+
+// AgentVersions lists the versions of an agent, the newest first.
+func (s *Service) AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error) {
+	found, err := s.store.AgentVersions(ctx, org, id)
+	if err == nil && len(found) == 0 {
+		_, err = s.store.Agent(ctx, org, id, 0) // says what to do
+	}
+	return found, err
+}
+
+// checkCommand refuses a program that the server does not know.
+func (s *Service) checkCommand(r agent.Record) error {
+	switch {
+	case s.executes(r):
+		return nil
+	case len(s.commands) == 0:
+		return fault.Field("command", "the server's configuration file defines no commands")
+	default:
+		return fault.Field("command", "the server's configuration file does not define %q, only %s", r.Command, strings.Join(s.commands, ", "))
+	}
+}
+
+// executes reports whether an agent's program, if it needs one, is known.
+func (s *Service) executes(r agent.Record) bool {
+	return r.Runtime != agent.Command || slices.Contains(s.commands, r.Command)
+}
+
+// Agent reads a version of an agent, 0 for the newest.
+func (s *Service) Agent(ctx context.Context, org, id string, version int) (agent.Agent, error) {
+	return s.store.Agent(ctx, org, id, version)
+}
+
+// Agents lists all agents by id.
+func (s *Service) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
+	return s.store.Agents(ctx, org)
+}
+
+// AgentCredentials opens an agent's credentials; nil when it has none.
+func (s *Service) AgentCredentials(ctx context.Context, org, id string) (*agent.Credentials, error) {
+	var c agent.Credentials
+	if found, err := s.open(ctx, org, OfAgent, id, &c); err != nil || !found {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// TaskSecrets opens a task's secrets; the zero value when it has none.
+func (s *Service) TaskSecrets(ctx context.Context, org, id string) (Secrets, error) {
+	var x Secrets
+	_, err := s.open(ctx, org, OfTask, id, &x)
+	return x, err
+}
+
+func (s *Service) open(ctx context.Context, org string, of SecretOf, id string, into any) (bool, error) {
+	sealed, err := s.store.Secret(ctx, org, of, id)
+	if err != nil || sealed == nil {
+		return false, err
+	}
+	open, err := s.sealer.Open(secretName(org, of, id), sealed)
+	if err != nil {
+		return false, fmt.Errorf("open secrets of %s %s: %w", of, id, err)
+	}
+	if err := json.Unmarshal(open, into); err != nil {
+		return false, fmt.Errorf("decode secrets of %s %s: %w", of, id, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,153 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// MaxClaims bounds how many tasks one claim may take.
+const MaxClaims = 100
+
+// ClaimRequest asks for work.
+type ClaimRequest struct {
+	Agents []string
+	Worker string
+	Slots  int
+}
+
+// Claimed is a task that was handed out with a lease.
+type Claimed struct {
+	Snapshot
+	// Token proves the lease; it is told once and only its hash is stored.
+	Token string
+	// TraceParent is the W3C trace context of the attempt, "" for none.
+	TraceParent string
+}
+
+// Claim hands out and starts up to Slots tasks of the agents: by priority,
+// then oldest, agent after agent (rule L1). It answers at once, with nothing
+// when there is nothing; package dispatch waits.
+func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Claimed, error) {
+	if r.Worker == "" || len(r.Worker) > task.MaxID {
+		return nil, fault.Field("worker_id", "must be 1 to %d bytes that name the worker", task.MaxID)
+	}
+	if r.Slots < 1 || r.Slots > MaxClaims {
+		return nil, fault.Field("slots", "must be from 1 to %d", MaxClaims)
+	}
+	var claimed []Claimed
+	err := s.store.Write(ctx, func(tx Tx) error {
+		claimed = nil
+		agents := make([]agent.Agent, 0, len(r.Agents))
+		for _, id := range r.Agents { // all of them, before anything is written
+			a, err := tx.Agent(who.Organization, id, 0)
+			if err != nil {
+				return err
+			}
+			agents = append(agents, a)
+		}
+		for _, a := range agents {
+			if err := s.heardClaim(tx, a, r.Worker); err != nil {
+				return err
+			}
+			got, err := take(tx, a, r, r.Slots-len(claimed))
+			if err != nil {
+				return err
+			}
+			claimed = append(claimed, got...)
+		}
+		return nil
+	})
+	for i, c := range claimed {
+		claimed[i].TraceParent = s.traceParent(c.Task)
+	}
+	return claimed, err
+}
+
+// take starts tasks of one agent.
+func take(tx Tx, a agent.Agent, r ClaimRequest, slots int) ([]Claimed, error) {
+	if slots == 0 {
+		return nil, nil
+	}
+	ids, err := tx.Next(Want{Organization: a.OrganizationID, Agent: a.ID, Worker: r.Worker, Limit: slots})
+	if err != nil {
+		return nil, err
+	}
+	var got []Claimed
+	for _, id := range ids {
+		before, err := tx.Snapshot(a.OrganizationID, id)
+		if err != nil {
+			return nil, err
+		}
+		token := newToken()
+		changed, err := apply(tx, before.Task, task.Claim{Worker: r.Worker, TokenHash: hashToken(token), Lease: a.Lease()})
+		if err != nil {
+			return nil, err
+		}
+		got = append(got, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token})
+	}
+	return got, nil
+}
+
+// heardClaim notes that a claiming worker is there, at most every few seconds.
+func (s *Service) heardClaim(tx Tx, a agent.Agent, worker string) error {
+	now := tx.Now()
+	w, err := tx.Worker(a.OrganizationID, a.ID, worker)
+	if err != nil {
+		return err
+	}
+	if w == nil {
+		w = &Worker{Organization: a.OrganizationID, Agent: a.ID, ID: worker, Kind: FencedWorker, RegisteredAt: now}
+	}
+	if now.Sub(w.LastHeard) < presenceStep {
+		return nil
+	}
+	w.LastHeard = now
+	return tx.PutWorker(*w)
+}
+
+// presenceStep is how exactly it is known when a claiming worker was last seen.
+const presenceStep = 5 * time.Second
+
+// Ready reports whether a claim by the worker could find a task of the agent.
+func (s *Service) Ready(ctx context.Context, org, agentID, worker string) (bool, error) {
+	return s.store.Ready(ctx, Want{Organization: org, Agent: agentID, Worker: worker})
+}
+
+// Input is what the claimed task was asked: its prompt, and the URLs or
+// references of its files, attachments among them.
+func (c Claimed) Input() (prompt string, files []string, err error) {
+	var spec task.Spec
+	if err := json.Unmarshal(c.Spec, &spec); err != nil {
+		return "", nil, fmt.Errorf("decode spec: %w", err)
+	}
+	if spec.Input.Text != nil {
+		prompt = *spec.Input.Text
+	}
+	files = spec.Input.Files
+	_, err = EachAttachment(spec.Input.Attachments, func(_ int, url string) (string, error) {
+		files = append(files, url)
+		return url, nil
+	})
+	return prompt, files, err
+}
+
+// Running reports whether an attempt still owns its task's turn.
+func (s *Service) Running(ctx context.Context, org, id string, number int) (bool, error) {
+	now, err := s.store.Task(ctx, org, id)
+	if err != nil {
+		return false, err
+	}
+	run := now.Task.Run
+	return run.Live() && run.Number == number && now.Task.Status() == task.Executing, nil
+}
+
+// Organizations lists every organization's id.
+func (s *Service) Organizations(ctx context.Context) ([]string, error) {
+	return s.store.Organizations(ctx)
+}

@@ -1,0 +1,221 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Beat is the answer to a heartbeat.
+type Beat struct {
+	Do task.Directive
+	// Until is when the lease ends without another write or heartbeat.
+	Until task.Stamp
+	Lease time.Duration
+}
+
+// Heartbeat renews a lease and tells the worker whether to go on (rules L2,
+// X2). A superseded attempt gets a Conflict.
+func (s *Service) Heartbeat(ctx context.Context, org, id, token string) (Beat, error) {
+	if err := invalidToken(token); err != nil {
+		return Beat{}, err
+	}
+	var beat Beat
+	_, err := s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+		by, err := holder(tx, t, token)
+		if err != nil {
+			return nil, err
+		}
+		if beat.Do, err = t.Directive(by.Attempt); err != nil {
+			return nil, err
+		}
+		beat.Lease = by.Attempt.Lease
+		beat.Until = tx.Now().Add(beat.Lease)
+		return task.Renew{By: by}, nil
+	})
+	return beat, err
+}
+
+// Progress sets an attempt's internal status.
+func (s *Service) Progress(ctx context.Context, org, id, token, status string) error {
+	if err := invalidToken(token); err != nil {
+		return err
+	}
+	if err := CheckInternalStatus("internal_status", &status); err != nil {
+		return err
+	}
+	side, err := json.Marshal(map[string]string{"internal_status": status})
+	if err != nil {
+		return err
+	}
+	_, err = s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+		by, err := holder(tx, t, token)
+		return task.Edit{By: by, Side: side}, err
+	})
+	return err
+}
+
+// NewEvent is an event that a worker or pusher wants in the log.
+type NewEvent struct {
+	Type     string
+	Data     json.RawMessage
+	ClientID string
+}
+
+// ChunkOf makes a chunk event of a piece of text.
+func ChunkOf(text string) (NewEvent, error) {
+	data, err := json.Marshal(text)
+	if err != nil {
+		return NewEvent{}, fmt.Errorf("encode chunk: %w", err)
+	}
+	return NewEvent{Type: string(task.Chunk), Data: data}, nil
+}
+
+// MaxBatch bounds how many events one append may carry.
+const MaxBatch = 1000
+
+// Append continues a task's log and answers the numbers of the events, in
+// order; one whose client_id is there already keeps its first number (T6).
+// With an empty token it is a push without a lease.
+func (s *Service) Append(ctx context.Context, org, id, token string, events []NewEvent) ([]int64, error) {
+	if len(events) == 0 || len(events) > MaxBatch {
+		return nil, fault.Field("events", "must be 1 to %d events", MaxBatch)
+	}
+	for i, e := range events {
+		if err := checkEvent(fmt.Sprintf("events[%d]", i), e); err != nil {
+			return nil, err
+		}
+	}
+	var seqs []int64
+	_, err := s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+		c, given := task.Append{}, events
+		var err error
+		if token != "" {
+			c.By, err = holder(tx, t, token)
+		} else {
+			given, err = nameCalls(tx, t, events)
+		}
+		if err != nil {
+			return nil, err
+		}
+		seqs, c.Events, err = number(tx, t, given)
+		return c, err
+	})
+	return seqs, err
+}
+
+// number finds out which events are new and what number each will have.
+func number(tx Tx, t task.Task, events []NewEvent) ([]int64, []task.Event, error) {
+	var fresh []task.Event
+	seqs := make([]int64, len(events))
+	given := map[string]int64{}
+	for i, e := range events {
+		if e.ClientID != "" {
+			seq := given[e.ClientID]
+			if seq == 0 {
+				var err error
+				if seq, err = tx.SeqOfClient(t.OrganizationID, t.ID, t.Terms.Turn, e.ClientID); err != nil {
+					return nil, nil, err
+				}
+			}
+			if seq != 0 {
+				seqs[i] = seq
+				continue
+			}
+		}
+		fresh = append(fresh, task.Event{Type: task.Type(e.Type), Own: e.Data, ClientID: e.ClientID})
+		seqs[i] = t.LastSeq + int64(len(fresh))
+		if e.ClientID != "" {
+			given[e.ClientID] = seqs[i]
+		}
+	}
+	return seqs, fresh, nil
+}
+
+func checkEvent(field string, e NewEvent) error {
+	switch {
+	case !task.Type(e.Type).Valid():
+		return fault.Field(field+".type", "unknown event type %q", e.Type)
+	case !task.Type(e.Type).Writable():
+		return fault.Field(field+".type", "%s is written by the server only", e.Type)
+	case len(e.Data) > task.MaxEvent:
+		return &fault.Error{Code: fault.TooLarge, Field: field + ".data", Message: fmt.Sprintf("must not exceed %d bytes", task.MaxEvent)}
+	case len(e.Data) == 0 || !json.Valid(e.Data):
+		return fault.Field(field+".data", "must be JSON (null is allowed)")
+	case len(e.ClientID) > task.MaxID:
+		return fault.Field(field+".client_id", "must not exceed %d bytes", task.MaxID)
+	case e.Type == string(task.Chunk) && !bytes.HasPrefix(e.Data, []byte(`"`)):
+		return fault.Field(field+".data", "the data of a chunk is text")
+	}
+	return nil
+}
+
+// Outcome is how a fenced worker ended its attempt.
+type Outcome struct {
+	Reason task.EndReason
+	Result *string
+	Side   json.RawMessage // tokens, used_tools, duration and other fields of task.State
+	// Adjusted names fields that had to be changed before they came here.
+	Adjusted []string
+}
+
+// Finish ends an attempt and its turn, or acknowledges a stop (X2). Repeating
+// it with the same outcome is answered like the first time.
+func (s *Service) Finish(ctx context.Context, org, id, token string, o Outcome) (Snapshot, error) {
+	if err := invalidToken(token); err != nil {
+		return Snapshot{}, err
+	}
+	switch o.Reason {
+	case task.EndCompleted, task.EndFailed, task.EndSchemaMismatch, task.EndBudget, task.EndWorkerError, task.EndStopped:
+	case task.EndWorkerLost, task.EndTimeout, task.EndExpired:
+		return Snapshot{}, fault.Field("end_reason", "%s is the server's own reason", o.Reason)
+	default:
+		return Snapshot{}, fault.Field("end_reason", "unknown end reason %q", o.Reason)
+	}
+	return s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+		by, err := holder(tx, t, token)
+		if err != nil {
+			return nil, err
+		}
+		o, adjusted := fit(o)
+		repeats, err := repeated(tx, t, by.Attempt, o)
+		return task.Finish{By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats}, err
+	})
+}
+
+// repeated reports whether an attempt says again how it ended its turn. An
+// override since then does not matter.
+func repeated(tx Tx, t task.Task, a *task.Attempt, o Outcome) (bool, error) {
+	if a == nil || a.Outcome != task.OutcomeFinished {
+		return false, nil
+	}
+	reason, result, err := tx.TurnEnd(t.OrganizationID, t.ID, a.Turn)
+	same := result == o.Result || result != nil && o.Result != nil && *result == *o.Result
+	return same && reason.Status() == o.Reason.Status(), err
+}
+
+// Release gives an attempt back unfinished: for a worker that has to shut down.
+// The task is queued again at once, and the attempt is not counted (L4). Repeating
+// it is answered like the first time.
+func (s *Service) Release(ctx context.Context, org, id, token string) (Snapshot, error) {
+	if err := invalidToken(token); err != nil {
+		return Snapshot{}, err
+	}
+	return s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+		by, err := holder(tx, t, token)
+		switch {
+		case err != nil:
+			return nil, err
+		case by.Attempt != nil && by.Attempt.Outcome == task.OutcomeReleased:
+			return task.Append{}, nil
+		case !by.Attempt.Live():
+			return nil, fault.New(fault.Conflict, "this attempt no longer owns the task")
+		}
+		return task.Release{Reason: "its worker is shutting down"}, nil
+	})
+}

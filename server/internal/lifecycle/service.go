@@ -1,0 +1,182 @@
+// Package lifecycle is the service behind every face of Errand: one file for
+// each verb. A verb reads a task, lets task.Apply decide, and commits what
+// that decided; it never decides a status itself. Users, remote workers and
+// the server's own runtimes all come through the same verbs.
+package lifecycle
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Sealer encrypts secrets and hashes with a key (package secret).
+type Sealer interface {
+	Seal(name string, value []byte) []byte
+	Open(name string, sealed []byte) ([]byte, error)
+	MAC(parts ...string) []byte
+}
+
+// Files tells which file URLs a task may keep (package files).
+type Files interface {
+	Keep(ctx context.Context, org, given, field string) (string, error)
+}
+
+// Service carries out the verbs. It is safe for concurrent use.
+type Service struct {
+	store  Store
+	sealer Sealer
+	files  Files
+	newID  func() string
+	log    *slog.Logger
+	gate   *gate // nil for no limits
+
+	commands []string // names of programs, sorted
+	trace    func(task.Task) string
+}
+
+// New makes a service. newID makes ids for tasks whose creator gives none.
+func New(store Store, sealer Sealer, files Files, newID func() string, log *slog.Logger) *Service {
+	return &Service{store: store, sealer: sealer, files: files, newID: newID, log: log}
+}
+
+// DefineCommands says which programs the agents of runtime command may name
+// (rule A4). It is called before anything else.
+func (s *Service) DefineCommands(names []string) { s.commands = slices.Sorted(slices.Values(names)) }
+
+// Trace says that a tracer makes spans of what happens to tasks. place answers
+// the trace context of its span of a task's present attempt, or of the turn if
+// there is none. It is called before anything else.
+func (s *Service) Trace(place func(task.Task) string) { s.trace = place }
+
+// traceParent is the trace context under which belongs what happens because of
+// a task: that of the request that began its turn, unless there are spans below.
+func (s *Service) traceParent(t task.Task) string {
+	if s.trace == nil {
+		return t.TraceParent
+	}
+	return s.trace(t)
+}
+
+// Caller is in whose name a verb is carried out.
+type Caller struct {
+	Organization string
+	// By names the caller in the log, for example "key admin".
+	By string
+	// Key is the id of the caller's key, by which its creates are counted.
+	Key string
+	// TraceParent is the W3C trace context in which it calls, "" for none.
+	TraceParent string
+}
+
+// Get reads a task.
+func (s *Service) Get(ctx context.Context, org, id string) (Snapshot, error) {
+	return s.store.Task(ctx, org, id)
+}
+
+// Task reads a task without what it was asked.
+func (s *Service) Task(ctx context.Context, org, id string) (task.Task, error) {
+	snap, err := s.store.Task(ctx, org, id)
+	return snap.Task, err
+}
+
+// Turns lists a task's turns, the first one first.
+func (s *Service) Turns(ctx context.Context, org, id string) ([]Turn, error) {
+	return s.store.Turns(ctx, org, id)
+}
+
+// List lists tasks, newest first.
+func (s *Service) List(ctx context.Context, org string, f Filter, p Page) (List, error) {
+	return s.store.Tasks(ctx, org, f, p)
+}
+
+// Events reads a task's log after a sequence number. It answers NotFound for
+// an unknown task, and at most limit events.
+func (s *Service) Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error) {
+	return s.store.Events(ctx, org, id, after, limit)
+}
+
+// change applies one command to a task and commits the outcome. If the task
+// refuses the command but the refusal itself is part of the log, that is
+// committed and the refusal is answered.
+func (s *Service) change(ctx context.Context, org, id string, command func(Tx, task.Task) (task.Command, error)) (Snapshot, error) {
+	var after Snapshot
+	var refused error
+	err := s.store.Write(ctx, func(tx Tx) error {
+		var err error
+		after, refused, err = change(tx, org, id, func(t task.Task) (task.Command, error) { return command(tx, t) })
+		return err
+	})
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return after, refused
+}
+
+// change is Service.change as a part of a larger write.
+func change(tx Tx, org, id string, command func(task.Task) (task.Command, error)) (after Snapshot, refused, err error) {
+	before, err := tx.Snapshot(org, id)
+	if err != nil {
+		return Snapshot{}, nil, err
+	}
+	c, err := command(before.Task)
+	if err != nil {
+		return Snapshot{}, nil, err
+	}
+	changed, err := apply(tx, before.Task, c)
+	return Snapshot{Task: changed.Task, Spec: before.Spec}, changed.Refused, err
+}
+
+// apply applies a command in a transaction and saves what it changed.
+func apply(tx Tx, t task.Task, c task.Command) (task.Change, error) {
+	changed, err := task.Apply(t, c, tx.Now())
+	if err != nil {
+		return task.Change{}, err
+	}
+	if len(changed.Events) == 0 && len(changed.Attempts) == 0 {
+		return changed, nil
+	}
+	return changed, tx.Save(changed)
+}
+
+// holder finds whose lease token it is. An unknown token is a holder without
+// an attempt, which may not write.
+func holder(tx Tx, t task.Task, token string) (task.Holder, error) {
+	hash := hashToken(token)
+	if t.Run != nil && t.Run.Fenced && t.Run.TokenHash == hash {
+		return task.Holder{Fenced: true, Attempt: t.Run}, nil
+	}
+	a, err := tx.AttemptByToken(t.OrganizationID, t.ID, hash)
+	return task.Holder{Fenced: true, Attempt: a}, err
+}
+
+func newToken() string {
+	raw := make([]byte, 24)
+	_, _ = rand.Read(raw) // never fails
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+func hashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// invalidToken answers an empty token before anything is read.
+func invalidToken(token string) error {
+	if token == "" {
+		return fault.Field("lease_token", "must be the token that the claim answered")
+	}
+	return nil
+}
+
+func secretName(org string, of SecretOf, id string) string {
+	return fmt.Sprintf("%s %s %s", org, of, id)
+}

@@ -1,0 +1,258 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Submission is what a creator asks for.
+type Submission struct {
+	// Spec holds the creator's fields; those that the server owns are ignored.
+	Spec task.Spec
+	// Secrets are kept apart from the Spec (rule A5).
+	Secrets Secrets
+	// State holds the creator's title, source and the like.
+	State    task.State
+	Priority int
+	RunAt    task.Stamp
+	// AgentVersion pins a version, "" for the newest.
+	AgentVersion string
+	// Route and Body scope and fingerprint Spec.IdempotencyKey (rule H3); without
+	// one they are not looked at.
+	Route string
+	Body  []byte
+
+	traceParent string // the caller's
+}
+
+// Secrets are the secret values of a task.
+type Secrets struct {
+	UserTokens    json.RawMessage `json:"user_tokens,omitempty"`
+	UserOIDCToken *string         `json:"user_oidc_token,omitempty"`
+	// MCPServers is the whole array when one of its members holds a secret.
+	MCPServers json.RawMessage `json:"mcp_servers,omitempty"`
+}
+
+func (x Secrets) empty() bool {
+	return len(x.UserTokens) == 0 && x.UserOIDCToken == nil && len(x.MCPServers) == 0
+}
+
+// Submit creates a task, or starts the next turn of one that has ended (T1).
+// With an idempotency key that was used for the same body before, it answers
+// that task as it is now, and true.
+func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snapshot, bool, error) {
+	if err := check(&sub); err != nil {
+		return Snapshot{}, false, err
+	}
+	if err := s.gate.pace(who, s.store.Now()); err != nil {
+		return Snapshot{}, false, err
+	}
+	for i, given := range sub.Spec.Input.Files {
+		kept, err := s.files.Keep(ctx, who.Organization, given, fmt.Sprintf("input.files[%d]", i))
+		if err != nil {
+			return Snapshot{}, false, err
+		}
+		sub.Spec.Input.Files[i] = kept
+	}
+	var err error
+	sub.Spec.Input.Attachments, err = EachAttachment(sub.Spec.Input.Attachments, func(i int, given string) (string, error) {
+		return s.files.Keep(ctx, who.Organization, given, fmt.Sprintf("input.attachments[%d].url", i))
+	})
+	if err != nil {
+		return Snapshot{}, false, err
+	}
+	sub.Spec.OrganizationID, sub.traceParent = who.Organization, who.TraceParent
+	fresh := sub.Spec.ID == "" // nothing can be known of a new id
+	if fresh {
+		sub.Spec.ID = s.newID()
+	}
+	var sealed []byte
+	if !sub.Secrets.empty() {
+		open, err := json.Marshal(sub.Secrets)
+		if err != nil {
+			return Snapshot{}, false, fmt.Errorf("encode secrets: %w", err)
+		}
+		sealed = s.sealer.Seal(secretName(who.Organization, OfTask, sub.Spec.ID), open)
+	}
+	replay := Replay{TaskID: sub.Spec.ID}
+	if sub.Spec.IdempotencyKey != nil {
+		replay.Hash = s.sealer.MAC(sub.Route, string(sub.Body))
+	}
+	var made Snapshot
+	var replayed bool
+	err = s.store.Write(ctx, func(tx Tx) error {
+		var err error
+		if made, replayed, err = replayOf(tx, sub, replay.Hash); replayed || err != nil {
+			return err
+		}
+		if !sub.Spec.RunLocally { // no queue holds the others
+			if err := s.gate.room(tx, who.Organization, sub.Spec.AgentID); err != nil {
+				return err
+			}
+		}
+		if made, err = s.create(tx, sub, fresh); err != nil {
+			return err
+		}
+		switch {
+		case sealed != nil:
+			err = tx.PutSecret(who.Organization, OfTask, sub.Spec.ID, sealed)
+		case !fresh: // those of the last turn
+			err = tx.DeleteSecret(who.Organization, OfTask, sub.Spec.ID)
+		}
+		if err == nil && sub.Spec.IdempotencyKey != nil {
+			r := replay
+			r.At = tx.Now()
+			err = tx.PutReplay(who.Organization, sub.Route, *sub.Spec.IdempotencyKey, r)
+		}
+		return err
+	})
+	return made, replayed, err
+}
+
+// replayOf answers what the submission's idempotency key already stands for.
+func replayOf(tx Tx, sub Submission, hash []byte) (Snapshot, bool, error) {
+	if sub.Spec.IdempotencyKey == nil {
+		return Snapshot{}, false, nil
+	}
+	before, err := tx.Replay(sub.Spec.OrganizationID, sub.Route, *sub.Spec.IdempotencyKey)
+	if err != nil || before == nil || before.At.Add(KeepReplays) < tx.Now() {
+		return Snapshot{}, false, err
+	}
+	if !bytes.Equal(before.Hash, hash) {
+		return Snapshot{}, false, &fault.Error{
+			Code: fault.Conflict, Field: "Idempotency-Key",
+			Message: "this key was used with another body: use a new key for a new task",
+		}
+	}
+	found, err := tx.Snapshot(sub.Spec.OrganizationID, before.TaskID)
+	return found, err == nil, err
+}
+
+// create begins the turn and tells the parent, in whose trace a sub-task is
+// unless its creator names another.
+func (s *Service) create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
+	org, spec := sub.Spec.OrganizationID, sub.Spec
+	version := 0
+	if sub.AgentVersion != "" {
+		var err error
+		if version, err = strconv.Atoi(sub.AgentVersion); err != nil || version < 1 {
+			return Snapshot{}, fault.New(fault.NotFound, "no version %q of agent %q", sub.AgentVersion, spec.AgentID)
+		}
+		spec.AgentVersion = &sub.AgentVersion
+	}
+	a, err := tx.Agent(org, spec.AgentID, version)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if err := suit(&spec, a); err != nil {
+		return Snapshot{}, err
+	}
+	var before task.Task
+	var numbered int
+	if !fresh {
+		if before, numbered, err = known(tx, spec); err != nil {
+			return Snapshot{}, err
+		}
+	}
+	if sub.State.DeepPlanning, err = firstPlan(before, a); err != nil {
+		return Snapshot{}, err
+	}
+	parent, err := adopt(tx, spec)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	traceParent := sub.traceParent
+	if traceParent == "" && parent.Task.ID != "" {
+		traceParent = s.traceParent(parent.Task)
+	}
+	changed, err := apply(tx, before, task.Begin{
+		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
+		TraceParent: traceParent,
+	})
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if len(parent.Events) > 0 {
+		err = tx.Save(parent)
+	}
+	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, err
+}
+
+// known reads the task that a chosen id already stands for, the zero task if
+// there is none, and then the highest attempt number that a deleted task with
+// this id has left behind. While such an attempt has not let go, the id cannot be
+// used again (L10).
+func known(tx Tx, spec task.Spec) (before task.Task, numbered int, err error) {
+	before, err = tx.Task(spec.OrganizationID, spec.ID)
+	switch {
+	case fault.CodeOf(err) == fault.NotFound:
+		numbered, err = numberedBefore(tx, spec)
+		return task.Task{}, numbered, err
+	case err != nil:
+		return task.Task{}, 0, err
+	case before.AgentID != spec.AgentID:
+		return task.Task{}, 0, &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
+	}
+	return before, 0, nil
+}
+
+func numberedBefore(tx Tx, spec task.Spec) (int, error) {
+	left, err := tx.Remnants(spec.OrganizationID, spec.ID)
+	highest := 0
+	for _, a := range left {
+		if a.Holds() {
+			return 0, &fault.Error{
+				Code: fault.Conflict, Field: "id",
+				Message: "a deleted task had this id, and worker " + a.WorkerID + " may still be executing it: try again later, or choose another id",
+			}
+		}
+		highest = max(highest, a.Number)
+	}
+	return highest, err
+}
+
+// adopt decides how the parent of a new task changes, if it has one. Nothing is
+// saved yet: whoever fails after a write makes all of its commit be done anew.
+func adopt(tx Tx, spec task.Spec) (task.Change, error) {
+	parent := spec.Terms().ParentID
+	switch parent {
+	case "":
+		return task.Change{}, nil
+	case spec.ID:
+		return task.Change{}, fault.Field("parent_execution", "a task cannot be its own parent")
+	}
+	p, err := tx.Task(spec.OrganizationID, parent)
+	if fault.CodeOf(err) == fault.NotFound {
+		return task.Change{}, fault.Field("parent_execution", "no task %q", parent)
+	}
+	if err != nil {
+		return task.Change{}, err
+	}
+	return task.Apply(p, task.AddChild{ID: spec.ID}, tx.Now())
+}
+
+// suit fills from the agent what the creator left open.
+func suit(spec *task.Spec, a agent.Agent) error {
+	if spec.OutputFormat == nil && a.Record.OutputFormat != nil {
+		spec.OutputFormat, spec.OutputSchema = a.Record.OutputFormat, a.Record.OutputSchema
+	}
+	if spec.OutputFormat != nil && *spec.OutputFormat == "json" && isNull(spec.OutputSchema) {
+		spec.OutputSchema = json.RawMessage("{}") // the Python client fails on json without a schema
+	}
+	if spec.MaxAttempts == 0 {
+		spec.MaxAttempts = a.MaxAttempts()
+	}
+	if a.Record.Runtime != agent.Worker && hasLocalServer(spec.MCPServers) {
+		return fault.Field("mcp_servers", "type local is for remote workers; agent %q runs inside the server", a.ID)
+	}
+	return nil
+}
+
+func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

@@ -1,0 +1,288 @@
+package lifecycle
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/plan"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// sideFields are the fields of task.State that a PATCH of the Python client may
+// write; every other one is the server's own and ignored there (rule S4).
+func sideFields() []string {
+	return []string{
+		"title", "internal_status", "last_executed_node_id", "used_tools", "tokens", "duration",
+		"hitl_request", "pending_eca_request", "source", "voice_id", "triggering_agent_id",
+		"test_run_node_id", "disable_attachment_injection", "return_metrics", "deep_planning",
+		"additional_context",
+	}
+}
+
+// CheckSide checks one field of a patch of task.State.
+func CheckSide(name string, value json.RawMessage) error {
+	if err := checkText(name, value); err != nil {
+		return err
+	}
+	var state task.State
+	patch, err := json.Marshal(map[string]json.RawMessage{name: value})
+	if err != nil {
+		return fault.Field(name, "is not JSON")
+	}
+	if err := state.Fold(patch); err != nil {
+		return fault.Field(name, "has the wrong type")
+	}
+	switch name {
+	case "internal_status":
+		return CheckInternalStatus(name, state.InternalStatus)
+	case "deep_planning":
+		if _, err := plan.Read(value); err != nil {
+			return fault.Field(name, "%v", err)
+		}
+	case "hitl_request", "pending_eca_request":
+		var object map[string]json.RawMessage
+		if json.Unmarshal(value, &object) != nil {
+			return fault.Field(name, "must be an object")
+		}
+	case "duration":
+		if math.IsInf(state.Duration, 0) {
+			return fault.Field(name, "is out of range")
+		}
+	}
+	return nil
+}
+
+// checkText refuses what no text in the store may hold.
+func checkText(field string, value json.RawMessage) error {
+	if !utf8.Valid(value) {
+		return fault.Field(field, "is not valid UTF-8")
+	}
+	if bytes.Contains(value, []byte(`\u0000`)) && hasNUL(value) {
+		return fault.Field(field, "must not contain NUL")
+	}
+	return nil
+}
+
+// hasNUL reports whether any text inside the value holds a NUL.
+func hasNUL(value json.RawMessage) bool {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return false
+		}
+		if text, ok := token.(string); ok && strings.ContainsRune(text, 0) {
+			return true
+		}
+	}
+}
+
+// Patch is the Python client's PATCH (rules S4, S5): fields is the body.
+func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[string]json.RawMessage) (Snapshot, error) {
+	c, err := readPatch(fields)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	c.By = who.By
+	var after Snapshot
+	var refused error
+	err = s.store.Write(ctx, func(tx Tx) error {
+		p := c
+		var err error
+		after, refused, err = change(tx, who.Organization, id, func(t task.Task) (task.Command, error) {
+			var err error
+			if p, err = sender(tx, t, c); err != nil {
+				return nil, err
+			}
+			return p, besides(tx, t, p)
+		})
+		switch {
+		case fault.CodeOf(err) == fault.NotFound:
+			refused = err
+			return reportDeleted(tx, who.Organization, id, c)
+		case err != nil || !p.Reports():
+			return err
+		}
+		return reported(tx, who.Organization, p.From.WorkerID)
+	})
+	if err != nil {
+		return Snapshot{}, err
+	}
+	after.Task = c.Answer(after.Task)
+	return after, refused
+}
+
+// sender finds out which attempt a full body is from.
+func sender(tx Tx, t task.Task, p task.Patch) (task.Patch, error) {
+	if p.Number < 0 {
+		p.Number = t.State().ExecutionAttempts
+	}
+	if !p.Full {
+		return p, nil
+	}
+	if p.From = t.Holdover; p.From != nil {
+		return p, nil
+	}
+	var err error
+	p.From, err = tx.Attempt(t.OrganizationID, t.ID, p.Number)
+	return p, err
+}
+
+// besides carries out what a patch means beyond its task.
+func besides(tx Tx, t task.Task, p task.Patch) error {
+	switch {
+	case p.Status == task.Executing && p.From != nil && !p.From.Fenced:
+		return letHaveWork(tx, t, p.From.WorkerID)
+	case p.Status == task.Stopped && p.Ends(t):
+		return stopChildren(tx, t, p.By, map[string]bool{t.ID: true})
+	}
+	return nil
+}
+
+// letHaveWork frees a worker that was held for an assignment it let lapse: it
+// has shown that it is alive to its tasks (L4).
+func letHaveWork(tx Tx, t task.Task, worker string) error {
+	w, err := tx.Worker(t.OrganizationID, t.AgentID, worker)
+	if err != nil || w == nil || !w.Held {
+		return err
+	}
+	w.Held = false
+	return tx.PutWorker(*w)
+}
+
+// reportDeleted counts an end that comes for a deleted task: it is the last word
+// of the attempt that was left behind (L6, L10).
+func reportDeleted(tx Tx, org, id string, p task.Patch) error {
+	left, err := tx.Remnants(org, id)
+	if err != nil {
+		return err
+	}
+	for _, a := range left {
+		if p.From = &a; !p.Reports() || p.Number >= 0 && p.Number != a.Number {
+			continue
+		}
+		if err := endRemnants(tx, org, id, func(x task.Attempt) bool { return x.Number == a.Number }); err != nil {
+			return err
+		}
+		return reported(tx, org, a.WorkerID)
+	}
+	return nil
+}
+
+// readPatch makes sense of a body. A full body that ends a turn is made to fit
+// rather than refused.
+func readPatch(fields map[string]json.RawMessage) (task.Patch, error) {
+	p := task.Patch{Number: -1}
+	_, p.Full = fields["id"]
+	if raw := fields["status"]; !isNull(raw) {
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			return p, fault.Field("status", "must be text")
+		}
+		if err := CheckStatus("status", text); err != nil {
+			return p, err
+		}
+		p.Status = task.Status(text)
+	}
+	if raw := fields["execution_attempts"]; p.Full && !isNull(raw) {
+		if json.Unmarshal(raw, &p.Number) != nil {
+			p.Number = -1
+		}
+	}
+	lenient := p.Full && p.Status.Ends()
+	if err := readResult(&p, fields["result"], lenient); err != nil {
+		return p, err
+	}
+	side := map[string]json.RawMessage{}
+	for _, name := range sideFields() {
+		value, given := fields[name]
+		junk := string(value) == "[null]" || string(value) == "[[]]" // the client's tuple defaults
+		// The client writes a marker into additional_context and needs it
+		// back; its stale copies of none must not wipe what is there. A plan
+		// is the server's to begin and cannot be taken away.
+		kept := name == "additional_context" || name == "deep_planning"
+		if !given || junk || kept && isNull(value) {
+			continue
+		}
+		if err := CheckSide(name, value); err != nil && !lenient {
+			return p, err
+		}
+		side[name] = value
+	}
+	var adjusted []string
+	if lenient {
+		adjusted = fitFields(side)
+	}
+	p.Adjusted = append(p.Adjusted, adjusted...)
+	var err error
+	if p.Side, err = json.Marshal(side); err != nil {
+		return p, fmt.Errorf("encode patch: %w", err)
+	}
+	const extension = "tool_call_payload_extension"
+	if raw := fields[extension]; !isNull(raw) {
+		err := checkObject(extension, raw)
+		switch {
+		case err == nil:
+			p.Extension = raw
+		case lenient:
+			p.Adjusted = append(p.Adjusted, extension)
+		default:
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// checkObject checks a value that must be an object of storable texts.
+func checkObject(field string, raw json.RawMessage) error {
+	if err := checkText(field, raw); err != nil {
+		return err
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil {
+		return fault.Field(field, "must be an object")
+	}
+	return nil
+}
+
+func readResult(p *task.Patch, raw json.RawMessage, lenient bool) error {
+	result, adjusted := FitResult(raw)
+	switch {
+	case adjusted && lenient:
+		p.Adjusted = []string{"result"}
+	case adjusted && len(raw) > task.MaxResult:
+		return &fault.Error{Code: fault.TooLarge, Field: "result", Message: fmt.Sprintf("must not exceed %d bytes", task.MaxResult)}
+	case adjusted:
+		return fault.Field("result", "must be text without NUL")
+	}
+	p.Result = result
+	return nil
+}
+
+// RefuseTooLarge ends a Python worker's attempt whose final body was too large
+// to be read (S5); anything else is left as it is.
+func (s *Service) RefuseTooLarge(ctx context.Context, who Caller, id string) error {
+	reason := "result too large"
+	return s.store.Write(ctx, func(tx Tx) error {
+		t, err := tx.Task(who.Organization, id)
+		if err != nil {
+			return err
+		}
+		run := cmp.Or(t.Holdover, t.Run)
+		if run == nil || run.Fenced || !run.Holds() || !run.Started() {
+			return fault.New(fault.TooLarge, "the body exceeds the limit")
+		}
+		p := task.Patch{Full: true, Status: task.Error, Number: run.Number, From: run, Result: &reason, By: who.By}
+		if _, err := apply(tx, t, p); err != nil || !p.Reports() {
+			return err
+		}
+		return reported(tx, who.Organization, run.WorkerID)
+	})
+}

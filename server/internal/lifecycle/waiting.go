@@ -1,0 +1,104 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Waiting tells why a task is not executing.
+type Waiting struct {
+	// Reason is one of a closed list, Message says it for a person.
+	Reason   string     `json:"reason" enum:"paused,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"What it waits for, from a closed list."`
+	Message  string     `json:"message" doc:"The same for a person."`
+	WorkerID string     `json:"worker_id,omitempty" doc:"The worker that it waits for."`
+	Until    task.Stamp `json:"until,omitzero" doc:"When it may start."`
+	LastSeen task.Stamp `json:"last_seen,omitzero" doc:"When a worker of the agent was last there."`
+	// Ahead counts tasks of the agent that come first, Busy its executing ones.
+	Ahead int `json:"ahead,omitempty" doc:"How many tasks of the agent come first."`
+	Busy  int `json:"busy,omitempty" doc:"How many of them are executing."`
+}
+
+// WhyWaiting answers what a pending or paused task waits for, nil for any other.
+func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, error) {
+	t := snap.Task
+	if t.Ended() != "" || t.Status() == task.Executing {
+		return nil, nil //nolint:nilnil // nil is the documented answer
+	}
+	q, err := s.store.Waiting(ctx, t.OrganizationID, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	now := s.store.Now()
+	var alive []Worker
+	var lastSeen task.Stamp
+	for _, w := range q.Workers {
+		lastSeen = max(lastSeen, w.LastHeard)
+		// One that claims is given what is ready at once: if it holds nothing, it
+		// does not claim any more.
+		if w.Connected || w.Kind == FencedWorker && q.Holders[w.ID] {
+			alive = append(alive, w)
+		}
+	}
+	w := why(t, q, alive, lastSeen, now)
+	if w.Reason != "no_worker" {
+		return w, nil
+	}
+	a, err := s.store.Agent(ctx, t.OrganizationID, t.AgentID, 0)
+	if err == nil && !s.executes(a.Record) {
+		w.Message = fmt.Sprintf("the server's configuration file does not define the command %q of agent %s", a.Record.Command, a.ID)
+	}
+	return w, err
+}
+
+func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waiting {
+	seen := "never seen"
+	if lastSeen != 0 {
+		seen = "last seen " + lastSeen.String()
+	}
+	switch {
+	case t.Status() == task.Paused:
+		return &Waiting{Reason: "paused", Message: "paused by " + q.PausedBy}
+	case t.Run.Live():
+		return &Waiting{
+			Reason: "assigned", WorkerID: t.Run.WorkerID,
+			Message: fmt.Sprintf("assigned to worker %s, which has not started it yet", t.Run.WorkerID),
+		}
+	case t.Holdover != nil:
+		return &Waiting{
+			Reason: "earlier_attempt", WorkerID: t.Holdover.WorkerID,
+			Message: fmt.Sprintf("worker %s may still be executing an earlier attempt; this turn is handed out when that is over", t.Holdover.WorkerID),
+		}
+	case t.Terms.RunLocally:
+		return &Waiting{Reason: "run_locally", Message: "its creator executes it; no worker is given it"}
+	case t.ReadyAt > now && t.Starts > 0:
+		return &Waiting{Reason: "retry", Until: t.ReadyAt, Message: fmt.Sprintf("an attempt was lost; the next may start at %s", t.ReadyAt)}
+	case t.ReadyAt > now:
+		return &Waiting{Reason: "scheduled", Until: t.ReadyAt, Message: fmt.Sprintf("scheduled for %s", t.ReadyAt)}
+	}
+	if pin := t.Terms.PinnedWorkerID; pin != nil {
+		there := q.Holders[*pin] // it may be too busy to claim
+		for _, w := range alive {
+			there = there || w.ID == *pin
+		}
+		if !there {
+			return &Waiting{Reason: "pinned_worker_absent", WorkerID: *pin, Message: fmt.Sprintf("pinned to worker %s, which is not connected", *pin)}
+		}
+	}
+	switch {
+	case len(alive) == 0 && q.Executing == 0: // a worker that executes may be too busy to claim
+		return &Waiting{Reason: "no_worker", LastSeen: lastSeen, Message: fmt.Sprintf("no worker of agent %s is connected (%s)", t.AgentID, seen)}
+	case q.Ahead > 0:
+		return &Waiting{Reason: "behind", Ahead: q.Ahead, Busy: q.Executing, Message: fmt.Sprintf("behind %s of agent %s", tasks(q.Ahead), t.AgentID)}
+	default:
+		return &Waiting{Reason: "workers_busy", Busy: q.Executing, Message: fmt.Sprintf("all workers of agent %s are busy (%s executing)", t.AgentID, tasks(q.Executing))}
+	}
+}
+
+func tasks(n int) string {
+	if n == 1 {
+		return "1 task"
+	}
+	return fmt.Sprintf("%d tasks", n)
+}

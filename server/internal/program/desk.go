@@ -1,0 +1,119 @@
+package program
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// desk is the private folder of one run: what the program is given, and what
+// it may leave.
+type desk struct{ dir string }
+
+const (
+	taskFile    = "task.json"
+	messageFile = "message"
+	resultFile  = "result"
+)
+
+// newDesk makes the folder (mode 0700) with its files (0600).
+func newDesk(a Attempt) (desk, error) {
+	dir, err := os.MkdirTemp("", "errand-task-*")
+	if err != nil {
+		return desk{}, fmt.Errorf("make a folder for the program: %w", err)
+	}
+	d := desk{dir}
+	err = errors.Join(
+		os.WriteFile(d.path(taskFile), a.Task, 0o600),
+		os.WriteFile(d.path(messageFile), []byte(a.Message), 0o600),
+	)
+	if err != nil {
+		d.remove()
+		return desk{}, fmt.Errorf("write the program's task: %w", err)
+	}
+	return d, nil
+}
+
+func (d desk) path(name string) string { return filepath.Join(d.dir, name) }
+
+// remove takes the folder away; what the program made unremovable stays.
+func (d desk) remove() { _ = os.RemoveAll(d.dir) }
+
+// environment is all that the program sees of any.
+func (d desk) environment(p Program, a Attempt) []string {
+	var env []string
+	for _, name := range append([]string{"PATH", "HOME", "LANG", "TZ"}, p.Env...) {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	env = append(env,
+		"ERRAND_TASK_ID="+a.TaskID,
+		"ERRAND_ATTEMPT="+strconv.Itoa(a.Number),
+		"ERRAND_TASK_FILE="+d.path(taskFile),
+		"ERRAND_RESULT_FILE="+d.path(resultFile),
+	)
+	if a.TraceParent != "" {
+		env = append(env, "TRACEPARENT="+a.TraceParent)
+	}
+	if p.Events {
+		env = append(env, "ERRAND_EVENTS=json")
+	}
+	return env
+}
+
+// said is what a program has said on standard output, as far as it may become
+// its result.
+type said struct {
+	text string
+	more bool // than fits into a result
+}
+
+// result is what the program left in its result file, else what it said.
+func (d desk) result(out said) (string, error) {
+	left, err := d.left()
+	switch {
+	case err != nil:
+		return "", err
+	case left != "":
+		return left, nil
+	case out.more:
+		return "", fmt.Errorf("the program wrote more than %d bytes to standard output, which is too much for a result: let it write its result to ERRAND_RESULT_FILE", task.MaxResult)
+	default:
+		return out.text, nil
+	}
+}
+
+// left reads the result file.
+func (d desk) left() (string, error) {
+	info, err := os.Lstat(d.path(resultFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read ERRAND_RESULT_FILE: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", errors.New("ERRAND_RESULT_FILE is no regular file")
+	}
+	f, err := os.Open(d.path(resultFile))
+	if err != nil {
+		return "", fmt.Errorf("read ERRAND_RESULT_FILE: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	content, err := io.ReadAll(io.LimitReader(f, task.MaxResult+1))
+	if err != nil {
+		return "", fmt.Errorf("read ERRAND_RESULT_FILE: %w", err)
+	}
+	text := clean(content)
+	if len(text) > task.MaxResult {
+		return "", fmt.Errorf("the program left more than %d bytes in ERRAND_RESULT_FILE", task.MaxResult)
+	}
+	return text, nil
+}

@@ -1,0 +1,220 @@
+package program
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+const (
+	// maxLine is how much of a line is looked at as a whole: the largest
+	// event, and what stands around it.
+	maxLine = task.MaxEvent + 1<<10
+	// maxPiece is the most that one chunk carries of a longer line: in JSON a
+	// byte may become six.
+	maxPiece = 32 << 10
+	// maxTail is how much is kept of standard error.
+	maxTail = 4 << 10
+	// One batch for Emit is what has gathered while the last was being
+	// written, at most so much.
+	maxBatch      = 500
+	maxBatchBytes = 1 << 20
+)
+
+// output is a program's standard output and error on their way.
+type output struct {
+	failed chan error // of Emit, at most one
+
+	heard   chan struct{} // closed when standard output has been read
+	text    strings.Builder
+	more    bool
+	told    chan struct{} // closed when all of it has been emitted
+	err     error         // of Emit
+	tail    []byte
+	tailEnd chan struct{}
+}
+
+// listen reads what a group writes until all its ends are closed. What comes
+// after ctx or after a failure of emit is read and dropped, so that a program
+// that is told to end is not held up by its own output.
+func listen(ctx context.Context, g *group, events bool, emit func(context.Context, []Event) error) *output {
+	o := &output{
+		failed: make(chan error, 1), heard: make(chan struct{}), told: make(chan struct{}), tailEnd: make(chan struct{}),
+	}
+	queue := make(chan Event, maxBatch)
+	go func() {
+		defer close(o.heard)
+		defer close(queue)
+		o.read(g.stdout, events, queue)
+	}()
+	go func() {
+		defer close(o.told)
+		for batch := range batches(queue) {
+			if o.err != nil {
+				continue
+			}
+			if o.err = context.Cause(ctx); o.err == nil {
+				o.err = emit(ctx, batch)
+			}
+			if o.err != nil {
+				o.failed <- o.err
+			}
+		}
+	}()
+	go func() {
+		defer close(o.tailEnd)
+		o.keepTail(g.stderr)
+	}()
+	return o
+}
+
+// rest waits for the end of the output.
+func (o *output) rest() (out said, tail string, failed error) {
+	<-o.heard
+	<-o.told
+	<-o.tailEnd
+	return said{o.text.String(), o.more}, clean(o.tail), o.err
+}
+
+// batches yields what has gathered in a queue.
+func batches(queue <-chan Event) func(func([]Event) bool) {
+	return func(yield func([]Event) bool) {
+		for first := range queue {
+			batch, size := []Event{first}, len(first.Data)
+			for more := true; more && len(batch) < maxBatch && size < maxBatchBytes; {
+				select {
+				case e, open := <-queue:
+					if more = open; open {
+						batch, size = append(batch, e), size+len(e.Data)
+					}
+				default:
+					more = false
+				}
+			}
+			if !yield(batch) {
+				return
+			}
+		}
+	}
+}
+
+// read makes events of lines. A line keeps its newline, so that the chunks
+// together are what was written. One that is longer than maxLine comes in
+// pieces.
+func (o *output) read(from io.Reader, events bool, queue chan<- Event) {
+	lines := bufio.NewReaderSize(from, maxLine)
+	var before []byte // of a character that the last piece cut in two
+	whole := true     // what comes next is the beginning of a line
+	for {
+		line, err := lines.ReadSlice('\n')
+		isLine := whole && !errors.Is(err, bufio.ErrBufferFull)
+		whole = !errors.Is(err, bufio.ErrBufferFull)
+		if e, ok := eventOf(line); events && isLine && ok {
+			if e.Type == task.Chunk {
+				var text string
+				if json.Unmarshal(e.Data, &text) == nil {
+					o.keep(text)
+				}
+			}
+			queue <- e
+		} else {
+			before = o.chunks(append(before, line...), whole, queue)
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
+		}
+	}
+}
+
+// chunks queues text in pieces. Unless it ends here, a character whose end is
+// still to come is answered instead.
+func (o *output) chunks(text []byte, ends bool, queue chan<- Event) (left []byte) {
+	for len(text) > 0 {
+		n := min(len(text), maxPiece)
+		if n < len(text) || !ends {
+			n = wholeRunes(text[:n])
+		}
+		if n == 0 { // only the beginning of a character
+			return append([]byte(nil), text...)
+		}
+		piece := clean(text[:n])
+		text = text[n:]
+		o.keep(piece)
+		data, err := json.Marshal(piece)
+		if err != nil { // text always encodes
+			continue
+		}
+		queue <- Event{Type: task.Chunk, Data: data}
+	}
+	return nil
+}
+
+// keep gathers the result.
+func (o *output) keep(text string) {
+	if o.more = o.more || o.text.Len()+len(text) > task.MaxResult; !o.more {
+		o.text.WriteString(text)
+	}
+}
+
+// wholeRunes is the length of b without an unfinished character at its end.
+func wholeRunes(b []byte) int {
+	for i := len(b) - 1; i >= 0 && i >= len(b)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return i
+			}
+			break
+		}
+	}
+	return len(b)
+}
+
+// eventOf reads a line as an event: an object with a writable type. Its data
+// is null when it has none.
+func eventOf(line []byte) (Event, bool) {
+	line = bytes.TrimSpace(line)
+	if !bytes.HasPrefix(line, []byte("{")) || !utf8.Valid(line) || bytes.Contains(line, []byte(`\u0000`)) {
+		return Event{}, false
+	}
+	var e struct {
+		Type task.Type       `json:"type"`
+		Data json.RawMessage `json:"data"`
+	}
+	if json.Unmarshal(line, &e) != nil || !e.Type.Writable() || len(e.Data) > task.MaxEvent {
+		return Event{}, false
+	}
+	if len(e.Data) == 0 {
+		e.Data = json.RawMessage("null")
+	}
+	if e.Type == task.Chunk && !bytes.HasPrefix(e.Data, []byte(`"`)) {
+		return Event{}, false
+	}
+	return Event{Type: e.Type, Data: e.Data}, true
+}
+
+// keepTail keeps the end of what it reads.
+func (o *output) keepTail(from io.Reader) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		o.tail = append(o.tail, buf[:n]...)
+		if over := len(o.tail) - maxTail; over > 0 {
+			o.tail = append(o.tail[:0], o.tail[over:]...)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// clean replaces what must not be stored.
+func clean(text []byte) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(string(text), "\uFFFD"), "\x00", "\uFFFD")
+}

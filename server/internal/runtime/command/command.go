@@ -1,0 +1,44 @@
+// Package command is the runtime in which an agent is a program that the
+// server's configuration defines (package program).
+package command
+
+import (
+	"context"
+	"errors"
+
+	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/runtime"
+)
+
+// Runner implements [runtime.Runner] with one program. It may serve any number
+// of jobs at once.
+type Runner struct{ program program.Program }
+
+var _ runtime.Runner = (*Runner)(nil)
+
+// New makes a runner of a program.
+func New(p program.Program) *Runner { return &Runner{p} }
+
+// Run runs the program to its end. Every failure of it is the platform's (rule
+// C3): only the program's own answer could say that the agent was not able to.
+func (r *Runner) Run(ctx context.Context, job runtime.Job, report runtime.Reporter) (string, error) {
+	task, err := job.Task()
+	if err != nil {
+		return "", err
+	}
+	message, err := program.Message(task)
+	if err != nil {
+		return "", err
+	}
+	return r.program.Execute(ctx, program.Attempt{
+		TaskID: job.TaskID, Number: job.Attempt, Task: task, Message: message, TraceParent: job.TraceParent,
+		Emit: func(ctx context.Context, said []program.Event) error {
+			events := make([]runtime.Event, len(said))
+			for i, e := range said {
+				events[i] = runtime.Event(e)
+			}
+			return report.Events(ctx, events)
+		},
+		Lost: func(cause error) bool { return errors.Is(cause, runtime.ErrLost) },
+	})
+}

@@ -1,0 +1,112 @@
+package profile
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/server/internal/runtime"
+)
+
+// recorder is a Reporter that remembers, and calls hook before each report.
+type recorder struct {
+	statuses []string
+	chunks   []string
+	hook     func() error
+}
+
+func (r *recorder) Progress(_ context.Context, status string) error {
+	r.statuses = append(r.statuses, status)
+	return r.call()
+}
+
+func (r *recorder) Chunk(_ context.Context, text string) error {
+	r.chunks = append(r.chunks, text)
+	return r.call()
+}
+
+func (r *recorder) Events(context.Context, []runtime.Event) error { return r.call() }
+
+func (r *recorder) call() error {
+	if r.hook == nil {
+		return nil
+	}
+	return r.hook()
+}
+
+// diskFile returns a file of a job whose content is on disk.
+func diskFile(path string) runtime.File {
+	return runtime.File{
+		Name: filepath.Base(path),
+		Open: func(context.Context) (io.ReadCloser, error) { return os.Open(path) },
+	}
+}
+
+// writeFile puts content into a file of its own.
+func writeFile(tb testing.TB, name, content string) runtime.File {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "content")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		tb.Fatalf("write %s: %v", name, err)
+	}
+	file := diskFile(path)
+	file.Name = name
+	return file
+}
+
+// profileFiles runs a job that must succeed and checks what holds for every report.
+func profileFiles(tb testing.TB, files ...runtime.File) (string, *recorder) {
+	tb.Helper()
+	rec := &recorder{}
+	text, err := New().Run(tb.Context(), runtime.Job{Prompt: "Analyze the data", Files: files}, rec)
+	if err != nil {
+		tb.Fatalf("Run: %v", err)
+	}
+	checkReport(tb, text, rec)
+	return text, rec
+}
+
+func checkReport(tb testing.TB, text string, rec *recorder) {
+	tb.Helper()
+	if joined := strings.Join(rec.chunks, ""); joined != text {
+		tb.Errorf("the chunks make %d bytes that differ from the %d bytes returned", len(joined), len(text))
+	}
+	for _, chunk := range rec.chunks {
+		if len(chunk) > maxChunk || !utf8.ValidString(chunk) {
+			tb.Errorf("a chunk has %d bytes, valid UTF-8 %v", len(chunk), utf8.ValidString(chunk))
+		}
+	}
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		tb.Errorf("the report is not clean text: %q", text)
+	}
+	for _, status := range rec.statuses {
+		if !utf8.ValidString(status) || utf8.RuneCountInString(status) > 255 {
+			tb.Errorf("bad status %q", status)
+		}
+	}
+}
+
+// profileOne returns the report about one file with the given content.
+func profileOne(tb testing.TB, name, content string) string {
+	tb.Helper()
+	text, _ := profileFiles(tb, writeFile(tb, name, content))
+	return text
+}
+
+// wantParts checks that a report has all the parts.
+func wantParts(tb testing.TB, report string, parts ...string) {
+	tb.Helper()
+	for _, part := range parts {
+		if !strings.Contains(report, part) {
+			tb.Errorf("the report lacks %q:\n%s", part, report)
+		}
+	}
+}
+
+func jobOf(files ...runtime.File) runtime.Job {
+	return runtime.Job{Prompt: "Analyze the data", Files: files}
+}

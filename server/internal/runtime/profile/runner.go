@@ -1,0 +1,120 @@
+// Package profile is a runtime with no model and no network: it reads the
+// files of a task and writes a statistical report about them in Markdown.
+//
+// Delimited text and JSON are profiled column by column, plain text is counted,
+// anything else is only named. Every file is read once, as a stream, in memory
+// that does not grow with it: what has a limit (see budget) says so in the report
+// when it is reached. Sums and means are exact; quartiles interpolate linearly
+// between the two nearest values (position (n-1)*q of the sorted values). The
+// same files always give the same report.
+package profile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/errand-dev/errand/server/internal/runtime"
+)
+
+// Runner implements [runtime.Runner]. It holds no state, so the zero value
+// works and one Runner may serve any number of jobs at once.
+type Runner struct{}
+
+var _ runtime.Runner = (*Runner)(nil)
+
+// New returns a Runner.
+func New() *Runner { return &Runner{} }
+
+// Run profiles the files of the job and streams the report while it grows, one
+// section a file. A file that cannot be understood is described as such and
+// does not stop the others. The job fails only when there is no file to read.
+func (r *Runner) Run(ctx context.Context, job runtime.Job, report runtime.Reporter) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if len(job.Files) == 0 {
+		return "", &runtime.Failure{Message: "No file is attached, so there is nothing to profile. " +
+			`Attach one or more, for example: errand run --file data.csv "Analyze the data"`}
+	}
+
+	out := &output{report: report}
+	out.add(intro(job))
+	var unopened []string
+	opened := 0
+	for _, file := range job.Files {
+		section, err := profileFile(ctx, file, report)
+		failed, unopenable := errors.AsType[*openError](err)
+		switch {
+		case unopenable:
+			unopened = append(unopened, failed.Error())
+			section = unopenedSection(file.Name, failed)
+		case err != nil:
+			return "", err
+		default:
+			opened++
+		}
+		out.add(section)
+		// Nothing is sent before one file could be opened: a job that fails
+		// because none could should not leave half a report behind.
+		if opened > 0 {
+			if err := out.flush(ctx); err != nil {
+				return "", err
+			}
+		}
+	}
+	if opened == 0 {
+		return "", &runtime.Failure{Message: "None of the attached files could be opened: " +
+			strings.Join(unopened, "; ") + ". Attach them again and start a new task."}
+	}
+	out.add(outro())
+	if err := out.flush(ctx); err != nil {
+		return "", err
+	}
+	return out.text.String(), nil
+}
+
+// profileFile returns the section of one file. Its errors are those of the
+// context, of the reporter, or an *openError.
+func profileFile(ctx context.Context, file runtime.File, report runtime.Reporter) (string, error) {
+	progress := newProgress(ctx, report, file.Name)
+	if progress.start(); progress.err != nil {
+		return "", progress.err
+	}
+	content, err := file.Open(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return "", &openError{name: progress.name, cause: err}
+	}
+	defer func() { _ = content.Close() }() // Nothing was written, so nothing can be lost.
+
+	progress.opened(content)
+	section := analyse(file.Name, newSource(ctx, content, progress))
+	progress.done()
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	return section, progress.err
+}
+
+// openError tells which file could not be opened and why.
+type openError struct {
+	name  string
+	cause error
+}
+
+func (e *openError) Error() string { return e.name + " (" + reason(e.cause) + ")" }
+
+func (e *openError) Unwrap() error { return e.cause }
+
+// reason is the text of err for a user: without the path on the server, which
+// says nothing to them and is not theirs to know.
+func reason(err error) string {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
+	}
+	return clip(plain(err.Error()), maxCell*2)
+}

@@ -1,0 +1,330 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// querier reads, beside the writer or on its connection.
+type querier interface {
+	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	statements() *statements
+}
+
+// each calls scan for every row of a query.
+func each(ctx context.Context, q querier, query string, args []any, scan func(rowScanner) error) error {
+	rows, err := q.query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // Err tells what went wrong
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// one reads a single row; it reports whether there was one.
+func one(ctx context.Context, q querier, query string, args []any, dest ...any) (bool, error) {
+	found := false
+	err := each(ctx, q, query, args, func(rows rowScanner) error {
+		found = true
+		return rows.Scan(dest...)
+	})
+	return found, err
+}
+
+// side is the part of a State that has no column of its own.
+type side struct {
+	LastExecutedNodeID *string         `json:"node,omitempty"`
+	SubExecutions      []string        `json:"subs,omitempty"`
+	PayloadExtension   json.RawMessage `json:"ext,omitempty"`
+	HITLRequest        json.RawMessage `json:"hitl,omitempty"`
+	PendingECARequest  json.RawMessage `json:"eca,omitempty"`
+	VoiceID            *string         `json:"voice,omitempty"`
+	AdditionalContext  *string         `json:"context,omitempty"`
+	UsedTools          []string        `json:"tools,omitempty"`
+	TestRunNodeID      *string         `json:"test_node,omitempty"`
+	NoAttachments      bool            `json:"no_attach,omitempty"`
+	ReturnMetrics      bool            `json:"metrics,omitempty"`
+	DeepPlanning       json.RawMessage `json:"plan,omitempty"`
+	Tokens             *task.Tokens    `json:"tokens,omitempty"`
+	Duration           float64         `json:"duration,omitempty"`
+}
+
+func sideOf(s task.State) side {
+	x := side{
+		LastExecutedNodeID: s.LastExecutedNodeID, PayloadExtension: s.PayloadExtension, HITLRequest: s.HITLRequest,
+		PendingECARequest: s.PendingECARequest, VoiceID: s.VoiceID,
+		TestRunNodeID: s.TestRunNodeID, NoAttachments: s.DisableAttachmentInjection,
+		AdditionalContext: s.AdditionalContext, ReturnMetrics: s.ReturnMetrics, DeepPlanning: s.DeepPlanning, Tokens: s.Tokens, Duration: s.Duration,
+	}
+	if len(s.SubExecutions) > 0 { // an empty list is nothing
+		x.SubExecutions = s.SubExecutions
+	}
+	if len(s.UsedTools) > 0 {
+		x.UsedTools = s.UsedTools
+	}
+	return x
+}
+
+// encode is the JSON of the side.
+func (x side) encode() (string, error) {
+	if reflect.ValueOf(x).IsZero() { // as of most tasks
+		return emptySide, nil
+	}
+	text, err := json.Marshal(x)
+	if err != nil {
+		return "", fmt.Errorf("encode task: %w", err)
+	}
+	return string(text), nil
+}
+
+func (x side) into(s *task.State) {
+	s.LastExecutedNodeID, s.SubExecutions = x.LastExecutedNodeID, x.SubExecutions
+	s.PayloadExtension, s.HITLRequest, s.PendingECARequest = x.PayloadExtension, x.HITLRequest, x.PendingECARequest
+	s.VoiceID, s.UsedTools, s.TestRunNodeID = x.VoiceID, x.UsedTools, x.TestRunNodeID
+	s.DisableAttachmentInjection, s.ReturnMetrics = x.NoAttachments, x.ReturnMetrics
+	s.AdditionalContext = x.AdditionalContext
+	s.DeepPlanning, s.Tokens, s.Duration = x.DeepPlanning, x.Tokens, x.Duration
+}
+
+// taskColumns lists the columns of a task's row, bound to the given parts: the
+// one place where columns and fields meet, for reading and for writing.
+func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string, holdover *int) []column {
+	return []column{
+		{"org", &t.OrganizationID},
+		{"id", &t.ID},
+		{"agent_id", &t.AgentID},
+		{"created_at", &t.CreatedAt},
+		{"updated_at", &t.UpdatedAt},
+		{"turn", &t.Terms.Turn},
+		{"first_seq", &t.FirstSeq},
+		{"last_seq", &t.LastSeq},
+		{"parent_id", &t.Terms.ParentID},
+		{"user_id", &t.Terms.UserID},
+		{"pin", pin},
+		{"run_locally", &t.Terms.RunLocally},
+		{"max_attempts", &t.Terms.MaxAttempts},
+		{"timeout", &t.Terms.Timeout},
+		{"ended", ended},
+		{"starts", &t.Starts},
+		{"ready_at", &t.ReadyAt},
+		{"expires_at", &t.ExpiresAt},
+		{"timeout_at", &t.TimeoutAt},
+		{"stop_requested_at", &t.Stop.RequestedAt},
+		{"stop_by", &t.Stop.By},
+		{"stop_confirmed_at", &t.Stop.ConfirmedAt},
+		{"stop_abandoned_at", &t.Stop.AbandonedAt},
+		{"stop_until", &t.Stop.Until},
+		{"status", &s.Status},
+		{"end_reason", &s.EndReason},
+		{"internal_status", &s.InternalStatus},
+		{"title", &s.Title},
+		{"source", &s.Source},
+		{"triggering_agent_id", &s.TriggeringAgentID},
+		{"worker_id", &s.WorkerID},
+		{"started_at", &s.StartedAt},
+		{"paused_at", &s.PausedAt},
+		{"finished_at", &s.FinishedAt},
+		{"attempt", &s.Attempt},
+		{"execution_attempts", &s.ExecutionAttempts},
+		{"priority", &s.Priority},
+		{"run_at", &s.RunAt},
+		{"manually_stopped", &s.IsManuallyStopped},
+		{"holdover", holdover},
+		{"traceparent", &t.TraceParent},
+	}
+}
+
+// attemptColumns does for attempts what taskColumns does for tasks.
+func attemptColumns(a *task.Attempt, lease *int64) []column {
+	return []column{
+		{"number", &a.Number},
+		{"turn", &a.Turn},
+		{"in_turn", &a.InTurn},
+		{"fenced", &a.Fenced},
+		{"worker_id", &a.WorkerID},
+		{"token_hash", &a.TokenHash},
+		{"may_retry", &a.MayRetry},
+		{"assigned_at", &a.AssignedAt},
+		{"started_at", &a.StartedAt},
+		{"ended_at", &a.EndedAt},
+		{"outcome", &a.Outcome},
+		{"let_go_at", &a.LetGoAt},
+		{"lease_us", lease},
+		{"lease_until", &a.LeaseUntil},
+		{"give_up_at", &a.GiveUpAt},
+		{"sent_after", &a.SentAfter},
+		{"reported", &a.Reported},
+		{"refused_event", &a.RefusedEvent},
+		{"refused_end", &a.RefusedEnd},
+	}
+}
+
+// row is a task as it stands in the database.
+type row struct {
+	task   task.Task
+	state  task.State
+	ended  task.EndReason
+	pin    string
+	side   string
+	queued bool
+	alarm  task.Stamp
+	// holdover is the number of Task.Holdover, 0 for none.
+	holdover int
+}
+
+// columns binds the row's columns, those that are derived included.
+func (r *row) columns() []column {
+	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
+		column{"side", &r.side}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
+}
+
+// emptySide is the side of most tasks.
+const emptySide = "{}"
+
+// rowOf is the row in which a task is to be stored.
+func rowOf(t task.Task) (*row, error) {
+	r := &row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm()}
+	if t.Terms.PinnedWorkerID != nil {
+		r.pin = *t.Terms.PinnedWorkerID
+	}
+	if t.Holdover != nil {
+		r.holdover = t.Holdover.Number
+	}
+	var err error
+	r.side, err = sideOf(r.state).encode()
+	return r, err
+}
+
+// statements are those that are made of lists of columns.
+type statements struct {
+	insertTask, task, taskWithSpec, putAttempt, attempts string
+}
+
+func newStatements() *statements {
+	var r row
+	var a task.Attempt
+	var lease int64
+	cols, runCols := r.columns(), attemptColumns(&a, &lease)
+	read := func(spec string) string { // one statement, so that task and attempt are of one moment
+		return "SELECT " + names(cols, "t.") + ", " + names(runCols, "a.") + ", COALESCE(u.shown_result, u.result), " + spec +
+			" FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn" +
+			" LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts" +
+			" WHERE t.org = ? AND t.id = ?"
+	}
+	overwrite := make([]string, 0, len(runCols))
+	for _, c := range runCols[1:] {
+		overwrite = append(overwrite, c.name+" = excluded."+c.name)
+	}
+	return &statements{
+		insertTask:   "INSERT INTO tasks (" + names(cols, "") + ") VALUES (" + marks(cols) + ")",
+		task:         read("NULL"),
+		taskWithSpec: read("u.spec"),
+		putAttempt: "INSERT INTO attempts (org, task, " + names(runCols, "") + ") VALUES (?, ?, " + marks(runCols) +
+			") ON CONFLICT (org, task, number) DO UPDATE SET " + strings.Join(overwrite, ", "),
+		attempts: "SELECT " + names(runCols, "") + " FROM attempts WHERE org = ? AND task = ? AND ",
+	}
+}
+
+// readTask reads a task with its current attempt, and its turn's spec into
+// spec if that is not nil. It also answers the row as it was read.
+func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMessage) (task.Task, *row, error) {
+	var (
+		r        row
+		query    = q.statements().task
+		result   *string
+		specText *string
+		run      task.Attempt
+		lease    int64
+	)
+	if spec != nil {
+		query = q.statements().taskWithSpec
+	}
+	found := false
+	err := each(ctx, q, query, []any{org, id}, func(rows rowScanner) error {
+		found = true
+		return scan(rows, append(r.columns(), attemptColumns(&run, &lease)...), &result, &specText)
+	})
+	if err != nil {
+		return task.Task{}, nil, fmt.Errorf("read task: %w", err)
+	}
+	if !found {
+		return task.Task{}, nil, fault.New(fault.NotFound, "no task %q", id)
+	}
+	if specText != nil {
+		*spec = json.RawMessage(*specText)
+	}
+	var current, holdover *task.Attempt
+	if run.Number > 0 {
+		run.Lease = time.Duration(lease) * time.Microsecond
+		current = &run
+	}
+	if r.holdover > 0 { // rare, so not worth a join; it may have let go between the two reads
+		if holdover, err = readAttempt(ctx, q, "number = ? AND let_go_at = 0", org, id, r.holdover); err != nil {
+			return task.Task{}, nil, err
+		}
+	}
+	t, err := r.restore(current, holdover, result)
+	return t, &r, err
+}
+
+// restore makes the task that stands in the row, with what is stored elsewhere.
+func (r *row) restore(run, holdover *task.Attempt, result *string) (task.Task, error) {
+	t, state := r.task, r.state
+	if r.side != emptySide {
+		var x side
+		if err := json.Unmarshal([]byte(r.side), &x); err != nil {
+			return task.Task{}, fmt.Errorf("decode task: %w", err)
+		}
+		x.into(&state)
+	}
+	state.Normalize()
+	state.Result = result
+	if r.pin != "" {
+		t.Terms.PinnedWorkerID = &r.pin
+	}
+	t.Run, t.Holdover = run, holdover
+	return task.Restore(t, state, r.ended), nil
+}
+
+// readAttempt reads one attempt of a task, nil when none matches.
+func readAttempt(ctx context.Context, q querier, where, org, id string, arg any) (*task.Attempt, error) {
+	found, err := readAttempts(ctx, q, where, org, id, arg)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// readAttempts reads those attempts of a task that match, in their order.
+func readAttempts(ctx context.Context, q querier, where, org, id string, args ...any) ([]task.Attempt, error) {
+	var found []task.Attempt
+	var a task.Attempt
+	var lease int64
+	cols := attemptColumns(&a, &lease)
+	err := each(ctx, q, q.statements().attempts+where+" ORDER BY number",
+		append([]any{org, id}, args...), func(rows rowScanner) error {
+			if err := scan(rows, cols); err != nil {
+				return err
+			}
+			a.Lease = time.Duration(lease) * time.Microsecond
+			found = append(found, a)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read attempts: %w", err)
+	}
+	return found, nil
+}

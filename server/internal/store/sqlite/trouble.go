@@ -1,0 +1,75 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/errand-dev/errand/server/internal/durable"
+	"github.com/errand-dev/errand/server/internal/fault"
+)
+
+// refusal says in words for a client why the disk did not take a write, and ""
+// if it was not the disk.
+func refusal(err error) string {
+	e, ok := errors.AsType[*driver.Error](err)
+	if !ok {
+		return ""
+	}
+	switch e.Code() & 0xff { // the rest of a code tells variants apart
+	case sqlite3.SQLITE_FULL:
+		return durable.Full
+	case sqlite3.SQLITE_READONLY:
+		return durable.ReadOnly
+	case sqlite3.SQLITE_IOERR:
+		return "the server's disk cannot be written"
+	default:
+		return ""
+	}
+}
+
+// failed notes that a write did not reach the disk. The log is told once, not by
+// everybody who is turned away meanwhile.
+func (w *writer) failed(what string, err error) error {
+	told := fault.New(fault.Unavailable, "%s now; try again", cmp.Or(refusal(err), "the store cannot write"))
+	if was := w.store.trouble.Swap(told); was == nil || was.Message != told.Message {
+		w.store.opts.Log.Error("the store cannot write", "step", what, "error", err)
+	}
+	return told
+}
+
+// recovered notes that a write has reached the disk.
+func (s *Store) recovered() {
+	if s.trouble.Swap(nil) != nil {
+		s.opts.Log.Info("the store can write again")
+	}
+}
+
+// probe changes nothing, but is written to disk: a page that is touched is, even
+// when it becomes again what it was.
+const probe = `INSERT INTO replays (org, route, key, hash, task, at) VALUES ('', 'probe', '', '', '', 0);
+	DELETE FROM replays WHERE org = '' AND route = 'probe'`
+
+// Writable answers why nothing can be stored now. If the last write has failed
+// it tries another one, so that a server recovers although nobody writes to it.
+func (s *Store) Writable(ctx context.Context) error {
+	if s.trouble.Load() == nil {
+		return nil
+	}
+	err := s.edit(ctx, func(t *tx) error {
+		for query := range strings.SplitSeq(probe, ";") {
+			if err := t.exec(query); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.recovered()
+	}
+	return err
+}

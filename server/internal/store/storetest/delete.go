@@ -1,0 +1,200 @@
+package storetest
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+func deleteParts() []part {
+	return []part{
+		{"DeleteRemovesATaskAndNothingElse", deleted},
+		{"DeletedIdMayBeUsedAgain", reborn},
+		{"OrganizationsDoNotSeeEachOther", apart},
+		{"Children", children},
+	}
+}
+
+// furnish gives a task something of everything that belongs to one.
+func (e *env) furnish(org, id string) {
+	e.t.Helper()
+	e.begin(id, func(b *task.Begin) {
+		b.Spec.OrganizationID, b.Spec.ParentExecution = org, new("parent")
+		b.Spec.ExpiresIn, b.Spec.Timeout = 1, 1
+		b.Spec.Input.User = json.RawMessage(`{"id":"user"}`)
+		b.State.TriggeringAgentID, b.State.InternalStatus = new("trigger"), new("note")
+	})
+	named := chunk(org)
+	named.Events[0].ClientID = "client-" + org
+	run := e.do(org, id, assign("py"), start(), named, settle(task.EndFailed, "result of "+org)).Run
+	e.do(org, id, task.Patch{Full: true, Status: task.Completed, Number: 1, From: run, Result: new("late")},
+		beginning(org, id, func(b *task.Begin) { b.Spec.ParentExecution = new("parent") }), claim("w"))
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(
+			tx.PutSecret(org, lifecycle.OfTask, id, []byte(org)),
+			tx.PutSecret(org, lifecycle.OfAgent, id, []byte(org)),
+			tx.PutReplay(org, "create", "of "+id, lifecycle.Replay{Hash: []byte(org), TaskID: id, At: e.clock.stamp()}),
+		)
+	})
+}
+
+// belongings is everything that the store knows of a task.
+type belongings struct {
+	Task                  lifecycle.Snapshot
+	Log                   []task.Event
+	Attempts              []*task.Attempt
+	ByToken               *task.Attempt
+	Secret, SecretOfAgent []byte
+	Replay                *lifecycle.Replay
+	Client                int64
+	Queue                 lifecycle.Queue
+}
+
+func (e *env) belongings(org, id string) belongings {
+	e.t.Helper()
+	ctx := e.t.Context()
+	var b belongings
+	var failed [5]error
+	b.Task, failed[0] = e.Task(ctx, org, id)
+	b.Log, failed[1] = e.Events(ctx, org, id, 0, 1000)
+	b.Secret, failed[2] = e.Secret(ctx, org, lifecycle.OfTask, id)
+	b.SecretOfAgent, failed[3] = e.Secret(ctx, org, lifecycle.OfAgent, id)
+	b.Queue, failed[4] = e.Waiting(ctx, org, id)
+	b.Queue.Holders = nil // they hold other tasks as well
+	for i, err := range failed {
+		if i == 0 || i == 4 {
+			continue
+		}
+		e.ok(err)
+	}
+	e.write(func(tx lifecycle.Tx) (err error) {
+		b.Attempts = nil
+		for n := range 4 {
+			a, err := tx.Attempt(org, id, n)
+			if err != nil {
+				return err
+			}
+			b.Attempts = append(b.Attempts, a)
+		}
+		if b.ByToken, err = tx.AttemptByToken(org, id, claim("w").TokenHash); err != nil {
+			return err
+		}
+		if b.Client, err = tx.SeqOfClient(org, id, 1, "client-"+org); err != nil {
+			return err
+		}
+		b.Replay, err = tx.Replay(org, "create", "of "+id)
+		return err
+	})
+	return b
+}
+
+func deleted(e *env) {
+	e.furnish(home, "t")
+	e.furnish(home, "neighbour")
+	e.furnish(away, "t")
+	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "t", 1)) })
+	neighbour, foreign := e.belongings(home, "neighbour"), e.belongings(away, "t")
+	for _, b := range []belongings{neighbour, foreign} {
+		if b.ByToken == nil || b.Attempts[1] == nil || b.Secret == nil || b.Replay == nil || b.Client == 0 {
+			e.t.Fatalf("a furnished task lacks something: %+v", b)
+		}
+	}
+	e.clock.advance(1 << 40)
+	e.same("due", []string{"neighbour", "t"}, e.due())
+
+	e.write(func(tx lifecycle.Tx) error {
+		if err := tx.Delete(home, "t"); err != nil {
+			return err
+		}
+		if _, err := tx.Task(home, "t"); err == nil {
+			return errors.New("it is there after its deletion")
+		}
+		return nil
+	})
+	_, err := e.Task(e.t.Context(), home, "t")
+	e.missing("deleted task", err)
+	e.same("what is left of it", belongings{Attempts: make([]*task.Attempt, 4), SecretOfAgent: []byte(home)}, e.belongings(home, "t"))
+	e.same("due", []string{"neighbour"}, e.due())
+	e.same("children", []string{"neighbour"}, read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Children(home, "parent") }))
+	for _, f := range []lifecycle.Filter{
+		{},
+		{Agent: agent},
+		{User: "user"},
+		{Parent: "parent"},
+		{Trigger: "trigger"},
+		{Status: task.Executing},
+		{InternalStatus: "note"},
+	} {
+		for _, x := range e.list(f, lifecycle.Page{Size: 10}).Items {
+			e.same("listed", "neighbour", x.ID)
+		}
+	}
+	neighbour.Queue.Executing-- // the deleted one executed beside it
+	e.same("neighbour", neighbour, e.belongings(home, "neighbour"))
+	e.same("namesake", foreign, e.belongings(away, "t"))
+	_, err = e.Agent(e.t.Context(), home, "t", 0)
+	e.ok(err)
+	e.same("deletions told", [][2]string{{home, "t"}}, e.told.deleted)
+	e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, "never there") })
+}
+
+func reborn(e *env) {
+	e.furnish(home, "t")
+	e.write(func(tx lifecycle.Tx) error {
+		if _, err := tx.Task(home, "t"); err != nil {
+			return err
+		}
+		if err := tx.Delete(home, "t"); err != nil {
+			return err
+		}
+		return create(tx, beginning(home, "t"), e.clock.stamp())
+	})
+	b := e.belongings(home, "t")
+	e.same("length of the log", 1, len(b.Log))
+	e.same("first seq", int64(1), b.Log[0].Seq)
+	e.same("attempts of before", make([]*task.Attempt, 4), b.Attempts)
+	e.same("result of before", (*string)(nil), b.Task.Task.State().Result)
+	e.same("secret of before", []byte(nil), b.Secret)
+	e.do(home, "t", claim("w"), chunk("x"))
+	e.same("length of the log", 4, len(e.log("t")))
+}
+
+// apart: all that a caller can do with a task in one organization leaves its
+// namesake in another as it was.
+func apart(e *env) {
+	e.furnish(home, "t")
+	e.furnish(away, "t")
+	before := e.belongings(home, "t")
+	for _, ev := range before.Log {
+		if ev.Type == task.TaskFinished {
+			e.same("result", json.RawMessage(`{"result":"result of home"}`), ev.Kept)
+		}
+	}
+	e.do(away, "t", chunk("x"), task.Pause{}, task.Resume{}, settle(task.EndCompleted, "r"), settle(task.EndFailed, "s"))
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.RenewWorker(away, "py", 1<<60), tx.PutSecret(away, lifecycle.OfTask, "t", []byte("new")), tx.Delete(away, "t"))
+	})
+	e.same("namesake", before, e.belongings(home, "t"))
+	e.same("told", before.Log, e.told.events(home, "t"))
+	_, err := e.Task(e.t.Context(), away, "t")
+	e.missing("deleted task", err)
+}
+
+func children(e *env) {
+	child := func(org string) func(*task.Begin) {
+		return func(b *task.Begin) { b.Spec.OrganizationID, b.Spec.ParentExecution = org, new("parent") }
+	}
+	e.begin("parent")
+	for _, id := range []string{"c", "a", "b"} {
+		e.begin(id, child(home))
+		e.clock.advance(1000)
+	}
+	e.begin("z", child(away))
+	e.write(func(tx lifecycle.Tx) error {
+		ids, err := tx.Children(home, "parent")
+		none, failed := tx.Children(home, "")
+		return errors.Join(err, failed, differs("children", []string{"c", "a", "b"}, ids), differs("children of nothing", 0, len(none)))
+	})
+}

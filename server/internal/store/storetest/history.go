@@ -1,0 +1,432 @@
+package storetest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+func historyParts() []part {
+	return []part{
+		{"AnyHistoryReadsBackAsItWasSaved", anyHistory},
+		{"LogShowsWhatAnOverrideReplaced", overriddenResult},
+		{"ReopenedStoreHasEverything", reopened},
+		{"TurnsAreListed", turns},
+		{"LogIsReadInParts", logInParts},
+		{"ReadSeesOneMoment", oneMoment},
+	}
+}
+
+// anyHistory drives tasks through random commands, several in one commit now
+// and then, some of them undone, and compares all that can be read with a
+// model that only knows task.Apply.
+func anyHistory(e *env) {
+	var n atomic.Int64
+	rapid.Check(e.t, func(rt *rapid.T) {
+		w := &world{rt: rt, e: e, org: home, id: fmt.Sprintf("task-%d", n.Add(1)), attempts: map[int]task.Attempt{}}
+		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			e.clock.advance(time.Duration(rapid.IntRange(0, 40_000_000).Draw(rt, "us")) * time.Microsecond)
+			w.step()
+		}
+	})
+}
+
+// world is the model of one task.
+type world struct {
+	rt       *rapid.T
+	e        *env
+	org, id  string
+	task     task.Task
+	spec     json.RawMessage
+	log      []task.Event
+	attempts map[int]task.Attempt
+}
+
+func (w *world) born() bool { return w.task.LastSeq > 0 }
+
+// step carries out one commit of one to three changes.
+func (w *world) step() {
+	next := *w
+	next.log, next.attempts = slices.Clone(w.log), maps.Clone(w.attempts)
+	var changes []task.Change
+	for range rapid.IntRange(1, 3).Draw(w.rt, "changes") {
+		c, err := task.Apply(next.task, next.command(), w.e.clock.stamp())
+		if err == nil {
+			next.take(c)
+			changes = append(changes, c)
+		}
+	}
+	look := rapid.Bool().Draw(w.rt, "look")
+	undo := rapid.IntRange(0, 9).Draw(w.rt, "undo") == 0
+	err := w.e.Write(w.e.t.Context(), func(tx lifecycle.Tx) error { return w.save(tx, changes, look, undo) })
+	if undo {
+		if !errors.Is(err, errUndo) {
+			w.rt.Fatalf("an undone write answered %v", err)
+		}
+		next = *w
+	} else if err != nil {
+		w.rt.Fatal(err)
+	}
+	*w = next
+	w.check()
+}
+
+func (w *world) take(c task.Change) {
+	w.task = c.Task
+	w.log = append(w.log, c.Events...)
+	for _, a := range c.Attempts {
+		w.attempts[a.Number] = a
+	}
+	if spec := c.Spec(); spec != nil {
+		w.spec = spec
+	}
+}
+
+// save is the store's side of a step; what it has written must be seen at once.
+func (w *world) save(tx lifecycle.Tx, changes []task.Change, look, undo bool) error {
+	if w.born() {
+		s, err := tx.Snapshot(w.org, w.id)
+		if err := errors.Join(err, differs("task in a write", lifecycle.Snapshot{Task: w.task, Spec: w.spec}, s)); err != nil {
+			return err
+		}
+	}
+	for _, c := range changes {
+		if err := tx.Save(c); err != nil {
+			return err
+		}
+		if !look {
+			continue
+		}
+		t, err := tx.Task(w.org, w.id)
+		if err := errors.Join(err, differs("task after its Save", c.Task, t)); err != nil {
+			return err
+		}
+	}
+	if undo {
+		return errUndo
+	}
+	return nil
+}
+
+// check compares everything that can be read of the task.
+func (w *world) check() {
+	ctx, rt := w.e.t.Context(), w.rt
+	s, err := w.e.Task(ctx, w.org, w.id)
+	if !w.born() {
+		if err == nil {
+			rt.Fatal("a task that was never saved is there")
+		}
+		return
+	}
+	w.equal("task", err, lifecycle.Snapshot{Task: w.task, Spec: w.spec}, s)
+	events, err := w.e.Events(ctx, w.org, w.id, 0, 1000)
+	w.equal("log", err, w.log, events)
+	for i, e := range events {
+		if e.Seq != int64(i+1) {
+			rt.Fatalf("seq %d at place %d: not gapless", e.Seq, i)
+		}
+	}
+	w.equal("log as told", nil, w.log, w.e.told.events(w.org, w.id))
+	err = w.e.Write(ctx, func(tx lifecycle.Tx) error {
+		for n := range w.task.State().ExecutionAttempts + 2 {
+			var want *task.Attempt
+			if a, ok := w.attempts[n]; ok {
+				want = &a
+			}
+			got, err := tx.Attempt(w.org, w.id, n)
+			if err := errors.Join(err, differs("attempt", want, got)); err != nil {
+				return err
+			}
+			if want == nil || want.TokenHash == "" {
+				want = nil
+			}
+			got, err = tx.AttemptByToken(w.org, w.id, token(n))
+			if err := errors.Join(err, differs("attempt by token", want, got)); err != nil {
+				return err
+			}
+		}
+		for _, e := range w.log {
+			if e.ClientID == "" {
+				continue
+			}
+			seq, err := tx.SeqOfClient(w.org, w.id, e.Turn, e.ClientID)
+			if err := errors.Join(err, differs("seq of client_id", e.Seq, seq)); err != nil {
+				return err
+			}
+		}
+		seq, err := tx.SeqOfClient(w.org, w.id, 1, "never used")
+		return errors.Join(err, differs("seq of an unknown client_id", int64(0), seq))
+	})
+	if err != nil {
+		rt.Fatal(err)
+	}
+}
+
+func (w *world) equal(what string, err error, want, got any) {
+	w.rt.Helper()
+	if err := errors.Join(err, differs(what, want, got)); err != nil {
+		w.rt.Fatal(err)
+	}
+}
+
+func token(number int) string { return fmt.Sprintf("hash-%d", number) }
+
+func (w *world) holder(number int) task.Holder {
+	a, ok := w.attempts[number]
+	if !ok || !a.Fenced {
+		return task.Holder{Fenced: true}
+	}
+	return task.Holder{Fenced: true, Attempt: &a}
+}
+
+// command draws anything that may happen to a task, sensible or not.
+func (w *world) command() task.Command {
+	t := w.rt
+	if !w.born() {
+		return w.begin()
+	}
+	current := w.task.State().ExecutionAttempts
+	number := rapid.SampledFrom([]int{current, current, current, current - 1, 0, current + 1}).Draw(t, "number")
+	result := rapid.SampledFrom([]*string{nil, new("r1"), new("r2"), new(""), new("[409] no"), new("é <b>&\u2028\"\\")}).Draw(t, "result")
+	ends := []task.EndReason{task.EndCompleted, task.EndFailed, task.EndBudget, task.EndWorkerError}
+	side := json.RawMessage(rapid.SampledFrom([]string{
+		`{}`, `{"title":"a"}`, `{"title":null,"duration":2.125}`, `{"title":"","internal_status":""}`,
+		`{"internal_status":"x","tokens":{"prompt_tokens":9007199254740993}}`,
+		`{"used_tools":["t","u"],"deep_planning":{"a":[1,{"b":null}]},"last_executed_node_id":"n"}`,
+		`{"used_tools":[],"hitl_request":{"q":"<?>"},"pending_eca_request":[1.50],"voice_id":"v"}`,
+		`{"additional_context":"c","test_run_node_id":"n","disable_attachment_injection":true,"return_metrics":true}`,
+		`{"triggering_agent_id":"agent-2","hitl_request":null}`,
+	}).Draw(t, "side"))
+	switch rapid.IntRange(0, 15).Draw(t, "command") {
+	case 0:
+		return w.begin()
+	case 1, 2:
+		return task.Assign{Worker: "py", Lease: 30 * time.Second, MayRetry: rapid.Bool().Draw(t, "retry")}
+	case 3, 4:
+		return task.Claim{Worker: "w", TokenHash: token(current), Lease: 12_345_678 * time.Microsecond}
+	case 5:
+		return task.Finish{By: w.holder(number), Reason: rapid.SampledFrom(append(ends, task.EndStopped)).Draw(t, "end"), Result: result, Side: side}
+	case 6:
+		return task.Lose{Number: number, Over: rapid.Bool().Draw(t, "over"), Reason: "lease expired"}
+	case 7:
+		return rapid.SampledFrom([]task.Command{task.Pause{By: "p"}, task.Tick{}}).Draw(t, "pause or tick")
+	case 8:
+		return task.Resume{By: "p"}
+	case 9:
+		return task.RequestStop{By: "p"}
+	case 10:
+		return task.Settle{By: "p", Reason: rapid.SampledFrom(ends).Draw(t, "end"), Result: result, Correct: true, FromPending: true, Side: side}
+	case 11:
+		events := []task.Event{{Type: task.Chunk, Own: json.RawMessage(`"é\u0000"`)}, {Type: task.Step, Own: json.RawMessage(`{"n":12345678901234567890}`)}}
+		if rapid.Bool().Draw(t, "named") {
+			events[0].ClientID = fmt.Sprintf("client-%d", w.task.LastSeq)
+		}
+		return task.Append{By: rapid.SampledFrom([]task.Holder{{}, w.holder(number)}).Draw(t, "holder"), Events: events}
+	case 12:
+		edit := task.Edit{Who: "p", Side: side}
+		if rapid.Bool().Draw(t, "move") {
+			edit.Priority, edit.RunAt = new(rapid.IntRange(-100, 100).Draw(t, "priority")), new(w.e.clock.stamp().Add(time.Minute))
+		}
+		return edit
+	case 13:
+		return rapid.SampledFrom([]task.Command{task.Renew{By: w.holder(number)}, task.AddChild{ID: fmt.Sprint("child-", number)}}).Draw(t, "renew or child")
+	default:
+		p := task.Patch{
+			Full: rapid.Bool().Draw(t, "full"), Number: number, Result: result, Side: side, By: "p",
+			Status:    rapid.SampledFrom(append(task.Statuses(), "", task.Executing)).Draw(t, "status"),
+			Extension: rapid.SampledFrom([]json.RawMessage{nil, json.RawMessage(`{"k":{"n":1.0}}`)}).Draw(t, "extension"),
+		}
+		if a, ok := w.attempts[number]; ok {
+			p.From = &a
+		}
+		return p
+	}
+}
+
+func (w *world) begin() task.Begin {
+	t := w.rt
+	b := beginning(w.org, w.id)
+	b.Spec.Input.Text = new("Analyze the <sales> data")
+	b.Spec.Tags = []string{"a", "é"}
+	b.Priority = rapid.IntRange(-100, 100).Draw(t, "priority")
+	b.Spec.RunLocally = rapid.IntRange(0, 5).Draw(t, "locally") == 0
+	if rapid.Bool().Draw(t, "limits") {
+		b.Spec.Timeout, b.Spec.ExpiresIn = 60.5, 90.25
+	}
+	if rapid.Bool().Draw(t, "related") {
+		b.Spec.ParentExecution, b.Spec.Input.User = new("parent"), json.RawMessage(`{"id":"user-1","email":"u@example.org"}`)
+		b.State.TriggeringAgentID, b.State.AdditionalContext = new("agent-9"), new("more")
+	}
+	if rapid.IntRange(0, 3).Draw(t, "pinned") == 0 {
+		b.Spec.PinnedWorkerID = new("py")
+	}
+	if rapid.IntRange(0, 3).Draw(t, "later") == 0 {
+		b.RunAt = w.e.clock.stamp().Add(20 * time.Second)
+	}
+	return b
+}
+
+// overriddenResult: task_finished goes on showing the first result, each
+// turn's own, while the task shows the corrected one.
+func overriddenResult(e *env) {
+	e.begin("t")
+	e.do(home, "t", settle(task.EndFailed, "first"), settle(task.EndCompleted, "second"))
+	e.same("shown result", new("second"), e.state(home, "t").Result)
+	e.do(home, "t", beginning(home, "t", func(b *task.Begin) { b.Spec.Tags = []string{"turn two"} }))
+	e.do(home, "t", settle(task.EndFailed, "third"), settle(task.EndCompleted, "fourth"))
+	var results, specs []string
+	for _, ev := range e.log("t") {
+		switch ev.Type { //nolint:exhaustive // the other types keep nothing in the turn
+		case task.TaskFinished:
+			results = append(results, string(ev.Kept))
+		case task.TaskCreated:
+			specs = append(specs, string(ev.Kept))
+		default:
+			if ev.Kept != nil {
+				e.t.Errorf("%s keeps %s", ev.Type, ev.Kept)
+			}
+		}
+	}
+	e.same("results in the log", []string{`{"result":"first"}`, `{"result":"third"}`}, results)
+	if len(specs) != 2 || strings.Contains(specs[0], "turn two") || !strings.Contains(specs[1], "turn two") {
+		e.t.Errorf("specs in the log: %q", specs)
+	}
+}
+
+// reopened: what was acknowledged is there after a Close.
+func reopened(e *env) {
+	e.begin("t")
+	e.do(home, "t", claim("w"), chunk("one"), settle(task.EndCompleted, "done"))
+	e.begin("waiting")
+	before, log := e.task(home, "t"), e.log("t")
+	e.ok(e.Close())
+	e.open()
+	e.same("task", before, e.task(home, "t"))
+	e.same("log", log, e.log("t"))
+	e.same("queue", []string{"waiting"}, e.next(lifecycle.Want{Worker: "w"}))
+	orgs, err := e.Organizations(e.t.Context())
+	e.ok(err)
+	slices.Sort(orgs)
+	e.same("organizations", []string{away, home}, orgs)
+}
+
+// logInParts: after a number, at most so many, at most about 4 MiB but one.
+func logInParts(e *env) {
+	e.begin("t")
+	for i := range 9 {
+		e.do(home, "t", chunk(strconv.Itoa(i)))
+	}
+	all := e.log("t")
+	for _, c := range []struct {
+		after, limit, from, to int
+	}{
+		{0, 1, 0, 1}, {0, 100, 0, 10}, {3, 2, 3, 5}, {9, 5, 9, 10}, {10, 5, 10, 10}, {99, 5, 10, 10},
+	} {
+		got, err := e.Events(e.t.Context(), home, "t", int64(c.after), c.limit)
+		e.ok(err)
+		e.same(fmt.Sprintf("%d events after %d", c.limit, c.after), all[c.from:c.to], all[c.from:c.from+len(got)])
+		e.same("part of the log", len(got), c.to-c.from)
+		for i, ev := range got {
+			e.same("event", all[c.from+i], ev)
+		}
+	}
+	none, err := e.Events(e.t.Context(), home, "no such task", 0, 10)
+	e.ok(err)
+	e.same("events of nothing", 0, len(none))
+
+	e.begin("large")
+	e.do(home, "large", chunk(strings.Repeat("x", 5<<20)), chunk("y"))
+	seen := int64(0)
+	for range 10 {
+		got, err := e.Events(e.t.Context(), home, "large", seen, 100)
+		e.ok(err)
+		if len(got) == 0 {
+			break
+		}
+		size := 0
+		for _, ev := range got[:len(got)-1] {
+			size += len(ev.Own) + len(ev.Kept)
+		}
+		if size > 4<<20 {
+			e.t.Errorf("%d bytes before the last event of a read", size)
+		}
+		seen = got[len(got)-1].Seq
+	}
+	e.same("last event of a large log", int64(3), seen)
+}
+
+// oneMoment: a task is read as it stood after some commit, its attempt
+// included, never as a mixture of two.
+func oneMoment(e *env) {
+	e.begin("t")
+	done := make(chan error, 1)
+	stop := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			for _, c := range []task.Command{claim("w"), task.Pause{By: "p"}, task.Resume{By: "p"}} {
+				if err := e.Write(e.t.Context(), func(tx lifecycle.Tx) error { return change(tx, home, "t", c, e.clock.stamp()) }); err != nil {
+					done <- err
+					return
+				}
+			}
+		}
+	}()
+	var mixed error
+	for range 3000 {
+		s, err := e.Task(e.t.Context(), home, "t")
+		if err != nil {
+			mixed = err
+			break
+		}
+		if status, live := s.Task.Status(), s.Task.Run.Live(); live != (status == task.Executing) {
+			mixed = fmt.Errorf("status %s with a live attempt: %v", status, live)
+			break
+		}
+	}
+	close(stop)
+	e.ok(errors.Join(mixed, <-done))
+}
+
+// turns lists what each turn was asked and what is shown of its end.
+func turns(e *env) {
+	none, err := e.Turns(e.t.Context(), home, "t")
+	e.ok(err)
+	e.same("turns of nothing", 0, len(none))
+	begun := e.clock.stamp()
+	e.begin("t", func(b *task.Begin) { b.Spec.Input.Text = new("é <b>") })
+	e.clock.advance(time.Second)
+	side := settle(task.EndCompleted, "first")
+	side.Side = json.RawMessage(`{"tokens": {"prompt_tokens": 3, "completion_tokens": 4}}`)
+	e.do(home, "t", side, settle(task.EndFailed, "corrected"))
+	e.clock.advance(time.Second)
+	e.do(home, "t", beginning(home, "t"))
+	got, err := e.Turns(e.t.Context(), home, "t")
+	e.ok(err)
+	e.same("turns", []lifecycle.Turn{
+		{
+			Number: 1, CreatedAt: begun, FinishedAt: begun.Add(time.Second), Prompt: new("é <b>"), Result: new("corrected"),
+			Tokens: &task.Tokens{Prompt: 3, Completion: 4},
+		},
+		{Number: 2, CreatedAt: begun.Add(2 * time.Second)},
+	}, got)
+	foreign, err := e.Turns(e.t.Context(), away, "t")
+	e.ok(err)
+	e.same("turns elsewhere", 0, len(foreign))
+}

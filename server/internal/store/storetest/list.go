@@ -1,0 +1,305 @@
+package storetest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+func listParts() []part {
+	return []part{
+		{"ListFilters", filters},
+		{"ListShowsResults", listedResults},
+		{"ListPagesWhileTasksArrive", arriving},
+		{"ListTotalIsCapped", cappedTotal},
+	}
+}
+
+func (e *env) list(f lifecycle.Filter, p lifecycle.Page) lifecycle.List {
+	e.t.Helper()
+	l, err := e.Tasks(e.t.Context(), home, f, p)
+	e.ok(err)
+	return l
+}
+
+// listed is what a list is to show of a task.
+func listed(t task.Task) lifecycle.Listed {
+	s := t.State()
+	x := lifecycle.Listed{
+		ID: t.ID, AgentID: t.AgentID, OrganizationID: t.OrganizationID, Status: s.Status,
+		UserID: t.Terms.UserID, ParentID: t.Terms.ParentID, Source: s.Source, Title: s.Title,
+		InternalStatus: s.InternalStatus, Result: s.Result, CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt,
+	}
+	if s.TriggeringAgentID != nil {
+		x.TriggeringAgentID = *s.TriggeringAgentID
+	}
+	if x.Result != nil && len(*x.Result) > 64<<10 {
+		x.Result = nil
+	}
+	return x
+}
+
+// matches is the plain reading of a filter.
+func matches(f lifecycle.Filter, x lifecycle.Listed) bool {
+	return (f.Agent == "" || f.Agent == x.AgentID) &&
+		(f.User == "" || f.User == x.UserID) &&
+		(f.Parent == "" || f.Parent == x.ParentID) &&
+		(f.Trigger == "" || f.Trigger == x.TriggeringAgentID) &&
+		(f.Status == "" || f.Status == x.Status) &&
+		(f.InternalStatus == "" || x.InternalStatus != nil && f.InternalStatus == *x.InternalStatus) &&
+		(f.From == 0 || x.CreatedAt >= f.From) &&
+		(f.To == 0 || x.CreatedAt < f.To)
+}
+
+// mixture creates tasks in which every combination of a filter finds
+// something, several of them in the same microsecond.
+func mixture(e *env) []lifecycle.Listed {
+	var all []lifecycle.Listed
+	for i := range 60 {
+		bit := func(n int) bool { return i>>n&1 == 1 }
+		b := beginning(home, fmt.Sprintf("t-%02d", (i*37)%60), func(b *task.Begin) {
+			if bit(0) {
+				b.Spec.AgentID = "agent-2"
+			}
+			if bit(1) {
+				b.Spec.Input.User = []byte(`{"id":"user-1"}`)
+			}
+			if bit(2) {
+				b.Spec.ParentExecution = new("parent-1")
+			}
+			if bit(3) {
+				b.State.TriggeringAgentID = new("trigger-1")
+			}
+			if bit(4) {
+				b.State.InternalStatus = new("note")
+			}
+			if i%5 == 0 {
+				b.State.Title = new(fmt.Sprint("Title ", i))
+			}
+		})
+		e.begin(b.Spec.ID, func(begin *task.Begin) { *begin = b })
+		if bit(5) {
+			e.clock.advance(time.Microsecond)
+			e.do(home, b.Spec.ID, settle(task.EndCompleted, fmt.Sprint("result ", i)))
+		}
+		all = append(all, listed(e.task(home, b.Spec.ID).Task))
+		if i%3 == 0 {
+			e.clock.advance(time.Second)
+		}
+	}
+	e.begin("t-00", func(b *task.Begin) { b.Spec.OrganizationID = away })
+	slices.SortFunc(all, func(a, b lifecycle.Listed) int {
+		return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), cmp.Compare(b.ID, a.ID))
+	})
+	return all
+}
+
+func filters(e *env) {
+	all := mixture(e)
+	singles := []lifecycle.Filter{
+		{},
+		{Agent: agent},
+		{User: "user-1"},
+		{Parent: "parent-1"},
+		{Trigger: "trigger-1"},
+		{Status: task.Completed},
+		{InternalStatus: "note"},
+		{From: all[20].CreatedAt},
+		{To: all[20].CreatedAt},
+	}
+	for _, f := range singles {
+		if n := e.checkList(all, f, 7); n == 0 || n == len(all) && f != (lifecycle.Filter{}) {
+			e.t.Errorf("%+v matches %d of %d: it decides nothing", f, n, len(all))
+		}
+	}
+	for _, none := range []lifecycle.Filter{
+		{Agent: "x"},
+		{User: "x"},
+		{Parent: "x"},
+		{Trigger: "x"},
+		{Status: task.Failed},
+		{InternalStatus: "x"},
+		{From: all[0].CreatedAt + 1},
+		{To: all[len(all)-1].CreatedAt},
+	} {
+		e.same(fmt.Sprintf("%+v", none), lifecycle.List{}, e.list(none, lifecycle.Page{Size: 10, Count: true}))
+	}
+	rapid.Check(e.t, func(t *rapid.T) {
+		f := lifecycle.Filter{
+			Agent:          rapid.SampledFrom([]string{"", "", agent, "agent-2"}).Draw(t, "agent"),
+			User:           rapid.SampledFrom([]string{"", "", "user-1"}).Draw(t, "user"),
+			Parent:         rapid.SampledFrom([]string{"", "", "parent-1"}).Draw(t, "parent"),
+			Trigger:        rapid.SampledFrom([]string{"", "", "trigger-1"}).Draw(t, "trigger"),
+			Status:         rapid.SampledFrom([]task.Status{"", "", task.Pending, task.Completed}).Draw(t, "status"),
+			InternalStatus: rapid.SampledFrom([]string{"", "", "note"}).Draw(t, "note"),
+			From:           rapid.SampledFrom([]task.Stamp{0, all[40].CreatedAt}).Draw(t, "from"),
+			To:             rapid.SampledFrom([]task.Stamp{0, all[10].CreatedAt}).Draw(t, "to"),
+		}
+		e.checkList(all, f, rapid.IntRange(1, 70).Draw(t, "size"))
+	})
+}
+
+// checkOpen compares those of the tasks that have not ended, counted and by
+// cursor, with what the store finds.
+func (e *env) checkOpen(all []lifecycle.Listed, f lifecycle.Filter, size int) {
+	e.t.Helper()
+	want, got := []lifecycle.Cursor{}, []lifecycle.Cursor{}
+	for _, x := range all {
+		if !x.Status.Ends() {
+			want = append(want, lifecycle.Cursor{CreatedAt: x.CreatedAt, ID: x.ID})
+		}
+	}
+	n, err := e.CountOpen(e.t.Context(), home, f)
+	e.ok(err)
+	e.same(fmt.Sprintf("%+v: open", f), len(want), n)
+	for behind := (lifecycle.Cursor{}); ; behind = got[len(got)-1] {
+		part, err := e.Open(e.t.Context(), home, f, behind, size)
+		e.ok(err)
+		if len(part) == 0 {
+			break
+		}
+		got = append(got, part...)
+	}
+	e.same(fmt.Sprintf("%+v: open, by cursor", f), want, got)
+}
+
+// checkList compares a filtered list, in one, by cursor and by page number,
+// with the plain reading of the filter. It answers how many tasks match.
+func (e *env) checkList(all []lifecycle.Listed, f lifecycle.Filter, size int) int {
+	e.t.Helper()
+	want := []lifecycle.Listed{}
+	for _, x := range all {
+		if matches(f, x) {
+			want = append(want, x)
+		}
+	}
+	name := fmt.Sprintf("%+v", f)
+	whole := e.list(f, lifecycle.Page{Size: 1000, Count: true})
+	e.same(name, want, append([]lifecycle.Listed{}, whole.Items...))
+	e.same(name+": total", len(want), whole.Total)
+	e.same(name+": cursor after the last", lifecycle.Cursor{}, whole.Next)
+	e.same(name+": total not asked for", 0, e.list(f, lifecycle.Page{Size: 1}).Total)
+
+	e.checkOpen(want, f, size)
+	byCursor, byNumber := []lifecycle.Listed{}, []lifecycle.Listed{}
+	var page lifecycle.Page
+	for page.Size = size; ; {
+		l := e.list(f, page)
+		byCursor = append(byCursor, l.Items...)
+		if l.Next == (lifecycle.Cursor{}) {
+			break
+		}
+		e.same(name+": full page", size, len(l.Items))
+		page.Cursor = l.Next
+	}
+	e.same(name+": by cursor", want, byCursor)
+	for number := 1; number <= len(want)/size+1; number++ {
+		byNumber = append(byNumber, e.list(f, lifecycle.Page{Number: number, Size: size}).Items...)
+	}
+	e.same(name+": by number", want, byNumber)
+	return len(want)
+}
+
+// listedResults: up to 64 KiB, counted in bytes, and as last corrected.
+func listedResults(e *env) {
+	const limit = 64 << 10
+	for name, c := range map[string]struct {
+		results []string // the first ends the turn, the others override
+		shown   bool
+	}{
+		"short":                {[]string{"r"}, true},
+		"empty":                {[]string{""}, true},
+		"largest":              {[]string{strings.Repeat("x", limit)}, true},
+		"too large":            {[]string{strings.Repeat("x", limit+1)}, false},
+		"too large in bytes":   {[]string{strings.Repeat("é", limit/2+1)}, false},
+		"largest in bytes":     {[]string{strings.Repeat("é", limit/2)}, true},
+		"corrected":            {[]string{"r", "s"}, true},
+		"corrected, too large": {[]string{"r", strings.Repeat("x", limit+1)}, false},
+		"corrected, shorter":   {[]string{strings.Repeat("x", limit+1), "s"}, true},
+	} {
+		e.begin(name)
+		for _, r := range c.results {
+			e.do(home, name, settle(task.EndCompleted, r))
+		}
+		l := e.list(lifecycle.Filter{}, lifecycle.Page{Size: 1000})
+		i := slices.IndexFunc(l.Items, func(x lifecycle.Listed) bool { return x.ID == name })
+		var want *string
+		if c.shown {
+			want = &c.results[len(c.results)-1]
+		}
+		got := l.Items[i].Result
+		if (want == nil) != (got == nil) || want != nil && *want != *got {
+			e.t.Errorf("%s: result shown: %v, want %v", name, got != nil, c.shown)
+		}
+		full := e.state(home, name).Result
+		e.same(name+": in full", len(c.results[len(c.results)-1]), len(*full))
+	}
+	e.clock.advance(time.Second)
+	e.begin("none")
+	e.same("no result", (*string)(nil), e.list(lifecycle.Filter{}, lifecycle.Page{Size: 1000}).Items[0].Result)
+}
+
+// arriving: whoever follows the cursor sees each task that was there at the
+// beginning exactly once, whatever arrives, changes or goes meanwhile.
+func arriving(e *env) {
+	const n, size = 40, 7
+	want := []string{}
+	for i := range n {
+		id := fmt.Sprintf("old-%02d", i)
+		e.begin(id)
+		if i%4 == 0 { // others share their microsecond
+			e.clock.advance(time.Microsecond)
+		}
+		want = append(want, id)
+	}
+	slices.Reverse(want)
+	e.clock.advance(time.Second)
+	got := []string{}
+	page := lifecycle.Page{Size: size}
+	for round := 0; ; round++ {
+		l := e.list(lifecycle.Filter{Agent: agent}, page)
+		for _, x := range l.Items {
+			got = append(got, x.ID)
+		}
+		if l.Next == (lifecycle.Cursor{}) {
+			break
+		}
+		page.Cursor = l.Next
+		for i := range 3 {
+			e.begin(fmt.Sprintf("new-%d-%d", round, i))
+		}
+		last := l.Items[len(l.Items)-1].ID
+		e.do(home, last, settle(task.EndFailed, "r"))
+		e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, last) }) // the cursor's own task
+		e.clock.advance(time.Second)
+	}
+	e.same("tasks by cursor", want, got)
+}
+
+// cappedTotal: counting stops one beyond the cap (rule H5).
+func cappedTotal(e *env) {
+	fill := func(from, to int) {
+		e.write(func(tx lifecycle.Tx) error {
+			for i := from; i < to; i++ {
+				if err := create(tx, beginning(home, fmt.Sprint("t-", i)), e.clock.stamp()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	fill(0, lifecycle.MaxCount)
+	page := lifecycle.Page{Size: 1, Count: true}
+	e.same("total at the cap", lifecycle.MaxCount, e.list(lifecycle.Filter{}, page).Total)
+	fill(lifecycle.MaxCount, lifecycle.MaxCount+3)
+	e.same("total beyond the cap", lifecycle.MaxCount+1, e.list(lifecycle.Filter{Status: task.Pending}, page).Total)
+	page.Number = lifecycle.MaxCount + 3
+	e.same("items of the last page", 1, len(e.list(lifecycle.Filter{}, page).Items))
+}

@@ -1,0 +1,321 @@
+package storetest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	agents "github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+func recordParts() []part {
+	return []part{
+		{"AgentsAndVersions", agentVersions},
+		{"AgentsAreDeleted", deletedAgents},
+		{"AnUndoneAgentIsForgotten", undoneAgent},
+		{"Keys", keys},
+		{"Secrets", secrets},
+		{"Replays", replays},
+		{"Workers", workers},
+		{"OrganizationsAreListed", organizations},
+	}
+}
+
+// agentRecord is a version of an agent in which every field is set.
+func agentRecord(org, id string, version int) agents.Agent {
+	return agents.Agent{
+		OrganizationID: org, ID: id, Version: version, CreatedAt: 100, UpdatedAt: task.Stamp(100 * version),
+		Record: agents.Record{
+			Name: fmt.Sprintf("%s, version %d of %s", id, version, org), Runtime: agents.Worker, Description: new("é <b>"),
+			Instructions: &agents.Instructions{Role: []string{"r"}, Goal: []string{"g", "h"}, General: "x"},
+			Framework:    "agno", ModelProvider: "openai", ModelName: "m", LLMAPIBase: new("https://example.org"),
+			LLMCredential: &agents.Credentials{Name: "n", Description: new("d")}, OutputFormat: new("json"),
+			OutputSchema: json.RawMessage(`{"type":"object","maximum":12345678901234567890}`),
+			DeepPlanning: true, EnforcePlan: true, Lease: 12, MaxAttempts: 7, RetryStarted: true,
+		},
+	}
+}
+
+// undoneAgent asks for an agent whose change has been taken back: a store that
+// remembers agents must not remember that one.
+func undoneAgent(e *env) {
+	one, two := agentRecord(home, "a", 1), agentRecord(home, "a", 2)
+	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(one) })
+	undo := errors.New("undo")
+	err := e.Write(e.t.Context(), func(tx lifecycle.Tx) error {
+		if err := tx.PutAgent(two); err != nil {
+			return err
+		}
+		got, err := tx.Agent(home, "a", 0)
+		return errors.Join(err, differs("agent in its write", two, got), undo)
+	})
+	if !errors.Is(err, undo) {
+		e.t.Fatal(err)
+	}
+	e.write(func(tx lifecycle.Tx) error {
+		got, err := tx.Agent(home, "a", 0)
+		return errors.Join(err, differs("agent after the undone change", one, got))
+	})
+}
+
+func agentVersions(e *env) {
+	ctx := e.t.Context()
+	one, two := agentRecord(home, "b", 1), agentRecord(home, "b", 2)
+	first, foreign := agentRecord(home, "a", 1), agentRecord(away, "b", 1)
+	for _, a := range []agents.Agent{one, two, first, foreign} {
+		e.write(func(tx lifecycle.Tx) error {
+			if err := tx.PutAgent(a); err != nil {
+				return err
+			}
+			got, err := tx.Agent(a.OrganizationID, a.ID, 0)
+			return errors.Join(err, differs("agent in its write", a, got))
+		})
+	}
+	for _, c := range []struct {
+		org     string
+		version int
+		want    agents.Agent
+	}{{home, 0, two}, {home, 1, one}, {home, 2, two}, {away, 0, foreign}} {
+		got, err := e.Agent(ctx, c.org, "b", c.version)
+		e.ok(err)
+		e.same("agent", c.want, got)
+		e.write(func(tx lifecycle.Tx) error {
+			got, err := tx.Agent(c.org, "b", c.version)
+			return errors.Join(err, differs("agent in a write", c.want, got))
+		})
+	}
+	_, err := e.Agent(ctx, home, "b", 3)
+	e.missing("unknown version", err)
+	_, err = e.Agent(ctx, away, "a", 0)
+	e.missing("agent of another organization", err)
+	all, err := e.Agents(ctx, home)
+	e.ok(err)
+	e.same("agents by id, the newest version of each", []agents.Agent{first, two}, all)
+	if err := e.Write(ctx, func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "b", 1)) }); err == nil {
+		e.t.Error("a version was stored twice")
+	}
+	all, err = e.Agents(ctx, home)
+	e.ok(err)
+	e.same("agents after that", []agents.Agent{first, two}, all)
+}
+
+func deletedAgents(e *env) {
+	ctx := e.t.Context()
+	one, two, other, foreign := agentRecord(home, agent, 1), agentRecord(home, agent, 2), agentRecord(home, "b", 1), agentRecord(away, agent, 1)
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.PutAgent(one), tx.PutAgent(two), tx.PutAgent(other), tx.PutAgent(foreign))
+	})
+	versions := func(org, id string, want ...agents.Agent) {
+		e.t.Helper()
+		got, err := e.AgentVersions(ctx, org, id)
+		e.ok(err)
+		e.same("versions, the newest first", want, got)
+	}
+	versions(home, agent, two, one)
+	versions(away, agent, foreign)
+	versions(home, "nobody")
+
+	hasOpen := func(org, id string, want bool) {
+		e.t.Helper()
+		e.same("open task", want, read(e, func(tx lifecycle.Tx) (bool, error) { return tx.HasOpenTask(org, id) }))
+	}
+	hasOpen(home, agent, false)
+	e.begin("t")
+	hasOpen(home, agent, true)
+	hasOpen(home, "b", false)
+	hasOpen(away, agent, false)
+	e.do(home, "t", claim("w"))
+	hasOpen(home, agent, true)
+	e.do(home, "t", settle(task.EndCompleted, "r"))
+	hasOpen(home, agent, false)
+	e.do(home, "t", beginning(home, "t"), task.Pause{})
+	hasOpen(home, agent, true)
+	e.do(home, "t", task.RequestStop{}, task.Patch{Full: true, Status: task.Paused, Number: 2}) // only shown as paused
+	hasOpen(home, agent, false)
+
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.DeleteAgent(home, agent), tx.DeleteAgent(home, "nobody"))
+	})
+	versions(home, agent)
+	versions(away, agent, foreign)
+	_, err := e.Agent(ctx, home, agent, 0)
+	e.missing("deleted agent", err)
+	all, err := e.Agents(ctx, home)
+	e.ok(err)
+	e.same("agents", []agents.Agent{other}, all)
+	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(one) })
+	versions(home, agent, one)
+}
+
+func keys(e *env) {
+	ctx := e.t.Context()
+	key := func(org, id string, role auth.Role, at task.Stamp, agents ...string) auth.Key {
+		return auth.Key{Organization: org, ID: id, Name: "name of " + id, Role: role, Agents: append([]string{}, agents...), Hash: auth.Hash(org + id), CreatedAt: at}
+	}
+	worker, first, second := key(home, "w", auth.Worker, 1, "b", "a"), key(home, "a", auth.Admin, 3), key(home, "b", auth.Admin, 2)
+	foreign := key(away, "a", auth.Admin, 1)
+	for _, k := range []auth.Key{first, second, worker, foreign} {
+		e.ok(e.PutKey(ctx, k))
+		got, err := e.KeyByHash(ctx, k.Hash)
+		e.ok(err)
+		e.same("key", k, got)
+	}
+	if e.PutKey(ctx, auth.Key{Organization: home, ID: "c", Hash: first.Hash}) == nil {
+		e.t.Error("a key was stored twice")
+	}
+	_, err := e.KeyByHash(ctx, auth.Hash("nobody's"))
+	e.missing("unknown key", err)
+	listed := func(org string, want ...auth.Key) {
+		e.t.Helper()
+		got, err := e.Keys(ctx, org)
+		e.ok(err)
+		e.same("keys, the oldest first", want, got)
+	}
+	listed(home, worker, second, first)
+	listed("nowhere")
+
+	e.missing("revoked key of another organization", e.RevokeKey(ctx, away, "b"))
+	e.ok(e.RevokeKey(ctx, home, "w"))
+	worker.RevokedAt = e.clock.stamp()
+	e.ok(e.RevokeKey(ctx, home, "b"))
+	second.RevokedAt = e.clock.stamp()
+	e.clock.advance(time.Second)
+	e.ok(e.RevokeKey(ctx, home, "b"))
+	listed(home, worker, second, first)
+	got, err := e.KeyByHash(ctx, worker.Hash)
+	e.ok(err)
+	e.same("revoked key", worker, got)
+	for _, org := range []string{home, away} {
+		if err := e.RevokeKey(ctx, org, "a"); fault.CodeOf(err) != fault.Conflict {
+			e.t.Errorf("the last admin key of %s: %v", org, err)
+		}
+	}
+	listed(home, worker, second, first)
+	listed(away, foreign)
+}
+
+func secrets(e *env) {
+	type place struct {
+		org string
+		of  lifecycle.SecretOf
+		id  string
+	}
+	places := []place{
+		{home, lifecycle.OfTask, "x"},
+		{home, lifecycle.OfAgent, "x"},
+		{home, lifecycle.OfTask, "y"},
+		{away, lifecycle.OfTask, "x"},
+	}
+	sealed := func(i, n int) []byte { return []byte{0, 255, byte(i), byte(n)} }
+	expect := func(what string, want func(i int) []byte) {
+		e.t.Helper()
+		for i, p := range places {
+			got, err := e.Secret(e.t.Context(), p.org, p.of, p.id)
+			e.ok(err)
+			e.same(fmt.Sprintf("%s: secret of %v", what, p), want(i), got)
+		}
+	}
+	expect("at first", func(int) []byte { return nil })
+	for i, p := range places {
+		e.write(func(tx lifecycle.Tx) error { return tx.PutSecret(p.org, p.of, p.id, sealed(i, 1)) })
+	}
+	expect("put", func(i int) []byte { return sealed(i, 1) })
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.PutSecret(home, lifecycle.OfAgent, "x", sealed(1, 2)), tx.DeleteSecret(home, lifecycle.OfTask, "x"), tx.DeleteSecret(home, lifecycle.OfTask, "z"))
+	})
+	expect("one replaced, one deleted", func(i int) []byte { return [][]byte{nil, sealed(1, 2), sealed(2, 1), sealed(3, 1)}[i] })
+}
+
+func replays(e *env) {
+	get := func(org, route, key string) *lifecycle.Replay {
+		e.t.Helper()
+		return read(e, func(tx lifecycle.Tx) (*lifecycle.Replay, error) { return tx.Replay(org, route, key) })
+	}
+	now := e.clock.stamp()
+	one := lifecycle.Replay{Hash: []byte{1, 0, 2}, TaskID: "t-1", At: now}
+	two := lifecycle.Replay{Hash: []byte{3}, TaskID: "t-2", At: now + 1}
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.PutReplay(home, "create", "k", one), tx.PutReplay(home, "invoke", "k", two), tx.PutReplay(away, "create", "k", two))
+	})
+	e.same("replay", &one, get(home, "create", "k"))
+	e.same("of another route", &two, get(home, "invoke", "k"))
+	e.same("of another organization", &two, get(away, "create", "k"))
+	e.same("of another key", (*lifecycle.Replay)(nil), get(home, "create", "K"))
+	e.write(func(tx lifecycle.Tx) error { return tx.Forget(now + 1) })
+	e.same("older than the moment", (*lifecycle.Replay)(nil), get(home, "create", "k"))
+	e.same("not older", &two, get(home, "invoke", "k"))
+	e.write(func(tx lifecycle.Tx) error { return tx.PutReplay(home, "create", "k", two) })
+	e.same("used anew", &two, get(home, "create", "k"))
+	e.write(func(tx lifecycle.Tx) error { return tx.PutReplay(home, "create", "k", one) })
+	e.same("replaced", &one, get(home, "create", "k"))
+	e.write(func(tx lifecycle.Tx) error { return tx.Forget(now + 2) })
+	e.same("forgotten everywhere", (*lifecycle.Replay)(nil), get(away, "create", "k"))
+}
+
+func workers(e *env) {
+	get := func(org, agentID, id string) *lifecycle.Worker {
+		e.t.Helper()
+		return read(e, func(tx lifecycle.Tx) (*lifecycle.Worker, error) { return tx.Worker(org, agentID, id) })
+	}
+	put := func(w lifecycle.Worker) {
+		e.t.Helper()
+		e.write(func(tx lifecycle.Tx) error { return tx.PutWorker(w) })
+	}
+	now := e.clock.stamp()
+	w := lifecycle.Worker{
+		Organization: home, Agent: agent, ID: "w", Kind: lifecycle.PythonWorker,
+		RegisteredAt: now, LastHeard: now, Connected: true, Busy: true, Held: true,
+		KeyID: "key", Address: "10.0.0.1", LastBeat: now, CutAt: now, OwnerIn: "a", HeirOf: "b",
+		Tally: lifecycle.Tally{Posts: 3, Reports: 1, Lost: 1, Doubts: []lifecycle.Doubt{{Post: 3, Missing: 1}}},
+	}
+	other, foreign := w, w
+	other.Agent, other.Kind, other.Connected = "agent-2", lifecycle.FencedWorker, false
+	foreign.Organization, foreign.Busy = away, false
+	put(w)
+	put(other)
+	put(foreign)
+	e.same("worker", &w, get(home, agent, "w"))
+	e.same("the same id of another agent", &other, get(home, "agent-2", "w"))
+	e.same("elsewhere", &foreign, get(away, agent, "w"))
+	e.same("unknown", (*lifecycle.Worker)(nil), get(home, agent, "v"))
+	w.LastHeard, w.Busy, w.Held = now.Add(time.Second), false, false
+	put(w)
+	e.same("heard again", &w, get(home, agent, "w"))
+	e.same("its namesake", &other, get(home, "agent-2", "w"))
+
+	e.write(func(tx lifecycle.Tx) error { return tx.Forget(now.Add(time.Hour)) })
+	e.same("a connected worker is not forgotten", &w, get(home, agent, "w"))
+	e.same("an absent one is", (*lifecycle.Worker)(nil), get(home, "agent-2", "w"))
+	e.write(func(tx lifecycle.Tx) error {
+		open, err := tx.Connected()
+		e.same("connected", 2, len(open))
+		return err
+	})
+	until := now.Add(time.Minute) // the foreign one was heard a second before the last, and is too old
+	e.write(func(tx lifecycle.Tx) error { return tx.DisconnectAll(time.Second/2, until) })
+	w.Connected, foreign.Connected, w.HeirUntil = false, false, until
+	w.CutAt, foreign.CutAt = e.clock.stamp(), e.clock.stamp()
+	e.same("disconnected", &w, get(home, agent, "w"))
+	e.same("disconnected elsewhere", &foreign, get(away, agent, "w"))
+	e.write(func(tx lifecycle.Tx) error { return tx.Forget(w.LastHeard) })
+	e.same("not older than the moment", &w, get(home, agent, "w"))
+	e.same("older", (*lifecycle.Worker)(nil), get(away, agent, "w"))
+}
+
+func organizations(e *env) {
+	e.ok(e.PutOrganization(e.t.Context(), home, "again"))
+	orgs, err := e.Organizations(e.t.Context())
+	e.ok(err)
+	e.same("organizations", 2, len(orgs))
+	e.same("clock", e.clock.stamp(), e.Now())
+	e.write(func(tx lifecycle.Tx) error { return differs("clock in a write", e.clock.stamp(), tx.Now()) })
+	e.same("code of an unknown organization's task", fault.NotFound, func() fault.Code {
+		_, err := e.Task(e.t.Context(), "nowhere", "t")
+		return fault.CodeOf(err)
+	}())
+}

@@ -1,0 +1,122 @@
+// Package stream turns committed events into live subscriptions. What a
+// subscriber gets is always the log: committed events are only a faster way
+// to it, and whoever cannot keep up, or missed something, reads the store
+// from its cursor (rules T3, T7).
+package stream
+
+import (
+	"sync"
+
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// buffer bounds what waits for one subscriber in memory, in events. A
+// subscriber that falls further behind reads the rest from the store.
+const buffer = 256
+
+type topic struct{ org, id string }
+
+// Hub spreads committed events. It is safe for concurrent use. Publishing
+// never waits for a subscriber.
+type Hub struct {
+	mu   sync.Mutex
+	subs map[topic]map[*subscription]struct{}
+}
+
+// NewHub makes a hub.
+func NewHub() *Hub { return &Hub{subs: map[topic]map[*subscription]struct{}{}} }
+
+// subscription is one subscriber's place in the hub.
+type subscription struct {
+	hub   *Hub
+	topic topic
+
+	mu      sync.Mutex
+	pending []task.Event
+	look    bool          // the store has more than pending says
+	ready   chan struct{} // holds a token while there is something to look at
+}
+
+// Publish tells of committed changes, in the order of their commits.
+func (h *Hub) Publish(changes []task.Change) {
+	for _, c := range changes {
+		if len(c.Events) == 0 { // a heartbeat
+			continue
+		}
+		h.tell(topic{c.Task.OrganizationID, c.Task.ID}, c.Events)
+	}
+}
+
+// Wake makes the subscribers of a task look at the store: it was deleted.
+func (h *Hub) Wake(org, id string) { h.tell(topic{org, id}, nil) }
+
+func (h *Hub) tell(t topic, events []task.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.subs[t] {
+		s.push(events)
+	}
+}
+
+func (h *Hub) subscribe(org, id string) *subscription {
+	s := &subscription{hub: h, topic: topic{org, id}, ready: make(chan struct{}, 1)}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.subs[s.topic] == nil {
+		h.subs[s.topic] = map[*subscription]struct{}{}
+	}
+	h.subs[s.topic][s] = struct{}{}
+	return s
+}
+
+// Subscribers counts the open subscriptions.
+func (h *Hub) Subscribers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, s := range h.subs {
+		n += len(s)
+	}
+	return n
+}
+
+func (s *subscription) close() {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	delete(s.hub.subs[s.topic], s)
+	if len(s.hub.subs[s.topic]) == 0 {
+		delete(s.hub.subs, s.topic)
+	}
+}
+
+// push leaves events for the subscriber. If they would be too many, all are
+// dropped and it is sent to the store; so it is by a push of nothing.
+func (s *subscription) push(events []task.Event) {
+	s.mu.Lock()
+	if len(s.pending)+len(events) > buffer || len(events) == 0 {
+		s.pending, s.look = nil, true
+	} else {
+		s.pending = append(s.pending, events...)
+	}
+	s.mu.Unlock()
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take empties what was left for the subscriber; look says that the store has more.
+func (s *subscription) take() (events []task.Event, look bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events, look = s.pending, s.look
+	s.pending, s.look = nil, false
+	return events, look
+}
+
+// Watch signals whenever a task's log grows or the task is deleted, until
+// stop is called. Signals that come close together may be one.
+func (h *Hub) Watch(org, id string) (changed <-chan struct{}, stop func()) {
+	s := h.subscribe(org, id)
+	return s.ready, s.close
+}

@@ -1,0 +1,409 @@
+package stream_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/secret"
+	"github.com/errand-dev/errand/server/internal/store/sqlite"
+	"github.com/errand-dev/errand/server/internal/stream"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	org  = "org"
+	id   = "t"
+	idle = time.Hour // nothing here may need the look after silence
+)
+
+// bench is a service whose commits are published to a hub.
+type bench struct {
+	*lifecycle.Service
+	t      *testing.T
+	hub    *stream.Hub
+	source *stream.Source
+}
+
+type keepAll struct{}
+
+func (keepAll) Keep(_ context.Context, _, given, _ string) (string, error) { return given, nil }
+
+func open(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, hub: stream.NewHub()}
+	store, err := sqlite.Open(t.Context(), sqlite.Options{Verify: true, Dir: t.TempDir(), OnCommit: b.hub.Publish, OnDelete: b.hub.Wake})
+	b.must(err)
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Errorf("close the store: %v", err)
+		}
+	})
+	box, err := secret.NewBox(bytes.Repeat([]byte{7}, 32))
+	b.must(err)
+	b.Service = lifecycle.New(store, box, keepAll{}, func() string { return id }, slog.New(slog.DiscardHandler))
+	b.source = stream.NewSource(b.hub, b.Service)
+	b.must(store.PutOrganization(t.Context(), org, org))
+	_, err = b.PutAgent(t.Context(), org, "bot", agent.Record{Name: "bot"})
+	b.must(err)
+	return b
+}
+
+func (b *bench) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func who() lifecycle.Caller { return lifecycle.Caller{Organization: org, By: "key alice"} }
+
+// run begins a turn and answers the lease token of its attempt.
+func (b *bench) run() string {
+	b.t.Helper()
+	_, _, err := b.Submit(b.t.Context(), who(), lifecycle.Submission{Spec: task.Spec{ID: id, AgentID: "bot"}})
+	b.must(err)
+	got, err := b.Claim(b.t.Context(), who(), lifecycle.ClaimRequest{Agents: []string{"bot"}, Worker: "w", Slots: 1})
+	b.must(err)
+	if len(got) != 1 {
+		b.t.Fatalf("claimed %d", len(got))
+	}
+	return got[0].Token
+}
+
+func (b *bench) say(token string, n int) {
+	b.t.Helper()
+	events := make([]lifecycle.NewEvent, n)
+	for i := range events {
+		events[i] = lifecycle.NewEvent{Type: "chunk", Data: fmt.Appendf(nil, `"%d"`, i)}
+	}
+	_, err := b.Append(b.t.Context(), org, id, token, events)
+	b.must(err)
+}
+
+func (b *bench) finish(token string, reason task.EndReason) {
+	b.t.Helper()
+	_, err := b.Finish(b.t.Context(), org, id, token, lifecycle.Outcome{Reason: reason, Result: new("r")})
+	b.must(err)
+}
+
+func (b *bench) log() []task.Event {
+	b.t.Helper()
+	var all []task.Event
+	for {
+		some, err := b.Events(b.t.Context(), org, id, int64(len(all)), 1000)
+		b.must(err)
+		if len(some) == 0 {
+			return all
+		}
+		all = append(all, some...)
+	}
+}
+
+func (b *bench) follow(after int64) iter.Seq2[task.Event, error] {
+	return b.source.Follow(b.t.Context(), org, id, after, idle)
+}
+
+// viewer is a stream that is being read.
+type viewer struct {
+	after int64
+	seen  []task.Event
+	err   error
+	first chan struct{} // closed with its first event
+	over  chan struct{} // closed when the stream has ended
+}
+
+// view reads a stream to its end in the background; gate, if not nil, holds it
+// up behind its first event.
+func (b *bench) view(after int64, gate <-chan struct{}) *viewer {
+	v := &viewer{after: after, first: make(chan struct{}), over: make(chan struct{})}
+	go func() {
+		defer close(v.over)
+		for e, err := range b.follow(after) {
+			if err != nil {
+				v.err = err
+				return
+			}
+			if v.seen = append(v.seen, e); len(v.seen) == 1 {
+				close(v.first)
+				if gate != nil {
+					<-gate
+				}
+			}
+		}
+	}()
+	return v
+}
+
+// saw waits for the stream's end and checks that it was the log behind the cursor.
+func (v *viewer) saw(t *testing.T, log []task.Event) {
+	t.Helper()
+	<-v.over
+	if v.err != nil {
+		t.Errorf("T7: from %d: %v", v.after, v.err)
+	}
+	if diff := cmp.Diff(log[v.after:], v.seen); diff != "" && (len(v.seen) > 0 || int(v.after) < len(log)) {
+		t.Errorf("T7: a viewer from %d saw %d events of %d:\n%.2000s", v.after, len(v.seen), len(log), diff)
+	}
+}
+
+func TestT7ViewersFromAnyCursorSeeTheSame(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run()
+	var viewers []*viewer
+	for range 10 { // at each stage one from the start and one from the head
+		viewers = append(viewers, b.view(0, nil), b.view(int64(len(b.log())), nil))
+		b.say(token, 3)
+	}
+	b.finish(token, task.EndCompleted)
+	log := b.log()
+	for after := range len(log) + 1 { // and afterwards, resumed at each cursor
+		viewers = append(viewers, b.view(int64(after), nil))
+	}
+	for _, v := range viewers {
+		v.saw(t, log)
+	}
+	if n := b.hub.Subscribers(); n != 0 {
+		t.Errorf("%d subscriptions are left", n)
+	}
+}
+
+func TestT7LogLongerThanOnePage(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run()
+	b.say(token, 1000)
+	v := b.view(0, nil)
+	<-v.first
+	b.say(token, 1000) // in one commit, more than a buffer holds
+	b.finish(token, task.EndCompleted)
+	v.saw(t, b.log())
+}
+
+func TestT7SlowViewerHealsFromTheStore(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run()
+	gate := make(chan struct{})
+	slow := b.view(0, gate)
+	<-slow.first
+	fast := b.view(0, nil)
+	for range 300 { // more commits than a buffer holds, and nobody waits for the slow one
+		b.say(token, 2)
+	}
+	close(gate)
+	b.say(token, 1)
+	b.finish(token, task.EndCompleted)
+	slow.saw(t, b.log())
+	fast.saw(t, b.log())
+}
+
+func TestT7ManyViewersUnderLoad(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run()
+	var writers, joining sync.WaitGroup
+	viewers := make(chan *viewer, 64)
+	for w := range 4 {
+		random := rand.New(rand.NewPCG(1, uint64(w)))
+		writers.Go(func() {
+			for i := range 40 {
+				b.say(token, 1+random.IntN(40))
+				if i%4 == 0 {
+					after := random.Int64N(b.head() + 1)
+					joining.Go(func() { viewers <- b.view(after, nil) })
+				}
+			}
+		})
+	}
+	writers.Wait()
+	joining.Wait()
+	b.finish(token, task.EndCompleted)
+	close(viewers)
+	log := b.log()
+	n := 0
+	for v := range viewers {
+		v.saw(t, log)
+		n++
+	}
+	if n != 40 {
+		t.Errorf("%d viewers", n)
+	}
+}
+
+func (b *bench) head() int64 {
+	now, err := b.Task(b.t.Context(), org, id)
+	b.must(err)
+	return now.LastSeq
+}
+
+func TestT7StreamEndsOnlyOnceTheStopIsSettled(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run()
+	live := b.view(0, nil)
+	_, err := b.Stop(t.Context(), who(), id)
+	b.must(err)
+	late := b.view(b.head(), nil) // its cursor is past task_finished
+	_, err = b.Append(t.Context(), org, id, token, []lifecycle.NewEvent{{Type: "chunk", Data: []byte(`"late"`)}})
+	if fault.CodeOf(err) != fault.Conflict {
+		t.Fatal(err)
+	}
+	<-late.first // it still gets what follows
+	b.finish(token, task.EndStopped)
+	log := b.log()
+	live.saw(t, log)
+	late.saw(t, log)
+	if last := log[len(log)-1].Type; last != task.StopConfirmed {
+		t.Errorf("T7: the log ends with %s", last)
+	}
+}
+
+func TestT7CursorPastTheEndEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.finish(b.run(), task.EndCompleted)
+	head := b.head()
+	for _, after := range []int64{head, head + 10} {
+		for e, err := range b.follow(after) {
+			t.Errorf("T7: from %d: %v, %v", after, e, err)
+		}
+	}
+}
+
+func TestT7ANewTurnKeepsTheStreamOpen(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.finish(b.run(), task.EndCompleted)
+	token := b.run()
+	v := b.view(0, nil)
+	<-v.first
+	b.say(token, 1)
+	b.finish(token, task.EndCompleted)
+	v.saw(t, b.log())
+}
+
+func TestT7DeletedTaskEndsTheStream(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.run()
+	v := b.view(0, nil)
+	<-v.first
+	b.must(b.Delete(t.Context(), who(), id))
+	<-v.over
+	if fault.CodeOf(v.err) != fault.NotFound {
+		t.Errorf("T7: ended with %v", v.err)
+	}
+	for _, err := range b.follow(0) {
+		if fault.CodeOf(err) != fault.NotFound {
+			t.Errorf("T7: afterwards %v", err)
+		}
+	}
+}
+
+func TestX2ViewerThatGoesStopsNothing(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.run()
+	for _, err := range b.follow(0) {
+		b.must(err)
+		break
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	seen := 0
+	for _, err := range b.source.Follow(ctx, org, id, 0, idle) {
+		b.must(err)
+		if seen++; seen == 2 {
+			cancel()
+		}
+	}
+	now, err := b.Task(t.Context(), org, id)
+	b.must(err)
+	if now.Status() != task.Executing || b.hub.Subscribers() != 0 {
+		t.Errorf("X2: %s, %d subscriptions", now.Status(), b.hub.Subscribers())
+	}
+}
+
+// memory is a log whose commits nobody hears of.
+type memory struct {
+	mu     sync.Mutex
+	events []task.Event
+	broken error
+}
+
+func (m *memory) Events(_ context.Context, _, _ string, after int64, limit int) ([]task.Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rest := m.events[min(int(after), len(m.events)):]
+	return rest[:min(limit, len(rest))], m.broken
+}
+
+func (m *memory) Task(context.Context, string, string) (task.Task, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return task.Task{LastSeq: int64(len(m.events))}, nil
+}
+
+func (m *memory) add() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events = append(m.events, task.Event{Seq: int64(len(m.events) + 1), Type: task.Chunk})
+}
+
+func TestT7LostHintCostsOnlyTheSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		m.add()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		begin, silences := time.Now(), 0
+		for e, err := range stream.NewSource(stream.NewHub(), m).Follow(ctx, org, id, 0, 15*time.Second) {
+			switch {
+			case errors.Is(err, stream.ErrIdle):
+				silences++
+				m.add() // committed without a hint
+			case err != nil:
+				t.Fatal(err)
+			case e.Seq == 4:
+				cancel()
+			}
+		}
+		if took := time.Since(begin); silences != 3 || took != 45*time.Second {
+			t.Errorf("T7: %d silences in %s", silences, took)
+		}
+	})
+}
+
+func TestT7ErrorOfTheStoreIsYieldedLast(t *testing.T) {
+	t.Parallel()
+	m := &memory{broken: fault.New(fault.Unavailable, "no")}
+	m.add()
+	n := 0
+	for _, err := range stream.NewSource(stream.NewHub(), m).Follow(t.Context(), org, id, 0, idle) {
+		if n++; fault.CodeOf(err) != fault.Unavailable {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("yielded %d times", n)
+	}
+}

@@ -1,0 +1,545 @@
+package task
+
+import (
+	"cmp"
+	"encoding/json"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+)
+
+// Begin starts a turn: the first of a new task (applied to the zero Task), or
+// the next of one that has ended (T1).
+type Begin struct {
+	Spec Spec
+	// Title, Source and the other fields of State that a creator may give.
+	State    State
+	Priority int
+	RunAt    Stamp
+	// Numbered is the highest attempt number of a deleted task with this id: a
+	// worker that still knows it must not be taken for a new one.
+	Numbered int
+	// TraceParent becomes the task's.
+	TraceParent string
+}
+
+func (c Begin) apply(d *draft) error {
+	t := &d.t
+	if t.LastSeq > 0 && t.ended == "" {
+		return fault.New(fault.Conflict, "the task has not ended: it is %s", t.state.Status)
+	}
+	// A new turn does not wait for the answer to an old stop: the log says that
+	// it never came. A fenced attempt is thereby out; one on a Python worker may
+	// still write, so the turn is not handed out before that lets go (T1b).
+	if t.Run.Live() {
+		d.abandon()
+	}
+	d.leave()
+	if t.LastSeq == 0 {
+		t.OrganizationID, t.ID, t.AgentID = c.Spec.OrganizationID, c.Spec.ID, c.Spec.AgentID
+		t.CreatedAt = d.now
+	}
+	last := t.state
+	c.Spec.Turn, c.Spec.CreatedAt = t.Terms.Turn+1, t.CreatedAt
+	t.Terms, t.TraceParent = c.Spec.Terms(), c.TraceParent
+	t.Starts, t.Stop, t.ended = 0, Stop{}, ""
+	t.FirstSeq, t.TimeoutAt = t.LastSeq+1, 0
+	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0
+	if c.Spec.ExpiresIn > 0 {
+		t.ExpiresAt = d.now.Add(seconds(c.Spec.ExpiresIn))
+	}
+	t.state = c.State
+	t.state.Normalize()
+	t.state.Status = Pending
+	t.state.Priority, t.state.RunAt = c.Priority, c.RunAt
+	t.state.Attempt, t.state.ExecutionAttempts = 1, max(last.ExecutionAttempts, c.Numbered)+1
+	t.state.WorkerID = t.Terms.PinnedWorkerID
+	if t.state.Title == nil {
+		t.state.Title = last.Title
+	}
+	d.logged = State{}
+	d.logged.Normalize()
+	d.spec = d.marshal(c.Spec)
+	d.logState(TaskCreated, nil)
+	return nil
+}
+
+// Assign hands the turn to a Python worker: it owns the task, which stays
+// pending until the worker starts it (L1).
+type Assign struct {
+	Worker   string
+	Lease    time.Duration
+	MayRetry bool
+	// SentAfter is the worker's count at this moment (L6).
+	SentAfter int
+}
+
+func (c Assign) apply(d *draft) error {
+	a := Attempt{
+		WorkerID: c.Worker, MayRetry: c.MayRetry, SentAfter: c.SentAfter,
+		Lease: c.Lease, LeaseUntil: d.now.Add(c.Lease),
+	}
+	if err := d.handOut(a); err != nil {
+		return err
+	}
+	d.logState(TaskUpdated, nil)
+	return nil
+}
+
+// Claim hands the turn to a fenced worker and starts it, in one commit (L1).
+type Claim struct {
+	Worker    string
+	TokenHash string
+	Lease     time.Duration
+}
+
+func (c Claim) apply(d *draft) error {
+	a := Attempt{
+		Fenced: true, WorkerID: c.Worker, TokenHash: c.TokenHash,
+		Lease: c.Lease, LeaseUntil: d.now.Add(c.Lease),
+	}
+	if err := d.handOut(a); err != nil {
+		return err
+	}
+	return d.start()
+}
+
+// handOut makes a the current attempt.
+func (d *draft) handOut(a Attempt) error {
+	t := &d.t
+	if !t.Dispatchable() {
+		return fault.New(fault.Conflict, "the task cannot be claimed: it is %s", t.state.Status)
+	}
+	if t.ReadyAt > d.now {
+		return fault.New(fault.Conflict, "the task may not start before %s", t.ReadyAt)
+	}
+	a.Number, a.Turn, a.InTurn = t.state.ExecutionAttempts, t.Terms.Turn, t.state.Attempt
+	a.AssignedAt, a.Reported = d.now, a.Fenced // a fenced worker's reports are told apart by their token
+	t.Run = &a
+	d.keep(a)
+	t.state.WorkerID = &a.WorkerID
+	return nil
+}
+
+// start begins the current attempt, or execution without one (L8).
+func (d *draft) start() error {
+	t := &d.t
+	if err := d.move(actStart, Executing); err != nil {
+		return err
+	}
+	t.Starts++
+	t.state.StartedAt = d.now
+	d.limitTime()
+	if t.Run.Live() {
+		a := *t.Run
+		a.StartedAt, a.LeaseUntil = d.now, d.now.Add(a.Lease)
+		if !a.Fenced {
+			a.GiveUpAt = d.now.Add(cmp.Or(seconds(t.Terms.Timeout), UnfencedTimeout))
+		}
+		d.keep(a)
+		d.log(AttemptStarted, struct {
+			Attempt int    `json:"attempt"`
+			Number  int    `json:"execution_attempt"`
+			Worker  string `json:"worker_id"`
+		}{a.InTurn, a.Number, a.WorkerID})
+	}
+	d.logState(TaskUpdated, nil)
+	return nil
+}
+
+// limitTime sets the moment at which executing ends by time-out (S7).
+func (d *draft) limitTime() {
+	t := &d.t
+	switch {
+	case t.Terms.Timeout > 0:
+		t.TimeoutAt = d.now.Add(seconds(t.Terms.Timeout))
+	case t.Run.Live() && !t.Run.Fenced:
+		t.TimeoutAt = d.now.Add(UnfencedTimeout)
+	default:
+		t.TimeoutAt = 0
+	}
+}
+
+// Finish is a fenced worker's own end of its attempt. After a stop it is the
+// worker's acknowledgement.
+type Finish struct {
+	By       Holder
+	Reason   EndReason
+	Result   *string
+	Side     json.RawMessage // fields of State
+	Adjusted []string        // fields that had to be cut or dropped (S5)
+	// Repeats says that the attempt has ended its turn in just this way: the
+	// first answer may have been lost on the way.
+	Repeats bool
+}
+
+func (c Finish) apply(d *draft) error {
+	if !d.mayWrite(c.By) {
+		if c.Repeats {
+			return nil
+		}
+		d.late(c.By.Attempt, c.Reason.Status(), c.Result)
+		return nil
+	}
+	if c.Reason == EndStopped {
+		return fault.Field("status", "a worker may confirm a stop, but nobody has asked for one")
+	}
+	if err := d.fold(c.Side); err != nil {
+		return err
+	}
+	if c.Result != nil {
+		d.t.state.Result = c.Result
+	}
+	return d.finish(actFinish, c.Reason, OutcomeFinished, c.Adjusted)
+}
+
+// finish ends the turn and its attempt.
+func (d *draft) finish(do action, reason EndReason, outcome Outcome, adjusted []string) error {
+	if err := d.move(do, reason.Status()); err != nil {
+		return err
+	}
+	d.t.ended, d.t.state.EndReason, d.t.state.FinishedAt = reason, reason, d.now
+	d.t.TimeoutAt, d.t.ExpiresAt = 0, 0
+	// An attempt that is told to stop stays live until it answers or is given up.
+	if d.t.Run.Live() && !(reason == EndStopped && d.t.Run.Started()) {
+		d.endAttempt(outcome)
+	}
+	var extra any
+	if len(adjusted) > 0 {
+		extra = map[string][]string{"adjusted": adjusted}
+	}
+	d.logState(TaskFinished, extra)
+	return nil
+}
+
+// endAttempt takes the turn from the current attempt. A fenced attempt, and
+// one that never started, ended itself or was given up, has thereby let go (L10).
+func (d *draft) endAttempt(outcome Outcome) {
+	a := *d.t.Run
+	a.EndedAt, a.Outcome = d.now, outcome
+	switch outcome {
+	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeTimedOut:
+		a.LetGoAt = d.now
+	case OutcomeUnassigned, OutcomePaused, OutcomeStopped, OutcomeAbandoned, OutcomeOverruled:
+		if a.Fenced || !a.Started() {
+			a.LetGoAt = d.now
+		}
+	}
+	d.keep(a)
+}
+
+// Lose gives up an attempt whose lease ran out, or which its worker no longer
+// runs. If the turn was the attempt's, another follows after a backoff, or the
+// turn ends if none may (L4); a paused turn stays paused.
+type Lose struct {
+	// Number is the attempt's; one that has let go already is passed over.
+	Number int
+	// Over says that its worker has told it to be over, but never how (L6, L7).
+	Over bool
+	// Reason says for the log why, for example "the lease ran out".
+	Reason string
+}
+
+func (c Lose) apply(d *draft) error {
+	t := &d.t
+	given := t.attempt(c.Number)
+	if given == nil || !given.Holds() && (given.Reported || !c.Over) {
+		return nil
+	}
+	a := *given
+	a.Reported = a.Reported || c.Over
+	d.keep(a)
+	if !a.Live() || t.ended != "" || a.Number != t.state.ExecutionAttempts {
+		return c.afterwards(d, a)
+	}
+	d.endAttempt(OutcomeLost)
+	if !a.Started() {
+		t.Run.Outcome = OutcomeUnassigned
+		d.keep(*t.Run)
+		d.requeue(0)
+		d.logState(TaskUpdated, nil)
+		return nil
+	}
+	d.logLost(a, c.Reason)
+	if t.state.Status == Paused {
+		return nil
+	}
+	if (a.Fenced || a.MayRetry) && t.Starts < t.Terms.MaxAttempts {
+		if err := d.move(actRequeue, Pending); err != nil {
+			return err
+		}
+		d.requeue(backoff(t.Starts))
+		d.logState(TaskUpdated, nil)
+		return nil
+	}
+	return d.finish(actGiveUp, EndWorkerLost, OutcomeLost, nil)
+}
+
+// afterwards gives up an attempt whose turn is not, or no longer, its own. What
+// its worker told to be over has let go by itself, which answers a stop; a fenced
+// worker may still acknowledge one until Tick gives that up.
+func (c Lose) afterwards(d *draft, a Attempt) error {
+	switch {
+	case c.Over:
+		d.letGo(a)
+	default:
+		if a.LeaseUntil = 0; !a.Fenced {
+			a.LetGoAt = d.now
+		}
+		d.keep(a)
+	}
+	return nil
+}
+
+// Knows reports whether the attempt of that number may still hold the task.
+func (t *Task) Knows(number int) bool { return t.attempt(number) != nil }
+
+// attempt is the task's attempt of that number, of those that may still hold it.
+func (t *Task) attempt(number int) *Attempt {
+	for _, a := range []*Attempt{t.Run, t.Holdover} {
+		if a != nil && a.Number == number {
+			return a
+		}
+	}
+	return nil
+}
+
+// leave parts the turn from its attempt, which stays behind if it may still run.
+func (d *draft) leave() {
+	if run := d.t.Run; run.Holds() {
+		d.t.Holdover = run
+	}
+	d.t.Run = nil
+}
+
+// Release takes the turn from an attempt whose worker gives it back: it is
+// queued again at once and, being no loss, is not counted (L4). A worker that
+// was told to stop has thereby let go.
+type Release struct {
+	Reason string
+}
+
+func (c Release) apply(d *draft) error {
+	t := &d.t
+	if !t.Run.Live() {
+		return nil
+	}
+	a := *t.Run
+	if t.ended != "" {
+		d.letGo(a)
+		return nil
+	}
+	d.endAttempt(OutcomeReleased)
+	d.logLost(a, c.Reason)
+	if err := d.move(actRequeue, Pending); err != nil {
+		return err
+	}
+	t.Starts--
+	d.requeue(0)
+	d.logState(TaskUpdated, nil)
+	return nil
+}
+
+// logLost says that an attempt is over without an end of its own.
+func (d *draft) logLost(a Attempt, reason string) {
+	d.log(AttemptLost, struct {
+		Attempt int    `json:"attempt"`
+		Number  int    `json:"execution_attempt"`
+		Worker  string `json:"worker_id"`
+		Reason  string `json:"reason"`
+	}{a.InTurn, a.Number, a.WorkerID, reason})
+}
+
+// requeue makes the task wait for its next attempt.
+func (d *draft) requeue(wait time.Duration) {
+	t := &d.t
+	if left := cmp.Or(t.state.StartedAt, t.state.PausedAt); left != 0 && t.ExpiresAt != 0 {
+		t.ExpiresAt += d.now - left // only the time in which it was pending counts (S7)
+	}
+	if t.Run != nil { // its number has been handed out
+		t.state.ExecutionAttempts++
+		t.state.Attempt++
+		d.leave()
+	}
+	t.state.StartedAt, t.TimeoutAt = 0, 0
+	t.state.WorkerID = t.Terms.PinnedWorkerID
+	if wait > 0 {
+		t.ReadyAt = d.now.Add(wait)
+	}
+}
+
+// Pause holds the turn until it is resumed (S6).
+type Pause struct{ By string }
+
+func (c Pause) apply(d *draft) error {
+	t := &d.t
+	if t.ended == "" && t.state.Status == Paused {
+		return nil
+	}
+	if err := d.move(actPause, Paused); err != nil {
+		return err
+	}
+	t.state.PausedAt = d.now
+	if t.Run.Live() {
+		if t.Run.Fenced || !t.Run.Started() {
+			d.endAttempt(OutcomePaused)
+		} // else it cannot be told and may go on (L10)
+	}
+	d.log(TurnPaused, by(c))
+	d.logState(TaskUpdated, nil)
+	return nil
+}
+
+// Resume lets a paused turn go on: with its unfenced attempt if that never
+// let go, else with its next attempt (S6).
+type Resume struct{ By string }
+
+func (c Resume) apply(d *draft) error {
+	if d.t.Run.Live() { // only an unfenced, started attempt stays live while paused
+		return c.rejoin(d)
+	}
+	if err := d.move(actResume, Pending); err != nil {
+		return err
+	}
+	if run := d.t.Run; run.Started() && run.Outcome == OutcomePaused { // held, not lost: not counted (L4)
+		d.t.Starts--
+	}
+	d.requeue(0)
+	return c.log(d)
+}
+
+// rejoin goes on with the attempt that never let go, or with none (L8).
+func (c Resume) rejoin(d *draft) error {
+	if err := d.move(actRejoin, Executing); err != nil {
+		return err
+	}
+	t := &d.t
+	if t.Run.Live() {
+		d.renew()
+	}
+	if t.state.StartedAt == 0 {
+		t.state.StartedAt = d.now
+		d.limitTime()
+	} else if t.TimeoutAt != 0 {
+		t.TimeoutAt += d.now - t.state.PausedAt // only the time in which it executes counts (S7)
+	}
+	return c.log(d)
+}
+
+func (c Resume) log(d *draft) error {
+	d.t.state.PausedAt = 0
+	d.log(TurnResumed, by(c))
+	d.logState(TaskUpdated, nil)
+	return nil
+}
+
+// RequestStop ends the turn stopped, at once for every reader (X1). The
+// attempt that runs is told, and its answer is awaited for one lease (X2). An
+// ended task is left as it is, except that one shown as paused is shown as
+// stopped again (S4).
+type RequestStop struct{ By string }
+
+func (c RequestStop) apply(d *draft) error {
+	t := &d.t
+	if t.ended != "" {
+		d.show(t.ended.Status(), c.By)
+		return nil
+	}
+	t.Stop = Stop{RequestedAt: d.now, By: c.By}
+	d.log(StopRequested, by(c))
+	t.state.IsManuallyStopped = true
+	if err := d.finish(actStop, EndStopped, OutcomeStopped, nil); err != nil {
+		return err
+	}
+	if !t.Run.Live() {
+		d.confirm()
+		return nil
+	}
+	t.Stop.Until = d.now.Add(t.Run.Lease)
+	return nil
+}
+
+// confirm notes that no attempt runs any more.
+func (d *draft) confirm() {
+	d.t.Stop.ConfirmedAt = d.now
+	d.log(StopConfirmed, struct{}{})
+}
+
+// abandon gives up waiting for the answer to a stop.
+func (d *draft) abandon() {
+	if d.t.Run.Live() {
+		d.endAttempt(OutcomeAbandoned)
+	}
+	if !d.t.Stop.Settled() {
+		d.t.Stop.AbandonedAt = d.now
+		d.log(StopAbandoned, struct{}{})
+	}
+}
+
+// Tick lets a deadline pass: Alarm says when there is one.
+type Tick struct{}
+
+func (Tick) apply(d *draft) error {
+	t := &d.t
+	if alarm := t.Alarm(); alarm == 0 || alarm > d.now {
+		return nil
+	}
+	switch {
+	case t.ended != "":
+		d.abandon()
+		return nil
+	case t.state.Status == Pending:
+		return d.finish(actExpire, EndExpired, OutcomeOverruled, nil)
+	case t.state.Status == Paused:
+		return Lose{Number: t.Run.Number, Reason: "its time-out has passed"}.apply(d)
+	default:
+		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut, nil)
+	}
+}
+
+// Settle is a person's decision how a turn ends. With Correct it may also
+// change how an ended turn is shown to have ended (S1, S4).
+type Settle struct {
+	By      string
+	Reason  EndReason
+	Result  *string
+	Correct bool
+	Side    json.RawMessage // fields of State
+	// FromPending also lets a turn that is pending or paused be settled (S4, sparse).
+	FromPending bool
+}
+
+func (c Settle) apply(d *draft) error {
+	t := &d.t
+	if t.ended == "" && t.state.Status != Executing && !c.FromPending {
+		return fault.New(fault.Conflict, "cannot end a %s task as %s: stop it instead", t.state.Status, c.Reason.Status())
+	}
+	if t.ended != "" && !c.Correct {
+		return fault.New(fault.Conflict, "the task has ended (%s): only an override may correct that", t.ended)
+	}
+	if err := d.fold(c.Side); err != nil {
+		return err
+	}
+	if c.Result != nil {
+		t.state.Result = c.Result
+	}
+	if t.ended == "" {
+		return d.finish(actSettle, c.Reason, OutcomeOverruled, nil)
+	}
+	t.ended, t.state.EndReason = c.Reason, c.Reason
+	t.state.Status = c.Reason.Status()
+	d.logState(Override, by{c.By})
+	return nil
+}
+
+// show changes how an ended turn is shown, and only that (S4).
+func (d *draft) show(s Status, who string) {
+	d.t.state.Status = s
+	d.logState(Override, by{who})
+}
+
+type by struct {
+	By string `json:"by"`
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -1,0 +1,212 @@
+package task
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+)
+
+// Holder is who writes to a task.
+type Holder struct {
+	// Fenced says that the writer showed a lease token, which belongs to
+	// Attempt. A writer without one is a person or a Python worker.
+	Fenced  bool
+	Attempt *Attempt
+}
+
+// mayWrite reports whether the holder's attempt owns the running turn, and
+// renews its lease if so (L2).
+func (d *draft) mayWrite(h Holder) bool {
+	t := &d.t
+	if t.ended != "" {
+		return false
+	}
+	if !h.Fenced { // while an earlier attempt may still write, nobody knows whose it is (T1b)
+		return t.Holdover == nil
+	}
+	if h.Attempt == nil || !t.Run.Live() || t.Run.Number != h.Attempt.Number {
+		return false
+	}
+	d.renew()
+	return true
+}
+
+// unnamed is the attempt that a write without a token is taken for.
+func (t *Task) unnamed() *Attempt { return cmp.Or(t.Holdover, t.Run) }
+
+func (d *draft) renew() {
+	a := *d.t.Run
+	a.LeaseUntil = d.now.Add(a.Lease)
+	d.keep(a)
+}
+
+// late answers an end, or an event (status ""), that came too late. By its
+// end an attempt lets go of a stopped turn, which confirms the stop (X2).
+func (d *draft) late(a *Attempt, status Status, result *string) {
+	t := &d.t
+	current := a != nil && t.Run != nil && t.Run.Number == a.Number
+	if status.Ends() && a != nil {
+		d.letGo(*a)
+		if directive, err := t.Directive(a); status == Stopped && err == nil && directive != Continue {
+			return // it was told to let go and says that it has
+		}
+	}
+	if current {
+		a = t.Run
+	}
+	d.refuse(a, status, result,
+		fault.New(fault.Conflict, "this attempt no longer owns the task, which is %s", t.state.Status))
+}
+
+func same(a, b *string) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// letGo notes that an attempt runs no more (L10); if it was the one that a
+// stop waits for, the stop is confirmed.
+func (d *draft) letGo(a Attempt) {
+	t := &d.t
+	before := a
+	current := t.Run != nil && t.Run.Number == a.Number
+	if a.LetGoAt == 0 {
+		a.LetGoAt = d.now
+	}
+	if current && a.Live() && t.ended != "" {
+		a.EndedAt, a.Outcome = d.now, OutcomeStopped
+	}
+	if a != before {
+		d.keep(a)
+	}
+	if current && !a.Live() && t.ended != "" && !t.Stop.Settled() {
+		d.confirm()
+	}
+}
+
+// Renew is a heartbeat: it holds the lease, and nothing is logged.
+type Renew struct{ By Holder }
+
+func (c Renew) apply(d *draft) error {
+	if _, err := d.t.Directive(c.By.Attempt); err != nil {
+		return err
+	}
+	if d.t.Run.Live() && d.t.Run.Number == c.By.Attempt.Number {
+		d.renew()
+	}
+	return nil
+}
+
+// Directive is what the answer to a heartbeat tells the worker to do.
+type Directive string
+
+// The directives.
+const (
+	Continue  Directive = "continue"
+	StopWork  Directive = "stop"
+	PauseWork Directive = "pause"
+)
+
+// Directive tells what a fenced attempt is to do. A superseded attempt, or one
+// that has ended its turn itself, gets a Conflict (L3).
+func (t *Task) Directive(a *Attempt) (Directive, error) {
+	if a == nil {
+		return "", fault.New(fault.Conflict, "no attempt of this task has that lease token")
+	}
+	if a.Live() {
+		if t.ended != "" {
+			return StopWork, nil
+		}
+		return Continue, nil
+	}
+	switch a.Outcome {
+	case OutcomeStopped, OutcomeAbandoned, OutcomeTimedOut, OutcomeOverruled:
+		return StopWork, nil
+	case OutcomePaused:
+		return PauseWork, nil
+	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeUnassigned:
+	}
+	return "", fault.New(fault.Conflict, "this attempt no longer owns the task (%s)", a.Outcome)
+}
+
+// Append continues the log with a worker's or a pusher's events (T6).
+type Append struct {
+	By     Holder
+	Events []Event // Type, Own and ClientID are taken
+}
+
+func (c Append) apply(d *draft) error { //nolint:unparam // the form of every Command
+	may := d.mayWrite(c.By)
+	if len(c.Events) == 0 && (c.By.Attempt != nil || !c.By.Fenced) {
+		return nil // all of it was written before: the first answer was lost
+	}
+	if !may {
+		a := c.By.Attempt
+		if !c.By.Fenced {
+			a = d.t.unnamed()
+		}
+		d.late(a, "", nil)
+		return nil
+	}
+	for _, e := range c.Events {
+		d.add(Event{Type: e.Type, Own: e.Own, ClientID: e.ClientID})
+	}
+	return nil
+}
+
+// Edit changes fields that decide no status. On an ended task what it changes
+// is logged as an override, since nothing else may follow there (T3).
+type Edit struct {
+	By       Holder
+	Who      string
+	Side     json.RawMessage // fields of State
+	Priority *int
+	RunAt    *Stamp
+}
+
+func (c Edit) apply(d *draft) error {
+	t := &d.t
+	if c.By.Fenced && !d.mayWrite(c.By) {
+		d.late(c.By.Attempt, "", nil)
+		return nil
+	}
+	if (c.Priority != nil || c.RunAt != nil) && (t.ended != "" || t.state.Status != Pending) {
+		return fault.New(fault.Conflict, "priority and run_at can only be changed while the task is pending")
+	}
+	if err := d.fold(c.Side); err != nil {
+		return err
+	}
+	if c.Priority != nil {
+		t.state.Priority = *c.Priority
+	}
+	if c.RunAt != nil {
+		t.state.RunAt, t.ReadyAt = *c.RunAt, max(*c.RunAt, d.now)
+	}
+	d.logChange(c.Who)
+	return nil
+}
+
+// logChange logs changed fields in the way that the turn's state allows.
+func (d *draft) logChange(who string) {
+	if d.t.ended != "" {
+		d.logState(Override, by{who})
+		return
+	}
+	d.logState(TaskUpdated, nil)
+}
+
+// AddChild notes a sub-task. An ended parent takes none: a stop that has
+// cascaded must not be outrun.
+type AddChild struct{ ID string }
+
+func (c AddChild) apply(d *draft) error {
+	if d.t.ended != "" {
+		return fault.New(fault.Conflict, "the parent task has ended (%s)", d.t.ended)
+	}
+	if slices.Contains(d.t.state.SubExecutions, c.ID) {
+		return nil
+	}
+	d.t.state.SubExecutions = append(slices.Clip(d.t.state.SubExecutions), c.ID)
+	d.logState(TaskUpdated, nil)
+	return nil
+}

@@ -1,0 +1,212 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/errand-dev/errand"
+	"github.com/errand-dev/errand/server/internal/app"
+)
+
+// newServer is one in this process, and the environment in which the command
+// line finds it.
+func newServer(t *testing.T) (client *errand.Client, env []string) {
+	t.Helper()
+	o := app.DefaultOptions()
+	o.Addr, o.Data, o.Drain = "127.0.0.1:0", t.TempDir(), time.Second
+	a, err := app.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	client, err = errand.NewClient(errand.WithURL(a.URL()), errand.WithKey(a.FirstStart().Key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, []string{"ERRAND_URL=" + a.URL(), "ERRAND_API_KEY=" + a.FirstStart().Key}
+}
+
+// server is one that this process's environment names, with an agent that
+// nobody works for.
+func server(t *testing.T) *errand.Client {
+	t.Helper()
+	client, env := newServer(t)
+	if _, err := client.Agents.Apply(t.Context(), "agent-1", errand.Agent{Name: "nobody works for it", Runtime: "worker"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Tasks.Create(t.Context(), errand.TaskRequest{AgentID: "agent-1", ID: "one", Prompt: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		t.Setenv(name, value)
+	}
+	return client
+}
+
+// interrupt runs errand, presses Ctrl-C when something is said on one of its
+// streams, and answers the exit code and the rest of what it says there.
+func interrupt(t *testing.T, onError bool, when string, args ...string) (code int, rest string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, "errand", args...)
+	pipe, err := c.StdoutPipe()
+	if onError {
+		c.Stdout = nil
+		pipe, err = c.StderrPipe()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(pipe)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%v: ended before it said %q: %v", args, when, err)
+		}
+		if strings.Contains(line, when) {
+			break
+		}
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	more, err := io.ReadAll(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := c.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return c.ProcessState.ExitCode(), string(more)
+}
+
+// TestInterrupt: Ctrl-C stops the task of run, and ends the watching of watch.
+func TestInterrupt(t *testing.T) { //nolint:paralleltest // it sets the environment
+	client := server(t)
+	code, rest := interrupt(t, true, "· pending", "run", "--agent", "agent-1", "x")
+	if code != 130 {
+		t.Errorf("run: exit code %d, want 130", code)
+	}
+	if !strings.Contains(rest, "· stopping") || !strings.Contains(rest, ": stopped") {
+		t.Errorf("run: says %q", rest)
+	}
+	page, err := client.Tasks.List(t.Context(), errand.ListOptions{Status: errand.Stopped})
+	if err != nil || len(page.Items) != 1 {
+		t.Errorf("run: %v, stopped tasks: %v", err, page)
+	}
+	code, rest = interrupt(t, true, "· pending", "task", "watch", "one")
+	if code != 130 || rest != "" {
+		t.Errorf("watch: exit code %d, want 130; says %q", code, rest)
+	}
+	code, rest = interrupt(t, false, `"task_created"`, "task", "watch", "--json", "one")
+	if code != 130 || rest != "" {
+		t.Errorf("watch --json: exit code %d, want 130; says %q", code, rest)
+	}
+	task, err := client.Tasks.Get(t.Context(), "one")
+	if err != nil || task.Status != errand.Pending {
+		t.Errorf("the watched task: %v, %v", task, err)
+	}
+}
+
+// TestInterruptDuringACall: a server that does not answer holds nobody.
+func TestInterruptDuringACall(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"task", "get", "one"},
+		{"task", "list"},
+		{"task", "stop", "one"},
+		{"task", "watch", "one"},
+		{"task", "create", "--agent", "a", "x"},
+		{"run", "--agent", "a", "x"},
+		{"task", "stop", "--all"},
+		{"task", "events", "one"},
+		{"task", "rm", "one"},
+		{"agent", "apply", "a"},
+		{"key", "list"},
+		{"doctor"},
+	} {
+		asked := make(chan struct{}, 1)
+		silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then the server notices that the client has gone
+			asked <- struct{}{}
+			<-r.Context().Done()
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		c := exec.CommandContext(ctx, "errand", args...)
+		c.Env = append(os.Environ(), "ERRAND_URL="+silent.URL, "ERRAND_API_KEY=k")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-asked
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+			t.Errorf("%v: %v, want exit code 130", args, err)
+		}
+		cancel()
+		silent.Close()
+	}
+}
+
+// TestInterruptWhileItReads: standard input that does not end holds nobody.
+func TestInterruptWhileItReads(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"run", "-"},
+		{"task", "create", "--agent", "a", "-"},
+		{"agent", "apply", "-f", "-"},
+		{"login", "http://192.0.2.1"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		c := exec.CommandContext(ctx, "errand", args...)
+		c.Env = append(os.Environ(), "ERRAND_URL=http://127.0.0.1:1", "ERRAND_API_KEY=k", "HOME="+t.TempDir())
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := c.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if args[0] == "login" { // it says something first
+			_, err = bufio.NewReader(said).ReadString('\n')
+		} else { // more than a pipe holds: once it is written, errand is reading
+			_, err = io.WriteString(in, strings.Repeat("x", 1<<17))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+			t.Errorf("%v: %v, want exit code 130", args, err)
+		}
+		cancel()
+	}
+}

@@ -1,0 +1,55 @@
+package crash
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+const (
+	// binaryEnv names the program under test; without it, it is built.
+	binaryEnv = "ERRAND_CRASH_BINARY"
+	// helperEnv makes the test binary a process of some kind instead.
+	helperEnv = "ERRAND_CRASH_HELPER"
+	// soakEnv makes the tests long.
+	soakEnv = "ERRAND_SOAK"
+)
+
+// TestMain builds the program once, and is the entry of the helper process.
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if kind := os.Getenv(helperEnv); kind != "" {
+		return helper(kind)
+	}
+	flag.Parse()
+	if !testing.Short() && os.Getenv(binaryEnv) == "" {
+		dir, err := os.MkdirTemp("", "errand-crash-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir) //nolint:errcheck // it lies in the temporary folder anyway
+		binary := filepath.Join(dir, "errand")
+		build := exec.Command("go", "build", "-o", binary, "github.com/errand-dev/errand/server/cmd/errand") //nolint:noctx // as long as the compiler needs
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "build errand:", err)
+			return 1
+		}
+		if err := os.Setenv(binaryEnv, binary); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	code := m.Run()
+	if tolls.rounds.Load() > 0 {
+		fmt.Fprintln(os.Stdout, &tolls)
+	}
+	return code
+}
