@@ -2,22 +2,36 @@ package errand_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log"
 	"os"
 	"strings"
+	"testing"
 
 	"github.com/errand-dev/errand"
-	"github.com/errand-dev/errand/server/internal/app"
 )
+
+// The examples need a server with the agents of their names. server/test/examples
+// starts one for each and runs it; without ERRAND_EXAMPLES they are only compiled.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if skip := flag.Lookup("test.skip"); os.Getenv("ERRAND_EXAMPLES") == "" && skip.Value.String() == "" {
+		if err := skip.Value.Set("^Example"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // A task from its creation to its end: a file is uploaded, the task's events
 // are followed live, and its result is read.
 func Example() {
 	ctx := context.Background()
-	client, stop := exampleClient()
-	defer stop()
-
+	client, err := errand.NewClient() // ERRAND_URL, ERRAND_API_KEY
+	if err != nil {
+		log.Fatal(err)
+	}
 	file, err := client.Files.Upload(ctx, "sales.csv", strings.NewReader("region,amount\nNorth,10.50\nSouth,20.25\n"))
 	if err != nil {
 		log.Fatal(err)
@@ -51,9 +65,10 @@ func Example() {
 // says for what.
 func ExampleTasks_Get() {
 	ctx := context.Background()
-	client, stop := exampleClient("agent-123")
-	defer stop()
-
+	client, err := errand.NewClient() // ERRAND_URL, ERRAND_API_KEY
+	if err != nil {
+		log.Fatal(err)
+	}
 	created, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "Analyze the sales data"})
 	if err != nil {
 		log.Fatal(err)
@@ -69,10 +84,11 @@ func ExampleTasks_Get() {
 // A task that nobody works on can be stopped; the answer tells how it ended.
 func ExampleTasks_Stop() {
 	ctx := context.Background()
-	client, stop := exampleClient("agent-123")
-	defer stop()
-
-	_, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-124", Prompt: "Analyze the sales data"})
+	client, err := errand.NewClient() // ERRAND_URL, ERRAND_API_KEY
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-124", Prompt: "Analyze the sales data"})
 	fmt.Println(errand.CodeOf(err) == errand.CodeNotFound)
 
 	task, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "Analyze the sales data"})
@@ -92,9 +108,10 @@ func ExampleTasks_Stop() {
 // Whoever executes a task without a worker says when it begins and how it ends.
 func ExampleTasks_Update() {
 	ctx := context.Background()
-	client, stop := exampleClient("agent-123")
-	defer stop()
-
+	client, err := errand.NewClient() // ERRAND_URL, ERRAND_API_KEY
+	if err != nil {
+		log.Fatal(err)
+	}
 	task, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "Analyze the sales data", RunLocally: true})
 	if err != nil {
 		log.Fatal(err)
@@ -102,10 +119,8 @@ func ExampleTasks_Update() {
 	if err := task.SetStatus(ctx, errand.Executing, ""); err != nil {
 		log.Fatal(err)
 	}
-	task, err = client.Tasks.Update(ctx, task.ID, errand.TaskUpdate{
-		Status: errand.Completed,
-		Result: new("Analysis completed successfully"),
-	})
+	result := "Analysis completed successfully"
+	task, err = client.Tasks.Update(ctx, task.ID, errand.TaskUpdate{Status: errand.Completed, Result: &result})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -116,9 +131,10 @@ func ExampleTasks_Update() {
 // The message of a task holds everything that a model needs to know of it.
 func ExampleTask_Message() {
 	ctx := context.Background()
-	client, stop := exampleClient("agent-123")
-	defer stop()
-
+	client, err := errand.NewClient() // ERRAND_URL, ERRAND_API_KEY
+	if err != nil {
+		log.Fatal(err)
+	}
 	data, err := client.Files.Upload(ctx, "data.csv", strings.NewReader("region,amount\nNorth,10.50\n"))
 	if err != nil {
 		log.Fatal(err)
@@ -151,9 +167,10 @@ func ExampleTask_Message() {
 // A worker executes the tasks of an agent.
 func ExampleWorker() {
 	ctx, stop := context.WithCancel(context.Background())
-	client, stopServer := exampleClient("agent-123")
-	defer stopServer()
-
+	client, err := errand.NewClient() // ERRAND_URL, ERRAND_API_KEY
+	if err != nil {
+		log.Fatal(err)
+	}
 	worker := errand.NewWorker(client, errand.WorkerOptions{})
 	worker.Handle("agent-123", func(ctx context.Context, attempt *errand.Attempt) (string, error) {
 		if err := attempt.Chunk(ctx, "Reading …"); err != nil {
@@ -174,36 +191,4 @@ func ExampleWorker() {
 	// Output:
 	// You asked: Analyze the sales data
 	// <nil>
-}
-
-// exampleClient runs a server in a temporary folder, with agents for remote
-// workers beside the built-in one.
-func exampleClient(agents ...string) (*errand.Client, func()) {
-	dir, err := os.MkdirTemp("", "errand-example-")
-	if err != nil {
-		log.Fatal(err)
-	}
-	o := app.DefaultOptions()
-	o.Addr, o.Data = "127.0.0.1:0", dir
-	a, err := app.Start(context.Background(), o)
-	if err != nil {
-		log.Fatal(err)
-	}
-	client, err := errand.NewClient(errand.WithURL(a.URL()), errand.WithKey(a.FirstStart().Key))
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, id := range agents {
-		if _, err := client.Agents.Apply(context.Background(), id, errand.Agent{Name: id}); err != nil {
-			log.Fatal(err)
-		}
-	}
-	return client, func() {
-		if err := a.Stop(); err != nil {
-			log.Fatal(err)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			log.Fatal(err)
-		}
-	}
 }

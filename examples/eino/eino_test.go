@@ -29,7 +29,7 @@ func serve(t *testing.T, model string) *errand.Client {
 	t.Helper()
 	const key = "a-key-for-tests-with-32-characters"
 	bin, data := filepath.Join(t.TempDir(), "errand"), t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", filepath.Join("..", ".."), "-o", bin, "./cmd/errand").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", filepath.Join("..", ".."), "-o", bin, "./server/cmd/errand").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	server := exec.Command(bin, "serve", "--addr", "127.0.0.1:0", "--data", data) //nolint:noctx // it is to end well

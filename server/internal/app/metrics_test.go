@@ -171,7 +171,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	families := served(t).families
-	page := read(t, "../../docs/OPERATIONS.md")
+	page := read(t, "../../../docs/OPERATIONS.md")
 	told := map[string]string{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `(errand_[a-z_]+)` \\| (\\w+) \\|").FindAllStringSubmatch(page, -1) {
 		told[row[1]] = row[2]
@@ -184,7 +184,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 
 	used := map[string]bool{}
 	var board any
-	if err := json.Unmarshal([]byte(read(t, "../../deploy/grafana/errand.json")), &board); err != nil {
+	if err := json.Unmarshal([]byte(read(t, "../../../deploy/grafana/errand.json")), &board); err != nil {
 		t.Fatal(err)
 	}
 	eachQuery(board, func(query string) {

@@ -33,7 +33,7 @@ func TestConfigurationDocument(t *testing.T) {
 			fmt.Fprintf(&table, "| `%s` | `%s` | %s | %s |\n", f.Name, strings.Join(f.Envs, "`, `"), standard, f.Help)
 		}
 	}
-	text, err := os.ReadFile("../../docs/CONFIGURATION.md")
+	text, err := os.ReadFile("../../../docs/CONFIGURATION.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func TestReference(t *testing.T) {
 	for _, command := range parser.Model.Children {
 		describe(&reference, command)
 	}
-	const name = "../../docs/CLI.md"
+	const name = "../../../docs/CLI.md"
 	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

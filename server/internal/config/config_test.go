@@ -128,7 +128,7 @@ func FuzzParse(f *testing.F) {
 // TestCommandDocument keeps the list of a command's fields complete.
 func TestCommandDocument(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/CONFIGURATION.md")
+	text, err := os.ReadFile("../../../docs/CONFIGURATION.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // not in the code, fails.
 func TestStateMachineDocument(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../docs/STATE_MACHINE.md")
+	page, err := os.ReadFile("../../../docs/STATE_MACHINE.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,12 +132,12 @@ func programs(t *testing.T) map[string]string {
 		t.Skip("it compiles a program")
 	}
 	built := filepath.Join(t.TempDir(), "count")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", built, "../../examples/programs/count").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", built, "../../../examples/programs/count").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	all := map[string]string{"go": built}
 	for name, file := range map[string]string{"shell": "count.sh", "python": "count.py"} {
-		path, err := filepath.Abs(filepath.Join("../../examples/programs", file))
+		path, err := filepath.Abs(filepath.Join("../../../examples/programs", file))
 		if err != nil {
 			t.Fatal(err)
 		}

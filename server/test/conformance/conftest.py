@@ -57,7 +57,7 @@ def binary(tmp_path_factory):
     if given := os.environ.get("ERRAND_BIN"):
         return given
     built = str(tmp_path_factory.mktemp("bin") / "errand")
-    subprocess.run(["go", "build", "-o", built, "./cmd/errand"], cwd=ROOT, check=True)
+    subprocess.run(["go", "build", "-o", built, "./server/cmd/errand"], cwd=ROOT, check=True)
     return built
 
 

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+ROOT = HERE.parents[2]
 ORGANIZATION = "default"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	page     = "../../docs/WORKER_PROTOCOL.md"
+	page     = "../../../docs/WORKER_PROTOCOL.md"
 	adminKey = "protocol-test-admin-key-0123456789abcdef"
 	agent    = "agent-123"
 	patience = time.Minute

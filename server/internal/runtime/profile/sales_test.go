@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-const salesFile = "../../../examples/data/sales_data.csv"
+const salesFile = "../../../../examples/data/sales_data.csv"
 
 // salesRows reads the example the plain way, to check the report against.
 func salesRows(t *testing.T) (index map[string]int, rows [][]string) {

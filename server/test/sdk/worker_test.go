@@ -1,4 +1,4 @@
-package errand_test
+package sdk_test
 
 import (
 	"context"

@@ -1,4 +1,5 @@
-// Package examples_test runs the examples against a real server.
+// Package examples_test runs the programs in examples, and the examples in the
+// Go client's documentation, against a real server.
 package examples_test
 
 import (
@@ -7,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,14 +24,14 @@ func build(t *testing.T) string {
 		t.Skip("it compiles programs")
 	}
 	bin := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "./...").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "github.com/errand-dev/errand/examples/...").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return bin
 }
 
 // program prepares an example to run against a new server.
-func program(t *testing.T, bin, name string) (*exec.Cmd, *errand.Client) {
+func program(t *testing.T, bin, name string, args ...string) (*exec.Cmd, *errand.Client) {
 	t.Helper()
 	o := app.DefaultOptions()
 	o.Addr, o.Data, o.Drain = "127.0.0.1:0", t.TempDir(), time.Second
@@ -48,7 +50,7 @@ func program(t *testing.T, bin, name string) (*exec.Cmd, *errand.Client) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, name))
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 	cmd.Env = append(os.Environ(), "ERRAND_URL="+server.URL(), "ERRAND_API_KEY="+server.FirstStart().Key)
 	return cmd, client
 }
@@ -101,5 +103,38 @@ func testWorker(t *testing.T, bin string) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// The examples of the documentation do what they say.
+func TestDocumentedExamples(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it compiles programs")
+	}
+	bin := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", filepath.Join(bin, "client.test"), "github.com/errand-dev/errand").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	listed, err := exec.CommandContext(t.Context(), filepath.Join(bin, "client.test"), "-test.list", "^Example").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Fields(string(listed))
+	if len(names) < 6 {
+		t.Errorf("there are only %q", names)
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd, client := program(t, bin, "client.test", "-test.v", "-test.run", "^"+name+"$")
+			cmd.Env = append(cmd.Env, "ERRAND_EXAMPLES=1")
+			if _, err := client.Agents.Apply(t.Context(), "agent-123", errand.Agent{Name: "Analyst"}); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+name+" ") {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
 }

@@ -1,10 +1,14 @@
-package errand
+package sdk_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/app"
 )
 
@@ -37,16 +42,16 @@ const most = 12
 // sequential is what a task is if everything happens one after another. It is
 // small enough to be read and believed.
 type sequential struct {
-	status   Status
+	status   errand.Status
 	attempts int
 	fates    [most + 1]string // of attempts: running, paused, stopped or finished
 }
 
 func (s sequential) claim() (said, sequential) {
-	if s.status != Pending {
+	if s.status != errand.Pending {
 		return said{}, s
 	}
-	s.status = Executing
+	s.status = errand.Executing
 	s.attempts++
 	s.fates[s.attempts] = "running"
 	return said{attempt: s.attempts}, s
@@ -54,7 +59,7 @@ func (s sequential) claim() (said, sequential) {
 
 func (s sequential) beat(attempt int) said {
 	switch fate := s.fates[attempt]; {
-	case fate == "running" && s.status == Executing:
+	case fate == "running" && s.status == errand.Executing:
 		return said{word: "continue"}
 	case fate == "running", fate == "stopped":
 		return said{word: "stop"}
@@ -68,8 +73,8 @@ func (s sequential) beat(attempt int) said {
 // finish ends an attempt as completed.
 func (s sequential) finish(attempt int) (said, sequential) {
 	switch fate := s.fates[attempt]; {
-	case fate == "running" && s.status == Executing:
-		s.fates[attempt], s.status = "finished", Completed
+	case fate == "running" && s.status == errand.Executing:
+		s.fates[attempt], s.status = "finished", errand.Completed
 		return said{word: "ok"}, s
 	case fate == "running": // its turn was stopped: it is too late, and lets go
 		s.fates[attempt] = "stopped"
@@ -84,7 +89,7 @@ func (s sequential) finish(attempt int) (said, sequential) {
 // confirm ends an attempt as stopped.
 func (s sequential) confirm(attempt int) (said, sequential) {
 	switch fate := s.fates[attempt]; {
-	case fate == "running" && s.status == Executing: // nobody has asked for that
+	case fate == "running" && s.status == errand.Executing: // nobody has asked for that
 		return said{word: "invalid"}, s
 	case fate == "running":
 		s.fates[attempt] = "stopped"
@@ -98,7 +103,7 @@ func (s sequential) confirm(attempt int) (said, sequential) {
 
 func (s sequential) stop() (said, sequential) {
 	if !s.status.Ends() {
-		s.status = Stopped
+		s.status = errand.Stopped
 	}
 	return said{word: string(s.status)}, s
 }
@@ -107,18 +112,18 @@ func (s sequential) pause() (said, sequential) {
 	if s.status.Ends() {
 		return said{word: "conflict"}, s
 	}
-	if s.status == Executing {
+	if s.status == errand.Executing {
 		s.fates[s.attempts] = "paused"
 	}
-	s.status = Paused
+	s.status = errand.Paused
 	return said{word: "paused"}, s
 }
 
 func (s sequential) resume() (said, sequential) {
-	if s.status != Paused {
+	if s.status != errand.Paused {
 		return said{word: "conflict"}, s
 	}
-	s.status = Pending
+	s.status = errand.Pending
 	return said{word: "pending"}, s
 }
 
@@ -146,7 +151,7 @@ func (s sequential) step(o op) (said, sequential) {
 
 func model() porcupine.Model {
 	return porcupine.Model{
-		Init: func() any { return sequential{status: Pending} },
+		Init: func() any { return sequential{status: errand.Pending} },
 		Step: func(state, in, out any) (bool, any) {
 			want, next := state.(sequential).step(in.(op))
 			return want == out.(said), next
@@ -158,25 +163,56 @@ func model() porcupine.Model {
 
 // history is what several clients do with one task at the same time.
 type history struct {
-	client *Client
-	task   *Task
+	client *errand.Client
+	wire   wire
+	task   *errand.Task
 	began  time.Time
 
 	mu     sync.Mutex // guards what follows
-	leases []*lease   // of attempts, from the first
+	leases []string   // the tokens of attempts, from the first; "" is not known yet
 	ops    []porcupine.Operation
+}
+
+// wire makes a worker's calls as they are: the client gives them to no caller.
+type wire struct{ url, key string }
+
+// post makes a call, and answers like the client.
+func (w wire) post(ctx context.Context, path string, body, out any) error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url+path, bytes.NewReader(encoded))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("x-api-key", w.key)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode >= 300 {
+		refused := &errand.Error{Status: res.StatusCode}
+		return errors.Join(refused, json.Unmarshal(text, refused))
+	}
+	return json.Unmarshal(text, out)
 }
 
 // do makes one call and notes what came of it.
 func (h *history) do(ctx context.Context, who int, o op) error {
 	h.mu.Lock()
-	var l *lease
+	token := ""
 	if o.attempt > 0 {
-		l = h.leases[o.attempt-1]
+		token = h.leases[o.attempt-1]
 	}
 	h.mu.Unlock()
 	call := time.Since(h.began).Nanoseconds()
-	out, err := h.call(ctx, o, l)
+	out, err := h.call(ctx, o, token)
 	if err != nil {
 		return err
 	}
@@ -186,10 +222,10 @@ func (h *history) do(ctx context.Context, who int, o op) error {
 	return nil
 }
 
-func (h *history) call(ctx context.Context, o op, l *lease) (said, error) {
+func (h *history) call(ctx context.Context, o op, token string) (said, error) {
 	word := ""
 	var err error
-	status := func(t *Task, e error) {
+	status := func(t *errand.Task, e error) {
 		if err = e; e == nil {
 			word = string(t.Status)
 		}
@@ -199,16 +235,17 @@ func (h *history) call(ctx context.Context, o op, l *lease) (said, error) {
 	case "claim":
 		return h.claim(ctx)
 	case "beat":
-		var cause error
-		if cause, err = l.beat(ctx, nil); err == nil {
-			word = map[error]string{nil: "continue", ErrStopped: "stop", ErrPaused: "pause"}[cause]
-		}
+		var answer struct{ Action string }
+		err = h.wire.post(ctx, "/v1/tasks/"+h.task.ID+"/heartbeat", map[string]string{"lease_token": token}, &answer)
+		word = answer.Action
 	case "finish":
 		word = "ok"
-		err = l.finish(ctx, outcome{Status: Completed, Result: new("by " + strconv.Itoa(o.attempt))})
+		err = h.wire.post(ctx, "/v1/tasks/"+h.task.ID+"/finish", map[string]string{
+			"lease_token": token, "status": "completed", "result": "by " + strconv.Itoa(o.attempt),
+		}, &struct{}{})
 	case "confirm":
 		word = "ok"
-		err = l.finish(ctx, outcome{Status: Stopped})
+		err = h.wire.post(ctx, "/v1/tasks/"+h.task.ID+"/finish", map[string]string{"lease_token": token, "status": "stopped"}, &struct{}{})
 	case "stop":
 		status(tasks.Stop(ctx, h.task.ID))
 	case "pause":
@@ -218,7 +255,7 @@ func (h *history) call(ctx context.Context, o op, l *lease) (said, error) {
 	default:
 		status(tasks.Get(ctx, h.task.ID))
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Status < 500 {
+	if e, ok := errors.AsType[*errand.Error](err); ok && e.Status < 500 {
 		return said{word: string(e.Code)}, nil
 	}
 	return said{word: word}, err
@@ -226,18 +263,26 @@ func (h *history) call(ctx context.Context, o op, l *lease) (said, error) {
 
 // claim does not wait, and keeps the lease.
 func (h *history) claim(ctx context.Context) (said, error) {
-	claims, err := h.client.claim(ctx, []string{h.task.AgentID}, "w", 1, 0)
-	if err != nil || len(claims) == 0 {
+	var answer struct {
+		Claims []struct {
+			Lease struct {
+				Token   string
+				Attempt int
+			}
+		}
+	}
+	err := h.wire.post(ctx, "/v1/claim", map[string]any{"agent_ids": []string{h.task.AgentID}, "worker_id": "w", "slots": 1, "wait": 0}, &answer)
+	if err != nil || len(answer.Claims) == 0 {
 		return said{}, err
 	}
-	n := claims[0].Lease.Attempt
+	lease := answer.Claims[0].Lease
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.leases) < n {
-		h.leases = append(h.leases, nil)
+	for len(h.leases) < lease.Attempt {
+		h.leases = append(h.leases, "")
 	}
-	h.leases[n-1] = newLease(h.client.Tasks, claims[0])
-	return said{attempt: n}, nil
+	h.leases[lease.Attempt-1] = lease.Token
+	return said{attempt: lease.Attempt}, nil
 }
 
 // next chooses what a client does.
@@ -262,7 +307,7 @@ func (h *history) next(r *rand.Rand) op {
 		if o.attempt = len(h.leases); r.IntN(4) == 0 { // an old one now and then
 			o.attempt = 1 + r.IntN(len(h.leases))
 		}
-		if h.leases[o.attempt-1] == nil { // its claim's answer is still on the way
+		if h.leases[o.attempt-1] == "" { // its claim's answer is still on the way
 			return op{verb: "get"}
 		}
 	}
@@ -289,7 +334,8 @@ func TestLinearizable(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	client, err := NewClient(WithURL(server.URL()), WithKey(server.FirstStart().Key))
+	wire := wire{server.URL(), server.FirstStart().Key}
+	client, err := errand.NewClient(errand.WithURL(wire.url), errand.WithKey(wire.key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +344,7 @@ func TestLinearizable(t *testing.T) {
 	histories := 0
 	// It goes on a little if the histories have not shown all that they are for.
 	for began := time.Now(); time.Since(began) < lasting || unseen(seen) != "" && time.Since(began) < atMost; histories++ {
-		h := begin(t, client, fmt.Sprintf("agent-%d", histories))
+		h := begin(t, client, wire, fmt.Sprintf("agent-%d", histories))
 		var all sync.WaitGroup
 		for who := range clients {
 			r := rand.New(rand.NewPCG(seed, uint64(histories*clients+who)))
@@ -338,16 +384,16 @@ func unseen(seen map[string]int) string {
 	return ""
 }
 
-func begin(t *testing.T, client *Client, agent string) *history {
+func begin(t *testing.T, client *errand.Client, wire wire, agent string) *history {
 	t.Helper()
-	if _, err := client.Agents.Apply(t.Context(), agent, Agent{Name: agent, MaxAttempts: 100, LeaseSeconds: 600}); err != nil {
+	if _, err := client.Agents.Apply(t.Context(), agent, errand.Agent{Name: agent, MaxAttempts: 100, LeaseSeconds: 600}); err != nil {
 		t.Fatal(err)
 	}
-	task, err := client.Tasks.Create(t.Context(), TaskRequest{AgentID: agent, Prompt: "x"})
+	task, err := client.Tasks.Create(t.Context(), errand.TaskRequest{AgentID: agent, Prompt: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &history{client: client, task: task, began: time.Now()}
+	return &history{client: client, wire: wire, task: task, began: time.Now()}
 }
 
 // String lists what was done, in the order of the calls.
