@@ -10,6 +10,9 @@ PYTHON ?= python3
 TMP    := .tmp
 MODULE := github.com/errand-dev/errand
 
+# Folders of the modules with Go code. The first three share the workspace of server/test.
+MODULES := . server server/test examples/eino
+
 PYTHON_IS_THERE := $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 
 # Tools are pinned in tools/go.mod and built once per version and toolchain.
@@ -30,7 +33,7 @@ help: ## show this help
 
 .PHONY: build
 build: ## build bin/errand
-	$(GO) build -trimpath -o bin/errand ./cmd/errand
+	$(GO) build -trimpath -o bin/errand ./server/cmd/errand
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## format the Go code
@@ -39,7 +42,7 @@ fmt: $(GOLANGCI) ## format the Go code
 .PHONY: clean
 clean: ## remove what was built (the Python client's environments stay in the user's cache)
 	rm -rf bin $(TMP)
-	find test -name __pycache__ -o -name .pytest_cache | xargs -r rm -rf
+	find server/test -name __pycache__ -o -name .pytest_cache | xargs -r rm -rf
 
 ##@ Before a commit
 
@@ -60,39 +63,47 @@ fmt-check: $(GOLANGCI) ## fail if the Go code is not formatted
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linters of .golangci.yml
 	$(GOLANGCI) config verify
-	$(GOLANGCI) run
+	@cd server/test && $(CURDIR)/$(GOLANGCI) run ./... ../... ../../...
+	@cd examples/eino && $(CURDIR)/$(GOLANGCI) run 2>&1 | sed '/Skipped 0 issues by rules/d' # of folders that it lacks
+	@for module in . server; do (cd $$module && $(CURDIR)/$(GOLANGCI) run --enable-only gomoddirectives ./... 2>&1 | \
+	  sed '/Skipped 0 issues by rules/d'); done # it looks at one go.mod for each run
 
 .PHONY: vet
 vet: ## go vet
-	$(GO) vet ./...
-	cd examples/eino && $(GO) vet ./...
+	@for module in $(MODULES); do (cd $$module && $(GO) vet ./...); done
 
 .PHONY: deadcode
 deadcode: $(DEADCODE) ## fail on functions that nothing reaches, and on internal ones that only tests reach
-	@found="$$($(DEADCODE) -test ./... && $(DEADCODE) -filter '^$(MODULE)/internal/' ./cmd/... ./examples/...)"; \
+	@cd server/test; deadcode=$(CURDIR)/$(DEADCODE); \
+	  found="$$($$deadcode -test -filter '^$(MODULE)\b' $(MODULE)/... && \
+	    $$deadcode -filter '^$(MODULE)/server/internal/' $(MODULE)/server/cmd/... $(MODULE)/examples/...)"; \
 	  if [[ -n $$found ]]; then echo "$$found"; exit 1; fi
 
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## known vulnerabilities that our code reaches (VULN_REQUIRED=1: no skipping)
 	@mkdir -p $(TMP)
-	@tools/vuln.sh $(GOVULNCHECK) $(VULN_STATUS)
+	@tools/vuln.sh $(CURDIR)/$(GOVULNCHECK) $(CURDIR)/$(VULN_STATUS)
 
 .PHONY: unit
 unit: ## the quick tests: no race detector, long ones skipped
-	$(GO) test -short -shuffle=on ./...
+	$(GO) test -short -shuffle=on ./... ./server/...
+	cd server/test && $(GO) test -short -shuffle=on ./...
 
 .PHONY: tidy-check
 tidy-check: ## fail if a go.mod or go.sum is not tidy
-	$(GO) mod tidy -diff
-	cd tools && $(GO) mod tidy -diff
-	cd examples/eino && $(GO) mod tidy -diff
+	@tools/tidy.sh $(GO)
+
+.PHONY: tidy
+tidy: ## go mod tidy, which by itself does not find modules that nobody has published
+	@tools/tidy.sh $(GO) write
 
 ##@ Everything
 
 .PHONY: test
-test: ## all tests with the race detector, then the Python client (under 15 minutes)
+test: ## all tests with the race detector, then the Python client (under 25 minutes)
 	@mkdir -p $(TMP)
-	$(GO) test -race -shuffle=on -timeout 12m ./... 2>&1 | tee $(TMP)/go-test.log
+	$(GO) test -race -shuffle=on -timeout 12m ./... ./server/... 2>&1 | tee $(TMP)/go-test.log
+	cd server/test && $(GO) test -race -shuffle=on -timeout 12m ./... 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
 	cd examples/eino && $(GO) test -race ./... 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
 	@$(MAKE) fuzz-api
 	@$(MAKE) conformance
@@ -102,9 +113,9 @@ conformance: ## the released Python client, unmodified, against a real server (u
 	@mkdir -p $(TMP)
 	@if ! $(PYTHON_IS_THERE); then \
 	  echo "conformance: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
-	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./cmd/errand; \
+	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
 	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
-	  $(PYTHON) test/conformance/run.py 2>&1 | tee $(TMP)/conformance.log
+	  $(PYTHON) server/test/conformance/run.py 2>&1 | tee $(TMP)/conformance.log
 
 # How many requests each operation gets at least, and the seed that they follow from.
 EXAMPLES ?= 10
@@ -115,13 +126,13 @@ fuzz-api: ## every route of a real server, asked what its OpenAPI document allow
 	@mkdir -p $(TMP)
 	@if ! $(PYTHON_IS_THERE); then \
 	  echo "fuzz-api: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
-	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./cmd/errand; \
+	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
 	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
-	  $(PYTHON) test/conformance/fuzz.py $(EXAMPLES) $(SEED) 2>&1 | tee $(TMP)/fuzz-api.log
+	  $(PYTHON) server/test/conformance/fuzz.py $(EXAMPLES) $(SEED) 2>&1 | tee $(TMP)/fuzz-api.log
 
 .PHONY: conformance-model
 conformance-model: ## the same client with a small language model (its server is compiled once, for minutes)
-	$(PYTHON) test/conformance/run.py --model
+	$(PYTHON) server/test/conformance/run.py --model
 
 FUZZTIME ?= 30s
 FUZZ     ?= .
@@ -134,7 +145,7 @@ fuzz: ## every Go fuzz target for FUZZTIME each (FUZZ: a pattern of targets), th
 .PHONY: soak
 soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (about 10 minutes, log in .tmp/soak.log)
 	@mkdir -p $(TMP)
-	ERRAND_SOAK=1 $(GO) test -race -count=1 -parallel 4 -timeout 90m -v . ./test/crash ./internal/runtime/profile 2>&1 | tee $(TMP)/soak.log
+	cd server/test && ERRAND_SOAK=1 $(GO) test -race -count=1 -parallel 4 -timeout 90m -v ./sdk ./crash $(MODULE)/server/internal/runtime/profile 2>&1 | tee $(CURDIR)/$(TMP)/soak.log
 	@grep -E '^(soak:|ok|FAIL)' $(TMP)/soak.log
 
 .PHONY: conformance-soak
@@ -143,7 +154,7 @@ conformance-soak: ## the released Python client with its real waits (hours)
 
 .PHONY: bench
 bench: ## measure Errand beside a raw store loop and write docs/PERFORMANCE.md (about 10 minutes)
-	$(GO) run ./test/bench -write docs/PERFORMANCE.md
+	cd server/test && $(GO) run ./bench -write $(CURDIR)/docs/PERFORMANCE.md
 
 # --- tools -------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module, one after the other, for so long each:
+# Runs every fuzz target of the client, the server and their tests, one after the other, for so long each:
 # `make fuzz` (FUZZTIME=30s, FUZZ=a pattern of targets). What breaks one is kept
 # as a file in the package's testdata/fuzz: from then on it runs in `go test`,
 # so commit it with the repair.
 set -euo pipefail
 go=$1 time=$2 pattern=$3
+cd "$(dirname "${BASH_SOURCE[0]}")/../server/test" # whose workspace has all three
 
 corpus=$("$go" env GOCACHE)/fuzz
-targets=$("$go" test -list "^Fuzz.*($pattern)" ./... |
+targets=$("$go" test -list "^Fuzz.*($pattern)" github.com/errand-dev/errand/... |
     awk '/^Fuzz/ { names[++n] = $1 } /^ok/ { for (i = 1; i <= n; i++) print $2, names[i]; n = 0 }')
 printf '%-58s %8s %12s %8s\n' target seconds executions corpus
 failed=0 log=$(mktemp)
