@@ -235,6 +235,28 @@ func TestA5SecretsOfATurnGoWithIt(t *testing.T) {
 	}
 }
 
+// Whatever time passes, a task stays, with all of its log and what it was asked.
+func TestD1NothingIsDeletedUnasked(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", nil)
+	_, err := b.Append(b.ctx(), org, "t", token, chunks("one", "two"))
+	b.must(err)
+	_, err = b.finish("t", token, task.EndCompleted, "r")
+	b.must(err)
+	before, err := b.Get(b.ctx(), org, "t")
+	b.must(err)
+	b.unchanged("t", func() {
+		b.later(10 * 365 * 24 * time.Hour)
+		b.must(b.Forget(b.ctx()))
+	})
+	after, err := b.Get(b.ctx(), org, "t")
+	b.must(err)
+	if !bytes.Equal(before.Spec, after.Spec) {
+		t.Errorf("D1: it was asked %s, and now %s", before.Spec, after.Spec)
+	}
+}
+
 func TestD2OrganizationsAreApart(t *testing.T) {
 	t.Parallel()
 	b := open(t)

@@ -430,7 +430,7 @@ func TestL9NothingWhileBusy(t *testing.T) {
 	}
 }
 
-// L10, as far as L9 needs it: what a worker may still be running counts.
+// Rules L9 and L10: what a worker may still be running counts.
 func TestL9CountsAttemptsUntilTheyLetGo(t *testing.T) {
 	t.Parallel()
 	b := open(t)
