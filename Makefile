@@ -108,6 +108,17 @@ test: ## all tests with the race detector, then the Python client (under 25 minu
 	@$(MAKE) fuzz-api
 	@$(MAKE) conformance
 
+# Whatever is added here has a target of its own and a log that .ci/run shows.
+.PHONY: test-more
+test-more: ## what does not fit into make test: the suite on PostgreSQL
+	@$(MAKE) test-postgres
+
+.PHONY: test-postgres
+test-postgres: ## the stores' tests, with the race detector, on one PostgreSQL server that they share
+	@mkdir -p $(TMP)
+	cd server && $(GO) run ./test/postgres $(GO) test -race -shuffle=on -timeout 12m \
+	  ./internal/store/... ./internal/testkit/... 2>&1 | tee $(CURDIR)/$(TMP)/test-postgres.log
+
 .PHONY: conformance
 conformance: ## the released Python client, unmodified, against a real server (under 5 minutes)
 	@mkdir -p $(TMP)
