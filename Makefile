@@ -116,7 +116,8 @@ test-more: ## what does not fit into make test: the suite on PostgreSQL
 .PHONY: test-postgres
 test-postgres: ## the stores' tests, with the race detector, on one PostgreSQL server that they share
 	@mkdir -p $(TMP)
-	cd server && $(GO) run ./test/postgres $(GO) test -race -shuffle=on -timeout 12m \
+	cd server/test && $(GO) build -o $(CURDIR)/$(TMP)/postgres ./postgres
+	cd server && $(CURDIR)/$(TMP)/postgres $(GO) test -race -shuffle=on -timeout 12m \
 	  ./internal/store/... ./internal/testkit/... 2>&1 | tee $(CURDIR)/$(TMP)/test-postgres.log
 
 .PHONY: conformance

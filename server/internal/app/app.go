@@ -22,15 +22,14 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/dispatch"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/observe"
 	"github.com/errand-dev/errand/server/internal/secret"
-	"github.com/errand-dev/errand/server/internal/store/sqlite"
 	"github.com/errand-dev/errand/server/internal/stream"
-	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // ProfileAgent is the id of the agent that every server has: it profiles data
@@ -42,7 +41,7 @@ type App struct {
 	opts     Options
 	listener net.Listener
 	http     *http.Server
-	store    *sqlite.Store
+	store    store
 	tracer   *observe.Tracer // nil for no traces
 	first    FirstStart
 
@@ -85,6 +84,13 @@ func Start(ctx context.Context, o Options) (*App, error) {
 func (a *App) start(ctx context.Context) error {
 	o := a.opts
 	hub, wakes, metrics := stream.NewHub(), dispatch.NewWakes(), observe.NewMetrics(o.Version)
+	node := nodeName(o)
+	tailer := feed.NewTailer(node, func(entries []feed.Entry) {
+		hub.Publish(entries)
+		wakes.Publish(entries)
+		metrics.Committed(entries)
+		a.tracer.Committed(entries)
+	})
 	var err error
 	// First of all, so that a start on an address in use leaves nothing behind.
 	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr); err != nil {
@@ -95,36 +101,26 @@ func (a *App) start(ctx context.Context) error {
 			return err
 		}
 	}
-	a.store, err = sqlite.Open(ctx, sqlite.Options{
-		Dir: o.Data, Now: o.Now, Log: o.Log,
-		OnCommit: func(changes []task.Change) {
-			hub.Publish(changes)
-			wakes.Publish(changes)
-			metrics.Committed(changes)
-			a.tracer.Committed(changes)
-		},
-		OnDelete: hub.Wake, OnBatch: metrics.Batch,
-	})
-	if errors.Is(err, sqlite.ErrLocked) {
-		return fmt.Errorf("the data folder %s is in use by another errand server: stop that one, or choose another folder with --data", o.Data)
-	}
-	if err != nil {
+	if a.store, err = openStore(ctx, o, node, tailer.Committed, metrics.Batch); err != nil {
 		return err
 	}
 	a.tracer.Start(ctx, a.store)
-	box, err := secret.Load(o.Data, o.SecretKey)
-	if err != nil {
+	var box *secret.Box
+	if err := alone(o, func() (err error) {
+		if box, err = secret.Load(o.Data, o.SecretKey); err == nil {
+			a.first, err = firstStart(ctx, o, a.store)
+		}
+		return err
+	}); err != nil {
 		return err
 	}
 	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
+	service.Name(node)
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
 	if a.tracer != nil {
 		service.Trace(a.tracer.Place)
-	}
-	if a.first, err = firstStart(ctx, o, a.store); err != nil {
-		return err
 	}
 	if err := prepare(ctx, service); err != nil {
 		return err
@@ -133,22 +129,32 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	metrics.ShowState(a.store, hub.Subscribers, o.Log)
-	presenter := edge.NewPresenter(shelf)
+	presenter := edge.NewPresenter(shelf, service)
+	source := stream.NewSource(hub, service)
 	desk := dispatch.NewDesk(service, wakes, o.Log, a.closing.Done())
 	pool := dispatch.NewPool(dispatch.PoolOptions{
 		Service: service, Wakes: wakes, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate)),
-		Present: func(s lifecycle.Snapshot) (json.RawMessage, error) { return presenter.Task(s, nil) },
-		Runner:  runners(o.Commands), Slots: o.Slots, Log: o.Log,
+		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {
+			return presenter.Task(ctx, s, nil)
+		},
+		Runner: runners(o.Commands), Slots: o.Slots, Log: o.Log,
 	})
 	a.parts.Go(func() {
 		defer close(a.pool)
 		pool.Run(a.closing, a.working)
 	})
-	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, o.Now).Run(a.sweeping) })
+	now := func() time.Time { return a.store.Now().Time() }
+	forget := func(ctx context.Context) error { return a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)) }
+	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, forget).Run(a.sweeping) })
+	if shared, ok := a.store.(sharedStore); ok {
+		a.parts.Go(func() {
+			tailer.Follow(a.sweeping, shared, shared.Hints(), func(err error) { o.Log.ErrorContext(a.sweeping, "read the feed", "error", err) })
+		})
+	}
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Kit: edge.Kit{
 			Service: service, Desk: desk, Presenter: presenter, Log: o.Log,
-			Source: stream.NewSource(hub, service), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
+			Source: source, KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
 		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
@@ -164,7 +170,7 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // prepare makes what every server has and clears what a crash may have left.
 func prepare(ctx context.Context, s *lifecycle.Service) error {
-	if err := s.DisconnectAll(ctx); err != nil {
+	if err := s.Begin(ctx); err != nil {
 		return err
 	}
 	_, err := s.Agent(ctx, auth.DefaultOrganization, ProfileAgent, 0)

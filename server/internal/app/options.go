@@ -23,6 +23,10 @@ type Options struct {
 	Addr string
 	// Data is the data folder.
 	Data string
+	// DatabaseURL names a PostgreSQL database, which other servers may share; "" is
+	// SQLite in the data folder. Servers that share one need the same files and the
+	// same secret key: on one machine, the same data folder.
+	DatabaseURL string
 	// PublicURL is under what the server is reached; "" is its address.
 	PublicURL string
 	// TLSCert and TLSKey are PEM files; both or neither.

@@ -36,6 +36,19 @@ const (
 // Valid reports whether r is one of the roles.
 func (r Role) Valid() bool { return r == Admin || r == User || r == Worker }
 
+// Sees is what a key sees of the tasks and files of its organization (rule A3).
+type Sees string
+
+// What keys may see.
+const (
+	SeesOwn   Sees = "own"   // what it, or the user that it names, has made
+	SeesGroup Sees = "group" // what keys of its group have made
+	SeesAll   Sees = "all"
+)
+
+// Valid reports whether s is one of the closed list.
+func (s Sees) Valid() bool { return s == SeesOwn || s == SeesGroup || s == SeesAll }
+
 // Key is a stored key; the key's text itself is never stored.
 type Key struct {
 	Organization string
@@ -46,6 +59,11 @@ type Key struct {
 	Hash         []byte
 	CreatedAt    task.Stamp
 	RevokedAt    task.Stamp
+	// Sees is what it sees. Group becomes the group of what it makes, "" for none.
+	Sees  Sees
+	Group string
+	// Trusted keys may name the user for whom they act, who then owns what they make.
+	Trusted bool
 }
 
 // Principal is who makes a request.
@@ -55,6 +73,19 @@ type Principal struct {
 	KeyName      string
 	Role         Role
 	Agents       []string
+	Sees         Sees
+	Group        string
+	Trusted      bool
+	// User is for whom a trusted key acts, "" for itself.
+	User string
+}
+
+// Owner is whose what the principal makes is.
+func (p Principal) Owner() string {
+	if p.User != "" {
+		return "user:" + p.User
+	}
+	return "key:" + p.KeyID
 }
 
 // By names the principal in a task's log.
@@ -107,7 +138,7 @@ func Hash(text string) []byte {
 func NewKey(org, name string, role Role, text string, now time.Time) Key {
 	return Key{
 		Organization: org, ID: uuid.NewString(), Name: name, Role: role,
-		Hash: Hash(text), CreatedAt: task.StampOf(now),
+		Hash: Hash(text), CreatedAt: task.StampOf(now), Sees: SeesAll,
 	}
 }
 
@@ -157,7 +188,10 @@ func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principa
 	if err != nil {
 		return Principal{}, fmt.Errorf("authenticate: %w", err)
 	}
-	who := Principal{Organization: k.Organization, KeyID: k.ID, KeyName: k.Name, Role: k.Role, Agents: k.Agents}
+	who := Principal{
+		Organization: k.Organization, KeyID: k.ID, KeyName: k.Name, Role: k.Role, Agents: k.Agents,
+		Sees: k.Sees, Group: k.Group, Trusted: k.Trusted,
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for h, c := range a.known { // few keys: the whole is swept
@@ -175,7 +209,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principa
 // organization may be called so (rule H1).
 func Reserved(name string) bool {
 	switch name {
-	case "v1", "f", "ui", "healthz", "readyz", "metrics", "debug":
+	case "v1", "f", "ui", "healthz", "readyz", "metrics", "debug", "a2a", "mcp", "openai", "agui", "aisdk", "proxy":
 		return true
 	}
 	return ClientWord(name)

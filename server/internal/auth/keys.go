@@ -3,7 +3,10 @@ package auth
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 )
@@ -11,24 +14,56 @@ import (
 // MaxName is how long the name of a key may be, in bytes.
 const MaxName = 255
 
-// Issue makes a key and answers its text, which is told once and not stored.
-// Only a worker's key can be for named agents.
-func (a *Authenticator) Issue(ctx context.Context, org, name string, role Role, agents []string) (Key, string, error) {
+// Issue makes a key like the one asked for, and returns its text, which is told
+// once and not stored. Only a worker's key can be for named agents, and only a
+// user's can see less than all: admins manage, and workers execute, what is all of
+// the organization's.
+func (a *Authenticator) Issue(ctx context.Context, wanted Key) (Key, string, error) {
 	switch {
-	case name == "" || len(name) > MaxName:
+	case wanted.Name == "" || len(wanted.Name) > MaxName:
 		return Key{}, "", fault.Field("name", "must be 1 to %d bytes", MaxName)
-	case !role.Valid():
+	case !wanted.Role.Valid():
 		return Key{}, "", fault.Field("role", "must be admin, user or worker")
-	case role != Worker && len(agents) > 0:
+	case wanted.Role != Worker && len(wanted.Agents) > 0:
 		return Key{}, "", fault.Field("agents", "only a worker's key can be for named agents")
+	case !wanted.Sees.Valid():
+		return Key{}, "", fault.Field("sees", "must be own, group or all")
+	case wanted.Role != User && wanted.Sees != SeesAll:
+		return Key{}, "", fault.Field("sees", "only a user's key can see less than all")
+	case wanted.Sees == SeesGroup && wanted.Group == "":
+		return Key{}, "", fault.Field("group", "must name the group that the key sees")
+	case len(wanted.Group) > MaxGroup || !printable(wanted.Group):
+		return Key{}, "", fault.Field("group", "must be at most %d bytes without control characters", MaxGroup)
 	}
 	text := Generate()
-	k := NewKey(org, name, role, text, time.Now())
-	k.Agents = agents
+	k := NewKey(wanted.Organization, wanted.Name, wanted.Role, text, time.Now())
+	k.Agents, k.Sees, k.Group, k.Trusted = wanted.Agents, wanted.Sees, wanted.Group, wanted.Trusted
 	if err := a.store.PutKey(ctx, k); err != nil {
 		return Key{}, "", fmt.Errorf("issue key: %w", err)
 	}
 	return k, text, nil
+}
+
+// MaxGroup is how long the name of a group, or of a user, may be, in bytes.
+const MaxGroup = 128
+
+// printable reports whether a name is text without control characters.
+func printable(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+// For is the principal as it acts for a user, whom only a trusted key may name.
+func (p Principal) For(user string) (Principal, error) {
+	switch {
+	case user == "":
+		return p, nil
+	case !p.Trusted:
+		return p, fault.New(fault.Forbidden, "this key may not act for a user: only one made with \"trusted\": true may")
+	case len(user) > MaxGroup || !printable(user):
+		return p, fault.New(fault.Malformed, "the user's name must be at most %d bytes without control characters", MaxGroup)
+	}
+	p.User = user
+	return p, nil
 }
 
 // Keys lists an organization's keys, the oldest first, revoked ones too.

@@ -17,6 +17,7 @@ type serveCmd struct {
 	Config       string        `help:"Configuration file (YAML): these flags by their names, and commands; see docs/CONFIGURATION.md." env:"ERRAND_CONFIG" placeholder:"FILE"`
 	Addr         string        `help:"Where to listen." default:"127.0.0.1:4747" env:"ERRAND_ADDR"`
 	Data         string        `help:"Data folder." default:".errand" env:"ERRAND_DATA"`
+	DatabaseURL  string        `name:"database-url" help:"PostgreSQL URL; several servers may share the database, with one data folder for their files and keys. Use the variable, it may hold a password. Without it: SQLite in the data folder." env:"ERRAND_DATABASE_URL" placeholder:"postgres://…"`
 	PublicURL    string        `name:"public-url" help:"URL under which clients reach the server." env:"ERRAND_PUBLIC_URL"`
 	TLSCert      string        `name:"tls-cert" help:"Certificate (PEM)." env:"ERRAND_TLS_CERT"`
 	TLSKey       string        `name:"tls-key" help:"Private key (PEM)." env:"ERRAND_TLS_KEY"`
@@ -44,7 +45,7 @@ func (serveCmd) Help() string {
 
 func (c *serveCmd) options(e *env) (app.Options, error) {
 	o := app.DefaultOptions()
-	o.Addr, o.Data, o.PublicURL = c.Addr, c.Data, c.PublicURL
+	o.Addr, o.Data, o.DatabaseURL, o.PublicURL = c.Addr, c.Data, c.DatabaseURL, c.PublicURL
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
 	o.Commands = c.commands

@@ -308,7 +308,7 @@ func TestL3LocalRuntimeStopsBeforeItsLeaseRunsOut(t *testing.T) {
 			t.Fatal("L3: it was stopped although its lease held")
 		default:
 		}
-		now, err := b.Task(b.ctx, org, "t")
+		now, err := b.Seen(b.ctx, org, "t")
 		b.must(err)
 		b.store.down.Store(true)
 		<-j.ended
@@ -329,7 +329,7 @@ func TestX2LocalRuntimeIsToldToStop(t *testing.T) {
 		b.must(err)
 		<-j.ended
 		synctest.Wait()
-		now, err := b.Task(b.ctx, org, "t")
+		now, err := b.Seen(b.ctx, org, "t")
 		b.must(err)
 		if took := time.Since(begin); now.Stop.ConfirmedAt == 0 || took > time.Second {
 			t.Errorf("X2: %+v after %s", now.Stop, took)
@@ -424,7 +424,7 @@ func TestL4OpenStreamHoldsTheLeaseOfWhatItsWorkerStarted(t *testing.T) {
 		}
 		hangUp()
 		synctest.Wait()
-		now, err := b.Task(b.ctx, org, "assigned")
+		now, err := b.Seen(b.ctx, org, "assigned")
 		b.must(err)
 		if !now.Dispatchable() {
 			t.Errorf("L4: what was not started waits on: %+v", now.Run)
@@ -443,7 +443,7 @@ func TestL4OpenStreamDoesNotHoldAnAssignmentThatIsNotStarted(t *testing.T) {
 		p, _ := b.serve()
 		b.submit("t", bot)
 		pass(lease + time.Second)
-		now, err := b.Task(b.ctx, org, "t")
+		now, err := b.Seen(b.ctx, org, "t")
 		b.must(err)
 		if s := now.State(); !now.Dispatchable() || s.ExecutionAttempts != 2 || p.has() != 1 {
 			t.Errorf("L4: %s, number %d, given %d times", s.Status, s.ExecutionAttempts, p.has())

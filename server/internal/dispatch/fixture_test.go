@@ -14,8 +14,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/dispatch"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/secret"
 	"github.com/errand-dev/errand/server/internal/store/sqlite"
@@ -31,7 +33,7 @@ const (
 	lease = 30 * time.Second
 )
 
-func who() lifecycle.Caller { return lifecycle.Caller{Organization: org, By: "key alice"} }
+func who() lifecycle.Caller { return lifecycle.Caller{Scope: auth.All(org), By: "key alice"} }
 
 // outage is a store that can be made unreachable, and that can tell of a
 // write as soon as it is stored.
@@ -42,14 +44,14 @@ type outage struct {
 	stored atomic.Pointer[func()]
 }
 
-func (o *outage) Write(ctx context.Context, fn func(lifecycle.Tx) error) error {
+func (o *outage) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
 	if o.down.Load() {
 		return fault.New(fault.Unavailable, "out of order")
 	}
 	if still := o.stall.Load(); still != nil {
 		<-*still
 	}
-	err := o.Store.Write(ctx, fn)
+	err := o.Store.Write(ctx, about, fn)
 	if tell := o.stored.Load(); tell != nil {
 		(*tell)()
 	}
@@ -58,7 +60,7 @@ func (o *outage) Write(ctx context.Context, fn func(lifecycle.Tx) error) error {
 
 type keepAll struct{}
 
-func (keepAll) Keep(_ context.Context, _, given, _ string) (string, error) { return given, nil }
+func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) { return given, nil }
 
 // bench is a service, in a bubble of fake time, with what dispatch needs.
 type bench struct {
@@ -85,7 +87,7 @@ func inBubble(t *testing.T, test func(*bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{t: t, hub: stream.NewHub(), wakes: dispatch.NewWakes(), closing: make(chan struct{})}
 		b.ctx, b.end = context.WithCancel(t.Context())
-		store, err := sqlite.Open(b.ctx, sqlite.Options{Verify: true, Dir: dir, Now: b.now, OnDelete: b.hub.Wake, OnCommit: func(c []task.Change) {
+		store, err := sqlite.Open(b.ctx, sqlite.Options{Verify: true, Dir: dir, Now: b.now, OnCommit: func(c []feed.Entry) {
 			if !b.deaf.Load() {
 				b.hub.Publish(c)
 				b.wakes.Publish(c)
@@ -136,7 +138,7 @@ func (b *bench) claim(id string) {
 
 func (b *bench) status(id string) task.Status {
 	b.t.Helper()
-	now, err := b.Task(b.ctx, org, id)
+	now, err := b.Seen(b.ctx, org, id)
 	b.must(err)
 	return now.Status()
 }
@@ -155,6 +157,6 @@ func pass(d time.Duration) {
 }
 
 func (b *bench) sweeper() {
-	s := dispatch.NewSweeper(b.Service, slog.New(slog.DiscardHandler), b.now)
+	s := dispatch.NewSweeper(b.Service, slog.New(slog.DiscardHandler), b.now, nil)
 	b.parts.Go(func() { s.Run(b.ctx) })
 }

@@ -22,7 +22,7 @@ func TestL1AClaimerWhoHasGoneCostsNothing(t *testing.T) {
 		if len(got) != 0 || !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %d tasks, error %v", len(got), err)
 		}
-		now, err := b.Task(b.ctx, org, "t")
+		now, err := b.Seen(b.ctx, org, "t")
 		b.must(err)
 		if !now.Dispatchable() || now.Starts != 0 {
 			t.Errorf("L1: %s, %d starts", now.Status(), now.Starts)
@@ -41,7 +41,7 @@ func TestL5ADisconnectionOutlastsAnOutage(t *testing.T) {
 		b.store.down.Store(false)
 		pass(2 * time.Second)
 		b.submit("t", bot)
-		snap, err := b.Get(b.ctx, org, "t")
+		snap, err := b.Get(b.ctx, who().Scope, "t")
 		b.must(err)
 		why, err := b.WhyWaiting(b.ctx, snap)
 		b.must(err)

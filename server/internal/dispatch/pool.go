@@ -10,14 +10,12 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
 )
-
-// LocalWorker is the worker id under which the server itself executes agents.
-const LocalWorker = "server"
 
 // FileOpener opens the files of a task for the server's runtimes.
 type FileOpener interface {
@@ -33,10 +31,11 @@ type Watcher interface {
 // any other worker, through the same verbs.
 type Pool struct {
 	service *lifecycle.Service
+	worker  string // the id under which it claims: its node's
 	wakes   *Wakes
 	watcher Watcher
 	files   FileOpener
-	present func(lifecycle.Snapshot) (json.RawMessage, error)
+	present func(context.Context, lifecycle.Snapshot) (json.RawMessage, error)
 	runner  func(agent.Record) runtime.Runner
 	slots   int
 	freed   chan struct{} // holds a token after a slot has become free
@@ -51,7 +50,7 @@ type PoolOptions struct {
 	Watcher Watcher
 	Files   FileOpener
 	// Present renders a task's public JSON.
-	Present func(lifecycle.Snapshot) (json.RawMessage, error)
+	Present func(context.Context, lifecycle.Snapshot) (json.RawMessage, error)
 	// Runner answers what executes an agent's tasks, nil for what the server
 	// does not execute.
 	Runner func(agent.Record) runtime.Runner
@@ -83,7 +82,7 @@ func (f *foreign) set(queues map[queue]bool) {
 // NewPool makes a pool; Run starts it.
 func NewPool(o PoolOptions) *Pool {
 	return &Pool{
-		service: o.Service, wakes: o.Wakes, watcher: o.Watcher, files: o.Files, present: o.Present,
+		service: o.Service, worker: o.Service.Node(), wakes: o.Wakes, watcher: o.Watcher, files: o.Files, present: o.Present,
 		runner: o.Runner, slots: o.Slots, freed: make(chan struct{}, 1), log: o.Log,
 	}
 }
@@ -151,12 +150,12 @@ func (p *Pool) claim(ctx, work context.Context, slots chan struct{}, running *sy
 }
 
 func (p *Pool) claimFor(ctx, work context.Context, a agent.Agent, runner runtime.Runner, slots chan struct{}, running *sync.WaitGroup) error {
-	who := lifecycle.Caller{Organization: a.OrganizationID, By: LocalWorker}
-	if ready, err := p.service.Ready(ctx, a.OrganizationID, a.ID, LocalWorker); err != nil || !ready {
+	who := lifecycle.Caller{Scope: auth.All(a.OrganizationID), By: p.worker}
+	if ready, err := p.service.Ready(ctx, a.OrganizationID, a.ID, p.worker); err != nil || !ready {
 		return err
 	}
 	claimed, err := p.service.Claim(ctx, who, lifecycle.ClaimRequest{
-		Agents: []string{a.ID}, Worker: LocalWorker, Slots: min(cap(slots)-len(slots), lifecycle.MaxClaims),
+		Agents: []string{a.ID}, Worker: p.worker, Slots: min(cap(slots)-len(slots), lifecycle.MaxClaims),
 	})
 	if err != nil {
 		return err
@@ -219,7 +218,7 @@ func (p *Pool) run(ctx context.Context, c lifecycle.Claimed, runner runtime.Runn
 	}
 	job := runtime.Job{
 		TaskID: c.Task.ID, Attempt: c.Task.State().Attempt, TraceParent: c.TraceParent, Prompt: prompt, Files: p.files.Files(c.Task.OrganizationID, refs),
-		Task: func() (json.RawMessage, error) { return p.present(c.Snapshot) },
+		Task: func() (json.RawMessage, error) { return p.present(ctx, c.Snapshot) },
 	}
 	return runner.Run(ctx, job, reporter{p.service, c})
 }
@@ -297,7 +296,7 @@ func (r reporter) Chunk(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.service.Append(ctx, r.c.Task.OrganizationID, r.c.Task.ID, r.c.Token, []lifecycle.NewEvent{e})
+	_, err = r.service.Append(ctx, lifecycle.Caller{Scope: auth.All(r.c.Task.OrganizationID)}, r.c.Task.ID, r.c.Token, []lifecycle.NewEvent{e})
 	return err
 }
 
@@ -310,7 +309,7 @@ func (r reporter) Events(ctx context.Context, events []runtime.Event) error {
 		list[i] = lifecycle.NewEvent{Type: string(e.Type), Data: e.Data}
 	}
 	for {
-		_, err := r.service.Append(ctx, r.c.Task.OrganizationID, r.c.Task.ID, r.c.Token, list)
+		_, err := r.service.Append(ctx, lifecycle.Caller{Scope: auth.All(r.c.Task.OrganizationID)}, r.c.Task.ID, r.c.Token, list)
 		if fault.CodeOf(err) != fault.Unavailable {
 			return err
 		}

@@ -109,7 +109,7 @@ func TestL5RegistrationDoesNotWaitForAnIdThatHasAnHeir(t *testing.T) {
 		pass(time.Millisecond)
 		b.start("t")
 		for range 5 {
-			b.must(b.DisconnectAll(b.ctx))
+			b.must(b.Begin(b.ctx))
 			hangUp()
 			pass(time.Second)
 			next, hangUpNext := b.serve()

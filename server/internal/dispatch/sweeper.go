@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 const (
@@ -15,69 +17,94 @@ const (
 	sweepEvery = 500 * time.Millisecond
 	// forgetEvery is how often what is kept for a day is cleaned up.
 	forgetEvery = time.Hour
-	// maxDrift is how far the wall clock may run from the steady one between
-	// two sweeps before it counts as a jump (a clock set, a machine asleep).
+	// maxDrift is how far the store's clock may run from the steady one between
+	// two beats before it counts as a jump (a clock set, a machine asleep).
 	maxDrift = 2 * time.Second
-	// maxPause is how long it may be from one sweep to the next, and perTask how
-	// much longer for each task that was swept. After more than that the server,
-	// or its disk, has stood still.
-	maxPause = 2 * time.Second
-	perTask  = 20 * time.Millisecond
 )
 
-// Sweeper lets deadlines pass. A lease measures time in which a server could
-// be reached (rule L2): after a start, a store that did not answer, a server
-// that stood still, or a jump of the clock, every live lease first gets its full
-// length again.
+// Sweeper says that its node is there, and lets deadlines pass when it is this
+// node's turn. A lease measures time in which a server could be reached (rule
+// L2): after a start, a store that did not answer, servers that stood still, or a
+// jump of the clock, every live lease first gets its full length again.
 type Sweeper struct {
 	service *lifecycle.Service
 	log     *slog.Logger
 	now     func() time.Time
+	// forget cleans up beside Service.Forget, at the same times.
+	forget func(context.Context) error
+
+	sweeping   sync.Mutex // one sweep at a time
+	lastForget time.Time
 }
 
-// NewSweeper makes a sweeper. now is the store's clock.
-func NewSweeper(service *lifecycle.Service, log *slog.Logger, now func() time.Time) *Sweeper {
-	return &Sweeper{service: service, log: log, now: now}
+// NewSweeper makes a sweeper. now is the store's clock; forget, if not nil, cleans
+// up what others keep for a while.
+func NewSweeper(service *lifecycle.Service, log *slog.Logger, now func() time.Time, forget func(context.Context) error) *Sweeper {
+	return &Sweeper{service: service, log: log, now: now, forget: forget}
 }
 
-// Run sweeps until ctx ends.
+// Run beats and sweeps until ctx ends, and what it has begun is over.
 func (s *Sweeper) Run(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	renewed, jump, swept := false, time.Duration(0), 0
+	var sweeps sync.WaitGroup
+	defer sweeps.Wait()
+	// Until a beat has succeeded since then, nobody knows of a server that could be
+	// reached; and deadlines have not followed a jump of the clock.
+	silent, astray := true, true
+	var jump time.Duration
 	last, lastWall := time.Now(), s.now()
-	var lastForget time.Time
 	for {
 		steady, wall := time.Now(), s.now()
-		pause := steady.Sub(last)
-		if drift := wall.Round(0).Sub(lastWall.Round(0)) - pause; drift.Abs() > maxDrift {
+		if drift := wall.Round(0).Sub(lastWall.Round(0)) - steady.Sub(last); drift.Abs() > maxDrift {
 			s.log.WarnContext(ctx, "the clock has jumped: all leases are renewed", "by", drift)
-			renewed, jump = false, jump+drift
-		}
-		if pause > maxPause+time.Duration(swept)*perTask {
-			s.log.WarnContext(ctx, "the server stood still: all leases are renewed", "for", pause)
-			renewed = false
+			silent, astray, jump = true, true, jump+drift
 		}
 		last, lastWall = steady, wall
-		if !renewed {
-			renewed = s.try(ctx, "renew leases", func(ctx context.Context) error { return s.service.RenewLeases(ctx, jump) })
+		var asOf task.Stamp
+		leads, sure := false, true
+		beat := s.try(ctx, "beat", func(ctx context.Context) (err error) {
+			asOf, leads, err = s.service.Beat(ctx, silent)
+			return err
+		})
+		silent = !beat
+		if asOf.Time().Sub(wall).Abs() > maxDrift { // the clock has jumped meanwhile, or the store stood still
+			sure = false
 		}
-		if renewed {
-			jump = 0
-			renewed = s.try(ctx, "sweep", func(ctx context.Context) (err error) {
-				swept, err = s.service.Sweep(ctx)
-				return err
+		if beat && !leads { // who does follows the clock
+			astray, jump = false, 0
+		}
+		if beat && leads && sure && astray {
+			if s.try(ctx, "follow the clock", func(ctx context.Context) error { return s.service.FollowClock(ctx, jump) }) {
+				astray, jump = false, 0
+			}
+		}
+		if beat && leads && sure && !astray && s.sweeping.TryLock() { // else the last sweep still has to do
+			sweeps.Go(func() {
+				defer s.sweeping.Unlock()
+				s.sweep(ctx, asOf)
 			})
-		}
-		if steady.Sub(lastForget) > forgetEvery {
-			lastForget = steady
-			s.try(ctx, "forget", s.service.Forget)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+func (s *Sweeper) sweep(ctx context.Context, asOf task.Stamp) {
+	s.try(ctx, "sweep", func(ctx context.Context) error {
+		_, err := s.service.Sweep(ctx, asOf)
+		return err
+	})
+	if time.Since(s.lastForget) < forgetEvery {
+		return
+	}
+	s.lastForget = time.Now()
+	s.try(ctx, "forget", s.service.Forget)
+	if s.forget != nil {
+		s.try(ctx, "forget", s.forget)
 	}
 }
 

@@ -7,7 +7,7 @@ package dispatch
 import (
 	"sync"
 
-	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/feed"
 )
 
 // queue names the queue of an agent.
@@ -30,22 +30,12 @@ func NewWakes() *Wakes {
 
 // Publish wakes those who wait for tasks that a commit has made available, and
 // those whose capacity may have changed.
-func (w *Wakes) Publish(changes []task.Change) {
-	for _, c := range changes {
-		if c.Task.Dispatchable() || frees(c) {
-			w.wake(queue{c.Task.OrganizationID, c.Task.AgentID})
+func (w *Wakes) Publish(entries []feed.Entry) {
+	for _, e := range entries {
+		if e.Kind&(feed.Ready|feed.Freed) != 0 {
+			w.wake(queue{e.Organization, e.Agent})
 		}
 	}
-}
-
-// frees reports whether a change has given a worker a slot back.
-func frees(c task.Change) bool {
-	for _, a := range c.Attempts {
-		if a.LetGoAt != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *Wakes) wake(q queue) {

@@ -22,6 +22,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/secret"
@@ -49,9 +50,15 @@ type File struct {
 	CreatedAt   task.Stamp
 }
 
+// Owner is who brings a file (rule A3).
+type Owner struct{ Owner, Group string }
+
 // Store keeps which organization has which file.
 type Store interface {
-	PutFile(ctx context.Context, org string, f File) error
+	// PutFile notes that an organization has a file, and by whom it was brought.
+	PutFile(ctx context.Context, org string, f File, by Owner) error
+	// Brought reports whether what the scope sees has brought the file.
+	Brought(ctx context.Context, in auth.Scope, id string) (bool, error)
 	// File reads a file's record; NotFound if the organization has none such.
 	File(ctx context.Context, org, id string) (File, error)
 }
@@ -119,7 +126,7 @@ func storing(err error) error {
 }
 
 // Put stores what r yields; more than MaxSize bytes are TooLarge.
-func (s *Shelf) Put(ctx context.Context, org, name string, r io.Reader) (File, error) {
+func (s *Shelf) Put(ctx context.Context, org string, by Owner, name string, r io.Reader) (File, error) {
 	if err := durable.Mkdir(s.dir); err != nil {
 		return File{}, storing(err)
 	}
@@ -148,7 +155,7 @@ func (s *Shelf) Put(ctx context.Context, org, name string, r io.Reader) (File, e
 	if err := durable.Rename(tmp.Name(), final); err != nil {
 		return File{}, storing(err)
 	}
-	return f, s.store.PutFile(ctx, org, f)
+	return f, s.store.PutFile(ctx, org, f, by)
 }
 
 // Unfinished tells whether a file in the shelf's folder is not whole yet.
@@ -207,9 +214,10 @@ func (s *Shelf) Verify(id, signature, name string) (org string, err error) {
 
 // Keep turns what a user gave as a file's URL into what a task keeps: http(s)
 // URLs as they are, our own references and URLs as references to files that
-// the organization has. Everything else is Invalid under the given field.
-func (s *Shelf) Keep(ctx context.Context, org, given, field string) (string, error) {
-	ref := given
+// are in the scope. Everything else is Invalid under the given field. Whoever has
+// a URL with a good signature may read the file, and so may the task.
+func (s *Shelf) Keep(ctx context.Context, in auth.Scope, given, field string) (string, error) {
+	ref, shown := given, false
 	if rest, ours := strings.CutPrefix(given, s.base()+prefix); ours {
 		parts := strings.Split(rest, "/")
 		name, err := url.PathUnescape(parts[len(parts)-1])
@@ -217,17 +225,28 @@ func (s *Shelf) Keep(ctx context.Context, org, given, field string) (string, err
 			return "", fault.Field(field, "is not a file URL of this server")
 		}
 		ref = Ref(parts[0], name)
+		org, err := s.Verify(parts[0], parts[1], name)
+		shown = err == nil && org == in.Organization
 	}
 	if strings.HasPrefix(ref, scheme) {
 		id, _, ok := SplitRef(ref)
 		if !ok {
 			return "", fault.Field(field, "is not a file of this server: upload it with POST /v1/files")
 		}
-		if _, err := s.store.File(ctx, org, id); err != nil {
+		if _, err := s.store.File(ctx, in.Organization, id); err != nil {
 			if fault.CodeOf(err) == fault.NotFound {
-				return "", fault.Field(field, "no such file here: upload it with POST /v1/files")
+				return "", noFile(field)
 			}
 			return "", err
+		}
+		if !in.Whole() && !shown {
+			brought, err := s.store.Brought(ctx, in, id)
+			if err == nil && !brought {
+				err = noFile(field)
+			}
+			if err != nil {
+				return "", err
+			}
 		}
 		return ref, nil
 	}
@@ -236,6 +255,10 @@ func (s *Shelf) Keep(ctx context.Context, org, given, field string) (string, err
 		return "", fault.Field(field, "must be an http or https URL, or a file uploaded with POST /v1/files")
 	}
 	return given, nil
+}
+
+func noFile(field string) error {
+	return fault.Field(field, "no such file here: upload it with POST /v1/files")
 }
 
 // header keeps the first bytes of a content, to sniff its type.

@@ -68,6 +68,9 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 	if org := edge.Organization(r.Context()); org != "" && org != "None" && org != who.Organization {
 		return r, fault.New(fault.NotFound, "no organization %q for this key", org)
 	}
+	if who, err = who.For(r.Header.Get("X-Errand-User")); err != nil {
+		return r, err
+	}
 	return r.WithContext(edge.WithPrincipal(r.Context(), who)), nil
 }
 

@@ -35,7 +35,7 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		sealed = s.sealer.Seal(secretName(org, OfAgent, id), open)
 	}
 	var a agent.Agent
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err := s.store.Write(ctx, aboutAgent(org, id), func(tx Tx) error {
 		before, err := tx.Agent(org, id, 0)
 		isNew := fault.CodeOf(err) == fault.NotFound
 		if err != nil && !isNew {
@@ -74,7 +74,7 @@ func (s *Service) CreateAgent(ctx context.Context, org string, r agent.Record) (
 // Conflict while the agent has a task that has not ended (those that have stay)
 // and while a Python worker is connected, which would create it again (A1).
 func (s *Service) DeleteAgent(ctx context.Context, org, id string) error {
-	return s.store.Write(ctx, func(tx Tx) error {
+	return s.store.Write(ctx, aboutAgent(org, id), func(tx Tx) error {
 		if _, err := tx.Agent(org, id, 0); err != nil {
 			return err
 		}
@@ -85,14 +85,12 @@ func (s *Service) DeleteAgent(ctx context.Context, org, id string) error {
 		case open:
 			return fault.New(fault.Conflict, "agent %q has tasks that have not ended: stop them first", id)
 		}
-		connected, err := tx.Connected()
-		if err != nil {
+		worker, err := tx.Connected(org, id)
+		switch {
+		case err != nil:
 			return err
-		}
-		for _, w := range connected {
-			if w.Organization == org && w.Agent == id {
-				return fault.New(fault.Conflict, "worker %s of agent %q is connected, and would create it again: stop the worker first", w.ID, id)
-			}
+		case worker != "":
+			return fault.New(fault.Conflict, "worker %s of agent %q is connected, and would create it again: stop the worker first", worker, id)
 		}
 		if err := tx.DeleteSecret(org, OfAgent, id); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -41,7 +42,7 @@ func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Clai
 		return nil, fault.Field("slots", "must be from 1 to %d", MaxClaims)
 	}
 	var claimed []Claimed
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err := s.write(ctx, who.By, nil, func(tx writing) error {
 		claimed = nil
 		agents := make([]agent.Agent, 0, len(r.Agents))
 		for _, id := range r.Agents { // all of them, before anything is written
@@ -70,20 +71,16 @@ func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Clai
 }
 
 // take starts tasks of one agent.
-func take(tx Tx, a agent.Agent, r ClaimRequest, slots int) ([]Claimed, error) {
+func take(tx writing, a agent.Agent, r ClaimRequest, slots int) ([]Claimed, error) {
 	if slots == 0 {
 		return nil, nil
 	}
-	ids, err := tx.Next(Want{Organization: a.OrganizationID, Agent: a.ID, Worker: r.Worker, Limit: slots})
+	taken, err := tx.Take(Want{Organization: a.OrganizationID, Agent: a.ID, Worker: r.Worker, Limit: slots})
 	if err != nil {
 		return nil, err
 	}
 	var got []Claimed
-	for _, id := range ids {
-		before, err := tx.Snapshot(a.OrganizationID, id)
-		if err != nil {
-			return nil, err
-		}
+	for _, before := range taken {
 		token := newToken()
 		changed, err := apply(tx, before.Task, task.Claim{Worker: r.Worker, TokenHash: hashToken(token), Lease: a.Lease()})
 		if err != nil {
@@ -95,7 +92,7 @@ func take(tx Tx, a agent.Agent, r ClaimRequest, slots int) ([]Claimed, error) {
 }
 
 // heardClaim notes that a claiming worker is there, at most every few seconds.
-func (s *Service) heardClaim(tx Tx, a agent.Agent, worker string) error {
+func (s *Service) heardClaim(tx writing, a agent.Agent, worker string) error {
 	now := tx.Now()
 	w, err := tx.Worker(a.OrganizationID, a.ID, worker)
 	if err != nil {
@@ -139,7 +136,7 @@ func (c Claimed) Input() (prompt string, files []string, err error) {
 
 // Running reports whether an attempt still owns its task's turn.
 func (s *Service) Running(ctx context.Context, org, id string, number int) (bool, error) {
-	now, err := s.store.Task(ctx, org, id)
+	now, err := s.store.Task(ctx, auth.All(org), id)
 	if err != nil {
 		return false, err
 	}

@@ -30,8 +30,8 @@ type Edit struct {
 
 // GiveUp ends a task that the server itself cannot go on with.
 func (s *Service) GiveUp(ctx context.Context, org, id, why string) error {
-	_, err := s.change(ctx, org, id, func(Tx, task.Task) (task.Command, error) {
-		return task.Settle{By: "server", Reason: task.EndWorkerError, Result: &why, FromPending: true}, nil
+	_, err := s.change(ctx, s.self(org), id, func(writing, task.Task) (task.Command, error) {
+		return task.Settle{By: s.node, Reason: task.EndWorkerError, Result: &why, FromPending: true}, nil
 	})
 	return err
 }
@@ -46,9 +46,9 @@ func (s *Service) Update(ctx context.Context, who Caller, id string, e Edit) (Sn
 		return Snapshot{}, err
 	}
 	var after Snapshot
-	err = s.store.Write(ctx, func(tx Tx) error {
+	err = s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
 		var err error
-		if after, err = tx.Snapshot(who.Organization, id); err != nil {
+		if after, err = find(tx, who.Scope, id); err != nil {
 			return err
 		}
 		if err := e.fits(after.Task); err != nil {

@@ -35,16 +35,18 @@ func (s *Service) ReportExternal(ctx context.Context, who Caller, x External) (a
 	if err := s.gate.pace(who, s.store.Now()); err != nil {
 		return Snapshot{}, false, err
 	}
-	sub.Spec.OrganizationID, sub.traceParent = who.Organization, who.TraceParent
+	sub.Spec.OrganizationID, sub.who = who.Organization, who
 	if sub.Spec.ID == "" {
 		sub.Spec.ID = s.newID()
 	}
-	err = s.store.Write(ctx, func(tx Tx) error {
+	err = s.write(ctx, who.By, aboutTask(who.Organization, sub.Spec.ID), func(tx writing) error {
 		before, err := tx.Snapshot(who.Organization, sub.Spec.ID)
 		isNew = fault.CodeOf(err) == fault.NotFound
 		switch {
 		case isNew:
 			before, err = s.create(tx, sub, false)
+		case err == nil && !who.Sees(before.Task.Owner, before.Task.Group):
+			err = NoTask(sub.Spec.ID)
 		case err == nil && before.Task.AgentID != x.Agent:
 			err = &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
 		}
@@ -66,7 +68,7 @@ func (s *Service) Note(ctx context.Context, who Caller, id string, fields map[st
 	if err != nil {
 		return fmt.Errorf("encode fields: %w", err)
 	}
-	_, err = s.change(ctx, who.Organization, id, func(Tx, task.Task) (task.Command, error) {
+	_, err = s.change(ctx, who, id, func(writing, task.Task) (task.Command, error) {
 		return task.Edit{Who: who.By, Side: side}, nil
 	})
 	return err

@@ -14,11 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/secret"
-	"github.com/errand-dev/errand/server/internal/store/sqlite"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 const (
@@ -56,15 +57,18 @@ type tester interface {
 // keepAll stands for package files: every URL may be kept.
 type keepAll struct{}
 
-func (keepAll) Keep(_ context.Context, _, given, _ string) (string, error) { return given, nil }
+func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) {
+	return given, nil
+}
 
 // bench is a service over a real store of its own.
 type bench struct {
 	*lifecycle.Service
 	t     tester
+	tb    testing.TB // that the databases belong to
 	dir   string
 	clock *clock
-	store *sqlite.Store
+	store teststore.Store
 	posts int
 	made  int // ids, over all starts
 }
@@ -72,7 +76,7 @@ type bench struct {
 // open makes a bench with the agent bot in two organizations.
 func open(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir()}
+	b := &bench{t: t, tb: t, dir: t.TempDir()}
 	stop := b.start()
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
@@ -85,9 +89,7 @@ func open(t *testing.T) *bench {
 func (b *bench) start() (stop func() error) {
 	b.t.Helper()
 	b.clock = &clock{now: time.Date(2026, 3, 21, 12, 0, 0, 0, time.UTC)}
-	var err error
-	b.store, err = sqlite.Open(context.Background(), sqlite.Options{Verify: true, Dir: b.dir, Now: b.clock.Now})
-	b.must(err)
+	b.store = teststore.Open(b.tb, b.t, teststore.Options{Dir: b.dir, Now: b.clock.Now})
 	box, err := secret.NewBox(bytes.Repeat([]byte{7}, 32))
 	b.must(err)
 	b.Service = lifecycle.New(b.store, box, keepAll{}, func() string {
@@ -119,7 +121,40 @@ func (b *bench) refused(err error, want fault.Code) {
 	}
 }
 
-func who() lifecycle.Caller { return lifecycle.Caller{Organization: org, By: alice} }
+func who() lifecycle.Caller {
+	return lifecycle.Caller{Scope: auth.All(org), Owner: alice, Worker: true, By: alice}
+}
+
+// The verbs as a caller who sees all of an organization uses them.
+
+func (b *bench) Get(ctx context.Context, org, id string) (lifecycle.Snapshot, error) {
+	return b.Service.Get(ctx, auth.All(org), id)
+}
+
+func (b *bench) Task(ctx context.Context, org, id string) (task.Task, error) {
+	return b.Service.Task(ctx, auth.All(org), id)
+}
+
+func (b *bench) List(ctx context.Context, org string, f lifecycle.Filter, p lifecycle.Page) (lifecycle.List, error) {
+	return b.Service.List(ctx, auth.All(org), f, p)
+}
+
+// Append shows a token, or is a push with a worker's key.
+func (b *bench) Append(ctx context.Context, org, id, token string, events []lifecycle.NewEvent) ([]int64, error) {
+	return b.Service.Append(ctx, lifecycle.Caller{Scope: auth.All(org), Worker: true, By: "key worker"}, id, token, events)
+}
+
+// Sweep lets all deadlines pass that have come.
+func (b *bench) Sweep(ctx context.Context) (int, error) { return b.Service.Sweep(ctx, b.store.Now()) }
+
+// RenewLeases is what the sweeper does after a time in which no server could be
+// reached.
+func (b *bench) RenewLeases() {
+	b.t.Helper()
+	_, _, err := b.Beat(b.ctx(), true)
+	b.must(err)
+	b.must(b.FollowClock(b.ctx(), 0))
+}
 
 // submission asks bot for something; change may be nil.
 func submission(id string, change func(*lifecycle.Submission)) lifecycle.Submission {

@@ -35,7 +35,7 @@ func (s *Service) NothingClaimed(ctx context.Context, who Caller, id string, fie
 	if err != nil || !p.Full || p.Status != task.Completed || !isNull(fields["result"]) {
 		return nil, nil //nolint:nilerr,nilnil // Patch tells what is wrong with it
 	}
-	t, err := s.Task(ctx, who.Organization, id)
+	t, err := s.Task(ctx, who.Scope, id)
 	if err != nil {
 		return nil, nil //nolint:nilerr,nilnil // and that there is no such task
 	}
@@ -73,10 +73,10 @@ func (s *Service) LivesOn(ctx context.Context, c NothingClaim) (bool, error) {
 // Unproven gives up the attempt of a claim that was not proven.
 func (s *Service) Unproven(ctx context.Context, who Caller, id string, c NothingClaim) (Snapshot, error) {
 	var after Snapshot
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err := s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
 		var err error
 		counts := false
-		after, _, err = change(tx, who.Organization, id, func(t task.Task) (task.Command, error) {
+		after, _, err = change(tx, who.Scope, id, func(t task.Task) (task.Command, error) {
 			counts = t.Run != nil && t.Run.Number == c.Number && !t.Run.Reported
 			return task.Lose{
 				Number: c.Number, Over: true, Reason: "its worker said that it was completed, without a result, and was not heard again",

@@ -8,14 +8,14 @@ import (
 
 // Pause holds a task: it gives back its slot and lease until it is resumed (S6).
 func (s *Service) Pause(ctx context.Context, who Caller, id string) (Snapshot, error) {
-	return s.change(ctx, who.Organization, id, func(Tx, task.Task) (task.Command, error) {
+	return s.change(ctx, who, id, func(writing, task.Task) (task.Command, error) {
 		return task.Pause{By: who.By}, nil
 	})
 }
 
 // Resume lets a paused task go on (S6).
 func (s *Service) Resume(ctx context.Context, who Caller, id string) (Snapshot, error) {
-	return s.change(ctx, who.Organization, id, func(Tx, task.Task) (task.Command, error) {
+	return s.change(ctx, who, id, func(writing, task.Task) (task.Command, error) {
 		return task.Resume{By: who.By}, nil
 	})
 }

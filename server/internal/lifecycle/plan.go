@@ -21,9 +21,9 @@ type PlanCall struct {
 // CallPlan carries out a call on a task's present turn and answers the plan as
 // it is then. A change is one commit with its plan_updated event; a turn that
 // has ended takes none: Conflict.
-func (s *Service) CallPlan(ctx context.Context, org, id string, c PlanCall) (plan.Plan, error) {
+func (s *Service) CallPlan(ctx context.Context, who Caller, id string, c PlanCall) (plan.Plan, error) {
 	if c.Tool.Reads {
-		t, err := s.Task(ctx, org, id)
+		t, err := s.Task(ctx, who.Scope, id)
 		if err != nil {
 			return plan.Plan{}, err
 		}
@@ -33,7 +33,7 @@ func (s *Service) CallPlan(ctx context.Context, org, id string, c PlanCall) (pla
 		c.RequestID = s.newID()
 	}
 	var after plan.Plan
-	_, err := s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+	_, err := s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
 		set := task.SetPlan{ClientID: "plan " + c.RequestID}
 		known, err := tx.SeqOfClient(t.OrganizationID, t.ID, t.Terms.Turn, set.ClientID)
 		switch {

@@ -3,66 +3,103 @@ package lifecycle
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// Store is the durable record of everything. The methods that find nothing
-// answer a fault of code NotFound. All are safe for concurrent use.
+// Store is the durable record of everything, as the verbs need it. What finds
+// nothing returns a fault of code NotFound. All methods are safe for concurrent
+// use, and several stores, in as many processes, may be open on one database.
+//
+// A store decides nothing. It answers questions about rows, and it keeps the rows
+// that it is given; which rows those are is decided by package task and by the
+// verbs.
 type Store interface {
-	// Write runs fn and commits what it wrote; it returns once that is on
-	// disk. Concurrent calls may share one commit, each sees the writes of
-	// those before it, and an error of fn undoes fn's writes alone. fn may
-	// run more than once and must not touch the outside but for its results.
-	Write(ctx context.Context, fn func(Tx) error) error
+	// Write runs fn and commits what it recorded; it returns once that is on disk.
+	// Concurrent calls may share one commit, in which each sees the writes of those
+	// before it. Nothing is written before fn has returned nil, so an error of fn
+	// costs nobody else anything. fn may run more than once, and must not touch the
+	// outside but for its results.
+	//
+	// about names what the write is about: a store that shares its database locks
+	// these rows first, in one order and one trip. fn may read and change others,
+	// too; it is then run again if somebody else does so at the same time.
+	Write(ctx context.Context, about []Key, fn func(Tx) error) error
 
 	// Now is the store's clock.
 	Now() task.Stamp
+
+	TaskReader
+	RecordReader
+	RosterReader
+}
+
+// Key names a row that a write is about.
+type Key struct {
+	Of               KeyKind
+	Organization, ID string
+}
+
+// KeyKind says what a Key names.
+type KeyKind int
+
+// The kinds of keys.
+const (
+	TaskKey KeyKind = iota
+	AgentKey
+)
+
+func aboutTask(org, id string) []Key { return []Key{{TaskKey, org, id}} }
+
+func aboutAgent(org, id string) []Key { return []Key{{AgentKey, org, id}} }
+
+// Tx is one caller's part of a commit. It reads what is committed, what callers
+// before it in the same commit have written, and its own writes. It is used by
+// one goroutine, and not after fn has returned.
+type Tx interface {
+	// Now is the store's clock, which leases are measured on: one moment for all
+	// that the caller does.
+	Now() task.Stamp
+
+	Tasks
+	Records
+	Roster
+}
+
+// TaskReader reads tasks and their logs. What is out of the scope is not there.
+type TaskReader interface {
 	// Task reads a task with the spec of its present turn.
-	Task(ctx context.Context, org, id string) (Snapshot, error)
+	Task(ctx context.Context, in auth.Scope, id string) (Snapshot, error)
 	// Events reads the log after a sequence number, in order, at most limit
 	// events or about 4 MiB of them, whichever is less but at least one.
 	Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error)
 	// Turns lists a task's turns, the first one first; none for an unknown task.
 	Turns(ctx context.Context, org, id string) ([]Turn, error)
 	// Tasks lists tasks, newest first.
-	Tasks(ctx context.Context, org string, f Filter, p Page) (List, error)
+	Tasks(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error)
 	// CountOpen counts the tasks of a filter that have not ended.
-	CountOpen(ctx context.Context, org string, f Filter) (int, error)
+	CountOpen(ctx context.Context, in auth.Scope, f Filter) (int, error)
 	// Open lists such tasks, newest first, behind a cursor.
-	Open(ctx context.Context, org string, f Filter, behind Cursor, limit int) ([]Cursor, error)
-	// Agent reads a version of an agent, 0 for the newest.
-	Agent(ctx context.Context, org, id string, version int) (agent.Agent, error)
-	// AgentVersions lists the versions of an agent, the newest first; none for
-	// an unknown one.
-	AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error)
-	// Agents lists all agents by id.
-	Agents(ctx context.Context, org string) ([]agent.Agent, error)
-	// Secret reads a sealed secret; nil when there is none.
-	Secret(ctx context.Context, org string, of SecretOf, id string) ([]byte, error)
+	Open(ctx context.Context, in auth.Scope, f Filter, behind Cursor, limit int) ([]Cursor, error)
+	// SubTasks lists the ids of a task's sub-tasks that were created until a
+	// moment, the oldest first, at most limit.
+	SubTasks(ctx context.Context, org, id string, until task.Stamp, limit int) ([]string, error)
 	// Waiting tells what a pending task waits for.
 	Waiting(ctx context.Context, org, id string) (Queue, error)
-	// Organizations lists every organization's id.
-	Organizations(ctx context.Context) ([]string, error)
-	// KinOf is Tx.Kin of a Python worker by its id.
-	KinOf(ctx context.Context, org, worker string) ([]Worker, error)
 	// Ready reports whether a claim could find something now.
 	Ready(ctx context.Context, w Want) (bool, error)
-	// Counts sums up an organization's tasks that have not ended, by every
-	// status that they may have, and its queues: the cost is theirs, not that of
-	// all tasks that there ever were.
-	Counts(ctx context.Context, org string) ([]StatusCount, []QueueDepth, error)
-	// Size is how many bytes the record takes.
-	Size(ctx context.Context) (int64, error)
+	// Due lists tasks with a deadline before now, or with an attempt whose lease
+	// ended before it and that has had its full length since renewed: at most
+	// limit of either.
+	Due(ctx context.Context, org string, now, renewed task.Stamp, limit int) ([]string, error)
+	// Ahead lists the tasks that task.FollowClock may concern.
+	Ahead(ctx context.Context, org string, now task.Stamp) ([]string, error)
 }
 
-// Tx is one caller's part of a commit.
-type Tx interface {
-	// Now is the store's clock, which leases are measured on.
-	Now() task.Stamp
-
+// Tasks are the tasks and logs of a commit.
+type Tasks interface {
 	Task(org, id string) (task.Task, error)
 	// Snapshot is Task with the spec of its present turn.
 	Snapshot(org, id string) (Snapshot, error)
@@ -73,32 +110,45 @@ type Tx interface {
 	AttemptByToken(org, id, hash string) (*task.Attempt, error)
 	// TurnEnd reads how a turn ended, whatever an override has shown since.
 	TurnEnd(org, id string, turn int) (task.EndReason, *string, error)
-	// Save writes all of a change and makes it known after the commit.
+	// Save keeps all of a change, and makes it known after the commit.
 	Save(c task.Change) error
-	// Delete removes a task with its turns, log, attempts and secrets.
+	// Delete removes a task with its turns, log, attempts, secrets and
+	// idempotency keys, and makes that known.
 	Delete(org, id string) error
 	// Children lists the ids of a task's sub-tasks.
 	Children(org, id string) ([]string, error)
 	// SeqOfClient is the event of a turn that first carried a client_id, 0
 	// for none.
 	SeqOfClient(org, id string, turn int, clientID string) (int64, error)
-
-	// Next lists tasks that may be handed out now: by priority, then oldest.
-	Next(w Want) ([]string, error)
+	// Take reads tasks that may be handed out now: by priority, then oldest. Nobody
+	// else is given them before the commit; those that somebody else has taken are
+	// passed over.
+	Take(w Want) ([]Snapshot, error)
 	// Queued counts an agent's tasks that wait for a worker, at most limit.
 	Queued(org, agentID string, limit int) (int, error)
-	// Due lists tasks with a deadline or a lease that has passed.
-	Due(org string, limit int) ([]string, error)
-	// RenewAll gives every live lease its full length from now.
-	RenewAll() error
-	// FollowClock keeps what deadlines measure when the clock has jumped: a
-	// time-out does not pass because of a jump forward, and a task that waits for a
-	// retry, or for nothing at all, is not held up by one back. Moments that
-	// somebody has named (run_at) stay. A jump of 0 mends what one back has left
-	// that nobody saw, such as between two starts.
-	FollowClock(jump time.Duration) error
+}
 
+// RecordReader reads agents and secrets.
+type RecordReader interface {
+	// Agent reads a version of an agent, 0 for the newest.
+	Agent(ctx context.Context, org, id string, version int) (agent.Agent, error)
+	// AgentVersions lists the versions of an agent, the newest first; none for
+	// an unknown one.
+	AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error)
+	// Agents lists all agents by id.
+	Agents(ctx context.Context, org string) ([]agent.Agent, error)
+	// Secret reads a sealed secret; nil when there is none.
+	Secret(ctx context.Context, org string, of SecretOf, id string) ([]byte, error)
+	// Organizations lists every organization's id.
+	Organizations(ctx context.Context) ([]string, error)
+}
+
+// Records are the agents, secrets and idempotency keys of a commit.
+type Records interface {
+	// Agent reads a version of an agent, 0 for the newest. It stays until the
+	// commit: who deletes an agent names it, and waits.
 	Agent(org, id string, version int) (agent.Agent, error)
+	// PutAgent keeps a new agent, or a new version of one.
 	PutAgent(a agent.Agent) error
 	// DeleteAgent removes an agent with its versions.
 	DeleteAgent(org, id string) error
@@ -109,44 +159,71 @@ type Tx interface {
 
 	// Replay reads what an idempotency key stands for, nil for nothing.
 	Replay(org, route, key string) (*Replay, error)
-	PutReplay(org, route, key string, r Replay) error
-	// Forget drops idempotency keys and absent workers older than before.
-	Forget(before task.Stamp) error
+	// PutReplay keeps what a key stands for, in the place of what it stood for
+	// before: nil for nothing. If that has changed, the write is run again.
+	PutReplay(org, route, key string, before *Replay, r Replay) error
+	// DropReplays drops idempotency keys that were used before a moment.
+	DropReplays(org string, before task.Stamp) error
+}
+
+// RosterReader reads workers.
+type RosterReader interface {
+	// KinOf is Tx.Kin of a Python worker by its id.
+	KinOf(ctx context.Context, org, worker string) ([]Worker, error)
+}
+
+// Roster are the nodes, the workers and the attempts on Python workers of a commit.
+type Roster interface {
+	// Alive reads when any node was last there; the zero value at first.
+	Alive() (Alive, error)
+	PutAlive(a Alive) error
+	// Leased reports whether any attempt is under a lease.
+	Leased() (bool, error)
+	// Nodes lists the nodes that were there and have not been dropped.
+	Nodes() ([]Node, error)
+	PutNode(n Node) error
+	DropNode(id string) error
 
 	// Worker reads a worker of an agent, nil when it is not known.
 	Worker(org, agentID, id string) (*Worker, error)
 	// PythonWorker reads a Python worker, whose id is the server's own.
 	PythonWorker(org, id string) (*Worker, error)
 	PutWorker(w Worker) error
+	DropWorker(org, agentID, id string) error
 	// Kin lists the Python workers of one agent, key and address, w itself among
 	// them, those that were heard last first; at most some hundreds.
 	Kin(w Worker) ([]Worker, error)
-	// Outstanding counts the attempts that were sent to an unfenced worker
-	// and have not let go (rule L9).
-	Outstanding(org, worker string) (int, error)
-	// Unstarted lists the tasks that were assigned to a worker, which has
-	// not started them.
-	Unstarted(org, worker string) ([]string, error)
-	// RenewWorker extends the leases of a worker's started, unfenced attempts
-	// that have not let go; an ended one's to the moment at most at which it is
-	// given up (rule L10).
-	RenewWorker(org, worker string, until task.Stamp) error
+	// OfNode lists the Python workers of a node whose streams are open, or which
+	// may have an heir.
+	OfNode(node string) ([]Worker, error)
+	// Connected reports a Python worker of an agent whose stream is open, "" for none.
+	Connected(org, agentID string) (string, error)
+	// Absent lists workers without an open stream that were last heard before a
+	// moment, at most limit.
+	Absent(org string, before task.Stamp, limit int) ([]Worker, error)
+
+	// Held lists the attempts that were sent to an unfenced worker and have not
+	// let go (rule L9), those of deleted tasks among them.
+	Held(org, worker string) ([]TaskAttempt, error)
 	// Untold lists the attempts that were sent to an unfenced worker, whose end
 	// it has not told, those of deleted tasks among them (rule L6).
 	Untold(org, worker string) ([]Sent, error)
-	// Remnants lists the unfenced attempts of a deleted task that have not let go
-	// or whose end was not told.
-	Remnants(org, id string) ([]task.Attempt, error)
-	PutRemnant(org, id string, a task.Attempt) error
-	// PutAttempt overwrites an attempt of a task.
+	// Attempts lists the unfenced attempts of a task, deleted or not, which it has
+	// not let go of or whose end was not told.
+	Attempts(org, id string) ([]task.Attempt, error)
+	// Orphans lists such attempts of deleted tasks that were assigned before a
+	// moment, at most limit.
+	Orphans(org string, before task.Stamp, limit int) ([]TaskAttempt, error)
+	// PutAttempt overwrites an attempt of a task, deleted or not.
 	PutAttempt(org, id string, a task.Attempt) error
-	// Connected lists the workers whose streams are open.
-	Connected() ([]Worker, error)
-	// NotePost remembers a worker's post for a day; it reports whether it is new.
-	NotePost(org, worker, id string) (bool, error)
-	// DisconnectAll notes that no worker's stream is open from now. Those that were heard
-	// within a time before the last that any was heard may have an heir until then.
-	DisconnectAll(within time.Duration, heirs task.Stamp) error
+	DropAttempt(org, id string, number int) error
+
+	// Posted reports whether a worker's post is remembered.
+	Posted(org, worker, id string) (bool, error)
+	// PutPost remembers one. If somebody else has done so, the write is run again.
+	PutPost(org, worker, id string) error
+	// DropPosts forgets those that are older.
+	DropPosts(org string, before task.Stamp) error
 }
 
 // Snapshot is a task at one moment, with what it was asked.
@@ -174,6 +251,28 @@ type Want struct {
 	// Worker also gets tasks that are pinned to it.
 	Worker string
 	Limit  int
+}
+
+// Alive says when any node was last there.
+type Alive struct {
+	Heard task.Stamp
+	// Renewed is the end of the last time in which none was: from then on every
+	// lease that ran has its full length (L2).
+	Renewed task.Stamp
+	// Sweeper is the node that lets deadlines pass.
+	Sweeper string
+}
+
+// Node is a server of those that share the database.
+type Node struct {
+	ID    string
+	Heard task.Stamp
+}
+
+// TaskAttempt is an attempt with the id of its task, which may be deleted.
+type TaskAttempt struct {
+	Task string
+	task.Attempt
 }
 
 // Filter narrows a list; empty fields do not.
@@ -221,6 +320,7 @@ type Listed struct {
 	ParentID          string
 	TriggeringAgentID string
 	Source            string
+	Owner, Group      string
 	Title             *string
 	InternalStatus    *string
 	Result            *string // nil also when longer than 64 KiB
@@ -263,8 +363,9 @@ type Worker struct {
 	// LastHeard is when it last said something itself, its registration included.
 	LastHeard task.Stamp
 
-	// The rest is a Python worker's. Connected says that its stream is open.
+	// The rest is a Python worker's. Connected says that its stream is open, on Node.
 	Connected bool
+	Node      string
 	Busy      bool
 	// Held workers get nothing new: they let an assignment lapse (rule L4).
 	Held bool

@@ -177,7 +177,7 @@ func (w *world) onTask(verb, id string) {
 	case "resume":
 		_, err = w.Resume(w.ctx(), who(), id)
 	case "push":
-		_, err = w.Append(w.ctx(), org, id, "", chunks("pushed"))
+		_, err = w.Append(w.ctx(), org, id, "", said("pushed"))
 		w.accepted("push", before.Ended() == "", err)
 	case "update":
 		_, err = w.Update(w.ctx(), who(), id, lifecycle.Edit{Status: new(task.Completed), Override: w.pick("override", 2) == 0})
@@ -242,7 +242,7 @@ func (w *world) check() {
 }
 
 func (w *world) live(t task.Task) (numbers []int) {
-	w.must(w.store.Write(w.ctx(), func(tx lifecycle.Tx) error {
+	w.must(w.store.Write(w.ctx(), nil, func(tx lifecycle.Tx) error {
 		numbers = nil
 		for n := range t.State().ExecutionAttempts + 1 {
 			a, err := tx.Attempt(org, t.ID, n)
@@ -321,7 +321,7 @@ func (w *world) drain() {
 func TestAnyOrderOfVerbsIsLegalAndEnds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		w := &world{bench: &bench{t: r, dir: t.TempDir()}, r: r, turns: map[string]map[int]task.Stamp{}, last: map[string]task.Task{}}
+		w := &world{bench: &bench{t: r, tb: t, dir: t.TempDir()}, r: r, turns: map[string]map[int]task.Stamp{}, last: map[string]task.Task{}}
 		stop := w.start()
 		defer stop()
 		for range rapid.IntRange(5, 40).Draw(r, "steps") {

@@ -26,7 +26,7 @@ func (s *Service) Heartbeat(ctx context.Context, org, id, token string) (Beat, e
 		return Beat{}, err
 	}
 	var beat Beat
-	_, err := s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+	_, err := s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
 		if err != nil {
 			return nil, err
@@ -53,7 +53,7 @@ func (s *Service) Progress(ctx context.Context, org, id, token, status string) e
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+	_, err = s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
 		return task.Edit{By: by, Side: side}, err
 	})
@@ -76,13 +76,21 @@ func ChunkOf(text string) (NewEvent, error) {
 	return NewEvent{Type: string(task.Chunk), Data: data}, nil
 }
 
+// holder is the caller as one who shows no token. A worker's or an admin's key
+// counts as the holder where no token exists, and so does the owner of a task that
+// its creator executes itself (T6, L8).
+func (c Caller) holder(t task.Task) task.Holder {
+	return task.Holder{Stands: c.Worker || t.Terms.RunLocally && t.Owner == c.Owner}
+}
+
 // MaxBatch bounds how many events one append may carry.
 const MaxBatch = 1000
 
 // Append continues a task's log and answers the numbers of the events, in
 // order; one whose client_id is there already keeps its first number (T6).
-// With an empty token it is a push without a lease.
-func (s *Service) Append(ctx context.Context, org, id, token string, events []NewEvent) ([]int64, error) {
+// Without a token it is a push: what executes the task is written by its holder
+// only, and others may write an agent_message.
+func (s *Service) Append(ctx context.Context, who Caller, id, token string, events []NewEvent) ([]int64, error) {
 	if len(events) == 0 || len(events) > MaxBatch {
 		return nil, fault.Field("events", "must be 1 to %d events", MaxBatch)
 	}
@@ -92,8 +100,8 @@ func (s *Service) Append(ctx context.Context, org, id, token string, events []Ne
 		}
 	}
 	var seqs []int64
-	_, err := s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
-		c, given := task.Append{}, events
+	_, err := s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
+		c, given := task.Append{By: who.holder(t)}, events
 		var err error
 		if token != "" {
 			c.By, err = holder(tx, t, token)
@@ -177,7 +185,7 @@ func (s *Service) Finish(ctx context.Context, org, id, token string, o Outcome) 
 	default:
 		return Snapshot{}, fault.Field("end_reason", "unknown end reason %q", o.Reason)
 	}
-	return s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+	return s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
 		if err != nil {
 			return nil, err
@@ -206,7 +214,7 @@ func (s *Service) Release(ctx context.Context, org, id, token string) (Snapshot,
 	if err := invalidToken(token); err != nil {
 		return Snapshot{}, err
 	}
-	return s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+	return s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
 		switch {
 		case err != nil:

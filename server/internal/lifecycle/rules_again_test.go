@@ -80,7 +80,7 @@ func TestL2StopWaitsForAWorkerAfterARestart(t *testing.T) {
 	_, err := b.Stop(b.ctx(), who(), "a")
 	b.must(err)
 	b.clock.forward(40 * time.Second)
-	b.must(b.RenewLeases(b.ctx(), 0))
+	b.RenewLeases()
 	_, err = b.Sweep(b.ctx())
 	b.must(err)
 	if stop := b.get("a").Stop; stop.AbandonedAt != 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 )
@@ -37,7 +38,7 @@ func TestH7CreateRate(t *testing.T) {
 		t.Errorf("H7: told to come again after %s", wait)
 	}
 	b.must(b.create("another", nil))
-	_, _, err := b.Submit(b.ctx(), lifecycle.Caller{Organization: "other", Key: "k"}, submission("", nil))
+	_, _, err := b.Submit(b.ctx(), lifecycle.Caller{Scope: auth.All("other"), Key: "k"}, submission("", nil))
 	b.must(err)
 	b.clock.forward(500 * time.Millisecond)
 	b.must(b.create("k", nil))
@@ -70,7 +71,7 @@ func TestH7QueueCap(t *testing.T) {
 	}
 	b.must(b.create("k", func(s *lifecycle.Submission) { s.Spec.AgentID = "second" }))
 	b.must(b.create("k", func(s *lifecycle.Submission) { s.Spec.RunLocally = true }))
-	_, _, err = b.Submit(b.ctx(), lifecycle.Caller{Organization: "other"}, submission("", nil))
+	_, _, err = b.Submit(b.ctx(), lifecycle.Caller{Scope: auth.All("other")}, submission("", nil))
 	b.must(err)
 
 	b.claim("w", 2)

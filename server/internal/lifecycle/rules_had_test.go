@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 // keyed is a submission with an idempotency key.
@@ -52,7 +54,7 @@ func TestH3Idempotency(t *testing.T) {
 			t.Errorf("H3: %s: replayed %v, %v", name, replayed, err)
 		}
 	}
-	if made, replayed, err := b.Submit(b.ctx(), lifecycle.Caller{Organization: "other"}, keyed("k", "r", "body")); err != nil || replayed || made.Task.ID == id {
+	if made, replayed, err := b.Submit(b.ctx(), lifecycle.Caller{Scope: auth.All("other")}, keyed("k", "r", "body")); err != nil || replayed || made.Task.ID == id {
 		t.Errorf("H3: another organization: replayed %v, %v", replayed, err)
 	}
 	b.clock.forward(24*time.Hour - time.Second)
@@ -149,10 +151,14 @@ func TestA2Versions(t *testing.T) {
 	}
 }
 
-// inFiles reports whether the text stands anywhere in the data folder.
+// inFiles reports whether the text stands anywhere in the data folder, deleted
+// pages included, or in a row of the database.
 func (b *bench) inFiles(text string) bool {
 	b.t.Helper()
 	found := false
+	for _, rows := range teststore.Rows(b.tb, b.dir) {
+		found = found || strings.Contains(strings.Join(rows, "\n"), text)
+	}
 	b.must(filepath.WalkDir(b.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -260,7 +266,7 @@ func TestD1NothingIsDeletedUnasked(t *testing.T) {
 func TestD2OrganizationsAreApart(t *testing.T) {
 	t.Parallel()
 	b := open(t)
-	them := lifecycle.Caller{Organization: "other", By: "key eve"}
+	them := lifecycle.Caller{Scope: auth.All("other"), By: "key eve"}
 	token := b.run("t", func(s *lifecycle.Submission) { s.Spec.UserOIDCToken = new("ours") })
 	for name, reach := range map[string]func() error{
 		"get":       func() error { _, err := b.Get(b.ctx(), "other", "t"); return err },

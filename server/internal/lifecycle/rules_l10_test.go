@@ -86,7 +86,7 @@ func TestT1bPushesAreDropped(t *testing.T) {
 		t.Error("T1b: a push of the old attempt is in the new turn")
 	}
 	b.patch("t", mine.with(fields{"status": "error", "result": "[409] no"}))
-	_, err = b.Append(b.ctx(), org, "t", "", chunks("new"))
+	_, err = b.Append(b.ctx(), org, "t", "", said("new"))
 	b.must(err)
 }
 

@@ -39,8 +39,8 @@ func (b *bench) pass(d time.Duration, alive ...string) {
 func (b *bench) restart(down time.Duration) {
 	b.t.Helper()
 	b.clock.forward(down)
-	b.must(b.DisconnectAll(b.ctx()))
-	b.must(b.RenewLeases(b.ctx(), 0))
+	b.must(b.Begin(b.ctx()))
+	b.RenewLeases()
 }
 
 func TestL5OpenStreamSpeaksForTenSilentMinutes(t *testing.T) {

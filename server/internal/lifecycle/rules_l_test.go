@@ -140,7 +140,7 @@ func TestL2RenewLeasesGivesEachItsFullLength(t *testing.T) {
 	b.run("t", nil)
 	b.runPython("p", nil)
 	b.clock.forward(time.Hour) // nobody could reach the server
-	b.must(b.RenewLeases(b.ctx(), 0))
+	b.RenewLeases()
 	b.later(lease - time.Microsecond)
 	b.shows("t", task.Executing, "")
 	b.shows("p", task.Executing, "")

@@ -21,7 +21,7 @@ import (
 func TestAnyOrderOfPlanCallsIsTold(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		b := &bench{t: r, dir: t.TempDir()}
+		b := &bench{t: r, tb: t, dir: t.TempDir()}
 		stop := b.start()
 		defer func() { b.must(stop()) }()
 		_, err := b.PutAgent(b.ctx(), org, bot, agent.Record{Name: bot, DeepPlanning: true})
@@ -62,7 +62,7 @@ func (b *bench) callPlan(r *rapid.T) {
 	c := lifecycle.PlanCall{Tool: tool, RequestID: rapid.SampledFrom([]string{"", "r1", "r2", "r3"}).Draw(r, "request")}
 	c.Arguments = json.RawMessage(fmt.Sprintf(`{"tasks": [{"title": "a"}, {"title": "b"}], "auto_start": %v, "ids": [%q], "id": %q, "title": "c", "completed": %v, "question": "?"}`,
 		rapid.Bool().Draw(r, "start"), id, id, rapid.Bool().Draw(r, "completed")))
-	after, err := b.CallPlan(b.ctx(), org, "t", c)
+	after, err := b.CallPlan(b.ctx(), who(), "t", c)
 	if code := fault.CodeOf(err); !slices.Contains([]fault.Code{"", fault.Conflict, fault.NotFound}, code) {
 		r.Fatalf("%s: %v", tool.ID, err)
 	}
@@ -76,7 +76,7 @@ func (b *bench) callPlan(r *rapid.T) {
 		return
 	}
 	b.unchanged("t", func() {
-		again, err := b.CallPlan(b.ctx(), org, "t", c)
+		again, err := b.CallPlan(b.ctx(), who(), "t", c)
 		b.must(err)
 		if fmt.Sprint(again) != fmt.Sprint(after) {
 			r.Fatalf("%s again: %v, first %v", tool.ID, again, after)

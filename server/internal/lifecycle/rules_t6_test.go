@@ -22,6 +22,11 @@ func chunks(texts ...string) []lifecycle.NewEvent {
 	return all
 }
 
+// said is what anybody may write.
+func said(text string) []lifecycle.NewEvent {
+	return []lifecycle.NewEvent{{Type: "agent_message", Data: json.RawMessage(`"` + text + `"`)}}
+}
+
 func TestT6WhatMayBeWritten(t *testing.T) {
 	t.Parallel()
 	writable := []task.Type{
@@ -34,14 +39,18 @@ func TestT6WhatMayBeWritten(t *testing.T) {
 		for _, typ := range append(task.Types(), "nonsense", "", "Chunk") {
 			before := b.get("t").LastSeq
 			_, err := b.Append(b.ctx(), org, "t", with, []lifecycle.NewEvent{
-				{Type: "chunk", Data: json.RawMessage(`"first"`)},
+				said("first")[0],
 				{Type: string(typ), Data: json.RawMessage(`"x"`)},
 			})
-			if slices.Contains(writable, typ) {
+			want := fault.Invalid
+			switch {
+			case slices.Contains(writable, typ) && (with != "" || typ == task.AgentMessage):
 				b.must(err)
 				continue
+			case slices.Contains(writable, typ): // an attempt's events need its lease
+				want = fault.Forbidden
 			}
-			if fault.CodeOf(err) != fault.Invalid || b.get("t").LastSeq != before {
+			if fault.CodeOf(err) != want || b.get("t").LastSeq != before {
 				t.Errorf("T6: %q with token %v: %v, seq %d to %d", typ, with != "", err, before, b.get("t").LastSeq)
 			}
 		}
@@ -103,6 +112,7 @@ func TestT6ClientIDMakesARepeatAnswerTheFirstSeq(t *testing.T) {
 		t.Errorf("T6: %d chunks in the log, want 3", got)
 	}
 	b.submit("u", nil) // of another task, the same client_id is another event
+	one.Type = "agent_message"
 	seqs, err := b.Append(b.ctx(), org, "u", "", []lifecycle.NewEvent{one})
 	b.must(err)
 	if seqs[0] != b.get("u").LastSeq {

@@ -1,9 +1,7 @@
 package lifecycle_test
 
 import (
-	"database/sql"
 	"encoding/json"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 func TestT1NewTurnOfAnEndedTask(t *testing.T) {
@@ -99,25 +98,36 @@ func TestT2PromptAndResultAreStoredOnce(t *testing.T) {
 	_, err := b.finish("t", b.take("t"), task.EndCompleted, "needle-result")
 	b.must(err)
 	b.submit("t", nil)
-	db, err := sql.Open("sqlite", filepath.Join(b.dir, "errand.db"))
-	b.must(err)
-	defer db.Close() //nolint:errcheck // it was only read
-	for needle, column := range map[string]string{"needle-prompt": "spec", "needle-result": "result"} {
-		var inTurns, elsewhere int
-		b.must(db.QueryRowContext(b.ctx(), "SELECT count(*) FROM turns WHERE n = 1 AND instr("+column+", ?)", needle).Scan(&inTurns))
-		b.must(db.QueryRowContext(b.ctx(), `SELECT (SELECT count(*) FROM events WHERE instr(own, ?1)) +
-			(SELECT count(*) FROM tasks WHERE instr(side, ?1))`, needle).Scan(&elsewhere))
+	rows := teststore.Rows(b.tb, b.dir)
+	for _, needle := range []string{"needle-prompt", "needle-result"} {
+		inTurns, elsewhere := 0, 0
+		for table, all := range rows {
+			for _, row := range all {
+				if n := strings.Count(row, needle); table == "turns" {
+					inTurns += n
+				} else {
+					elsewhere += n
+				}
+			}
+		}
 		if inTurns != 1 || elsewhere != 0 {
-			t.Errorf("T2: %s is in %d turns and %d other rows", needle, inTurns, elsewhere)
+			t.Errorf("T2: %s is %d times in turns and %d times elsewhere", needle, inTurns, elsewhere)
 		}
 	}
-	var n, first, last int
-	var status, reason string
-	b.must(db.QueryRowContext(b.ctx(), "SELECT n, status, end_reason, first_seq, last_seq FROM turns WHERE n = 1").
-		Scan(&n, &status, &reason, &first, &last))
+	turns, err := b.Turns(b.ctx(), org, "t")
+	b.must(err)
+	if len(turns) != 2 || *turns[0].Prompt != "needle-prompt" || *turns[0].Result != "needle-result" || turns[0].FinishedAt == 0 || turns[1].Result != nil {
+		t.Errorf("T2: the turns are %+v", turns)
+	}
+	var reason task.EndReason
+	b.must(b.store.Write(b.ctx(), nil, func(tx lifecycle.Tx) (err error) {
+		reason, _, err = tx.TurnEnd(org, "t", 1)
+		return err
+	}))
 	log := b.log("t")
-	if status != "completed" || reason != "completed" || log[first-1].Type != task.TaskCreated || log[last-1].Type != task.TaskFinished {
-		t.Errorf("T2: turn 1 is %s (%s), from %d to %d of %v", status, reason, first, last, b.types("t"))
+	last := slices.IndexFunc(log, func(e task.Event) bool { return e.Turn == 2 }) - 1
+	if reason != task.EndCompleted || log[0].Type != task.TaskCreated || log[last].Type != task.TaskFinished {
+		t.Errorf("T2: turn 1 is %s, with %v", reason, b.types("t"))
 	}
 	created := b.of("t", task.TaskCreated)[0]
 	if !strings.Contains(string(created.Data()), "needle-prompt") || !strings.Contains(string(b.of("t", task.TaskFinished)[0].Data()), "needle-result") {

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -27,7 +28,7 @@ type Sealer interface {
 
 // Files tells which file URLs a task may keep (package files).
 type Files interface {
-	Keep(ctx context.Context, org, given, field string) (string, error)
+	Keep(ctx context.Context, in auth.Scope, given, field string) (string, error)
 }
 
 // Service carries out the verbs. It is safe for concurrent use.
@@ -41,12 +42,23 @@ type Service struct {
 
 	commands []string // names of programs, sorted
 	trace    func(task.Task) string
+	node     string
 }
+
+// DefaultNode is the name of the only node of a database that others cannot share.
+const DefaultNode = "server"
 
 // New makes a service. newID makes ids for tasks whose creator gives none.
 func New(store Store, sealer Sealer, files Files, newID func() string, log *slog.Logger) *Service {
-	return &Service{store: store, sealer: sealer, files: files, newID: newID, log: log}
+	return &Service{store: store, sealer: sealer, files: files, newID: newID, log: log, node: DefaultNode}
 }
+
+// Name gives the node that the service is part of another name than DefaultNode.
+// It is called before anything else.
+func (s *Service) Name(node string) { s.node = node }
+
+// Node is the name of the node that the service is part of.
+func (s *Service) Node() string { return s.node }
 
 // DefineCommands says which programs the agents of runtime command may name
 // (rule A4). It is called before anything else.
@@ -68,7 +80,12 @@ func (s *Service) traceParent(t task.Task) string {
 
 // Caller is in whose name a verb is carried out.
 type Caller struct {
-	Organization string
+	// Scope is what the caller sees: what is out of it is NotFound.
+	auth.Scope
+	// Owner and Group become those of the tasks that the caller creates (A3).
+	Owner, Group string
+	// Worker says that it may stand for a worker that shows no token (T6).
+	Worker bool
 	// By names the caller in the log, for example "key admin".
 	By string
 	// Key is the id of the caller's key, by which its creates are counted.
@@ -77,15 +94,23 @@ type Caller struct {
 	TraceParent string
 }
 
-// Get reads a task.
-func (s *Service) Get(ctx context.Context, org, id string) (Snapshot, error) {
-	return s.store.Task(ctx, org, id)
+// self is the service as the caller of its own verbs.
+func (s *Service) self(org string) Caller { return Caller{Scope: auth.All(org), By: s.node} }
+
+// Get reads a task that is in the scope.
+func (s *Service) Get(ctx context.Context, in auth.Scope, id string) (Snapshot, error) {
+	return s.store.Task(ctx, in, id)
 }
 
 // Task reads a task without what it was asked.
-func (s *Service) Task(ctx context.Context, org, id string) (task.Task, error) {
-	snap, err := s.store.Task(ctx, org, id)
+func (s *Service) Task(ctx context.Context, in auth.Scope, id string) (task.Task, error) {
+	snap, err := s.store.Task(ctx, in, id)
 	return snap.Task, err
+}
+
+// Seen reads a task for those who have found it in their scope before.
+func (s *Service) Seen(ctx context.Context, org, id string) (task.Task, error) {
+	return s.Task(ctx, auth.All(org), id)
 }
 
 // Turns lists a task's turns, the first one first.
@@ -93,26 +118,36 @@ func (s *Service) Turns(ctx context.Context, org, id string) ([]Turn, error) {
 	return s.store.Turns(ctx, org, id)
 }
 
-// List lists tasks, newest first.
-func (s *Service) List(ctx context.Context, org string, f Filter, p Page) (List, error) {
-	return s.store.Tasks(ctx, org, f, p)
+// List lists tasks of the scope, newest first.
+func (s *Service) List(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error) {
+	return s.store.Tasks(ctx, in, f, p)
 }
 
-// Events reads a task's log after a sequence number. It answers NotFound for
-// an unknown task, and at most limit events.
+// Events reads a task's log after a sequence number, at most limit events.
 func (s *Service) Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error) {
 	return s.store.Events(ctx, org, id, after, limit)
 }
 
+// writing is a commit in the making, in somebody's name.
+type writing struct {
+	Tx
+	by string // who writes the events that no attempt writes
+}
+
+// write is Store.Write in somebody's name.
+func (s *Service) write(ctx context.Context, by string, about []Key, fn func(writing) error) error {
+	return s.store.Write(ctx, about, func(tx Tx) error { return fn(writing{tx, by}) })
+}
+
 // change applies one command to a task and commits the outcome. If the task
 // refuses the command but the refusal itself is part of the log, that is
-// committed and the refusal is answered.
-func (s *Service) change(ctx context.Context, org, id string, command func(Tx, task.Task) (task.Command, error)) (Snapshot, error) {
+// committed and the refusal is returned.
+func (s *Service) change(ctx context.Context, who Caller, id string, command func(writing, task.Task) (task.Command, error)) (Snapshot, error) {
 	var after Snapshot
 	var refused error
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err := s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
 		var err error
-		after, refused, err = change(tx, org, id, func(t task.Task) (task.Command, error) { return command(tx, t) })
+		after, refused, err = change(tx, who.Scope, id, func(t task.Task) (task.Command, error) { return command(tx, t) })
 		return err
 	})
 	if err != nil {
@@ -121,9 +156,22 @@ func (s *Service) change(ctx context.Context, org, id string, command func(Tx, t
 	return after, refused
 }
 
+// find reads a task that is in the scope.
+func find(tx Tx, in auth.Scope, id string) (Snapshot, error) {
+	s, err := tx.Snapshot(in.Organization, id)
+	if err == nil && !in.Sees(s.Task.Owner, s.Task.Group) {
+		return Snapshot{}, NoTask(id)
+	}
+	return s, err
+}
+
+// NoTask is the error of a task that is not there, or out of a caller's scope:
+// nobody can tell which.
+func NoTask(id string) error { return fault.New(fault.NotFound, "no task %q", id) }
+
 // change is Service.change as a part of a larger write.
-func change(tx Tx, org, id string, command func(task.Task) (task.Command, error)) (after Snapshot, refused, err error) {
-	before, err := tx.Snapshot(org, id)
+func change(tx writing, in auth.Scope, id string, command func(task.Task) (task.Command, error)) (after Snapshot, refused, err error) {
+	before, err := find(tx, in, id)
 	if err != nil {
 		return Snapshot{}, nil, err
 	}
@@ -136,15 +184,18 @@ func change(tx Tx, org, id string, command func(task.Task) (task.Command, error)
 }
 
 // apply applies a command in a transaction and saves what it changed.
-func apply(tx Tx, t task.Task, c task.Command) (task.Change, error) {
+func apply(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	changed, err := task.Apply(t, c, tx.Now())
-	if err != nil {
-		return task.Change{}, err
+	if err != nil || changed.Empty() {
+		return changed, err
 	}
-	if len(changed.Events) == 0 && len(changed.Attempts) == 0 {
-		return changed, nil
-	}
-	return changed, tx.Save(changed)
+	return changed, tx.save(changed)
+}
+
+// save keeps a change in the name of the commit's author.
+func (tx writing) save(c task.Change) error {
+	c.Sign(tx.by)
+	return tx.Save(c)
 }
 
 // holder finds whose lease token it is. An unknown token is a holder without

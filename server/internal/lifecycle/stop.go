@@ -10,8 +10,8 @@ import (
 // (rules X). It is idempotent; an ended task is answered unchanged.
 func (s *Service) Stop(ctx context.Context, who Caller, id string) (Snapshot, error) {
 	var after Snapshot
-	err := s.store.Write(ctx, func(tx Tx) error {
-		before, err := tx.Snapshot(who.Organization, id)
+	err := s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
+		before, err := find(tx, who.Scope, id)
 		if err != nil {
 			return err
 		}
@@ -28,7 +28,7 @@ func (s *Service) Stop(ctx context.Context, who Caller, id string) (Snapshot, er
 }
 
 // stopAll stops a task and then those below it; seen guards against circles.
-func stopAll(tx Tx, t task.Task, by string, seen map[string]bool) (task.Task, error) {
+func stopAll(tx writing, t task.Task, by string, seen map[string]bool) (task.Task, error) {
 	seen[t.ID] = true
 	changed, err := apply(tx, t, task.RequestStop{By: by})
 	if err != nil {
@@ -37,7 +37,7 @@ func stopAll(tx Tx, t task.Task, by string, seen map[string]bool) (task.Task, er
 	return changed.Task, stopChildren(tx, t, by, seen)
 }
 
-func stopChildren(tx Tx, t task.Task, by string, seen map[string]bool) error {
+func stopChildren(tx writing, t task.Task, by string, seen map[string]bool) error {
 	children, err := tx.Children(t.OrganizationID, t.ID)
 	if err != nil {
 		return err
@@ -60,8 +60,8 @@ func stopChildren(tx Tx, t task.Task, by string, seen map[string]bool) error {
 // Delete removes a task, its sub-tasks, their logs and secrets for good. What
 // runs is cut off: its worker learns of it by NotFound.
 func (s *Service) Delete(ctx context.Context, who Caller, id string) error {
-	return s.store.Write(ctx, func(tx Tx) error {
-		if _, err := tx.Task(who.Organization, id); err != nil {
+	return s.store.Write(ctx, aboutTask(who.Organization, id), func(tx Tx) error {
+		if _, err := find(tx, who.Scope, id); err != nil {
 			return err
 		}
 		return deleteAll(tx, who.Organization, id, map[string]bool{})
@@ -81,5 +81,25 @@ func deleteAll(tx Tx, org, id string, seen map[string]bool) error {
 			}
 		}
 	}
-	return tx.Delete(org, id)
+	return remove(tx, org, id)
+}
+
+// remove deletes one task. What a Python worker may still run of it, or tell of,
+// stays behind (rules L6, L10).
+func remove(tx Tx, org, id string) error {
+	left, err := tx.Attempts(org, id)
+	if err != nil {
+		return err
+	}
+	if err := tx.Delete(org, id); err != nil {
+		return err
+	}
+	for _, a := range left {
+		if a = a.Orphaned(tx.Now()); a.Remains() {
+			if err := tx.PutAttempt(org, id, a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -37,7 +37,7 @@ func (s *Service) StopMany(ctx context.Context, who Caller, f Filter, dryRun boo
 		size = toldIDs
 	}
 	for behind := (Cursor{}); ; {
-		batch, err := s.store.Open(ctx, who.Organization, f, behind, size)
+		batch, err := s.store.Open(ctx, who.Scope, f, behind, size)
 		if err != nil || len(batch) == 0 {
 			return done, err
 		}
@@ -45,7 +45,7 @@ func (s *Service) StopMany(ctx context.Context, who Caller, f Filter, dryRun boo
 			done.IDs = append(done.IDs, c.ID)
 		}
 		if dryRun {
-			done.Matched, err = s.store.CountOpen(ctx, who.Organization, f)
+			done.Matched, err = s.store.CountOpen(ctx, who.Scope, f)
 			return done, err
 		}
 		stopped, err := s.stopBatch(ctx, who, f, batch)
@@ -62,7 +62,11 @@ func (s *Service) StopMany(ctx context.Context, who Caller, f Filter, dryRun boo
 // they were.
 func (s *Service) stopBatch(ctx context.Context, who Caller, f Filter, batch []Cursor) (int, error) {
 	stopped := 0
-	err := s.store.Write(ctx, func(tx Tx) error {
+	about := make([]Key, len(batch))
+	for i, c := range batch {
+		about[i] = Key{TaskKey, who.Organization, c.ID}
+	}
+	err := s.write(ctx, who.By, about, func(tx writing) error {
 		stopped = 0
 		seen := map[string]bool{}
 		for _, c := range batch {

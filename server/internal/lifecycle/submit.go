@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -29,7 +30,7 @@ type Submission struct {
 	Route string
 	Body  []byte
 
-	traceParent string // the caller's
+	who Caller // the creator
 }
 
 // Secrets are the secret values of a task.
@@ -55,7 +56,7 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 		return Snapshot{}, false, err
 	}
 	for i, given := range sub.Spec.Input.Files {
-		kept, err := s.files.Keep(ctx, who.Organization, given, fmt.Sprintf("input.files[%d]", i))
+		kept, err := s.files.Keep(ctx, who.Scope, given, fmt.Sprintf("input.files[%d]", i))
 		if err != nil {
 			return Snapshot{}, false, err
 		}
@@ -63,12 +64,12 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 	}
 	var err error
 	sub.Spec.Input.Attachments, err = EachAttachment(sub.Spec.Input.Attachments, func(i int, given string) (string, error) {
-		return s.files.Keep(ctx, who.Organization, given, fmt.Sprintf("input.attachments[%d].url", i))
+		return s.files.Keep(ctx, who.Scope, given, fmt.Sprintf("input.attachments[%d].url", i))
 	})
 	if err != nil {
 		return Snapshot{}, false, err
 	}
-	sub.Spec.OrganizationID, sub.traceParent = who.Organization, who.TraceParent
+	sub.Spec.OrganizationID, sub.who = who.Organization, who
 	fresh := sub.Spec.ID == "" // nothing can be known of a new id
 	if fresh {
 		sub.Spec.ID = s.newID()
@@ -82,15 +83,29 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 		sealed = s.sealer.Seal(secretName(who.Organization, OfTask, sub.Spec.ID), open)
 	}
 	replay := Replay{TaskID: sub.Spec.ID}
+	if !who.Whole() { // what others have used a key for is none of its business
+		sub.Route += " " + who.Scope.Owner + " " + who.Scope.Group
+	}
 	if sub.Spec.IdempotencyKey != nil {
 		replay.Hash = s.sealer.MAC(sub.Route, string(sub.Body))
 	}
 	var made Snapshot
 	var replayed bool
-	err = s.store.Write(ctx, func(tx Tx) error {
+	about := aboutTask(who.Organization, sub.Spec.ID)
+	if fresh {
+		about = nil
+	}
+	if parent := sub.Spec.Terms().ParentID; parent != "" {
+		about = append(about, Key{TaskKey, who.Organization, parent})
+	}
+	err = s.write(ctx, who.By, about, func(tx writing) error {
 		var err error
-		if made, replayed, err = replayOf(tx, sub, replay.Hash); replayed || err != nil {
+		var before *Replay
+		if made, before, err = replayOf(tx, sub, replay.Hash); err != nil {
 			return err
+		}
+		if replayed = before != nil && made.Task.ID != ""; replayed {
+			return nil
 		}
 		if !sub.Spec.RunLocally { // no queue holds the others
 			if err := s.gate.room(tx, who.Organization, sub.Spec.AgentID); err != nil {
@@ -109,35 +124,36 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 		if err == nil && sub.Spec.IdempotencyKey != nil {
 			r := replay
 			r.At = tx.Now()
-			err = tx.PutReplay(who.Organization, sub.Route, *sub.Spec.IdempotencyKey, r)
+			err = tx.PutReplay(who.Organization, sub.Route, *sub.Spec.IdempotencyKey, before, r)
 		}
 		return err
 	})
 	return made, replayed, err
 }
 
-// replayOf answers what the submission's idempotency key already stands for.
-func replayOf(tx Tx, sub Submission, hash []byte) (Snapshot, bool, error) {
+// replayOf returns what the submission's idempotency key stands for, nil for
+// nothing, and the task that it was used for, if that is not too long ago.
+func replayOf(tx Tx, sub Submission, hash []byte) (Snapshot, *Replay, error) {
 	if sub.Spec.IdempotencyKey == nil {
-		return Snapshot{}, false, nil
+		return Snapshot{}, nil, nil
 	}
 	before, err := tx.Replay(sub.Spec.OrganizationID, sub.Route, *sub.Spec.IdempotencyKey)
 	if err != nil || before == nil || before.At.Add(KeepReplays) < tx.Now() {
-		return Snapshot{}, false, err
+		return Snapshot{}, before, err
 	}
 	if !bytes.Equal(before.Hash, hash) {
-		return Snapshot{}, false, &fault.Error{
+		return Snapshot{}, nil, &fault.Error{
 			Code: fault.Conflict, Field: "Idempotency-Key",
 			Message: "this key was used with another body: use a new key for a new task",
 		}
 	}
 	found, err := tx.Snapshot(sub.Spec.OrganizationID, before.TaskID)
-	return found, err == nil, err
+	return found, before, err
 }
 
 // create begins the turn and tells the parent, in whose trace a sub-task is
 // unless its creator names another.
-func (s *Service) create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
+func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, error) {
 	org, spec := sub.Spec.OrganizationID, sub.Spec
 	version := 0
 	if sub.AgentVersion != "" {
@@ -157,31 +173,25 @@ func (s *Service) create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 	var before task.Task
 	var numbered int
 	if !fresh {
-		if before, numbered, err = known(tx, spec); err != nil {
+		if before, numbered, err = known(tx, sub.who.Scope, spec); err != nil {
 			return Snapshot{}, err
 		}
 	}
 	if sub.State.DeepPlanning, err = firstPlan(before, a); err != nil {
 		return Snapshot{}, err
 	}
-	parent, err := adopt(tx, spec)
+	parent, err := adopt(tx, sub.who.Scope, spec, before)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	traceParent := sub.traceParent
-	if traceParent == "" && parent.Task.ID != "" {
-		traceParent = s.traceParent(parent.Task)
+	traceParent := sub.who.TraceParent
+	if traceParent == "" && parent != nil {
+		traceParent = s.traceParent(*parent)
 	}
 	changed, err := apply(tx, before, task.Begin{
 		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
-		TraceParent: traceParent,
+		TraceParent: traceParent, Owner: sub.who.Owner, Group: sub.who.Group, Parent: parent,
 	})
-	if err != nil {
-		return Snapshot{}, err
-	}
-	if len(parent.Events) > 0 {
-		err = tx.Save(parent)
-	}
 	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, err
 }
 
@@ -189,9 +199,11 @@ func (s *Service) create(tx Tx, sub Submission, fresh bool) (Snapshot, error) {
 // there is none, and then the highest attempt number that a deleted task with
 // this id has left behind. While such an attempt has not let go, the id cannot be
 // used again (L10).
-func known(tx Tx, spec task.Spec) (before task.Task, numbered int, err error) {
+func known(tx Tx, in auth.Scope, spec task.Spec) (before task.Task, numbered int, err error) {
 	before, err = tx.Task(spec.OrganizationID, spec.ID)
 	switch {
+	case err == nil && !in.Sees(before.Owner, before.Group):
+		return task.Task{}, 0, NoTask(spec.ID)
 	case fault.CodeOf(err) == fault.NotFound:
 		numbered, err = numberedBefore(tx, spec)
 		return task.Task{}, numbered, err
@@ -204,7 +216,7 @@ func known(tx Tx, spec task.Spec) (before task.Task, numbered int, err error) {
 }
 
 func numberedBefore(tx Tx, spec task.Spec) (int, error) {
-	left, err := tx.Remnants(spec.OrganizationID, spec.ID)
+	left, err := tx.Attempts(spec.OrganizationID, spec.ID)
 	highest := 0
 	for _, a := range left {
 		if a.Holds() {
@@ -218,24 +230,24 @@ func numberedBefore(tx Tx, spec task.Spec) (int, error) {
 	return highest, err
 }
 
-// adopt decides how the parent of a new task changes, if it has one. Nothing is
-// saved yet: whoever fails after a write makes all of its commit be done anew.
-func adopt(tx Tx, spec task.Spec) (task.Change, error) {
+// adopt counts a sub-task with its parent, and returns that; nil for none.
+func adopt(tx writing, in auth.Scope, spec task.Spec, before task.Task) (*task.Task, error) {
 	parent := spec.Terms().ParentID
 	switch parent {
 	case "":
-		return task.Change{}, nil
+		return nil, nil //nolint:nilnil // nil is the documented answer
 	case spec.ID:
-		return task.Change{}, fault.Field("parent_execution", "a task cannot be its own parent")
+		return nil, fault.Field("parent_execution", "a task cannot be its own parent")
 	}
-	p, err := tx.Task(spec.OrganizationID, parent)
+	p, err := find(tx, in, parent)
 	if fault.CodeOf(err) == fault.NotFound {
-		return task.Change{}, fault.Field("parent_execution", "no task %q", parent)
+		return nil, fault.Field("parent_execution", "no task %q", parent)
 	}
 	if err != nil {
-		return task.Change{}, err
+		return nil, err
 	}
-	return task.Apply(p, task.AddChild{ID: spec.ID}, tx.Now())
+	changed, err := apply(tx, p.Task, task.AddChild{Known: before.Terms.ParentID == parent})
+	return &changed.Task, err
 }
 
 // suit fills from the agent what the creator left open.

@@ -23,7 +23,7 @@ type ToolCall struct {
 // ReportToolCall logs a call as a request and its result. If the worker pushes
 // the same call itself, before or after, it is told once: see nameCalls. After
 // the turn's end it is a late event (T6).
-func (s *Service) ReportToolCall(ctx context.Context, org, id string, c ToolCall) error {
+func (s *Service) ReportToolCall(ctx context.Context, who Caller, id string, c ToolCall) error {
 	if CheckID("request_id", c.RequestID) != nil {
 		c.RequestID = s.newID()
 	}
@@ -31,13 +31,13 @@ func (s *Service) ReportToolCall(ctx context.Context, org, id string, c ToolCall
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, org, id, func(tx Tx, t task.Task) (task.Command, error) {
+	_, err = s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
 		for _, name := range []string{pushedCall(c.RequestID), reportedCall(c.RequestID)} {
 			if known, err := tx.SeqOfClient(t.OrganizationID, t.ID, t.Terms.Turn, name); err != nil || known != 0 {
 				return task.Append{}, err
 			}
 		}
-		return task.Append{Events: events}, nil
+		return task.Append{By: who.holder(t), Events: events}, nil
 	})
 	return err
 }

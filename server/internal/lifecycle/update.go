@@ -93,18 +93,21 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 	c.By = who.By
 	var after Snapshot
 	var refused error
-	err = s.store.Write(ctx, func(tx Tx) error {
+	err = s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
 		p := c
 		var err error
-		after, refused, err = change(tx, who.Organization, id, func(t task.Task) (task.Command, error) {
+		after, refused, err = change(tx, who.Scope, id, func(t task.Task) (task.Command, error) {
 			var err error
-			if p, err = sender(tx, t, c); err != nil {
+			if p, err = sender(tx.Tx, t, c); err != nil {
 				return nil, err
 			}
 			return p, besides(tx, t, p)
 		})
 		switch {
 		case fault.CodeOf(err) == fault.NotFound:
+			if _, found := tx.Task(who.Organization, id); found == nil { // it is out of the scope
+				return err
+			}
 			refused = err
 			return reportDeleted(tx, who.Organization, id, c)
 		case err != nil || !p.Reports():
@@ -136,10 +139,10 @@ func sender(tx Tx, t task.Task, p task.Patch) (task.Patch, error) {
 }
 
 // besides carries out what a patch means beyond its task.
-func besides(tx Tx, t task.Task, p task.Patch) error {
+func besides(tx writing, t task.Task, p task.Patch) error {
 	switch {
 	case p.Status == task.Executing && p.From != nil && !p.From.Fenced:
-		return letHaveWork(tx, t, p.From.WorkerID)
+		return letHaveWork(tx.Tx, t, p.From.WorkerID)
 	case p.Status == task.Stopped && p.Ends(t):
 		return stopChildren(tx, t, p.By, map[string]bool{t.ID: true})
 	}
@@ -159,8 +162,8 @@ func letHaveWork(tx Tx, t task.Task, worker string) error {
 
 // reportDeleted counts an end that comes for a deleted task: it is the last word
 // of the attempt that was left behind (L6, L10).
-func reportDeleted(tx Tx, org, id string, p task.Patch) error {
-	left, err := tx.Remnants(org, id)
+func reportDeleted(tx writing, org, id string, p task.Patch) error {
+	left, err := tx.Attempts(org, id)
 	if err != nil {
 		return err
 	}
@@ -168,7 +171,7 @@ func reportDeleted(tx Tx, org, id string, p task.Patch) error {
 		if p.From = &a; !p.Reports() || p.Number >= 0 && p.Number != a.Number {
 			continue
 		}
-		if err := endRemnants(tx, org, id, func(x task.Attempt) bool { return x.Number == a.Number }); err != nil {
+		if err := endRemnants(tx.Tx, org, id, func(x task.Attempt) bool { return x.Number == a.Number }); err != nil {
 			return err
 		}
 		return reported(tx, org, a.WorkerID)
@@ -270,11 +273,12 @@ func readResult(p *task.Patch, raw json.RawMessage, lenient bool) error {
 // to be read (S5); anything else is left as it is.
 func (s *Service) RefuseTooLarge(ctx context.Context, who Caller, id string) error {
 	reason := "result too large"
-	return s.store.Write(ctx, func(tx Tx) error {
-		t, err := tx.Task(who.Organization, id)
+	return s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
+		found, err := find(tx, who.Scope, id)
 		if err != nil {
 			return err
 		}
+		t := found.Task
 		run := cmp.Or(t.Holdover, t.Run)
 		if run == nil || run.Fenced || !run.Holds() || !run.Started() {
 			return fault.New(fault.TooLarge, "the body exceeds the limit")

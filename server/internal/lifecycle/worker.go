@@ -28,7 +28,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (Worker, error) 
 	}
 	id := s.newID()
 	var w Worker
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err := s.write(ctx, s.node, aboutAgent(r.Organization, r.Agent), func(tx writing) error {
 		now := tx.Now()
 		_, err := tx.Agent(r.Organization, r.Agent, 0)
 		if fault.CodeOf(err) == fault.NotFound {
@@ -42,7 +42,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (Worker, error) 
 		}
 		w = Worker{
 			Organization: r.Organization, Agent: r.Agent, ID: id, Kind: PythonWorker, KeyID: r.KeyID, Address: r.Address,
-			RegisteredAt: now, LastHeard: now, Connected: true,
+			RegisteredAt: now, LastHeard: now, Connected: true, Node: s.node,
 		}
 		known, err := tx.Kin(w)
 		if err != nil {
@@ -68,7 +68,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (Worker, error) 
 // told the new one; one that was killed and started again does not (L5).
 func (s *Service) Undecided(ctx context.Context, r Registration) (bool, error) {
 	undecided := false
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err := s.write(ctx, s.node, nil, func(tx writing) error {
 		undecided = false
 		known, err := tx.Kin(Worker{Organization: r.Organization, Agent: r.Agent, KeyID: r.KeyID, Address: r.Address})
 		if err != nil {
@@ -82,8 +82,8 @@ func (s *Service) Undecided(ctx context.Context, r Registration) (bool, error) {
 			if w.Connected {
 				continue
 			}
-			n, err := tx.Outstanding(w.Organization, w.ID)
-			if undecided = n > 0; undecided || err != nil {
+			held, err := tx.Held(w.Organization, w.ID)
+			if undecided = len(held) > 0; undecided || err != nil {
 				return err
 			}
 		}
@@ -106,7 +106,7 @@ type Sign struct {
 // Heard notes a sign of life, which extends the worker's leases (L5), and learns
 // from it which attempts are over. An unknown worker is passed over quietly.
 func (s *Service) Heard(ctx context.Context, org, agentID, workerID string, sign Sign) error {
-	return s.store.Write(ctx, func(tx Tx) error {
+	return s.write(ctx, s.node, nil, func(tx writing) error {
 		w, err := tx.Worker(org, agentID, workerID)
 		if err != nil || w == nil || w.Kind != PythonWorker {
 			return err
@@ -122,15 +122,18 @@ func (s *Service) Heard(ctx context.Context, org, agentID, workerID string, sign
 			w.Busy = *sign.Busy
 		}
 		if sign.Busy != nil && !*sign.Busy && sign.ID != "" {
-			fresh, err := tx.NotePost(org, workerID, sign.ID)
+			told, err := tx.Posted(org, workerID, sign.ID)
 			if err != nil {
 				return err
 			}
-			if fresh {
+			if !told {
 				w.Tally.Posted()
+				if err := tx.PutPost(org, workerID, sign.ID); err != nil {
+					return err
+				}
 			}
 		}
-		if err := parted(tx, w); err != nil {
+		if err := parted(tx.Tx, w); err != nil {
 			return err
 		}
 		if err := conclude(tx, w); err != nil {
@@ -150,7 +153,7 @@ func parted(tx Tx, w *Worker) error {
 		return err
 	}
 	for _, id := range ids[1:] {
-		if n, err := tx.Outstanding(w.Organization, id); n > 0 || err != nil {
+		if held, err := tx.Held(w.Organization, id); len(held) > 0 || err != nil {
 			return err
 		}
 	}
@@ -161,7 +164,7 @@ func parted(tx Tx, w *Worker) error {
 // Speak extends the leases of a worker whose stream is open, unless it has said
 // nothing itself for too long (L5).
 func (s *Service) Speak(ctx context.Context, org, agentID, workerID string) error {
-	return s.store.Write(ctx, func(tx Tx) error {
+	return s.write(ctx, s.node, nil, func(tx writing) error {
 		w, err := tx.Worker(org, agentID, workerID)
 		if err != nil || w == nil || !alive(*w, tx.Now()) {
 			return err
@@ -172,19 +175,43 @@ func (s *Service) Speak(ctx context.Context, org, agentID, workerID string) erro
 
 // renewFor extends the leases of a worker that is alive, and of those whose
 // heir it is proven to be.
-func renewFor(tx Tx, w Worker) error {
+func renewFor(tx writing, w Worker) error {
 	a, err := tx.Agent(w.Organization, w.Agent, 0)
 	if err != nil {
 		return err
 	}
-	ids, err := identities(tx, w, true)
+	ids, err := identities(tx.Tx, w, true)
 	if err != nil {
 		return err
 	}
+	until := tx.Now().Add(a.UnfencedLease())
 	for _, id := range ids {
-		if err := tx.RenewWorker(w.Organization, id, tx.Now().Add(a.UnfencedLease())); err != nil {
+		held, err := tx.Held(w.Organization, id)
+		if err != nil {
 			return err
 		}
+		for _, x := range held {
+			if err := renew(tx, w.Organization, x, until); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// renew extends the lease of an attempt on a Python worker, whose task may be
+// deleted, or may have forgotten it.
+func renew(tx writing, org string, x TaskAttempt, until task.Stamp) error {
+	t, err := tx.Task(org, x.Task)
+	switch {
+	case err == nil && t.Knows(x.Number):
+		_, err := apply(tx, t, task.Hear{Number: x.Number, Until: until})
+		return err
+	case err != nil && fault.CodeOf(err) != fault.NotFound:
+		return err
+	}
+	if heard := x.HeardUntil(until); heard != x.Attempt {
+		return tx.PutAttempt(org, x.Task, heard)
 	}
 	return nil
 }
@@ -204,7 +231,7 @@ func identities(tx Tx, w Worker, sure bool) ([]string, error) {
 
 // conclude gives up the attempts whose end is known never to be reported, and
 // keeps the worker (L6).
-func conclude(tx Tx, w *Worker) error {
+func conclude(tx writing, w *Worker) error {
 	if len(w.Tally.Doubts) > 0 {
 		untold, err := tx.Untold(w.Organization, w.ID)
 		if err != nil {
@@ -220,10 +247,10 @@ func conclude(tx Tx, w *Worker) error {
 	return tx.PutWorker(*w)
 }
 
-func giveUp(tx Tx, org string, x Sent) error {
+func giveUp(tx writing, org string, x Sent) error {
 	t, err := tx.Task(org, x.Task)
 	if fault.CodeOf(err) == fault.NotFound {
-		return endRemnants(tx, org, x.Task, func(a task.Attempt) bool { return a.Number == x.Number })
+		return endRemnants(tx.Tx, org, x.Task, func(a task.Attempt) bool { return a.Number == x.Number })
 	}
 	if err != nil {
 		return err
@@ -251,7 +278,7 @@ func letGoRemnants(tx Tx, org, id string, which func(task.Attempt) bool) error {
 }
 
 func eachRemnant(tx Tx, org, id string, which func(task.Attempt) bool, note func(*task.Attempt)) error {
-	left, err := tx.Remnants(org, id)
+	left, err := tx.Attempts(org, id)
 	if err != nil {
 		return err
 	}
@@ -262,15 +289,23 @@ func eachRemnant(tx Tx, org, id string, which func(task.Attempt) bool, note func
 		if note(&a); a.LetGoAt == 0 {
 			a.LetGoAt = tx.Now()
 		}
-		if err := tx.PutRemnant(org, id, a); err != nil {
+		if err := putRemnant(tx, org, id, a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// putRemnant keeps an attempt of a deleted task for as long as it matters.
+func putRemnant(tx Tx, org, id string, a task.Attempt) error {
+	if a.Remains() {
+		return tx.PutAttempt(org, id, a)
+	}
+	return tx.DropAttempt(org, id, a.Number)
+}
+
 // reported counts the end that a Python worker reports of an attempt (L6).
-func reported(tx Tx, org, workerID string) error {
+func reported(tx writing, org, workerID string) error {
 	w, err := tx.PythonWorker(org, workerID)
 	if err != nil || w == nil {
 		return err
@@ -283,7 +318,7 @@ func reported(tx Tx, org, workerID string) error {
 // Disconnect notes that a Python worker's stream has ended. What it was given
 // and has not started is queued again at once; a late start is refused.
 func (s *Service) Disconnect(ctx context.Context, org, agentID, workerID string) error {
-	return s.store.Write(ctx, func(tx Tx) error {
+	return s.write(ctx, s.node, nil, func(tx writing) error {
 		w, err := tx.Worker(org, agentID, workerID)
 		if err != nil || w == nil {
 			return err
@@ -297,17 +332,20 @@ func (s *Service) Disconnect(ctx context.Context, org, agentID, workerID string)
 }
 
 // takeBack queues again what a worker was given and has not started.
-func takeBack(tx Tx, org, workerID string) error {
-	ids, err := tx.Unstarted(org, workerID)
+func takeBack(tx writing, org, workerID string) error {
+	held, err := tx.Held(org, workerID)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		t, err := tx.Task(org, id)
+	for _, x := range held {
+		if x.Started() || !x.Live() {
+			continue
+		}
+		t, err := tx.Task(org, x.Task)
 		if err != nil {
 			return err
 		}
-		if _, err := apply(tx, t, task.Lose{Number: t.Run.Number, Reason: "its worker has disconnected"}); err != nil {
+		if _, err := apply(tx, t, task.Lose{Number: x.Number, Reason: "its worker has disconnected"}); err != nil {
 			return err
 		}
 	}
@@ -319,13 +357,13 @@ func takeBack(tx Tx, org, workerID string) error {
 // or is held (L4, L9).
 func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) ([]Snapshot, error) {
 	var given []Snapshot
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err := s.write(ctx, s.node, nil, func(tx writing) error {
 		given = nil
 		w, err := tx.Worker(org, agentID, workerID)
 		if err != nil || w == nil || !w.Connected || w.Busy || w.Held {
 			return err
 		}
-		free, err := room(tx, *w)
+		free, err := room(tx.Tx, *w)
 		if err != nil || free <= 0 {
 			return err
 		}
@@ -333,15 +371,11 @@ func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) ([]
 		if err != nil {
 			return err
 		}
-		ids, err := tx.Next(Want{Organization: org, Agent: agentID, Worker: workerID, Limit: free})
+		taken, err := tx.Take(Want{Organization: org, Agent: agentID, Worker: workerID, Limit: free})
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			before, err := tx.Snapshot(org, id)
-			if err != nil {
-				return err
-			}
+		for _, before := range taken {
 			changed, err := apply(tx, before.Task, task.Assign{
 				Worker: workerID, Lease: a.UnfencedLease(), MayRetry: a.Record.RetryStarted, SentAfter: w.Tally.Posts,
 			})
@@ -363,11 +397,11 @@ func room(tx Tx, w Worker) (int, error) {
 	}
 	free := MaxOutstanding
 	for _, id := range ids {
-		out, err := tx.Outstanding(w.Organization, id)
+		held, err := tx.Held(w.Organization, id)
 		if err != nil {
 			return 0, err
 		}
-		free -= out
+		free -= len(held)
 	}
 	return free, nil
 }

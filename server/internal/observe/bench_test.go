@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -23,9 +24,14 @@ func BenchmarkCommitted(b *testing.B) {
 	do(task.Begin{Spec: task.Spec{OrganizationID: "o", ID: "t", AgentID: "a", MaxAttempts: 2}})
 	do(task.Claim{Worker: "w", TokenHash: "1", Lease: time.Minute})
 	do(task.Finish{By: task.Holder{Fenced: true, Attempt: t.Run}, Reason: task.EndCompleted, Result: new("done")})
+	var entries []feed.Entry
+	for _, c := range changes {
+		e, _ := feed.Of(c)
+		entries = append(entries, e)
+	}
 	m := NewMetrics("v")
 	b.ReportAllocs()
 	for b.Loop() {
-		m.Committed(changes)
+		m.Committed(entries)
 	}
 }

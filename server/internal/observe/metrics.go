@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -99,8 +100,12 @@ func NewMetrics(version string) *Metrics {
 }
 
 // Committed counts what has happened to tasks.
-func (m *Metrics) Committed(changes []task.Change) {
-	for _, c := range changes {
+func (m *Metrics) Committed(entries []feed.Entry) {
+	for _, entry := range entries {
+		if entry.Change == nil { // another node's, which counts it
+			continue
+		}
+		c := *entry.Change
 		for _, e := range c.Events {
 			m.event(c, e)
 		}

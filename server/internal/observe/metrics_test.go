@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -34,7 +35,7 @@ func (h *history) do(later time.Duration, c task.Command) {
 		h.t.Fatal(err)
 	}
 	h.task = changed.Task
-	h.m.Committed([]task.Change{changed})
+	h.m.Committed([]feed.Entry{{Change: &changed}})
 }
 
 // want compares samples of /metrics.

@@ -16,6 +16,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -88,8 +89,17 @@ func NewTracer(ctx context.Context, version string, log *slog.Logger) (*Tracer, 
 }
 
 // Committed takes what has happened to tasks.
-func (t *Tracer) Committed(changes []task.Change) {
+func (t *Tracer) Committed(entries []feed.Entry) {
 	if t == nil {
+		return
+	}
+	changes := make([]task.Change, 0, len(entries))
+	for _, e := range entries {
+		if e.Change != nil { // else another node makes its spans
+			changes = append(changes, *e.Change)
+		}
+	}
+	if len(changes) == 0 {
 		return
 	}
 	select {

@@ -13,8 +13,8 @@ import (
 type Log interface {
 	// Events reads a task's log after a sequence number, in order.
 	Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error)
-	// Task reads the task as it is now; an error of code NotFound ends a stream.
-	Task(ctx context.Context, org, id string) (task.Task, error)
+	// Seen reads the task as it is now; an error of code NotFound ends a stream.
+	Seen(ctx context.Context, org, id string) (task.Task, error)
 }
 
 // page is how many events one read of the store asks for.
@@ -32,7 +32,10 @@ type Source struct {
 
 // NewSource makes a source of streams from a log and the hub that its commits
 // are published to.
-func NewSource(hub *Hub, log Log) *Source { return &Source{hub: hub, log: log} }
+func NewSource(hub *Hub, log Log) *Source {
+	hub.log = log
+	return &Source{hub: hub, log: log}
+}
 
 // Follow yields a task's events after a sequence number, each once and in
 // order: first what is committed, then what is being committed. It ends when
@@ -87,7 +90,7 @@ func (f *follower) catchUp() bool {
 		if len(events) > 0 {
 			continue
 		}
-		t, err := f.source.log.Task(f.ctx, f.org, f.id)
+		t, err := f.source.log.Seen(f.ctx, f.org, f.id)
 		if err != nil {
 			return f.fail(err)
 		}

@@ -5,8 +5,11 @@
 package stream
 
 import (
+	"context"
 	"sync"
+	"time"
 
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -19,11 +22,13 @@ type topic struct{ org, id string }
 // Hub spreads committed events. It is safe for concurrent use. Publishing
 // never waits for a subscriber.
 type Hub struct {
+	log  Log // of NewSource; nil before
 	mu   sync.Mutex
 	subs map[topic]map[*subscription]struct{}
 }
 
-// NewHub makes a hub.
+// NewHub makes a hub. NewSource joins it with the log; then changes may be
+// published.
 func NewHub() *Hub { return &Hub{subs: map[topic]map[*subscription]struct{}{}} }
 
 // subscription is one subscriber's place in the hub.
@@ -37,18 +42,48 @@ type subscription struct {
 	ready   chan struct{} // holds a token while there is something to look at
 }
 
-// Publish tells of committed changes, in the order of their commits.
-func (h *Hub) Publish(changes []task.Change) {
-	for _, c := range changes {
-		if len(c.Events) == 0 { // a heartbeat
-			continue
+// Publish tells of committed changes, in the order of the feed. Events of another
+// node's commit are read once, for all who view the task here.
+func (h *Hub) Publish(entries []feed.Entry) {
+	for _, e := range entries {
+		t := topic{e.Organization, e.Task}
+		switch {
+		case e.Kind&feed.Deleted != 0:
+			h.tell(t, nil) // they look at the store
+		case e.Kind&feed.Grew == 0:
+		case e.Change != nil:
+			h.tell(t, e.Change.Events)
+		case h.followed(t):
+			h.tell(t, h.read(e))
 		}
-		h.tell(topic{c.Task.OrganizationID, c.Task.ID}, c.Events)
 	}
 }
 
-// Wake makes the subscribers of a task look at the store: it was deleted.
-func (h *Hub) Wake(org, id string) { h.tell(topic{org, id}, nil) }
+// followed reports whether a task has a subscriber.
+func (h *Hub) followed(t topic) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.subs[t]) > 0
+}
+
+// readTime bounds the reading of another node's events. Who is not told of them in
+// time reads them for himself.
+const readTime = 2 * time.Second
+
+// read reads what an entry says that a log has grown by; nil when that cannot be
+// read now, or is too much.
+func (h *Hub) read(e feed.Entry) []task.Event {
+	if h.log == nil || e.Last-e.First >= buffer {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readTime)
+	defer cancel()
+	events, err := h.log.Events(ctx, e.Organization, e.Task, e.First-1, int(e.Last-e.First)+1)
+	if err != nil {
+		return nil
+	}
+	return events
+}
 
 func (h *Hub) tell(t topic, events []task.Event) {
 	h.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/secret"
@@ -43,12 +44,12 @@ type bench struct {
 
 type keepAll struct{}
 
-func (keepAll) Keep(_ context.Context, _, given, _ string) (string, error) { return given, nil }
+func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) { return given, nil }
 
 func open(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, hub: stream.NewHub()}
-	store, err := sqlite.Open(t.Context(), sqlite.Options{Verify: true, Dir: t.TempDir(), OnCommit: b.hub.Publish, OnDelete: b.hub.Wake})
+	store, err := sqlite.Open(t.Context(), sqlite.Options{Verify: true, Dir: t.TempDir(), OnCommit: b.hub.Publish})
 	b.must(err)
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
@@ -72,7 +73,7 @@ func (b *bench) must(err error) {
 	}
 }
 
-func who() lifecycle.Caller { return lifecycle.Caller{Organization: org, By: "key alice"} }
+func who() lifecycle.Caller { return lifecycle.Caller{Scope: auth.All(org), By: "key alice"} }
 
 // run begins a turn and answers the lease token of its attempt.
 func (b *bench) run() string {
@@ -93,7 +94,7 @@ func (b *bench) say(token string, n int) {
 	for i := range events {
 		events[i] = lifecycle.NewEvent{Type: "chunk", Data: fmt.Appendf(nil, `"%d"`, i)}
 	}
-	_, err := b.Append(b.t.Context(), org, id, token, events)
+	_, err := b.Append(b.t.Context(), who(), id, token, events)
 	b.must(err)
 }
 
@@ -249,7 +250,7 @@ func TestT7ManyViewersUnderLoad(t *testing.T) {
 }
 
 func (b *bench) head() int64 {
-	now, err := b.Task(b.t.Context(), org, id)
+	now, err := b.Seen(b.t.Context(), org, id)
 	b.must(err)
 	return now.LastSeq
 }
@@ -262,7 +263,7 @@ func TestT7StreamEndsOnlyOnceTheStopIsSettled(t *testing.T) {
 	_, err := b.Stop(t.Context(), who(), id)
 	b.must(err)
 	late := b.view(b.head(), nil) // its cursor is past task_finished
-	_, err = b.Append(t.Context(), org, id, token, []lifecycle.NewEvent{{Type: "chunk", Data: []byte(`"late"`)}})
+	_, err = b.Append(t.Context(), who(), id, token, []lifecycle.NewEvent{{Type: "chunk", Data: []byte(`"late"`)}})
 	if fault.CodeOf(err) != fault.Conflict {
 		t.Fatal(err)
 	}
@@ -335,7 +336,7 @@ func TestX2ViewerThatGoesStopsNothing(t *testing.T) {
 			cancel()
 		}
 	}
-	now, err := b.Task(t.Context(), org, id)
+	now, err := b.Seen(t.Context(), org, id)
 	b.must(err)
 	if now.Status() != task.Executing || b.hub.Subscribers() != 0 {
 		t.Errorf("X2: %s, %d subscriptions", now.Status(), b.hub.Subscribers())
@@ -356,7 +357,7 @@ func (m *memory) Events(_ context.Context, _, _ string, after int64, limit int) 
 	return rest[:min(limit, len(rest))], m.broken
 }
 
-func (m *memory) Task(context.Context, string, string) (task.Task, error) {
+func (m *memory) Seen(context.Context, string, string) (task.Task, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return task.Task{LastSeq: int64(len(m.events))}, nil

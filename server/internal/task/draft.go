@@ -3,6 +3,7 @@ package task
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -23,20 +24,68 @@ type Change struct {
 	Events []Event
 	// Attempts are to be inserted or overwritten by their number.
 	Attempts []Attempt
+	// Turn is what changes in the row of the turn, nil for nothing.
+	Turn *TurnChange
 	// Refused, if not nil, is the caller's answer although the change
 	// stands: the refusal itself is part of the log.
 	Refused error
+
+	// quiet says that the task has changed although no event tells of it.
+	quiet bool
 }
+
+// TurnChange is what a change writes into the row of a turn, which keeps once
+// what is long: parts that are nil stay as they are.
+type TurnChange struct {
+	Number int
+	// Begun makes the row.
+	Begun *TurnBegun
+	// Ended says how the turn ended, for good: what an override shows instead is
+	// in the task.
+	Ended *TurnEnded
+	// Result replaces the result, and Shown what an override shows in its place.
+	Result, Shown *TurnResult
+}
+
+// TurnBegun is a turn's beginning.
+type TurnBegun struct {
+	Spec     json.RawMessage
+	FirstSeq int64
+}
+
+// TurnEnded is a turn's end.
+type TurnEnded struct {
+	Status     Status
+	Reason     EndReason
+	Attempts   int
+	Tokens     *Tokens
+	StartedAt  Stamp
+	FinishedAt Stamp
+	LastSeq    int64
+}
+
+// TurnResult is a result, nil for none.
+type TurnResult struct{ Text *string }
 
 // Spec is the JSON of the turn that the change began, nil if it began none.
 func (c Change) Spec() json.RawMessage {
-	for _, e := range c.Events {
-		if e.Type == TaskCreated {
-			return e.Kept
+	if c.Turn == nil || c.Turn.Begun == nil {
+		return nil
+	}
+	return c.Turn.Begun.Spec
+}
+
+// Sign names who wrote those of the change's events that no attempt has written.
+func (c Change) Sign(by string) {
+	for i := range c.Events {
+		if c.Events[i].Author == (Author{}) {
+			c.Events[i].Author.By = by
 		}
 	}
-	return nil
 }
+
+// Empty reports whether there is nothing to store.
+func (c Change) Empty() bool { return len(c.Events) == 0 && len(c.Attempts) == 0 && !c.quiet }
 
 // EndedAttempts are those that ceased to own their turn by the change.
 func (c Change) EndedAttempts() []Attempt {
@@ -65,7 +114,9 @@ func Apply(t Task, c Command, now Stamp) (Change, error) {
 	if len(d.events) > 0 {
 		d.t.UpdatedAt = now
 	}
-	return Change{Task: d.t, Events: d.events, Attempts: d.attempts, Refused: d.refused}, nil
+	return Change{
+		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Refused: d.refused, quiet: d.t.changedQuietly(t),
+	}, nil
 }
 
 // draft is a change in the making.
@@ -76,6 +127,8 @@ type draft struct {
 	spec     json.RawMessage // of a turn that begins
 	events   []Event
 	attempts []Attempt
+	turn     *TurnChange
+	author   Author // of the events that follow, if an attempt writes them
 	refused  error
 	err      error
 }
@@ -86,7 +139,7 @@ func (d *draft) log(typ Type, data any) {
 	if !ok {
 		raw = d.marshal(data)
 	}
-	d.add(Event{Type: typ, Own: raw})
+	d.add(Event{Type: typ, Own: raw, Author: d.author})
 }
 
 // logState appends an event that carries what has changed in the state since
@@ -113,7 +166,41 @@ func (d *draft) logState(typ Type, extra any) {
 		e.Own = Splice(e.Own, d.marshal(extra))
 	}
 	d.logged = d.t.state
+	e.Author = d.author
 	d.add(e)
+	d.keepTurn(typ, patch)
+}
+
+// keepTurn notes what an event about the state leaves in the row of its turn.
+// After the end a result stands beside the first one, which task_finished goes on
+// showing.
+func (d *draft) keepTurn(typ Type, patch []member) {
+	state := d.t.state
+	if d.turn == nil || d.turn.Number != d.t.Terms.Turn {
+		d.turn = &TurnChange{Number: d.t.Terms.Turn}
+	}
+	changed := slices.ContainsFunc(patch, func(m member) bool { return m.name == "result" })
+	switch typ { //nolint:exhaustive // the other types keep nothing in the turn
+	case TaskCreated:
+		d.turn.Begun = &TurnBegun{Spec: d.spec, FirstSeq: d.t.FirstSeq}
+	case TaskFinished:
+		d.turn.Result = &TurnResult{state.Result}
+		d.turn.Ended = &TurnEnded{
+			Status: state.Status, Reason: state.EndReason, Attempts: state.Attempt, Tokens: state.Tokens,
+			StartedAt: state.StartedAt, FinishedAt: state.FinishedAt, LastSeq: d.t.LastSeq,
+		}
+	case TaskUpdated:
+		if changed {
+			d.turn.Result = &TurnResult{state.Result}
+		}
+	case Override:
+		if changed {
+			d.turn.Shown = &TurnResult{state.Result}
+		}
+	}
+	if *d.turn == (TurnChange{Number: d.turn.Number}) {
+		d.turn = nil
+	}
 }
 
 func (d *draft) add(e Event) {

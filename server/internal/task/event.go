@@ -97,6 +97,17 @@ type Event struct {
 	Kept json.RawMessage
 	// ClientID makes a repeated append answer the first one's Seq; "" is none.
 	ClientID string
+	// Author is who wrote it.
+	Author Author
+}
+
+// Author says who wrote an event: an attempt under its lease, or else a key or
+// a node by its name. Just one of its fields is set.
+type Author struct {
+	// Attempt is the attempt's Number.
+	Attempt int `json:"attempt,omitempty"`
+	// By names the key ("key reports"), or the node that wrote it by itself.
+	By string `json:"by,omitempty"`
 }
 
 // Data is what readers see: Own, with Kept in front of it.
@@ -175,9 +186,6 @@ func (s *State) Normalize() {
 		if string(*raw) == "null" || len(*raw) == 0 {
 			*raw = nil
 		}
-	}
-	if s.SubExecutions == nil {
-		s.SubExecutions = []string{}
 	}
 	if s.UsedTools == nil {
 		s.UsedTools = []string{}

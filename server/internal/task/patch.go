@@ -173,6 +173,9 @@ func (c Patch) extend(d *draft) error {
 // running is a full body on a turn that has not ended.
 func (c Patch) running(d *draft) error {
 	t := &d.t
+	if run := t.Run; c.From != nil && run.Live() && run.Number == c.From.Number {
+		d.author = Author{Attempt: run.Number}
+	}
 	if err := d.fold(c.Side); err != nil {
 		return err
 	}

@@ -15,6 +15,16 @@ type Task struct {
 	CreatedAt      Stamp
 	UpdatedAt      Stamp
 
+	// Owner is whose task it is, Group which group may see it, "" for none: they
+	// are those of its first turn's creator, or its parent's (rule A3).
+	Owner, Group string
+	// RootID is the top of the tree that the task is in, its own id for a task
+	// without a parent; Depth is how far below that it is. Subtasks counts the
+	// sub-tasks that it has had.
+	RootID   string
+	Depth    int
+	Subtasks int
+
 	// FirstSeq is the number of the turn's task_created event, LastSeq that
 	// of the newest event in the log; seq is gapless over all turns (T3).
 	FirstSeq int64
@@ -140,7 +150,6 @@ type State struct {
 	PausedAt                   Stamp           `json:"paused_at"`
 	FinishedAt                 Stamp           `json:"finished_at"`
 	Result                     *string         `json:"result"`
-	SubExecutions              []string        `json:"sub_executions"`
 	IsManuallyStopped          bool            `json:"is_manually_stopped"`
 	PayloadExtension           json.RawMessage `json:"payload_extension"`
 	HITLRequest                json.RawMessage `json:"hitl_request"`
@@ -298,4 +307,10 @@ func (t *Task) Alarm() Stamp {
 func Restore(t Task, state State, ended EndReason) Task {
 	t.state, t.ended = state, ended
 	return t
+}
+
+// changedQuietly reports whether the task differs from what it was in what no
+// event tells.
+func (t *Task) changedQuietly(was Task) bool {
+	return t.Subtasks != was.Subtasks || t.TimeoutAt != was.TimeoutAt || t.ReadyAt != was.ReadyAt || t.Stop != was.Stop
 }

@@ -21,6 +21,11 @@ type Begin struct {
 	Numbered int
 	// TraceParent becomes the task's.
 	TraceParent string
+	// Owner and Group become those of a new task, unless it has a Parent: then
+	// they are the parent's (A3).
+	Owner, Group string
+	// Parent is the task of which this is a sub-task, nil for none.
+	Parent *Task
 }
 
 func (c Begin) apply(d *draft) error {
@@ -37,7 +42,13 @@ func (c Begin) apply(d *draft) error {
 	d.leave()
 	if t.LastSeq == 0 {
 		t.OrganizationID, t.ID, t.AgentID = c.Spec.OrganizationID, c.Spec.ID, c.Spec.AgentID
-		t.CreatedAt = d.now
+		t.CreatedAt, t.Owner, t.Group = d.now, c.Owner, c.Group
+		if c.Parent != nil {
+			t.Owner, t.Group = c.Parent.Owner, c.Parent.Group
+		}
+	}
+	if t.RootID, t.Depth = t.ID, 0; c.Parent != nil {
+		t.RootID, t.Depth = c.Parent.RootID, c.Parent.Depth+1
 	}
 	last := t.state
 	c.Spec.Turn, c.Spec.CreatedAt = t.Terms.Turn+1, t.CreatedAt
@@ -477,15 +488,22 @@ func (d *draft) abandon() {
 }
 
 // Tick lets a deadline pass: Alarm says when there is one.
-type Tick struct{}
+type Tick struct {
+	// Renewed is when a server could be reached again, as for Attempt.Lapsed: the
+	// answer to a stop is awaited for one lease.
+	Renewed Stamp
+}
 
-func (Tick) apply(d *draft) error {
+func (c Tick) apply(d *draft) error {
 	t := &d.t
 	if alarm := t.Alarm(); alarm == 0 || alarm > d.now {
 		return nil
 	}
 	switch {
 	case t.ended != "":
+		if t.Run.Live() && c.Renewed.Add(t.Run.Lease) > d.now {
+			return nil
+		}
 		d.abandon()
 		return nil
 	case t.state.Status == Pending:

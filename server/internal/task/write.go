@@ -14,6 +14,9 @@ type Holder struct {
 	// Attempt. A writer without one is a person or a Python worker.
 	Fenced  bool
 	Attempt *Attempt
+	// Stands says that a writer without a token counts as the holder where no
+	// token exists (T6).
+	Stands bool
 }
 
 // mayWrite reports whether the holder's attempt owns the running turn, and
@@ -24,14 +27,23 @@ func (d *draft) mayWrite(h Holder) bool {
 		return false
 	}
 	if !h.Fenced { // while an earlier attempt may still write, nobody knows whose it is (T1b)
+		if run := t.Run; t.Holdover == nil && run.Live() && run.Started() && !run.Fenced && h.Stands {
+			d.author = Author{Attempt: run.Number}
+		}
 		return t.Holdover == nil
 	}
 	if h.Attempt == nil || !t.Run.Live() || t.Run.Number != h.Attempt.Number {
 		return false
 	}
+	d.author = Author{Attempt: t.Run.Number}
 	d.renew()
 	return true
 }
+
+// tokenless reports whether a writer without a token counts as the holder: as long
+// as no attempt has one, that is for an attempt on a Python worker, and for a turn
+// that nobody was given (T6, L8).
+func (t *Task) tokenless(h Holder) bool { return h.Stands && !(t.Run.Holds() && t.Run.Fenced) }
 
 // unnamed is the attempt that a write without a token is taken for.
 func (t *Task) unnamed() *Attempt { return cmp.Or(t.Holdover, t.Run) }
@@ -135,10 +147,14 @@ type Append struct {
 	Events []Event // Type, Own and ClientID are taken
 }
 
-func (c Append) apply(d *draft) error { //nolint:unparam // the form of every Command
+func (c Append) apply(d *draft) error {
 	may := d.mayWrite(c.By)
 	if len(c.Events) == 0 && (c.By.Attempt != nil || !c.By.Fenced) {
 		return nil // all of it was written before: the first answer was lost
+	}
+	if may && !c.By.Fenced && !d.t.tokenless(c.By) && slices.ContainsFunc(c.Events, func(e Event) bool { return e.Type != AgentMessage }) {
+		return fault.New(fault.Forbidden,
+			"an attempt's events are written under its lease: send its lease_token; without one only %s may be written", AgentMessage)
 	}
 	if !may {
 		a := c.By.Attempt
@@ -149,7 +165,11 @@ func (c Append) apply(d *draft) error { //nolint:unparam // the form of every Co
 		return nil
 	}
 	for _, e := range c.Events {
-		d.add(Event{Type: e.Type, Own: e.Own, ClientID: e.ClientID})
+		own := d.author
+		if e.Type == AgentMessage && !c.By.Fenced { // a person's, whoever executes the task
+			own = Author{}
+		}
+		d.add(Event{Type: e.Type, Own: e.Own, ClientID: e.ClientID, Author: own})
 	}
 	return nil
 }
@@ -195,18 +215,20 @@ func (d *draft) logChange(who string) {
 	d.logState(TaskUpdated, nil)
 }
 
-// AddChild notes a sub-task. An ended parent takes none: a stop that has
-// cascaded must not be outrun.
-type AddChild struct{ ID string }
+// AddChild counts a new sub-task. An ended parent takes none: a stop that has
+// cascaded must not be outrun. Sub-tasks are rows of their own; the parent's log
+// does not grow with them.
+type AddChild struct {
+	// Known says that the sub-task was counted before: this is its next turn.
+	Known bool
+}
 
 func (c AddChild) apply(d *draft) error {
-	if d.t.ended != "" {
+	switch {
+	case d.t.ended != "":
 		return fault.New(fault.Conflict, "the parent task has ended (%s)", d.t.ended)
+	case !c.Known:
+		d.t.Subtasks++
 	}
-	if slices.Contains(d.t.state.SubExecutions, c.ID) {
-		return nil
-	}
-	d.t.state.SubExecutions = append(slices.Clip(d.t.state.SubExecutions), c.ID)
-	d.logState(TaskUpdated, nil)
 	return nil
 }

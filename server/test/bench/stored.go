@@ -32,7 +32,7 @@ func (b *bench) stock(ctx context.Context, n int) (string, error) {
 	}
 	const commit = 1000
 	for from := 0; from < n && err == nil; from += commit {
-		err = store.Write(ctx, func(tx lifecycle.Tx) error {
+		err = store.Write(ctx, nil, func(tx lifecycle.Tx) error {
 			if from == 0 {
 				for i := range 10 {
 					if err := tx.PutAgent(agent.Agent{
@@ -65,6 +65,7 @@ func stockOne(tx lifecycle.Tx, i int, now task.Stamp) error {
 	begin.State = task.State{Title: &title, InternalStatus: &note, TriggeringAgentID: &trigger, Source: "sdk"}
 	if i%1000 != 0 {
 		begin.Spec.ParentExecution = &parent
+		begin.Parent = &task.Task{ID: parent, RootID: parent}
 	}
 	made, err := task.Apply(task.Task{}, begin, now)
 	if err != nil {

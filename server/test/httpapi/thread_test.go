@@ -65,7 +65,7 @@ func TestThreads(t *testing.T) {
 
 	full := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one/thread/full", key: userKey})
 	root := spoken(t, full["root"].([]any))
-	if want := append([]string{want[0], "one_5 tool: found [search map[q:x]]"}, want[1:]...); cmp.Diff(want, root) != "" {
+	if want := append([]string{want[0], "one_4 tool: found [search map[q:x]]"}, want[1:]...); cmp.Diff(want, root) != "" {
 		t.Errorf("root (-want +got):\n%s", cmp.Diff(want, root))
 	}
 	sub, _ := full["sub"].([]any)

@@ -386,10 +386,16 @@ func TestPythonPreflightNeverFails(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
-	s.task(t, "one")
 	s.task(t, "ended")
+	s.task(t, "leased")
 	s.claimAll(t)
+	s.task(t, "one")
 	s.must(t, 200, call{method: "DELETE", path: "/agent-execution/ended"})
+	leased := types(s.events(t, "leased"))
+	s.noted(t, preflight("f", "leased", "a", "")) // whoever holds the lease writes its events (T6)
+	if got := types(s.events(t, "leased")); got != leased {
+		t.Errorf("without its lease a turn's log goes on from %s to %s", leased, got)
+	}
 	before := types(s.events(t, "ended"))
 	s.noted(t, preflight("f", "ended", "a", ""))
 	s.noted(t, preflight("f", "ended", "b", ""))

@@ -47,7 +47,16 @@ func Principal(ctx context.Context) auth.Principal {
 func Caller(ctx context.Context) lifecycle.Caller {
 	p := Principal(ctx)
 	traceParent, _ := ctx.Value(traceParentKey).(string)
-	return lifecycle.Caller{Organization: p.Organization, By: p.By(), Key: p.KeyID, TraceParent: traceParent}
+	return lifecycle.Caller{
+		Scope: p.Scope(), Owner: p.Owner(), Group: p.Group, Worker: p.Role == auth.Admin || p.Role == auth.Worker,
+		By: p.By(), Key: p.KeyID, TraceParent: traceParent,
+	}
+}
+
+// Scope is what the principal sees.
+func Scope(ctx context.Context) auth.Scope {
+	p := Principal(ctx)
+	return p.Scope()
 }
 
 // WithTraceParent notes the trace to which the request belongs, if its header

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -17,10 +18,21 @@ type FileURLs interface {
 // Presenter renders tasks: what is stored as it is stored, file references as
 // signed URLs, secrets only where they are asked for. It is safe for
 // concurrent use.
-type Presenter struct{ files FileURLs }
+type Presenter struct {
+	files FileURLs
+	below SubTasks
+}
+
+// SubTasks finds the sub-tasks of a task that were created until a moment, 0 for
+// now.
+type SubTasks interface {
+	SubTasks(ctx context.Context, org, id string, until task.Stamp) ([]string, error)
+}
 
 // NewPresenter makes a presenter.
-func NewPresenter(files FileURLs) *Presenter { return &Presenter{files: files} }
+func NewPresenter(files FileURLs, below SubTasks) *Presenter {
+	return &Presenter{files: files, below: below}
+}
 
 // extras are the members that only a task read at one moment has.
 type extras struct {
@@ -28,32 +40,49 @@ type extras struct {
 	Stop         *task.Stop         `json:"stop"`
 	Waiting      *lifecycle.Waiting `json:"waiting"`
 	LastEventSeq int64              `json:"last_event_seq"`
+	Below
+	Owner string `json:"owner"`
+	Group string `json:"group"`
+}
+
+// Below are the sub-tasks that a task shows: rows of their own, which no event of
+// its log names.
+type Below struct {
+	SubTasks []string `json:"sub_executions"`
 }
 
 // Task renders a task with all of its public fields.
-func (p *Presenter) Task(s lifecycle.Snapshot, waiting *lifecycle.Waiting) (json.RawMessage, error) {
+func (p *Presenter) Task(ctx context.Context, s lifecycle.Snapshot, waiting *lifecycle.Waiting) (json.RawMessage, error) {
 	spec, err := p.Spec(s.Task.OrganizationID, s.Spec, nil)
 	if err != nil {
 		return nil, err
 	}
-	return p.join(spec, s, waiting)
+	return p.join(ctx, spec, s, waiting)
 }
 
 // TaskWithSecrets renders a task with its secrets in their places (rule A5).
-func (p *Presenter) TaskWithSecrets(s lifecycle.Snapshot, x lifecycle.Secrets) (json.RawMessage, error) {
+func (p *Presenter) TaskWithSecrets(ctx context.Context, s lifecycle.Snapshot, x lifecycle.Secrets) (json.RawMessage, error) {
 	spec, err := p.Spec(s.Task.OrganizationID, s.Spec, &x)
 	if err != nil {
 		return nil, err
 	}
-	return p.join(spec, s, nil)
+	return p.join(ctx, spec, s, nil)
 }
 
-func (p *Presenter) join(spec json.RawMessage, s lifecycle.Snapshot, waiting *lifecycle.Waiting) (json.RawMessage, error) {
+func (p *Presenter) join(ctx context.Context, spec json.RawMessage, s lifecycle.Snapshot, waiting *lifecycle.Waiting) (json.RawMessage, error) {
 	state, err := json.Marshal(s.Task.State())
 	if err != nil {
 		return nil, fmt.Errorf("encode task: %w", err)
 	}
-	x := extras{UpdatedAt: s.Task.UpdatedAt, Waiting: waiting, LastEventSeq: s.Task.LastSeq}
+	x := extras{
+		UpdatedAt: s.Task.UpdatedAt, Waiting: waiting, LastEventSeq: s.Task.LastSeq, Below: Below{[]string{}},
+		Owner: s.Task.Owner, Group: s.Task.Group,
+	}
+	if s.Task.Subtasks > 0 {
+		if x.Below, err = p.Below(ctx, s.Task.OrganizationID, s.Task.ID, 0); err != nil {
+			return nil, err
+		}
+	}
 	if s.Task.Stop.RequestedAt != 0 {
 		x.Stop = &s.Task.Stop
 	}
@@ -62,6 +91,12 @@ func (p *Presenter) join(spec json.RawMessage, s lifecycle.Snapshot, waiting *li
 		return nil, fmt.Errorf("encode task: %w", err)
 	}
 	return task.Splice(spec, state, more), nil
+}
+
+// Below finds the sub-tasks that a task showed at a moment, 0 for now.
+func (p *Presenter) Below(ctx context.Context, org, id string, at task.Stamp) (Below, error) {
+	ids, err := p.below.SubTasks(ctx, org, id, at)
+	return Below{append([]string{}, ids...)}, err
 }
 
 // Spec renders the fixed part of a task. Only one that holds references or is

@@ -108,7 +108,7 @@ func (r *routes) registerCreate() {
 	},
 	) (*taskAnswer, error) {
 		s, replayed, err := r.submit(ctx, in.Body.AgentID, "POST "+path, in.Key, in.Body.TaskRequest)
-		out, err := r.answer(s, err)
+		out, err := r.answer(ctx, s, err)
 		if err != nil {
 			return nil, err
 		}

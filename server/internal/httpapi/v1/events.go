@@ -26,6 +26,7 @@ type Event struct {
 	Organization string          `json:"organization_id" doc:"The organization that the task belongs to."`
 	Turn         int             `json:"turn" doc:"In which turn it happened."`
 	Time         task.Stamp      `json:"time" doc:"When it was committed."`
+	Author       task.Author     `json:"author" doc:"Who wrote it: an attempt, or else a key or a node."`
 	Data         json.RawMessage `json:"data" doc:"For task_* the fields that changed, for chunk a text."`
 }
 
@@ -72,7 +73,7 @@ type Appended struct {
 
 // AppendBody continues a log.
 type AppendBody struct {
-	LeaseToken string     `json:"lease_token,omitempty" doc:"Of the claim; without it the events are somebody else's."`
+	LeaseToken string     `json:"lease_token,omitempty" doc:"Of the claim. Without it only agent_message may be written, and where no token exists (an attempt on a Python worker, a task that its creator executes) the other types by whoever executes the task."`
 	Events     []NewEvent `json:"events" minItems:"1" maxItems:"1000" nullable:"false" doc:"What happened, in order."`
 }
 
@@ -109,7 +110,7 @@ func (r *routes) registerEvents() {
 		for _, e := range in.Body.Events {
 			events = append(events, lifecycle.NewEvent{Type: string(e.Type), Data: e.Data, ClientID: e.ClientID})
 		}
-		ids, err := r.Service.Append(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, events)
+		ids, err := r.Service.Append(ctx, edge.Caller(ctx), in.ID, in.Body.LeaseToken, events)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +119,7 @@ func (r *routes) registerEvents() {
 }
 
 func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
-	s, err := r.Service.Get(ctx, edge.Principal(ctx).Organization, in.ID)
+	s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func (r *routes) follow(org, id string, after int64) *huma.StreamResponse {
 func (r *routes) render(org, id string, e task.Event) (Event, error) {
 	data, err := r.Presenter.Data(org, e)
 	return Event{
-		ID: e.Seq, Type: e.Type, TaskID: id, Organization: org, Turn: e.Turn, Time: e.Time, Data: data,
+		ID: e.Seq, Type: e.Type, TaskID: id, Organization: org, Turn: e.Turn, Time: e.Time, Author: e.Author, Data: data,
 	}, err
 }
 

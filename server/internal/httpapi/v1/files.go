@@ -64,7 +64,7 @@ func (r *routes) registerFiles() {
 }
 
 func (r *routes) upload(w http.ResponseWriter, req *http.Request) error {
-	ctx, org := req.Context(), edge.Principal(req.Context()).Organization
+	ctx, who := req.Context(), edge.Principal(req.Context())
 	content, name, err := uploaded(req)
 	if err != nil {
 		return err
@@ -73,13 +73,13 @@ func (r *routes) upload(w http.ResponseWriter, req *http.Request) error {
 		return fault.Field("name", "say what the file is called: ?name=sales.csv")
 	}
 	name = files.Name(name)
-	f, err := r.Shelf.Put(ctx, org, name, content)
+	f, err := r.Shelf.Put(ctx, who.Organization, files.Owner{Owner: who.Owner(), Group: who.Group}, name, content)
 	if err != nil {
 		return badUpload(ctx, err)
 	}
 	edge.WriteJSON(w, http.StatusCreated, File{
 		ID: f.ID, Name: name, Size: f.Size, ContentType: f.ContentType,
-		URL: r.Shelf.URL(org, files.Ref(f.ID, name)), CreatedAt: f.CreatedAt,
+		URL: r.Shelf.URL(who.Organization, files.Ref(f.ID, name)), CreatedAt: f.CreatedAt,
 	})
 	return nil
 }

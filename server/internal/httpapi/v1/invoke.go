@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -45,14 +46,14 @@ func (r *routes) registerInvoke() {
 			return nil, err
 		}
 		s, ended, err := r.untilEnd(ctx, s.Task, in.Wait.duration())
-		return invoked(r, s, ended, replayed, err)
+		return invoked(ctx, r, s, ended, replayed, err)
 	})
 	add(r, operation{roles: users(), errors: invocationErrors(), Operation: huma.Operation{
 		OperationID: "invoke-async", Method: http.MethodPost, Path: path + "/async", DefaultStatus: http.StatusAccepted, Tags: tags,
 		Summary: "Ask an agent and do not wait",
 	}}, func(ctx context.Context, in *Invocation) (*taskAnswer, error) {
 		s, replayed, err := r.invoke(ctx, "POST "+path+"/async", *in)
-		return invoked(r, s, false, replayed, err)
+		return invoked(ctx, r, s, false, replayed, err)
 	})
 	add(r, operation{roles: users(), errors: invocationErrors(), Operation: huma.Operation{
 		OperationID: "invoke-stream", Method: http.MethodPost, Path: path + "/stream", Tags: tags,
@@ -123,12 +124,12 @@ func (r *routes) untilEnd(ctx context.Context, t task.Task, wait time.Duration) 
 			break
 		}
 	}
-	s, err = r.Service.Get(ctx, t.OrganizationID, t.ID)
+	s, err = r.Service.Get(ctx, edge.Scope(ctx), t.ID)
 	return s, ended, err
 }
 
-func invoked(r *routes, s lifecycle.Snapshot, ended, replayed bool, err error) (*taskAnswer, error) {
-	out, err := r.answer(s, err)
+func invoked(ctx context.Context, r *routes, s lifecycle.Snapshot, ended, replayed bool, err error) (*taskAnswer, error) {
+	out, err := r.answer(ctx, s, err)
 	if err != nil {
 		return nil, err
 	}

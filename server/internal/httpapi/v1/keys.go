@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -20,6 +21,9 @@ type Key struct {
 	Name      string     `json:"name" doc:"Its name for people; logs of tasks say it." example:"reports"`
 	Role      auth.Role  `json:"role" enum:"admin,user,worker" doc:"What it may do: admin everything, user tasks and files, worker the worker protocol."`
 	Agents    []string   `json:"agents" nullable:"false" doc:"The agents that a worker's key is for; empty is all."`
+	Sees      auth.Sees  `json:"sees" enum:"own,group,all" doc:"Which tasks and files it sees: its own (or those of the user that it names), its group's, or all of the organization."`
+	Group     string     `json:"group" doc:"The group to which what it makes belongs; empty for none."`
+	Trusted   bool       `json:"trusted" doc:"Whether it may name the user for whom it acts, in the header X-Errand-User; that user then owns what it makes."`
 	CreatedAt task.Stamp `json:"created_at" doc:"When it was made."`
 }
 
@@ -40,6 +44,10 @@ type KeyCreate struct {
 	Name   string    `json:"name" minLength:"1" maxLength:"255" doc:"Its name for people; logs of tasks say it." example:"reports"`
 	Role   auth.Role `json:"role" enum:"admin,user,worker" doc:"What it may do: admin everything, user tasks and files, worker the worker protocol."`
 	Agents []string  `json:"agents,omitempty" maxItems:"100" doc:"The agents that a worker's key is for; all when left open."`
+
+	Sees    auth.Sees `json:"sees,omitempty" enum:"own,group,all" doc:"Which tasks and files it is to see: its own, its group's, or all when left open. Keys of other roles than user see all."`
+	Group   string    `json:"group,omitempty" maxLength:"128" doc:"The group to which what it makes is to belong."`
+	Trusted bool      `json:"trusted,omitempty" doc:"Whether it may name the user for whom it acts, in the header X-Errand-User."`
 }
 
 // KeyList is all keys.
@@ -48,7 +56,7 @@ type KeyList struct {
 }
 
 func keyOf(k auth.Key) Key {
-	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), CreatedAt: k.CreatedAt}
+	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, CreatedAt: k.CreatedAt}
 }
 
 func (r *routes) registerKeys() {
@@ -62,7 +70,10 @@ func (r *routes) registerKeys() {
 				return nil, err
 			}
 		}
-		k, text, err := r.Auth.Issue(ctx, edge.Principal(ctx).Organization, in.Body.Name, in.Body.Role, in.Body.Agents)
+		k, text, err := r.Auth.Issue(ctx, auth.Key{
+			Organization: edge.Principal(ctx).Organization, Name: in.Body.Name, Role: in.Body.Role, Agents: in.Body.Agents,
+			Sees: cmp.Or(in.Body.Sees, auth.SeesAll), Group: in.Body.Group, Trusted: in.Body.Trusted,
+		})
 		return &struct{ Body NewKey }{NewKey{Key: keyOf(k), Text: text}}, err
 	})
 	add(r, operation{roles: admins(), Operation: huma.Operation{

@@ -48,7 +48,7 @@ func (r *routes) registerReport() {
 		s, isNew, err := r.Service.ReportExternal(ctx, edge.Caller(ctx), lifecycle.External{
 			Agent: in.AgentID, ID: in.Body.ID, Prompt: in.Body.Input, Reason: end, Result: in.Body.Result, Side: side,
 		})
-		out, err := r.answer(s, err)
+		out, err := r.answer(ctx, s, err)
 		if err == nil && isNew {
 			out.Status = http.StatusCreated
 		}

@@ -78,7 +78,7 @@ func (r *routes) registerTasks() {
 		Paging
 	},
 	) (*listAnswer, error) {
-		if _, err := r.Service.Task(ctx, edge.Principal(ctx).Organization, in.ID); err != nil {
+		if _, err := r.Service.Task(ctx, edge.Scope(ctx), in.ID); err != nil {
 			return nil, err
 		}
 		return r.list(ctx, ListQuery{Narrowing: Narrowing{Parent: in.ID}, Paging: in.Paging})
@@ -100,7 +100,8 @@ func (r *routes) registerTasks() {
 		add(r, operation{roles: users(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 			OperationID: verb.name + "-task", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/" + verb.name, Tags: tags, Summary: verb.summary,
 		}}, func(ctx context.Context, in *TaskPath) (*taskAnswer, error) {
-			return r.answer(verb.do(ctx, edge.Caller(ctx), in.ID))
+			s, err := verb.do(ctx, edge.Caller(ctx), in.ID)
+			return r.answer(ctx, s, err)
 		})
 	}
 	add(r, operation{roles: users(), Operation: huma.Operation{
@@ -112,7 +113,7 @@ func (r *routes) registerTasks() {
 }
 
 func (r *routes) get(ctx context.Context, in *TaskPath) (*taskAnswer, error) {
-	s, err := r.Service.Get(ctx, edge.Principal(ctx).Organization, in.ID)
+	s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func (r *routes) get(ctx context.Context, in *TaskPath) (*taskAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := r.Presenter.Task(s, waiting)
+	rendered, err := r.Presenter.Task(ctx, s, waiting)
 	return &taskAnswer{Status: http.StatusOK, Body: raw[Task]{rendered}}, err
 }
 
@@ -172,7 +173,8 @@ func (r *routes) patch(ctx context.Context, in *struct {
 		status := task.Status(*b.Status)
 		e.Status = &status
 	}
-	return r.answer(r.Service.Update(ctx, edge.Caller(ctx), in.ID, e))
+	s, err := r.Service.Update(ctx, edge.Caller(ctx), in.ID, e)
+	return r.answer(ctx, s, err)
 }
 
 // reach is how far page numbers go; cursors reach everything (rule H5).
@@ -192,7 +194,7 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 	} else if in.Page > reach/in.PerPage {
 		return nil, fault.Field("page", "pages reach %d tasks: go on with cursor", reach)
 	}
-	found, err := r.Service.List(ctx, edge.Principal(ctx).Organization, f, page)
+	found, err := r.Service.List(ctx, edge.Scope(ctx), f, page)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (r *routes) registerThreads() {
 		OperationID: "get-thread", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/thread", Tags: tags,
 		Summary: "Read a task as a conversation: what each turn was asked and answered",
 	}}, func(ctx context.Context, in *TaskPath) (*struct{ Body []Message }, error) {
-		s, err := r.Service.Get(ctx, edge.Principal(ctx).Organization, in.ID)
+		s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +87,7 @@ func (r *routes) registerThreads() {
 		OperationID: "get-activity", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/activity", Tags: tags,
 		Summary: "Read what was said, called and thought in all turns of a task",
 	}}, func(ctx context.Context, in *TaskPath) (*struct{ Body raw[Activity] }, error) {
-		s, err := r.Service.Get(ctx, edge.Principal(ctx).Organization, in.ID)
+		s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +138,7 @@ func metricsOf(x *task.Tokens) *Metrics {
 // named agents is told of those agents' sub-tasks only (rule A3).
 func (r *routes) fullThread(ctx context.Context, in *TaskPath) (*struct{ Body map[string][]FullMessage }, error) {
 	p := edge.Principal(ctx)
-	s, err := r.Service.Get(ctx, p.Organization, in.ID)
+	s, err := r.Service.Get(ctx, p.Scope(), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -146,11 +146,11 @@ func (r *routes) fullThread(ctx context.Context, in *TaskPath) (*struct{ Body ma
 	if all["root"], err = r.messages(ctx, s.Task); err != nil {
 		return nil, err
 	}
-	err = r.Service.Descendants(ctx, p.Organization, in.ID, func(x lifecycle.Listed) error {
+	err = r.Service.Descendants(ctx, p.Scope(), in.ID, func(x lifecycle.Listed) error {
 		if p.Role == auth.Worker && !p.MayServe(x.AgentID) {
 			return nil
 		}
-		t, err := r.Service.Task(ctx, p.Organization, x.ID)
+		t, err := r.Service.Task(ctx, p.Scope(), x.ID)
 		if err != nil {
 			return err
 		}

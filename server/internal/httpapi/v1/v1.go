@@ -182,7 +182,7 @@ func (r *routes) admit(hc huma.Context, roles []auth.Role) error {
 	}
 	p, agent := edge.Principal(ctx), hc.Param("agent_id")
 	if id := hc.Param("task_id"); id != "" && p.Role == auth.Worker && len(p.Agents) > 0 {
-		t, err := r.Service.Task(ctx, p.Organization, id)
+		t, err := r.Service.Task(ctx, p.Scope(), id)
 		if err != nil {
 			return err
 		}
@@ -229,6 +229,9 @@ type Task struct {
 	Stop         orNull[task.Stop]         `json:"stop" doc:"What became of a request to stop; null when there was none."`
 	Waiting      orNull[lifecycle.Waiting] `json:"waiting" doc:"Why a task that has not ended is not executing; null otherwise, and wherever it was not asked."`
 	LastEventSeq int64                     `json:"last_event_seq" doc:"The number of the newest event in its log."`
+	SubTasks     []string                  `json:"sub_executions" doc:"The ids of its sub-tasks, the oldest first; the first 1000."`
+	Owner        string                    `json:"owner" doc:"Whose task it is: the key (key:…) that created it, or the user (user:…) for whom it did; a sub-task's is its parent's. Empty for a task of a time before owners."`
+	Group        string                    `json:"group" doc:"Which group of keys may see it; empty for none."`
 }
 
 type taskAnswer struct {
@@ -237,11 +240,11 @@ type taskAnswer struct {
 	Body   raw[Task]
 }
 
-func (r *routes) answer(s lifecycle.Snapshot, err error) (*taskAnswer, error) {
+func (r *routes) answer(ctx context.Context, s lifecycle.Snapshot, err error) (*taskAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := r.Presenter.Task(s, nil)
+	rendered, err := r.Presenter.Task(ctx, s, nil)
 	return &taskAnswer{Status: http.StatusOK, Body: raw[Task]{rendered}}, err
 }
 

@@ -130,7 +130,8 @@ func (r *routes) registerWorkers() {
 		if err != nil {
 			return nil, err
 		}
-		return r.answer(r.Service.Finish(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, o))
+		s, err := r.Service.Finish(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, o)
+		return r.answer(ctx, s, err)
 	})
 	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "release", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/release", Tags: tags,
@@ -141,7 +142,8 @@ func (r *routes) registerWorkers() {
 		Body ReleaseBody
 	},
 	) (*taskAnswer, error) {
-		return r.answer(r.Service.Release(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken))
+		s, err := r.Service.Release(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken)
+		return r.answer(ctx, s, err)
 	})
 }
 
@@ -168,16 +170,16 @@ func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*stru
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.claims(claimed)
+	out, err := r.claims(ctx, claimed)
 	return &struct{ Body raw[Claims] }{raw[Claims]{out}}, err
 }
 
 // claims renders Claims with the tasks' own bytes.
-func (r *routes) claims(claimed []lifecycle.Claimed) (json.RawMessage, error) {
+func (r *routes) claims(ctx context.Context, claimed []lifecycle.Claimed) (json.RawMessage, error) {
 	var out bytes.Buffer
 	out.WriteString(`{"claims":[`)
 	for i, c := range claimed {
-		shown, err := r.Presenter.Task(c.Snapshot, nil)
+		shown, err := r.Presenter.Task(ctx, c.Snapshot, nil)
 		if err != nil {
 			return nil, err
 		}

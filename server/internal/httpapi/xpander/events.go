@@ -1,6 +1,7 @@
 package xpander
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -27,9 +28,9 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	t := s.Task
-	fold := folder{presenter: r.Presenter, org: t.OrganizationID}
+	fold := folder{presenter: r.Presenter, org: t.OrganizationID, id: t.ID}
 	r.Stream(w, req, t.OrganizationID, t.ID, t.FirstSeq-1, func(out *edge.SSE, e task.Event) (bool, error) {
-		data, err := fold.data(e)
+		data, err := fold.data(req.Context(), e)
 		if err != nil || !e.Type.KnownToPython() {
 			return true, err
 		}
@@ -46,12 +47,12 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 // task_* events: the fold of the changes up to each (rule T4).
 type folder struct {
 	presenter *edge.Presenter
-	org       string
+	org, id   string
 	spec      json.RawMessage
 	state     task.State
 }
 
-func (f *folder) data(e task.Event) (json.RawMessage, error) {
+func (f *folder) data(ctx context.Context, e task.Event) (json.RawMessage, error) {
 	if !e.Type.ChangesState() {
 		return e.Data(), nil
 	}
@@ -71,7 +72,15 @@ func (f *folder) data(e task.Event) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return task.Splice(f.spec, state), nil
+	below, err := f.presenter.Below(ctx, f.org, f.id, e.Time)
+	if err != nil {
+		return nil, err
+	}
+	more, err := json.Marshal(below)
+	if err != nil {
+		return nil, err
+	}
+	return task.Splice(f.spec, state, more), nil
 }
 
 // pushed is one event of R16's body.
@@ -84,8 +93,7 @@ type pushed struct {
 // and the answer is no error (rule T6).
 func (r *routes) push(w http.ResponseWriter, req *http.Request) error {
 	ctx, id := req.Context(), req.PathValue("task")
-	s, err := r.task(ctx, id)
-	if err != nil {
+	if _, err := r.task(ctx, id); err != nil {
 		return err
 	}
 	raw, err := edge.ReadBody(w, req)
@@ -104,7 +112,7 @@ func (r *routes) push(w http.ResponseWriter, req *http.Request) error {
 		events = append(events, lifecycle.NewEvent{Type: e.Type, Data: e.Data})
 	}
 	if len(events) > 0 {
-		_, err = r.Service.Append(ctx, s.Task.OrganizationID, id, "", events)
+		_, err = r.Service.Append(ctx, edge.Caller(ctx), id, "", events)
 	}
 	if err != nil && fault.CodeOf(err) != fault.Conflict {
 		return err

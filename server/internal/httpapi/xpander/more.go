@@ -147,7 +147,7 @@ func (r *routes) report(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rendered, err := r.Presenter.Task(s, nil) // no route for secrets (A5)
+	rendered, err := r.Presenter.Task(ctx, s, nil) // no route for secrets (A5)
 	if err != nil {
 		return err
 	}

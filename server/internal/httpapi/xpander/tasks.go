@@ -143,7 +143,7 @@ func (r *routes) stop(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	raw, err := r.Presenter.Task(s, nil)
+	raw, err := r.Presenter.Task(ctx, s, nil)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (r *routes) list(w http.ResponseWriter, req *http.Request) error {
 	if page.Size, err = number(q, "per_page", page.Size, newest); err != nil {
 		return err
 	}
-	found, err := r.Service.List(req.Context(), edge.Principal(req.Context()).Organization, f, page)
+	found, err := r.Service.List(req.Context(), edge.Scope(req.Context()), f, page)
 	if err != nil {
 		return err
 	}

@@ -67,8 +67,7 @@ func (r *routes) operate(w http.ResponseWriter, req *http.Request) error {
 	if id == "" {
 		return fault.Field(executionHeader, "must name the task: the client sends it for a Backend(configuration=task.configuration)")
 	}
-	s, err := r.task(ctx, id)
-	if err != nil {
+	if _, err := r.task(ctx, id); err != nil {
 		return err
 	}
 	raw, err := edge.ReadBody(w, req)
@@ -83,7 +82,7 @@ func (r *routes) operate(w http.ResponseWriter, req *http.Request) error {
 			return err
 		}
 	}
-	after, err := r.Service.CallPlan(ctx, s.Task.OrganizationID, id, lifecycle.PlanCall{
+	after, err := r.Service.CallPlan(ctx, edge.Caller(ctx), id, lifecycle.PlanCall{
 		Tool: called, RequestID: req.Header.Get(callHeader), Arguments: body.Arguments,
 	})
 	if err != nil {
@@ -118,7 +117,7 @@ func (r *routes) note(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	input, output := inputAndOutput(raw)
-	return r.Service.ReportToolCall(req.Context(), s.Task.OrganizationID, s.Task.ID, lifecycle.ToolCall{
+	return r.Service.ReportToolCall(req.Context(), edge.Caller(req.Context()), s.Task.ID, lifecycle.ToolCall{
 		RequestID: req.Header.Get(callHeader), Tool: name, Payload: input, Result: output,
 	})
 }

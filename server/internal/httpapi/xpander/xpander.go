@@ -103,14 +103,14 @@ func (r *routes) render(ctx context.Context, s lifecycle.Snapshot) (json.RawMess
 			return nil, err
 		}
 	}
-	return r.Presenter.TaskWithSecrets(s, secrets)
+	return r.Presenter.TaskWithSecrets(ctx, s, secrets)
 }
 
 // task reads a task that the caller may see: a worker key for named agents
 // sees those agents' tasks only (rule A3).
 func (r *routes) task(ctx context.Context, id string) (lifecycle.Snapshot, error) {
 	p := edge.Principal(ctx)
-	s, err := r.Service.Get(ctx, p.Organization, id)
+	s, err := r.Service.Get(ctx, p.Scope(), id)
 	if err != nil {
 		return s, err
 	}

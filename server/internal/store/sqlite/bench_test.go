@@ -50,7 +50,7 @@ func fill(b *testing.B, s *Store, n int) {
 	b.Helper()
 	const size = 1000
 	for from := 0; from < n; from += size {
-		if err := s.Write(b.Context(), func(tx lifecycle.Tx) error {
+		if err := s.Write(b.Context(), nil, func(tx lifecycle.Tx) error {
 			for i := from; i < min(from+size, n); i++ {
 				if err := create(tx, fmt.Sprint("t-", i)); err != nil {
 					return err
@@ -67,7 +67,7 @@ func fill(b *testing.B, s *Store, n int) {
 func BenchmarkCreate(b *testing.B) {
 	text := strings.Repeat("x", 500)
 	benchmark(b, 1, nil, func(s *Store, i int64) error {
-		return s.Write(b.Context(), func(tx lifecycle.Tx) error {
+		return s.Write(b.Context(), nil, func(tx lifecycle.Tx) error {
 			begin := task.Begin{Spec: task.Spec{OrganizationID: "o", ID: fmt.Sprint("t-", i), AgentID: "a", MaxAttempts: 3}}
 			begin.Spec.Input.Text = &text
 			c, err := task.Apply(task.Task{}, begin, tx.Now())
@@ -86,12 +86,12 @@ func BenchmarkClaimFinish(b *testing.B) {
 	benchmark(b, 1, func(s *Store, n int) { fill(b, s, n) }, func(s *Store, _ int64) error {
 		var run task.Attempt
 		var id string
-		if err := s.Write(b.Context(), func(tx lifecycle.Tx) error {
-			ids, err := tx.Next(want)
+		if err := s.Write(b.Context(), nil, func(tx lifecycle.Tx) error {
+			taken, err := tx.Take(want)
 			if err != nil {
 				return err
 			}
-			id = ids[0]
+			id = taken[0].Task.ID
 			if err := apply(tx, id, task.Claim{Worker: "w", TokenHash: "h", Lease: 30 * time.Second}); err != nil {
 				return err
 			}
@@ -103,7 +103,7 @@ func BenchmarkClaimFinish(b *testing.B) {
 		}); err != nil {
 			return err
 		}
-		return s.Write(b.Context(), func(tx lifecycle.Tx) error {
+		return s.Write(b.Context(), nil, func(tx lifecycle.Tx) error {
 			return apply(tx, id, task.Finish{
 				By: task.Holder{Fenced: true, Attempt: &run}, Reason: task.EndCompleted, Result: &result,
 			})
@@ -119,10 +119,10 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
 			events := make([]task.Event, n)
 			for i := range events {
-				events[i] = task.Event{Type: task.Chunk, Own: own}
+				events[i] = task.Event{Type: task.AgentMessage, Own: own}
 			}
 			benchmark(b, n, func(s *Store, _ int) { fill(b, s, tasks) }, func(s *Store, i int64) error {
-				return s.Write(b.Context(), func(tx lifecycle.Tx) error {
+				return s.Write(b.Context(), nil, func(tx lifecycle.Tx) error {
 					return apply(tx, fmt.Sprint("t-", i%tasks), task.Append{Events: events})
 				})
 			})

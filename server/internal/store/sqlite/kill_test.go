@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -39,10 +40,10 @@ func victim(dir string) int {
 				for _, fn := range []func(lifecycle.Tx) error{
 					func(tx lifecycle.Tx) error { return create(tx, id) },
 					func(tx lifecycle.Tx) error {
-						return apply(tx, id, task.Append{Events: []task.Event{{Type: task.Chunk, Own: []byte(`"x"`)}}})
+						return apply(tx, id, task.Append{Events: []task.Event{{Type: task.AgentMessage, Own: []byte(`"x"`)}}})
 					},
 				} {
-					if err := s.Write(context.Background(), fn); err != nil {
+					if err := s.Write(context.Background(), about(id), fn); err != nil {
 						fmt.Fprintln(os.Stderr, err)
 						os.Exit(1)
 					}
@@ -97,11 +98,11 @@ func TestKilledWhileWriting(t *testing.T) {
 		}
 	}
 	s := open(t, dir)
-	if check, err := texts(t.Context(), s, "PRAGMA integrity_check"); err != nil || len(check) != 1 || check[0] != "ok" {
-		t.Fatalf("integrity: %v, %v", check, err)
+	if check := texts(t, s, "PRAGMA integrity_check"); len(check) != 1 || check[0] != "ok" {
+		t.Fatalf("integrity: %v", check)
 	}
 	for _, id := range acknowledged[:len(acknowledged)-1] { // the last line may be cut
-		found, err := s.Task(t.Context(), "o", id)
+		found, err := s.Task(t.Context(), auth.All("o"), id)
 		if err != nil {
 			t.Fatalf("acknowledged: %v", err)
 		}
@@ -109,10 +110,16 @@ func TestKilledWhileWriting(t *testing.T) {
 			t.Errorf("%s has %d events, want 2", id, found.Task.LastSeq)
 		}
 	}
-	torn, err := texts(t.Context(), s, `SELECT id FROM tasks t WHERE last_seq <> (SELECT count(*) FROM events e WHERE e.org = t.org AND e.task = t.id)
-		OR NOT EXISTS (SELECT 1 FROM turns u WHERE u.org = t.org AND u.task = t.id)`)
-	if err != nil || len(torn) > 0 {
-		t.Errorf("tasks that are stored in part: %v, %v", torn, err)
+	for what, query := range map[string]string{
+		"tasks that are stored in part": `SELECT id FROM tasks t WHERE last_seq <> (SELECT count(*) FROM events e WHERE e.org = t.org AND e.task = t.id)
+			OR NOT EXISTS (SELECT 1 FROM turns u WHERE u.org = t.org AND u.task = t.id)`,
+		"tasks that the feed tells in part": `SELECT id FROM tasks t
+			WHERE last_seq <> (SELECT sum(last_seq - first_seq + 1) FROM feed f WHERE f.org = t.org AND f.task = t.id)`,
+		"entries of the feed without a task": `SELECT task FROM feed f WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.org = f.org AND t.id = f.task)`,
+	} {
+		if torn := texts(t, s, query); len(torn) > 0 {
+			t.Errorf("%s: %v", what, torn)
+		}
 	}
 	t.Logf("%d acknowledged tasks survived", len(acknowledged))
 }

@@ -1,46 +1,224 @@
 package sqlite
 
 import (
+	"database/sql"
 	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// A data folder of the first release is taken over with all that is in it.
-func TestMigrationKeepsTasks(t *testing.T) {
-	t.Parallel()
+// openPrevious opens the data folder of the release before, after it was changed.
+func openPrevious(t *testing.T, changes ...string) *Store {
+	t.Helper()
 	dir := t.TempDir()
-	s, err := Open(t.Context(), Options{Dir: dir})
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, databaseFile)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Write(t.Context(), func(tx lifecycle.Tx) error { return create(tx, "old") }); err != nil {
-		t.Fatal(err)
-	}
-	before, err := s.Task(t.Context(), "o", "old")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, undo := range []string{ // what the newer migrations have added
-		"ALTER TABLE tasks DROP COLUMN traceparent",
-		"DELETE FROM goose_db_version WHERE version_id > 1",
-	} {
-		if _, err := s.w.conn.ExecContext(t.Context(), undo); err != nil {
+	for _, statements := range append([]string{previous}, changes...) {
+		if _, err := db.ExecContext(t.Context(), statements); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Task(t.Context(), "o", "old"); err == nil {
-		t.Fatal("the database is not an old one")
-	}
-	if err := s.Close(); err != nil {
+	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return open(t, dir)
+}
 
-	s = open(t, dir)
-	after, err := s.Task(t.Context(), "o", "old")
-	err = errors.Join(err, s.Write(t.Context(), func(tx lifecycle.Tx) error { return create(tx, "new") }))
-	if err != nil || after.Task.LastSeq != before.Task.LastSeq || string(after.Spec) != string(before.Spec) || after.Task.TraceParent != "" {
-		t.Errorf("the task became %+v (%v), it was %+v", after, err, before)
+func same(t *testing.T, what string, want, got any) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
+}
+
+// last is the moment of the last change in the previous release's folder.
+const last = task.Stamp(1793534430000000)
+
+// A data folder of the previous release is taken over with all that is in it: tasks
+// stand where they do in their trees, and go on.
+func TestMigrationKeepsTasks(t *testing.T) {
+	t.Parallel()
+	s := openPrevious(t)
+	ctx := t.Context()
+	type place struct {
+		Root            string
+		Depth, Subtasks int
+	}
+	for id, want := range map[string]place{
+		"root":       {"root", 0, 2},
+		"child":      {"root", 1, 1},
+		"child-2":    {"root", 1, 0},
+		"grandchild": {"root", 2, 0},
+		"left":       {"left", 0, 1}, // its parent is deleted
+		"below left": {"left", 1, 0},
+		"ring-1":     {"ring-1", 0, 1}, // who has no top is one
+		"ring-2":     {"ring-2", 0, 1},
+		"over":       {"over", 0, 0},
+	} {
+		found, err := s.Task(ctx, auth.All("o"), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := found.Task
+		same(t, "place of "+id, want, place{x.RootID, x.Depth, x.Subtasks})
+		same(t, "owner of "+id, "", x.Owner+x.Group)
+		same(t, "trace of "+id, "trace of "+id, x.TraceParent)
+		if len(found.Spec) == 0 {
+			t.Errorf("the spec of %s is lost", id)
+		}
+	}
+	foreign, err := s.Task(ctx, auth.All("p"), "child")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the namesake, whose parent is in another organization", place{"child", 0, 0}, place{foreign.Task.RootID, foreign.Task.Depth, foreign.Task.Subtasks})
+
+	turns, err := s.Turns(ctx, "o", "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "turns", []lifecycle.Turn{
+		{Number: 1, CreatedAt: 1793534401000000, FinishedAt: 1793534404000000, Prompt: new("root"), Result: new("corrected"), Tokens: &task.Tokens{Prompt: 3}},
+		{Number: 2, CreatedAt: 1793534406000000, Prompt: new("root")},
+	}, turns)
+	log, err := s.Events(ctx, "o", "child", 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "length of a log", 5, len(log))
+	same(t, "an event", task.Event{Seq: 5, Turn: 1, Type: task.Chunk, Time: 1793534410000000, Own: []byte(`{"a":1,"a":2}`), ClientID: "c"}, log[4])
+	over, err := s.Task(ctx, auth.All("o"), "over")
+	if err != nil || over.Task.Holdover == nil || over.Task.Holdover.WorkerID != "py" {
+		t.Errorf("the attempt that holds a task over: %+v, %v", over.Task.Holdover, err)
+	}
+	due, err := s.Due(ctx, "o", last.Add(time.Hour), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "due", []string{"child", "gone", "grandchild", "over", "stopped"}, due)
+	same(t, "schema", len(texts(t, open(t, t.TempDir()), "SELECT name FROM sqlite_master")), len(texts(t, s, "SELECT name FROM sqlite_master")))
+
+	goesOn(t, s)
+}
+
+// goesOn writes to what the previous release has left.
+func goesOn(t *testing.T, s *Store) {
+	t.Helper()
+	ctx := t.Context()
+	if end, err := s.FeedEnd(ctx); err != nil || end != (feed.Position{}) {
+		t.Errorf("the feed ends at %v, %v", end, err)
+	}
+	if err := s.Write(ctx, about("grandchild", "child", "child-2"), func(tx lifecycle.Tx) error {
+		g, err := tx.Task("o", "grandchild")
+		if err != nil {
+			return err
+		}
+		by := task.Holder{Fenced: true, Attempt: g.Run}
+		return errors.Join(
+			apply(tx, "grandchild", task.Finish{By: by, Reason: task.EndCompleted, Result: new("done")}),
+			apply(tx, "child", task.AddChild{}), apply(tx, "child", task.Patch{Full: true, Status: task.Completed, Number: 1, From: &task.Attempt{Number: 1}}),
+			apply(tx, "child-2", task.Resume{By: "p"}), create(tx, "new"),
+		)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	told, err := s.Feed(ctx, feed.Position{}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range told {
+		got = append(got, fmt.Sprint(x.Task, " ", x.First, " to ", x.Last, " on ", x.Node))
+	}
+	same(t, "feed", []string{"grandchild 4 to 4 on server", "child 6 to 6 on server", "child-2 4 to 5 on server", "new 1 to 1 on server"}, got)
+	log, err := s.Events(ctx, "o", "grandchild", 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "authors", []task.Author{{}, {}, {}, {Attempt: 1}}, []task.Author{log[0].Author, log[1].Author, log[2].Author, log[3].Author})
+}
+
+// Agents, secrets, keys, files and workers of the previous release stay, with what
+// is new set to what they were before it was there.
+func TestMigrationKeepsRecords(t *testing.T) {
+	t.Parallel()
+	s := openPrevious(t)
+	ctx := t.Context()
+	keys, err := s.Keys(ctx, "o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "keys", []auth.Key{
+		{Organization: "o", ID: "k-admin", Name: "admin", Role: auth.Admin, Agents: []string{}, Hash: []byte("hash of admin"), CreatedAt: 1, Sees: auth.SeesAll},
+		{Organization: "o", ID: "k-worker", Name: "worker", Role: auth.Worker, Agents: []string{"a", "b"}, Hash: []byte("hash of worker"), CreatedAt: 2, Sees: auth.SeesAll},
+		{Organization: "o", ID: "k-old", Name: "old", Role: auth.User, Agents: []string{}, Hash: []byte("hash of old"), CreatedAt: 3, RevokedAt: last, Sees: auth.SeesAll},
+	}, keys)
+	a, err := s.Agent(ctx, "o", "a", 0)
+	if err != nil || a.Version != 2 || a.Record.Name != "B" {
+		t.Errorf("agent %+v, %v", a, err)
+	}
+	f, err := s.File(ctx, "o", "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "file", files.File{ID: "f", Size: 4, ContentType: "text/plain", CreatedAt: last}, f)
+	secret, err := s.Secret(ctx, "o", lifecycle.OfTask, "root")
+	if err != nil || !slices.Equal(secret, []byte{0, 1}) {
+		t.Errorf("secret %v, %v", secret, err)
+	}
+	worker := lifecycle.Worker{
+		Organization: "o", Agent: "a", ID: "py", Kind: lifecycle.PythonWorker, RegisteredAt: 5, LastHeard: last, Connected: true, Node: lifecycle.DefaultNode, Busy: true,
+		KeyID: "k", Address: "10.0.0.1", LastBeat: 7, Tally: lifecycle.Tally{Posts: 2, Reports: 1, Doubts: []lifecycle.Doubt{{Post: 2, Missing: 1}}},
+	}
+	if err := s.Write(ctx, nil, func(tx lifecycle.Tx) error {
+		mine, err := tx.OfNode(lifecycle.DefaultNode) // the start that follows cuts it off
+		held, failed := tx.Held("o", "py")
+		var ids []string
+		for _, x := range held {
+			ids = append(ids, x.Task)
+		}
+		orphans, lost := tx.Orphans("o", last.Add(time.Hour), 10)
+		replay, gone := tx.Replay("o", "create", "key")
+		posted, unknown := tx.Posted("o", "py", "post")
+		alive, dead := tx.Alive()
+		nodes, none := tx.Nodes()
+		same(t, "workers of the node", []lifecycle.Worker{worker}, mine)
+		same(t, "held", []string{"child", "gone", "over"}, ids)
+		same(t, "orphans", 1, len(orphans))
+		same(t, "replay", &lifecycle.Replay{Hash: []byte{3, 0}, TaskID: "root", At: last}, replay)
+		same(t, "posted", true, posted)
+		same(t, "alive", lifecycle.Alive{}, alive)
+		same(t, "nodes", 0, len(nodes))
+		return errors.Join(err, failed, lost, gone, unknown, dead, none)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A large tree of the previous release is taken over in reasonable time.
+func TestMigrationOfManyTasks(t *testing.T) {
+	t.Parallel()
+	begun := time.Now()
+	s := openPrevious(t, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+		INSERT INTO tasks (org, id, agent_id, created_at, updated_at, turn, first_seq, last_seq, parent_id, max_attempts, ready_at, queued, status, attempt, execution_attempts)
+		SELECT 'big', 'n-' || i, 'a', i, i, 1, 1, 1, CASE WHEN i = 1 THEN '' WHEN i <= 3000 THEN 'n-' || (i - 1) ELSE 'n-' || (i / 10) END, 3, i, 0, 'pending', 1, 1 FROM n`)
+	t.Logf("taken over in %s", time.Since(begun))
+	same(t, "deepest and widest", []string{"2999"}, texts(t, s, "SELECT max(depth) FROM tasks WHERE org = 'big' AND root_id = 'n-1'"))
+	same(t, "tasks without their root", []string{"0"}, texts(t, s, "SELECT count(*) FROM tasks WHERE org = 'big' AND root_id <> 'n-1'"))
+	same(t, "sub-tasks", []string{"19999"}, texts(t, s, "SELECT sum(subtasks) FROM tasks WHERE org = 'big'"))
+	same(t, "tasks with another number of them", []string{"0"}, texts(t, s, `SELECT count(*) FROM tasks t WHERE org = 'big'
+		AND subtasks <> (SELECT count(*) FROM tasks c WHERE c.org = 'big' AND c.parent_id = t.id)`))
 }

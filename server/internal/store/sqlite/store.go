@@ -4,6 +4,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -22,6 +23,10 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/store/batch"
+	"github.com/errand-dev/errand/server/internal/store/table"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -37,30 +42,25 @@ type Options struct {
 	Dir string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// OnCommit is told of each commit's changes, in order, before the
-	// callers are answered. It runs on the writer and must not block.
-	OnCommit func([]task.Change)
-	// OnDelete is told likewise of deleted tasks.
-	OnDelete func(org, id string)
-	// Verify compares what the writer remembers of a task with the database
-	// whenever it is used, and fails the write where they differ: for tests.
-	Verify bool
-	// OnBatch is told likewise of each commit: how many callers shared it, and
-	// how long it took with their writes.
-	OnBatch func(size int, took time.Duration)
+	// OnCommit, OnBatch and Verify are those of the writer (package batch).
+	OnCommit func([]feed.Entry)
+	OnBatch  func(size int, took time.Duration)
+	Verify   bool
+	// Node names the server in the feed; "" is lifecycle.DefaultNode.
+	Node string
 	// Log receives what went wrong behind an "internal" answer.
 	Log *slog.Logger
 }
 
 // Store is an open database. Its methods are safe for concurrent use.
 type Store struct {
-	opts  Options
-	lock  *flock.Flock
-	write *sql.DB
-	read  *sql.DB
-	made  *statements
-	stmts prepared // of the readers
-	w     *writer
+	*table.Reader
+	*table.Writer
+	opts    Options
+	lock    *flock.Flock
+	write   *sql.DB
+	reads   *reader
+	writers *batch.Writers
 	// trouble is why the last write did not reach the disk, nil if it did.
 	trouble atomic.Pointer[fault.Error]
 }
@@ -80,7 +80,8 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	s := &Store{opts: opts, made: newStatements(), lock: flock.New(filepath.Join(opts.Dir, "lock"))}
+	opts.Node = cmp.Or(opts.Node, lifecycle.DefaultNode)
+	s := &Store{opts: opts, lock: flock.New(filepath.Join(opts.Dir, "lock"))}
 	held, err := s.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder: %w", err)
@@ -117,13 +118,28 @@ func (s *Store) open(ctx context.Context, path string) error {
 	if _, err := s.write.ExecContext(ctx, "BEGIN IMMEDIATE; "+probe+"; COMMIT"); err != nil {
 		return fmt.Errorf("try to write: %w", err)
 	}
-	if s.read, err = sql.Open("sqlite", dsn(path, "query_only(ON)")); err != nil {
+	read, err := sql.Open("sqlite", dsn(path, "query_only(ON)"))
+	if err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	s.read.SetMaxOpenConns(readers)
-	s.read.SetMaxIdleConns(readers)
-	s.w, err = newWriter(ctx, s)
-	return err
+	read.SetMaxOpenConns(readers)
+	read.SetMaxIdleConns(readers)
+	s.reads = &reader{db: read}
+	s.Reader = &table.Reader{DB: s.reads, Clock: func() task.Stamp { return task.StampOf(s.opts.Now()) }}
+	e, err := newEngine(ctx, s)
+	if err != nil {
+		return err
+	}
+	s.writers = batch.Start(batch.Options{
+		Remember: true, Verify: s.opts.Verify, OnCommit: s.opts.OnCommit, OnBatch: s.opts.OnBatch,
+	}, e)
+	s.Writer = &table.Writer{Edit: s.writers.Edit}
+	return nil
+}
+
+// Write implements lifecycle.Store.
+func (s *Store) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
+	return s.writers.Write(ctx, about, fn)
 }
 
 // dsn names a database file with the pragmas that every connection needs.
@@ -140,13 +156,14 @@ func dsn(path string, pragmas ...string) string {
 // data folder free. It may be called more than once.
 func (s *Store) Close() error {
 	var errs []error
-	if s.w != nil {
-		errs = append(errs, s.w.close())
+	if s.writers != nil {
+		errs = append(errs, s.writers.Close())
 	}
-	for _, db := range []*sql.DB{s.read, s.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	if s.reads != nil {
+		errs = append(errs, s.reads.db.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
 	}
 	return errors.Join(append(errs, s.lock.Unlock())...)
 }

@@ -11,9 +11,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/store/storetest"
+	"github.com/errand-dev/errand/server/internal/store/table"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -26,18 +28,18 @@ func TestMain(m *testing.M) {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) storetest.Place {
+	storetest.Run(t, storetest.Kind{New: func(t *testing.T) storetest.Place {
 		t.Helper()
 		dir := t.TempDir()
 		return func(t *testing.T, o storetest.Options) storetest.Store {
 			t.Helper()
-			s, err := Open(t.Context(), Options{Verify: true, Dir: dir, Now: o.Now, OnCommit: o.OnCommit, OnDelete: o.OnDelete})
+			s, err := Open(t.Context(), Options{Verify: true, Dir: dir, Now: o.Now, OnCommit: o.OnCommit, Node: o.Node})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return s
 		}
-	})
+	}})
 }
 
 // open opens a store that the end of the test closes.
@@ -53,6 +55,66 @@ func open(tb testing.TB, dir string) *Store {
 		}
 	})
 	return s
+}
+
+// texts reads one text column of what is stored.
+func texts(tb testing.TB, s *Store, query string, args ...any) []string {
+	tb.Helper()
+	return textsFrom(tb, s.reads, query, args...)
+}
+
+func textsFrom(tb testing.TB, db table.DB, query string, args ...any) []string {
+	tb.Helper()
+	rows, err := db.Query(tb.Context(), query, args...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer rows.Close() //nolint:errcheck // Err tells what went wrong
+	var found []string
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			tb.Fatal(err)
+		}
+		found = append(found, text)
+	}
+	if err := rows.Err(); err != nil {
+		tb.Fatal(err)
+	}
+	return found
+}
+
+// onWriter calls fn with the writer's connection, in a transaction.
+func onWriter(tb testing.TB, s *Store, fn func(table.DB) error) {
+	tb.Helper()
+	if err := s.writers.Edit(tb.Context(), func(db table.DB, _ task.Stamp) ([]table.Op, error) { return nil, fn(db) }); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// pragma reads a setting of a connection.
+func pragma(ctx context.Context, db table.DB, name string) (string, error) {
+	rows, err := db.Query(ctx, "PRAGMA "+name)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close() //nolint:errcheck // Err tells what went wrong
+	var value string
+	for rows.Next() {
+		if err := rows.Scan(&value); err != nil {
+			return "", err
+		}
+	}
+	return value, rows.Err()
+}
+
+// about names tasks.
+func about(ids ...string) []lifecycle.Key {
+	keys := make([]lifecycle.Key, len(ids))
+	for i, id := range ids {
+		keys[i] = lifecycle.Key{Of: lifecycle.TaskKey, Organization: "o", ID: id}
+	}
+	return keys
 }
 
 // create saves a new task.
@@ -86,7 +148,7 @@ func TestOneServerPerFolder(t *testing.T) {
 	if s, err := Open(t.Context(), Options{Dir: dir}); !errors.Is(err, ErrLocked) {
 		t.Fatalf("a second Open answered %v, %v", s, err)
 	}
-	if err := first.Write(t.Context(), func(tx lifecycle.Tx) error { return create(tx, "t") }); err != nil {
+	if err := first.Write(t.Context(), nil, func(tx lifecycle.Tx) error { return create(tx, "t") }); err != nil {
 		t.Fatalf("the first store does not write after another was refused: %v", err)
 	}
 	if err := first.Close(); err != nil {
@@ -95,7 +157,7 @@ func TestOneServerPerFolder(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Errorf("a second Close: %v", err)
 	}
-	if _, err := open(t, dir).Task(t.Context(), "o", "t"); err != nil {
+	if _, err := open(t, dir).Task(t.Context(), auth.All("o"), "t"); err != nil {
 		t.Errorf("after a reopen: %v", err)
 	}
 }
@@ -133,7 +195,7 @@ func TestFolderNames(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), name)
 			s := open(t, dir)
-			if err := s.Write(t.Context(), func(tx lifecycle.Tx) error { return create(tx, "t") }); err != nil {
+			if err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) error { return create(tx, "t") }); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "errand.db")); err != nil {
@@ -150,20 +212,26 @@ func TestFolderNames(t *testing.T) {
 func TestDurabilitySettings(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	if err := s.Write(t.Context(), func(tx lifecycle.Tx) error { return create(tx, "t") }); err != nil {
+	if err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) error { return create(tx, "t") }); err != nil {
 		t.Fatal(err)
 	}
-	for pragma, want := range map[string]string{
-		"synchronous": "2", "journal_mode": "wal", "secure_delete": "1", "wal_autocheckpoint": "4000", "query_only": "0",
-	} {
-		var got string
-		if err := s.w.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
-			t.Errorf("writer: %s = %s, %v, want %s", pragma, got, err, want)
+	onWriter(t, s, func(db table.DB) error {
+		for name, want := range map[string]string{
+			"synchronous": "2", "journal_mode": "wal", "secure_delete": "1", "wal_autocheckpoint": "4000", "query_only": "0", "foreign_keys": "0",
+		} {
+			got, err := pragma(t.Context(), db, name)
+			if err != nil {
+				return err
+			}
+			if got != want {
+				t.Errorf("writer: %s = %s, want %s", name, got, want)
+			}
 		}
-	}
+		return nil
+	})
 	var conns []interface{ Close() error }
 	for range readers { // each of the readers, not one of them several times
-		c, err := s.read.Conn(t.Context())
+		c, err := s.reads.db.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,11 +259,8 @@ func TestMigrationsRunOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now, err := texts(t.Context(), s, `SELECT name || ': ' || COALESCE(sql, '') FROM sqlite_master
+		now := texts(t, s, `SELECT name || ': ' || COALESCE(sql, '') FROM sqlite_master
 			UNION ALL SELECT version_id || ' at ' || tstamp FROM goose_db_version ORDER BY 1`)
-		if err != nil {
-			t.Fatal(err)
-		}
 		if before != nil && fmt.Sprint(now) != fmt.Sprint(before) {
 			t.Errorf("schema was %v, is %v", before, now)
 		}
@@ -223,7 +288,7 @@ func TestCloseUnderWrites(t *testing.T) {
 		all.Go(func() {
 			for n := 0; ; n++ {
 				id := fmt.Sprintf("t-%d-%d", i, n)
-				if failed[i] = s.Write(context.WithoutCancel(t.Context()), func(tx lifecycle.Tx) error { return create(tx, id) }); failed[i] != nil {
+				if failed[i] = s.Write(context.WithoutCancel(t.Context()), nil, func(tx lifecycle.Tx) error { return create(tx, id) }); failed[i] != nil {
 					return
 				}
 				acknowledged[i] = append(acknowledged[i], id)
@@ -247,13 +312,13 @@ func TestCloseUnderWrites(t *testing.T) {
 			t.Errorf("caller %d was answered %v", i, failed[i])
 		}
 		for _, id := range acknowledged[i] {
-			if _, err := reopened.Task(t.Context(), "o", id); err != nil {
+			if _, err := reopened.Task(t.Context(), auth.All("o"), id); err != nil {
 				t.Errorf("acknowledged: %v", err)
 			}
 		}
 		total += len(acknowledged[i])
 	}
-	list, err := reopened.Tasks(t.Context(), "o", lifecycle.Filter{}, lifecycle.Page{Size: 1, Count: true})
+	list, err := reopened.Tasks(t.Context(), auth.All("o"), lifecycle.Filter{}, lifecycle.Page{Size: 1, Count: true})
 	if err != nil || list.Total != min(total, lifecycle.MaxCount+1) {
 		t.Errorf("%d tasks are stored, %v; %d were acknowledged, the others refused", list.Total, err, total)
 	}

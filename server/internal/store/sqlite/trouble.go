@@ -11,6 +11,8 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/store/table"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // refusal says in words for a client why the disk did not take a write, and ""
@@ -34,10 +36,10 @@ func refusal(err error) string {
 
 // failed notes that a write did not reach the disk. The log is told once, not by
 // everybody who is turned away meanwhile.
-func (w *writer) failed(what string, err error) error {
+func (s *Store) failed(what string, err error) error {
 	told := fault.New(fault.Unavailable, "%s now; try again", cmp.Or(refusal(err), "the store cannot write"))
-	if was := w.store.trouble.Swap(told); was == nil || was.Message != told.Message {
-		w.store.opts.Log.Error("the store cannot write", "step", what, "error", err)
+	if was := s.trouble.Swap(told); was == nil || was.Message != told.Message {
+		s.opts.Log.Error("the store cannot write", "step", what, "error", err)
 	}
 	return told
 }
@@ -54,19 +56,18 @@ func (s *Store) recovered() {
 const probe = `INSERT INTO replays (org, route, key, hash, task, at) VALUES ('', 'probe', '', '', '', 0);
 	DELETE FROM replays WHERE org = '' AND route = 'probe'`
 
-// Writable answers why nothing can be stored now. If the last write has failed
+// Writable reports why nothing can be stored now. If the last write has failed
 // it tries another one, so that a server recovers although nobody writes to it.
 func (s *Store) Writable(ctx context.Context) error {
 	if s.trouble.Load() == nil {
 		return nil
 	}
-	err := s.edit(ctx, func(t *tx) error {
+	err := s.writers.Edit(ctx, func(table.DB, task.Stamp) ([]table.Op, error) {
+		var ops []table.Op
 		for query := range strings.SplitSeq(probe, ";") {
-			if err := t.exec(query); err != nil {
-				return err
-			}
+			ops = append(ops, table.Op{SQL: strings.TrimSpace(query), In: table.Replays})
 		}
-		return nil
+		return ops, nil
 	})
 	if err == nil {
 		s.recovered()

@@ -1,100 +1,52 @@
 package sqlite
 
 import (
-	"context"
+	"bytes"
 	"database/sql"
-	"errors"
-	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"pgregory.net/rapid"
-
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/store/table"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-var errBoom = errors.New("boom")
+// impatient makes the writer fail at once where it would wait for another one.
+func impatient(t *testing.T, s *Store) {
+	t.Helper()
+	onWriter(t, s, func(db table.DB) error {
+		_, err := pragma(t.Context(), db, "busy_timeout = 0")
+		return err
+	})
+}
 
-// Callers that share a commit: whatever the mixture, in whatever order, each
-// hears what became of its own write, the good ones are stored and told, the
-// others are neither.
-func TestCallersOfOneCommit(t *testing.T) {
-	t.Parallel()
-	var told []string
-	s, err := Open(t.Context(), Options{Dir: t.TempDir(), OnCommit: func(changes []task.Change) {
-		for _, c := range changes {
-			told = append(told, c.Task.ID)
-		}
-	}})
+// lockOut takes the database's one write lock, and returns how to give it back.
+func lockOut(t *testing.T, dir string) func() {
+	t.Helper()
+	other, err := sql.Open("sqlite", dsn(filepath.Join(dir, databaseFile)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	ended, end := context.WithCancel(t.Context())
-	end()
-	kinds := []struct {
-		name string
-		ctx  context.Context             //nolint:containedctx // what is tested
-		fn   func(tx lifecycle.Tx) error // after the task has been created, if it is
-		make bool
-		want func(error) bool
-	}{
-		{"good", t.Context(), func(lifecycle.Tx) error { return nil }, true, func(err error) bool { return err == nil }},
-		{"reads only", t.Context(), func(lifecycle.Tx) error { return nil }, false, func(err error) bool { return err == nil }},
-		{"fails clean", t.Context(), func(lifecycle.Tx) error { return errBoom }, false, func(err error) bool { return errors.Is(err, errBoom) }},
-		{"fails after a write", t.Context(), func(lifecycle.Tx) error { return errBoom }, true, func(err error) bool { return errors.Is(err, errBoom) }},
-		{"fault after a write", t.Context(), func(tx lifecycle.Tx) error { _, err := tx.Task("o", "nothing"); return err }, true, func(err error) bool { return fault.CodeOf(err) == fault.NotFound }},
-		{"panics", t.Context(), func(lifecycle.Tx) error { panic("p") }, false, func(err error) bool { return err != nil && strings.Contains(err.Error(), "panic") }},
-		{"panics after a write", t.Context(), func(lifecycle.Tx) error { panic("p") }, true, func(err error) bool { return err != nil && strings.Contains(err.Error(), "panic") }},
-		{"cancelled", ended, func(lifecycle.Tx) error { return errBoom }, true, func(err error) bool { return errors.Is(err, context.Canceled) }},
+	tx, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	run := 0
-	rapid.Check(t, func(rt *rapid.T) {
-		run++
-		var batch []*request
-		var stored, ids []string
-		mixture := rapid.SliceOfN(rapid.IntRange(0, len(kinds)-1), 1, 8).Draw(rt, "mixture")
-		for i, k := range mixture {
-			id, kind := fmt.Sprintf("t-%d-%d", run, i), kinds[k]
-			ids = append(ids, id)
-			if kind.make && kind.name == "good" {
-				stored = append(stored, id)
-			}
-			batch = append(batch, &request{ctx: kind.ctx, done: make(chan struct{}), fn: func(tx lifecycle.Tx) error {
-				if kind.make {
-					if err := create(tx, id); err != nil {
-						return err
-					}
-				}
-				return kind.fn(tx)
-			}})
+	return func() {
+		t.Helper()
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
 		}
-		told = nil
-		s.w.commit(batch) // the writer is idle: nobody else writes to this store
-		for i, r := range batch {
-			<-r.done
-			if kind := kinds[mixture[i]]; !kind.want(r.err) {
-				rt.Fatalf("caller %d, %q, was answered %v", i, kind.name, r.err)
-			}
+		if err := other.Close(); err != nil {
+			t.Fatal(err)
 		}
-		if !slices.Equal(told, stored) {
-			rt.Fatalf("told of %v, want %v", told, stored)
-		}
-		for _, id := range ids {
-			_, err := s.Task(t.Context(), "o", id)
-			if found := err == nil; found != slices.Contains(stored, id) {
-				rt.Fatalf("task %s is stored: %v (%v)", id, found, err)
-			}
-		}
-	})
+	}
 }
 
 // A database that cannot be written now is unavailable, and recovers.
@@ -103,34 +55,81 @@ func TestWriteWithoutADatabase(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	write := func(id string) error {
-		return s.Write(t.Context(), func(tx lifecycle.Tx) error { return create(tx, id) })
+		return s.Write(t.Context(), nil, func(tx lifecycle.Tx) error { return create(tx, id) })
 	}
 	if err := write("before"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.w.conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 0"); err != nil {
-		t.Fatal(err)
-	}
-	other, err := sql.Open("sqlite", dsn(filepath.Join(dir, "errand.db")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()                          //nolint:errcheck // only its lock is of interest
-	conn, err := other.BeginTx(t.Context(), nil) // takes the database's one write lock
-	if err != nil {
-		t.Fatal(err)
-	}
+	impatient(t, s)
+	giveBack := lockOut(t, dir)
 	if err := write("meanwhile"); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("a write that cannot begin answered %v", err)
 	}
-	if err := conn.Rollback(); err != nil {
-		t.Fatal(err)
+	if err := s.Writable(t.Context()); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("the store is writable: %v", err)
+	}
+	if _, err := s.Task(t.Context(), auth.All("o"), "before"); err != nil {
+		t.Errorf("a read meanwhile: %v", err)
+	}
+	giveBack()
+	if err := s.Writable(t.Context()); err != nil { // nobody else writes to it
+		t.Errorf("the store is not writable again: %v", err)
 	}
 	if err := write("after"); err != nil {
 		t.Errorf("a write after that: %v", err)
 	}
-	if _, err := s.Task(t.Context(), "o", "meanwhile"); fault.CodeOf(err) != fault.NotFound {
+	if _, err := s.Task(t.Context(), auth.All("o"), "meanwhile"); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("the failed write is stored: %v", err)
+	}
+}
+
+// Whatever is written begins with BEGIN IMMEDIATE: a transaction that reads first
+// and takes the lock later is refused at once if somebody else has it, whatever
+// the time-out. While the lock is somebody else's, none gets beyond its beginning.
+func TestEveryWriteBeginsImmediately(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var log bytes.Buffer
+	s, err := Open(t.Context(), Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if !strings.Contains(dsn("x"), "_txlock=immediate") {
+		t.Error("transactions of database/sql, such as those of migrations, begin deferred")
+	}
+	impatient(t, s)
+	defer lockOut(t, dir)()
+	ctx, ran := t.Context(), false
+	for what, write := range map[string]func() error{
+		"Write": func() error {
+			return s.Write(ctx, about("t"), func(tx lifecycle.Tx) error { ran = true; return create(tx, "t") })
+		},
+		"a Write that only reads": func() error {
+			return s.Write(ctx, nil, func(lifecycle.Tx) error { ran = true; return nil })
+		},
+		"PutKey":          func() error { return s.PutKey(ctx, auth.Key{Organization: "o", ID: "k"}) },
+		"RevokeKey":       func() error { return s.RevokeKey(ctx, "o", "k") },
+		"PutOrganization": func() error { return s.PutOrganization(ctx, "o", "o") },
+		"PutFile":         func() error { return s.PutFile(ctx, "o", files.File{ID: "f"}, files.Owner{}) },
+		"DropFeed":        func() error { return s.DropFeed(ctx, 1) },
+		"Writable":        func() error { return s.Writable(ctx) },
+	} {
+		s.trouble.Store(nil)
+		if what == "Writable" { // else it has nothing to try
+			s.trouble.Store(fault.New(fault.Unavailable, "something else"))
+		}
+		log.Reset()
+		if err := write(); fault.CodeOf(err) != fault.Unavailable || ran {
+			t.Errorf("%s: its function ran: %v, answer: %v", what, ran, err)
+		}
+		if !strings.Contains(log.String(), "step=begin") {
+			t.Errorf("%s did not fail at its beginning: %s", what, log.String())
+		}
 	}
 }
 
@@ -139,45 +138,67 @@ func TestWriteWithoutADatabase(t *testing.T) {
 func TestDeleteLeavesNoRow(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	rows := func() map[string]int {
-		tables, err := texts(t.Context(), s, `SELECT m.name || ':' || c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
-			WHERE m.type = 'table' AND c.type = 'TEXT' AND m.name NOT LIKE 'sqlite_%'`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := map[string]int{}
-		for _, tc := range tables {
+	rows := func() map[string]bool {
+		found := map[string]bool{}
+		for _, tc := range texts(t, s, `SELECT m.name || ':' || c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
+			WHERE m.type = 'table' AND c.type = 'TEXT' AND m.name NOT LIKE 'sqlite_%' AND m.name <> 'feed'`) {
 			table, column, _ := strings.Cut(tc, ":")
-			n := 0
-			if _, err := one(t.Context(), s, "SELECT count(*) FROM "+table+" WHERE "+column+" = 'the-task'", nil, &n); err != nil {
-				t.Fatal(err)
-			}
-			if n > 0 {
-				found[tc] = n
+			if n := texts(t, s, "SELECT "+column+" FROM "+table+" WHERE "+column+" = 'the-task'"); len(n) > 0 {
+				found[tc] = true
 			}
 		}
 		return found
 	}
-	steps := []func(tx lifecycle.Tx) error{
+	for _, fn := range []func(tx lifecycle.Tx) error{
 		func(tx lifecycle.Tx) error { return create(tx, "the-task") },
 		func(tx lifecycle.Tx) error { return apply(tx, "the-task", task.Claim{Worker: "w", TokenHash: "h"}) },
 		func(tx lifecycle.Tx) error { return tx.PutSecret("o", lifecycle.OfTask, "the-task", []byte("s")) },
 		func(tx lifecycle.Tx) error {
-			return tx.PutReplay("o", "r", "k", lifecycle.Replay{Hash: []byte("h"), TaskID: "the-task"})
+			return tx.PutReplay("o", "r", "k", nil, lifecycle.Replay{Hash: []byte("h"), TaskID: "the-task"})
 		},
-	}
-	for _, fn := range steps {
-		if err := s.Write(t.Context(), fn); err != nil {
+	} {
+		if err := s.Write(t.Context(), about("the-task"), fn); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if before := rows(); len(before) != 6 {
+	if before := rows(); len(before) != 7 {
 		t.Fatalf("columns that name the task: %v", before)
 	}
-	if err := s.Write(t.Context(), func(tx lifecycle.Tx) error { return tx.Delete("o", "the-task") }); err != nil {
+	if err := s.Write(t.Context(), about("the-task"), func(tx lifecycle.Tx) error { return tx.Delete("o", "the-task") }); err != nil {
 		t.Fatal(err)
 	}
 	if after := rows(); len(after) > 0 {
 		t.Errorf("left behind: %v", after)
+	}
+}
+
+// What was committed is measured, and nothing else.
+func TestCommitsAreMeasured(t *testing.T) {
+	t.Parallel()
+	var sizes []int
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), OnBatch: func(size int, took time.Duration) {
+		if took <= 0 {
+			t.Errorf("a commit took %s", took)
+		}
+		sizes = append(sizes, size)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fn := range []func(lifecycle.Tx) error{
+		func(tx lifecycle.Tx) error { return create(tx, "t") },
+		func(lifecycle.Tx) error { return nil },
+		func(tx lifecycle.Tx) error { _, err := tx.Task("o", "nothing"); return err },
+		func(tx lifecycle.Tx) error { return create(tx, "u") },
+	} {
+		if err := s.Write(t.Context(), nil, fn); err != nil && fault.CodeOf(err) != fault.NotFound {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sizes, []int{1, 1}) {
+		t.Errorf("commits of %v callers, want two of one", sizes)
 	}
 }

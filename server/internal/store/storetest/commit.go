@@ -5,10 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 
+	"pgregory.net/rapid"
+
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -17,6 +23,9 @@ import (
 func commitParts() []part {
 	return []part{
 		{"ErrorUndoesOnlyItsOwnWrites", ownWrites},
+		{"ErrorAfterAQuestionCostsNobody", failsAfterQuestion},
+		{"RefusedWritesFailOnlyTheirCaller", refusedWrites},
+		{"CallersOfOneCommit", callersOfOneCommit},
 		{"EveryCallerLearnsItsOwnOutcome", outcomes},
 		{"CancelledCallersAreNotRun", cancelled},
 		{"ReadsAnswerNotFound", notFound},
@@ -27,26 +36,136 @@ func commitParts() []part {
 	}
 }
 
+// writesOf are one write of each kind, in the name of an id.
+func (e *env) writesOf(id string) map[string]func(lifecycle.Tx) error {
+	now := e.clock.stamp()
+	return map[string]func(lifecycle.Tx) error{
+		"creation": func(tx lifecycle.Tx) error { return create(tx, beginning(home, id), now) },
+		"secret":   func(tx lifecycle.Tx) error { return tx.PutSecret(home, lifecycle.OfTask, id, []byte("s")) },
+		"agent":    func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, id, 1)) },
+		"replay": func(tx lifecycle.Tx) error {
+			return tx.PutReplay(home, "r", id, nil, lifecycle.Replay{Hash: []byte("h"), TaskID: "of nobody"})
+		},
+		"worker": func(tx lifecycle.Tx) error {
+			return tx.PutWorker(lifecycle.Worker{Organization: home, Agent: agent, ID: id, Kind: lifecycle.PythonWorker})
+		},
+		"node":    func(tx lifecycle.Tx) error { return tx.PutNode(lifecycle.Node{ID: id, Heard: now}) },
+		"post":    func(tx lifecycle.Tx) error { return tx.PutPost(home, id, "1") },
+		"attempt": func(tx lifecycle.Tx) error { return tx.PutAttempt(home, "gone "+id, orphan(id, now)) },
+	}
+}
+
+// orphan is an attempt that its task has left behind.
+func orphan(worker string, now task.Stamp) task.Attempt {
+	return task.Attempt{Number: 1, Turn: 1, InTurn: 1, WorkerID: worker, AssignedAt: now, StartedAt: now, EndedAt: now}
+}
+
+// stored lists which of those writes are there.
+func (e *env) stored(id string) []string {
+	e.t.Helper()
+	ctx := e.t.Context()
+	found := map[string]bool{}
+	there := func(err error) bool {
+		if fault.CodeOf(err) == fault.NotFound {
+			return false
+		}
+		e.ok(err)
+		return true
+	}
+	_, err := e.Agent(ctx, home, id, 0)
+	found["agent"] = there(err)
+	_, err = e.Task(ctx, auth.All(home), id)
+	found["creation"] = there(err)
+	secret, err := e.Secret(ctx, home, lifecycle.OfTask, id)
+	found["secret"] = there(err) && secret != nil
+	e.write(func(tx lifecycle.Tx) error {
+		left, err := tx.Attempts(home, "gone "+id)
+		found["attempt"] = len(left) > 0
+		nodes, failed := tx.Nodes()
+		err = errors.Join(err, failed)
+		found["node"] = slices.ContainsFunc(nodes, func(n lifecycle.Node) bool { return n.ID == id })
+		found["post"], failed = tx.Posted(home, id, "1")
+		err = errors.Join(err, failed)
+		replay, failed := tx.Replay(home, "r", id)
+		err = errors.Join(err, failed)
+		found["replay"] = replay != nil
+		w, failed := tx.Worker(home, agent, id)
+		found["worker"] = w != nil
+		return errors.Join(err, failed)
+	})
+	maps.DeleteFunc(found, func(_ string, there bool) bool { return !there })
+	return append([]string{}, slices.Sorted(maps.Keys(found))...)
+}
+
+// questions are those that only the database can answer, for which a store has to
+// send what was recorded.
+func (e *env) questions() map[string]func(lifecycle.Tx) error {
+	now := e.clock.stamp()
+	ask := func(_ any, err error) error { return err }
+	return map[string]func(lifecycle.Tx) error{
+		"Children": func(tx lifecycle.Tx) error { return ask(tx.Children(home, "nothing")) },
+		"Take": func(tx lifecycle.Tx) error {
+			return ask(tx.Take(lifecycle.Want{Organization: home, Agent: agent, Limit: 1}))
+		},
+		"Held":        func(tx lifecycle.Tx) error { return ask(tx.Held(home, "w")) },
+		"Untold":      func(tx lifecycle.Tx) error { return ask(tx.Untold(home, "w")) },
+		"Attempts":    func(tx lifecycle.Tx) error { return ask(tx.Attempts(home, "nothing")) },
+		"Attempt":     func(tx lifecycle.Tx) error { return ask(tx.Attempt(home, "nothing", 1)) },
+		"Orphans":     func(tx lifecycle.Tx) error { return ask(tx.Orphans(home, now, 10)) },
+		"Queued":      func(tx lifecycle.Tx) error { return ask(tx.Queued(home, agent, 10)) },
+		"SeqOfClient": func(tx lifecycle.Tx) error { return ask(tx.SeqOfClient(home, "nothing", 1, "c")) },
+		"TurnEnd":     func(tx lifecycle.Tx) error { _, _, err := tx.TurnEnd(home, "nothing", 1); return err },
+		"Agent": func(tx lifecycle.Tx) error {
+			if _, err := tx.Agent(home, "nothing", 0); fault.CodeOf(err) != fault.NotFound {
+				return fmt.Errorf("an agent that is not there: %w", err)
+			}
+			return nil
+		},
+		"HasOpenTask": func(tx lifecycle.Tx) error { return ask(tx.HasOpenTask(home, "nothing")) },
+		"Worker":      func(tx lifecycle.Tx) error { return ask(tx.Worker(home, agent, "nothing")) },
+		"OfNode":      func(tx lifecycle.Tx) error { return ask(tx.OfNode("nothing")) },
+		"Absent":      func(tx lifecycle.Tx) error { return ask(tx.Absent(home, now, 10)) },
+		"Nodes":       func(tx lifecycle.Tx) error { return ask(tx.Nodes()) },
+		"Replay":      func(tx lifecycle.Tx) error { return ask(tx.Replay(home, "r", "nothing")) },
+		"Posted":      func(tx lifecycle.Tx) error { return ask(tx.Posted(home, "nothing", "1")) },
+		"all": func(tx lifecycle.Tx) error {
+			return errors.Join(ask(tx.Children(home, "nothing")), ask(tx.Held(home, "w")), ask(tx.Nodes()), ask(tx.Leased()),
+				ask(tx.Replay(home, "r", "nothing")), ask(tx.Posted(home, "nothing", "1")), ask(tx.Connected(home, agent)))
+		},
+	}
+}
+
 // ownWrites undoes one write of each kind.
 func ownWrites(e *env) {
 	before := e.begin("t")
+	fed := e.feed()
+	writes := e.writesOf("new")
+	all := func(tx lifecycle.Tx) error {
+		var failed []error
+		for _, fn := range e.writesOf("new") {
+			failed = append(failed, fn(tx))
+		}
+		return errors.Join(failed...)
+	}
+	for name, fn := range map[string]func(lifecycle.Tx) error{
+		"nothing":  func(lifecycle.Tx) error { return nil },
+		"change":   func(tx lifecycle.Tx) error { return change(tx, home, "t", chunk("x"), e.clock.stamp()) },
+		"deletion": func(tx lifecycle.Tx) error { return tx.Delete(home, "t") },
+		"alive":    func(tx lifecycle.Tx) error { return tx.PutAlive(lifecycle.Alive{Heard: 1, Renewed: 2, Sweeper: "x"}) },
+		"drops": func(tx lifecycle.Tx) error {
+			return errors.Join(tx.DropAttempt(home, "t", 1), tx.DropNode("x"), tx.DropWorker(home, agent, "x"), tx.DropPosts(home, 1<<60), tx.DropReplays(home, 1<<60))
+		},
+		"bad write": func(tx lifecycle.Tx) error { return create(tx, beginning(home, "t"), e.clock.stamp()) },
+		"all":       all,
+	} {
+		writes[name] = fn
+	}
 	boom := func(lifecycle.Tx) error { return errUndo }
 	panics := func(lifecycle.Tx) error { panic(errUndo) } //nolint:forbidigo // what is tested
-	for _, then := range []func(lifecycle.Tx) error{boom, panics} {
-		for name, fn := range map[string]func(lifecycle.Tx) error{
-			"nothing":  func(lifecycle.Tx) error { return nil },
-			"change":   func(tx lifecycle.Tx) error { return change(tx, home, "t", chunk("x"), e.clock.stamp()) },
-			"creation": func(tx lifecycle.Tx) error { return create(tx, beginning(home, "new"), e.clock.stamp()) },
-			"deletion": func(tx lifecycle.Tx) error { return tx.Delete(home, "t") },
-			"secret":   func(tx lifecycle.Tx) error { return tx.PutSecret(home, lifecycle.OfTask, "t", []byte("s")) },
-			"agent":    func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "new", 1)) },
-			"replay":   func(tx lifecycle.Tx) error { return tx.PutReplay(home, "r", "k", lifecycle.Replay{Hash: []byte("h")}) },
-			"worker": func(tx lifecycle.Tx) error {
-				return tx.PutWorker(lifecycle.Worker{Organization: home, Agent: agent, ID: "w"})
-			},
-			"bad write": func(tx lifecycle.Tx) error { return create(tx, beginning(home, "t"), e.clock.stamp()) },
-		} {
-			err := e.Write(e.t.Context(), func(tx lifecycle.Tx) error {
+	asks := func(tx lifecycle.Tx) error { return errors.Join(e.questions()["all"](tx), errUndo) }
+	for i, then := range []func(lifecycle.Tx) error{boom, panics, asks} {
+		for name, fn := range writes {
+			err := e.Write(e.t.Context(), about(home, "t"), func(tx lifecycle.Tx) error {
 				if err := fn(tx); err != nil {
 					return err
 				}
@@ -55,18 +174,231 @@ func ownWrites(e *env) {
 			if err == nil {
 				e.t.Errorf("%s: a failed write answered no error", name)
 			}
+			e.same(fmt.Sprintf("%s, undone in way %d", name, i), []string{}, e.stored("new"))
 		}
 	}
 	e.same("task", before, e.task(home, "t").Task)
-	_, err := e.Task(e.t.Context(), home, "new")
-	e.missing("undone task", err)
-	_, err = e.Agent(e.t.Context(), home, "new", 0)
-	e.missing("undone agent", err)
-	secret, err := e.Secret(e.t.Context(), home, lifecycle.OfTask, "t")
-	e.ok(err)
-	e.same("undone secret", []byte(nil), secret)
-	e.same("undone replay", (*lifecycle.Replay)(nil), read(e, func(tx lifecycle.Tx) (*lifecycle.Replay, error) { return tx.Replay(home, "r", "k") }))
-	e.same("undone worker", (*lifecycle.Worker)(nil), read(e, func(tx lifecycle.Tx) (*lifecycle.Worker, error) { return tx.Worker(home, agent, "w") }))
+	e.same("log", 1, len(e.log("t")))
+	e.same("alive", lifecycle.Alive{}, read(e, lifecycle.Tx.Alive))
+	e.same("feed", fed, e.feed())
+	e.write(all)
+	e.same("the same, not undone", 8, len(e.stored("new")))
+}
+
+// crowd runs n writes that wait for the store at the same time, in their order: a
+// store with one writer puts them into one commit. Each is given a context of its
+// own, which it has to pass to the store.
+func (e *env) crowd(n int, write func(ctx context.Context, i int) error) []error {
+	e.t.Helper()
+	var all sync.WaitGroup
+	var begun sync.Once
+	busy, free := make(chan struct{}), make(chan struct{})
+	first := make(chan error, 1)
+	all.Go(func() { // occupies the writer until all have come
+		first <- e.Write(e.t.Context(), nil, func(lifecycle.Tx) error {
+			begun.Do(func() { close(busy) })
+			<-free
+			return nil
+		})
+	})
+	select {
+	case <-busy:
+	case err := <-first:
+		e.t.Fatalf("a write that does nothing: %v", err)
+	}
+	answers := make([]error, n)
+	for i := range n {
+		ctx := &comer{Context: e.t.Context(), waits: make(chan struct{})}
+		all.Go(func() {
+			answers[i] = write(ctx, i)
+			ctx.come()
+		})
+		<-ctx.waits
+	}
+	close(free)
+	all.Wait()
+	e.ok(<-first)
+	return answers
+}
+
+// comer is a context that tells when somebody begins to wait for its end, as
+// whoever has asked a store to write does.
+type comer struct {
+	context.Context //nolint:containedctx // it is one
+	once            sync.Once
+	waits           chan struct{}
+}
+
+func (c *comer) come() { c.once.Do(func() { close(c.waits) }) }
+
+// Done implements context.Context.
+func (c *comer) Done() <-chan struct{} {
+	c.come()
+	return c.Context.Done()
+}
+
+// failsAfterQuestion: a function fails after it has recorded writes of each kind
+// and after a question forced them to be sent. Nothing of it is stored, what its
+// neighbours in the commit wrote is, and none of them is run again.
+func failsAfterQuestion(e *env) {
+	e.begin("shared")
+	length := int64(1)
+	round := 0
+	for name, ask := range e.questions() {
+		round++
+		const callers = 5 // the second and the fourth fail
+		id := func(i int) string { return fmt.Sprintf("t-%d-%d", round, i) }
+		runs := make([]atomic.Int32, callers)
+		answers := e.crowd(callers, func(ctx context.Context, i int) error {
+			return e.Write(ctx, nil, func(tx lifecycle.Tx) error {
+				runs[i].Add(1)
+				var failed []error
+				for _, fn := range e.writesOf(id(i)) {
+					failed = append(failed, fn(tx))
+				}
+				failed = append(failed, ask(tx))
+				if i%2 == 1 {
+					failed = append(failed, change(tx, home, "shared", chunk("undone"), e.clock.stamp()), ask(tx), errUndo)
+				}
+				return errors.Join(failed...)
+			})
+		})
+		for i, err := range answers {
+			want, there := error(nil), 8
+			if i%2 == 1 {
+				want, there = errUndo, 0
+			}
+			if !errors.Is(err, want) || (err == nil) != (want == nil) || strings.Contains(fmt.Sprint(err), "\n") {
+				e.t.Errorf("%s: caller %d was answered %v, want %v", name, i, err, want)
+			}
+			e.same(fmt.Sprintf("%s: writes of caller %d", name, i), there, len(e.stored(id(i))))
+			e.same(fmt.Sprintf("%s: events told of caller %d", name, i), min(there, 1), len(e.told.events(home, id(i))))
+			e.same(fmt.Sprintf("%s: runs of caller %d", name, i), int32(1), runs[i].Load())
+		}
+		// What was undone is not remembered either.
+		e.do(home, "shared", chunk("kept"))
+		length++
+		e.same(name+": shared task", length, e.task(home, "shared").Task.LastSeq)
+	}
+	e.same("length of the shared log", length, int64(len(e.log("shared"))))
+}
+
+// refusedWrites: what the database refuses fails the caller who wrote it, however
+// late it turns out, and nobody else.
+func refusedWrites(e *env) {
+	e.begin("there")
+	before := e.belongings(home, "there")
+	for name, bad := range map[string]func(lifecycle.Tx) error{
+		"an id that is taken": func(tx lifecycle.Tx) error { return create(tx, beginning(home, "there"), e.clock.stamp()) },
+		"a version that is taken": func(tx lifecycle.Tx) error {
+			return errors.Join(tx.PutAgent(agentRecord(home, "a", 1)), tx.PutAgent(agentRecord(home, "a", 1)))
+		},
+	} {
+		for _, ask := range []func(lifecycle.Tx) error{e.questions()["all"], func(lifecycle.Tx) error { return nil }} {
+			answers := e.crowd(4, func(ctx context.Context, i int) error {
+				return e.Write(ctx, nil, func(tx lifecycle.Tx) error {
+					if i%2 == 1 {
+						return bad(tx)
+					}
+					return errors.Join(tx.PutNode(lifecycle.Node{ID: fmt.Sprint(name, i), Heard: e.clock.stamp()}), ask(tx))
+				})
+			})
+			for i, err := range answers {
+				if (err != nil) != (i%2 == 1) {
+					e.t.Errorf("%s: caller %d was answered %v", name, i, err)
+				}
+			}
+			for i := range answers {
+				there := slices.Contains(e.stored(fmt.Sprint(name, i)), "node")
+				e.same(fmt.Sprintf("%s: node of caller %d", name, i), i%2 == 0, there)
+			}
+			e.write(func(tx lifecycle.Tx) error {
+				return errors.Join(tx.DropNode(fmt.Sprint(name, 0)), tx.DropNode(fmt.Sprint(name, 2)))
+			})
+		}
+	}
+	e.same("the task that was there", before, e.belongings(home, "there"))
+}
+
+// callersOfOneCommit: whatever the mixture, in whatever order, each hears what
+// became of its own write, the good ones are stored and told in their order, the
+// others are neither.
+func callersOfOneCommit(e *env) {
+	ended, end := context.WithCancel(e.t.Context())
+	end()
+	undone := func(err error) bool { return errors.Is(err, errUndo) }
+	panics := func(lifecycle.Tx) error { panic("p") } //nolint:forbidigo // what is tested
+	panicked := func(err error) bool { return err != nil && strings.Contains(err.Error(), "panic") }
+	good := func(err error) bool { return err == nil }
+	asks := func(tx lifecycle.Tx) error { _, err := tx.Children(home, "nothing"); return err }
+	kinds := []struct {
+		name   string
+		make   bool                     // it creates a task
+		fn     func(lifecycle.Tx) error // after that
+		ended  bool                     // its caller has gone
+		answer func(error) bool
+	}{
+		{"good", true, func(lifecycle.Tx) error { return nil }, false, good},
+		{"good, asks", true, asks, false, good},
+		{"reads only", false, asks, false, good},
+		{"fails clean", false, func(lifecycle.Tx) error { return errUndo }, false, undone},
+		{"fails after a write", true, func(lifecycle.Tx) error { return errUndo }, false, undone},
+		{"fails after a question", true, func(tx lifecycle.Tx) error { return errors.Join(asks(tx), errUndo) }, false, undone},
+		{"fault after a write", true, func(tx lifecycle.Tx) error { _, err := tx.Task(home, "nothing"); return err }, false, func(err error) bool { return fault.CodeOf(err) == fault.NotFound }},
+		{"panics", false, panics, false, panicked},
+		{"panics after a write", true, panics, false, panicked},
+		{"panics after a question", true, func(tx lifecycle.Tx) error { _ = asks(tx); return panics(tx) }, false, panicked},
+		{"cancelled", true, func(lifecycle.Tx) error { return errUndo }, true, func(err error) bool { return errors.Is(err, context.Canceled) }},
+	}
+	run := 0
+	rapid.Check(e.t, func(rt *rapid.T) {
+		run++
+		mixture := rapid.SliceOfN(rapid.IntRange(0, len(kinds)-1), 1, 8).Draw(rt, "mixture")
+		before := len(e.told.all())
+		runs := make([]atomic.Int32, len(mixture))
+		id := func(i int) string { return fmt.Sprintf("t-%d-%d", run, i) }
+		answers := e.crowd(len(mixture), func(ctx context.Context, i int) error {
+			kind := kinds[mixture[i]]
+			if kind.ended {
+				ctx = ended
+			}
+			return e.Write(ctx, nil, func(tx lifecycle.Tx) error {
+				runs[i].Add(1)
+				if kind.make {
+					if err := create(tx, beginning(home, id(i)), e.clock.stamp()); err != nil {
+						return err
+					}
+				}
+				return kind.fn(tx)
+			})
+		})
+		var want, told []string
+		for i, err := range answers {
+			kind := kinds[mixture[i]]
+			if !kind.answer(err) {
+				rt.Fatalf("caller %d, %q, was answered %v", i, kind.name, err)
+			}
+			if ran := runs[i].Load(); (ran != 1) != kind.ended {
+				rt.Fatalf("caller %d, %q, was run %d times", i, kind.name, ran)
+			}
+			stored := kind.make && err == nil
+			if stored {
+				want = append(want, id(i))
+			}
+			if _, err := e.Task(e.t.Context(), auth.All(home), id(i)); (err == nil) != stored {
+				rt.Fatalf("task of caller %d, %q, is stored: %v", i, kind.name, err)
+			}
+		}
+		for _, x := range e.told.all()[before:] {
+			told = append(told, x.Task)
+		}
+		if e.kind.Parallel { // there may be several writers
+			slices.Sort(told)
+		}
+		if !slices.Equal(told, want) {
+			rt.Fatalf("told of %v, want %v", told, want)
+		}
+	})
 }
 
 // outcomes: many callers at once, of which most fail in one way or another;
@@ -100,11 +432,11 @@ func outcomes(e *env) {
 		together(callers, func(i int) {
 			id := fmt.Sprintf("t-%d-%d", round, i)
 			ctx, fn, want := kinds[i%len(kinds)](id)
-			err := e.Write(ctx, fn)
+			err := e.Write(ctx, about(home, id), fn)
 			if !errors.Is(err, want) || (want == nil) != (err == nil) {
 				failures[i] = fmt.Errorf("caller %d was answered %w, want %w", i, err, want)
 			}
-			if _, found := e.Task(e.t.Context(), home, id); (found == nil) != (want == nil) {
+			if _, found := e.Task(e.t.Context(), auth.All(home), id); (found == nil) != (want == nil) {
 				failures[i] = errors.Join(failures[i], fmt.Errorf("caller %d, %w: its task reads %w", i, want, found))
 			}
 		})
@@ -131,7 +463,7 @@ func cancelled(e *env) {
 	cancel()
 	for range 50 {
 		ran := false
-		err := e.Write(ctx, func(tx lifecycle.Tx) error {
+		err := e.Write(ctx, nil, func(tx lifecycle.Tx) error {
 			ran = true
 			return tx.PutSecret(home, lifecycle.OfTask, "t", []byte("s"))
 		})
@@ -142,7 +474,7 @@ func cancelled(e *env) {
 	// Once fn has begun, the outcome is the commit's and no longer the caller's.
 	ctx, cancel = context.WithCancel(e.t.Context())
 	defer cancel()
-	e.ok(e.Write(ctx, func(tx lifecycle.Tx) error {
+	e.ok(e.Write(ctx, nil, func(tx lifecycle.Tx) error {
 		cancel()
 		return tx.PutSecret(home, lifecycle.OfTask, "t", []byte("s"))
 	}))
@@ -153,15 +485,20 @@ func cancelled(e *env) {
 
 func notFound(e *env) {
 	ctx := e.t.Context()
-	_, err := e.Task(ctx, home, "nothing")
+	_, err := e.Task(ctx, auth.All(home), "nothing")
 	e.missing("Task", err)
 	_, err = e.Agent(ctx, home, "nothing", 0)
 	e.missing("Agent", err)
 	_, err = e.Waiting(ctx, home, "nothing")
 	e.missing("Waiting", err)
+	_, err = e.File(ctx, home, "nothing")
+	e.missing("File", err)
 	secret, err := e.Secret(ctx, home, lifecycle.OfAgent, "nothing")
 	e.ok(err)
 	e.same("secret", []byte(nil), secret)
+	kin, err := e.KinOf(ctx, home, "nothing")
+	e.ok(err)
+	e.same("kin of nobody", 0, len(kin))
 	e.write(func(tx lifecycle.Tx) error {
 		var wrong []error
 		_, err := tx.Task(home, "nothing")
@@ -176,6 +513,12 @@ func notFound(e *env) {
 		wrong = append(wrong, err, differs("Tx.AttemptByToken", (*task.Attempt)(nil), a))
 		children, err := tx.Children(home, "nothing")
 		wrong = append(wrong, err, differs("Tx.Children", 0, len(children)))
+		reason, result, err := tx.TurnEnd(home, "nothing", 1)
+		wrong = append(wrong, err, differs("Tx.TurnEnd", task.EndReason(""), reason), differs("its result", (*string)(nil), result))
+		held, err := tx.Held(home, "nothing")
+		wrong = append(wrong, err, differs("Tx.Held", 0, len(held)))
+		w, err := tx.PythonWorker(home, "nothing")
+		wrong = append(wrong, err, differs("Tx.PythonWorker", (*lifecycle.Worker)(nil), w))
 		return errors.Join(wrong...)
 	})
 }
@@ -193,7 +536,7 @@ func toldInOrder(e *env) {
 	together(callers, func(i int) {
 		own := fmt.Sprint("own-", i)
 		for n := range each {
-			if err := e.Write(e.t.Context(), func(tx lifecycle.Tx) error {
+			if err := e.Write(e.t.Context(), about(home, "all", own), func(tx lifecycle.Tx) error {
 				return errors.Join(change(tx, home, "all", chunk(own), e.clock.stamp()), change(tx, home, own, chunk(strconv.Itoa(n)), e.clock.stamp()))
 			}); err != nil {
 				failures[i] = err
@@ -209,7 +552,7 @@ func toldInOrder(e *env) {
 		e.same("events told of "+id, e.log(id), e.told.events(home, id))
 	}
 	// Each write told of "all" and right after it of its own task.
-	changes := slices.DeleteFunc(e.told.all(), func(c task.Change) bool { return c.Spec() != nil })
+	changes := slices.DeleteFunc(e.told.changes(), func(c task.Change) bool { return c.Spec() != nil })
 	e.same("changes told", 2*callers*each, len(changes))
 	for i := 0; i < len(changes); i += 2 {
 		var own string
@@ -230,14 +573,13 @@ func undoneNotTold(e *env) {
 		func(tx lifecycle.Tx) error { return errors.Join(tx.Delete(home, "t"), errUndo) },
 		func(tx lifecycle.Tx) error { _, err := tx.Task(home, "nothing"); return err },
 	} {
-		if err := e.Write(e.t.Context(), fn); err == nil {
+		if err := e.Write(e.t.Context(), about(home, "t"), fn); err == nil {
 			e.t.Fatal("no error")
 		}
 	}
 	e.same("changes told of undone writes", before, len(e.told.all()))
-	e.same("deletions told of undone writes", 0, len(e.told.deleted))
-	e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, "t") })
-	e.same("deletions told", [][2]string{{home, "t"}}, e.told.deleted)
+	e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, "t") }, about(home, "t")...)
+	e.same("deletions told", [][2]string{{home, "t"}}, e.told.deleted())
 }
 
 // manyWriters: 64 callers append to one task; the numbers that they are given
@@ -249,33 +591,46 @@ func manyWriters(e *env) {
 	together(callers, func(i int) {
 		given[i] = map[int64]string{}
 		for n := range each {
-			var seq int64
 			text := fmt.Sprintf("%d of %d", n, i)
-			failures[i] = errors.Join(failures[i], e.Write(e.t.Context(), func(tx lifecycle.Tx) error {
-				err := change(tx, home, "t", chunk(text), e.clock.stamp())
-				if err == nil {
-					var t task.Task
-					t, err = tx.Task(home, "t")
-					seq = t.LastSeq
-				}
-				return err
-			}))
+			seq, err := e.appended(e.Store, "t", text)
+			failures[i] = errors.Join(failures[i], err)
 			given[i][seq] = text
 		}
 	})
 	e.ok(errors.Join(failures...))
-	log := e.log("t")
-	e.same("length of the log", callers*each+1, len(log))
+	e.checkLog("t", given)
+}
+
+// appended appends an event to a task, and tells its number.
+func (e *env) appended(s Store, id, text string) (seq int64, err error) {
+	err = s.Write(e.t.Context(), about(home, id), func(tx lifecycle.Tx) error {
+		err := change(tx, home, id, chunk(text), e.clock.stamp())
+		if err == nil {
+			var t task.Task
+			t, err = tx.Task(home, id)
+			seq = t.LastSeq
+		}
+		return err
+	})
+	return seq, err
+}
+
+// checkLog compares a log with the numbers that those who have written were given.
+func (e *env) checkLog(id string, given []map[int64]string) {
+	e.t.Helper()
+	log, written := e.log(id), 0
 	for i, ev := range log {
 		e.same("seq", int64(i+1), ev.Seq)
 	}
 	for _, own := range given {
+		written += len(own)
 		for seq, text := range own {
 			var got string
 			e.ok(json.Unmarshal(log[seq-1].Own, &got))
 			e.same(fmt.Sprint("event ", seq), text, got)
 		}
 	}
+	e.same("length of the log", written+1, len(log))
 }
 
 // oneWinner: of many who claim the same task, one gets it.
@@ -286,21 +641,27 @@ func oneWinner(e *env) {
 		e.begin(id)
 		answers := make([]error, callers)
 		together(callers, func(i int) {
-			answers[i] = e.Write(e.t.Context(), func(tx lifecycle.Tx) error {
+			answers[i] = e.Write(e.t.Context(), about(home, id), func(tx lifecycle.Tx) error {
 				return change(tx, home, id, claim(fmt.Sprint("w-", i)), e.clock.stamp())
 			})
 		})
-		winner := ""
-		for i, err := range answers {
-			switch {
-			case err == nil && winner == "":
-				winner = fmt.Sprint("w-", i)
-			case err == nil:
-				e.t.Fatalf("%s and w-%d both claimed %s", winner, i, id)
-			case fault.CodeOf(err) != fault.Conflict:
-				e.t.Fatal(err)
-			}
-		}
-		e.same("owner", winner, e.task(home, id).Task.Run.WorkerID)
+		e.same("owner", e.winner(answers), e.task(home, id).Task.Run.WorkerID)
 	}
+}
+
+// winner is whose claim was the only one that was not refused.
+func (e *env) winner(answers []error) string {
+	e.t.Helper()
+	winner := ""
+	for i, err := range answers {
+		switch {
+		case err == nil && winner == "":
+			winner = fmt.Sprint("w-", i)
+		case err == nil:
+			e.t.Fatalf("%s and w-%d both claimed it", winner, i)
+		case fault.CodeOf(err) != fault.Conflict:
+			e.t.Fatal(err)
+		}
+	}
+	return winner
 }

@@ -3,7 +3,9 @@ package storetest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -12,8 +14,9 @@ func deleteParts() []part {
 	return []part{
 		{"DeleteRemovesATaskAndNothingElse", deleted},
 		{"DeletedIdMayBeUsedAgain", reborn},
+		{"DeleteTakesAttemptsAlong", attemptsGo},
 		{"OrganizationsDoNotSeeEachOther", apart},
-		{"Children", children},
+		{"ChildrenAndSubTasks", children},
 	}
 }
 
@@ -35,7 +38,7 @@ func (e *env) furnish(org, id string) {
 		return errors.Join(
 			tx.PutSecret(org, lifecycle.OfTask, id, []byte(org)),
 			tx.PutSecret(org, lifecycle.OfAgent, id, []byte(org)),
-			tx.PutReplay(org, "create", "of "+id, lifecycle.Replay{Hash: []byte(org), TaskID: id, At: e.clock.stamp()}),
+			tx.PutReplay(org, "create", "of "+id, nil, lifecycle.Replay{Hash: []byte(org), TaskID: id, At: e.clock.stamp()}),
 		)
 	})
 }
@@ -57,7 +60,7 @@ func (e *env) belongings(org, id string) belongings {
 	ctx := e.t.Context()
 	var b belongings
 	var failed [5]error
-	b.Task, failed[0] = e.Task(ctx, org, id)
+	b.Task, failed[0] = e.Task(ctx, auth.All(org), id)
 	b.Log, failed[1] = e.Events(ctx, org, id, 0, 1000)
 	b.Secret, failed[2] = e.Secret(ctx, org, lifecycle.OfTask, id)
 	b.SecretOfAgent, failed[3] = e.Secret(ctx, org, lifecycle.OfAgent, id)
@@ -113,7 +116,7 @@ func deleted(e *env) {
 		}
 		return nil
 	})
-	_, err := e.Task(e.t.Context(), home, "t")
+	_, err := e.Task(e.t.Context(), auth.All(home), "t")
 	e.missing("deleted task", err)
 	e.same("what is left of it", belongings{Attempts: make([]*task.Attempt, 4), SecretOfAgent: []byte(home)}, e.belongings(home, "t"))
 	e.same("due", []string{"neighbour"}, e.due())
@@ -136,7 +139,7 @@ func deleted(e *env) {
 	e.same("namesake", foreign, e.belongings(away, "t"))
 	_, err = e.Agent(e.t.Context(), home, "t", 0)
 	e.ok(err)
-	e.same("deletions told", [][2]string{{home, "t"}}, e.told.deleted)
+	e.same("deletions told", [][2]string{{home, "t"}}, e.told.deleted())
 	e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, "never there") })
 }
 
@@ -161,6 +164,37 @@ func reborn(e *env) {
 	e.same("length of the log", 4, len(e.log("t")))
 }
 
+// attemptsGo: of a deleted task stays what its attempts are made to leave behind,
+// also under the id that a new task takes.
+func attemptsGo(e *env) {
+	left := func() []task.Attempt {
+		e.t.Helper()
+		return read(e, func(tx lifecycle.Tx) ([]task.Attempt, error) { return tx.Attempts(home, "t") })
+	}
+	e.begin("t")
+	run := *e.do(home, "t", assign("py"), start()).Run
+	e.same("attempts that hold the task", []task.Attempt{run}, left())
+	e.write(func(tx lifecycle.Tx) error {
+		if err := tx.Delete(home, "t"); err != nil {
+			return err
+		}
+		gone, err := tx.Attempts(home, "t")
+		if err := errors.Join(err, differs("attempts in the commit", 0, len(gone))); err != nil {
+			return err
+		}
+		return tx.PutAttempt(home, "t", run.Orphaned(e.clock.stamp()))
+	}, about(home, "t")...)
+	_, err := e.Task(e.t.Context(), auth.All(home), "t")
+	e.missing("deleted task with an orphan", err)
+	e.same("orphan", []task.Attempt{run.Orphaned(e.clock.stamp())}, left())
+	e.begin("t", func(b *task.Begin) { b.Numbered = 1 })
+	e.same("beside a new task", []task.Attempt{run.Orphaned(e.clock.stamp())}, left())
+	e.same("attempt of the new task", 2, e.do(home, "t", claim("w")).Run.Number)
+	e.write(func(tx lifecycle.Tx) error { return tx.DropAttempt(home, "t", 1) }, about(home, "t")...)
+	e.same("dropped", 0, len(left()))
+	e.same("attempt of the new task", 2, e.task(home, "t").Task.Run.Number)
+}
+
 // apart: all that a caller can do with a task in one organization leaves its
 // namesake in another as it was.
 func apart(e *env) {
@@ -174,19 +208,22 @@ func apart(e *env) {
 	}
 	e.do(away, "t", chunk("x"), task.Pause{}, task.Resume{}, settle(task.EndCompleted, "r"), settle(task.EndFailed, "s"))
 	e.write(func(tx lifecycle.Tx) error {
-		return errors.Join(tx.RenewWorker(away, "py", 1<<60), tx.PutSecret(away, lifecycle.OfTask, "t", []byte("new")), tx.Delete(away, "t"))
+		return errors.Join(tx.PutAttempt(away, "t", task.Attempt{Number: 1, WorkerID: "py"}), tx.DropAttempt(away, "t", 1), tx.PutSecret(away, lifecycle.OfTask, "t", []byte("new")), tx.Delete(away, "t"))
 	})
 	e.same("namesake", before, e.belongings(home, "t"))
 	e.same("told", before.Log, e.told.events(home, "t"))
-	_, err := e.Task(e.t.Context(), away, "t")
+	_, err := e.Task(e.t.Context(), auth.All(away), "t")
 	e.missing("deleted task", err)
 }
 
+// children: a task's sub-tasks, the oldest first, all of them in a commit and those
+// until a moment beside it.
 func children(e *env) {
 	child := func(org string) func(*task.Begin) {
 		return func(b *task.Begin) { b.Spec.OrganizationID, b.Spec.ParentExecution = org, new("parent") }
 	}
 	e.begin("parent")
+	begun := e.clock.stamp()
 	for _, id := range []string{"c", "a", "b"} {
 		e.begin(id, child(home))
 		e.clock.advance(1000)
@@ -197,4 +234,25 @@ func children(e *env) {
 		none, failed := tx.Children(home, "")
 		return errors.Join(err, failed, differs("children", []string{"c", "a", "b"}, ids), differs("children of nothing", 0, len(none)))
 	})
+	e.begin("aa", child(home)) // these two in the same moment
+	e.begin("dd", child(home))
+	for _, c := range []struct {
+		id    string
+		until task.Stamp
+		limit int
+		want  []string
+	}{
+		{"parent", begun - 1, 9, []string{}},
+		{"parent", begun, 9, []string{"c"}},
+		{"parent", begun + 1, 9, []string{"c", "a"}},
+		{"parent", begun + 2, 9, []string{"c", "a", "b"}},
+		{"parent", begun + 3, 9, []string{"c", "a", "b", "aa", "dd"}},
+		{"parent", begun + 3, 4, []string{"c", "a", "b", "aa"}},
+		{"c", begun + 3, 9, []string{}},
+		{"", begun + 3, 9, []string{}},
+	} {
+		ids, err := e.SubTasks(e.t.Context(), home, c.id, c.until, c.limit)
+		e.ok(err)
+		e.same(fmt.Sprintf("%d sub-tasks of %q until %d", c.limit, c.id, c.until-begun), c.want, append([]string{}, ids...))
+	}
 }

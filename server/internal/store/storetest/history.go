@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -23,6 +24,9 @@ func historyParts() []part {
 		{"LogShowsWhatAnOverrideReplaced", overriddenResult},
 		{"ReopenedStoreHasEverything", reopened},
 		{"TurnsAreListed", turns},
+		{"TurnsEndOnce", turnEnds},
+		{"EventsHaveAuthors", authors},
+		{"TasksKnowTheirOwnerAndPlace", places},
 		{"LogIsReadInParts", logInParts},
 		{"ReadSeesOneMoment", oneMoment},
 	}
@@ -34,10 +38,11 @@ func historyParts() []part {
 func anyHistory(e *env) {
 	var n atomic.Int64
 	rapid.Check(e.t, func(rt *rapid.T) {
-		w := &world{rt: rt, e: e, org: home, id: fmt.Sprintf("task-%d", n.Add(1)), attempts: map[int]task.Attempt{}}
+		w := newWorld(rt, e, fmt.Sprintf("task-%d", n.Add(1)))
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			e.clock.advance(time.Duration(rapid.IntRange(0, 40_000_000).Draw(rt, "us")) * time.Microsecond)
 			w.step()
+			w.check()
 		}
 	})
 }
@@ -51,6 +56,18 @@ type world struct {
 	spec     json.RawMessage
 	log      []task.Event
 	attempts map[int]task.Attempt
+	turns    []turn
+}
+
+// turn is a turn as its changes have made it.
+type turn struct {
+	lifecycle.Turn
+	reason task.EndReason
+	result *string // its own, whatever is shown
+}
+
+func newWorld(rt *rapid.T, e *env, id string) *world {
+	return &world{rt: rt, e: e, org: home, id: id, attempts: map[int]task.Attempt{}}
 }
 
 func (w *world) born() bool { return w.task.LastSeq > 0 }
@@ -58,18 +75,19 @@ func (w *world) born() bool { return w.task.LastSeq > 0 }
 // step carries out one commit of one to three changes.
 func (w *world) step() {
 	next := *w
-	next.log, next.attempts = slices.Clone(w.log), maps.Clone(w.attempts)
+	next.log, next.attempts, next.turns = slices.Clone(w.log), maps.Clone(w.attempts), slices.Clone(w.turns)
 	var changes []task.Change
 	for range rapid.IntRange(1, 3).Draw(w.rt, "changes") {
 		c, err := task.Apply(next.task, next.command(), w.e.clock.stamp())
 		if err == nil {
+			c.Sign(rapid.SampledFrom([]string{"key é", "node-1"}).Draw(w.rt, "by"))
 			next.take(c)
 			changes = append(changes, c)
 		}
 	}
-	look := rapid.Bool().Draw(w.rt, "look")
+	look := rapid.IntRange(0, 2).Draw(w.rt, "look")
 	undo := rapid.IntRange(0, 9).Draw(w.rt, "undo") == 0
-	err := w.e.Write(w.e.t.Context(), func(tx lifecycle.Tx) error { return w.save(tx, changes, look, undo) })
+	err := w.e.Write(w.e.t.Context(), about(w.org, w.id), func(tx lifecycle.Tx) error { return w.save(tx, changes, look, undo) })
 	if undo {
 		if !errors.Is(err, errUndo) {
 			w.rt.Fatalf("an undone write answered %v", err)
@@ -79,7 +97,6 @@ func (w *world) step() {
 		w.rt.Fatal(err)
 	}
 	*w = next
-	w.check()
 }
 
 func (w *world) take(c task.Change) {
@@ -91,10 +108,37 @@ func (w *world) take(c task.Change) {
 	if spec := c.Spec(); spec != nil {
 		w.spec = spec
 	}
+	if c.Turn != nil {
+		w.takeTurn(*c.Turn)
+	}
+}
+
+// takeTurn is the plain reading of a change of a turn.
+func (w *world) takeTurn(c task.TurnChange) {
+	if c.Begun != nil {
+		first := w.log[c.Begun.FirstSeq-1]
+		var asked task.Spec
+		if err := json.Unmarshal(c.Begun.Spec, &asked); err != nil || first.Type != task.TaskCreated || first.Turn != c.Number {
+			w.rt.Fatalf("turn %d begins with %+v (%v)", c.Number, first, err)
+		}
+		w.turns = append(w.turns, turn{Turn: lifecycle.Turn{Number: c.Number, CreatedAt: first.Time, Prompt: asked.Input.Text}})
+	}
+	x := &w.turns[c.Number-1]
+	if c.Result != nil {
+		x.result, x.Result = c.Result.Text, c.Result.Text
+	}
+	if c.Shown != nil {
+		x.Result = c.Shown.Text
+	}
+	if c.Ended != nil {
+		x.reason, x.FinishedAt, x.Tokens = c.Ended.Reason, c.Ended.FinishedAt, c.Ended.Tokens
+	}
 }
 
 // save is the store's side of a step; what it has written must be seen at once.
-func (w *world) save(tx lifecycle.Tx, changes []task.Change, look, undo bool) error {
+// It looks in some way at what it has written: not at all, as far as the commit
+// remembers it, or by a question for which it has to be sent.
+func (w *world) save(tx lifecycle.Tx, changes []task.Change, look int, undo bool) error {
 	if w.born() {
 		s, err := tx.Snapshot(w.org, w.id)
 		if err := errors.Join(err, differs("task in a write", lifecycle.Snapshot{Task: w.task, Spec: w.spec}, s)); err != nil {
@@ -105,11 +149,18 @@ func (w *world) save(tx lifecycle.Tx, changes []task.Change, look, undo bool) er
 		if err := tx.Save(c); err != nil {
 			return err
 		}
-		if !look {
+		if look == 0 {
 			continue
 		}
 		t, err := tx.Task(w.org, w.id)
 		if err := errors.Join(err, differs("task after its Save", c.Task, t)); err != nil {
+			return err
+		}
+		if look == 1 || c.Task.Run == nil {
+			continue
+		}
+		run, err := tx.Attempt(w.org, w.id, c.Task.Run.Number)
+		if err := errors.Join(err, differs("attempt after its Save", c.Task.Run, run)); err != nil {
 			return err
 		}
 	}
@@ -122,7 +173,7 @@ func (w *world) save(tx lifecycle.Tx, changes []task.Change, look, undo bool) er
 // check compares everything that can be read of the task.
 func (w *world) check() {
 	ctx, rt := w.e.t.Context(), w.rt
-	s, err := w.e.Task(ctx, w.org, w.id)
+	s, err := w.e.Task(ctx, auth.All(w.org), w.id)
 	if !w.born() {
 		if err == nil {
 			rt.Fatal("a task that was never saved is there")
@@ -138,7 +189,8 @@ func (w *world) check() {
 		}
 	}
 	w.equal("log as told", nil, w.log, w.e.told.events(w.org, w.id))
-	err = w.e.Write(ctx, func(tx lifecycle.Tx) error {
+	w.checkTurns()
+	err = w.e.Write(ctx, nil, func(tx lifecycle.Tx) error {
 		for n := range w.task.State().ExecutionAttempts + 2 {
 			var want *task.Attempt
 			if a, ok := w.attempts[n]; ok {
@@ -170,6 +222,33 @@ func (w *world) check() {
 	})
 	if err != nil {
 		rt.Fatal(err)
+	}
+}
+
+// checkTurns compares the turns, and what the log shows of them.
+func (w *world) checkTurns() {
+	got, err := w.e.Turns(w.e.t.Context(), w.org, w.id)
+	want := make([]lifecycle.Turn, 0, len(w.turns))
+	for _, x := range w.turns {
+		want = append(want, x.Turn)
+	}
+	w.equal("turns", err, want, got)
+	for _, e := range w.log {
+		if e.Type == task.TaskFinished {
+			kept, err := task.KeptResult(w.turns[e.Turn-1].result)
+			w.equal("result of a turn in its log", err, kept, e.Kept)
+		}
+	}
+	if err := w.e.Write(w.e.t.Context(), nil, func(tx lifecycle.Tx) error {
+		for _, x := range w.turns {
+			reason, result, err := tx.TurnEnd(w.org, w.id, x.Number)
+			if err := errors.Join(err, differs("end of a turn", x.reason, reason), differs("its result", x.result, result)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		w.rt.Fatal(err)
 	}
 }
 
@@ -220,7 +299,7 @@ func (w *world) command() task.Command {
 	case 6:
 		return task.Lose{Number: number, Over: rapid.Bool().Draw(t, "over"), Reason: "lease expired"}
 	case 7:
-		return rapid.SampledFrom([]task.Command{task.Pause{By: "p"}, task.Tick{}}).Draw(t, "pause or tick")
+		return rapid.SampledFrom([]task.Command{task.Pause{By: "p"}, task.Tick{}, task.Tick{Renewed: w.e.clock.stamp()}}).Draw(t, "pause or tick")
 	case 8:
 		return task.Resume{By: "p"}
 	case 9:
@@ -229,10 +308,13 @@ func (w *world) command() task.Command {
 		return task.Settle{By: "p", Reason: rapid.SampledFrom(ends).Draw(t, "end"), Result: result, Correct: true, FromPending: true, Side: side}
 	case 11:
 		events := []task.Event{{Type: task.Chunk, Own: json.RawMessage(`"é\u0000"`)}, {Type: task.Step, Own: json.RawMessage(`{"n":12345678901234567890}`)}}
+		if rapid.Bool().Draw(t, "anybody's") {
+			events[0].Type, events[1].Type = task.AgentMessage, task.AgentMessage
+		}
 		if rapid.Bool().Draw(t, "named") {
 			events[0].ClientID = fmt.Sprintf("client-%d", w.task.LastSeq)
 		}
-		return task.Append{By: rapid.SampledFrom([]task.Holder{{}, w.holder(number)}).Draw(t, "holder"), Events: events}
+		return task.Append{By: rapid.SampledFrom([]task.Holder{{}, {Stands: true}, w.holder(number)}).Draw(t, "holder"), Events: events}
 	case 12:
 		edit := task.Edit{Who: "p", Side: side}
 		if rapid.Bool().Draw(t, "move") {
@@ -240,7 +322,10 @@ func (w *world) command() task.Command {
 		}
 		return edit
 	case 13:
-		return rapid.SampledFrom([]task.Command{task.Renew{By: w.holder(number)}, task.AddChild{ID: fmt.Sprint("child-", number)}}).Draw(t, "renew or child")
+		return rapid.SampledFrom([]task.Command{
+			task.Renew{By: w.holder(number)}, task.AddChild{}, task.AddChild{Known: true}, task.Hear{Number: number, Until: w.e.clock.stamp().Add(time.Minute)},
+			task.FollowClock{}, task.FollowClock{Jump: time.Hour}, task.FollowClock{Jump: -time.Hour}, task.Release{Reason: "r"},
+		}).Draw(t, "quiet")
 	default:
 		p := task.Patch{
 			Full: rapid.Bool().Draw(t, "full"), Number: number, Result: result, Side: side, By: "p",
@@ -266,7 +351,11 @@ func (w *world) begin() task.Begin {
 	}
 	if rapid.Bool().Draw(t, "related") {
 		b.Spec.ParentExecution, b.Spec.Input.User = new("parent"), json.RawMessage(`{"id":"user-1","email":"u@example.org"}`)
+		b.Parent = &task.Task{Owner: "user:é", Group: "g", RootID: "root", Depth: 3}
 		b.State.TriggeringAgentID, b.State.AdditionalContext = new("agent-9"), new("more")
+	}
+	if rapid.Bool().Draw(t, "owned") {
+		b.Owner, b.Group = "key:1", "a group"
 	}
 	if rapid.IntRange(0, 3).Draw(t, "pinned") == 0 {
 		b.Spec.PinnedWorkerID = new("py")
@@ -314,7 +403,7 @@ func reopened(e *env) {
 	e.open()
 	e.same("task", before, e.task(home, "t"))
 	e.same("log", log, e.log("t"))
-	e.same("queue", []string{"waiting"}, e.next(lifecycle.Want{Worker: "w"}))
+	e.same("queue", []string{"waiting"}, e.take(lifecycle.Want{Worker: "w"}))
 	orgs, err := e.Organizations(e.t.Context())
 	e.ok(err)
 	slices.Sort(orgs)
@@ -381,7 +470,7 @@ func oneMoment(e *env) {
 			default:
 			}
 			for _, c := range []task.Command{claim("w"), task.Pause{By: "p"}, task.Resume{By: "p"}} {
-				if err := e.Write(e.t.Context(), func(tx lifecycle.Tx) error { return change(tx, home, "t", c, e.clock.stamp()) }); err != nil {
+				if err := e.Write(e.t.Context(), about(home, "t"), func(tx lifecycle.Tx) error { return change(tx, home, "t", c, e.clock.stamp()) }); err != nil {
 					done <- err
 					return
 				}
@@ -390,7 +479,7 @@ func oneMoment(e *env) {
 	}()
 	var mixed error
 	for range 3000 {
-		s, err := e.Task(e.t.Context(), home, "t")
+		s, err := e.Task(e.t.Context(), auth.All(home), "t")
 		if err != nil {
 			mixed = err
 			break
@@ -429,4 +518,93 @@ func turns(e *env) {
 	foreign, err := e.Turns(e.t.Context(), away, "t")
 	e.ok(err)
 	e.same("turns elsewhere", 0, len(foreign))
+}
+
+// turnEnds: how a turn ended is kept for good, whatever an override shows instead
+// and whatever turns follow.
+func turnEnds(e *env) {
+	end := func(n int) [2]string {
+		return read(e, func(tx lifecycle.Tx) ([2]string, error) {
+			reason, result, err := tx.TurnEnd(home, "t", n)
+			if result == nil {
+				result = new("none")
+			}
+			return [2]string{string(reason), *result}, err
+		})
+	}
+	e.begin("t")
+	e.same("at first", [2]string{"", "none"}, end(1))
+	e.do(home, "t", task.Patch{Status: task.Executing}, task.Patch{Result: new("so far")})
+	e.same("a result before the end", [2]string{"", "so far"}, end(1))
+	e.do(home, "t", settle(task.EndFailed, "first"))
+	e.same("ended", [2]string{"failed", "first"}, end(1))
+	e.do(home, "t", settle(task.EndCompleted, "corrected"))
+	e.same("corrected", [2]string{"failed", "first"}, end(1))
+	e.do(home, "t", beginning(home, "t"), task.RequestStop{By: "somebody"})
+	e.same("of the first turn", [2]string{"failed", "first"}, end(1))
+	e.same("of the second", [2]string{"stopped", "none"}, end(2))
+	e.same("of the third", [2]string{"", "none"}, end(3))
+	e.write(func(tx lifecycle.Tx) error { // as the commit itself sees it
+		if err := change(tx, home, "t", beginning(home, "t"), e.clock.stamp()); err != nil {
+			return err
+		}
+		if err := change(tx, home, "t", settle(task.EndCompleted, "third"), e.clock.stamp()); err != nil {
+			return err
+		}
+		reason, result, err := tx.TurnEnd(home, "t", 3)
+		return errors.Join(err, differs("end in its commit", task.EndCompleted, reason), differs("its result", new("third"), result))
+	}, about(home, "t")...)
+}
+
+// authors: an event names the attempt that wrote it, or else who did.
+func authors(e *env) {
+	e.begin("t")
+	e.do(home, "t", claim("w"))
+	run := e.task(home, "t").Task.Run
+	mine := chunk("mine")
+	mine.By = task.Holder{Fenced: true, Attempt: run}
+	e.do(home, "t", chunk("somebody's"), mine, task.Finish{By: mine.By, Reason: task.EndCompleted, Result: new("r")}, settle(task.EndFailed, "s"))
+	var got []task.Author
+	for _, ev := range e.log("t") {
+		got = append(got, ev.Author)
+	}
+	by, attempt := task.Author{By: signature}, task.Author{Attempt: 1}
+	e.same("authors", []task.Author{by, by, by, by, attempt, attempt, by}, got)
+	e.same("log as told", e.log("t"), e.told.events(home, "t"))
+}
+
+// places: whose a task is, where it stands in its tree and how many sub-tasks it
+// has had, also after the store was opened again.
+func places(e *env) {
+	root := e.begin("root", func(b *task.Begin) { b.Owner, b.Group = "user:é", "group" })
+	child := e.begin("child", func(b *task.Begin) { b.Spec.ParentExecution, b.Parent, b.Owner = new("root"), &root, "key:ignored" })
+	e.begin("grandchild", func(b *task.Begin) { b.Spec.ParentExecution, b.Parent = new("child"), &child })
+	e.begin("alone")
+	e.do(home, "root", task.AddChild{}, task.AddChild{Known: true}, task.AddChild{})
+	e.do(home, "child", task.AddChild{})
+	type place struct {
+		Owner, Group, Root string
+		Depth, Subtasks    int
+	}
+	look := func() {
+		e.t.Helper()
+		for id, want := range map[string]place{
+			"root":       {"user:é", "group", "root", 0, 2},
+			"child":      {"user:é", "group", "root", 1, 1},
+			"grandchild": {"user:é", "group", "root", 2, 0},
+			"alone":      {"", "", "alone", 0, 0},
+		} {
+			for what, t := range map[string]task.Task{
+				"read":    e.task(home, id).Task,
+				"written": read(e, func(tx lifecycle.Tx) (task.Task, error) { return tx.Task(home, id) }),
+			} {
+				e.same(what+" "+id, want, place{t.Owner, t.Group, t.RootID, t.Depth, t.Subtasks})
+			}
+		}
+	}
+	look()
+	e.same("events of a task that has sub-tasks", 1, len(e.log("root")))
+	e.ok(e.Close())
+	e.open()
+	look()
 }

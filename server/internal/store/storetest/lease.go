@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
+	"pgregory.net/rapid"
+
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -14,20 +18,37 @@ func leaseParts() []part {
 	return []part{
 		{"DueListsPassedDeadlines", due},
 		{"DueIsLimited", dueLimit},
-		{"RenewAllGivesFullLeases", renewAll},
+		{"DueGivesFullLeasesAfterSilence", dueRenewed},
+		{"NothingThatIsDueIsMissed", anyDue},
+		{"AheadListsWhatTheClockConcerns", ahead},
 		{"FollowClockKeepsLengths", followClock},
-		{"RenewWorkerExtendsOnlyItsOwn", renewWorker},
+		{"SignsOfLifeExtendOnlyTheirOwn", signsOfLife},
 		{"HoldoverIsKnownUntilItLetsGo", holdover},
 		{"UntoldAttemptsOutliveTheirTask", untold},
-		{"PostsCountOnce", posts},
-		{"OutstandingAndUnstarted", outstanding},
+		{"HeldUntilTheyLetGo", held},
 	}
 }
 
 // due asks which tasks of the organization home have a deadline behind them.
 func (e *env) due() []string {
 	e.t.Helper()
-	ids := read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Due(home, 100) })
+	return e.dueSince(home, 0)
+}
+
+// dueSince is due after a time in which no server could be reached.
+func (e *env) dueSince(org string, renewed task.Stamp) []string {
+	e.t.Helper()
+	ids, err := e.Due(e.t.Context(), org, e.clock.stamp(), renewed, 1000)
+	e.ok(err)
+	slices.Sort(ids)
+	return append([]string{}, ids...)
+}
+
+// aheadOf asks which tasks of an organization a jump of the clock may concern.
+func (e *env) aheadOf(org string) []string {
+	e.t.Helper()
+	ids, err := e.Ahead(e.t.Context(), org, e.clock.stamp())
+	e.ok(err)
 	slices.Sort(ids)
 	return append([]string{}, ids...)
 }
@@ -73,7 +94,7 @@ func due(e *env) {
 		e.same(c.name+": just before", []string{}, e.due())
 		e.clock.us.Add(1)
 		e.same(c.name+": at its moment", []string{id}, e.due())
-		e.same(c.name+": elsewhere", 0, len(read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Due(away, 100) })))
+		e.same(c.name+": elsewhere", []string{}, e.dueSince(away, 0))
 		e.do(home, id, c.off...)
 		if e.state(home, id).Status != task.Pending {
 			e.same(c.name+": taken away", []string{}, e.due())
@@ -97,7 +118,8 @@ func dueLimit(e *env) {
 	e.clock.advance(time.Hour)
 	done := map[string]bool{}
 	for range 2*n + 2 {
-		ids := read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Due(home, 10) })
+		ids, err := e.Due(e.t.Context(), home, e.clock.stamp(), 0, 10)
+		e.ok(err)
 		if len(ids) == 0 {
 			break
 		}
@@ -116,7 +138,9 @@ func dueLimit(e *env) {
 	e.same("tasks taken up", 2*n+1, len(done))
 }
 
-func renewAll(e *env) {
+// dueRenewed: after a time in which no server could be reached, a lease is due
+// when it has had its full length again. Other deadlines do not wait.
+func dueRenewed(e *env) {
 	long := claim("w")
 	long.Lease = 1000 * time.Second
 	e.begin("live")
@@ -126,42 +150,120 @@ func renewAll(e *env) {
 	e.begin("elsewhere", func(b *task.Begin) { b.Spec.OrganizationID = away })
 	e.do(away, "elsewhere", claim("w"))
 	e.begin("ended")
-	ended := e.do(home, "ended", claim("w"), settle(task.EndCompleted, "r"))
+	e.do(home, "ended", claim("w"), settle(task.EndCompleted, "r"))
 	e.begin("paused")
 	e.do(home, "paused", assign("py"), start(), task.Pause{})
-	e.clock.advance(time.Hour)
-	e.begin("overruled")
-	overruled := e.do(home, "overruled", assign("py"), start(), settle(task.EndFailed, "r"))
-	e.clock.us.Store(int64(overruled.Run.GiveUpAt) - 10_000_000)
-	e.same("due", []string{"live", "long", "overruled", "paused"}, e.due())
-	e.write(func(tx lifecycle.Tx) error { return tx.RenewAll() })
-	e.same("due after a renewal", []string{"paused"}, e.due()) // its time-out has passed
-	now := e.clock.stamp()
-	for _, c := range []struct {
-		org, id string
-		until   task.Stamp
-	}{
-		{home, "live", now.Add(30 * time.Second)},
-		{home, "long", now.Add(1000 * time.Second)},
-		{away, "elsewhere", now.Add(30 * time.Second)},
-		{home, "ended", ended.Run.LeaseUntil},
-		{home, "paused", now.Add(30 * time.Second)},
-		{home, "overruled", overruled.Run.GiveUpAt},
-	} {
-		e.same("lease of "+c.id, c.until, e.task(c.org, c.id).Task.Run.LeaseUntil)
+	e.begin("expires", func(b *task.Begin) { b.Spec.ExpiresIn = 60 })
+	e.begin("gone")
+	e.do(home, "gone", assign("py"), start())
+	e.write(func(tx lifecycle.Tx) error { return remove(tx, home, "gone", e.clock.stamp()) }, about(home, "gone")...)
+	e.clock.advance(25 * time.Hour) // the paused one may not go on for ever
+	e.begin("just begun")
+	e.do(home, "just begun", claim("w"))
+
+	renewed := e.clock.stamp()
+	expect := func(what string, after time.Duration, want ...string) {
+		e.t.Helper()
+		e.clock.us.Store(int64(renewed.Add(after)))
+		e.same(what, want, e.dueSince(home, renewed))
 	}
+	expect("at once", 0, "expires", "paused")
+	e.same("without a silence", []string{"expires", "gone", "live", "long", "paused"}, e.due())
+	expect("just before the length of most leases", 30*time.Second-time.Microsecond, "expires", "paused")
+	e.same("elsewhere", []string{}, e.dueSince(away, renewed))
+	expect("after it", 30*time.Second, "expires", "gone", "just begun", "live", "paused")
+	e.same("elsewhere after it", []string{"elsewhere"}, e.dueSince(away, renewed))
+	expect("just before the longest", 1000*time.Second-time.Microsecond, "expires", "gone", "just begun", "live", "paused")
+	expect("after it", 1000*time.Second, "expires", "gone", "just begun", "live", "long", "paused")
+	e.do(home, "live", task.Renew{By: task.Holder{Fenced: true, Attempt: e.task(home, "live").Task.Run}})
+	expect("one was heard", 1000*time.Second, "expires", "gone", "just begun", "long", "paused")
 }
 
-// followClock: the clock jumps, and comes to be told of it.
+// anyDue compares Due and Ahead with what package task says of any task: whatever
+// has a deadline behind it is due, and what is due has one; whatever a jump of
+// the clock would change lies ahead.
+func anyDue(e *env) {
+	var n atomic.Int64
+	rapid.Check(e.t, func(rt *rapid.T) {
+		w := newWorld(rt, e, fmt.Sprintf("task-%d", n.Add(1)))
+		for range rapid.IntRange(1, 10).Draw(rt, "steps") {
+			e.clock.advance(time.Duration(rapid.IntRange(0, 40).Draw(rt, "seconds")) * time.Second)
+			w.step()
+		}
+		if !w.born() {
+			return
+		}
+		now := e.clock.stamp()
+		defer e.clock.us.Store(int64(now))
+		asOf := now.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 10, 12, 20, 30, 31, 60, 90, 100, 3600, 90_000, -1, -60, -3600}).Draw(rt, "look")) * time.Second)
+		e.clock.us.Store(int64(asOf))
+		renewed := asOf.Add(-time.Duration(rapid.SampledFrom([]int{0, 1, 20, 30, 40, 1 << 30}).Draw(rt, "silence")) * time.Second)
+
+		lapsed, alarm := false, w.task.Alarm()
+		for _, a := range []*task.Attempt{w.task.Run, w.task.Holdover} {
+			// The store knows nothing of the moment at which an attempt is given up.
+			lapsed = lapsed || a.Holds() && a.LeaseUntil > 0 && a.LeaseUntil <= asOf && renewed.Add(a.Lease) <= asOf
+		}
+		due := alarm > 0 && alarm <= asOf || lapsed
+		if got := slices.Contains(e.dueSince(home, renewed), w.id); got != due {
+			rt.Fatalf("due at %s, after a silence until %s: %v, want %v: %+v", asOf, renewed, got, due, w.task)
+		}
+		changed, err := task.Apply(w.task, task.FollowClock{Jump: rapid.SampledFrom([]time.Duration{0, time.Hour, -time.Hour}).Draw(rt, "jump")}, asOf)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if !changed.Empty() && !slices.Contains(e.aheadOf(home), w.id) {
+			rt.Fatalf("does not lie ahead at %s: %+v", asOf, w.task)
+		}
+	})
+}
+
+// ahead lists what waits for a moment that is later than it would be at worst, and
+// what is timed: a jump may have let its moment pass, too.
+func ahead(e *env) {
+	e.begin("runs", func(b *task.Begin) { b.Spec.Timeout = 100 })
+	e.do(home, "runs", task.Patch{Status: task.Executing})
+	e.begin("waits")
+	e.begin("scheduled", func(b *task.Begin) { b.RunAt = e.clock.stamp().Add(time.Minute) })
+	e.begin("retried")
+	e.do(home, "retried", claim("w"), lose(1))
+	e.begin("claimed")
+	e.do(home, "claimed", claim("w"))
+	e.begin("stopped")
+	e.do(home, "stopped", claim("w"), task.RequestStop{})
+	e.begin("ended")
+	e.do(home, "ended", assign("py"), start(), settle(task.EndFailed, "r"))
+	e.begin("done")
+	e.do(home, "done", claim("w"), settle(task.EndFailed, "r"))
+	e.begin("runs", func(b *task.Begin) { b.Spec.OrganizationID, b.Spec.Timeout = away, 100 })
+	e.do(away, "runs", task.Patch{Status: task.Executing})
+
+	e.same("now", []string{"retried", "runs", "stopped"}, e.aheadOf(home))
+	e.same("elsewhere", []string{"runs"}, e.aheadOf(away))
+	e.clock.advance(-time.Second) // back: leases reach further than their length
+	e.same("after a jump back", []string{"claimed", "ended", "retried", "runs", "stopped", "waits"}, e.aheadOf(home))
+	e.clock.advance(24 * time.Hour)
+	e.same("a day later", []string{"runs", "stopped"}, e.aheadOf(home))
+	e.do(home, "runs", settle(task.EndFailed, "r"))
+	e.do(home, "stopped", task.Tick{})
+	e.same("when they are over", []string{}, e.aheadOf(home))
+}
+
+// followClock: the clock jumps, and what lies ahead is told of it.
 func followClock(e *env) {
 	next := func() []string {
-		ids := e.next(lifecycle.Want{Worker: "w", Limit: 10})
+		ids := e.take(lifecycle.Want{Worker: "w", Limit: 10})
 		slices.Sort(ids)
 		return ids
 	}
+	told := func(jump time.Duration) {
+		for _, id := range e.aheadOf(home) {
+			e.do(home, id, task.FollowClock{Jump: jump})
+		}
+	}
 	follow := func(jump time.Duration) {
 		e.clock.advance(jump)
-		e.write(func(tx lifecycle.Tx) error { return tx.FollowClock(jump) })
+		told(jump)
 	}
 	e.begin("runs", func(b *task.Begin) { b.Spec.Timeout = 100 })
 	e.do(home, "runs", task.Patch{Status: task.Executing})
@@ -188,7 +290,7 @@ func followClock(e *env) {
 	e.clock.advance(task.FirstBackoff)
 	e.do(home, "twice", claim("v"), lose(2))
 	e.clock.advance(-time.Hour)
-	e.write(func(tx lifecycle.Tx) error { return tx.FollowClock(0) }) // a start: nobody has seen the jump
+	told(0) // a start: nobody has seen the jump
 	e.same("ready after a jump that nobody saw", []string{"late", "waits"}, next())
 	e.clock.advance(time.Second)
 	e.same("ready after the first backoff", []string{"late", "retried", "waits"}, next())
@@ -199,7 +301,30 @@ func followClock(e *env) {
 	}
 }
 
-func renewWorker(e *env) {
+// hear extends the leases of what a Python worker holds, as a sign of life of it
+// does, whether its task knows the attempt or not.
+func hear(tx lifecycle.Tx, org, worker string, until, now task.Stamp) error {
+	held, err := tx.Held(org, worker)
+	if err != nil {
+		return err
+	}
+	for _, x := range held {
+		t, err := tx.Task(org, x.Task)
+		switch {
+		case err == nil && t.Knows(x.Number):
+			err = save(tx, t, task.Hear{Number: x.Number, Until: until}, now)
+		case err == nil || fault.CodeOf(err) == fault.NotFound:
+			err = tx.PutAttempt(org, x.Task, x.HeardUntil(until))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signsOfLife: what a worker holds is found, and nothing else.
+func signsOfLife(e *env) {
 	setUp := map[string][]task.Command{
 		"started":       {assign("py"), start()},
 		"second":        {assign("py"), start()},
@@ -215,18 +340,30 @@ func renewWorker(e *env) {
 		e.begin(id)
 		before[id] = e.do(home, id, commands...).Run
 	}
+	e.begin("gone")
+	gone := e.do(home, "gone", assign("py"), start()).Run.Orphaned(e.clock.stamp())
+	e.begin("gone, assigned")
+	e.do(home, "gone, assigned", assign("py"))
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(remove(tx, home, "gone", e.clock.stamp()), remove(tx, home, "gone, assigned", e.clock.stamp()))
+	})
 	e.begin("started", func(b *task.Begin) { b.Spec.OrganizationID = away })
 	elsewhere := e.do(away, "started", assign("py"), start()).Run
 	until := e.clock.stamp().Add(10 * time.Minute)
-	e.write(func(tx lifecycle.Tx) error { return tx.RenewWorker(home, "py", until) })
+	heard := func(until task.Stamp) {
+		e.write(func(tx lifecycle.Tx) error { return hear(tx, home, "py", until, e.clock.stamp()) })
+	}
+	heard(until)
 	for id, want := range before {
 		if slices.Contains([]string{"started", "second", "paused", "ended"}, id) { // these have not let go
 			want.LeaseUntil = until
 		}
 		e.same("attempt of "+id, want, e.task(home, id).Task.Run)
 	}
+	gone.LeaseUntil = until
+	e.same("attempt of a deleted task", []task.Attempt{gone}, read(e, func(tx lifecycle.Tx) ([]task.Attempt, error) { return tx.Attempts(home, "gone") }))
 	e.same("attempt elsewhere", elsewhere, e.task(away, "started").Task.Run)
-	e.write(func(tx lifecycle.Tx) error { return tx.RenewWorker(home, "py", until.Add(-time.Minute)) })
+	heard(until.Add(-time.Minute))
 	e.same("never shortened", until, e.task(home, "started").Task.Run.LeaseUntil)
 }
 
@@ -242,13 +379,13 @@ func holdover(e *env) {
 		t, err := tx.Task(home, "t")
 		return t.Holdover, err
 	}))
-	e.same("queue", []string{}, e.next(lifecycle.Want{}))
+	e.same("queue", []string{}, e.take(lifecycle.Want{}))
 	e.clock.us.Store(int64(first.LeaseUntil))
 	e.same("due", []string{"t"}, e.due())
 	e.do(home, "t", lose(1))
 	e.same("holdover that was given up", (*task.Attempt)(nil), e.task(home, "t").Task.Holdover)
 	e.same("due after that", []string{}, e.due())
-	e.same("queue after that", []string{"t"}, e.next(lifecycle.Want{}))
+	e.same("queue after that", []string{"t"}, e.take(lifecycle.Want{}))
 }
 
 // untold: attempts whose Python worker has not told their end, with its count
@@ -272,61 +409,58 @@ func untold(e *env) {
 	e.do(home, "c", task.Patch{Full: true, Status: task.Completed, Number: 1, From: e.task(home, "c").Task.Run})
 	e.do(home, "b", start())
 	e.write(func(tx lifecycle.Tx) error {
-		return errors.Join(tx.Delete(home, "a"), tx.Delete(home, "b"), tx.Delete(home, "c"))
-	})
+		now := e.clock.stamp()
+		return errors.Join(remove(tx, home, "a", now), remove(tx, home, "b", now), remove(tx, home, "c", now))
+	}, about(home, "a", "b", "c")...)
 	expect("one told, all deleted", lifecycle.Sent{Task: "b", Number: 1, After: 9}, lifecycle.Sent{Task: "a", Number: 1, After: 10})
 
 	remnants := func(id string) []task.Attempt {
 		e.t.Helper()
-		return read(e, func(tx lifecycle.Tx) ([]task.Attempt, error) { return tx.Remnants(home, id) })
+		return read(e, func(tx lifecycle.Tx) ([]task.Attempt, error) { return tx.Attempts(home, id) })
 	}
 	a, b := remnants("a"), remnants("b")
 	if len(a) != 1 || len(b) != 1 || a[0].Holds() || !b[0].Holds() || len(remnants("c")) != 0 {
 		e.t.Fatalf("remnants: of what never started %v, of what runs %v", a, b)
 	}
-	e.same("outstanding", 1, read(e, func(tx lifecycle.Tx) (int, error) { return tx.Outstanding(home, "py") }))
+	e.same("held", []lifecycle.TaskAttempt{{Task: "b", Attempt: b[0]}}, e.held(home, "py"))
 	b[0].LetGoAt = e.clock.stamp()
-	e.write(func(tx lifecycle.Tx) error { return tx.PutRemnant(home, "b", b[0]) })
+	e.write(func(tx lifecycle.Tx) error { return tx.PutAttempt(home, "b", b[0]) })
 	e.same("let go, not told", b, remnants("b"))
+	e.same("held after that", 0, len(e.held(home, "py")))
 	b[0].Reported = true
-	e.write(func(tx lifecycle.Tx) error { return tx.PutRemnant(home, "b", b[0]) })
+	e.write(func(tx lifecycle.Tx) error { return tx.PutAttempt(home, "b", b[0]) })
 	e.same("let go and told", 0, len(remnants("b")))
-	e.clock.advance(time.Hour)
-	e.write(func(tx lifecycle.Tx) error { return tx.Forget(e.clock.stamp()) })
-	expect("forgotten with its worker")
+	expect("one of them told", lifecycle.Sent{Task: "a", Number: 1, After: 10})
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.DropAttempt(home, "b", 1), tx.DropAttempt(home, "a", 1), tx.DropAttempt(home, "never there", 7))
+	})
+	expect("dropped")
 }
 
-// posts: a Python worker's posts are told apart by their ids, each worker's by itself.
-func posts(e *env) {
-	note := func(org, worker, id string) bool {
-		e.t.Helper()
-		return read(e, func(tx lifecycle.Tx) (bool, error) { return tx.NotePost(org, worker, id) })
-	}
-	e.same("new", true, note(home, "py", "1"))
-	e.same("repeated", false, note(home, "py", "1"))
-	e.same("the next", true, note(home, "py", "2"))
-	e.same("another worker's", true, note(home, "py-2", "1"))
-	e.same("elsewhere", true, note(away, "py", "1"))
-	e.clock.advance(time.Hour)
-	e.write(func(tx lifecycle.Tx) error { return tx.Forget(e.clock.stamp()) })
-	e.same("forgotten", true, note(home, "py", "1"))
+// held are the attempts that a Python worker has not let go of.
+func (e *env) held(org, worker string) []lifecycle.TaskAttempt {
+	e.t.Helper()
+	return read(e, func(tx lifecycle.Tx) ([]lifecycle.TaskAttempt, error) { return tx.Held(org, worker) })
 }
 
-// outstanding: what was sent to a worker counts until the attempt lets go,
-// whatever became of its turn (rules L9, L10).
-func outstanding(e *env) {
+// held: what was sent to a worker counts until the attempt lets go, whatever
+// became of its turn (rules L9, L10).
+func held(e *env) {
 	expect := func(what, worker string, n int, unstarted ...string) {
 		e.t.Helper()
-		e.write(func(tx lifecycle.Tx) error {
-			got, err := tx.Outstanding(home, worker)
-			ids, failed := tx.Unstarted(home, worker)
-			slices.Sort(ids)
-			return errors.Join(err, failed, differs(what+": outstanding", n, got),
-				differs(what+": unstarted", append([]string{}, unstarted...), append([]string{}, ids...)))
-		})
+		all, waiting := e.held(home, worker), []string{}
+		for _, x := range all {
+			if x.Live() && !x.Started() {
+				waiting = append(waiting, x.Task)
+			}
+			want := read(e, func(tx lifecycle.Tx) (*task.Attempt, error) { return tx.Attempt(home, x.Task, x.Number) })
+			e.same(what+": attempt of "+x.Task, *want, x.Attempt)
+		}
+		e.same(what+": held", n, len(all))
+		e.same(what+": unstarted", append([]string{}, unstarted...), waiting)
 	}
 	expect("at first", "py", 0)
-	for _, id := range []string{"a", "b", "c"} {
+	for _, id := range []string{"b", "a", "c"} {
 		e.begin(id)
 		e.do(home, id, assign("py"))
 	}
@@ -346,7 +480,10 @@ func outstanding(e *env) {
 	e.clock.advance(time.Minute)
 	e.do(home, "a", task.Tick{})
 	expect("its answer given up", "py", 2, "c")
-	run := e.task(home, "a").Task.Run
+	e.do(home, "a", beginning(home, "a"))
+	expect("its task begun anew", "py", 2, "c")
+	e.same("attempt that the task holds over", e.task(home, "a").Task.Holdover, &e.held(home, "py")[0].Attempt)
+	run := e.task(home, "a").Task.Holdover
 	e.do(home, "a", task.Patch{Full: true, Status: task.Failed, Number: 1, From: run, Result: new("late")})
 	expect("it has let go", "py", 1, "c")
 	expect("other worker", "py-2", 1, "other")

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -24,7 +25,12 @@ func listParts() []part {
 
 func (e *env) list(f lifecycle.Filter, p lifecycle.Page) lifecycle.List {
 	e.t.Helper()
-	l, err := e.Tasks(e.t.Context(), home, f, p)
+	return e.listIn(auth.All(home), f, p)
+}
+
+func (e *env) listIn(in auth.Scope, f lifecycle.Filter, p lifecycle.Page) lifecycle.List {
+	e.t.Helper()
+	l, err := e.Tasks(e.t.Context(), in, f, p)
 	e.ok(err)
 	return l
 }
@@ -34,7 +40,7 @@ func listed(t task.Task) lifecycle.Listed {
 	s := t.State()
 	x := lifecycle.Listed{
 		ID: t.ID, AgentID: t.AgentID, OrganizationID: t.OrganizationID, Status: s.Status,
-		UserID: t.Terms.UserID, ParentID: t.Terms.ParentID, Source: s.Source, Title: s.Title,
+		UserID: t.Terms.UserID, ParentID: t.Terms.ParentID, Source: s.Source, Owner: t.Owner, Group: t.Group, Title: s.Title,
 		InternalStatus: s.InternalStatus, Result: s.Result, CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt,
 	}
 	if s.TriggeringAgentID != nil {
@@ -80,6 +86,7 @@ func mixture(e *env) []lifecycle.Listed {
 			if bit(4) {
 				b.State.InternalStatus = new("note")
 			}
+			b.Owner, b.Group = []string{"key:1", "key:2", "user:1", ""}[i%4], []string{"g-1", "g-2", ""}[i/4%3]
 			if i%5 == 0 {
 				b.State.Title = new(fmt.Sprint("Title ", i))
 			}
@@ -115,7 +122,7 @@ func filters(e *env) {
 		{To: all[20].CreatedAt},
 	}
 	for _, f := range singles {
-		if n := e.checkList(all, f, 7); n == 0 || n == len(all) && f != (lifecycle.Filter{}) {
+		if n := e.checkList(all, auth.All(home), f, 7); n == 0 || n == len(all) && f != (lifecycle.Filter{}) {
 			e.t.Errorf("%+v matches %d of %d: it decides nothing", f, n, len(all))
 		}
 	}
@@ -142,13 +149,13 @@ func filters(e *env) {
 			From:           rapid.SampledFrom([]task.Stamp{0, all[40].CreatedAt}).Draw(t, "from"),
 			To:             rapid.SampledFrom([]task.Stamp{0, all[10].CreatedAt}).Draw(t, "to"),
 		}
-		e.checkList(all, f, rapid.IntRange(1, 70).Draw(t, "size"))
+		e.checkList(all, auth.All(home), f, rapid.IntRange(1, 70).Draw(t, "size"))
 	})
 }
 
 // checkOpen compares those of the tasks that have not ended, counted and by
 // cursor, with what the store finds.
-func (e *env) checkOpen(all []lifecycle.Listed, f lifecycle.Filter, size int) {
+func (e *env) checkOpen(all []lifecycle.Listed, in auth.Scope, f lifecycle.Filter, size int) {
 	e.t.Helper()
 	want, got := []lifecycle.Cursor{}, []lifecycle.Cursor{}
 	for _, x := range all {
@@ -156,11 +163,11 @@ func (e *env) checkOpen(all []lifecycle.Listed, f lifecycle.Filter, size int) {
 			want = append(want, lifecycle.Cursor{CreatedAt: x.CreatedAt, ID: x.ID})
 		}
 	}
-	n, err := e.CountOpen(e.t.Context(), home, f)
+	n, err := e.CountOpen(e.t.Context(), in, f)
 	e.ok(err)
 	e.same(fmt.Sprintf("%+v: open", f), len(want), n)
 	for behind := (lifecycle.Cursor{}); ; behind = got[len(got)-1] {
-		part, err := e.Open(e.t.Context(), home, f, behind, size)
+		part, err := e.Open(e.t.Context(), in, f, behind, size)
 		e.ok(err)
 		if len(part) == 0 {
 			break
@@ -170,28 +177,28 @@ func (e *env) checkOpen(all []lifecycle.Listed, f lifecycle.Filter, size int) {
 	e.same(fmt.Sprintf("%+v: open, by cursor", f), want, got)
 }
 
-// checkList compares a filtered list, in one, by cursor and by page number,
-// with the plain reading of the filter. It answers how many tasks match.
-func (e *env) checkList(all []lifecycle.Listed, f lifecycle.Filter, size int) int {
+// checkList compares a filtered list of a scope, in one, by cursor and by page
+// number, with the plain reading of the filter. It answers how many tasks match.
+func (e *env) checkList(all []lifecycle.Listed, in auth.Scope, f lifecycle.Filter, size int) int {
 	e.t.Helper()
 	want := []lifecycle.Listed{}
 	for _, x := range all {
-		if matches(f, x) {
+		if matches(f, x) && in.Sees(x.Owner, x.Group) {
 			want = append(want, x)
 		}
 	}
-	name := fmt.Sprintf("%+v", f)
-	whole := e.list(f, lifecycle.Page{Size: 1000, Count: true})
+	name := fmt.Sprintf("%+v in %+v", f, in)
+	whole := e.listIn(in, f, lifecycle.Page{Size: 1000, Count: true})
 	e.same(name, want, append([]lifecycle.Listed{}, whole.Items...))
 	e.same(name+": total", len(want), whole.Total)
 	e.same(name+": cursor after the last", lifecycle.Cursor{}, whole.Next)
-	e.same(name+": total not asked for", 0, e.list(f, lifecycle.Page{Size: 1}).Total)
+	e.same(name+": total not asked for", 0, e.listIn(in, f, lifecycle.Page{Size: 1}).Total)
 
-	e.checkOpen(want, f, size)
+	e.checkOpen(want, in, f, size)
 	byCursor, byNumber := []lifecycle.Listed{}, []lifecycle.Listed{}
 	var page lifecycle.Page
 	for page.Size = size; ; {
-		l := e.list(f, page)
+		l := e.listIn(in, f, page)
 		byCursor = append(byCursor, l.Items...)
 		if l.Next == (lifecycle.Cursor{}) {
 			break
@@ -201,7 +208,7 @@ func (e *env) checkList(all []lifecycle.Listed, f lifecycle.Filter, size int) in
 	}
 	e.same(name+": by cursor", want, byCursor)
 	for number := 1; number <= len(want)/size+1; number++ {
-		byNumber = append(byNumber, e.list(f, lifecycle.Page{Number: number, Size: size}).Items...)
+		byNumber = append(byNumber, e.listIn(in, f, lifecycle.Page{Number: number, Size: size}).Items...)
 	}
 	e.same(name+": by number", want, byNumber)
 	return len(want)
@@ -277,7 +284,7 @@ func arriving(e *env) {
 		}
 		last := l.Items[len(l.Items)-1].ID
 		e.do(home, last, settle(task.EndFailed, "r"))
-		e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, last) }) // the cursor's own task
+		e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, last) }, about(home, last)...) // the cursor's own task
 		e.clock.advance(time.Second)
 	}
 	e.same("tasks by cursor", want, got)

@@ -2,8 +2,11 @@ package storetest
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,22 +23,35 @@ func queueParts() []part {
 		{"QueueOfAnyTasks", anyQueue},
 		{"QueueFollowsTheTask", queueFollows},
 		{"QueueSeesTheWritesBefore", queueInWrite},
+		{"TakenTasksAreGivenBack", taking},
 		{"WaitingTellsWhatSurroundsATask", waiting},
 		{"CountsOfTasksAndQueues", counts},
 	}
 }
 
-// next asks for tasks of the usual agent, up to ten, and checks that Ready agrees.
-func (e *env) next(w lifecycle.Want) []string {
+// take asks for tasks of the usual agent, up to ten, without doing anything with
+// them, and checks that they come as they are, and that Ready agrees.
+func (e *env) take(w lifecycle.Want) []string {
 	e.t.Helper()
 	w.Organization = cmp.Or(w.Organization, home)
 	w.Agent = cmp.Or(w.Agent, agent)
 	w.Limit = cmp.Or(w.Limit, 10)
-	ids := read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Next(w) })
+	taken := read(e, func(tx lifecycle.Tx) ([]lifecycle.Snapshot, error) { return tx.Take(w) })
 	ready, err := e.Ready(e.t.Context(), w)
 	e.ok(err)
-	e.same("ready", len(ids) > 0, ready)
-	return append([]string{}, ids...)
+	e.same("ready", len(taken) > 0, ready)
+	for _, s := range taken {
+		e.same("taken task", e.task(w.Organization, s.Task.ID), s)
+	}
+	return ids(taken)
+}
+
+func ids(tasks []lifecycle.Snapshot) []string {
+	found := make([]string, 0, len(tasks))
+	for _, s := range tasks {
+		found = append(found, s.Task.ID)
+	}
+	return found
 }
 
 func queueOrder(e *env) {
@@ -80,15 +96,15 @@ func queueOrder(e *env) {
 		{"unknown agent", lifecycle.Want{Agent: "agent-3"}, []string{}},
 	}
 	for _, c := range cases {
-		e.same(c.name, c.ids, e.next(c.want))
+		e.same(c.name, c.ids, e.take(c.want))
 	}
 	e.clock.us.Store(int64(soon) - 1)
-	e.same("just before run_at", []string{"high"}, e.next(lifecycle.Want{Limit: 1}))
+	e.same("just before run_at", []string{"high"}, e.take(lifecycle.Want{Limit: 1}))
 	e.clock.us.Add(1)
-	e.same("at run_at", []string{"high", "later"}, e.next(lifecycle.Want{Limit: 2}))
+	e.same("at run_at", []string{"high", "later"}, e.take(lifecycle.Want{Limit: 2}))
 }
 
-// anyQueue compares Next with the plain reading of its contract.
+// anyQueue compares Take with the plain reading of its contract.
 func anyQueue(e *env) {
 	var run atomic.Int64
 	rapid.Check(e.t, func(t *rapid.T) {
@@ -125,7 +141,7 @@ func anyQueue(e *env) {
 			expected = append(expected, place(x))
 		}
 		seen := map[string]bool{}
-		for _, id := range e.next(want) {
+		for _, id := range e.take(want) {
 			i := slices.IndexFunc(fits, func(x task.Task) bool { return x.ID == id })
 			if i < 0 || seen[id] {
 				t.Fatalf("%s may not be handed out, or twice", id)
@@ -166,13 +182,13 @@ func queueFollows(e *env) {
 	for _, s := range steps {
 		e.do(home, "t", s.do)
 		e.clock.advance(s.wait)
-		e.same(s.name, s.queued, len(e.next(lifecycle.Want{Worker: "w"})) == 1)
+		e.same(s.name, s.queued, len(e.take(lifecycle.Want{Worker: "w"})) == 1)
 	}
 	e.begin("a")
 	e.clock.advance(time.Second)
 	e.begin("b")
 	e.do(home, "b", task.Edit{Priority: new(5)})
-	e.same("after a change of priority", []string{"b", "a"}, e.next(lifecycle.Want{}))
+	e.same("after a change of priority", []string{"b", "a"}, e.take(lifecycle.Want{}))
 }
 
 // queueInWrite: callers that share a commit do not get the same task.
@@ -185,23 +201,66 @@ func queueInWrite(e *env) {
 			}
 		}
 		for i := range 3 {
-			ids, err := tx.Next(want)
-			if err != nil {
+			taken, err := tx.Take(want)
+			if err := errors.Join(err, differs("taken", []string{fmt.Sprint("t-", i)}, ids(taken))); err != nil {
 				return err
 			}
-			if err := differs("next", []string{fmt.Sprint("t-", i)}, ids); err != nil {
-				return err
-			}
-			if err := change(tx, home, ids[0], claim("w"), e.clock.stamp()); err != nil {
+			if err := change(tx, home, taken[0].Task.ID, claim("w"), e.clock.stamp()); err != nil {
 				return err
 			}
 		}
-		ids, err := tx.Next(want)
+		none, err := tx.Take(want)
+		return errors.Join(err, differs("taken from an empty queue", []string{}, ids(none)))
+	})
+	for i := range 8 {
+		e.begin(fmt.Sprint("u-", i))
+		e.clock.advance(time.Microsecond)
+	}
+	taken := make([]string, 9)
+	for _, err := range e.crowd(len(taken), func(ctx context.Context, i int) error {
+		return e.Write(ctx, nil, func(tx lifecycle.Tx) error {
+			taken[i] = ""
+			found, err := tx.Take(lifecycle.Want{Organization: home, Agent: agent, Worker: "w", Limit: 1})
+			if err != nil || len(found) == 0 {
+				return err
+			}
+			taken[i] = found[0].Task.ID
+			return save(tx, found[0].Task, claim(fmt.Sprint("w-", i)), e.clock.stamp())
+		})
+	}) {
+		e.ok(err)
+	}
+	slices.Sort(taken)
+	e.same("taken by callers who came together", []string{"", "u-0", "u-1", "u-2", "u-3", "u-4", "u-5", "u-6", "u-7"}, taken)
+}
+
+// taking: one commit gets the tasks in its order, with specs of any size, and gives
+// back what it does nothing with.
+func taking(e *env) {
+	long := strings.Repeat("é", 100_000)
+	e.begin("long", func(b *task.Begin) { b.Spec.Input.Text, b.Priority = &long, 1 })
+	e.begin("short", func(b *task.Begin) { b.Spec.Input.Text = new("short") })
+	e.begin("other", func(b *task.Begin) { b.Spec.AgentID = "agent-2" })
+	for range 2 {
+		e.same("taken and given back", []string{"long", "short"}, e.take(lifecycle.Want{}))
+	}
+	err := e.Write(e.t.Context(), nil, func(tx lifecycle.Tx) error {
+		taken, err := tx.Take(lifecycle.Want{Organization: home, Agent: agent, Limit: 2})
 		if err != nil {
 			return err
 		}
-		return differs("next of an empty queue", 0, len(ids))
+		for _, s := range taken {
+			if err := save(tx, s.Task, assign("py"), e.clock.stamp()); err != nil {
+				return err
+			}
+		}
+		again, err := tx.Take(lifecycle.Want{Organization: home, Agent: agent, Limit: 2})
+		return errors.Join(err, differs("taken again", []string{}, ids(again)), errUndo)
 	})
+	if !errors.Is(err, errUndo) || strings.Contains(err.Error(), "\n") {
+		e.t.Fatal(err)
+	}
+	e.same("after a write that was undone", []string{"long", "short"}, e.take(lifecycle.Want{}))
 }
 
 func waiting(e *env) {

@@ -9,6 +9,7 @@ import (
 	agents "github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -21,7 +22,7 @@ func recordParts() []part {
 		{"Keys", keys},
 		{"Secrets", secrets},
 		{"Replays", replays},
-		{"Workers", workers},
+		{"Files", keptFiles},
 		{"OrganizationsAreListed", organizations},
 	}
 }
@@ -47,7 +48,7 @@ func undoneAgent(e *env) {
 	one, two := agentRecord(home, "a", 1), agentRecord(home, "a", 2)
 	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(one) })
 	undo := errors.New("undo")
-	err := e.Write(e.t.Context(), func(tx lifecycle.Tx) error {
+	err := e.Write(e.t.Context(), nil, func(tx lifecycle.Tx) error {
 		if err := tx.PutAgent(two); err != nil {
 			return err
 		}
@@ -96,7 +97,7 @@ func agentVersions(e *env) {
 	all, err := e.Agents(ctx, home)
 	e.ok(err)
 	e.same("agents by id, the newest version of each", []agents.Agent{first, two}, all)
-	if err := e.Write(ctx, func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "b", 1)) }); err == nil {
+	if err := e.Write(ctx, nil, func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "b", 1)) }); err == nil {
 		e.t.Error("a version was stored twice")
 	}
 	all, err = e.Agents(ctx, home)
@@ -155,10 +156,15 @@ func deletedAgents(e *env) {
 func keys(e *env) {
 	ctx := e.t.Context()
 	key := func(org, id string, role auth.Role, at task.Stamp, agents ...string) auth.Key {
-		return auth.Key{Organization: org, ID: id, Name: "name of " + id, Role: role, Agents: append([]string{}, agents...), Hash: auth.Hash(org + id), CreatedAt: at}
+		return auth.Key{
+			Organization: org, ID: id, Name: "name of " + id, Role: role, Agents: append([]string{}, agents...),
+			Hash: auth.Hash(org + id), CreatedAt: at, Sees: auth.SeesAll,
+		}
 	}
 	worker, first, second := key(home, "w", auth.Worker, 1, "b", "a"), key(home, "a", auth.Admin, 3), key(home, "b", auth.Admin, 2)
 	foreign := key(away, "a", auth.Admin, 1)
+	worker.Sees, worker.Group = auth.SeesGroup, "é"
+	first.Sees, first.Trusted = auth.SeesOwn, true
 	for _, k := range []auth.Key{first, second, worker, foreign} {
 		e.ok(e.PutKey(ctx, k))
 		got, err := e.KeyByHash(ctx, k.Hash)
@@ -236,75 +242,90 @@ func replays(e *env) {
 		e.t.Helper()
 		return read(e, func(tx lifecycle.Tx) (*lifecycle.Replay, error) { return tx.Replay(org, route, key) })
 	}
+	put := func(org, route, key string, before *lifecycle.Replay, r lifecycle.Replay) error {
+		return e.Write(e.t.Context(), nil, func(tx lifecycle.Tx) error {
+			if err := tx.PutReplay(org, route, key, before, r); err != nil {
+				return err
+			}
+			got, err := tx.Replay(org, route, key)
+			return errors.Join(err, differs("replay in its write", &r, got))
+		})
+	}
+	none := (*lifecycle.Replay)(nil)
 	now := e.clock.stamp()
 	one := lifecycle.Replay{Hash: []byte{1, 0, 2}, TaskID: "t-1", At: now}
 	two := lifecycle.Replay{Hash: []byte{3}, TaskID: "t-2", At: now + 1}
-	e.write(func(tx lifecycle.Tx) error {
-		return errors.Join(tx.PutReplay(home, "create", "k", one), tx.PutReplay(home, "invoke", "k", two), tx.PutReplay(away, "create", "k", two))
-	})
+	e.ok(put(home, "create", "k", nil, one))
+	e.ok(put(home, "invoke", "k", nil, two))
+	e.ok(put(away, "create", "k", nil, two))
 	e.same("replay", &one, get(home, "create", "k"))
 	e.same("of another route", &two, get(home, "invoke", "k"))
 	e.same("of another organization", &two, get(away, "create", "k"))
-	e.same("of another key", (*lifecycle.Replay)(nil), get(home, "create", "K"))
-	e.write(func(tx lifecycle.Tx) error { return tx.Forget(now + 1) })
-	e.same("older than the moment", (*lifecycle.Replay)(nil), get(home, "create", "k"))
+	e.same("of another key", none, get(home, "create", "K"))
+
+	// What it is to replace must be what is there.
+	if put(home, "create", "k", nil, two) == nil || put(home, "create", "k", &two, two) == nil || put(home, "create", "new", &one, two) == nil {
+		e.t.Error("a key was put in the place of something else")
+	}
+	e.same("not replaced", &one, get(home, "create", "k"))
+	e.same("not made", none, get(home, "create", "new"))
+
+	drop := func(before task.Stamp) {
+		e.t.Helper()
+		e.write(func(tx lifecycle.Tx) error { return tx.DropReplays(home, before) })
+	}
+	drop(now + 1)
+	e.same("older than the moment", none, get(home, "create", "k"))
 	e.same("not older", &two, get(home, "invoke", "k"))
-	e.write(func(tx lifecycle.Tx) error { return tx.PutReplay(home, "create", "k", two) })
+	e.ok(put(home, "create", "k", nil, two))
 	e.same("used anew", &two, get(home, "create", "k"))
-	e.write(func(tx lifecycle.Tx) error { return tx.PutReplay(home, "create", "k", one) })
+	e.ok(put(home, "create", "k", &two, one))
 	e.same("replaced", &one, get(home, "create", "k"))
-	e.write(func(tx lifecycle.Tx) error { return tx.Forget(now + 2) })
-	e.same("forgotten everywhere", (*lifecycle.Replay)(nil), get(away, "create", "k"))
+	drop(now + 2)
+	e.same("dropped", none, get(home, "invoke", "k"))
+	e.same("not dropped elsewhere", &two, get(away, "create", "k"))
 }
 
-func workers(e *env) {
-	get := func(org, agentID, id string) *lifecycle.Worker {
-		e.t.Helper()
-		return read(e, func(tx lifecycle.Tx) (*lifecycle.Worker, error) { return tx.Worker(org, agentID, id) })
+// keptFiles: a file is kept once, as it was brought first, and known by all who
+// have brought it.
+func keptFiles(e *env) {
+	ctx := e.t.Context()
+	at := e.clock.stamp()
+	f := files.File{ID: "abc", Size: 1 << 40, ContentType: "text/plain; é", CreatedAt: at}
+	_, err := e.File(ctx, home, "abc")
+	e.missing("unknown file", err)
+	e.ok(e.PutFile(ctx, home, files.File{ID: f.ID, Size: f.Size, ContentType: f.ContentType}, files.Owner{Owner: "key:1", Group: "g"}))
+	e.clock.advance(time.Second)
+	e.ok(e.PutFile(ctx, home, files.File{ID: f.ID, Size: 1, ContentType: "other"}, files.Owner{Owner: "user:2"}))
+	e.ok(e.PutFile(ctx, home, files.File{ID: f.ID, Size: 1, ContentType: "other"}, files.Owner{Owner: "key:1", Group: "g"}))
+	e.ok(e.PutFile(ctx, away, files.File{ID: "of away"}, files.Owner{Owner: "key:3", Group: "h"}))
+	got, err := e.File(ctx, home, "abc")
+	e.ok(err)
+	e.same("file", f, got)
+	_, err = e.File(ctx, away, "abc")
+	e.missing("file of another organization", err)
+	for _, c := range []struct {
+		in   auth.Scope
+		id   string
+		want bool
+	}{
+		{auth.All(home), "abc", true},
+		{auth.Scope{Organization: home, Owner: "key:1"}, "abc", true},
+		{auth.Scope{Organization: home, Owner: "user:2"}, "abc", true},
+		{auth.Scope{Organization: home, Owner: "key:3"}, "abc", false},
+		{auth.Scope{Organization: home, Owner: "g"}, "abc", false},
+		{auth.Scope{Organization: home, Group: "g"}, "abc", true},
+		{auth.Scope{Organization: home, Group: "h"}, "abc", false},
+		{auth.All(home), "of away", false},
+		{auth.All(away), "abc", false},
+		{auth.All(away), "of away", true},
+		{auth.Scope{Organization: away, Group: "h"}, "of away", true},
+		{auth.All(home), "unknown", false},
+	} {
+		brought, err := e.Brought(ctx, c.in, c.id)
+		e.ok(err)
+		e.same(fmt.Sprintf("%s was brought in %+v", c.id, c.in), c.want, brought)
 	}
-	put := func(w lifecycle.Worker) {
-		e.t.Helper()
-		e.write(func(tx lifecycle.Tx) error { return tx.PutWorker(w) })
-	}
-	now := e.clock.stamp()
-	w := lifecycle.Worker{
-		Organization: home, Agent: agent, ID: "w", Kind: lifecycle.PythonWorker,
-		RegisteredAt: now, LastHeard: now, Connected: true, Busy: true, Held: true,
-		KeyID: "key", Address: "10.0.0.1", LastBeat: now, CutAt: now, OwnerIn: "a", HeirOf: "b",
-		Tally: lifecycle.Tally{Posts: 3, Reports: 1, Lost: 1, Doubts: []lifecycle.Doubt{{Post: 3, Missing: 1}}},
-	}
-	other, foreign := w, w
-	other.Agent, other.Kind, other.Connected = "agent-2", lifecycle.FencedWorker, false
-	foreign.Organization, foreign.Busy = away, false
-	put(w)
-	put(other)
-	put(foreign)
-	e.same("worker", &w, get(home, agent, "w"))
-	e.same("the same id of another agent", &other, get(home, "agent-2", "w"))
-	e.same("elsewhere", &foreign, get(away, agent, "w"))
-	e.same("unknown", (*lifecycle.Worker)(nil), get(home, agent, "v"))
-	w.LastHeard, w.Busy, w.Held = now.Add(time.Second), false, false
-	put(w)
-	e.same("heard again", &w, get(home, agent, "w"))
-	e.same("its namesake", &other, get(home, "agent-2", "w"))
-
-	e.write(func(tx lifecycle.Tx) error { return tx.Forget(now.Add(time.Hour)) })
-	e.same("a connected worker is not forgotten", &w, get(home, agent, "w"))
-	e.same("an absent one is", (*lifecycle.Worker)(nil), get(home, "agent-2", "w"))
-	e.write(func(tx lifecycle.Tx) error {
-		open, err := tx.Connected()
-		e.same("connected", 2, len(open))
-		return err
-	})
-	until := now.Add(time.Minute) // the foreign one was heard a second before the last, and is too old
-	e.write(func(tx lifecycle.Tx) error { return tx.DisconnectAll(time.Second/2, until) })
-	w.Connected, foreign.Connected, w.HeirUntil = false, false, until
-	w.CutAt, foreign.CutAt = e.clock.stamp(), e.clock.stamp()
-	e.same("disconnected", &w, get(home, agent, "w"))
-	e.same("disconnected elsewhere", &foreign, get(away, agent, "w"))
-	e.write(func(tx lifecycle.Tx) error { return tx.Forget(w.LastHeard) })
-	e.same("not older than the moment", &w, get(home, agent, "w"))
-	e.same("older", (*lifecycle.Worker)(nil), get(away, agent, "w"))
 }
 
 func organizations(e *env) {
@@ -315,7 +336,7 @@ func organizations(e *env) {
 	e.same("clock", e.clock.stamp(), e.Now())
 	e.write(func(tx lifecycle.Tx) error { return differs("clock in a write", e.clock.stamp(), tx.Now()) })
 	e.same("code of an unknown organization's task", fault.NotFound, func() fault.Code {
-		_, err := e.Task(e.t.Context(), "nowhere", "t")
+		_, err := e.Task(e.t.Context(), auth.All("nowhere"), "t")
 		return fault.CodeOf(err)
 	}())
 }

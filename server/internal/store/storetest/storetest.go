@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -26,6 +29,13 @@ import (
 type Store interface {
 	lifecycle.Store
 	auth.Store
+	files.Store
+	feed.Source
+	// DropFeed drops entries of the feed that are older than a moment.
+	DropFeed(ctx context.Context, before task.Stamp) error
+	// Counts and Size are what is measured of a store.
+	Counts(ctx context.Context, org string) ([]lifecycle.StatusCount, []lifecycle.QueueDepth, error)
+	Size(ctx context.Context) (int64, error)
 	Close() error
 }
 
@@ -33,23 +43,35 @@ type Store interface {
 type Options struct {
 	// Now is the clock that leases are measured on.
 	Now func() time.Time
-	// OnCommit is told of each commit's changes, OnDelete of deleted tasks:
-	// in the order of the commits and before the callers are answered.
-	OnCommit func([]task.Change)
-	OnDelete func(org, id string)
+	// OnCommit is told of each commit: of those about one task in their order, and
+	// before the callers are answered.
+	OnCommit func([]feed.Entry)
+	// Node is the store's name in the feed.
+	Node string
 }
 
 // Place is where one database lies: it opens the store there, empty at first.
 // After a Close it may be called again and finds what was stored.
 type Place func(t *testing.T, o Options) Store
 
+// Kind is a kind of store.
+type Kind struct {
+	// New makes an empty place.
+	New func(t *testing.T) Place
+	// Shared says that a second store may be opened at a place while the first is
+	// open. Only then is there a race to be lost.
+	Shared bool
+	// Parallel says that transactions of both may be under way at the same time.
+	Parallel bool
+}
+
 // Run runs the suite. Each of its parts asks for a place of its own.
-func Run(t *testing.T, place func(t *testing.T) Place) {
+func Run(t *testing.T, kind Kind) {
 	t.Helper()
-	for _, part := range parts() {
+	for _, part := range parts(kind) {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
-			part.run(open(t, place(t)))
+			part.run(open(t, kind))
 		})
 	}
 }
@@ -59,8 +81,17 @@ type part struct {
 	run  func(*env)
 }
 
-func parts() []part {
-	return slices.Concat(historyParts(), commitParts(), queueParts(), leaseParts(), listParts(), recordParts(), deleteParts())
+// parts lists what a store of the kind has to pass.
+func parts(kind Kind) []part {
+	all := slices.Concat(historyParts(), documentParts(), commitParts(), queueParts(), leaseParts(), rosterParts(),
+		listParts(), scopeParts(), recordParts(), deleteParts(), feedParts())
+	if kind.Shared {
+		all = append(all, raceParts()...)
+	}
+	if kind.Parallel {
+		all = append(all, parallelParts()...)
+	}
+	return all
 }
 
 // The organizations and the agent that most tests use.
@@ -80,35 +111,50 @@ func (c *clock) advance(d time.Duration) { c.us.Add(d.Microseconds()) }
 // told is what a store has made known.
 type told struct {
 	mu      sync.Mutex
-	changes []task.Change
-	deleted [][2]string
+	entries []feed.Entry
 }
 
-func (x *told) commit(changes []task.Change) {
+func (x *told) commit(entries []feed.Entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.changes = append(x.changes, changes...)
-}
-
-func (x *told) remove(org, id string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.deleted = append(x.deleted, [2]string{org, id})
+	x.entries = append(x.entries, entries...)
 }
 
 // all is everything that was told so far.
-func (x *told) all() []task.Change {
+func (x *told) all() []feed.Entry {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Clone(x.changes)
+	return slices.Clone(x.entries)
+}
+
+// changes lists the changes that were told.
+func (x *told) changes() []task.Change {
+	var found []task.Change
+	for _, e := range x.all() {
+		if e.Change != nil {
+			found = append(found, *e.Change)
+		}
+	}
+	return found
 }
 
 // events lists what was told of one task.
 func (x *told) events(org, id string) []task.Event {
 	var found []task.Event
-	for _, c := range x.all() {
+	for _, c := range x.changes() {
 		if c.Task.OrganizationID == org && c.Task.ID == id {
 			found = append(found, c.Events...)
+		}
+	}
+	return found
+}
+
+// deleted lists the tasks that were told to be deleted.
+func (x *told) deleted() [][2]string {
+	found := [][2]string{}
+	for _, e := range x.all() {
+		if e.Kind&feed.Deleted != 0 {
+			found = append(found, [2]string{e.Organization, e.Task})
 		}
 	}
 	return found
@@ -118,14 +164,16 @@ func (x *told) events(org, id string) []task.Event {
 type env struct {
 	Store
 	t     *testing.T
+	kind  Kind
 	place Place
+	node  string
 	clock *clock
 	told  *told
 }
 
-func open(t *testing.T, place Place) *env {
+func open(t *testing.T, kind Kind) *env {
 	t.Helper()
-	e := &env{t: t, place: place, clock: &clock{}, told: &told{}}
+	e := &env{t: t, kind: kind, place: kind.New(t), node: "node-1", clock: &clock{}, told: &told{}}
 	e.clock.us.Store(time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC).UnixMicro())
 	e.open()
 	for _, org := range []string{home, away} {
@@ -135,7 +183,7 @@ func open(t *testing.T, place Place) *env {
 }
 
 func (e *env) open() {
-	s := e.place(e.t, Options{Now: e.clock.now, OnCommit: e.told.commit, OnDelete: e.told.remove})
+	s := e.place(e.t, Options{Now: e.clock.now, OnCommit: e.told.commit, Node: e.node})
 	e.t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			e.t.Errorf("close: %v", err)
@@ -168,11 +216,20 @@ func (e *env) missing(what string, err error) {
 	}
 }
 
-// write commits fn. The fn of a store's Write may run on another goroutine,
-// so it must answer errors and never end the test itself.
-func (e *env) write(fn func(lifecycle.Tx) error) {
+// write commits fn, which is about some rows. The fn of a store's Write may run
+// on another goroutine, so it must answer errors and never end the test itself.
+func (e *env) write(fn func(lifecycle.Tx) error, about ...lifecycle.Key) {
 	e.t.Helper()
-	e.ok(e.Write(e.t.Context(), fn))
+	e.ok(e.Write(e.t.Context(), about, fn))
+}
+
+// about names tasks.
+func about(org string, ids ...string) []lifecycle.Key {
+	keys := make([]lifecycle.Key, len(ids))
+	for i, id := range ids {
+		keys[i] = lifecycle.Key{Of: lifecycle.TaskKey, Organization: org, ID: id}
+	}
+	return keys
 }
 
 // read answers what one reads in a commit that writes nothing.
@@ -190,13 +247,13 @@ func read[T any](e *env, fn func(lifecycle.Tx) (T, error)) T {
 func (e *env) begin(id string, edit ...func(*task.Begin)) task.Task {
 	e.t.Helper()
 	b := beginning(home, id, edit...)
-	e.write(func(tx lifecycle.Tx) error { return create(tx, b, e.clock.stamp()) })
+	e.write(func(tx lifecycle.Tx) error { return create(tx, b, e.clock.stamp()) }, about(b.Spec.OrganizationID, id)...)
 	return e.task(b.Spec.OrganizationID, id).Task
 }
 
 func (e *env) task(org, id string) lifecycle.Snapshot {
 	e.t.Helper()
-	s, err := e.Task(e.t.Context(), org, id)
+	s, err := e.Task(e.t.Context(), auth.All(org), id)
 	e.ok(err)
 	return s
 }
@@ -212,7 +269,7 @@ func (e *env) state(org, id string) task.State {
 func (e *env) do(org, id string, commands ...task.Command) task.Task {
 	e.t.Helper()
 	for _, c := range commands {
-		e.write(func(tx lifecycle.Tx) error { return change(tx, org, id, c, e.clock.stamp()) })
+		e.write(func(tx lifecycle.Tx) error { return change(tx, org, id, c, e.clock.stamp()) }, about(org, id)...)
 	}
 	return e.task(org, id).Task
 }
@@ -237,33 +294,56 @@ func beginning(org, id string, edit ...func(*task.Begin)) task.Begin {
 	return b
 }
 
-func create(tx lifecycle.Tx, b task.Begin, now task.Stamp) error {
-	c, err := task.Apply(task.Task{}, b, now)
-	if err != nil {
-		return err
-	}
-	return tx.Save(c)
-}
+// signature is who writes what no attempt writes.
+const signature = "key of the suite"
 
+// create makes a task, as the verbs do.
+func create(tx lifecycle.Tx, b task.Begin, now task.Stamp) error { return save(tx, task.Task{}, b, now) }
+
+// change applies a command to a task that is there.
 func change(tx lifecycle.Tx, org, id string, c task.Command, now task.Stamp) error {
 	t, err := tx.Task(org, id)
 	if err != nil {
 		return err
 	}
+	return save(tx, t, c, now)
+}
+
+func save(tx lifecycle.Tx, t task.Task, c task.Command, now task.Stamp) error {
 	changed, err := task.Apply(t, c, now)
 	if err != nil {
 		return err
 	}
+	changed.Sign(signature)
 	return tx.Save(changed)
 }
 
-// chunk is one event of a worker.
+// remove deletes a task. Of its attempts stays what may still run or be told of.
+func remove(tx lifecycle.Tx, org, id string, now task.Stamp) error {
+	left, err := tx.Attempts(org, id)
+	if err != nil {
+		return err
+	}
+	if err := tx.Delete(org, id); err != nil {
+		return err
+	}
+	for _, a := range left {
+		if a = a.Orphaned(now); a.Remains() {
+			if err := tx.PutAttempt(org, id, a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// chunk is one event, such as anybody may write.
 func chunk(text string) task.Append {
 	own, err := json.Marshal(text)
 	if err != nil {
 		own = json.RawMessage(`"?"`)
 	}
-	return task.Append{Events: []task.Event{{Type: task.Chunk, Own: own}}}
+	return task.Append{Events: []task.Event{{Type: task.AgentMessage, Own: own}}}
 }
 
 // claim hands a task to a fenced worker.

@@ -1,9 +1,13 @@
-package sqlite
+package table
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -32,7 +36,10 @@ func (c column) value() any {
 	case *float64:
 		return *x
 	case *bool:
-		return *x
+		if *x {
+			return int64(1)
+		}
+		return int64(0)
 	case *task.Stamp:
 		return int64(*x)
 	case *task.Status:
@@ -41,6 +48,18 @@ func (c column) value() any {
 		return string(*x)
 	case *task.Outcome:
 		return string(*x)
+	case *lifecycle.WorkerKind:
+		return string(*x)
+	case *auth.Role:
+		return string(*x)
+	case *auth.Sees:
+		return string(*x)
+	case *feed.Kind:
+		return int64(*x)
+	case *[]byte:
+		return *x
+	case jsonField:
+		return x.encode()
 	default:
 		return fmt.Errorf("column %s: cannot store a %T", c.name, x) // which no driver takes
 	}
@@ -77,11 +96,43 @@ func (c column) set(v any) error {
 		ok = text(x, v)
 	case *task.Outcome:
 		ok = text(x, v)
+	case *lifecycle.WorkerKind:
+		ok = text(x, v)
+	case *auth.Role:
+		ok = text(x, v)
+	case *auth.Sees:
+		ok = text(x, v)
+	case *feed.Kind:
+		ok = number(x, v)
+	case *[]byte:
+		*x, ok = v.([]byte)
+		ok = ok || v == nil
+	case jsonField:
+		return x.decode(c.name, v)
 	}
 	if !ok {
 		return fmt.Errorf("column %s: cannot read a %T into a %T", c.name, v, c.field)
 	}
 	return nil
+}
+
+// jsonField is a field that stands as JSON in a text column.
+type jsonField struct{ into any }
+
+func (f jsonField) encode() any {
+	text, err := json.Marshal(f.into)
+	if err != nil {
+		return fmt.Errorf("encode a %T: %w", f.into, err) // which no driver takes
+	}
+	return string(text)
+}
+
+func (f jsonField) decode(name string, v any) error {
+	text, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("column %s: cannot read a %T as JSON", name, v)
+	}
+	return json.Unmarshal([]byte(text), f.into)
 }
 
 func text[T ~string](into *T, v any) bool {
@@ -120,7 +171,7 @@ func values(cols []column) []any {
 }
 
 // scan reads a row into its columns, and what follows them into more.
-func scan(rows rowScanner, cols []column, more ...any) error {
+func scan(rows Rows, cols []column, more ...any) error {
 	read := make([]any, len(cols))
 	dest := make([]any, len(cols), len(cols)+len(more))
 	for i := range read {
@@ -135,4 +186,19 @@ func scan(rows rowScanner, cols []column, more ...any) error {
 		}
 	}
 	return nil
+}
+
+// insert is a statement that makes a row.
+func insert(table string, cols []column) string {
+	return "INSERT INTO " + table + " (" + names(cols, "") + ") VALUES (" + marks(cols) + ")"
+}
+
+// upsert is a statement that makes a row, or overwrites all of the one that has
+// the same key, which is made of the first columns.
+func upsert(table string, keys int, cols []column) string {
+	set := make([]string, 0, len(cols))
+	for _, c := range cols[keys:] {
+		set = append(set, c.name+" = excluded."+c.name)
+	}
+	return insert(table, cols) + " ON CONFLICT (" + names(cols[:keys], "") + ") DO UPDATE SET " + strings.Join(set, ", ")
 }

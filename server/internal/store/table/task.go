@@ -1,53 +1,20 @@
-package sqlite
+package table
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
-	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
-
-// querier reads, beside the writer or on its connection.
-type querier interface {
-	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	statements() *statements
-}
-
-// each calls scan for every row of a query.
-func each(ctx context.Context, q querier, query string, args []any, scan func(rowScanner) error) error {
-	rows, err := q.query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close() //nolint:errcheck // Err tells what went wrong
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// one reads a single row; it reports whether there was one.
-func one(ctx context.Context, q querier, query string, args []any, dest ...any) (bool, error) {
-	found := false
-	err := each(ctx, q, query, args, func(rows rowScanner) error {
-		found = true
-		return rows.Scan(dest...)
-	})
-	return found, err
-}
 
 // side is the part of a State that has no column of its own.
 type side struct {
 	LastExecutedNodeID *string         `json:"node,omitempty"`
-	SubExecutions      []string        `json:"subs,omitempty"`
 	PayloadExtension   json.RawMessage `json:"ext,omitempty"`
 	HITLRequest        json.RawMessage `json:"hitl,omitempty"`
 	PendingECARequest  json.RawMessage `json:"eca,omitempty"`
@@ -69,9 +36,6 @@ func sideOf(s task.State) side {
 		TestRunNodeID: s.TestRunNodeID, NoAttachments: s.DisableAttachmentInjection,
 		AdditionalContext: s.AdditionalContext, ReturnMetrics: s.ReturnMetrics, DeepPlanning: s.DeepPlanning, Tokens: s.Tokens, Duration: s.Duration,
 	}
-	if len(s.SubExecutions) > 0 { // an empty list is nothing
-		x.SubExecutions = s.SubExecutions
-	}
 	if len(s.UsedTools) > 0 {
 		x.UsedTools = s.UsedTools
 	}
@@ -91,7 +55,7 @@ func (x side) encode() (string, error) {
 }
 
 func (x side) into(s *task.State) {
-	s.LastExecutedNodeID, s.SubExecutions = x.LastExecutedNodeID, x.SubExecutions
+	s.LastExecutedNodeID = x.LastExecutedNodeID
 	s.PayloadExtension, s.HITLRequest, s.PendingECARequest = x.PayloadExtension, x.HITLRequest, x.PendingECARequest
 	s.VoiceID, s.UsedTools, s.TestRunNodeID = x.VoiceID, x.UsedTools, x.TestRunNodeID
 	s.DisableAttachmentInjection, s.ReturnMetrics = x.NoAttachments, x.ReturnMetrics
@@ -144,6 +108,11 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"manually_stopped", &s.IsManuallyStopped},
 		{"holdover", holdover},
 		{"traceparent", &t.TraceParent},
+		{"owner", &t.Owner},
+		{"grp", &t.Group},
+		{"root_id", &t.RootID},
+		{"depth", &t.Depth},
+		{"subtasks", &t.Subtasks},
 	}
 }
 
@@ -172,8 +141,8 @@ func attemptColumns(a *task.Attempt, lease *int64) []column {
 	}
 }
 
-// row is a task as it stands in the database.
-type row struct {
+// Row is a task as it stands in the database.
+type Row struct {
 	task   task.Task
 	state  task.State
 	ended  task.EndReason
@@ -186,7 +155,7 @@ type row struct {
 }
 
 // columns binds the row's columns, those that are derived included.
-func (r *row) columns() []column {
+func (r *Row) columns() []column {
 	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
 		column{"side", &r.side}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
 }
@@ -194,9 +163,9 @@ func (r *row) columns() []column {
 // emptySide is the side of most tasks.
 const emptySide = "{}"
 
-// rowOf is the row in which a task is to be stored.
-func rowOf(t task.Task) (*row, error) {
-	r := &row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm()}
+// RowOf is the row in which a task is to be stored.
+func RowOf(t task.Task) (*Row, error) {
+	r := &Row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm()}
 	if t.Terms.PinnedWorkerID != nil {
 		r.pin = *t.Terms.PinnedWorkerID
 	}
@@ -208,52 +177,49 @@ func rowOf(t task.Task) (*row, error) {
 	return r, err
 }
 
-// statements are those that are made of lists of columns.
-type statements struct {
-	insertTask, task, taskWithSpec, putAttempt, attempts string
+// Statements that are made of lists of columns.
+var ( //nolint:gochecknoglobals // constants that have to be computed
+	readTask, readTaskWithSpec = readingTask("NULL"), readingTask("u.spec")
+	insertTask                 = insert("tasks", new(Row).columns())
+	putAttempt                 = upsert("attempts", 3, attemptRow(new(string), new(string), new(task.Attempt), new(int64)))
+	readingAttempts            = "SELECT " + names(attemptColumns(new(task.Attempt), new(int64)), "") + " FROM attempts WHERE org = ? AND task = ? AND "
+)
+
+// readingTask is one statement, so that task and attempt are of one moment.
+func readingTask(spec string) string {
+	return "SELECT " + names(new(Row).columns(), "t.") + ", " + names(attemptColumns(new(task.Attempt), new(int64)), "a.") +
+		", COALESCE(u.shown_result, u.result), " + spec +
+		" FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn" +
+		" LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts" +
+		" WHERE t.org = ? AND t.id = ?"
 }
 
-func newStatements() *statements {
-	var r row
-	var a task.Attempt
-	var lease int64
-	cols, runCols := r.columns(), attemptColumns(&a, &lease)
-	read := func(spec string) string { // one statement, so that task and attempt are of one moment
-		return "SELECT " + names(cols, "t.") + ", " + names(runCols, "a.") + ", COALESCE(u.shown_result, u.result), " + spec +
-			" FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn" +
-			" LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts" +
-			" WHERE t.org = ? AND t.id = ?"
-	}
-	overwrite := make([]string, 0, len(runCols))
-	for _, c := range runCols[1:] {
-		overwrite = append(overwrite, c.name+" = excluded."+c.name)
-	}
-	return &statements{
-		insertTask:   "INSERT INTO tasks (" + names(cols, "") + ") VALUES (" + marks(cols) + ")",
-		task:         read("NULL"),
-		taskWithSpec: read("u.spec"),
-		putAttempt: "INSERT INTO attempts (org, task, " + names(runCols, "") + ") VALUES (?, ?, " + marks(runCols) +
-			") ON CONFLICT (org, task, number) DO UPDATE SET " + strings.Join(overwrite, ", "),
-		attempts: "SELECT " + names(runCols, "") + " FROM attempts WHERE org = ? AND task = ? AND ",
-	}
+// attemptRow is an attempt's row with its key.
+func attemptRow(org, id *string, a *task.Attempt, lease *int64) []column {
+	return append([]column{{"org", org}, {"task", id}}, attemptColumns(a, lease)...)
 }
 
-// readTask reads a task with its current attempt, and its turn's spec into
-// spec if that is not nil. It also answers the row as it was read.
-func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMessage) (task.Task, *row, error) {
+// ReadTask reads a task of the scope with its current attempt, and its turn's spec
+// into spec if that is not nil. It also returns the row as it was read.
+func ReadTask(ctx context.Context, db DB, in auth.Scope, id string, spec *json.RawMessage) (task.Task, *Row, error) {
 	var (
-		r        row
-		query    = q.statements().task
+		r        Row
+		query    = readTask
+		args     = []any{in.Organization, id}
 		result   *string
 		specText *string
 		run      task.Attempt
 		lease    int64
 	)
 	if spec != nil {
-		query = q.statements().taskWithSpec
+		query = readTaskWithSpec
+	}
+	if !in.Whole() {
+		narrower, more := narrow(in)
+		query, args = query+narrower, append(args, more...)
 	}
 	found := false
-	err := each(ctx, q, query, []any{org, id}, func(rows rowScanner) error {
+	err := each(ctx, db, query, args, func(rows Rows) error {
 		found = true
 		return scan(rows, append(r.columns(), attemptColumns(&run, &lease)...), &result, &specText)
 	})
@@ -261,7 +227,7 @@ func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMess
 		return task.Task{}, nil, fmt.Errorf("read task: %w", err)
 	}
 	if !found {
-		return task.Task{}, nil, fault.New(fault.NotFound, "no task %q", id)
+		return task.Task{}, nil, lifecycle.NoTask(id)
 	}
 	if specText != nil {
 		*spec = json.RawMessage(*specText)
@@ -272,16 +238,31 @@ func readTask(ctx context.Context, q querier, org, id string, spec *json.RawMess
 		current = &run
 	}
 	if r.holdover > 0 { // rare, so not worth a join; it may have let go between the two reads
-		if holdover, err = readAttempt(ctx, q, "number = ? AND let_go_at = 0", org, id, r.holdover); err != nil {
+		if holdover, err = ReadAttempt(ctx, db, in.Organization, id, r.holdover); err != nil {
 			return task.Task{}, nil, err
 		}
+		if !holdover.Holds() {
+			holdover = nil
+		}
 	}
-	t, err := r.restore(current, holdover, result)
+	t, err := r.Restore(current, holdover, result)
 	return t, &r, err
 }
 
-// restore makes the task that stands in the row, with what is stored elsewhere.
-func (r *row) restore(run, holdover *task.Attempt, result *string) (task.Task, error) {
+// narrow is a scope as a part of a condition on tasks.
+func narrow(in auth.Scope) (string, []any) {
+	switch {
+	case in.Owner != "":
+		return " AND t.owner = ?", []any{in.Owner}
+	case in.Group != "":
+		return " AND t.grp = ? AND t.grp <> ''", []any{in.Group}
+	default:
+		return "", nil
+	}
+}
+
+// Restore makes the task that stands in the row, with what is stored elsewhere.
+func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, error) {
 	t, state := r.task, r.state
 	if r.side != emptySide {
 		var x side
@@ -299,30 +280,42 @@ func (r *row) restore(run, holdover *task.Attempt, result *string) (task.Task, e
 	return task.Restore(t, state, r.ended), nil
 }
 
-// readAttempt reads one attempt of a task, nil when none matches.
-func readAttempt(ctx context.Context, q querier, where, org, id string, arg any) (*task.Attempt, error) {
-	found, err := readAttempts(ctx, q, where, org, id, arg)
+// ReadAttempt reads an attempt of a task by its number, nil when there is none.
+func ReadAttempt(ctx context.Context, db DB, org, id string, number int) (*task.Attempt, error) {
+	return readAttempt(ctx, db, "number = ?", org, id, number)
+}
+
+// ReadAttemptByToken reads an attempt by the hash of its lease token, nil when
+// there is none.
+func ReadAttemptByToken(ctx context.Context, db DB, org, id, hash string) (*task.Attempt, error) {
+	return readAttempt(ctx, db, "token_hash = ?", org, id, hash)
+}
+
+func readAttempt(ctx context.Context, db DB, where, org, id string, arg any) (*task.Attempt, error) {
+	found, err := readAttempts(ctx, db, where, org, id, arg)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
 	return &found[0], nil
 }
 
+// ReadUnfenced reads a task's attempts on Python workers that have not let go, or
+// whose end was not told.
+func ReadUnfenced(ctx context.Context, db DB, org, id string) ([]task.Attempt, error) {
+	return readAttempts(ctx, db, "fenced = 0 AND (let_go_at = 0 OR reported = 0)", org, id)
+}
+
 // readAttempts reads those attempts of a task that match, in their order.
-func readAttempts(ctx context.Context, q querier, where, org, id string, args ...any) ([]task.Attempt, error) {
+func readAttempts(ctx context.Context, db DB, where, org, id string, args ...any) ([]task.Attempt, error) {
 	var found []task.Attempt
-	var a task.Attempt
-	var lease int64
-	cols := attemptColumns(&a, &lease)
-	err := each(ctx, q, q.statements().attempts+where+" ORDER BY number",
-		append([]any{org, id}, args...), func(rows rowScanner) error {
-			if err := scan(rows, cols); err != nil {
-				return err
-			}
-			a.Lease = time.Duration(lease) * time.Microsecond
-			found = append(found, a)
-			return nil
-		})
+	err := each(ctx, db, readingAttempts+where+" ORDER BY number", append([]any{org, id}, args...), func(rows Rows) error {
+		var a task.Attempt
+		var lease int64
+		err := scan(rows, attemptColumns(&a, &lease))
+		a.Lease = time.Duration(lease) * time.Microsecond
+		found = append(found, a)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read attempts: %w", err)
 	}

@@ -1,0 +1,174 @@
+// Package feed orders the changes of all tasks. Each commit leaves a row for every
+// task that it changed; whoever wants to know what happened, on this node or
+// another, now or since a cursor, reads those rows in their order. One Tailer on
+// each node does, and tells the hub of viewers, the wake-ups and what is measured.
+package feed
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Position is the place of an entry: entries appear behind all that could be read
+// before. The zero value is the beginning.
+type Position struct {
+	// Commit is the commit's number, N the entry's in it. Numbers rise; not every
+	// number is used.
+	Commit int64
+	N      int
+}
+
+// String is the position as a cursor. What stands in it is nobody's business.
+func (p Position) String() string { return fmt.Sprintf("%x.%x", p.Commit, p.N) }
+
+// ParsePosition reads a cursor.
+func ParsePosition(cursor string) (Position, error) {
+	var p Position
+	if _, err := fmt.Sscanf(cursor, "%x.%x", &p.Commit, &p.N); err != nil || p.String() != cursor {
+		return Position{}, fault.Field("cursor", "is not a cursor of the feed")
+	}
+	return p, nil
+}
+
+// Before reports whether p stands in front of q.
+func (p Position) Before(q Position) bool {
+	return p.Commit < q.Commit || p.Commit == q.Commit && p.N < q.N
+}
+
+// Kind says what a change means to those who wait: a set of flags.
+type Kind int
+
+// The flags of a Kind.
+const (
+	// Grew says that the log has new events, from First to Last.
+	Grew Kind = 1 << iota
+	// Ready says that the task may be handed out.
+	Ready
+	// Freed says that an attempt has let go: its worker may have a slot again.
+	Freed
+	// Deleted says that the task is no more.
+	Deleted
+)
+
+// Entry is one change of one task.
+type Entry struct {
+	Position
+	Organization, Task, Agent string
+	Kind                      Kind
+	// First and Last are the numbers of the events that the log grew by.
+	First, Last int64
+	// Node is the node that committed it.
+	Node string
+	// Change is all of the change. Only entries of this node's own commits have it.
+	Change *task.Change
+}
+
+// Of makes the entry of a change, and reports whether there is one: a heartbeat
+// has none.
+func Of(c task.Change) (Entry, bool) {
+	e := Entry{Organization: c.Task.OrganizationID, Task: c.Task.ID, Agent: c.Task.AgentID, Change: &c}
+	if n := len(c.Events); n > 0 {
+		e.Kind |= Grew
+		e.First, e.Last = c.Events[0].Seq, c.Events[n-1].Seq
+	}
+	for _, a := range c.Attempts {
+		if a.LetGoAt != 0 {
+			e.Kind |= Freed
+		}
+	}
+	if e.Kind != 0 && c.Task.Dispatchable() {
+		e.Kind |= Ready
+	}
+	return e, e.Kind != 0
+}
+
+// Source is where the feed is read (a store).
+type Source interface {
+	// Feed reads entries behind a position, in order, at most limit.
+	Feed(ctx context.Context, after Position, limit int) ([]Entry, error)
+	// FeedEnd is the position behind the last entry that can be read now.
+	FeedEnd(ctx context.Context) (Position, error)
+}
+
+const (
+	// page is how many entries one read asks for.
+	page = 500
+	// look is how often the feed is read without a hint.
+	look = time.Second
+)
+
+// Tailer tells a node's parts of every change, each once: those of the node's own
+// commits when they are committed, and those of other nodes when they can be read.
+// It is safe for concurrent use.
+type Tailer struct {
+	node string
+	mu   sync.Mutex // holds back whoever tells, so that the parts are told one by one
+	tell func([]Entry)
+}
+
+// NewTailer makes a node's tailer. tell must not block.
+func NewTailer(node string, tell func([]Entry)) *Tailer { return &Tailer{node: node, tell: tell} }
+
+// Committed tells of a commit of this node: the store calls it, in order, before
+// it answers whoever asked for the commit.
+func (t *Tailer) Committed(entries []Entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tell(entries)
+}
+
+// Follow tells of other nodes' commits until ctx ends, from those on that are not
+// yet to be read when it begins. A hint says that there may be some; there need
+// not be any.
+func (t *Tailer) Follow(ctx context.Context, from Source, hints <-chan struct{}, failed func(error)) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	var at *Position
+	for {
+		if err := t.follow(ctx, from, &at); err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-hints:
+		case <-tick.C:
+		}
+	}
+}
+
+// follow tells all that can be read now.
+func (t *Tailer) follow(ctx context.Context, from Source, at **Position) error {
+	if *at == nil {
+		end, err := from.FeedEnd(ctx)
+		if err != nil {
+			return err
+		}
+		*at = &end
+	}
+	for {
+		found, err := from.Feed(ctx, **at, page)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		last := found[len(found)-1].Position
+		*at = &last
+		others := found[:0]
+		for _, e := range found {
+			if e.Node != t.node {
+				others = append(others, e)
+			}
+		}
+		if len(others) > 0 {
+			t.Committed(others)
+		}
+		if len(found) < page {
+			return nil
+		}
+	}
+}

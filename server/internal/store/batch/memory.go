@@ -1,0 +1,103 @@
+package batch
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/store/table"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// memory holds the tasks that a writer has read or written last, as they are
+// stored. Most writes come to a task soon after another (it is created, claimed,
+// told about, ended), and if nobody else changes one, what was just written need
+// not be read again. It is as large as two generations.
+type memory struct {
+	young, old map[taskKey]known
+}
+
+type taskKey struct{ org, id string }
+
+// known is a task with the row in which it stands.
+type known struct {
+	task task.Task
+	row  *table.Row
+	spec json.RawMessage // of its present turn, nil if that was not kept
+	gone bool            // it was deleted
+}
+
+const (
+	// generation bounds the tasks of one generation.
+	generation = 1000
+	// maxKnownSpec is the longest spec that is kept, in bytes.
+	maxKnownSpec = 8 << 10
+	// maxAgents bounds how many agents are remembered.
+	maxAgents = 1000
+)
+
+func (m *memory) get(key taskKey) (known, bool) {
+	if k, ok := m.young[key]; ok {
+		return k, true
+	}
+	k, ok := m.old[key]
+	if ok {
+		m.put(key, k)
+	}
+	return k, ok
+}
+
+func (m *memory) put(key taskKey, k known) {
+	if k.gone {
+		m.drop(key)
+		return
+	}
+	if len(k.spec) > maxKnownSpec {
+		k.spec = nil
+	}
+	if len(m.young) >= generation {
+		m.young, m.old = nil, m.young
+	}
+	if m.young == nil {
+		m.young = make(map[taskKey]known, generation)
+	}
+	m.young[key] = k
+}
+
+func (m *memory) drop(key taskKey) {
+	delete(m.young, key)
+	delete(m.old, key)
+}
+
+// agentKey names a version of an agent, 0 for the newest.
+type agentKey struct {
+	org, id string
+	version int
+}
+
+// remember keeps what a commit has made of tasks.
+func (w *writer) remember(c *commit) {
+	if !w.opts.Remember {
+		return
+	}
+	if c.touched&table.Agents != 0 {
+		clear(w.agents)
+	}
+	for key, k := range c.tasks {
+		w.memory.put(key, k)
+	}
+}
+
+// verify compares what is remembered of a task with the database.
+func (w *writer) verify(key taskKey, k known) error {
+	if !w.opts.Verify {
+		return nil
+	}
+	var stored json.RawMessage
+	truth, _, err := table.ReadTask(background(), w.engine, auth.All(key.org), key.id, &stored)
+	if err != nil || !reflect.DeepEqual(truth, k.task) || k.spec != nil && string(stored) != string(k.spec) {
+		return fmt.Errorf("the writer remembers task %s as\n%+v %s\nbut it is\n%+v %s (%w)", key.id, k.task, k.spec, truth, stored, err)
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+// Package batch commits the writes of concurrent callers together. A caller's
+// function records what it writes; nothing of that is sent to the database before
+// the function has returned nil, so one that fails costs its neighbours nothing.
+// Stores bring an Engine, the connection of a writer.
+package batch
+
+import (
+	"context"
+	"sync"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+)
+
+// maxBatch bounds how many callers share one commit, so that the first of
+// them does not wait for an endless queue behind it.
+const maxBatch = 256
+
+// request is one caller's write on its way.
+type request struct {
+	ctx   context.Context //nolint:containedctx // it is the caller's own, and is dropped with the request
+	about []lifecycle.Key
+	fn    func(lifecycle.Tx) error
+	err   error
+	done  chan struct{}
+}
+
+// queue is where callers wait for a writer. Whoever waits when one becomes free
+// goes into its next commit together; a lone caller never waits for company. Two
+// writers never have callers that are about the same row.
+type queue struct {
+	mu      sync.Mutex
+	some    *sync.Cond
+	waiting []*request
+	busy    map[lifecycle.Key]bool
+	closed  bool
+}
+
+func newQueue() *queue {
+	q := &queue{busy: map[lifecycle.Key]bool{}}
+	q.some = sync.NewCond(&q.mu)
+	return q
+}
+
+// write waits for the outcome of a request. Once a writer has it, the outcome is
+// the commit's: leaving early could report a failure of what is stored.
+func (q *queue) write(r *request) error {
+	if err := q.add(r); err != nil {
+		return err
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-r.ctx.Done():
+	}
+	if q.remove(r) {
+		return r.ctx.Err()
+	}
+	<-r.done
+	return r.err
+}
+
+func (q *queue) add(r *request) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return errClosing()
+	}
+	q.waiting = append(q.waiting, r)
+	q.some.Signal()
+	return nil
+}
+
+func errClosing() error { return fault.New(fault.Unavailable, "the server is shutting down") }
+
+// remove takes back a request that no writer has yet.
+func (q *queue) remove(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, x := range q.waiting {
+		if x == r {
+			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// take waits for requests and returns those that may go into one commit, into
+// batch; none once the queue is closed.
+func (q *queue) take(batch []*request) []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		if q.closed {
+			return nil
+		}
+		rest := q.waiting[:0]
+		for _, r := range q.waiting {
+			if len(batch) < maxBatch && q.free(r) {
+				batch = append(batch, r)
+				continue
+			}
+			rest = append(rest, r)
+		}
+		clear(q.waiting[len(rest):])
+		if q.waiting = rest; len(batch) > 0 {
+			break
+		}
+		q.some.Wait()
+	}
+	for _, r := range batch {
+		for _, k := range r.about {
+			q.busy[k] = true
+		}
+	}
+	return batch
+}
+
+// free reports whether no other writer has what the request is about.
+func (q *queue) free(r *request) bool {
+	for _, k := range r.about {
+		if q.busy[k] {
+			return false
+		}
+	}
+	return true
+}
+
+// finish answers the callers of a batch.
+func (q *queue) finish(batch []*request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range batch {
+		for _, k := range r.about {
+			delete(q.busy, k)
+		}
+		close(r.done)
+	}
+	if len(q.waiting) > 0 {
+		q.some.Broadcast()
+	}
+}
+
+// close turns away those who wait, and all who come.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for _, r := range q.waiting {
+		r.err = errClosing()
+		close(r.done)
+	}
+	q.waiting = nil
+	q.some.Broadcast()
+}

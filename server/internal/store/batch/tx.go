@@ -1,0 +1,510 @@
+package batch
+
+import (
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/store/table"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// tx is one caller's part of a commit: a list of writes, and the tasks as they
+// have become by them.
+type tx struct {
+	c   *commit
+	now task.Stamp
+	// ops were recorded and not sent, in the tables of in; touched are all tables.
+	ops         []table.Op
+	in, touched table.Name
+	// sent says that something was sent, for a question that only the database
+	// could answer.
+	sent    bool
+	tasks   map[taskKey]known      // that the caller has written
+	rows    map[taskKey]*table.Row // that it has read, so that only what differs is written
+	entries []feed.Entry
+}
+
+// record adds writes to the list.
+func (t *tx) record(ops ...table.Op) {
+	for _, op := range ops {
+		t.in |= op.In
+		t.touched |= op.In
+	}
+	t.ops = append(t.ops, ops...)
+}
+
+// from is the database for a question about some tables: what was recorded of
+// these is sent first.
+func (t *tx) from(tables table.Name) (table.DB, error) {
+	c := t.c
+	if c.in&tables != 0 || t.in&tables != 0 {
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
+	}
+	if t.in&tables != 0 {
+		if !t.sent {
+			if err := c.fail(c.w.engine.Save(background())); err != nil {
+				return nil, err
+			}
+			t.sent = true
+		}
+		if err := c.fail(c.w.engine.Send(background(), table.Merge(t.ops))); err != nil {
+			return nil, err
+		}
+		t.ops, t.in = nil, 0
+	}
+	return c.w.engine, nil
+}
+
+// ask puts a question to the database. Its errors end the transaction, but for
+// those that say that something is not there.
+func ask[T any](t *tx, tables table.Name, question func(table.DB) (T, error)) (T, error) {
+	db, err := t.from(tables)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	found, err := question(db)
+	if err != nil && !told(err) {
+		_ = t.c.fail(err)
+	}
+	return found, err
+}
+
+// Now implements lifecycle.Tx: one moment for all that a caller does.
+func (t *tx) Now() task.Stamp {
+	if t.now == 0 {
+		t.now = t.c.w.engine.Now()
+	}
+	return t.now
+}
+
+// lock locks a row that others may write.
+func (t *tx) lock(k lifecycle.Key) error {
+	if t.c.locked[k] {
+		return nil
+	}
+	t.c.locked[k] = true
+	return t.c.fail(t.c.w.engine.Lock(background(), []lifecycle.Key{k}))
+}
+
+// read finds a task: as the caller has written it, as callers before have, as it
+// is remembered, or as it is stored.
+func (t *tx) read(org, id string, spec bool) (known, error) {
+	key := taskKey{org, id}
+	for _, written := range []map[taskKey]known{t.tasks, t.c.tasks} {
+		if k, ok := written[key]; ok {
+			return t.seen(key, k, spec)
+		}
+	}
+	w := t.c.w
+	if k, ok := w.memory.get(key); ok && (k.spec != nil || !spec) {
+		if err := w.verify(key, k); err != nil {
+			return known{}, err
+		}
+		return t.seen(key, k, spec)
+	}
+	if err := t.lock(lifecycle.Key{Of: lifecycle.TaskKey, Organization: org, ID: id}); err != nil {
+		return known{}, err
+	}
+	var k known
+	var err error
+	k.task, k.row, err = table.ReadTask(background(), w.engine, auth.All(org), id, &k.spec)
+	if err != nil {
+		if !told(err) {
+			_ = t.c.fail(err)
+		}
+		return known{}, err
+	}
+	if w.opts.Remember {
+		w.memory.put(key, k)
+	}
+	return t.seen(key, k, spec)
+}
+
+// seen notes what the caller knows of a task.
+func (t *tx) seen(key taskKey, k known, spec bool) (known, error) {
+	if k.gone {
+		return known{}, lifecycle.NoTask(key.id)
+	}
+	if spec && k.spec == nil { // it was too long to be kept
+		stored, err := ask(t, table.Tasks|table.Turns, func(db table.DB) (known, error) {
+			var x known
+			_, _, err := table.ReadTask(background(), db, auth.All(key.org), key.id, &x.spec)
+			return x, err
+		})
+		if err != nil {
+			return known{}, err
+		}
+		k.spec = stored.spec
+	}
+	t.saw(key, k.row)
+	return k, nil
+}
+
+// saw notes the row in which a task stands.
+func (t *tx) saw(key taskKey, row *table.Row) {
+	if t.rows == nil {
+		t.rows = map[taskKey]*table.Row{}
+	}
+	t.rows[key] = row
+}
+
+// Task implements lifecycle.Tasks.
+func (t *tx) Task(org, id string) (task.Task, error) {
+	k, err := t.read(org, id, false)
+	return k.task, err
+}
+
+// Snapshot implements lifecycle.Tasks.
+func (t *tx) Snapshot(org, id string) (lifecycle.Snapshot, error) {
+	k, err := t.read(org, id, true)
+	return lifecycle.Snapshot{Task: k.task, Spec: k.spec}, err
+}
+
+// write notes what a task has become.
+func (t *tx) write(key taskKey, k known) {
+	if t.tasks == nil {
+		t.tasks = map[taskKey]known{}
+	}
+	t.tasks[key] = k
+}
+
+// Save implements lifecycle.Tasks.
+func (t *tx) Save(c task.Change) error {
+	key := taskKey{c.Task.OrganizationID, c.Task.ID}
+	ops, row, err := table.SaveChange(c, t.rows[key])
+	if err != nil {
+		return err
+	}
+	spec := c.Spec()
+	if spec == nil {
+		spec = t.specOf(key)
+	}
+	saved, err := row.Restore(c.Task.Run, c.Task.Holdover, c.Task.State().Result) // it reads like this again
+	if err != nil {
+		return err
+	}
+	t.saw(key, row)
+	t.record(ops...)
+	t.write(key, known{task: saved, row: row, spec: spec})
+	if e, ok := feed.Of(c); ok {
+		t.entries = append(t.entries, e)
+	}
+	return nil
+}
+
+// specOf is what is known of a task's spec, nil for nothing.
+func (t *tx) specOf(key taskKey) []byte {
+	for _, written := range []map[taskKey]known{t.tasks, t.c.tasks} {
+		if k, ok := written[key]; ok {
+			return k.spec
+		}
+	}
+	k, _ := t.c.w.memory.get(key)
+	return k.spec
+}
+
+// Delete implements lifecycle.Tasks.
+func (t *tx) Delete(org, id string) error {
+	key := taskKey{org, id}
+	t.record(table.DeleteTask(org, id)...)
+	t.write(key, known{gone: true})
+	delete(t.rows, key)
+	t.entries = append(t.entries, feed.Entry{Organization: org, Task: id, Kind: feed.Deleted})
+	return nil
+}
+
+// Attempt implements lifecycle.Tasks.
+func (t *tx) Attempt(org, id string, number int) (*task.Attempt, error) {
+	return ask(t, table.Attempts, func(db table.DB) (*task.Attempt, error) {
+		return table.ReadAttempt(background(), db, org, id, number)
+	})
+}
+
+// AttemptByToken implements lifecycle.Tasks.
+func (t *tx) AttemptByToken(org, id, hash string) (*task.Attempt, error) {
+	return ask(t, table.Attempts, func(db table.DB) (*task.Attempt, error) {
+		return table.ReadAttemptByToken(background(), db, org, id, hash)
+	})
+}
+
+// TurnEnd implements lifecycle.Tasks.
+func (t *tx) TurnEnd(org, id string, turn int) (reason task.EndReason, result *string, err error) {
+	_, err = ask(t, table.Turns, func(db table.DB) (_ struct{}, err error) {
+		reason, result, err = table.TurnEnd(background(), db, org, id, turn)
+		return struct{}{}, err
+	})
+	return reason, result, err
+}
+
+// Children implements lifecycle.Tasks.
+func (t *tx) Children(org, id string) ([]string, error) {
+	return ask(t, table.Tasks, func(db table.DB) ([]string, error) { return table.Children(background(), db, org, id) })
+}
+
+// SeqOfClient implements lifecycle.Tasks.
+func (t *tx) SeqOfClient(org, id string, turn int, clientID string) (int64, error) {
+	return ask(t, table.Events, func(db table.DB) (int64, error) {
+		return table.SeqOfClient(background(), db, org, id, turn, clientID)
+	})
+}
+
+// Take implements lifecycle.Tasks.
+func (t *tx) Take(w lifecycle.Want) ([]lifecycle.Snapshot, error) {
+	ids, err := ask(t, table.Tasks, func(db table.DB) ([]string, error) { return table.Next(background(), db, w, t.Now()) })
+	if err != nil {
+		return nil, err
+	}
+	taken := make([]lifecycle.Snapshot, 0, len(ids))
+	for _, id := range ids {
+		t.c.locked[lifecycle.Key{Of: lifecycle.TaskKey, Organization: w.Organization, ID: id}] = true
+		s, err := t.Snapshot(w.Organization, id)
+		if err != nil {
+			return nil, err
+		}
+		taken = append(taken, s)
+	}
+	return taken, nil
+}
+
+// Queued implements lifecycle.Tasks.
+func (t *tx) Queued(org, agentID string, limit int) (int, error) {
+	return ask(t, table.Tasks, func(db table.DB) (int, error) { return table.Queued(background(), db, org, agentID, limit) })
+}
+
+// Agent implements lifecycle.Records. Every task that is created or claimed asks
+// for its agent, so agents are remembered, too.
+func (t *tx) Agent(org, id string, version int) (agent.Agent, error) {
+	key, w := agentKey{org, id, version}, t.c.w
+	fresh := (t.touched|t.c.touched)&table.Agents == 0
+	if a, ok := w.agents[key]; ok && fresh {
+		return a, nil
+	}
+	a, err := ask(t, table.Agents, func(db table.DB) (agent.Agent, error) {
+		return table.ReadAgent(background(), db, org, id, version, table.LockAgent)
+	})
+	if err != nil {
+		return agent.Agent{}, err
+	}
+	if w.opts.Remember && fresh {
+		if len(w.agents) >= maxAgents {
+			clear(w.agents)
+		}
+		w.agents[key] = a
+	}
+	return a, nil
+}
+
+// PutAgent implements lifecycle.Records.
+func (t *tx) PutAgent(a agent.Agent) error {
+	t.record(table.PutAgent(a)...)
+	return nil
+}
+
+// DeleteAgent implements lifecycle.Records.
+func (t *tx) DeleteAgent(org, id string) error {
+	t.record(table.DeleteAgent(org, id)...)
+	return nil
+}
+
+// HasOpenTask implements lifecycle.Records.
+func (t *tx) HasOpenTask(org, agentID string) (bool, error) {
+	return ask(t, table.Tasks, func(db table.DB) (bool, error) { return table.HasOpenTask(background(), db, org, agentID) })
+}
+
+// PutSecret implements lifecycle.Records.
+func (t *tx) PutSecret(org string, of lifecycle.SecretOf, id string, sealed []byte) error {
+	t.record(table.PutSecret(org, of, id, sealed))
+	return nil
+}
+
+// DeleteSecret implements lifecycle.Records.
+func (t *tx) DeleteSecret(org string, of lifecycle.SecretOf, id string) error {
+	t.record(table.DeleteSecret(org, of, id))
+	return nil
+}
+
+// Replay implements lifecycle.Records.
+func (t *tx) Replay(org, route, key string) (*lifecycle.Replay, error) {
+	return ask(t, table.Replays, func(db table.DB) (*lifecycle.Replay, error) {
+		return table.ReadReplay(background(), db, org, route, key)
+	})
+}
+
+// PutReplay implements lifecycle.Records.
+func (t *tx) PutReplay(org, route, key string, before *lifecycle.Replay, r lifecycle.Replay) error {
+	t.record(table.PutReplay(org, route, key, before, r))
+	return nil
+}
+
+// DropReplays implements lifecycle.Records.
+func (t *tx) DropReplays(org string, before task.Stamp) error {
+	t.record(table.DropReplays(org, before))
+	return nil
+}
+
+// Alive implements lifecycle.Roster.
+func (t *tx) Alive() (lifecycle.Alive, error) {
+	return ask(t, table.Nodes, func(db table.DB) (lifecycle.Alive, error) { return table.ReadAlive(background(), db) })
+}
+
+// PutAlive implements lifecycle.Roster.
+func (t *tx) PutAlive(a lifecycle.Alive) error {
+	t.record(table.PutAlive(a))
+	return nil
+}
+
+// Leased implements lifecycle.Roster.
+func (t *tx) Leased() (bool, error) {
+	return ask(t, table.Attempts, func(db table.DB) (bool, error) { return table.Leased(background(), db) })
+}
+
+// Nodes implements lifecycle.Roster.
+func (t *tx) Nodes() ([]lifecycle.Node, error) {
+	return ask(t, table.Nodes, func(db table.DB) ([]lifecycle.Node, error) { return table.ReadNodes(background(), db) })
+}
+
+// PutNode implements lifecycle.Roster.
+func (t *tx) PutNode(n lifecycle.Node) error {
+	t.record(table.PutNode(n))
+	return nil
+}
+
+// DropNode implements lifecycle.Roster.
+func (t *tx) DropNode(id string) error {
+	t.record(table.DropNode(id))
+	return nil
+}
+
+// Worker implements lifecycle.Roster.
+func (t *tx) Worker(org, agentID, id string) (*lifecycle.Worker, error) {
+	return ask(t, table.Workers, func(db table.DB) (*lifecycle.Worker, error) {
+		return table.ReadWorker(background(), db, org, agentID, id)
+	})
+}
+
+// PythonWorker implements lifecycle.Roster.
+func (t *tx) PythonWorker(org, id string) (*lifecycle.Worker, error) {
+	return ask(t, table.Workers, func(db table.DB) (*lifecycle.Worker, error) {
+		return table.ReadPythonWorker(background(), db, org, id)
+	})
+}
+
+// PutWorker implements lifecycle.Roster.
+func (t *tx) PutWorker(w lifecycle.Worker) error {
+	t.record(table.PutWorker(w))
+	return nil
+}
+
+// DropWorker implements lifecycle.Roster.
+func (t *tx) DropWorker(org, agentID, id string) error {
+	t.record(table.DropWorker(org, agentID, id))
+	return nil
+}
+
+func (t *tx) workers(question func(table.DB) ([]lifecycle.Worker, error)) ([]lifecycle.Worker, error) {
+	return ask(t, table.Workers, question)
+}
+
+// Kin implements lifecycle.Roster.
+func (t *tx) Kin(w lifecycle.Worker) ([]lifecycle.Worker, error) {
+	return t.workers(func(db table.DB) ([]lifecycle.Worker, error) { return table.Kin(background(), db, w) })
+}
+
+// OfNode implements lifecycle.Roster.
+func (t *tx) OfNode(node string) ([]lifecycle.Worker, error) {
+	return t.workers(func(db table.DB) ([]lifecycle.Worker, error) { return table.OfNode(background(), db, node) })
+}
+
+// Connected implements lifecycle.Roster.
+func (t *tx) Connected(org, agentID string) (string, error) {
+	return ask(t, table.Workers, func(db table.DB) (string, error) { return table.Connected(background(), db, org, agentID) })
+}
+
+// Absent implements lifecycle.Roster.
+func (t *tx) Absent(org string, before task.Stamp, limit int) ([]lifecycle.Worker, error) {
+	return t.workers(func(db table.DB) ([]lifecycle.Worker, error) {
+		return table.Absent(background(), db, org, before, limit)
+	})
+}
+
+// Held implements lifecycle.Roster.
+func (t *tx) Held(org, worker string) ([]lifecycle.TaskAttempt, error) {
+	return ask(t, table.Attempts, func(db table.DB) ([]lifecycle.TaskAttempt, error) {
+		return table.Held(background(), db, org, worker)
+	})
+}
+
+// Untold implements lifecycle.Roster.
+func (t *tx) Untold(org, worker string) ([]lifecycle.Sent, error) {
+	return ask(t, table.Attempts, func(db table.DB) ([]lifecycle.Sent, error) {
+		return table.Untold(background(), db, org, worker)
+	})
+}
+
+// Attempts implements lifecycle.Roster.
+func (t *tx) Attempts(org, id string) ([]task.Attempt, error) {
+	return ask(t, table.Attempts, func(db table.DB) ([]task.Attempt, error) {
+		return table.ReadUnfenced(background(), db, org, id)
+	})
+}
+
+// Orphans implements lifecycle.Roster.
+func (t *tx) Orphans(org string, before task.Stamp, limit int) ([]lifecycle.TaskAttempt, error) {
+	return ask(t, table.Attempts|table.Tasks, func(db table.DB) ([]lifecycle.TaskAttempt, error) {
+		return table.Orphans(background(), db, org, before, limit)
+	})
+}
+
+// PutAttempt implements lifecycle.Roster.
+func (t *tx) PutAttempt(org, id string, a task.Attempt) error {
+	t.record(table.PutAttempt(org, id, a))
+	return t.forget(org, id)
+}
+
+// DropAttempt implements lifecycle.Roster.
+func (t *tx) DropAttempt(org, id string, number int) error {
+	t.record(table.DropAttempt(org, id, number))
+	return t.forget(org, id)
+}
+
+// forget reads a task again, if it is there, after its attempts were written.
+func (t *tx) forget(org, id string) error {
+	key := taskKey{org, id}
+	if err := t.lock(lifecycle.Key{Of: lifecycle.TaskKey, Organization: org, ID: id}); err != nil {
+		return err
+	}
+	k, err := ask(t, table.Tasks|table.Turns|table.Attempts, func(db table.DB) (k known, err error) {
+		k.task, k.row, err = table.ReadTask(background(), db, auth.All(org), id, &k.spec)
+		return k, err
+	})
+	switch {
+	case err == nil:
+		t.write(key, k)
+		t.saw(key, k.row)
+	case told(err):
+		t.write(key, known{gone: true})
+		return nil
+	}
+	return err
+}
+
+// Posted implements lifecycle.Roster.
+func (t *tx) Posted(org, worker, id string) (bool, error) {
+	return ask(t, table.Posts, func(db table.DB) (bool, error) { return table.Posted(background(), db, org, worker, id) })
+}
+
+// PutPost implements lifecycle.Roster.
+func (t *tx) PutPost(org, worker, id string) error {
+	t.record(table.PutPost(org, worker, id, t.Now()))
+	return nil
+}
+
+// DropPosts implements lifecycle.Roster.
+func (t *tx) DropPosts(org string, before task.Stamp) error {
+	t.record(table.DropPosts(org, before))
+	return nil
+}

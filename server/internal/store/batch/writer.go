@@ -1,0 +1,290 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/store/table"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Engine is the connection of one writer: only one goroutine uses it. An error of
+// it ends the transaction, which is then rolled back. One that is table.ErrRaced
+// says that the same may succeed if it is done again; a fault says what every
+// caller is to be told.
+type Engine interface {
+	// DB reads inside the transaction, what was sent included.
+	table.DB
+	// Begin begins a transaction and locks what it is about.
+	Begin(ctx context.Context, about []lifecycle.Key) error
+	// Lock locks rows that others may write; one that is not there is passed over.
+	Lock(ctx context.Context, about []lifecycle.Key) error
+	// Now is the store's clock.
+	Now() task.Stamp
+	// Send writes.
+	Send(ctx context.Context, ops []table.Op) error
+	// Save marks the place to which Back goes back, which undoes what was sent since.
+	Save(ctx context.Context) error
+	Back(ctx context.Context) error
+	// Commit writes and commits, with the feed's entries, whose positions it sets.
+	Commit(ctx context.Context, ops []table.Op, entries []feed.Entry) error
+	Rollback(ctx context.Context)
+	Close() error
+}
+
+// Options are what the writers of a store share.
+type Options struct {
+	// Remember keeps the tasks and agents that were read or written last: for a
+	// database that nobody else writes.
+	Remember bool
+	// Verify compares what is remembered with the database whenever it is used,
+	// and fails the write where they differ: for tests.
+	Verify bool
+	// OnCommit is told of each commit, in order, before its callers are answered.
+	// It must not block.
+	OnCommit func([]feed.Entry)
+	// OnBatch is told of each commit: how many callers shared it, and how long it
+	// took with their functions.
+	OnBatch func(size int, took time.Duration)
+}
+
+// Writers commit what callers write. They are safe for concurrent use.
+type Writers struct {
+	opts  Options
+	queue *queue
+	all   []*writer
+	gone  sync.WaitGroup
+	once  sync.Once
+	err   error
+}
+
+// Start begins a writer on each engine; Close ends them. With Remember there is
+// one engine only.
+func Start(opts Options, engines ...Engine) *Writers {
+	w := &Writers{opts: opts, queue: newQueue()}
+	for _, e := range engines {
+		one := &writer{engine: e, opts: opts, agents: map[agentKey]agent.Agent{}}
+		w.all = append(w.all, one)
+		w.gone.Go(func() { one.run(w.queue) })
+	}
+	return w
+}
+
+// Write implements lifecycle.Store.
+func (w *Writers) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
+	return w.queue.write(&request{ctx: ctx, about: about, fn: fn, done: make(chan struct{})})
+}
+
+// Close finishes the commits under way and turns away who waits. It may be called
+// more than once.
+func (w *Writers) Close() error {
+	w.once.Do(func() {
+		w.queue.close()
+		w.gone.Wait()
+		for _, one := range w.all {
+			w.err = errors.Join(w.err, one.engine.Close())
+		}
+	})
+	return w.err
+}
+
+// writer is one goroutine with its engine.
+type writer struct {
+	engine Engine
+	opts   Options
+	agents map[agentKey]agent.Agent // as they are stored; empty without Remember
+	memory memory
+}
+
+func (w *writer) run(q *queue) {
+	batch := make([]*request, 0, maxBatch)
+	for {
+		if batch = q.take(batch[:0]); batch == nil {
+			return
+		}
+		w.commit(batch)
+		q.finish(batch)
+	}
+}
+
+// tries is how often a batch, and then each caller alone, is tried again when
+// another node has written the same rows.
+const tries = 5
+
+// commit writes a batch in one transaction. If that fails for what one of them
+// wrote, each is tried alone, so that no caller fails for its neighbour's fault.
+func (w *writer) commit(batch []*request) {
+	err := w.insist(batch)
+	for _, r := range batch {
+		alone := err
+		if err != nil && len(batch) > 1 && !told(err) {
+			alone = w.insist([]*request{r})
+		}
+		if alone != nil { // else r.err is its own outcome
+			r.err = alone
+		}
+	}
+}
+
+// told reports whether an error is what every caller is to be told.
+func told(err error) bool {
+	_, ok := errors.AsType[*fault.Error](err)
+	return ok
+}
+
+// insist tries until no other node is faster.
+func (w *writer) insist(batch []*request) error {
+	for n := 1; ; n++ {
+		err := w.try(batch)
+		if n >= tries || !errors.Is(err, table.ErrRaced) {
+			return err
+		}
+	}
+}
+
+// background is the context of everything a writer does: a write that has begun is
+// finished, whoever asked for it.
+func background() context.Context { return context.Background() }
+
+// try runs the requests in one transaction. A request's own failure is set in the
+// request; an error means that nothing of the batch is stored.
+func (w *writer) try(batch []*request) error {
+	begun := time.Now()
+	ctx := background()
+	var about []lifecycle.Key
+	for _, r := range batch {
+		about = append(about, r.about...)
+	}
+	if err := w.engine.Begin(ctx, about); err != nil {
+		return err
+	}
+	c := &commit{w: w, locked: map[lifecycle.Key]bool{}}
+	for _, k := range about {
+		c.locked[k] = true
+	}
+	for _, r := range batch {
+		if r.err = r.ctx.Err(); r.err != nil {
+			continue
+		}
+		r.err = c.run(r.fn)
+		if c.err != nil {
+			w.engine.Rollback(ctx)
+			return c.err
+		}
+	}
+	if !c.wrote {
+		w.engine.Rollback(ctx)
+		return nil
+	}
+	if err := w.engine.Commit(ctx, table.Merge(c.ops), c.entries); err != nil {
+		w.engine.Rollback(ctx)
+		return err
+	}
+	w.remember(c)
+	if w.opts.OnBatch != nil {
+		w.opts.OnBatch(len(batch), time.Since(begun))
+	}
+	if w.opts.OnCommit != nil && len(c.entries) > 0 {
+		w.opts.OnCommit(c.entries)
+	}
+	return nil
+}
+
+// commit is a transaction in the making.
+type commit struct {
+	w *writer
+	// ops are what callers before have recorded and was not sent yet, in the tables
+	// of in.
+	ops []table.Op
+	in  table.Name
+	// wrote says that there is, or was, something to commit; touched are all tables.
+	wrote   bool
+	touched table.Name
+	tasks   map[taskKey]known // as they have become
+	entries []feed.Entry
+	locked  map[lifecycle.Key]bool
+	err     error // of the engine: nothing of the batch stands
+}
+
+// run carries out one caller's function.
+func (c *commit) run(fn func(lifecycle.Tx) error) error {
+	t := &tx{c: c}
+	err := call(fn, t)
+	if err == nil {
+		c.accept(t)
+		return nil
+	}
+	if c.err == nil && t.sent {
+		c.err = c.w.engine.Back(background())
+	}
+	return err
+}
+
+// call turns a panic of fn into an error.
+func call(fn func(lifecycle.Tx) error, t *tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a write: %v", p)
+		}
+	}()
+	return fn(t)
+}
+
+// accept makes what a caller has written part of the commit.
+func (c *commit) accept(t *tx) {
+	if t.sent || len(t.ops) > 0 {
+		c.wrote = true
+	}
+	c.ops, c.in = append(c.ops, t.ops...), c.in|t.in
+	c.touched |= t.touched
+	c.entries = append(c.entries, t.entries...)
+	if c.tasks == nil {
+		c.tasks = t.tasks
+		return
+	}
+	for k, v := range t.tasks {
+		c.tasks[k] = v
+	}
+}
+
+// flush sends what callers before have recorded.
+func (c *commit) flush() error {
+	if len(c.ops) == 0 {
+		return nil
+	}
+	err := c.w.engine.Send(background(), table.Merge(c.ops))
+	c.ops, c.in = nil, 0
+	return c.fail(err)
+}
+
+// fail notes an error of the engine.
+func (c *commit) fail(err error) error {
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	return err
+}
+
+// Edit commits the writes that fn returns, which reads the transaction's database:
+// for records that no verb writes.
+func (w *Writers) Edit(ctx context.Context, fn func(table.DB, task.Stamp) ([]table.Op, error)) error {
+	return w.Write(ctx, nil, func(port lifecycle.Tx) error {
+		t, ok := port.(*tx)
+		if !ok {
+			return fmt.Errorf("unexpected transaction %T", port)
+		}
+		_, err := ask(t, ^table.Name(0), func(db table.DB) (struct{}, error) {
+			ops, err := fn(db, t.Now())
+			t.record(ops...)
+			return struct{}{}, err
+		})
+		return err
+	})
+}

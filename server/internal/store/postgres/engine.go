@@ -1,0 +1,277 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/store/table"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+var errClosed = errors.New("the connection is closed")
+
+func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// engine is the connection of one of the store's writers (package batch). A
+// transaction takes two trips: what begins it, locks what it is about and reads
+// the clock; and what was recorded, with COMMIT. Questions take one each.
+type engine struct {
+	store *Store
+	n     int // which of the store's writers
+	conn  *pgx.Conn
+	now   task.Stamp
+	saved bool // there is a savepoint
+}
+
+// Query implements table.DB inside the transaction.
+func (e *engine) Query(ctx context.Context, query string, args ...any) (table.Rows, error) {
+	return db{e.conn, &e.store.spelling}.Query(ctx, query, args...)
+}
+
+// Locking statements. Rows are locked in the order of their keys, so that two
+// writers wait for each other one way only.
+const (
+	lockTasks = `SELECT 1 FROM tasks t JOIN unnest($1::text[], $2::text[]) AS k (org, id) ON t.org = k.org AND t.id = k.id
+		ORDER BY t.org, t.id FOR UPDATE OF t`
+	lockAgents = `SELECT 1 FROM agents t JOIN unnest($1::text[], $2::text[]) AS k (org, id) ON t.org = k.org AND t.id = k.id
+		ORDER BY t.org, t.id FOR UPDATE OF t`
+	readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+)
+
+// lock adds the locks of keys to a trip.
+func lock(trip *pgx.Batch, about []lifecycle.Key) {
+	for of, statement := range map[lifecycle.KeyKind]string{lifecycle.TaskKey: lockTasks, lifecycle.AgentKey: lockAgents} {
+		var orgs, ids []string
+		for _, k := range about {
+			if k.Of == of {
+				orgs, ids = append(orgs, k.Organization), append(ids, k.ID)
+			}
+		}
+		if len(ids) > 0 {
+			trip.Queue(statement, orgs, ids)
+		}
+	}
+}
+
+// Begin implements batch.Engine. The clock is read when the locks are held, so that
+// what follows another writer's change is not older than it.
+func (e *engine) Begin(ctx context.Context, about []lifecycle.Key) error {
+	if e.conn == nil || e.conn.IsClosed() {
+		conn, err := e.store.connect(ctx)
+		if err != nil {
+			return e.store.failed("connect", err)
+		}
+		e.conn = conn
+	}
+	trip := &pgx.Batch{}
+	trip.Queue("BEGIN")
+	lock(trip, about)
+	trip.Queue(readClock).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now) })
+	e.saved = false
+	begun := time.Now()
+	if err := e.conn.SendBatch(ctx, trip).Close(); err != nil {
+		return e.failed("begin", err)
+	}
+	e.store.clock.set(e.now, begun, time.Now())
+	return nil
+}
+
+// Lock implements batch.Engine.
+func (e *engine) Lock(ctx context.Context, about []lifecycle.Key) error {
+	trip := &pgx.Batch{}
+	lock(trip, about)
+	return translated(e.conn.SendBatch(ctx, trip).Close())
+}
+
+// Now implements batch.Engine.
+func (e *engine) Now() task.Stamp {
+	if e.store.opts.Now != nil {
+		return task.StampOf(e.store.opts.Now())
+	}
+	return e.now
+}
+
+// queue adds writes to a trip.
+func (e *engine) queue(trip *pgx.Batch, ops []table.Op) {
+	for _, op := range ops {
+		statement := e.store.spelling.of(op.SQL)
+		if op.Must {
+			statement = must(statement)
+		}
+		trip.Queue(statement, op.Args...)
+	}
+}
+
+// Send implements batch.Engine.
+func (e *engine) Send(ctx context.Context, ops []table.Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	trip := &pgx.Batch{}
+	e.queue(trip, ops)
+	return e.failed("write", e.conn.SendBatch(ctx, trip).Close())
+}
+
+// Save implements batch.Engine. The place of the caller before is given up.
+func (e *engine) Save(ctx context.Context) error {
+	trip := &pgx.Batch{}
+	if e.saved {
+		trip.Queue("RELEASE SAVEPOINT caller")
+	}
+	trip.Queue("SAVEPOINT caller")
+	e.saved = true
+	return e.failed("save", e.conn.SendBatch(ctx, trip).Close())
+}
+
+// Back implements batch.Engine.
+func (e *engine) Back(ctx context.Context) error {
+	_, err := e.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT caller")
+	return e.failed("go back", err)
+}
+
+// insertFeed adds entries at the transaction's own number: readers stop below the
+// oldest transaction that runs, so nothing appears behind what they have read.
+const insertFeed = `INSERT INTO feed (pos, n, org, task, agent, kind, first_seq, last_seq, node, at)
+	SELECT pg_current_xact_id()::text::bigint, e.*, $8, $9
+	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) AS e
+	RETURNING pos`
+
+// Commit implements batch.Engine. The row of this writer takes the commit's id, by
+// which it is looked up if the answer is lost (rule D3).
+func (e *engine) Commit(ctx context.Context, ops []table.Op, entries []feed.Entry) error {
+	id := commitID()
+	trip := &pgx.Batch{}
+	e.queue(trip, ops)
+	if len(entries) > 0 {
+		e.queueFeed(trip, entries)
+	}
+	trip.Queue("UPDATE writers SET last_commit = $1 WHERE node = $2 AND n = $3", id, e.store.opts.Node, e.n)
+	trip.Queue("COMMIT")
+	err := e.conn.SendBatch(ctx, trip).Close()
+	if err != nil && e.conn.IsClosed() && unanswered(err) {
+		err = e.lookUp(ctx, id, err)
+	}
+	if err != nil {
+		return e.failed("commit", err)
+	}
+	e.store.recovered()
+	if len(entries) > 0 {
+		e.store.hint()
+	}
+	return nil
+}
+
+func (e *engine) queueFeed(trip *pgx.Batch, entries []feed.Entry) {
+	var ns, kinds, firsts, lasts []int64
+	var orgs, tasks, agents []string
+	for i, x := range entries {
+		entries[i].N, entries[i].Node = i, e.store.opts.Node
+		ns, kinds = append(ns, int64(i)), append(kinds, int64(x.Kind))
+		firsts, lasts = append(firsts, x.First), append(lasts, x.Last)
+		orgs, tasks, agents = append(orgs, x.Organization), append(tasks, x.Task), append(agents, x.Agent)
+	}
+	trip.Queue(insertFeed, ns, orgs, tasks, agents, kinds, firsts, lasts, e.store.opts.Node, e.Now()).QueryRow(func(row pgx.Row) error {
+		var pos int64
+		err := row.Scan(&pos)
+		for i := range entries {
+			entries[i].Commit = pos
+		}
+		return err
+	})
+}
+
+// unanswered reports whether the database has not said what became of a commit.
+func unanswered(err error) bool {
+	var told *pgconn.PgError
+	return !errors.As(err, &told)
+}
+
+func commitID() int64 {
+	var raw [8]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	return int64(binary.BigEndian.Uint64(raw[:]) >> 1)
+}
+
+const (
+	// lookUpTime bounds how long the outcome of a commit is looked for.
+	lookUpTime = 30 * time.Second
+	// lookUpEvery is how often.
+	lookUpEvery = 200 * time.Millisecond
+)
+
+// lookUp finds out what became of a commit whose answer was lost. The row is read
+// for update, which waits for a transaction that is still under way.
+func (e *engine) lookUp(ctx context.Context, id int64, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	retry := time.NewTicker(lookUpEvery)
+	defer retry.Stop()
+	for {
+		last, err := e.lastCommit(ctx)
+		switch {
+		case err == nil && last == id:
+			return nil
+		case err == nil:
+			return cause
+		}
+		select {
+		case <-ctx.Done():
+			return &trouble{
+				fault.New(fault.Unavailable, "the connection to the database was lost while this was stored: look whether it was before you repeat it"),
+				errors.Join(cause, err),
+			}
+		case <-retry.C:
+		}
+	}
+}
+
+func (e *engine) lastCommit(ctx context.Context) (int64, error) {
+	conn, err := e.store.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	e.conn = conn
+	var last int64
+	err = conn.QueryRow(ctx, "SELECT last_commit FROM writers WHERE node = $1 AND n = $2 FOR UPDATE", e.store.opts.Node, e.n).Scan(&last)
+	return last, err
+}
+
+// Rollback implements batch.Engine. A connection on which that fails is given up:
+// the server then rolls back.
+func (e *engine) Rollback(ctx context.Context) {
+	if e.conn == nil || e.conn.IsClosed() {
+		return
+	}
+	if _, err := e.conn.Exec(ctx, "ROLLBACK"); err != nil {
+		_ = e.conn.Close(ctx)
+	}
+}
+
+// Close implements batch.Engine.
+func (e *engine) Close() error {
+	if e.conn == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return e.conn.Close(ctx)
+}
+
+// failed makes an error what callers understand, and notes one that is everybody's.
+func (e *engine) failed(step string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return e.store.failed(step, fmt.Errorf("%s: %w", step, err))
+}

@@ -1,0 +1,259 @@
+// Package postgres keeps Errand's record in a PostgreSQL database, which any number
+// of servers may share. It holds the same rows as package sqlite and decides as
+// little; what several writers need beside that is here: rows are locked before
+// they are read to be written, a commit whose answer was lost is looked up, and
+// who was overtaken by another node does it again.
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/store/batch"
+	"github.com/errand-dev/errand/server/internal/store/table"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Options say how to open a store.
+type Options struct {
+	// URL names the database, for example postgres://user@host/name.
+	URL string
+	// Node names the server among those that share the database. No two that run
+	// have the same.
+	Node string
+	// Now is the clock; nil is the database's.
+	Now func() time.Time
+	// OnCommit, OnBatch are those of the writers (package batch).
+	OnCommit func([]feed.Entry)
+	OnBatch  func(size int, took time.Duration)
+	// Log receives what went wrong behind an answer that does not say.
+	Log *slog.Logger
+}
+
+const (
+	// writers is how many commits a server may have under way at a time.
+	writers = 2
+	// readers bounds its other connections.
+	readers = 8
+	// connectTime bounds the making of a connection to one host, unless the URL says.
+	connectTime = 2 * time.Second
+	// openTime bounds how long Open tries.
+	openTime = 15 * time.Second
+	// closeTime bounds the last word to the database.
+	closeTime = 2 * time.Second
+)
+
+// Store is an open database. Its methods are safe for concurrent use.
+type Store struct {
+	*table.Reader
+	*table.Writer
+	opts     Options
+	config   *pgx.ConnConfig
+	pool     *pgxpool.Pool
+	writers  *batch.Writers
+	spelling spellings
+	clock    clock
+	// trouble is why the last write was not stored, nil if it was.
+	trouble atomic.Pointer[fault.Error]
+
+	hints   chan struct{} // holds a token when there may be something in the feed
+	changed chan struct{} // holds a token when the others are to be told
+	end     context.CancelFunc
+	parts   sync.WaitGroup
+	once    sync.Once
+	err     error
+}
+
+// Open connects to the database and makes its tables, or brings those of an older
+// release up to date. Close ends it.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	opts.Node = cmp.Or(opts.Node, lifecycle.DefaultNode)
+	pooled, err := pgxpool.ParseConfig(opts.URL)
+	if err != nil {
+		return nil, errors.New("the database URL cannot be read: write postgres://user:password@host:5432/name") // it may hold a password
+	}
+	if pooled.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeDescribeExec {
+		return nil, errors.New("the database URL asks for default_query_exec_mode=describe_exec, with which a pooler can give one client the rows of another: leave it out, or use cache_describe or exec")
+	}
+	if pooled.ConnConfig.ConnectTimeout == 0 {
+		pooled.ConnConfig.ConnectTimeout = connectTime
+	}
+	pooled.MaxConns = readers
+	s := &Store{opts: opts, config: pooled.ConnConfig, hints: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	lives, end := context.WithCancel(context.WithoutCancel(ctx))
+	s.end = end
+	if err := s.open(ctx, lives, pooled); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to the database at %s: %w (is it running, and is the URL right?)", s.place(), bare(err))
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was only used to begin
+	if err := migrate(ctx, conn); err != nil {
+		return fmt.Errorf("make the tables of the database at %s: %w", s.place(), err)
+	}
+	if err := s.prepare(ctx, conn); err != nil {
+		return fmt.Errorf("write to the database at %s: %w", s.place(), err)
+	}
+	if s.pool, err = pgxpool.NewWithConfig(lives, pooled); err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	s.Reader = &table.Reader{DB: db{s.pool, &s.spelling}, Clock: s.now}
+	engines := make([]batch.Engine, writers)
+	for n := range engines {
+		engines[n] = &engine{store: s, n: n}
+	}
+	s.writers = batch.Start(batch.Options{OnCommit: s.opts.OnCommit, OnBatch: s.opts.OnBatch}, engines...)
+	s.Writer = &table.Writer{Edit: s.writers.Edit}
+	s.parts.Go(func() { s.tell(lives) })
+	s.parts.Go(func() { s.listen(lives) })
+	return nil
+}
+
+// prepare makes the rows by which this server's commits are looked up, and reads
+// the clock.
+func (s *Store) prepare(ctx context.Context, conn *pgx.Conn) error {
+	trip := &pgx.Batch{}
+	trip.Queue("DELETE FROM writers WHERE born < (extract(epoch FROM now()) - 86400) * 1000000 AND node <> $1 AND NOT EXISTS (SELECT 1 FROM nodes WHERE id = node)", s.opts.Node)
+	for n := range writers {
+		trip.Queue(`INSERT INTO writers (node, n, last_commit, born) VALUES ($1, $2, 0, extract(epoch FROM now()) * 1000000)
+			ON CONFLICT (node, n) DO NOTHING`, s.opts.Node, n)
+	}
+	var now task.Stamp
+	trip.Queue(readClock).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
+	begun := time.Now()
+	err := conn.SendBatch(ctx, trip).Close()
+	s.clock.set(now, begun, time.Now())
+	return err
+}
+
+// connect makes a connection.
+func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, s.config.Copy()) }
+
+// place is where the database is, without the password.
+func (s *Store) place() string {
+	return fmt.Sprintf("%s:%d/%s", s.config.Host, s.config.Port, s.config.Database)
+}
+
+// Write implements lifecycle.Store.
+func (s *Store) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
+	return s.writers.Write(ctx, about, fn)
+}
+
+// now is the store's clock beside a transaction.
+func (s *Store) now() task.Stamp {
+	if s.opts.Now != nil {
+		return task.StampOf(s.opts.Now())
+	}
+	return s.clock.now()
+}
+
+// clock is the database's, as far as it was last seen to be from this machine's.
+type clock struct{ ahead atomic.Int64 } // microseconds
+
+// set notes what the database's clock showed at a moment between two others.
+func (c *clock) set(shown task.Stamp, begun, over time.Time) {
+	middle := begun.Add(over.Sub(begun) / 2)
+	c.ahead.Store(int64(shown - task.StampOf(middle)))
+}
+
+func (c *clock) now() task.Stamp { return task.StampOf(time.Now()) + task.Stamp(c.ahead.Load()) }
+
+// Size is how many bytes the database takes.
+func (s *Store) Size(ctx context.Context) (int64, error) {
+	var size int64
+	err := s.pool.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&size)
+	return size, translated(err)
+}
+
+// oldest is the number below which every transaction is over.
+func (s *Store) oldest(ctx context.Context) (int64, error) {
+	var number int64
+	err := s.pool.QueryRow(ctx, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").Scan(&number)
+	return number, translated(err)
+}
+
+// Feed implements feed.Source.
+func (s *Store) Feed(ctx context.Context, after feed.Position, limit int) ([]feed.Entry, error) {
+	before, err := s.oldest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return table.ReadFeed(ctx, s.Reader.DB, after, before, limit)
+}
+
+// FeedEnd implements feed.Source. Whatever is committed from now on stands behind it.
+func (s *Store) FeedEnd(ctx context.Context) (feed.Position, error) {
+	before, err := s.oldest(ctx)
+	return feed.Position{Commit: before - 1, N: 1 << 30}, err
+}
+
+// failed notes that a write was not stored. The log is told once, not by everybody
+// who is turned away meanwhile.
+func (s *Store) failed(step string, err error) error {
+	err = translated(err)
+	var everybodys *trouble
+	if !errors.As(err, &everybodys) {
+		return err
+	}
+	if was := s.trouble.Swap(everybodys.told); was == nil || was.Message != everybodys.told.Message {
+		s.opts.Log.Error("the store cannot write", "step", step, "error", bare(everybodys.cause))
+	}
+	return everybodys.told
+}
+
+// recovered notes that a write was stored.
+func (s *Store) recovered() {
+	if s.trouble.Swap(nil) != nil {
+		s.opts.Log.Info("the store can write again")
+	}
+}
+
+// Writable reports why nothing can be stored now. If the last write has failed
+// it tries another one, so that a server recovers although nobody writes to it.
+func (s *Store) Writable(ctx context.Context) error {
+	if s.trouble.Load() == nil {
+		return nil
+	}
+	return s.writers.Edit(ctx, func(table.DB, task.Stamp) ([]table.Op, error) {
+		return []table.Op{{SQL: "UPDATE alive SET heard = heard", In: table.Nodes}}, nil
+	})
+}
+
+// Close waits for the writes under way and ends the connections. It may be called
+// more than once.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		s.end()
+		if s.writers != nil {
+			s.err = s.writers.Close()
+		}
+		s.parts.Wait()
+		if s.pool != nil {
+			s.pool.Close()
+		}
+	})
+	return s.err
+}

@@ -1,0 +1,230 @@
+package table
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Reader answers what can be read beside the commits. It is safe for concurrent
+// use if its DB is.
+type Reader struct {
+	DB DB
+	// Clock is the store's clock.
+	Clock func() task.Stamp
+}
+
+// Now implements lifecycle.TaskReader.
+func (r *Reader) Now() task.Stamp { return r.Clock() }
+
+// Task implements lifecycle.TaskReader.
+func (r *Reader) Task(ctx context.Context, in auth.Scope, id string) (lifecycle.Snapshot, error) {
+	var found lifecycle.Snapshot
+	var err error
+	found.Task, _, err = ReadTask(ctx, r.DB, in, id, &found.Spec)
+	return found, err
+}
+
+// maxEventBytes bounds what one read of a log holds in memory.
+const maxEventBytes = 4 << 20
+
+// Events implements lifecycle.TaskReader.
+func (r *Reader) Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error) {
+	var found []task.Event
+	size := 0
+	rows, err := r.DB.Query(ctx, `SELECT e.seq, e.turn, e.type, e.time, e.own, e.client_id, e.attempt, e.by_whom,
+			CASE e.type WHEN 'task_created' THEN u.spec END, CASE e.type WHEN 'task_finished' THEN u.result END
+		FROM events e LEFT JOIN turns u ON e.type IN ('task_created', 'task_finished')
+			AND u.org = e.org AND u.task = e.task AND u.n = e.turn
+		WHERE e.org = ? AND e.task = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`, org, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // Err tells what went wrong
+	for rows.Next() {
+		var e task.Event
+		var own string
+		var clientID, spec, result *string
+		if err := rows.Scan(&e.Seq, &e.Turn, &e.Type, &e.Time, &own, &clientID, &e.Author.Attempt, &e.Author.By, &spec, &result); err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+		e.Own = json.RawMessage(own)
+		if clientID != nil {
+			e.ClientID = *clientID
+		}
+		switch {
+		case spec != nil:
+			e.Kept = json.RawMessage(*spec)
+		case e.Type == task.TaskFinished:
+			if e.Kept, err = task.KeptResult(result); err != nil {
+				return nil, fmt.Errorf("read events: %w", err)
+			}
+		}
+		found = append(found, e)
+		if size += len(e.Own) + len(e.Kept); size >= maxEventBytes {
+			break
+		}
+	}
+	return found, rows.Err()
+}
+
+// Turns implements lifecycle.TaskReader.
+func (r *Reader) Turns(ctx context.Context, org, id string) ([]lifecycle.Turn, error) {
+	var found []lifecycle.Turn
+	err := each(ctx, r.DB, `SELECT u.n, e.time, u.finished_at, u.spec, COALESCE(u.shown_result, u.result), u.tokens
+		FROM turns u JOIN events e ON e.org = u.org AND e.task = u.task AND e.seq = u.first_seq
+		WHERE u.org = ? AND u.task = ? ORDER BY u.n`, []any{org, id}, func(rows Rows) error {
+		var x lifecycle.Turn
+		var spec string
+		var tokens *string
+		if err := rows.Scan(&x.Number, &x.CreatedAt, &x.FinishedAt, &spec, &x.Result, &tokens); err != nil {
+			return err
+		}
+		var asked struct {
+			Input struct {
+				Text *string `json:"text"`
+			} `json:"input"`
+		}
+		if err := json.Unmarshal([]byte(spec), &asked); err != nil {
+			return err
+		}
+		if x.Prompt = asked.Input.Text; tokens != nil {
+			if err := json.Unmarshal([]byte(*tokens), &x.Tokens); err != nil {
+				return err
+			}
+		}
+		found = append(found, x)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read turns: %w", err)
+	}
+	return found, nil
+}
+
+// Tasks implements lifecycle.TaskReader.
+func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (lifecycle.List, error) {
+	where, args := condition(in, f)
+	var found lifecycle.List
+	if p.Count {
+		if _, err := one(ctx, r.DB, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE %s LIMIT %d) counted",
+			where, lifecycle.MaxCount+1), args, &found.Total); err != nil {
+			return found, fmt.Errorf("count tasks: %w", err)
+		}
+	}
+	offset := 0
+	if p.Cursor != (lifecycle.Cursor{}) {
+		where += " AND (t.created_at, t.id) < (?, ?)"
+		args = append(args, p.Cursor.CreatedAt, p.Cursor.ID)
+	} else {
+		offset = (max(p.Number, 1) - 1) * p.Size
+	}
+	query := `SELECT t.id, t.agent_id, t.org, t.status, t.user_id, t.parent_id, COALESCE(t.triggering_agent_id, ''),
+			t.source, t.owner, t.grp, t.title, t.internal_status, t.created_at, t.updated_at,
+			(SELECT CASE WHEN octet_length(COALESCE(u.shown_result, u.result)) <= 65536 THEN COALESCE(u.shown_result, u.result) END
+				FROM turns u WHERE u.org = t.org AND u.task = t.id AND u.n = t.turn)
+		FROM tasks t WHERE ` + where + ` ORDER BY t.created_at DESC, t.id DESC LIMIT ? OFFSET ?`
+	err := each(ctx, r.DB, query, append(args, p.Size+1, offset), func(rows Rows) error {
+		var x lifecycle.Listed
+		if err := rows.Scan(&x.ID, &x.AgentID, &x.OrganizationID, &x.Status, &x.UserID, &x.ParentID,
+			&x.TriggeringAgentID, &x.Source, &x.Owner, &x.Group, &x.Title, &x.InternalStatus, &x.CreatedAt, &x.UpdatedAt, &x.Result); err != nil {
+			return err
+		}
+		found.Items = append(found.Items, x)
+		return nil
+	})
+	if err != nil {
+		return found, fmt.Errorf("list tasks: %w", err)
+	}
+	if len(found.Items) > p.Size {
+		found.Items = found.Items[:p.Size]
+		last := found.Items[p.Size-1]
+		found.Next = lifecycle.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
+	}
+	return found, nil
+}
+
+// CountOpen implements lifecycle.TaskReader.
+func (r *Reader) CountOpen(ctx context.Context, in auth.Scope, f lifecycle.Filter) (int, error) {
+	where, args := condition(in, f)
+	var n int
+	// In the list's order, so that it walks the list's index.
+	if _, err := one(ctx, r.DB, "SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE "+where+
+		" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT 1000000000) counted", args, &n); err != nil {
+		return 0, fmt.Errorf("count open tasks: %w", err)
+	}
+	return n, nil
+}
+
+// Open implements lifecycle.TaskReader.
+func (r *Reader) Open(ctx context.Context, in auth.Scope, f lifecycle.Filter, behind lifecycle.Cursor, limit int) ([]lifecycle.Cursor, error) {
+	where, args := condition(in, f)
+	if behind != (lifecycle.Cursor{}) {
+		where += " AND (t.created_at, t.id) < (?, ?)"
+		args = append(args, behind.CreatedAt, behind.ID)
+	}
+	var found []lifecycle.Cursor
+	err := each(ctx, r.DB, "SELECT t.created_at, t.id FROM tasks t WHERE "+where+" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT ?",
+		append(args, limit), func(rows Rows) error {
+			var c lifecycle.Cursor
+			if err := rows.Scan(&c.CreatedAt, &c.ID); err != nil {
+				return err
+			}
+			found = append(found, c)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("list open tasks: %w", err)
+	}
+	return found, nil
+}
+
+// condition is a filter in SQL. Each single filter matches an index.
+func condition(in auth.Scope, f lifecycle.Filter) (string, []any) {
+	parts, args := []string{"t.org = ?"}, []any{in.Organization}
+	add := func(part string, wanted bool, arg any) {
+		if wanted {
+			parts, args = append(parts, part), append(args, arg)
+		}
+	}
+	add("t.owner = ?", in.Owner != "", in.Owner)
+	add("t.grp = ? AND t.grp <> ''", in.Group != "", in.Group)
+	add("t.agent_id = ?", f.Agent != "", f.Agent)
+	add("t.user_id = ? AND t.user_id <> ''", f.User != "", f.User)
+	add("t.parent_id = ? AND t.parent_id <> ''", f.Parent != "", f.Parent)
+	add("t.triggering_agent_id = ?", f.Trigger != "", f.Trigger)
+	add("t.status = ?", f.Status != "", f.Status)
+	add("t.internal_status = ?", f.InternalStatus != "", f.InternalStatus)
+	add("t.created_at >= ?", f.From != 0, f.From)
+	add("t.created_at < ?", f.To != 0, f.To)
+	return strings.Join(parts, " AND "), args
+}
+
+// SubTasks implements lifecycle.TaskReader.
+func (r *Reader) SubTasks(ctx context.Context, org, id string, until task.Stamp, limit int) ([]string, error) {
+	return texts(ctx, r.DB, "SELECT id FROM tasks WHERE org = ? AND parent_id = ? AND parent_id <> '' AND created_at <= ? ORDER BY created_at, id LIMIT ?",
+		org, id, until, limit)
+}
+
+// Children reads the ids of a task's sub-tasks.
+func Children(ctx context.Context, db DB, org, id string) ([]string, error) {
+	return texts(ctx, db, "SELECT id FROM tasks WHERE org = ? AND parent_id = ? AND parent_id <> '' ORDER BY created_at, id", org, id)
+}
+
+// TurnEnd reads how a turn ended.
+func TurnEnd(ctx context.Context, db DB, org, id string, turn int) (reason task.EndReason, result *string, err error) {
+	_, err = one(ctx, db, "SELECT end_reason, result FROM turns WHERE org = ? AND task = ? AND n = ?", []any{org, id, turn}, &reason, &result)
+	return reason, result, err
+}
+
+// SeqOfClient reads the number of the event of a turn that carries a client_id.
+func SeqOfClient(ctx context.Context, db DB, org, id string, turn int, clientID string) (int64, error) {
+	var seq int64
+	_, err := one(ctx, db, "SELECT seq FROM events WHERE org = ? AND task = ? AND turn = ? AND client_id = ?", []any{org, id, turn, clientID}, &seq)
+	return seq, err
+}

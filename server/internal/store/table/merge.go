@@ -1,0 +1,65 @@
+package table
+
+import (
+	"slices"
+	"strings"
+)
+
+// most is how many rows one merged statement inserts. Sizes are powers of two, so
+// that few statements need to be prepared.
+const most = 32
+
+// Merge puts writes that are to be sent together into fewer statements. Those of
+// each table keep their order; tables do not refer to one another.
+func Merge(ops []Op) []Op {
+	if len(ops) < 2 {
+		return ops
+	}
+	sorted := slices.Clone(ops)
+	slices.SortStableFunc(sorted, func(a, b Op) int { return int(a.In) - int(b.In) })
+	merged := sorted[:0:0]
+	for i := 0; i < len(sorted); {
+		n := 1
+		for i+n < len(sorted) && sorted[i+n].SQL == sorted[i].SQL {
+			n++
+		}
+		if !inserts(sorted[i]) {
+			merged = append(merged, sorted[i:i+n]...)
+			i += n
+			continue
+		}
+		for n > 0 {
+			size := most
+			for size > n {
+				size /= 2
+			}
+			merged = append(merged, together(sorted[i:i+size]))
+			i, n = i+size, n-size
+		}
+	}
+	return merged
+}
+
+// inserts reports whether a statement makes just one row.
+func inserts(op Op) bool {
+	return strings.HasPrefix(op.SQL, "INSERT ") && strings.HasSuffix(op.SQL, "?)")
+}
+
+// together makes the rows of several statements in one.
+func together(ops []Op) Op {
+	if len(ops) == 1 {
+		return ops[0]
+	}
+	op := Op{In: ops[0].In}
+	place := ops[0].SQL[strings.LastIndexByte(ops[0].SQL, '('):]
+	var sql strings.Builder
+	sql.WriteString(ops[0].SQL)
+	for i, x := range ops {
+		if i > 0 {
+			sql.WriteString(", " + place)
+		}
+		op.Args = append(op.Args, x.Args...)
+	}
+	op.SQL = sql.String()
+	return op
+}

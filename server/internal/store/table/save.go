@@ -1,0 +1,163 @@
+package table
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// SaveChange is the writes of a change to a task. before is the row as it was
+// read, nil for a task that was not there; row is what becomes of it.
+func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
+	if row, err = RowOf(c.Task); err != nil {
+		return nil, nil, err
+	}
+	org, id := c.Task.OrganizationID, c.Task.ID
+	if op, changed := saveTask(before, row); changed {
+		ops = append(ops, op)
+	}
+	if c.Turn != nil {
+		if ops, err = saveTurn(ops, org, id, *c.Turn); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, e := range c.Events {
+		ops = append(ops, insertEvent(org, id, e))
+	}
+	for _, a := range c.Attempts {
+		ops = append(ops, PutAttempt(org, id, a))
+	}
+	return ops, row, nil
+}
+
+// saveTask inserts a row that was not there, or updates the columns that have
+// changed: an index is touched only when its own columns are.
+func saveTask(before, row *Row) (Op, bool) {
+	cols := row.columns()
+	if before == nil {
+		return Op{SQL: insertTask, Args: values(cols), In: Tasks}, true
+	}
+	var set strings.Builder
+	var args []any
+	for i, was := range before.columns() {
+		now := cols[i].value()
+		if was.value() == now {
+			continue
+		}
+		if set.Len() > 0 {
+			set.WriteString(", ")
+		}
+		set.WriteString(was.name + " = ?")
+		args = append(args, now)
+	}
+	if len(args) == 0 {
+		return Op{}, false
+	}
+	return Op{
+		SQL:  "UPDATE tasks SET " + set.String() + " WHERE org = ? AND id = ?",
+		Args: append(args, row.task.OrganizationID, row.task.ID), In: Tasks, Must: true,
+	}, true
+}
+
+// saveTurn writes what a change says of its turn's row.
+func saveTurn(ops []Op, org, id string, t task.TurnChange) ([]Op, error) {
+	if b := t.Begun; b != nil {
+		ops = append(ops, Op{
+			SQL:  "INSERT INTO turns (org, task, n, spec, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?)",
+			Args: []any{org, id, t.Number, string(b.Spec), b.FirstSeq, b.FirstSeq}, In: Turns,
+		})
+	}
+	var set []string
+	var args []any
+	add := func(column string, value any) { set, args = append(set, column+" = ?"), append(args, value) }
+	if t.Result != nil {
+		add("result", t.Result.Text)
+	}
+	if t.Shown != nil {
+		add("shown_result", t.Shown.Text)
+	}
+	if e := t.Ended; e != nil {
+		var tokens *string
+		if e.Tokens != nil {
+			raw, err := json.Marshal(e.Tokens)
+			if err != nil {
+				return nil, fmt.Errorf("encode tokens: %w", err)
+			}
+			text := string(raw)
+			tokens = &text
+		}
+		add("status", string(e.Status))
+		add("end_reason", string(e.Reason))
+		add("attempts", e.Attempts)
+		add("tokens", tokens)
+		add("started_at", int64(e.StartedAt))
+		add("finished_at", int64(e.FinishedAt))
+		add("last_seq", e.LastSeq)
+	}
+	if len(set) > 0 {
+		ops = append(ops, Op{
+			SQL:  "UPDATE turns SET " + strings.Join(set, ", ") + " WHERE org = ? AND task = ? AND n = ?",
+			Args: append(args, org, id, t.Number), In: Turns, Must: true,
+		})
+	}
+	return ops, nil
+}
+
+// insertEvent appends to a log.
+func insertEvent(org, id string, e task.Event) Op {
+	var clientID *string
+	if e.ClientID != "" {
+		clientID = &e.ClientID
+	}
+	return Op{
+		SQL:  "INSERT INTO events (org, task, seq, turn, type, time, own, client_id, attempt, by_whom) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		Args: []any{org, id, e.Seq, e.Turn, string(e.Type), int64(e.Time), string(e.Own), clientID, e.Author.Attempt, e.Author.By}, In: Events,
+	}
+}
+
+// PutAttempt makes an attempt or overwrites it.
+func PutAttempt(org, id string, a task.Attempt) Op {
+	lease := a.Lease.Microseconds()
+	return Op{SQL: putAttempt, Args: values(attemptRow(&org, &id, &a, &lease)), In: Attempts}
+}
+
+// DropAttempt removes an attempt.
+func DropAttempt(org, id string, number int) Op {
+	return Op{SQL: "DELETE FROM attempts WHERE org = ? AND task = ? AND number = ?", Args: []any{org, id, number}, In: Attempts}
+}
+
+// DeleteTask removes a task and all that belongs to it.
+func DeleteTask(org, id string) []Op {
+	var ops []Op
+	for _, d := range []struct {
+		sql string
+		in  Name
+	}{
+		{"DELETE FROM events WHERE org = ? AND task = ?", Events},
+		{"DELETE FROM attempts WHERE org = ? AND task = ?", Attempts},
+		{"DELETE FROM turns WHERE org = ? AND task = ?", Turns},
+		{"DELETE FROM tasks WHERE org = ? AND id = ?", Tasks},
+		{"DELETE FROM secrets WHERE org = ? AND owner = 'task' AND id = ?", Secrets},
+		{"DELETE FROM replays INDEXED BY replays_task WHERE org = ? AND task = ?", Replays},
+	} {
+		ops = append(ops, Op{SQL: d.sql, Args: []any{org, id}, In: d.in})
+	}
+	return ops
+}
+
+func feedColumns(e *feed.Entry) []column {
+	return []column{
+		{"pos", &e.Commit},
+		{"n", &e.N},
+		{"org", &e.Organization},
+		{"task", &e.Task},
+		{"agent", &e.Agent},
+		{"kind", &e.Kind},
+		{"first_seq", &e.First},
+		{"last_seq", &e.Last},
+		{"node", &e.Node},
+	}
+}

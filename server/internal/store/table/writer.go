@@ -1,0 +1,77 @@
+package table
+
+import (
+	"context"
+	"slices"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Writer keeps the records that no verb of package lifecycle writes. It is safe
+// for concurrent use.
+type Writer struct {
+	// Edit commits the writes that fn returns. fn reads the transaction's database
+	// and may run more than once.
+	Edit func(ctx context.Context, fn func(db DB, now task.Stamp) ([]Op, error)) error
+}
+
+// put commits writes that depend on nothing.
+func (w *Writer) put(ctx context.Context, ops func(now task.Stamp) []Op) error {
+	return w.Edit(ctx, func(_ DB, now task.Stamp) ([]Op, error) { return ops(now), nil })
+}
+
+// PutKey implements auth.Store.
+func (w *Writer) PutKey(ctx context.Context, k auth.Key) error {
+	return w.put(ctx, func(task.Stamp) []Op { return []Op{InsertKey(k)} })
+}
+
+// RevokeKey implements auth.Store.
+func (w *Writer) RevokeKey(ctx context.Context, org, id string) error {
+	return w.Edit(ctx, func(db DB, now task.Stamp) ([]Op, error) {
+		keys, err := ReadKeys(ctx, db, org)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(keys, func(k auth.Key) bool { return k.ID == id })
+		switch {
+		case i < 0:
+			return nil, fault.New(fault.NotFound, "no key %q", id)
+		case keys[i].RevokedAt != 0:
+			return nil, nil
+		}
+		keys[i].RevokedAt = now
+		if !slices.ContainsFunc(keys, func(k auth.Key) bool { return k.Role == auth.Admin && k.RevokedAt == 0 }) {
+			return nil, fault.New(fault.Conflict, "this is the last admin key: make another one first")
+		}
+		return []Op{RevokeKey(org, id, now)}, nil
+	})
+}
+
+// PutOrganization implements auth.Store.
+func (w *Writer) PutOrganization(ctx context.Context, id, name string) error {
+	return w.put(ctx, func(now task.Stamp) []Op { return []Op{PutOrganization(id, name, now)} })
+}
+
+// PutFile implements files.Store.
+func (w *Writer) PutFile(ctx context.Context, org string, f files.File, by files.Owner) error {
+	return w.put(ctx, func(now task.Stamp) []Op { return PutFile(org, f, by, now) })
+}
+
+// DropFeed drops entries of the feed that are older than a moment.
+func (w *Writer) DropFeed(ctx context.Context, before task.Stamp) error {
+	return w.put(ctx, func(task.Stamp) []Op { return []Op{DropFeed(before)} })
+}
+
+var (
+	_ auth.Store = struct {
+		*Reader
+		*Writer
+	}{}
+	_ files.Store = struct {
+		*Reader
+		*Writer
+	}{}
+)

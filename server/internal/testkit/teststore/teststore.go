@@ -1,0 +1,83 @@
+// Package teststore opens the store of a test: SQLite in its folder, or, with
+// ERRAND_TEST_STORE=postgres, a PostgreSQL database of the test's own. So a suite
+// that opens its store here runs on both.
+package teststore
+
+import (
+	"context"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/store/postgres"
+	"github.com/errand-dev/errand/server/internal/store/sqlite"
+	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
+)
+
+// Store is an open store.
+type Store interface {
+	lifecycle.Store
+	auth.Store
+	files.Store
+	feed.Source
+	Close() error
+}
+
+// Options say how to open one.
+type Options struct {
+	// Dir is where it lies: opened again there, it has what was stored.
+	Dir      string
+	Now      func() time.Time
+	OnCommit func([]feed.Entry)
+}
+
+// tester is what testing and rapid have in common.
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// OnPostgres reports whether the tests run on PostgreSQL.
+func OnPostgres() bool { return os.Getenv("ERRAND_TEST_STORE") == "postgres" }
+
+// databases are those of the folders.
+var databases = struct { //nolint:gochecknoglobals // a test opens its folder more than once
+	sync.Mutex
+	urls map[string]string
+}{urls: map[string]string{}}
+
+// DatabaseURL is the database that stands for a folder, "" for SQLite in it.
+func DatabaseURL(tb testing.TB, dir string) string {
+	tb.Helper()
+	if !OnPostgres() {
+		return ""
+	}
+	databases.Lock()
+	defer databases.Unlock()
+	if databases.urls[dir] == "" {
+		databases.urls[dir] = pgtest.Schema(tb)
+	}
+	return databases.urls[dir]
+}
+
+// Open opens a store. tb owns its database, and t is told what goes wrong.
+func Open(tb testing.TB, t tester, o Options) Store {
+	t.Helper()
+	if url := DatabaseURL(tb, o.Dir); url != "" {
+		s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Now: o.Now, OnCommit: o.OnCommit})
+		if err != nil {
+			t.Fatalf("open store: %v", err)
+		}
+		return s
+	}
+	s, err := sqlite.Open(context.Background(), sqlite.Options{Verify: true, Dir: o.Dir, Now: o.Now, OnCommit: o.OnCommit})
+	if err != nil {
+		t.Fatalf("open store: %v", err)
+	}
+	return s
+}
