@@ -20,14 +20,14 @@ func (s Scope) Sees(owner, group string) bool {
 	return (s.Owner == "" || owner == s.Owner) && (s.Group == "" || group == s.Group)
 }
 
-// Scope is what the principal sees.
+// Scope is what the principal sees: its own, unless its key says clearly that it
+// sees more.
 func (p Principal) Scope() Scope {
-	switch p.Sees {
-	case SeesOwn:
-		return Scope{Organization: p.Organization, Owner: p.Owner()}
-	case SeesGroup:
+	switch {
+	case p.Sees == SeesAll:
+		return All(p.Organization)
+	case p.Sees == SeesGroup && p.Group != "":
 		return Scope{Organization: p.Organization, Group: p.Group}
-	case SeesAll:
 	}
-	return All(p.Organization)
+	return Scope{Organization: p.Organization, Owner: p.Owner()}
 }

@@ -42,7 +42,7 @@ func (w *world) pick(what string, n int) int { return rapid.IntRange(0, n-1).Dra
 func (w *world) step() {
 	verb := rapid.SampledFrom([]string{
 		"submit", "submit", "claim", "claim", "heartbeat", "append", "append", "finish", "finish", "patch", "patch", "patch", "sparse",
-		"stop", "pause", "resume", "delete", "sweep", "sweep", "register", "assign", "assign", "heard", "disconnect", "push", "release", "update",
+		"stop", "pause", "resume", "delete", "sweep", "sweep", "register", "assign", "assign", "heard", "disconnect", "push", "forge", "release", "update",
 	}).Draw(w.r, "verb")
 	switch verb {
 	case "submit":
@@ -179,6 +179,11 @@ func (w *world) onTask(verb, id string) {
 	case "push":
 		_, err = w.Append(w.ctx(), org, id, "", said("pushed"))
 		w.accepted("push", before.Ended() == "", err)
+	case "forge":
+		_, err = w.Service.Append(w.ctx(), user("mallory"), id, "", chunks("forged"))
+		w.refused(err, fault.Forbidden)
+		err = nil
+		w.kept(before, false)
 	case "update":
 		_, err = w.Update(w.ctx(), who(), id, lifecycle.Edit{Status: new(task.Completed), Override: w.pick("override", 2) == 0})
 	case "delete":
@@ -267,6 +272,9 @@ func (w *world) checkHistory(id string) {
 	}
 	var s task.State
 	for _, e := range w.log(id) {
+		if (e.Author.Attempt == 0) == (e.Author.By == "") || e.Author.Attempt < 0 {
+			w.r.Fatalf("T5: event %d (%s) of %s is by %+v: just one of both must be named", e.Seq, e.Type, id, e.Author)
+		}
 		if !e.Type.ChangesState() {
 			continue
 		}

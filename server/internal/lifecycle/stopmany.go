@@ -74,6 +74,9 @@ func (s *Service) stopBatch(ctx context.Context, who Caller, f Filter, batch []C
 			if fault.CodeOf(err) == fault.NotFound { // deleted meanwhile
 				continue
 			}
+			if err == nil && !who.Sees(t.Owner, t.Group) { // and made again by somebody else
+				continue
+			}
 			if err != nil {
 				return err
 			}

@@ -246,6 +246,13 @@ func adopt(tx writing, in auth.Scope, spec task.Spec, before task.Task) (*task.T
 	if err != nil {
 		return nil, err
 	}
+	// Who sees a task may stop and delete what is below it.
+	if before.Owner != "" && (before.Owner != p.Task.Owner || before.Group != p.Task.Group) {
+		return nil, &fault.Error{
+			Code: fault.Conflict, Field: "parent_execution",
+			Message: "the parent has another owner than the task whose next turn this is",
+		}
+	}
 	changed, err := apply(tx, p.Task, task.AddChild{Known: before.Terms.ParentID == parent})
 	return &changed.Task, err
 }

@@ -90,7 +90,7 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 	if err != nil {
 		return Snapshot{}, err
 	}
-	c.By = who.By
+	c.By, c.Stands = who.By, who.Worker
 	var after Snapshot
 	var refused error
 	err = s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
@@ -105,7 +105,8 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 		})
 		switch {
 		case fault.CodeOf(err) == fault.NotFound:
-			if _, found := tx.Task(who.Organization, id); found == nil { // it is out of the scope
+			// It may be out of the scope; and whose a deleted one was is not known.
+			if _, found := tx.Task(who.Organization, id); found == nil || !who.Whole() {
 				return err
 			}
 			refused = err
@@ -283,7 +284,7 @@ func (s *Service) RefuseTooLarge(ctx context.Context, who Caller, id string) err
 		if run == nil || run.Fenced || !run.Holds() || !run.Started() {
 			return fault.New(fault.TooLarge, "the body exceeds the limit")
 		}
-		p := task.Patch{Full: true, Status: task.Error, Number: run.Number, From: run, Result: &reason, By: who.By}
+		p := task.Patch{Full: true, Status: task.Error, Number: run.Number, From: run, Result: &reason, By: who.By, Stands: who.Worker}
 		if _, err := apply(tx, t, p); err != nil || !p.Reports() {
 			return err
 		}

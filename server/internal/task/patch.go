@@ -28,6 +28,9 @@ type Patch struct {
 	Extension json.RawMessage
 	Adjusted  []string
 	By        string
+	// Stands says that the caller counts as the attempt's worker (T6): only then
+	// is the attempt the author of what changes.
+	Stands bool
 }
 
 // echo begins the result that the client sends after it was answered 409 (S4).
@@ -173,7 +176,7 @@ func (c Patch) extend(d *draft) error {
 // running is a full body on a turn that has not ended.
 func (c Patch) running(d *draft) error {
 	t := &d.t
-	if run := t.Run; c.From != nil && run.Live() && run.Number == c.From.Number {
+	if run := t.Run; c.Stands && c.From != nil && run.Live() && run.Number == c.From.Number {
 		d.author = Author{Attempt: run.Number}
 	}
 	if err := d.fold(c.Side); err != nil {

@@ -7,16 +7,20 @@ import (
 
 // SetPlan gives the turn another deep plan and tells its viewers, in one
 // commit. It is a write like a pushed event (T6): too late, it is refused and
-// noted.
+// noted, and it is the holder's.
 type SetPlan struct {
+	By   Holder          // shows no token
 	Plan json.RawMessage // the whole plan, an object
 	// ClientID is that of the plan_updated event, "" for none.
 	ClientID string
 }
 
-func (c SetPlan) apply(d *draft) error { //nolint:unparam // the form of every Command
+func (c SetPlan) apply(d *draft) error {
 	t := &d.t
-	if !d.mayWrite(Holder{}) {
+	if err := t.mayPush(c.By); err != nil {
+		return err
+	}
+	if !d.mayWrite(c.By) {
 		d.late(t.unnamed(), "", nil)
 		return nil
 	}
@@ -25,6 +29,6 @@ func (c SetPlan) apply(d *draft) error { //nolint:unparam // the form of every C
 	}
 	t.state.DeepPlanning = c.Plan
 	d.logState(TaskUpdated, nil)
-	d.add(Event{Type: PlanUpdated, Own: c.Plan, ClientID: c.ClientID})
+	d.add(Event{Type: PlanUpdated, Own: c.Plan, ClientID: c.ClientID, Author: d.author})
 	return nil
 }

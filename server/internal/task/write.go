@@ -40,10 +40,17 @@ func (d *draft) mayWrite(h Holder) bool {
 	return true
 }
 
-// tokenless reports whether a writer without a token counts as the holder: as long
-// as no attempt has one, that is for an attempt on a Python worker, and for a turn
-// that nobody was given (T6, L8).
-func (t *Task) tokenless(h Holder) bool { return h.Stands && !(t.Run.Holds() && t.Run.Fenced) }
+// mayPush refuses a writer without a token who is not the holder. One that stands
+// for a worker is, as long as no attempt has a token: that is for an attempt on a
+// Python worker, and for a turn that nobody was given (T6, L8). Whether the turn
+// still takes anything is another question: nobody else's write is a late one.
+func (t *Task) mayPush(h Holder) error {
+	if h.Stands && (t.ended != "" || !t.Run.Holds() || !t.Run.Fenced) {
+		return nil
+	}
+	return fault.New(fault.Forbidden,
+		"an attempt's events are written under its lease: send its lease_token; without one only %s may be written", AgentMessage)
+}
 
 // unnamed is the attempt that a write without a token is taken for.
 func (t *Task) unnamed() *Attempt { return cmp.Or(t.Holdover, t.Run) }
@@ -152,9 +159,10 @@ func (c Append) apply(d *draft) error {
 	if len(c.Events) == 0 && (c.By.Attempt != nil || !c.By.Fenced) {
 		return nil // all of it was written before: the first answer was lost
 	}
-	if may && !c.By.Fenced && !d.t.tokenless(c.By) && slices.ContainsFunc(c.Events, func(e Event) bool { return e.Type != AgentMessage }) {
-		return fault.New(fault.Forbidden,
-			"an attempt's events are written under its lease: send its lease_token; without one only %s may be written", AgentMessage)
+	if !c.By.Fenced && slices.ContainsFunc(c.Events, func(e Event) bool { return e.Type != AgentMessage }) {
+		if err := d.t.mayPush(c.By); err != nil {
+			return err
+		}
 	}
 	if !may {
 		a := c.By.Attempt

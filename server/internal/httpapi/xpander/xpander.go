@@ -21,9 +21,14 @@ type routes struct {
 	defaults Defaults
 }
 
-// Register adds the routes to a mux. Their paths carry no organization and no
+// Router is what the routes are added to, such as http.ServeMux.
+type Router interface {
+	HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request))
+}
+
+// Register adds the routes to a router. Their paths carry no organization and no
 // trailing slash: the normalizer has seen to that (rule H1).
-func Register(mux *http.ServeMux, kit edge.Kit, defaults Defaults) {
+func Register(mux Router, kit edge.Kit, defaults Defaults) {
 	r := &routes{kit, defaults}
 	everybody := []auth.Role{auth.User, auth.Worker}
 	workers := []auth.Role{auth.Worker}
