@@ -209,6 +209,9 @@ func (c *Client) send(ctx context.Context, r request, body *content) (*http.Resp
 	}
 	maps.Copy(req.Header, r.header)
 	req.Header.Set("x-api-key", c.key)
+	if c.user != "" {
+		req.Header.Set("X-Errand-User", c.user)
+	}
 	if body.kind != "" {
 		req.Header.Set("Content-Type", body.kind)
 	}

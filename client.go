@@ -23,6 +23,7 @@ type Client struct {
 
 	base  string
 	key   string
+	user  string // for whom it acts, "" for nobody
 	http  *http.Client
 	retry time.Duration
 	files fetcher
@@ -96,8 +97,25 @@ func NewClient(options ...Option) (*Client, error) {
 	if c.files.http == nil {
 		c.files.http = c.files.guarded()
 	}
-	c.Tasks, c.Agents, c.Files, c.Keys = &Tasks{c}, &Agents{c}, &Files{c}, &Keys{c}
+	c.expose()
 	return c, nil
+}
+
+// expose makes the groups of verbs.
+func (c *Client) expose() {
+	c.Tasks, c.Agents, c.Files, c.Keys = &Tasks{c}, &Agents{c}, &Files{c}, &Keys{c}
+}
+
+// ForUser answers a client that acts for a user of yours, named by at most 128
+// bytes: what it makes is the user's, and with a key that sees its own it sees what
+// is the user's. It needs a key that is Trusted; the server refuses any other with
+// ErrForbidden. The clients share their connections, so that a program may make
+// one for each request of its own. The name "" is nobody: it acts for its key.
+func (c *Client) ForUser(name string) *Client {
+	other := *c
+	other.user = name
+	other.expose()
+	return &other
 }
 
 // String names the server and not the key.

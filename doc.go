@@ -36,6 +36,16 @@
 // Task.Images, Task.HumanReadableFiles for texts; and Task.Message puts the
 // prompt and the texts together for a model.
 //
+// # Users
+//
+// A program that serves users of its own lets each see what is theirs:
+//
+//	mine := client.ForUser("alice")
+//	task, err := mine.Tasks.Create(ctx, …) // alice's, and for mine.Tasks nobody else's are there
+//
+// It needs a key that may act for users, made with KeyRequest.Trusted and
+// SeesOwn.
+//
 // # Workers
 //
 // A Worker executes the tasks of agents:

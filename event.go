@@ -3,6 +3,7 @@ package errand
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -81,7 +82,25 @@ type Event struct {
 	TaskID string          `json:"task_id"`
 	Turn   int             `json:"turn"`
 	Time   time.Time       `json:"time"`
+	Author Author          `json:"author"`
 	Data   json.RawMessage `json:"data"`
+}
+
+// Author is who wrote an event: an attempt, or else a key or the server itself.
+// Servers of a time before authors name nobody.
+type Author struct {
+	// Attempt counts over all turns, like Task.ExecutionAttempts; 0 for others.
+	Attempt int `json:"attempt,omitempty"`
+	// By is "key " and the key's name, or the name of a server.
+	By string `json:"by,omitempty"`
+}
+
+// String says it in words.
+func (a Author) String() string {
+	if a.Attempt > 0 {
+		return "attempt " + strconv.Itoa(a.Attempt)
+	}
+	return a.By
 }
 
 // Decode reads the event's data into v.

@@ -20,13 +20,43 @@ const (
 	RoleWorker Role = "worker" // executing tasks
 )
 
+// Sees says which tasks and files of its organization a key sees.
+type Sees string
+
+// What keys see.
+const (
+	SeesOwn   Sees = "own"   // what it has made, or the user for whom it acts
+	SeesGroup Sees = "group" // what keys of its group have made
+	SeesAll   Sees = "all"
+)
+
+// KeyRequest asks for a key. Name and Role must be given.
+type KeyRequest struct {
+	// Name is for people, at most 255 bytes; logs of tasks say it.
+	Name string
+	Role Role
+	// Agents are those that a worker's key is for; none is all.
+	Agents []string
+	// Sees is what the key is to see; "" is all. Only a user's can see less.
+	Sees Sees
+	// Group becomes the group of what it makes, at most 128 bytes; "" is none.
+	Group string
+	// Trusted lets it act for users: see Client.ForUser.
+	Trusted bool
+}
+
 // Key is an API key.
 type Key struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	Role Role   `json:"role"`
 	// Agents are those that a worker's key is for; none is all.
-	Agents    []string  `json:"agents"`
+	Agents []string `json:"agents"`
+	// Sees is what it sees, Group becomes the group of what it makes, and Trusted
+	// says that it may act for users: see Client.ForUser.
+	Sees      Sees      `json:"sees"`
+	Group     string    `json:"group"`
+	Trusted   bool      `json:"trusted"`
 	CreatedAt time.Time `json:"created_at"`
 	RevokedAt time.Time `json:"revoked_at"`
 	// Secret is the key itself. Only Create answers it, and only once.
@@ -34,13 +64,16 @@ type Key struct {
 }
 
 // Create makes a key. It is never repeated by itself.
-func (k *Keys) Create(ctx context.Context, name string, role Role, agents ...string) (*Key, error) {
+func (k *Keys) Create(ctx context.Context, r KeyRequest) (*Key, error) {
 	var key Key
 	err := k.c.call(ctx, request{method: http.MethodPost, path: "/v1/keys", body: struct {
-		Name   string   `json:"name"`
-		Role   Role     `json:"role"`
-		Agents []string `json:"agents,omitempty"`
-	}{name, role, agents}}, &key)
+		Name    string   `json:"name"`
+		Role    Role     `json:"role"`
+		Agents  []string `json:"agents,omitempty"`
+		Sees    Sees     `json:"sees,omitempty"`
+		Group   string   `json:"group,omitempty"`
+		Trusted bool     `json:"trusted,omitempty"`
+	}(r)}, &key)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,11 @@ type Task struct {
 	AgentID        string `json:"agent_id"`
 	AgentVersion   string `json:"agent_version"`
 	OrganizationID string `json:"organization_id"`
+	// Owner is whose task it is: "key:" and the id of the key that created it, or
+	// "user:" and the user for whom it did (see Client.ForUser). A sub-task's is
+	// its parent's. Group is which group of keys may see it; both may be empty.
+	Owner string `json:"owner"`
+	Group string `json:"group"`
 	// Turn counts from 1.
 	Turn      int       `json:"turn"`
 	Input     Input     `json:"input"`

@@ -109,7 +109,8 @@ type Store interface {
 	// RevokeKey notes that a key is good no more; one that was revoked before
 	// is left as it is. An organization's last admin key is a Conflict.
 	RevokeKey(ctx context.Context, org, id string) error
-	// PutOrganization makes an organization unless it is there.
+	// PutOrganization makes an organization unless it is there; one whose id is a
+	// reserved word is Invalid (H1).
 	PutOrganization(ctx context.Context, id, name string) error
 }
 

@@ -21,13 +21,16 @@ type shownKey struct {
 	Name      string      `json:"name"`
 	Role      errand.Role `json:"role"`
 	Agents    []string    `json:"agents"`
+	Sees      errand.Sees `json:"sees"`
+	Group     string      `json:"group"`
+	Trusted   bool        `json:"trusted"`
 	CreatedAt time.Time   `json:"created_at"`
 	RevokedAt time.Time   `json:"revoked_at,omitzero"`
 	Key       string      `json:"key,omitempty"`
 }
 
 func shown(k errand.Key) shownKey {
-	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.CreatedAt, k.RevokedAt, k.Secret}
+	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.CreatedAt, k.RevokedAt, k.Secret}
 }
 
 type keyCreateCmd struct {
@@ -35,12 +38,18 @@ type keyCreateCmd struct {
 	Name  string   `arg:"" help:"Who it is for."`
 	Role  string   `help:"admin (everything), user (tasks, files, reading agents) or worker (executing tasks)." enum:"admin,user,worker" default:"user"`
 	Agent []string `help:"For a worker: only this agent's tasks; may be repeated." sep:"none"`
+
+	Sees    string `help:"Which tasks and files it sees: its own, its group's, or all. Only a user's key can see less than all." enum:"own,group,all" default:"all"`
+	Group   string `help:"The group to which what it makes belongs."`
+	Trusted bool   `help:"It may act for users whom it names in the header X-Errand-User, and who then own what it makes."`
 }
 
 // Run makes a key. Standard output holds nothing but the key.
 func (c *keyCreateCmd) Run(e *env) error {
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
-		key, err := client.Keys.Create(ctx, c.Name, errand.Role(c.Role), c.Agent...)
+		key, err := client.Keys.Create(ctx, errand.KeyRequest{
+			Name: c.Name, Role: errand.Role(c.Role), Agents: c.Agent, Sees: errand.Sees(c.Sees), Group: c.Group, Trusted: c.Trusted,
+		})
 		switch {
 		case err != nil:
 			return err
@@ -69,9 +78,13 @@ func (c *keyListCmd) Run(e *env) error {
 			}
 			return printJSON(e.Out, all)
 		}
-		w := newTable(e.Out, "ID", "NAME", "ROLE", "AGENTS", "CREATED", "REVOKED")
+		w := newTable(e.Out, "ID", "NAME", "ROLE", "AGENTS", "SEES", "GROUP", "TRUSTED", "CREATED", "REVOKED")
 		for _, k := range keys {
-			w.row(k.ID, k.Name, string(k.Role), strings.Join(k.Agents, ", "), when(k.CreatedAt), when(k.RevokedAt))
+			trusted := ""
+			if k.Trusted {
+				trusted = "yes"
+			}
+			w.row(k.ID, k.Name, string(k.Role), strings.Join(k.Agents, ", "), string(k.Sees), k.Group, trusted, when(k.CreatedAt), when(k.RevokedAt))
 		}
 		w.end()
 		return nil

@@ -68,6 +68,8 @@ func (r remote) show(e *env, t *errand.Task) {
 		w.pair("turn", strconv.Itoa(t.Turn))
 	}
 	w.pair("parent", t.ParentTaskID)
+	w.pair("owner", t.Owner)
+	w.pair("group", t.Group)
 	w.pair("tags", strings.Join(t.Tags, ", "))
 	w.pair("created", when(t.CreatedAt))
 	w.pair("runs at", when(t.RunAt))

@@ -87,7 +87,7 @@ func (c *taskEventsCmd) Run(e *env) error {
 				return err
 			}
 			if !c.JSON {
-				w.row(strconv.FormatInt(event.ID, 10), event.Time.Local().Format(time.TimeOnly), string(event.Type), brief(event))
+				w.row(strconv.FormatInt(event.ID, 10), event.Time.Local().Format(time.TimeOnly), string(event.Type), event.Author.String(), brief(event))
 			} else if err := printJSON(e.Out, event); err != nil {
 				return err
 			}

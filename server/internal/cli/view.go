@@ -62,6 +62,8 @@ func (v *view) event(e errand.Event) {
 		if t, is := e.Thought(); is {
 			v.say(t.Title)
 		}
+	case errand.AgentMessage:
+		v.line(e.Author.String() + ": " + brief(e))
 	case errand.SubAgentTrigger:
 		if s, is := e.SubAgent(); is {
 			v.line("→ agent " + s.AgentID + " " + s.Query)

@@ -59,6 +59,14 @@ func TestH1Normalize(t *testing.T) {
 		{"/org1/org2/agents/a", "/org1/org2/agents/a", ""},
 		{"/org1/agents", "/agents", "org1"},
 		{"/org1/agents/agents", "/agents/agents", "org1"},
+		// No reserved word is an organization.
+		{"/v1/agents/a", "/v1/agents/a", ""},
+		{"/a2a/agents/a", "/a2a/agents/a", ""},
+		{"/mcp/tools/x", "/mcp/tools/x", ""},
+		{"/openai/agents/a", "/openai/agents/a", ""},
+		{"/agui/agents/a", "/agui/agents/a", ""},
+		{"/aisdk/agents/a", "/aisdk/agents/a", ""},
+		{"/proxy/agents/a", "/proxy/agents/a", ""},
 		// What is escaped stays one segment.
 		{"/agent-execution/a%2Fb/status", "/agent-execution/a/b/status", ""},
 		{"/v1/tasks/..", "/v1/tasks/..", ""},

@@ -312,8 +312,8 @@ func TestAgentsAndKeys(t *testing.T) {
 		t.Errorf("agents: %+v, %v", list, err)
 	}
 
-	key, err := c.Keys.Create(ctx, "worker", errand.RoleWorker, agentID)
-	if err != nil || key.Secret == "" || !slices.Equal(key.Agents, []string{agentID}) {
+	key, err := c.Keys.Create(ctx, errand.KeyRequest{Name: "worker", Role: errand.RoleWorker, Agents: []string{agentID}})
+	if err != nil || key.Secret == "" || !slices.Equal(key.Agents, []string{agentID}) || key.Sees != errand.SeesAll {
 		t.Fatal(key, err)
 	}
 	limited := clientOf(t, a, errand.WithKey(key.Secret))
@@ -330,6 +330,51 @@ func TestAgentsAndKeys(t *testing.T) {
 	i := slices.IndexFunc(keys, func(k errand.Key) bool { return k.ID == key.ID })
 	if err != nil || i < 0 || keys[i].RevokedAt.IsZero() || keys[i].Secret != "" {
 		t.Errorf("keys: %+v, %v", keys, err)
+	}
+}
+
+// A program acts for its users with one key, and each sees what is theirs.
+func TestForUser(t *testing.T) {
+	t.Parallel()
+	a := serve(t)
+	admin := clientOf(t, a)
+	ctx := t.Context()
+	key, err := admin.Keys.Create(ctx, errand.KeyRequest{
+		Name: "desk", Role: errand.RoleUser, Sees: errand.SeesOwn, Group: "red", Trusted: true,
+	})
+	if err != nil || key.Sees != errand.SeesOwn || key.Group != "red" || !key.Trusted {
+		t.Fatal(key, err)
+	}
+	keys, err := admin.Keys.List(ctx)
+	i := slices.IndexFunc(keys, func(k errand.Key) bool { return k.ID == key.ID })
+	if err != nil || i < 0 || keys[i].Sees != errand.SeesOwn || keys[i].Group != "red" || !keys[i].Trusted {
+		t.Errorf("keys: %+v, %v", keys, err)
+	}
+	desk := clientOf(t, a, errand.WithKey(key.Secret))
+	if _, err := admin.Agents.Apply(ctx, agentID, errand.Agent{Name: "A"}); err != nil {
+		t.Fatal(err)
+	}
+	alice, bob := desk.ForUser("alice"), desk.ForUser("bob")
+	task, err := alice.Tasks.Create(ctx, errand.TaskRequest{AgentID: agentID, Prompt: "x"})
+	if err != nil || task.Owner != "user:alice" || task.Group != "red" {
+		t.Fatal(task, err)
+	}
+	for name, c := range map[string]*errand.Client{"bob": bob, "the desk": desk, "alice no more": alice.ForUser("")} {
+		if _, err := c.Tasks.Get(ctx, task.ID); !errors.Is(err, errand.ErrNotFound) {
+			t.Errorf("%s reads alice's task: %v", name, err)
+		}
+	}
+	if err := task.Reload(ctx); err != nil {
+		t.Error(err)
+	}
+	for event, err := range alice.Tasks.Events(ctx, task.ID) {
+		if err != nil || event.Type != errand.TaskCreated || event.Author != (errand.Author{By: "key desk"}) || event.Author.String() != "key desk" {
+			t.Errorf("%+v, %v", event, err)
+		}
+		break
+	}
+	if _, err := admin.ForUser("alice").Tasks.Get(ctx, task.ID); !errors.Is(err, errand.ErrForbidden) {
+		t.Errorf("a key that is not trusted names a user: %v", err)
 	}
 }
 

@@ -20,7 +20,10 @@ const about = `Durable tasks for AI agents. A task is created for an agent, wait
 is an event of its log, which can be read and followed from any point.
 
 Send your key in the header ` + "`x-api-key`" + `. Bodies are JSON; an optional member that is null counts as left out. Errors have one form: ` + "`detail`" + ` for people, ` + "`code`" + ` from a closed list for
-programs, ` + "`field`" + ` where one was wrong, and ` + "`request_id`" + `, which names the request in the server's log.`
+programs, ` + "`field`" + ` where one was wrong, and ` + "`request_id`" + `, which names the request in the server's log.
+
+A key sees the tasks and files of its own, of its group, or all of its organization; what it does not see is not there. A key that is trusted may name the user for
+whom it acts in the header ` + "`X-Errand-User`" + `: at most 128 bytes. What it makes is then that user's.`
 
 func tags() []*huma.Tag {
 	return []*huma.Tag{

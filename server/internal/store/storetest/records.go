@@ -330,6 +330,11 @@ func keptFiles(e *env) {
 
 func organizations(e *env) {
 	e.ok(e.PutOrganization(e.t.Context(), home, "again"))
+	for _, word := range []string{ // of rule H1
+		"v1", "f", "ui", "healthz", "readyz", "metrics", "debug", "a2a", "mcp", "openai", "agui", "aisdk", "proxy", "agents", "agent-execution",
+	} {
+		e.same("code for the organization "+word, fault.Invalid, fault.CodeOf(e.PutOrganization(e.t.Context(), word, word)))
+	}
 	orgs, err := e.Organizations(e.t.Context())
 	e.ok(err)
 	e.same("organizations", 2, len(orgs))

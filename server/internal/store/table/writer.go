@@ -52,6 +52,9 @@ func (w *Writer) RevokeKey(ctx context.Context, org, id string) error {
 
 // PutOrganization implements auth.Store.
 func (w *Writer) PutOrganization(ctx context.Context, id, name string) error {
+	if auth.Reserved(id) {
+		return fault.Field("organization", "%q is the first word of a path (H1)", id)
+	}
 	return w.put(ctx, func(now task.Stamp) []Op { return []Op{PutOrganization(id, name, now)} })
 }
 
