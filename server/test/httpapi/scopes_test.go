@@ -51,7 +51,8 @@ func (s *server) own(t *testing.T, p person, mark string) owned {
 	create := func(id, more, idempotency string) {
 		c := call{method: "POST", path: "/v1/tasks", body: fmt.Sprintf(
 			`{"agent_id": "agent-1", "id": %q, "title": %q, "input": {"text": %q, "user": {"email": "a@example.com", "id": %q}}%s}`,
-			id, name("title"), name("prompt"), name("person"), more)}
+			id, name("title"), name("prompt"), name("person"), more,
+		)}
 		if idempotency != "" {
 			c.header = map[string]string{"Idempotency-Key": idempotency}
 		}
@@ -60,7 +61,8 @@ func (s *server) own(t *testing.T, p person, mark string) owned {
 	create(o.running, `, "priority": 10`, name("idempotency"))
 	o.token = s.claim(t)
 	s.must(t, 200, call{method: "POST", path: "/v1/tasks/" + o.running + "/events", key: workerKey, body: fmt.Sprintf(
-		`{"lease_token": %q, "events": [{"type": "chunk", "data": %q}]}`, o.token, name("chunk"))})
+		`{"lease_token": %q, "events": [{"type": "chunk", "data": %q}]}`, o.token, name("chunk"),
+	)})
 	s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/" + o.running, body: fmt.Sprintf(`{"internal_status": %q}`, name("note"))})
 	create(o.child, fmt.Sprintf(`, "parent_execution": %q`, o.running), "")
 	file := s.must(t, 201, p.as(call{
@@ -71,7 +73,8 @@ func (s *server) own(t *testing.T, p person, mark string) owned {
 	o.file = "file:" + file["id"].(string) + "/" + name("file.csv")
 	create(o.open, "", "")
 	s.must(t, 201, p.as(call{method: "POST", path: "/v1/agents/agent-1/report", body: fmt.Sprintf(
-		`{"id": %q, "input": %q, "result": %q}`, o.ended, name("asked"), name("result"))}))
+		`{"id": %q, "input": %q, "result": %q}`, o.ended, name("asked"), name("result"),
+	)}))
 	create(o.deleted, "", "")
 	s.must(t, 204, p.as(call{method: "DELETE", path: "/v1/tasks/" + o.deleted}))
 	return o
@@ -234,7 +237,8 @@ func tries(o owned) []try {
 			{method: "POST", path: "/agent-execution/agent-1", body: asks[0]}, {method: "POST", path: "/agent-execution/agent-1", body: asks[1]},
 		}},
 		{"POST /agent-execution/{agent}", 422, []call{
-			{method: "POST", path: "/agent-execution/agent-1", body: uses[0]}, {method: "POST", path: "/agent-execution/agent-1", body: uses[2]},
+			{method: "POST", path: "/agent-execution/agent-1", body: uses[0]},
+			{method: "POST", path: "/agent-execution/agent-1", body: uses[2]},
 			{method: "POST", path: "/agent-execution/agent-1", body: fmt.Sprintf(`{"input": {"attachments": [{"url": %q}]}}`, o.file)},
 		}},
 		wire("DELETE", "/agent-execution/{task}", 404),
