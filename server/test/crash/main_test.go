@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 const (
@@ -18,6 +21,29 @@ const (
 	soakEnv = "ERRAND_SOAK"
 )
 
+// onSQLiteOnly are the tests that are about SQLite's files, or about a server that
+// has its data folder, or its clock, to itself. They are no part of the run on
+// PostgreSQL, so that none counts as passed there. The nodes' tests (server/test/nodes)
+// have what stands for them.
+func onSQLiteOnly() []string {
+	return []string{
+		"TestBackup",           // errand backup copies SQLite's file; PostgreSQL has pg_dump
+		"TestDiskFull",         // the disk that is full is the folder's
+		"TestUnwritableFolder", // likewise
+		"TestSecondServer",     // a second server on the folder is refused, on PostgreSQL it is wanted
+		"TestClockJumps",       // the clock is the database's, which no test can set
+		"TestClock",            // likewise
+	}
+}
+
+// leaveOut leaves these out of a run on PostgreSQL.
+func leaveOut() error {
+	if !teststore.OnPostgres() {
+		return nil
+	}
+	return flag.Set("test.skip", "^("+strings.Join(onSQLiteOnly(), "|")+")$")
+}
+
 // TestMain builds the program once, and is the entry of the helper process.
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -28,6 +54,10 @@ func run(m *testing.M) int {
 		return helper(kind)
 	}
 	flag.Parse()
+	if err := leaveOut(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if !testing.Short() && os.Getenv(binaryEnv) == "" {
 		dir, err := os.MkdirTemp("", "errand-crash-")
 		if err != nil {

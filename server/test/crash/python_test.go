@@ -74,8 +74,8 @@ func TestPythonViewers(t *testing.T) {
 	eventually(t, viewLimit, "the first viewer is there", func() bool { return openStreams(t, s) >= 1 })
 	f.feed(a.ctx, t, events/2, 300)
 	f.must(t, http.StatusOK, http.MethodPost, "/v1/tasks/"+f.id+"/heartbeat", obj{"lease_token": f.token, "internal_status": "half way"})
-	f.must(t, http.StatusOK, http.MethodPost, "/default/agent-execution/"+f.id+"/events/push",
-		[]obj{{"type": "chunk", "data": "pushed"}, {"type": "analyze", "data": nil}})
+	f.must(t, http.StatusOK, http.MethodPost, "/v1/tasks/"+f.id+"/events",
+		obj{"lease_token": f.token, "events": []obj{{"type": "chunk", "data": "said"}, {"type": "analyze", "data": nil}}})
 	f.must(t, http.StatusOK, http.MethodPatch, "/default/agent-execution/"+f.id+"/update", obj{"title": "renamed"})
 	a.all.Go(func() { look("late") })
 	f.feed(a.ctx, t, events, 300)
@@ -105,8 +105,8 @@ func checkPython(t *testing.T, c *client, f *fed, messages []string) {
 	}
 	var full map[string]json.RawMessage
 	c.must(t, http.StatusOK, http.MethodGet, "/default/agent-execution/"+f.id+"/status", nil).into(t, &full)
-	// Members of one moment, which a log cannot tell.
-	for _, name := range []string{"updated_at", "stop", "waiting", "last_event_seq"} {
+	// Members of one moment, and whose the task is, which a log does not tell.
+	for _, name := range []string{"updated_at", "stop", "waiting", "last_event_seq", "owner", "group"} {
 		delete(full, name)
 	}
 	wantKeys := slices.Sorted(maps.Keys(full))

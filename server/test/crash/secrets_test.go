@@ -20,6 +20,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/errand-dev/errand/server/internal/testkit/teststore" // and the driver "pgx"
 )
 
 // planted are secrets by where they were planted.
@@ -136,12 +138,12 @@ func TestSecrets(t *testing.T) {
 	x.mistakes()
 
 	// What a power cut leaves, with the write-ahead log.
-	if found := x.scan(s.data); found == 0 {
+	if found := x.scan(s); found == 0 {
 		t.Error("the data folder is empty")
 	}
 	s.kill(t)
-	x.scan(s.data)
-	sealed := sealedIn(t, s.data)
+	x.scan(s)
+	sealed := sealedIn(t, s)
 	if len(sealed) != len(ids)+1 {
 		t.Errorf("%d sealed values, not those of %d tasks and an agent", len(sealed), len(ids))
 	}
@@ -156,8 +158,8 @@ func TestSecrets(t *testing.T) {
 	if code := s.proc.ended(t, 15*time.Second); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	files := x.scan(s.data)
-	for name := range sealedIn(t, s.data) {
+	files := x.scan(s)
+	for name := range sealedIn(t, s) {
 		if strings.HasPrefix(name, "task ") {
 			t.Errorf("secrets of %s have outlived it", name)
 		}
@@ -347,20 +349,28 @@ func (x *secretTest) mistakes() {
 	}
 }
 
-// scan looks for secrets in every file of a folder and counts the files.
-func (x *secretTest) scan(dir string) int {
+// scan looks for secrets in every file of a server's folder, and in the rows of a
+// database beside it. It counts the files and tables.
+func (x *secretTest) scan(s *server) int {
 	x.t.Helper()
 	n := 0
-	eachFile(x.t, dir, func(name string, content []byte) {
+	look := func(name string, content []byte) {
 		n++
 		if found := x.in(content); len(found) > 0 {
 			x.t.Errorf("%s holds %v", name, found)
 		}
-	})
+	}
+	eachFile(x.t, s.data, look)
+	if s.database != "" {
+		for table, rows := range teststore.Rows(x.t, s.data) {
+			look("table "+table, []byte(strings.Join(rows, "\n")))
+		}
+	}
 	return n
 }
 
-// erased looks for the sealed secrets of deleted tasks.
+// erased looks for the sealed secrets of deleted tasks. PostgreSQL's files, in which
+// they stand until its next vacuum, are not the server's.
 func (x *secretTest) erased(dir string, sealed map[string][]byte) {
 	x.t.Helper()
 	eachFile(x.t, dir, func(name string, content []byte) {
@@ -390,24 +400,15 @@ func eachFile(t *testing.T, dir string, do func(name string, content []byte)) {
 	}
 }
 
-// sealedIn reads the table of secrets of a server that does not run, from a
-// copy of its files.
-func sealedIn(t *testing.T, data string) map[string][]byte {
+// sealedIn reads the table of secrets of a server that does not run: on SQLite
+// from a copy of its files.
+func sealedIn(t *testing.T, s *server) map[string][]byte {
 	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"errand.db", "errand.db-wal"} {
-		content, err := os.ReadFile(filepath.Join(data, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	driver, source := "pgx", s.database
+	if source == "" {
+		driver, source = "sqlite", "file:"+copied(t, s.data)
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "errand.db"))
+	db, err := sql.Open(driver, source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,4 +431,23 @@ func sealedIn(t *testing.T, data string) map[string][]byte {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// copied copies a database of SQLite's with its log, and answers its path.
+func copied(t *testing.T, data string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"errand.db", "errand.db-wal"} {
+		content, err := os.ReadFile(filepath.Join(data, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "errand.db")
 }

@@ -16,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 const (
@@ -27,6 +30,7 @@ const (
 // server is one data folder with the process that serves it, if one does.
 type server struct {
 	data, addr string
+	database   string // its URL; "" is SQLite in the folder
 	args       []string
 	env        []string // beside the admin key
 	logs       []string // files, one for each start
@@ -61,6 +65,9 @@ func prepareServer(t *testing.T, args ...string) *server {
 		t.Skip("it starts real servers")
 	}
 	s := &server{data: filepath.Join(t.TempDir(), "data"), addr: freeAddr(t), args: args, logDir: t.TempDir()}
+	if teststore.OnPostgres() {
+		s.onDatabase(pgtest.Database(t))
+	}
 	t.Cleanup(func() {
 		if s.proc != nil {
 			_ = s.proc.cmd.Process.Kill() // it may have ended
@@ -71,6 +78,12 @@ func prepareServer(t *testing.T, args ...string) *server {
 		}
 	})
 	return s
+}
+
+// onDatabase gives the server a PostgreSQL database.
+func (s *server) onDatabase(url string) {
+	s.database = url
+	teststore.Use(s.data, url)
 }
 
 // freeAddr finds a free port below those that the system gives to outgoing
@@ -143,7 +156,7 @@ func (s *server) launch(t *testing.T) {
 	if s.full {
 		name, args = "sh", append([]string{"-c", `ulimit -S -f 0; exec "$0" "$@"`, name}, args...)
 	}
-	env := append([]string{"ERRAND_ADMIN_KEY=" + adminKey}, s.env...)
+	env := append([]string{"ERRAND_ADMIN_KEY=" + adminKey, "ERRAND_DATABASE_URL=" + s.database}, s.env...)
 	if s.clock {
 		env = append(env, helperEnv+"=clock", helperData+"="+s.data, helperAddr+"="+s.addr)
 		name, args = os.Args[0], nil

@@ -91,6 +91,8 @@ type viewer struct {
 	task string
 	got  []string
 	cuts int
+	// bySDK says that it is the Go client's.
+	bySDK bool
 	// ended says that the task's end has been seen, maybe by an earlier connection.
 	ended bool
 	// next says after how many events it cuts the connection by itself; 0 is never.
@@ -183,6 +185,16 @@ func (c *client) slowly() *client {
 // unsigned takes the signatures out of file URLs.
 func unsigned(data string) string {
 	return regexp.MustCompile(`/f/([0-9a-f]{64})/[^/"]+/`).ReplaceAllString(data, "/f/$1/SIGNATURE/")
+}
+
+// authorless is a log as the Go client tells it, which does not say who wrote an event.
+func authorless(events []string) []string {
+	author := regexp.MustCompile(`"author":\{[^}]*\},`)
+	told := make([]string, len(events))
+	for i, e := range events {
+		told[i] = author.ReplaceAllString(e, "")
+	}
+	return told
 }
 
 // same compares two sequences of events but for signatures.

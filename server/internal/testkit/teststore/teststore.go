@@ -65,6 +65,13 @@ func DatabaseURL(tb testing.TB, dir string) string {
 	return databases.urls[dir]
 }
 
+// Use says which database stands for a folder, for a test that has brought its own.
+func Use(dir, url string) {
+	databases.Lock()
+	defer databases.Unlock()
+	databases.urls[dir] = url
+}
+
 // Open opens a store. tb owns its database, and t is told what goes wrong.
 func Open(tb testing.TB, t tester, o Options) Store {
 	t.Helper()
