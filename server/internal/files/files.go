@@ -254,7 +254,29 @@ func (s *Shelf) Keep(ctx context.Context, in auth.Scope, given, field string) (s
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return "", fault.Field(field, "must be an http or https URL, or a file uploaded with POST /v1/files")
 	}
+	if ref, ours := s.signed(in.Organization, u); ours {
+		return ref, nil
+	}
 	return given, nil
+}
+
+// signed is the reference of a file whose URL was signed for an organization with
+// this server's key under another base: by another node, or before the server
+// moved. Nobody else can make such a signature, wherever the URL points.
+func (s *Shelf) signed(org string, u *url.URL) (ref string, ours bool) {
+	parts := strings.Split(u.EscapedPath(), "/")
+	if len(parts) < 4 || "/"+parts[len(parts)-4]+"/" != prefix {
+		return "", false
+	}
+	parts = parts[len(parts)-3:]
+	name, err := url.PathUnescape(parts[2])
+	if err != nil {
+		return "", false
+	}
+	if signedFor, err := s.Verify(parts[0], parts[1], name); err != nil || signedFor != org {
+		return "", false
+	}
+	return Ref(parts[0], name), true
 }
 
 func noFile(field string) error {
