@@ -42,6 +42,7 @@ type App struct {
 	listener net.Listener
 	http     *http.Server
 	store    store
+	service  *lifecycle.Service
 	tracer   *observe.Tracer // nil for no traces
 	first    FirstStart
 
@@ -117,6 +118,7 @@ func (a *App) start(ctx context.Context) error {
 	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
 	service.Name(node)
+	a.service = service
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
 	if a.tracer != nil {
@@ -147,8 +149,12 @@ func (a *App) start(ctx context.Context) error {
 	forget := func(ctx context.Context) error { return a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)) }
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, forget).Run(a.sweeping) })
 	if shared, ok := a.store.(sharedStore); ok {
+		mark, err := shared.Mark(ctx) // before anybody looks: what is committed from now on is told
+		if err != nil {
+			return err
+		}
 		a.parts.Go(func() {
-			tailer.Follow(a.sweeping, shared, shared.Hints(), func(err error) { o.Log.ErrorContext(a.sweeping, "read the feed", "error", err) })
+			tailer.Follow(a.sweeping, shared, mark, shared.Hints(), func(err error) { o.Log.ErrorContext(a.sweeping, "read the feed", "error", err) })
 		})
 	}
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
@@ -288,7 +294,26 @@ func (a *App) stop() error {
 		err = a.http.Close()
 	}
 	a.stopSweeping()
+	// What waits for a store that does not answer is turned away by the store's end.
+	late := time.AfterFunc(leaveTime, func() { _ = a.store.Close() }) // it answers the same below
 	a.parts.Wait()
+	a.leave()
+	late.Stop()
 	a.tracer.Close(context.Background())
 	return errors.Join(err, a.store.Close())
+}
+
+// leaveTime bounds how long an end waits for the store.
+const leaveTime = 3 * time.Second
+
+// leave tells other nodes that this one ends.
+func (a *App) leave() {
+	if _, shared := a.store.(sharedStore); !shared {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	if err := a.service.Leave(ctx); err != nil {
+		a.opts.Log.Warn("the other servers will notice the end of this one by its silence", "error", err)
+	}
 }

@@ -41,6 +41,7 @@ type store interface {
 // sharedStore is a store whose database other nodes write, too.
 type sharedStore interface {
 	store
+	feed.Live
 	// Hints yields a token when there may be something in the feed.
 	Hints() <-chan struct{}
 }

@@ -7,6 +7,7 @@ package feed
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,6 +96,17 @@ type Source interface {
 	FeedEnd(ctx context.Context) (Position, error)
 }
 
+// Live is a source that other nodes write, too. A mark is a moment as the database
+// sees it: which commits can be read, and which are still under way. So nobody who
+// takes long, in whatever database of the server, holds up what others have committed.
+type Live interface {
+	// Mark is the present moment.
+	Mark(ctx context.Context) (string, error)
+	// News reads entries behind a position that could not be read at one mark, and
+	// can at a later one: in order, at most limit.
+	News(ctx context.Context, since, until string, after Position, limit int) ([]Entry, error)
+}
+
 const (
 	// page is how many entries one read asks for.
 	page = 500
@@ -104,7 +116,8 @@ const (
 
 // Tailer tells a node's parts of every change, each once: those of the node's own
 // commits when they are committed, and those of other nodes when they can be read.
-// It is safe for concurrent use.
+// Entries about one task may come in another order than their events have; whoever
+// needs the order goes by these. It is safe for concurrent use.
 type Tailer struct {
 	node string
 	mu   sync.Mutex // holds back whoever tells, so that the parts are told one by one
@@ -122,17 +135,19 @@ func (t *Tailer) Committed(entries []Entry) {
 	t.tell(entries)
 }
 
-// Follow tells of other nodes' commits until ctx ends, from those on that are not
-// yet to be read when it begins. A hint says that there may be some; there need
-// not be any.
-func (t *Tailer) Follow(ctx context.Context, from Source, hints <-chan struct{}, failed func(error)) {
+// Follow tells of other nodes' commits until ctx ends: of all that can be read, and
+// could not at a mark. A hint says that there may be some; there need not be any.
+// failed is told when the feed cannot be read, once until it can be again.
+func (t *Tailer) Follow(ctx context.Context, from Live, mark string, hints <-chan struct{}, failed func(error)) {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	var at *Position
+	well := true
 	for {
-		if err := t.follow(ctx, from, &at); err != nil && ctx.Err() == nil {
+		err := t.follow(ctx, from, &mark)
+		if err != nil && well && ctx.Err() == nil {
 			failed(err)
 		}
+		well = err == nil
 		select {
 		case <-ctx.Done():
 			return
@@ -143,32 +158,23 @@ func (t *Tailer) Follow(ctx context.Context, from Source, hints <-chan struct{},
 }
 
 // follow tells all that can be read now.
-func (t *Tailer) follow(ctx context.Context, from Source, at **Position) error {
-	if *at == nil {
-		end, err := from.FeedEnd(ctx)
-		if err != nil {
-			return err
-		}
-		*at = &end
+func (t *Tailer) follow(ctx context.Context, from Live, mark *string) error {
+	now, err := from.Mark(ctx)
+	if err != nil {
+		return err
 	}
-	for {
-		found, err := from.Feed(ctx, **at, page)
-		if err != nil || len(found) == 0 {
-			return err
+	for after := (Position{}); ; {
+		found, err := from.News(ctx, *mark, now, after, page)
+		if err != nil {
+			return err // what was told is told again: viewers and workers do not mind
 		}
-		last := found[len(found)-1].Position
-		*at = &last
-		others := found[:0]
-		for _, e := range found {
-			if e.Node != t.node {
-				others = append(others, e)
-			}
-		}
-		if len(others) > 0 {
+		if others := slices.DeleteFunc(slices.Clone(found), func(e Entry) bool { return e.Node == t.node }); len(others) > 0 {
 			t.Committed(others)
 		}
 		if len(found) < page {
+			*mark = now
 			return nil
 		}
+		after = found[len(found)-1].Position
 	}
 }

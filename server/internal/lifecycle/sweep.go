@@ -212,6 +212,26 @@ func (s *Service) Begin(ctx context.Context) error {
 	return s.write(ctx, s.node, nil, func(tx writing) error { return cutOffAll(tx, s.node) })
 }
 
+// Leave notes that the node ends: nobody has to wait for its silence.
+func (s *Service) Leave(ctx context.Context) error {
+	return s.write(ctx, s.node, nil, func(tx writing) error {
+		if err := cutOffAll(tx, s.node); err != nil {
+			return err
+		}
+		alive, err := tx.Alive()
+		if err != nil {
+			return err
+		}
+		if alive.Sweeper == s.node {
+			alive.Sweeper = ""
+			if err := tx.PutAlive(alive); err != nil {
+				return err
+			}
+		}
+		return tx.DropNode(s.node)
+	})
+}
+
 // cutOffAll cuts off the Python workers of a node. Those that were heard shortly
 // before the last of them was may have an heir for a while (L5).
 func cutOffAll(tx writing, node string) error {

@@ -35,8 +35,9 @@ type engine struct {
 }
 
 // Query implements table.DB inside the transaction.
-func (e *engine) Query(ctx context.Context, query string, args ...any) (table.Rows, error) {
-	return db{e.conn, &e.store.spelling}.Query(ctx, query, args...)
+func (e *engine) Query(_ context.Context, query string, args ...any) (table.Rows, error) {
+	found, err := db{e.conn, &e.store.spelling, answerTime}.Query(e.store.trips, query, args...)
+	return found, e.failed("read", err)
 }
 
 // Locking statements. Rows are locked in the order of their keys, so that two
@@ -46,8 +47,24 @@ const (
 		ORDER BY t.org, t.id FOR UPDATE OF t`
 	lockAgents = `SELECT 1 FROM agents t JOIN unnest($1::text[], $2::text[]) AS k (org, id) ON t.org = k.org AND t.id = k.id
 		ORDER BY t.org, t.id FOR UPDATE OF t`
+	// limitIdle lets the database end a transaction that is left alone: a server that
+	// stands still must not keep from others what it has locked. It holds for the
+	// transaction only, as a pooler may give the connection to others.
+	limitIdle = `SELECT set_config('idle_in_transaction_session_timeout', '3s', true)`
 	readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 )
+
+// trip is the context of one trip to the database, which no caller ends.
+func (e *engine) trip() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(e.store.trips, answerTime)
+}
+
+// send makes a trip.
+func (e *engine) send(trip *pgx.Batch) error {
+	ctx, done := e.trip()
+	defer done()
+	return e.conn.SendBatch(ctx, trip).Close()
+}
 
 // lock adds the locks of keys to a trip.
 func lock(trip *pgx.Batch, about []lifecycle.Key) {
@@ -66,9 +83,11 @@ func lock(trip *pgx.Batch, about []lifecycle.Key) {
 
 // Begin implements batch.Engine. The clock is read when the locks are held, so that
 // what follows another writer's change is not older than it.
-func (e *engine) Begin(ctx context.Context, about []lifecycle.Key) error {
+func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
 	if e.conn == nil || e.conn.IsClosed() {
+		ctx, done := e.trip()
 		conn, err := e.store.connect(ctx)
+		done()
 		if err != nil {
 			return e.store.failed("connect", err)
 		}
@@ -76,11 +95,12 @@ func (e *engine) Begin(ctx context.Context, about []lifecycle.Key) error {
 	}
 	trip := &pgx.Batch{}
 	trip.Queue("BEGIN")
+	trip.Queue(limitIdle)
 	lock(trip, about)
 	trip.Queue(readClock).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now) })
 	e.saved = false
 	begun := time.Now()
-	if err := e.conn.SendBatch(ctx, trip).Close(); err != nil {
+	if err := e.send(trip); err != nil {
 		return e.failed("begin", err)
 	}
 	e.store.clock.set(e.now, begun, time.Now())
@@ -88,10 +108,10 @@ func (e *engine) Begin(ctx context.Context, about []lifecycle.Key) error {
 }
 
 // Lock implements batch.Engine.
-func (e *engine) Lock(ctx context.Context, about []lifecycle.Key) error {
+func (e *engine) Lock(_ context.Context, about []lifecycle.Key) error {
 	trip := &pgx.Batch{}
 	lock(trip, about)
-	return translated(e.conn.SendBatch(ctx, trip).Close())
+	return e.failed("lock", e.send(trip))
 }
 
 // Now implements batch.Engine.
@@ -114,28 +134,30 @@ func (e *engine) queue(trip *pgx.Batch, ops []table.Op) {
 }
 
 // Send implements batch.Engine.
-func (e *engine) Send(ctx context.Context, ops []table.Op) error {
+func (e *engine) Send(_ context.Context, ops []table.Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
 	trip := &pgx.Batch{}
 	e.queue(trip, ops)
-	return e.failed("write", e.conn.SendBatch(ctx, trip).Close())
+	return e.failed("write", e.send(trip))
 }
 
 // Save implements batch.Engine. The place of the caller before is given up.
-func (e *engine) Save(ctx context.Context) error {
+func (e *engine) Save(context.Context) error {
 	trip := &pgx.Batch{}
 	if e.saved {
 		trip.Queue("RELEASE SAVEPOINT caller")
 	}
 	trip.Queue("SAVEPOINT caller")
 	e.saved = true
-	return e.failed("save", e.conn.SendBatch(ctx, trip).Close())
+	return e.failed("save", e.send(trip))
 }
 
 // Back implements batch.Engine.
-func (e *engine) Back(ctx context.Context) error {
+func (e *engine) Back(context.Context) error {
+	ctx, done := e.trip()
+	defer done()
 	_, err := e.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT caller")
 	return e.failed("go back", err)
 }
@@ -149,7 +171,7 @@ const insertFeed = `INSERT INTO feed (pos, n, org, task, agent, kind, first_seq,
 
 // Commit implements batch.Engine. The row of this writer takes the commit's id, by
 // which it is looked up if the answer is lost (rule D3).
-func (e *engine) Commit(ctx context.Context, ops []table.Op, entries []feed.Entry) error {
+func (e *engine) Commit(_ context.Context, ops []table.Op, entries []feed.Entry) error {
 	id := commitID()
 	trip := &pgx.Batch{}
 	e.queue(trip, ops)
@@ -158,9 +180,9 @@ func (e *engine) Commit(ctx context.Context, ops []table.Op, entries []feed.Entr
 	}
 	trip.Queue("UPDATE writers SET last_commit = $1 WHERE node = $2 AND n = $3", id, e.store.opts.Node, e.n)
 	trip.Queue("COMMIT")
-	err := e.conn.SendBatch(ctx, trip).Close()
+	err := e.send(trip)
 	if err != nil && e.conn.IsClosed() && unanswered(err) {
-		err = e.lookUp(ctx, id, err)
+		err = e.lookUp(e.store.trips, id, err)
 	}
 	if err != nil {
 		return e.failed("commit", err)
@@ -191,10 +213,11 @@ func (e *engine) queueFeed(trip *pgx.Batch, entries []feed.Entry) {
 	})
 }
 
-// unanswered reports whether the database has not said what became of a commit.
+// unanswered reports whether the database has not said what became of a commit. One
+// that ends the session says nothing of what the session did last.
 func unanswered(err error) bool {
 	var told *pgconn.PgError
-	return !errors.As(err, &told)
+	return !errors.As(err, &told) || told.Severity != "ERROR"
 }
 
 func commitID() int64 {
@@ -249,10 +272,12 @@ func (e *engine) lastCommit(ctx context.Context) (int64, error) {
 
 // Rollback implements batch.Engine. A connection on which that fails is given up:
 // the server then rolls back.
-func (e *engine) Rollback(ctx context.Context) {
+func (e *engine) Rollback(context.Context) {
 	if e.conn == nil || e.conn.IsClosed() {
 		return
 	}
+	ctx, done := e.trip()
+	defer done()
 	if _, err := e.conn.Exec(ctx, "ROLLBACK"); err != nil {
 		_ = e.conn.Close(ctx)
 	}
@@ -272,6 +297,9 @@ func (e *engine) Close() error {
 func (e *engine) failed(step string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if e.store.trips.Err() != nil {
+		return fault.New(fault.Unavailable, "the server is shutting down, and the database does not answer")
 	}
 	return e.store.failed(step, fmt.Errorf("%s: %w", step, err))
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,23 +53,33 @@ type querier interface {
 type db struct {
 	on       querier
 	spelling *spellings
+	limit    time.Duration // of a question; 0 is none but the context's
 }
 
 // Query implements table.DB.
 func (d db) Query(ctx context.Context, query string, args ...any) (table.Rows, error) {
+	done := context.CancelFunc(func() {})
+	if d.limit > 0 {
+		ctx, done = context.WithTimeout(ctx, d.limit)
+	}
 	found, err := d.on.Query(ctx, d.spelling.of(query), args...)
 	if err != nil {
+		done()
 		return nil, translated(err)
 	}
-	return rows{found}, nil
+	return rows{found, done}, nil
 }
 
 // rows adapts pgx.Rows.
-type rows struct{ pgx.Rows }
+type rows struct {
+	pgx.Rows
+	done context.CancelFunc
+}
 
 // Close implements table.Rows.
 func (r rows) Close() error {
 	r.Rows.Close()
+	r.done()
 	return nil
 }
 

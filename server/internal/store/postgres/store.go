@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +55,10 @@ const (
 	openTime = 15 * time.Second
 	// closeTime bounds the last word to the database.
 	closeTime = 2 * time.Second
+	// answerTime bounds how long a writer waits for an answer, readTime how long a
+	// question may take: a database that does not answer is one that cannot be reached.
+	answerTime = 20 * time.Second
+	readTime   = 10 * time.Second
 )
 
 // Store is an open database. Its methods are safe for concurrent use.
@@ -71,9 +77,12 @@ type Store struct {
 	hints   chan struct{} // holds a token when there may be something in the feed
 	changed chan struct{} // holds a token when the others are to be told
 	end     context.CancelFunc
-	parts   sync.WaitGroup
-	once    sync.Once
-	err     error
+	// trips is the life of what the writers ask; cut ends it.
+	trips context.Context //nolint:containedctx // the writers' own
+	cut   context.CancelFunc
+	parts sync.WaitGroup
+	once  sync.Once
+	err   error
 }
 
 // Open connects to the database and makes its tables, or brings those of an older
@@ -97,6 +106,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{opts: opts, config: pooled.ConnConfig, hints: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
 	lives, end := context.WithCancel(context.WithoutCancel(ctx))
 	s.end = end
+	s.trips, s.cut = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.open(ctx, lives, pooled); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -120,7 +130,7 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 	if s.pool, err = pgxpool.NewWithConfig(lives, pooled); err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
-	s.Reader = &table.Reader{DB: db{s.pool, &s.spelling}, Clock: s.now}
+	s.Reader = &table.Reader{DB: db{s.pool, &s.spelling, readTime}, Clock: s.now}
 	engines := make([]batch.Engine, writers)
 	for n := range engines {
 		engines[n] = &engine{store: s, n: n}
@@ -150,7 +160,9 @@ func (s *Store) prepare(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // connect makes a connection.
-func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, s.config.Copy()) }
+func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.ConnectConfig(ctx, s.config.Copy())
+}
 
 // place is where the database is, without the password.
 func (s *Store) place() string {
@@ -210,6 +222,46 @@ func (s *Store) FeedEnd(ctx context.Context) (feed.Position, error) {
 	return feed.Position{Commit: before - 1, N: 1 << 30}, err
 }
 
+// Mark implements feed.Live: it is a snapshot of PostgreSQL's.
+func (s *Store) Mark(ctx context.Context) (string, error) {
+	var mark string
+	err := s.pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&mark)
+	return mark, translated(err)
+}
+
+// News implements feed.Live. A commit stands in the feed by its transaction's number,
+// and a snapshot says of each number whether it was over: so what has become readable
+// between two of them is known exactly, whatever else still runs.
+func (s *Store) News(ctx context.Context, since, until string, after feed.Position, limit int) ([]feed.Entry, error) {
+	next, running, err := snapshot(since)
+	if err != nil {
+		return nil, err
+	}
+	return table.ReadNews(ctx, s.Reader.DB, after,
+		"(pos >= ? OR pos = ANY (?)) AND pg_visible_in_snapshot(pos::text::xid8, ?::pg_snapshot)", []any{next, running, until}, limit)
+}
+
+// snapshot takes a snapshot apart: the number that no transaction had yet, and those
+// below it that were under way.
+func snapshot(text string) (next int64, running []int64, err error) {
+	parts := strings.Split(text, ":") // xmin:xmax:xip,xip
+	if len(parts) != 3 {
+		return 0, nil, fmt.Errorf("%q is no snapshot", text)
+	}
+	if next, err = strconv.ParseInt(parts[1], 10, 64); err != nil {
+		return 0, nil, err
+	}
+	running = []int64{}
+	for _, number := range strings.FieldsFunc(parts[2], func(r rune) bool { return r == ',' }) {
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return 0, nil, err
+		}
+		running = append(running, n)
+	}
+	return next, running, nil
+}
+
 // failed notes that a write was not stored. The log is told once, not by everybody
 // who is turned away meanwhile.
 func (s *Store) failed(step string, err error) error {
@@ -242,14 +294,17 @@ func (s *Store) Writable(ctx context.Context) error {
 	})
 }
 
-// Close waits for the writes under way and ends the connections. It may be called
-// more than once.
+// Close waits for the writes under way, but not for a database that does not answer,
+// and ends the connections. It may be called more than once.
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.end()
+		late := time.AfterFunc(closeTime, s.cut)
 		if s.writers != nil {
 			s.err = s.writers.Close()
 		}
+		late.Stop()
+		s.cut()
 		s.parts.Wait()
 		if s.pool != nil {
 			s.pool.Close()

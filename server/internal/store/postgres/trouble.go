@@ -21,6 +21,7 @@ const (
 	uniqueViolation    = "23505"
 	serialization      = "40001"
 	deadlock           = "40P01"
+	leftAlone          = "25P03" // see limitIdle; nothing of the transaction stands
 	diskFull           = "53100"
 	classConnection    = "08"
 	classResources     = "53"
@@ -39,7 +40,7 @@ func translated(err error) error {
 	}
 	var told *pgconn.PgError
 	if !errors.As(err, &told) {
-		if _, ok := errors.AsType[*fault.Error](err); ok || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		if _, ok := errors.AsType[*fault.Error](err); ok || errors.Is(err, context.Canceled) {
 			return err
 		}
 		if lost(err) {
@@ -48,7 +49,7 @@ func translated(err error) error {
 		return err
 	}
 	switch told.Code {
-	case uniqueViolation, serialization, deadlock, divisionByZero:
+	case uniqueViolation, serialization, deadlock, divisionByZero, leftAlone:
 		return fmt.Errorf("%w: %w", table.ErrRaced, err)
 	case badEncoding, untranslatable:
 		return fault.New(fault.Invalid, "a text holds a character that the database cannot keep")
@@ -56,6 +57,11 @@ func translated(err error) error {
 		return &trouble{fault.New(fault.Unavailable, "%s; try again", readOnlyDatabase), err}
 	case diskFull:
 		return &trouble{fault.New(fault.Unavailable, "%s; try again", databaseDiskIsFull), err}
+	}
+	// Whatever keeps a connection from being made, such as a password that was changed,
+	// keeps everybody from the database.
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return &trouble{fault.New(fault.Unavailable, "%s now; try again", unreachable), err}
 	}
 	switch told.Code[:2] {
 	case classConnection, classResources, classIntervention:
@@ -69,7 +75,7 @@ func lost(err error) bool {
 	var network net.Error
 	var connect *pgconn.ConnectError
 	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, errClosed) || pgconn.Timeout(err) || isEOF(err)
+		errors.Is(err, errClosed) || errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err) || isEOF(err)
 }
 
 // trouble is a fault with its cause, which is for the log only.

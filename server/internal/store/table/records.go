@@ -286,6 +286,16 @@ func ReadFeed(ctx context.Context, db DB, after feed.Position, before int64, lim
 	return found, nil
 }
 
+// ReadNews reads entries of commits behind a position that satisfy a condition on pos.
+func ReadNews(ctx context.Context, db DB, after feed.Position, condition string, args []any, limit int) ([]feed.Entry, error) {
+	found, err := all(ctx, db, selectFeed+"WHERE (pos, n) > (?, ?) AND "+condition+" ORDER BY pos, n LIMIT ?",
+		append(append([]any{after.Commit, after.N}, args...), limit), feedColumns)
+	if err != nil {
+		return nil, fmt.Errorf("read feed: %w", err)
+	}
+	return found, nil
+}
+
 // FeedEnd is the position of the last entry before a commit.
 func FeedEnd(ctx context.Context, db DB, before int64) (feed.Position, error) {
 	var end feed.Position
