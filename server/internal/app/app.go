@@ -154,7 +154,11 @@ func (a *App) start(ctx context.Context) error {
 			return err
 		}
 		a.parts.Go(func() {
-			tailer.Follow(a.sweeping, shared, mark, shared.Hints(), func(err error) { o.Log.ErrorContext(a.sweeping, "read the feed", "error", err) })
+			tailer.Follow(a.sweeping, shared, mark, shared.Hints(), func(err error) {
+				if fault.CodeOf(err) != fault.Unavailable { // else the store has told the log why
+					o.Log.ErrorContext(a.sweeping, "read the feed", "error", err)
+				}
+			})
 		})
 	}
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own

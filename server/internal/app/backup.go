@@ -24,6 +24,9 @@ func Backup(ctx context.Context, data, dest string) (size int64, err error) {
 	if err := mayBackUp(data, dest); err != nil {
 		return 0, err
 	}
+	if shared(data) {
+		return 0, fmt.Errorf("the record of %s is in PostgreSQL: copy that with pg_dump, and after it the folder with a copy of your own", data)
+	}
 	tmp, err := os.MkdirTemp(filepath.Dir(dest), ".errand-backup-*")
 	if err != nil {
 		return 0, fmt.Errorf("make %s: %w", dest, errors.Unwrap(err))
@@ -49,6 +52,13 @@ func Backup(ctx context.Context, data, dest string) (size int64, err error) {
 		return 0, fmt.Errorf("make %s: %w", dest, err)
 	}
 	return size, durable.SyncDir(filepath.Dir(dest))
+}
+
+// shared reports whether the servers of a data folder have their record elsewhere.
+func shared(data string) bool {
+	_, err := os.Stat(filepath.Join(data, startLock))
+	_, own := os.Stat(filepath.Join(data, sqlite.DatabaseFile))
+	return err == nil && own != nil
 }
 
 // mayBackUp refuses what could harm an older copy or the folder itself.

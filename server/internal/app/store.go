@@ -68,13 +68,16 @@ func openStore(ctx context.Context, o Options, node string, told func([]feed.Ent
 	return s, nil
 }
 
+// startLock is the file that servers which share a data folder lock while they start.
+const startLock = "start"
+
 // alone runs what a start makes in the data folder while no other server that shares
 // the folder does.
 func alone(o Options, begin func() error) (err error) {
 	if o.DatabaseURL == "" { // the store has locked the folder
 		return begin()
 	}
-	lock := flock.New(filepath.Join(o.Data, "start"))
+	lock := flock.New(filepath.Join(o.Data, startLock))
 	if err := lock.Lock(); err != nil {
 		return fmt.Errorf("lock data folder: %w", err)
 	}

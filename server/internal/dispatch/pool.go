@@ -106,7 +106,8 @@ func (p *Pool) Run(claim, work context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {
-		if err := p.claim(claim, work, slots, &running); err != nil && claim.Err() == nil {
+		// A store that cannot be reached has told the log why.
+		if err := p.claim(claim, work, slots, &running); err != nil && claim.Err() == nil && fault.CodeOf(err) != fault.Unavailable {
 			p.log.ErrorContext(claim, "claim for the server's own runtimes", "error", err)
 		}
 		select {

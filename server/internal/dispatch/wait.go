@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 )
 
@@ -154,7 +155,9 @@ func (d *Desk) disconnect(ctx context.Context, w lifecycle.Worker, log *slog.Log
 		if err == nil {
 			return
 		}
-		log.ErrorContext(ctx, "note a worker's disconnection", "error", err)
+		if fault.CodeOf(err) != fault.Unavailable { // else the store has told the log why
+			log.ErrorContext(ctx, "note a worker's disconnection", "error", err)
+		}
 		select {
 		case <-d.closing:
 			return

@@ -101,6 +101,7 @@ func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
 	e.saved = false
 	begun := time.Now()
 	if err := e.send(trip); err != nil {
+		e.Rollback(context.Background()) // what a deadlock, say, has left open would fail all that follow
 		return e.failed("begin", err)
 	}
 	e.store.clock.set(e.now, begun, time.Now())

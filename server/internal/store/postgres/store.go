@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -118,14 +119,14 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 	defer cancel()
 	conn, err := s.connect(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to the database at %s: %w (is it running, and is the URL right?)", s.place(), bare(err))
+		return fmt.Errorf("connect to the database at %s: %w (%s)", s.place(), bare(err), advice(err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was only used to begin
 	if err := migrate(ctx, conn); err != nil {
-		return fmt.Errorf("make the tables of the database at %s: %w", s.place(), err)
+		return fmt.Errorf("make the tables of the database at %s: %w%s", s.place(), err, s.missingRight(err))
 	}
 	if err := s.prepare(ctx, conn); err != nil {
-		return fmt.Errorf("write to the database at %s: %w", s.place(), err)
+		return fmt.Errorf("write to the database at %s: %w%s", s.place(), err, s.missingRight(err))
 	}
 	if s.pool, err = pgxpool.NewWithConfig(lives, pooled); err != nil {
 		return fmt.Errorf("open the database: %w", err)
@@ -140,6 +141,30 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 	s.parts.Go(func() { s.tell(lives) })
 	s.parts.Go(func() { s.listen(lives) })
 	return nil
+}
+
+// advice says what to do about a connection that cannot be made.
+func advice(err error) string {
+	var told *pgconn.PgError
+	if !errors.As(err, &told) {
+		return "is it running, and is the URL right?"
+	}
+	switch told.Code {
+	case "3D000":
+		return "make it with CREATE DATABASE, or name another"
+	case "28P01", "28000":
+		return "look at the URL's user and password, and at pg_hba.conf"
+	}
+	return "is the URL right?"
+}
+
+// missingRight says how to give a right that the URL's user lacks.
+func (s *Store) missingRight(err error) string {
+	var told *pgconn.PgError
+	if !errors.As(err, &told) || told.Code != "42501" {
+		return ""
+	}
+	return fmt.Sprintf(" (make %[1]s the database's owner, or GRANT CREATE, USAGE ON SCHEMA public TO %[1]s)", s.config.User)
 }
 
 // prepare makes the rows by which this server's commits are looked up, and reads
@@ -219,7 +244,10 @@ func (s *Store) Feed(ctx context.Context, after feed.Position, limit int) ([]fee
 // FeedEnd implements feed.Source. Whatever is committed from now on stands behind it.
 func (s *Store) FeedEnd(ctx context.Context) (feed.Position, error) {
 	before, err := s.oldest(ctx)
-	return feed.Position{Commit: before - 1, N: 1 << 30}, err
+	if err != nil {
+		return feed.Position{}, err
+	}
+	return table.FeedEnd(ctx, s.Reader.DB, before)
 }
 
 // Mark implements feed.Live: it is a snapshot of PostgreSQL's.

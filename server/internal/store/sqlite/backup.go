@@ -9,17 +9,18 @@ import (
 	"path/filepath"
 )
 
-// databaseFile is the name of the database in its folder.
-const databaseFile = "errand.db"
+// DatabaseFile is the name of the database in its folder.
+// DatabaseFile is the database in a data folder.
+const DatabaseFile = "errand.db"
 
 // Backup writes the database of a data folder into another folder (mode 0600):
 // all that was committed when it began. A server may use the folder meanwhile
 // and need not; it is not kept waiting, but its write-ahead log grows until the
 // copy is done. An error leaves nothing of use behind.
 func Backup(ctx context.Context, dir, into string) (err error) {
-	source := filepath.Join(dir, databaseFile)
+	source := filepath.Join(dir, DatabaseFile)
 	if _, err := os.Stat(source); errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s is no data folder: it has no %s", dir, databaseFile)
+		return fmt.Errorf("%s is no data folder: it has no %s", dir, DatabaseFile)
 	} else if err != nil {
 		return fmt.Errorf("read database: %w", err)
 	}
@@ -29,7 +30,7 @@ func Backup(ctx context.Context, dir, into string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	// SQLite fills an empty file, but would make one that others can read.
-	target, err := os.OpenFile(filepath.Join(into, databaseFile), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) //nolint:gosec // where the operator wants it
+	target, err := os.OpenFile(filepath.Join(into, DatabaseFile), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) //nolint:gosec // where the operator wants it
 	if err != nil {
 		return fmt.Errorf("make copy: %w", err)
 	}

@@ -22,7 +22,7 @@ import (
 func openPrevious(t *testing.T, changes ...string) *Store {
 	t.Helper()
 	dir := t.TempDir()
-	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, databaseFile)))
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseFile)))
 	if err != nil {
 		t.Fatal(err)
 	}

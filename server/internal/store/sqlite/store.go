@@ -89,7 +89,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if !held {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, opts.Dir)
 	}
-	if err := s.open(ctx, filepath.Join(opts.Dir, databaseFile)); err != nil {
+	if err := s.open(ctx, filepath.Join(opts.Dir, DatabaseFile)); err != nil {
 		if why := refusal(err); why != "" {
 			err = fmt.Errorf("%s (%s): %w", why, opts.Dir, err)
 		}

@@ -30,7 +30,7 @@ func impatient(t *testing.T, s *Store) {
 // lockOut takes the database's one write lock, and returns how to give it back.
 func lockOut(t *testing.T, dir string) func() {
 	t.Helper()
-	other, err := sql.Open("sqlite", dsn(filepath.Join(dir, databaseFile)))
+	other, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseFile)))
 	if err != nil {
 		t.Fatal(err)
 	}

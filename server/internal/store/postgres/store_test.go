@@ -1,0 +1,296 @@
+package postgres
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/store/storetest"
+	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// long says that a test needs a PostgreSQL server, which takes a second to start.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a server: seconds")
+	}
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	long(t)
+	storetest.Run(t, storetest.Kind{Shared: true, Parallel: true, New: func(t *testing.T) storetest.Place {
+		t.Helper()
+		to := pgtest.Schema(t)
+		return func(t *testing.T, o storetest.Options) storetest.Store {
+			t.Helper()
+			s, err := Open(t.Context(), Options{URL: to, Now: o.Now, OnCommit: o.OnCommit, Node: o.Node})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+	}})
+}
+
+// open opens a store that the end of the test closes.
+func open(t *testing.T, o Options) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Log(err) // its database may not answer
+		}
+	})
+	return s
+}
+
+// begin creates a task.
+func begin(ctx context.Context, s *Store, id string) error {
+	return s.Write(ctx, []lifecycle.Key{{Of: lifecycle.TaskKey, Organization: "home", ID: id}}, func(tx lifecycle.Tx) error {
+		c, err := task.Apply(task.Task{}, task.Begin{Spec: task.Spec{ID: id, OrganizationID: "home", AgentID: "agent", MaxAttempts: 1}}, tx.Now())
+		if err != nil {
+			return err
+		}
+		return tx.Save(c)
+	})
+}
+
+// What is committed can be read at once between two marks, each entry once, though
+// a transaction that began before is still under way; and that one's when it is over.
+func TestNewsDoNotWaitForOthers(t *testing.T) {
+	t.Parallel()
+	long(t)
+	to := pgtest.Schema(t)
+	s := open(t, Options{URL: to, Node: "one"})
+	slow, err := pgx.Connect(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close(t.Context()) //nolint:errcheck // what it did is looked at
+	do := func(statement string) {
+		t.Helper()
+		if _, err := slow.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark, err := s.Mark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	news := func() (ids []string) {
+		t.Helper()
+		now, err := s.Mark(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for after := (feed.Position{}); ; {
+			found, err := s.News(t.Context(), mark, now, after, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range found {
+				ids, after = append(ids, e.Task), e.Position
+			}
+			if len(found) < 2 {
+				mark = now
+				return ids
+			}
+		}
+	}
+	expect := func(when string, want ...string) {
+		t.Helper()
+		got := news()
+		if len(got) != len(want) {
+			t.Fatalf("%s: %q, not %q", when, got, want)
+		}
+		for i := range got {
+			if got[i] != want[i] {
+				t.Errorf("%s: %q, not %q", when, got, want)
+			}
+		}
+	}
+	do("BEGIN")
+	do(`INSERT INTO feed (pos, n, org, task, agent, kind, first_seq, last_seq, node, at)
+		VALUES (pg_current_xact_id()::text::bigint, 0, 'home', 'slow', 'agent', 1, 1, 1, 'other', 1)`)
+	for _, id := range []string{"a", "b", "c"} {
+		if err := begin(t.Context(), s, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("beside a slow transaction", "a", "b", "c")
+	if err := begin(t.Context(), s, "d"); err != nil {
+		t.Fatal(err)
+	}
+	expect("later", "d")
+	do("COMMIT")
+	expect("when it is over", "slow")
+	expect("then")
+}
+
+// line carries connections to a database, until it is held.
+type line struct {
+	listener net.Listener
+	mu       sync.Mutex
+	flows    *sync.Cond
+	held     bool
+	conns    []net.Conn
+	parts    sync.WaitGroup
+}
+
+// newLine answers a line and the URL of the database at its other end.
+func newLine(t *testing.T, database string) (*line, string) {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := u.Host
+	l := &line{}
+	l.flows = sync.NewCond(&l.mu)
+	if l.listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	u.Host = l.listener.Addr().String()
+	l.parts.Go(func() {
+		for {
+			near, err := l.listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := (&net.Dialer{}).Dial("tcp", to) //nolint:noctx // it is closed below
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			l.mu.Lock()
+			l.conns = append(l.conns, near, far)
+			l.mu.Unlock()
+			l.parts.Go(func() { l.carry(near, far) })
+			l.parts.Go(func() { l.carry(far, near) })
+		}
+	})
+	t.Cleanup(func() {
+		l.hold(false)
+		_ = l.listener.Close()
+		l.mu.Lock()
+		for _, c := range l.conns {
+			_ = c.Close()
+		}
+		l.mu.Unlock()
+		l.parts.Wait()
+	})
+	return l, u.String()
+}
+
+func (l *line) carry(from, to net.Conn) {
+	defer to.Close()   //nolint:errcheck // it is over
+	defer from.Close() //nolint:errcheck // it is over
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		l.mu.Lock()
+		for l.held {
+			l.flows.Wait()
+		}
+		l.mu.Unlock()
+		if err != nil {
+			return
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// hold lets nothing through, or all again.
+func (l *line) hold(held bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = held
+	l.flows.Broadcast()
+}
+
+// A database that does not answer holds up neither readers nor the end for long, and
+// is told apart from what is wrong with a request.
+func TestDatabaseThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	long(t)
+	l, to := newLine(t, pgtest.Schema(t))
+	s := open(t, Options{URL: to})
+	if err := begin(t.Context(), s, "before"); err != nil {
+		t.Fatal(err)
+	}
+	l.hold(true)
+	writing := make(chan error, 1)
+	go func() { writing <- begin(context.WithoutCancel(t.Context()), s, "meanwhile") }()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // the reader's own patience
+	defer cancel()
+	_, err := s.Task(ctx, auth.All("home"), "before")
+	if fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("a reader is told %v", err)
+	}
+	begun := time.Now()
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	for what, c := range map[string]chan error{"the end": closed, "the write": writing} {
+		select {
+		case err := <-c:
+			if what == "the write" && fault.CodeOf(err) != fault.Unavailable {
+				t.Errorf("a writer is told %v", err)
+			}
+		case <-time.After(3 * closeTime):
+			t.Fatalf("%s waits for a database that does not answer", what)
+		}
+	}
+	t.Logf("closed after %v", time.Since(begun).Round(time.Millisecond))
+}
+
+// A database that is ended and started again is found again, and the reasons why
+// nothing could be stored are the database's.
+func TestDatabaseComesBack(t *testing.T) {
+	t.Parallel()
+	long(t)
+	server := pgtest.Start(t, pgtest.Options{})
+	s := open(t, Options{URL: server.URL("postgres")})
+	for _, end := range []func() error{server.Kill, func() error { return server.Stop(pgtest.Fast) }} {
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if err := begin(t.Context(), s, "down"); fault.CodeOf(err) != fault.Unavailable {
+			t.Errorf("a writer is told %v", err)
+		}
+		if _, err := s.Task(t.Context(), auth.All("home"), "t"); fault.CodeOf(err) != fault.Unavailable {
+			t.Errorf("a reader is told %v", err)
+		}
+		if err := s.Writable(t.Context()); fault.CodeOf(err) != fault.Unavailable {
+			t.Errorf("it is writable: %v", err)
+		}
+		if err := server.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Writable(t.Context()); err != nil {
+			t.Errorf("it is not writable: %v", err)
+		}
+		if _, err := s.Task(t.Context(), auth.All("home"), "t"); fault.CodeOf(err) != fault.NotFound {
+			t.Errorf("a reader is told %v", err)
+		}
+	}
+}

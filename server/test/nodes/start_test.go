@@ -1,0 +1,129 @@
+package nodes
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
+)
+
+// Nodes that start at the same moment, on an empty database and without a data
+// folder, both come up, and there is one admin key, which both take.
+func TestStartTogether(t *testing.T) {
+	t.Parallel()
+	for range 3 {
+		c := newCluster(t)
+		c.env = nil // the key is made
+		var all []*node
+		for range 3 {
+			all = append(all, c.launch(t))
+		}
+		for _, n := range all {
+			n.awaitReady(t)
+		}
+		key, err := os.ReadFile(filepath.Join(c.data, "admin.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range all {
+			var list struct {
+				Items []struct {
+					Role string `json:"role"`
+				} `json:"items"`
+			}
+			n.must(t, http.StatusOK, http.MethodGet, "/v1/keys", nil, "x-api-key", strings.TrimSpace(string(key))).into(t, &list)
+			if len(list.Items) != 1 || list.Items[0].Role != "admin" {
+				t.Errorf("node %s lists the keys %v", n.addr, list.Items)
+			}
+			n.quiet(t)
+		}
+	}
+}
+
+// password must stand in no message.
+const password = "sekret-of-the-database"
+
+// What keeps a node from its database is told in one line, which says what to do and
+// shows no password.
+func TestDatabasesThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it starts real servers")
+	}
+	server := pgtest.Start(t, pgtest.Options{Volatile: true})
+	whole := server.URL("postgres")
+	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0")
+	newer := clusterOn(t, server.URL("newer"))
+	n := newer.start(t)
+	n.kill(t)
+	change(t, newer.database, "UPDATE schema_version SET version = version + 1")
+	as := func(user, database string) string {
+		u, err := url.Parse(server.URL(database))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.UserPassword(user, password)
+		return u.String()
+	}
+	nobody := freeAddr(t)
+	for name, c := range map[string]struct {
+		url  string
+		says []string
+	}{
+		"no URL":           {"mysql://u:" + password + "@h/d", []string{"database URL", "postgres://"}},
+		"broken URL":       {"postgres://u:" + password + "@h:port/d", []string{"database URL", "postgres://"}},
+		"nobody there":     {"postgres://u:" + password + "@" + nobody + "/d", []string{nobody, "is it running"}},
+		"no such host":     {"postgres://u:" + password + "@no-such-host.invalid/d", []string{"no-such-host.invalid", "is it running"}},
+		"wrong password":   {as("errand", "postgres"), []string{"user", "password"}},
+		"no such database": {as("poor", "absent"), []string{"absent", "CREATE DATABASE"}},
+		"no rights":        {as("poor", "postgres"), []string{"permission denied", "GRANT"}},
+		"newer tables":     {newer.database, []string{"newer release"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c2 := clusterOn(t, c.url)
+			n := c2.launch(t)
+			if code := n.ended(t, patience); code != 1 {
+				t.Errorf("exit code %d", code)
+			}
+			said := strings.TrimSpace(n.log(t))
+			t.Log(said)
+			if !strings.HasPrefix(said, "errand: ") || strings.Contains(said, "\n") {
+				t.Error("it is not one line")
+			}
+			if strings.Contains(said, password) {
+				t.Error("it shows the password")
+			}
+			for _, text := range c.says {
+				if !strings.Contains(said, text) {
+					t.Errorf("it does not say %q", text)
+				}
+			}
+		})
+	}
+}
+
+// errand backup copies SQLite's file: whose record is in PostgreSQL is told what does
+// that there.
+func TestBackupOfADatabase(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := c.start(t)
+	n.agent(t, "worker", 60)
+	cmd := exec.CommandContext(t.Context(), os.Getenv(binaryEnv), "backup", "--data", c.data, filepath.Join(t.TempDir(), "copy"))
+	out, err := cmd.CombinedOutput()
+	said := strings.TrimSpace(string(out))
+	if err == nil || !strings.Contains(said, "pg_dump") || strings.Contains(said, "\n") {
+		t.Errorf("errand backup: %v, %s", err, said)
+	}
+	doctor := exec.CommandContext(t.Context(), os.Getenv(binaryEnv), "doctor", "--data", c.data)
+	doctor.Env = append(os.Environ(), "ERRAND_URL="+n.base, "ERRAND_API_KEY="+adminKey)
+	if out, err := doctor.CombinedOutput(); err != nil {
+		t.Errorf("errand doctor: %v, %s", err, out)
+	}
+}
