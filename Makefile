@@ -108,17 +108,49 @@ test: ## all tests with the race detector, then the Python client (under 25 minu
 	@$(MAKE) fuzz-api
 	@$(MAKE) conformance
 
-# Whatever is added here has a target of its own and a log that .ci/run shows.
+# Whatever is added here has a target of its own and a log that .ci/run shows. Each
+# fails in CI where PostgreSQL is missing (server/internal/testkit/pgtest).
 .PHONY: test-more
-test-more: ## what does not fit into make test: the suite on PostgreSQL
+test-more: ## what does not fit into make test: all of it on PostgreSQL (under 25 minutes)
 	@$(MAKE) test-postgres
+	@$(MAKE) test-nodes
+	@$(MAKE) crash-postgres
+	@$(MAKE) conformance-postgres
+
+# A command beside a PostgreSQL server that its tests share.
+ON_POSTGRES := $(CURDIR)/$(TMP)/postgres
+
+.PHONY: $(ON_POSTGRES)
+$(ON_POSTGRES):
+	@mkdir -p $(TMP)
+	@cd server/test && $(GO) build -o $@ ./postgres
 
 .PHONY: test-postgres
-test-postgres: ## the stores' tests, with the race detector, on one PostgreSQL server that they share
-	@mkdir -p $(TMP)
-	cd server/test && $(GO) build -o $(CURDIR)/$(TMP)/postgres ./postgres
-	cd server && $(CURDIR)/$(TMP)/postgres $(GO) test -race -shuffle=on -timeout 12m \
-	  ./internal/store/... ./internal/testkit/... 2>&1 | tee $(CURDIR)/$(TMP)/test-postgres.log
+test-postgres: $(ON_POSTGRES) ## the stores', the verbs', the streams' and the API's tests, with the race detector
+	cd server && $(ON_POSTGRES) $(GO) test -race -shuffle=on -timeout 12m \
+	  ./internal/store/postgres ./internal/testkit/... 2>&1 | tee $(CURDIR)/$(TMP)/test-postgres.log
+	cd server && ERRAND_TEST_STORE=postgres $(ON_POSTGRES) $(GO) test -shuffle=on -timeout 12m \
+	  ./internal/lifecycle ./internal/stream 2>&1 | tee -a $(CURDIR)/$(TMP)/test-postgres.log
+	cd server/test && ERRAND_TEST_STORE=postgres $(ON_POSTGRES) $(GO) test -race -shuffle=on -timeout 12m \
+	  ./httpapi 2>&1 | tee -a $(CURDIR)/$(TMP)/test-postgres.log
+
+.PHONY: test-nodes
+test-nodes: $(ON_POSTGRES) ## several servers on one database: real processes
+	cd server/test && $(ON_POSTGRES) $(GO) test -race -shuffle=on -count=1 -timeout 8m -v ./nodes 2>&1 | \
+	  grep -v '^=== ' | tee $(CURDIR)/$(TMP)/test-nodes.log
+
+.PHONY: crash-postgres
+crash-postgres: $(ON_POSTGRES) ## servers, workers and PostgreSQL itself are killed under load
+	cd server/test && ERRAND_TEST_STORE=postgres $(ON_POSTGRES) $(GO) test -race -shuffle=on -count=1 -timeout 12m ./crash 2>&1 | \
+	  tee $(CURDIR)/$(TMP)/crash-postgres.log
+
+.PHONY: conformance-postgres
+conformance-postgres: $(ON_POSTGRES) ## the newest release of the Python client, against servers on PostgreSQL
+	@if ! $(PYTHON_IS_THERE); then \
+	  echo "conformance-postgres: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
+	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
+	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" ERRAND_TEST_DATABASES=$(ON_POSTGRES) \
+	  $(ON_POSTGRES) $(PYTHON) server/test/conformance/run.py --postgres 2>&1 | tee $(TMP)/conformance-postgres.log
 
 .PHONY: conformance
 conformance: ## the released Python client, unmodified, against a real server (under 5 minutes)

@@ -32,6 +32,22 @@ def free_port() -> int:
             return port
 
 
+# What makes databases (server/test/postgres), if the servers are to be on PostgreSQL.
+DATABASES = os.environ.get("ERRAND_TEST_DATABASES", "")
+
+
+def create_database() -> str:
+    """The URL of a new PostgreSQL database, or nothing for SQLite."""
+    if not DATABASES:
+        return ""
+    return subprocess.run([DATABASES, "-create"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def drop_database(url: str) -> None:
+    if url:
+        subprocess.run([DATABASES, "-drop", url], check=True)
+
+
 def until(condition, what: str, seconds: float = 30):
     """Waits until the condition holds, and answers what it gave."""
     deadline = time.monotonic() + seconds
@@ -88,6 +104,7 @@ class Server(Process):
         self.binary, self.folder, self.flags = binary, folder, flags
         self.key = secrets.token_hex(24)
         self.url = f"http://127.0.0.1:{free_port()}"
+        self.database = create_database()
         self.start()
 
     def start(self) -> None:
@@ -96,7 +113,12 @@ class Server(Process):
             self.binary, "serve", "--data", str(self.folder / "data"), "--addr", self.url.removeprefix("http://"),
             *self.flags,
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "ERRAND_ADMIN_KEY": self.key},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.folder),
+                "ERRAND_ADMIN_KEY": self.key,
+                "ERRAND_DATABASE_URL": self.database,
+            },
         )  # fmt: skip
         until(self.ready, f"the server is ready:\n{self.log()}")
 
@@ -152,6 +174,12 @@ class Server(Process):
 
     def check_end(self, code: int) -> None:
         assert code == 0, f"the server did not end well:\n{self.log()}"
+
+    def __exit__(self, failure, *_):
+        try:
+            super().__exit__(failure, *_)
+        finally:
+            drop_database(self.database)
 
 
 class Worker(Process):

@@ -1,5 +1,7 @@
 """Runs the suite with the newest release of the client and an older one: `make conformance`.
 
+With `--postgres` each server has a PostgreSQL database: `make conformance-postgres`. That run is the newest release's
+alone, and writes no table: releases differ in what they say to a server, not in where that keeps it.
 With `--model` it runs what needs the small language model: `make conformance-model`.
 """
 
@@ -31,6 +33,8 @@ def main() -> int:
         print(f"conformance: {without}", file=sys.stderr)
         return 1
     and_not = " and not oracle" if without else ""
+    if "--postgres" in sys.argv[1:]:
+        return check("newest", SELECTED["newest"] + and_not, Path(os.devnull))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         record = {release: Path(folder) / f"{release}.json" for release in SELECTED}
         # At the same time, as starting the client keeps one core busy for

@@ -17,7 +17,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/app"
 	"github.com/errand-dev/errand/server/internal/auth"
-	"github.com/errand-dev/errand/server/internal/store/sqlite"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore" // and the drivers "sqlite", "pgx"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,15 +57,13 @@ func start(tb testing.TB, change ...func(*app.Options)) *server {
 	for _, c := range change {
 		c(&o)
 	}
+	o.DatabaseURL = teststore.DatabaseURL(tb, o.Data)
 	seed(tb, o.Data)
 	a, err := app.Start(tb.Context(), o)
 	if err != nil {
 		tb.Fatalf("start: %v", err)
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(o.Data, "errand.db")+"?_pragma=query_only(ON)&_pragma=busy_timeout(10000)")
-	if err != nil {
-		tb.Fatalf("open the database beside the server: %v", err)
-	}
+	db := beside(tb, o.Data, "?_pragma=query_only(ON)&_pragma=busy_timeout(10000)")
 	transport := &http.Transport{}
 	s := &server{App: a, url: a.URL(), dir: o.Data, db: db, http: &http.Client{
 		Transport:     transport,
@@ -83,14 +81,25 @@ func start(tb testing.TB, change ...func(*app.Options)) *server {
 	return s
 }
 
+// beside opens the database of a folder beside the server; SQLite with options.
+func beside(tb testing.TB, dir, options string) *sql.DB {
+	tb.Helper()
+	driver, source := "sqlite", "file:"+filepath.Join(dir, "errand.db")+options
+	if url := teststore.DatabaseURL(tb, dir); url != "" {
+		driver, source = "pgx", url
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		tb.Fatalf("open the database beside the server: %v", err)
+	}
+	return db
+}
+
 // seed makes the organizations and keys before the server takes the folder.
 func seed(tb testing.TB, dir string) {
 	tb.Helper()
 	ctx := tb.Context()
-	store, err := sqlite.Open(ctx, sqlite.Options{Verify: true, Dir: dir})
-	if err != nil {
-		tb.Fatalf("open store: %v", err)
-	}
+	store := teststore.Open(tb, tb, teststore.Options{Dir: dir})
 	defer store.Close() //nolint:errcheck // a write that failed has failed the test
 	for _, org := range []string{organization, strangerGroup} {
 		if err := store.PutOrganization(ctx, org, org); err != nil {
@@ -210,7 +219,7 @@ func (s *server) stored(tb testing.TB) string {
 		(SELECT count(*) || ' attempts' FROM attempts) || '; ' ||
 		(SELECT count(*) || ' agents' FROM agents) || '; ' ||
 		(SELECT count(*) || ' agent versions' FROM agent_versions) || '; ' ||
-		(SELECT count(*) || ' keys, revoked ' || sum(revoked_at > 0) FROM keys) || '; ' ||
+		(SELECT count(*) || ' keys, revoked ' || count(CASE WHEN revoked_at > 0 THEN 1 END) FROM keys) || '; ' ||
 		(SELECT count(*) || ' secrets' FROM secrets) || '; ' ||
 		(SELECT count(*) || ' replays' FROM replays) || '; ' ||
 		(SELECT count(*) || ' files' FROM files)`).Scan(&all)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/errand-dev/errand/server/internal/app"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 // key makes a key and answers its id and text.
@@ -72,7 +73,7 @@ func TestA3TheFirstAdminKeyIsRevoked(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := app.DefaultOptions()
-	o.Addr, o.Data = "127.0.0.1:0", s.dir
+	o.Addr, o.Data, o.DatabaseURL = "127.0.0.1:0", s.dir, teststore.DatabaseURL(t, s.dir)
 	again, err := app.Start(t.Context(), o)
 	if err != nil {
 		t.Fatalf("start with a revoked first key: %v", err)

@@ -1,10 +1,8 @@
 package httpapi_test
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -86,11 +84,8 @@ func TestPythonATaskThatCannotBeTold(t *testing.T) {
 	s.agent(t, "agent-1")
 	s.must(t, 200, call{method: "POST", path: "/agent-execution/agent-1", body: `{"id": "damaged", "input": {"text": "x"}, "user_tokens": {"a": "b"}}`})
 	s.python(t, "whole")
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "errand.db")+"?_pragma=busy_timeout(10000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.ExecContext(t.Context(), "UPDATE secrets SET sealed = zeroblob(64)"); err != nil {
+	db := beside(t, s.dir, "?_pragma=busy_timeout(10000)")
+	if _, err := db.ExecContext(t.Context(), "UPDATE secrets SET sealed = $1", make([]byte, 64)); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

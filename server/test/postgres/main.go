@@ -1,6 +1,9 @@
 // Command postgres runs another command, whose arguments are its own, beside a
 // PostgreSQL server: the environment variable of package pgtest names that. So
 // the tests of many packages share one server. It is part of `make test-more`.
+//
+// A test that is no Go program, started in this way, gets a database of its own by
+// `postgres -create`, which prints its URL, and ends it by `postgres -drop URL`.
 package main
 
 import (
@@ -38,6 +41,17 @@ func run(ctx context.Context, command []string) error {
 	// What ends this program may be meant for it alone.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	switch {
+	case os.Getenv(pgtest.Env) == "":
+	case command[0] == "-create":
+		database, err := pgtest.Create() //nolint:contextcheck // it has its own limit
+		if err == nil {
+			_, err = fmt.Fprintln(os.Stdout, database)
+		}
+		return err
+	case command[0] == "-drop" && len(command) == 2:
+		return pgtest.Drop(command[1]) //nolint:contextcheck // it has its own limit
+	}
 	if os.Getenv(pgtest.Env) != "" { // the user brings a server
 		return cmd.Run()
 	}

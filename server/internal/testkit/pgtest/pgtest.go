@@ -37,22 +37,48 @@ const patience = time.Minute
 // Without an installed PostgreSQL the test is skipped, in CI it fails.
 func Database(tb testing.TB) string {
 	tb.Helper()
-	server, err := shared()
+	database, err := Create()
 	if err != nil {
 		giveUp(tb, err)
+	}
+	tb.Cleanup(func() {
+		if err := Drop(database); err != nil {
+			tb.Error(err)
+		}
+	})
+	return database
+}
+
+// Create is Database for a program that is no test; whoever calls it drops the
+// database.
+func Create() (string, error) {
+	server, err := shared()
+	if err != nil {
+		return "", err
 	}
 	// A name that no other process has: they may share the server.
 	name := "test_" + strings.ToLower(rand.Text())
 	// template0 can be copied by many at a time, as nobody connects to it.
 	if err := execute(server.url, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
-		tb.Fatalf("create a database: %v", err)
+		return "", fmt.Errorf("create a database: %w", err)
 	}
-	tb.Cleanup(func() {
-		if err := execute(server.url, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			tb.Errorf("drop the test's database: %v", err)
-		}
-	})
-	return server.URL(name)
+	return server.URL(name), nil
+}
+
+// Drop drops a database that Create has made, by its URL, whoever is connected to it.
+func Drop(database string) error {
+	server, err := shared()
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(database)
+	if err != nil || !strings.HasPrefix(u.Path, "/test_") {
+		return errors.New("that is no URL of a test's database")
+	}
+	if err := execute(server.url, "DROP DATABASE "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)"); err != nil {
+		return fmt.Errorf("drop a test's database: %w", err)
+	}
+	return nil
 }
 
 // Schema is Database for the many tests that only need tables of their own: an
