@@ -75,7 +75,8 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, org, id string, aft
 		case err == nil:
 			more, err = send(out, e)
 		}
-		if err != nil && out.Broken() == nil {
+		// A store that cannot be reached has told the log once, not for each viewer.
+		if err != nil && out.Broken() == nil && fault.CodeOf(err) != fault.Unavailable {
 			k.Log.ErrorContext(ctx, "stream broke off", "task_id", id, "seq", e.Seq, "error", err)
 		}
 		if err != nil || !more {
