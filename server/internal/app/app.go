@@ -86,7 +86,7 @@ func (a *App) start(ctx context.Context) error {
 	o := a.opts
 	hub, wakes, metrics := stream.NewHub(), dispatch.NewWakes(), observe.NewMetrics(o.Version)
 	node := nodeName(o)
-	tailer := feed.NewTailer(node, func(entries []feed.Entry) {
+	tailer := feed.NewTailer(node, func(entries []feed.Entry) { //nolint:contextcheck // it outlives the start
 		hub.Publish(entries)
 		wakes.Publish(entries)
 		metrics.Committed(entries)
@@ -146,8 +146,8 @@ func (a *App) start(ctx context.Context) error {
 		pool.Run(a.closing, a.working)
 	})
 	now := func() time.Time { return a.store.Now().Time() }
-	forget := func(ctx context.Context) error { return a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)) }
-	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, forget).Run(a.sweeping) })
+	trim := func(ctx context.Context) error { return a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)) }
+	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, trim).Run(a.sweeping) })
 	if shared, ok := a.store.(sharedStore); ok {
 		mark, err := shared.Mark(ctx) // before anybody looks: what is committed from now on is told
 		if err != nil {

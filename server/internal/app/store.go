@@ -22,7 +22,7 @@ import (
 
 // keepFeed is how long entries of the feed are kept: nobody here reads it from
 // further back.
-const keepFeed = time.Hour
+const keepFeed = 10 * time.Minute
 
 // store is what a server needs of its store.
 type store interface {

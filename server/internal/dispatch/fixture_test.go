@@ -60,7 +60,9 @@ func (o *outage) Write(ctx context.Context, about []lifecycle.Key, fn func(lifec
 
 type keepAll struct{}
 
-func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) { return given, nil }
+func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) {
+	return given, nil
+}
 
 // bench is a service, in a bubble of fake time, with what dispatch needs.
 type bench struct {

@@ -17,6 +17,8 @@ const (
 	sweepEvery = 500 * time.Millisecond
 	// forgetEvery is how often what is kept for a day is cleaned up.
 	forgetEvery = time.Hour
+	// trimEvery is how often what is kept for minutes is.
+	trimEvery = time.Minute
 	// maxDrift is how far the store's clock may run from the steady one between
 	// two beats before it counts as a jump (a clock set, a machine asleep).
 	maxDrift = 2 * time.Second
@@ -30,17 +32,17 @@ type Sweeper struct {
 	service *lifecycle.Service
 	log     *slog.Logger
 	now     func() time.Time
-	// forget cleans up beside Service.Forget, at the same times.
-	forget func(context.Context) error
+	// trim cleans up what others keep for minutes, nil for nothing.
+	trim func(context.Context) error
 
-	sweeping   sync.Mutex // one sweep at a time
-	lastForget time.Time
+	sweeping             sync.Mutex // one sweep at a time
+	lastForget, lastTrim time.Time
 }
 
-// NewSweeper makes a sweeper. now is the store's clock; forget, if not nil, cleans
-// up what others keep for a while.
-func NewSweeper(service *lifecycle.Service, log *slog.Logger, now func() time.Time, forget func(context.Context) error) *Sweeper {
-	return &Sweeper{service: service, log: log, now: now, forget: forget}
+// NewSweeper makes a sweeper. now is the store's clock; trim, if not nil, cleans up
+// what others keep for minutes.
+func NewSweeper(service *lifecycle.Service, log *slog.Logger, now func() time.Time, trim func(context.Context) error) *Sweeper {
+	return &Sweeper{service: service, log: log, now: now, trim: trim}
 }
 
 // Run beats and sweeps until ctx ends, and what it has begun is over.
@@ -98,13 +100,13 @@ func (s *Sweeper) sweep(ctx context.Context, asOf task.Stamp) {
 		_, err := s.service.Sweep(ctx, asOf)
 		return err
 	})
-	if time.Since(s.lastForget) < forgetEvery {
-		return
+	if time.Since(s.lastTrim) >= trimEvery && s.trim != nil {
+		s.lastTrim = time.Now()
+		s.try(ctx, "trim", s.trim)
 	}
-	s.lastForget = time.Now()
-	s.try(ctx, "forget", s.service.Forget)
-	if s.forget != nil {
-		s.try(ctx, "forget", s.forget)
+	if time.Since(s.lastForget) >= forgetEvery {
+		s.lastForget = time.Now()
+		s.try(ctx, "forget", s.service.Forget)
 	}
 }
 

@@ -6,12 +6,10 @@ package feed
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -22,18 +20,6 @@ type Position struct {
 	// number is used.
 	Commit int64
 	N      int
-}
-
-// String is the position as a cursor. What stands in it is nobody's business.
-func (p Position) String() string { return fmt.Sprintf("%x.%x", p.Commit, p.N) }
-
-// ParsePosition reads a cursor.
-func ParsePosition(cursor string) (Position, error) {
-	var p Position
-	if _, err := fmt.Sscanf(cursor, "%x.%x", &p.Commit, &p.N); err != nil || p.String() != cursor {
-		return Position{}, fault.Field("cursor", "is not a cursor of the feed")
-	}
-	return p, nil
 }
 
 // Before reports whether p stands in front of q.

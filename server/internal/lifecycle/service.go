@@ -84,6 +84,8 @@ type Caller struct {
 	auth.Scope
 	// Owner and Group become those of the tasks that the caller creates (A3).
 	Owner, Group string
+	// Scoped says that somebody sees no more than this owner's tasks.
+	Scoped bool
 	// Worker says that it may stand for a worker that shows no token (T6).
 	Worker bool
 	// By names the caller in the log, for example "key admin".

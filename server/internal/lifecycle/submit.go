@@ -190,7 +190,7 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 	}
 	changed, err := apply(tx, before, task.Begin{
 		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
-		TraceParent: traceParent, Owner: sub.who.Owner, Group: sub.who.Group, Parent: parent,
+		TraceParent: traceParent, Owner: sub.who.Owner, Group: sub.who.Group, Scoped: sub.who.Scoped, Parent: parent,
 	})
 	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, err
 }

@@ -44,7 +44,9 @@ type bench struct {
 
 type keepAll struct{}
 
-func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) { return given, nil }
+func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) {
+	return given, nil
+}
 
 func open(t *testing.T) *bench {
 	t.Helper()

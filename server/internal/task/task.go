@@ -18,6 +18,9 @@ type Task struct {
 	// Owner is whose task it is, Group which group may see it, "" for none: they
 	// are those of its first turn's creator, or its parent's (rule A3).
 	Owner, Group string
+	// Scoped says that somebody sees no more than this owner's tasks: the store then
+	// finds them by their owner.
+	Scoped bool
 	// RootID is the top of the tree that the task is in, its own id for a task
 	// without a parent; Depth is how far below that it is. Subtasks counts the
 	// sub-tasks that it has had.

@@ -24,6 +24,7 @@ type Begin struct {
 	// Owner and Group become those of a new task, unless it has a Parent: then
 	// they are the parent's (A3).
 	Owner, Group string
+	Scoped       bool
 	// Parent is the task of which this is a sub-task, nil for none.
 	Parent *Task
 }
@@ -42,9 +43,9 @@ func (c Begin) apply(d *draft) error {
 	d.leave()
 	if t.LastSeq == 0 {
 		t.OrganizationID, t.ID, t.AgentID = c.Spec.OrganizationID, c.Spec.ID, c.Spec.AgentID
-		t.CreatedAt, t.Owner, t.Group = d.now, c.Owner, c.Group
+		t.CreatedAt, t.Owner, t.Group, t.Scoped = d.now, c.Owner, c.Group, c.Scoped
 		if c.Parent != nil {
-			t.Owner, t.Group = c.Parent.Owner, c.Parent.Group
+			t.Owner, t.Group, t.Scoped = c.Parent.Owner, c.Parent.Group, c.Parent.Scoped
 		}
 	}
 	if t.RootID, t.Depth = t.ID, 0; c.Parent != nil {

@@ -32,7 +32,8 @@ func (b *bench) latency(ctx context.Context, name, bar string, probe func(*serve
 	}
 	b.report(figure{
 		section: "Latency", name: name, bar: bar,
-		value: milliseconds(quantile(middle, 0.5)) + ", p99 " + milliseconds(quantile(high, 0.5)),
+		value:  milliseconds(quantile(middle, 0.5)) + ", p99 " + milliseconds(quantile(high, 0.5)),
+		amount: quantile(middle, 0.5).Seconds(), less: true,
 	})
 	return nil
 }

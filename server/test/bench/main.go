@@ -40,6 +40,7 @@ type bench struct {
 	profiles string
 	out      io.Writer
 	table    table
+	quiet    bool // figures are not printed one by one
 }
 
 // size is how much is done.
@@ -82,6 +83,7 @@ func parts() []part {
 		{"claim", claims},
 		{"append", appends},
 		{"whole", wholeWay},
+		{"attack", attacks},
 		{"latency", latencies},
 		{"viewers", viewers},
 		{"idle", idleViewers},
@@ -99,6 +101,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	write := flags.String("write", "", "Markdown file that takes the tables between its two markers")
 	profiles := flags.String("profiles", "", "folder that takes a CPU profile of the server for each part")
 	runs := flags.Int("runs", 0, "runs of each measurement (5)")
+	beside := flags.String("beside", "", "another build of the errand program: both take turns in each measurement, and their ratio is told")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -125,6 +128,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if err := raiseFileLimit(); err != nil {
 		return err
+	}
+	if *beside != "" {
+		return b.beside(ctx, *beside, wanted)
 	}
 	for _, p := range parts() {
 		if !wanted.MatchString(p.name) {

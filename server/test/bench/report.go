@@ -21,6 +21,13 @@ type figure struct {
 	raw           string // of the raw store loop, "" where there is none
 	ratio         string
 	bar           string // what the design asks for, "" for nothing
+	// amount is the value as a number, 0 for one that is not compared; less says
+	// that less of it is better.
+	amount float64
+	less   bool
+	// cost is what the server computes for each: on a busy machine it says more than
+	// a rate.
+	cost time.Duration
 }
 
 // table collects figures in their order.
@@ -29,6 +36,9 @@ type table struct{ figures []figure }
 // report prints a figure as soon as it is known, and keeps it.
 func (b *bench) report(f figure) {
 	b.table.figures = append(b.table.figures, f)
+	if b.quiet {
+		return
+	}
 	line := fmt.Sprintf("%-18s %-46s %12s %10s", f.section, f.name, f.value, f.work)
 	if f.raw != "" {
 		line += fmt.Sprintf("   raw %10s   ratio %s", f.raw, f.ratio)

@@ -192,7 +192,7 @@ func starts(ctx context.Context, b *bench) error {
 	}
 	b.report(figure{
 		section: "The process", name: fmt.Sprintf("from start to ready with %d tasks", b.waiting),
-		value: milliseconds(quantile(took, 0.5)), bar: "200 ms",
+		value: milliseconds(quantile(took, 0.5)), bar: "200 ms", amount: quantile(took, 0.5).Seconds(), less: true,
 	})
 	return errors.Join(b.restingCost(ctx), os.RemoveAll(dir))
 }
@@ -218,7 +218,7 @@ func (b *bench) restingCost(ctx context.Context) (err error) {
 		return err
 	}
 	memory, err := s.memory()
-	b.report(figure{section: "The process", name: "memory of an idle server", value: megabytes(memory), bar: "50 MB"})
+	b.report(figure{section: "The process", name: "memory of an idle server", value: megabytes(memory), bar: "50 MB", amount: memory, less: true})
 	b.report(figure{
 		section: "The process", name: "processor of an idle server, of one core",
 		value: strconv.FormatFloat(100*(after-before).Seconds()/rest.Seconds(), 'f', 1, 64) + " %",

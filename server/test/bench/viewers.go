@@ -75,7 +75,7 @@ func viewers(ctx context.Context, b *bench) error {
 			}
 			rates = append(rates, rate)
 		}
-		f := figure{section: "Viewers", name: fmt.Sprintf("one task to %d viewers", b.viewers), value: perSecond(median(rates)), bar: "150,000/s"}
+		f := figure{section: "Viewers", name: fmt.Sprintf("one task to %d viewers", b.viewers), value: perSecond(median(rates)), bar: "150,000/s", amount: median(rates)}
 		if deaf > 0 {
 			f.name, f.bar = f.name+fmt.Sprintf(", %d of which read nothing", deaf), ""
 		}
@@ -139,6 +139,7 @@ func idleViewers(ctx context.Context, b *bench) error {
 	}
 	b.report(figure{
 		section: "Viewers", name: "memory with " + strconv.Itoa(b.idle) + " idle viewers", value: megabytes(median(held)), bar: "400 MB",
+		amount: median(held), less: true,
 	})
 	return nil
 }

@@ -73,7 +73,7 @@ func newBalancer(t *testing.T, addrs ...string) *balancer {
 			}
 			var far net.Conn
 			for i := range addrs {
-				if far, err = (&net.Dialer{}).Dial("tcp", addrs[(n+i)%len(addrs)]); err == nil { //nolint:noctx // it is closed with the test
+				if far, err = (&net.Dialer{}).Dial("tcp", addrs[(n+i)%len(addrs)]); err == nil {
 					break
 				}
 			}

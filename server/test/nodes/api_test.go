@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -130,9 +131,7 @@ type view struct {
 func (a *api) create(t *testing.T, agent string, more obj) view {
 	t.Helper()
 	body := obj{"agent_id": agent, "input": obj{"text": "do it"}}
-	for name, value := range more {
-		body[name] = value
-	}
+	maps.Copy(body, more)
 	var v view
 	a.must(t, http.StatusCreated, http.MethodPost, "/v1/tasks", body).into(t, &v)
 	return v

@@ -104,8 +104,9 @@ type pythonWorker struct {
 	agent, id string
 }
 
-func (n *node) register(t *testing.T, agent string) *pythonWorker {
+func (n *node) register(t *testing.T) *pythonWorker {
 	t.Helper()
+	const agent = "python"
 	w := &pythonWorker{sse: n.stream(t, "/default/events/"+agent), at: n, agent: agent}
 	var asset struct {
 		ID string `json:"id"`
@@ -146,9 +147,9 @@ func TestPythonWorkerOfADeadNode(t *testing.T) {
 	b := c.start(t)
 	a := c.start(t)
 	a.agent(t, "python", 60)
-	other := a.register(t, "python")
+	other := a.register(t)
 	other.busy(t, a, true, "1")
-	worker := b.register(t, "python")
+	worker := b.register(t)
 	first, second := a.create(t, "python", nil), a.create(t, "python", nil)
 	whole := worker.given(t, first.ID)
 	worker.given(t, second.ID)
@@ -184,7 +185,7 @@ func TestTermOfOneNode(t *testing.T) {
 	a := c.start(t)
 	a.agent(t, "python", 60)
 	a.agent(t, "worker", 60)
-	worker := b.register(t, "python")
+	worker := b.register(t)
 	assigned := a.create(t, "python", nil)
 	worker.given(t, assigned.ID)
 	made := a.create(t, "worker", nil)
@@ -211,7 +212,7 @@ func TestTermOfOneNode(t *testing.T) {
 		t.Errorf("B ends with %d", code)
 	}
 	took := time.Since(told)
-	heir := a.register(t, "python") // it is the worker that B has cut off, as far as anybody can tell
+	heir := a.register(t) // it is the worker that B has cut off, as far as anybody can tell
 	heir.given(t, assigned.ID)
 	handed := time.Since(told)
 	if handed > silence/2 {

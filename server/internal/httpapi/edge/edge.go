@@ -48,8 +48,9 @@ func Caller(ctx context.Context) lifecycle.Caller {
 	p := Principal(ctx)
 	traceParent, _ := ctx.Value(traceParentKey).(string)
 	return lifecycle.Caller{
-		Scope: p.Scope(), Owner: p.Owner(), Group: p.Group, Worker: p.Role == auth.Admin || p.Role == auth.Worker,
-		By: p.By(), Key: p.KeyID, TraceParent: traceParent,
+		Scope: p.Scope(), Owner: p.Owner(), Group: p.Group, Scoped: p.User != "" || p.Sees == auth.SeesOwn,
+		Worker: p.Role == auth.Admin || p.Role == auth.Worker,
+		By:     p.By(), Key: p.KeyID, TraceParent: traceParent,
 	}
 }
 

@@ -29,7 +29,7 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 	}
 	t := s.Task
 	fold := folder{presenter: r.Presenter, org: t.OrganizationID, id: t.ID}
-	r.Stream(w, req, t.OrganizationID, t.ID, t.FirstSeq-1, func(out *edge.SSE, e task.Event) (bool, error) {
+	r.Stream(w, req, t.OrganizationID, t.ID, t.FirstSeq-1, func(out *edge.SSE, e task.Event) (bool, error) { //nolint:contextcheck // the request's own: it lives as long as the stream
 		data, err := fold.data(req.Context(), e)
 		if err != nil || !e.Type.KnownToPython() {
 			return true, err

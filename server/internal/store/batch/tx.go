@@ -67,7 +67,7 @@ func ask[T any](t *tx, tables table.Name, question func(table.DB) (T, error)) (T
 		return none, err
 	}
 	found, err := question(db)
-	if err != nil && !told(err) {
+	if err != nil && !answers(err) {
 		_ = t.c.fail(err)
 	}
 	return found, err
@@ -87,6 +87,7 @@ func (t *tx) lock(k lifecycle.Key) error {
 		return nil
 	}
 	t.c.locked[k] = true
+	*t.c.met = append(*t.c.met, k)
 	return t.c.fail(t.c.w.engine.Lock(background(), []lifecycle.Key{k}))
 }
 
@@ -113,7 +114,7 @@ func (t *tx) read(org, id string, spec bool) (known, error) {
 	var err error
 	k.task, k.row, err = table.ReadTask(background(), w.engine, auth.All(org), id, &k.spec)
 	if err != nil {
-		if !told(err) {
+		if !answers(err) {
 			_ = t.c.fail(err)
 		}
 		return known{}, err
@@ -485,7 +486,7 @@ func (t *tx) forget(org, id string) error {
 	case err == nil:
 		t.write(key, k)
 		t.saw(key, k.row)
-	case told(err):
+	case answers(err):
 		t.write(key, known{gone: true})
 		return nil
 	}

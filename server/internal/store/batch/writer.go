@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,12 +19,13 @@ import (
 
 // Engine is the connection of one writer: only one goroutine uses it. An error of
 // it ends the transaction, which is then rolled back. One that is table.ErrRaced
-// says that the same may succeed if it is done again; a fault says what every
-// caller is to be told.
+// says that the same may succeed if it is done again; a fault of code Unavailable
+// says what every caller is to be told.
 type Engine interface {
 	// DB reads inside the transaction, what was sent included.
 	table.DB
-	// Begin begins a transaction and locks what it is about.
+	// Begin begins a transaction and locks what it is about. Rollback follows if it
+	// fails, too.
 	Begin(ctx context.Context, about []lifecycle.Key) error
 	// Lock locks rows that others may write; one that is not there is passed over.
 	Lock(ctx context.Context, about []lifecycle.Key) error
@@ -124,7 +127,7 @@ func (w *writer) commit(batch []*request) {
 	err := w.insist(batch)
 	for _, r := range batch {
 		alone := err
-		if err != nil && len(batch) > 1 && !told(err) {
+		if err != nil && len(batch) > 1 && !everybodys(err) {
 			alone = w.insist([]*request{r})
 		}
 		if alone != nil { // else r.err is its own outcome
@@ -133,16 +136,24 @@ func (w *writer) commit(batch []*request) {
 	}
 }
 
-// told reports whether an error is what every caller is to be told.
-func told(err error) bool {
-	_, ok := errors.AsType[*fault.Error](err)
-	return ok
+// everybodys reports whether an error is what every caller is to be told: nothing
+// can be stored now.
+func everybodys(err error) bool { return fault.CodeOf(err) == fault.Unavailable }
+
+// answers reports whether an error is the answer to a question, which leaves the
+// transaction as it was: something is not there, or what Edit was asked for is
+// against the rules.
+func answers(err error) bool {
+	code := fault.CodeOf(err)
+	return code == fault.NotFound || code == fault.Conflict
 }
 
-// insist tries until no other node is faster.
+// insist tries until no other node is faster. What a try came to lock on its way,
+// the next one locks when it begins, in the order that all keep.
 func (w *writer) insist(batch []*request) error {
+	var met []lifecycle.Key
 	for n := 1; ; n++ {
-		err := w.try(batch)
+		err := w.try(batch, &met)
 		if n >= tries || !errors.Is(err, table.ErrRaced) {
 			return err
 		}
@@ -155,17 +166,18 @@ func background() context.Context { return context.Background() }
 
 // try runs the requests in one transaction. A request's own failure is set in the
 // request; an error means that nothing of the batch is stored.
-func (w *writer) try(batch []*request) error {
+func (w *writer) try(batch []*request, met *[]lifecycle.Key) error {
 	begun := time.Now()
 	ctx := background()
-	var about []lifecycle.Key
+	about := slices.Clone(*met)
 	for _, r := range batch {
 		about = append(about, r.about...)
 	}
 	if err := w.engine.Begin(ctx, about); err != nil {
+		w.engine.Rollback(ctx) // it may have begun, and then not got its locks
 		return err
 	}
-	c := &commit{w: w, locked: map[lifecycle.Key]bool{}}
+	c := &commit{w: w, locked: map[lifecycle.Key]bool{}, met: met}
 	for _, k := range about {
 		c.locked[k] = true
 	}
@@ -210,7 +222,8 @@ type commit struct {
 	tasks   map[taskKey]known // as they have become
 	entries []feed.Entry
 	locked  map[lifecycle.Key]bool
-	err     error // of the engine: nothing of the batch stands
+	met     *[]lifecycle.Key // that were locked on the way
+	err     error            // of the engine: nothing of the batch stands
 }
 
 // run carries out one caller's function.
@@ -249,9 +262,7 @@ func (c *commit) accept(t *tx) {
 		c.tasks = t.tasks
 		return
 	}
-	for k, v := range t.tasks {
-		c.tasks[k] = v
-	}
+	maps.Copy(c.tasks, t.tasks)
 }
 
 // flush sends what callers before have recorded.

@@ -81,6 +81,11 @@ func lock(trip *pgx.Batch, about []lifecycle.Key) {
 	}
 }
 
+// lockWriter locks the row of this writer for as long as the transaction lives: who
+// looks up what became of its commit waits for it to be over, wherever the COMMIT is
+// on its way.
+const lockWriter = "SELECT 1 FROM writers WHERE node = $1 AND n = $2 FOR UPDATE"
+
 // Begin implements batch.Engine. The clock is read when the locks are held, so that
 // what follows another writer's change is not older than it.
 func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
@@ -96,6 +101,7 @@ func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
 	trip := &pgx.Batch{}
 	trip.Queue("BEGIN")
 	trip.Queue(limitIdle)
+	trip.Queue(lockWriter, e.store.opts.Node, e.n)
 	lock(trip, about)
 	trip.Queue(readClock).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now) })
 	e.saved = false
@@ -189,7 +195,9 @@ func (e *engine) Commit(_ context.Context, ops []table.Op, entries []feed.Entry)
 	trip.Queue("COMMIT")
 	err := e.send(trip)
 	if err != nil && e.conn.IsClosed() && unanswered(err) {
-		err = e.lookUp(e.store.trips, id, err)
+		if err = e.lookUp(e.store.trips, id, err); errors.Is(err, table.ErrRaced) {
+			return err
+		}
 	}
 	if err != nil {
 		return e.failed("commit", err)
@@ -242,7 +250,7 @@ const (
 )
 
 // lookUp finds out what became of a commit whose answer was lost. The row is read
-// for update, which waits for a transaction that is still under way.
+// for update, which waits for a transaction that is still under way (lockWriter).
 func (e *engine) lookUp(ctx context.Context, id int64, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()
@@ -253,8 +261,8 @@ func (e *engine) lookUp(ctx context.Context, id int64, cause error) error {
 		switch {
 		case err == nil && last == id:
 			return nil
-		case err == nil:
-			return cause
+		case err == nil: // it is known not to be stored, so it may be done again
+			return fmt.Errorf("%w: %w", table.ErrRaced, cause)
 		}
 		select {
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -60,11 +61,18 @@ func made(err error) bool {
 	return errors.As(err, &told) && (told.Code == uniqueViolation || told.Code == "42P07" || told.Code == "42710")
 }
 
-// bare is an error of a connection without the URL, which may hold a password.
+// bare is an error of a connection in one line, without the URL, which may hold a
+// password. The same is said once, however many ways were tried.
 func bare(err error) error {
 	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
-		return connect.Unwrap()
+	if !errors.As(err, &connect) {
+		return err
 	}
-	return err
+	var said []string
+	for line := range strings.Lines(connect.Unwrap().Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(said, line) {
+			said = append(said, line)
+		}
+	}
+	return errors.New(strings.Join(said, "; "))
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // indexed names an index, as only SQLite takes it.
-var indexed = regexp.MustCompile(` INDEXED BY \w+`) //nolint:gochecknoglobals // a constant
+var indexed = regexp.MustCompile(` INDEXED BY \w+`)
 
 // spellings keeps statements as PostgreSQL wants them.
 type spellings struct{ known sync.Map }

@@ -238,7 +238,7 @@ func (s *Store) Feed(ctx context.Context, after feed.Position, limit int) ([]fee
 	if err != nil {
 		return nil, err
 	}
-	return table.ReadFeed(ctx, s.Reader.DB, after, before, limit)
+	return table.ReadFeed(ctx, s.DB, after, before, limit)
 }
 
 // FeedEnd implements feed.Source. Whatever is committed from now on stands behind it.
@@ -247,7 +247,7 @@ func (s *Store) FeedEnd(ctx context.Context) (feed.Position, error) {
 	if err != nil {
 		return feed.Position{}, err
 	}
-	return table.FeedEnd(ctx, s.Reader.DB, before)
+	return table.FeedEnd(ctx, s.DB, before)
 }
 
 // Mark implements feed.Live: it is a snapshot of PostgreSQL's.
@@ -265,7 +265,7 @@ func (s *Store) News(ctx context.Context, since, until string, after feed.Positi
 	if err != nil {
 		return nil, err
 	}
-	return table.ReadNews(ctx, s.Reader.DB, after,
+	return table.ReadNews(ctx, s.DB, after,
 		"(pos >= ? OR pos = ANY (?)) AND pg_visible_in_snapshot(pos::text::xid8, ?::pg_snapshot)", []any{next, running, until}, limit)
 }
 

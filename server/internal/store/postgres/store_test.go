@@ -175,7 +175,7 @@ func newLine(t *testing.T, database string) (*line, string) {
 			if err != nil {
 				return
 			}
-			far, err := (&net.Dialer{}).Dial("tcp", to) //nolint:noctx // it is closed below
+			far, err := (&net.Dialer{}).Dial("tcp", to)
 			if err != nil {
 				_ = near.Close()
 				continue

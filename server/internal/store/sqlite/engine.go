@@ -133,7 +133,7 @@ func (e *engine) Commit(ctx context.Context, ops []table.Op, entries []feed.Entr
 // disk fails.
 func (e *engine) Rollback(ctx context.Context) {
 	if err := e.do(ctx, "ROLLBACK"); err != nil && !strings.Contains(err.Error(), "no transaction is active") {
-		e.store.opts.Log.Error("rollback", "error", err)
+		e.store.opts.Log.ErrorContext(ctx, "rollback", "error", err)
 	}
 }
 

@@ -208,6 +208,17 @@ func TestMigrationKeepsRecords(t *testing.T) {
 	}
 }
 
+// So is one of the first release.
+func TestMigrationFromTheFirstRelease(t *testing.T) {
+	t.Parallel()
+	s := openPrevious(t, "ALTER TABLE tasks DROP COLUMN traceparent", "DELETE FROM goose_db_version WHERE version_id > 1")
+	found, err := s.Task(t.Context(), auth.All("o"), "grandchild")
+	if err != nil || found.Task.LastSeq != 3 || found.Task.RootID != "root" || found.Task.TraceParent != "" {
+		t.Errorf("%+v, %v", found.Task, err)
+	}
+	goesOn(t, s)
+}
+
 // A large tree of the previous release is taken over in reasonable time.
 func TestMigrationOfManyTasks(t *testing.T) {
 	t.Parallel()
@@ -220,5 +231,5 @@ func TestMigrationOfManyTasks(t *testing.T) {
 	same(t, "tasks without their root", []string{"0"}, texts(t, s, "SELECT count(*) FROM tasks WHERE org = 'big' AND root_id <> 'n-1'"))
 	same(t, "sub-tasks", []string{"19999"}, texts(t, s, "SELECT sum(subtasks) FROM tasks WHERE org = 'big'"))
 	same(t, "tasks with another number of them", []string{"0"}, texts(t, s, `SELECT count(*) FROM tasks t WHERE org = 'big'
-		AND subtasks <> (SELECT count(*) FROM tasks c WHERE c.org = 'big' AND c.parent_id = t.id)`))
+		AND subtasks <> (SELECT count(*) FROM tasks c WHERE c.org = 'big' AND c.parent_id = t.id AND c.parent_id <> '')`))
 }

@@ -119,26 +119,27 @@ func TestListFiltersUseAnIndex(t *testing.T) {
 func TestNoStatementScans(t *testing.T) {
 	t.Parallel()
 	scans := []string{ // what may, with the beginning of the statement
-		"SELECT agent_id, count(*), min(ready_at)",                            // Counts: the queue only
-		"SELECT page_count * page_size",                                       // Size: two numbers
-		"SELECT id FROM organizations",                                        // all of them
-		"SELECT id, heard FROM nodes",                                         // likewise
-		"SELECT heard, renewed, sweeper FROM alive",                           // one row
-		"UPDATE alive SET",                                                    // the same
+		"SELECT agent_id, count(*), min(ready_at)",                             // Counts: the queue only
+		"SELECT page_count * page_size",                                        // Size: two numbers
+		"SELECT id FROM organizations",                                         // all of them
+		"SELECT id, heard FROM nodes",                                          // likewise
+		"SELECT heard, renewed, sweeper FROM alive",                            // one row
+		"UPDATE alive SET",                                                     // the same
 		"SELECT 1 FROM attempts INDEXED BY attempts_lease WHERE let_go_at = 0", // Leased: the first of an index
-		"SELECT pos, n FROM feed WHERE pos < ? ORDER BY pos DESC",             // FeedEnd: the last of the key
-		"DELETE FROM feed WHERE at <",                                         // DropFeed: all of it, now and then
-		readingNode,                                                           // OfNode: all workers, once after a start
-		readingAbsent,                                                         // Absent: all workers, now and then
-		readingOrphans,                                                        // Orphans: along those that are untold
+		"SELECT pos, n FROM feed WHERE pos < ? ORDER BY pos DESC",              // FeedEnd: the last of the key
+		"SELECT pos FROM feed ORDER BY pos DESC, n DESC LIMIT 1",               // likewise, from its end
+		"SELECT pos, at FROM feed ORDER BY pos, n LIMIT",                       // DropFeed: from its beginning
+		readingNode,    // OfNode: all workers, once after a start
+		readingAbsent,  // Absent: all workers, now and then
+		readingOrphans, // Orphans: along those that are untold
 		"SELECT id FROM tasks INDEXED BY tasks_alarm WHERE org = ? AND alarm_at > 0 AND (status", // Ahead: all alarms, after a jump of the clock
-		"SELECT id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND queued = 1 AND ready_at", // likewise, all of the queue
-		"SELECT task, number, sent_after FROM attempts",                       // Untold: sorts the few of one worker
-		selectAgent + "WHERE a.org = ? AND v.version = a.version ORDER BY",    // Agents: all of them
-		selectKey + "org = ?",                                                 // Keys: all of them, few
-		"SELECT t.id, t.agent_id, t.org",                                      // Tasks: see the test above
-		"SELECT count(*) FROM (SELECT 1 FROM tasks t",                         // likewise
-		"SELECT t.created_at, t.id FROM tasks t",                              // Open: likewise
+		"SELECT id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND queued = 1 AND ready_at",  // likewise, all of the queue
+		"SELECT task, number, sent_after FROM attempts",                                          // Untold: sorts the few of one worker
+		selectAgent + "WHERE a.org = ? AND v.version = a.version ORDER BY",                       // Agents: all of them
+		selectKey + "org = ?",                         // Keys: all of them, few
+		"SELECT t.id, t.agent_id, t.org",              // Tasks: see the test above
+		"SELECT count(*) FROM (SELECT 1 FROM tasks t", // likewise
+		"SELECT t.created_at, t.id FROM tasks t",      // Open: likewise
 	}
 	s, queries := queriesOf(t, everything)
 	if len(queries) < 60 {

@@ -15,10 +15,8 @@ import (
 // spelled is a statement as SQLite wants it: nobody else writes, so there are no
 // locks of rows.
 func spelled(query string) string {
-	if i := strings.Index(query, " FOR "); i >= 0 {
-		return query[:i]
-	}
-	return query
+	plain, _, _ := strings.Cut(query, " FOR ")
+	return plain
 }
 
 // reader is the readers' side of a database. It keeps their statements;

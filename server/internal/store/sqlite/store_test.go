@@ -58,14 +58,9 @@ func open(tb testing.TB, dir string) *Store {
 }
 
 // texts reads one text column of what is stored.
-func texts(tb testing.TB, s *Store, query string, args ...any) []string {
+func texts(tb testing.TB, s *Store, query string) []string {
 	tb.Helper()
-	return textsFrom(tb, s.reads, query, args...)
-}
-
-func textsFrom(tb testing.TB, db table.DB, query string, args ...any) []string {
-	tb.Helper()
-	rows, err := db.Query(tb.Context(), query, args...)
+	rows, err := s.reads.Query(tb.Context(), query)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -26,6 +26,7 @@ func commitParts() []part {
 		{"ErrorAfterAQuestionCostsNobody", failsAfterQuestion},
 		{"RefusedWritesFailOnlyTheirCaller", refusedWrites},
 		{"CallersOfOneCommit", callersOfOneCommit},
+		{"WritesOfOneCommitKeepTheirOrder", writesInOrder},
 		{"EveryCallerLearnsItsOwnOutcome", outcomes},
 		{"CancelledCallersAreNotRun", cancelled},
 		{"ReadsAnswerNotFound", notFound},
@@ -147,7 +148,7 @@ func ownWrites(e *env) {
 		}
 		return errors.Join(failed...)
 	}
-	for name, fn := range map[string]func(lifecycle.Tx) error{
+	maps.Copy(writes, map[string]func(lifecycle.Tx) error{
 		"nothing":  func(lifecycle.Tx) error { return nil },
 		"change":   func(tx lifecycle.Tx) error { return change(tx, home, "t", chunk("x"), e.clock.stamp()) },
 		"deletion": func(tx lifecycle.Tx) error { return tx.Delete(home, "t") },
@@ -157,9 +158,7 @@ func ownWrites(e *env) {
 		},
 		"bad write": func(tx lifecycle.Tx) error { return create(tx, beginning(home, "t"), e.clock.stamp()) },
 		"all":       all,
-	} {
-		writes[name] = fn
-	}
+	})
 	boom := func(lifecycle.Tx) error { return errUndo }
 	panics := func(lifecycle.Tx) error { panic(errUndo) } //nolint:forbidigo // what is tested
 	asks := func(tx lifecycle.Tx) error { return errors.Join(e.questions()["all"](tx), errUndo) }
@@ -357,7 +356,7 @@ func callersOfOneCommit(e *env) {
 		before := len(e.told.all())
 		runs := make([]atomic.Int32, len(mixture))
 		id := func(i int) string { return fmt.Sprintf("t-%d-%d", run, i) }
-		answers := e.crowd(len(mixture), func(ctx context.Context, i int) error {
+		answers := e.crowd(len(mixture), func(ctx context.Context, i int) error { //nolint:contextcheck // it is passed, unless its owner has gone
 			kind := kinds[mixture[i]]
 			if kind.ended {
 				ctx = ended
@@ -385,7 +384,7 @@ func callersOfOneCommit(e *env) {
 			if stored {
 				want = append(want, id(i))
 			}
-			if _, err := e.Task(e.t.Context(), auth.All(home), id(i)); (err == nil) != stored {
+			if _, err := e.Task(e.t.Context(), auth.All(home), id(i)); (err == nil) != stored { //nolint:contextcheck // the test's
 				rt.Fatalf("task of caller %d, %q, is stored: %v", i, kind.name, err)
 			}
 		}
@@ -397,6 +396,70 @@ func callersOfOneCommit(e *env) {
 		}
 		if !slices.Equal(told, want) {
 			rt.Fatalf("told of %v, want %v", told, want)
+		}
+	})
+}
+
+// writesInOrder: callers who come together write the same rows, and some of them
+// ask about other ones in between. What the last has written stays.
+func writesInOrder(e *env) {
+	worker := func(node string) lifecycle.Worker {
+		w := pythonWorker(home, "w", e.clock.stamp())
+		w.Node = node
+		return w
+	}
+	steps := []struct {
+		name string
+		do   func(lifecycle.Tx) error
+	}{
+		{"put", func(tx lifecycle.Tx) error {
+			return errors.Join(tx.PutWorker(worker("put")), tx.PutSecret(home, lifecycle.OfTask, "s", []byte("put")))
+		}},
+		{"drop", func(tx lifecycle.Tx) error {
+			return errors.Join(tx.DropWorker(home, agent, "w"), tx.DeleteSecret(home, lifecycle.OfTask, "s"))
+		}},
+		{"ask", func(tx lifecycle.Tx) error {
+			failed := errors.Join(tx.PutWorker(worker("ask")), tx.PutSecret(home, lifecycle.OfTask, "s", []byte("ask")), tx.PutNode(lifecycle.Node{ID: "n"}))
+			_, err := tx.Nodes() // so that it is sent before what others have recorded
+			return errors.Join(failed, err)
+		}},
+		{"undo", func(tx lifecycle.Tx) error {
+			failed := errors.Join(tx.PutWorker(worker("undo")), tx.PutSecret(home, lifecycle.OfTask, "s", []byte("undo")), tx.PutNode(lifecycle.Node{ID: "n"}))
+			_, err := tx.Nodes()
+			return errors.Join(failed, err, errUndo)
+		}},
+	}
+	rapid.Check(e.t, func(rt *rapid.T) {
+		order := rapid.SliceOfN(rapid.IntRange(0, len(steps)-1), 2, 6).Draw(rt, "order")
+		last := ""
+		write := func(ctx context.Context, i int) error {
+			err := e.Write(ctx, about(home, "w"), steps[order[i]].do) // one after another, also with several writers
+			if errors.Is(err, errUndo) {
+				return nil
+			}
+			return err
+		}
+		e.write(func(tx lifecycle.Tx) error {
+			return errors.Join(tx.DropWorker(home, agent, "w"), tx.DeleteSecret(home, lifecycle.OfTask, "s"))
+		})
+		if err := errors.Join(e.crowd(len(order), write)...); err != nil {
+			rt.Fatal(err)
+		}
+		for _, i := range order {
+			switch name := steps[i].name; name {
+			case "drop":
+				last = ""
+			case "undo":
+			default:
+				last = name
+			}
+		}
+		secret, err := e.Secret(e.t.Context(), home, lifecycle.OfTask, "s")
+		if err != nil || string(secret) != last {
+			rt.Fatalf("%v: the secret is %q (%v), want %q", order, secret, err, last)
+		}
+		if w := e.worker(home, agent, "w"); (w == nil) != (last == "") || w != nil && w.Node != last {
+			rt.Fatalf("%v: the worker is %+v, want %q", order, w, last)
 		}
 	})
 }

@@ -106,7 +106,7 @@ func texts(e *env) {
 		e.begin(id, func(b *task.Begin) {
 			b.State.Title, b.State.InternalStatus, b.State.TriggeringAgentID = &text, &text, &text
 			b.State.VoiceID, b.State.AdditionalContext, b.State.Source = &text, &text, text
-			b.Spec.Input.Text, b.Owner, b.Group, b.TraceParent = &text, text, text, text
+			b.Spec.Input.Text, b.Owner, b.Group, b.Scoped, b.TraceParent = &text, text, text, true, text
 		})
 		mine := chunk("x")
 		mine.Events[0].ClientID = text

@@ -42,8 +42,11 @@ func anyHistory(e *env) {
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			e.clock.advance(time.Duration(rapid.IntRange(0, 40_000_000).Draw(rt, "us")) * time.Microsecond)
 			w.step()
-			w.check()
+			if rapid.IntRange(0, 3).Draw(rt, "check") == 0 {
+				w.check()
+			}
 		}
+		w.check()
 	})
 }
 
@@ -323,8 +326,14 @@ func (w *world) command() task.Command {
 		return edit
 	case 13:
 		return rapid.SampledFrom([]task.Command{
-			task.Renew{By: w.holder(number)}, task.AddChild{}, task.AddChild{Known: true}, task.Hear{Number: number, Until: w.e.clock.stamp().Add(time.Minute)},
-			task.FollowClock{}, task.FollowClock{Jump: time.Hour}, task.FollowClock{Jump: -time.Hour}, task.Release{Reason: "r"},
+			task.Renew{By: w.holder(number)},
+			task.AddChild{},
+			task.AddChild{Known: true},
+			task.Hear{Number: number, Until: w.e.clock.stamp().Add(time.Minute)},
+			task.FollowClock{},
+			task.FollowClock{Jump: time.Hour},
+			task.FollowClock{Jump: -time.Hour},
+			task.Release{Reason: "r"},
 		}).Draw(t, "quiet")
 	default:
 		p := task.Patch{
@@ -351,11 +360,11 @@ func (w *world) begin() task.Begin {
 	}
 	if rapid.Bool().Draw(t, "related") {
 		b.Spec.ParentExecution, b.Spec.Input.User = new("parent"), json.RawMessage(`{"id":"user-1","email":"u@example.org"}`)
-		b.Parent = &task.Task{Owner: "user:é", Group: "g", RootID: "root", Depth: 3}
+		b.Parent = &task.Task{Owner: "user:é", Group: "g", Scoped: true, RootID: "root", Depth: 3}
 		b.State.TriggeringAgentID, b.State.AdditionalContext = new("agent-9"), new("more")
 	}
 	if rapid.Bool().Draw(t, "owned") {
-		b.Owner, b.Group = "key:1", "a group"
+		b.Owner, b.Group, b.Scoped = "key:1", "a group", rapid.Bool().Draw(t, "scoped")
 	}
 	if rapid.IntRange(0, 3).Draw(t, "pinned") == 0 {
 		b.Spec.PinnedWorkerID = new("py")
@@ -371,7 +380,7 @@ func (w *world) begin() task.Begin {
 func overriddenResult(e *env) {
 	e.begin("t")
 	e.do(home, "t", settle(task.EndFailed, "first"), settle(task.EndCompleted, "second"))
-	e.same("shown result", new("second"), e.state(home, "t").Result)
+	e.same("shown result", new("second"), e.state("t").Result)
 	e.do(home, "t", beginning(home, "t", func(b *task.Begin) { b.Spec.Tags = []string{"turn two"} }))
 	e.do(home, "t", settle(task.EndFailed, "third"), settle(task.EndCompleted, "fourth"))
 	var results, specs []string
@@ -576,7 +585,7 @@ func authors(e *env) {
 // places: whose a task is, where it stands in its tree and how many sub-tasks it
 // has had, also after the store was opened again.
 func places(e *env) {
-	root := e.begin("root", func(b *task.Begin) { b.Owner, b.Group = "user:é", "group" })
+	root := e.begin("root", func(b *task.Begin) { b.Owner, b.Group, b.Scoped = "user:é", "group", true })
 	child := e.begin("child", func(b *task.Begin) { b.Spec.ParentExecution, b.Parent, b.Owner = new("root"), &root, "key:ignored" })
 	e.begin("grandchild", func(b *task.Begin) { b.Spec.ParentExecution, b.Parent = new("child"), &child })
 	e.begin("alone")
@@ -584,21 +593,22 @@ func places(e *env) {
 	e.do(home, "child", task.AddChild{})
 	type place struct {
 		Owner, Group, Root string
+		Scoped             bool
 		Depth, Subtasks    int
 	}
 	look := func() {
 		e.t.Helper()
 		for id, want := range map[string]place{
-			"root":       {"user:é", "group", "root", 0, 2},
-			"child":      {"user:é", "group", "root", 1, 1},
-			"grandchild": {"user:é", "group", "root", 2, 0},
-			"alone":      {"", "", "alone", 0, 0},
+			"root":       {"user:é", "group", "root", true, 0, 2},
+			"child":      {"user:é", "group", "root", true, 1, 1},
+			"grandchild": {"user:é", "group", "root", true, 2, 0},
+			"alone":      {"", "", "alone", false, 0, 0},
 		} {
 			for what, t := range map[string]task.Task{
 				"read":    e.task(home, id).Task,
 				"written": read(e, func(tx lifecycle.Tx) (task.Task, error) { return tx.Task(home, id) }),
 			} {
-				e.same(what+" "+id, want, place{t.Owner, t.Group, t.RootID, t.Depth, t.Subtasks})
+				e.same(what+" "+id, want, place{t.Owner, t.Group, t.RootID, t.Scoped, t.Depth, t.Subtasks})
 			}
 		}
 	}

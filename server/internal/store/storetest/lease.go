@@ -96,7 +96,7 @@ func due(e *env) {
 		e.same(c.name+": at its moment", []string{id}, e.due())
 		e.same(c.name+": elsewhere", []string{}, e.dueSince(away, 0))
 		e.do(home, id, c.off...)
-		if e.state(home, id).Status != task.Pending {
+		if e.state(id).Status != task.Pending {
 			e.same(c.name+": taken away", []string{}, e.due())
 		}
 		e.do(home, id, settle(task.EndFailed, "cleaned up"))
@@ -363,6 +363,7 @@ func signsOfLife(e *env) {
 	gone.LeaseUntil = until
 	e.same("attempt of a deleted task", []task.Attempt{gone}, read(e, func(tx lifecycle.Tx) ([]task.Attempt, error) { return tx.Attempts(home, "gone") }))
 	e.same("attempt elsewhere", elsewhere, e.task(away, "started").Task.Run)
+	e.same("held elsewhere", []lifecycle.TaskAttempt{{Task: "started", Attempt: *elsewhere}}, e.held(away, "py"))
 	heard(until.Add(-time.Minute))
 	e.same("never shortened", until, e.task(home, "started").Task.Run.LeaseUntil)
 }

@@ -86,7 +86,8 @@ func mixture(e *env) []lifecycle.Listed {
 			if bit(4) {
 				b.State.InternalStatus = new("note")
 			}
-			b.Owner, b.Group = []string{"key:1", "key:2", "user:1", ""}[i%4], []string{"g-1", "g-2", ""}[i/4%3]
+			b.Owner, b.Group = []string{"key:1", "key:2", "user:1", "key:admin"}[i%4], []string{"g-1", "g-2", ""}[i/4%3]
+			b.Scoped = b.Owner != "key:admin" // who sees more than its own
 			if i%5 == 0 {
 				b.State.Title = new(fmt.Sprint("Title ", i))
 			}
@@ -172,7 +173,9 @@ func (e *env) checkOpen(all []lifecycle.Listed, in auth.Scope, f lifecycle.Filte
 		if len(part) == 0 {
 			break
 		}
-		got = append(got, part...)
+		if got = append(got, part...); len(got) > len(want) {
+			break // it may never end
+		}
 	}
 	e.same(fmt.Sprintf("%+v: open, by cursor", f), want, got)
 }
@@ -200,7 +203,7 @@ func (e *env) checkList(all []lifecycle.Listed, in auth.Scope, f lifecycle.Filte
 	for page.Size = size; ; {
 		l := e.listIn(in, f, page)
 		byCursor = append(byCursor, l.Items...)
-		if l.Next == (lifecycle.Cursor{}) {
+		if l.Next == (lifecycle.Cursor{}) || len(byCursor) > len(want) { // it may never end
 			break
 		}
 		e.same(name+": full page", size, len(l.Items))
@@ -245,7 +248,7 @@ func listedResults(e *env) {
 		if (want == nil) != (got == nil) || want != nil && *want != *got {
 			e.t.Errorf("%s: result shown: %v, want %v", name, got != nil, c.shown)
 		}
-		full := e.state(home, name).Result
+		full := e.state(name).Result
 		e.same(name+": in full", len(c.results[len(c.results)-1]), len(*full))
 	}
 	e.clock.advance(time.Second)
@@ -275,7 +278,7 @@ func arriving(e *env) {
 		for _, x := range l.Items {
 			got = append(got, x.ID)
 		}
-		if l.Next == (lifecycle.Cursor{}) {
+		if l.Next == (lifecycle.Cursor{}) || len(got) > n {
 			break
 		}
 		page.Cursor = l.Next
@@ -292,15 +295,20 @@ func arriving(e *env) {
 
 // cappedTotal: counting stops one beyond the cap (rule H5).
 func cappedTotal(e *env) {
+	// In steps: a store that shares its database gives up on who computes for seconds
+	// in the middle of a transaction.
+	const step = 500
 	fill := func(from, to int) {
-		e.write(func(tx lifecycle.Tx) error {
-			for i := from; i < to; i++ {
-				if err := create(tx, beginning(home, fmt.Sprint("t-", i)), e.clock.stamp()); err != nil {
-					return err
+		for ; from < to; from += step {
+			e.write(func(tx lifecycle.Tx) error {
+				for i := from; i < min(from+step, to); i++ {
+					if err := create(tx, beginning(home, fmt.Sprint("t-", i)), e.clock.stamp()); err != nil {
+						return err
+					}
 				}
-			}
-			return nil
-		})
+				return nil
+			})
+		}
 	}
 	fill(0, lifecycle.MaxCount)
 	page := lifecycle.Page{Size: 1, Count: true}

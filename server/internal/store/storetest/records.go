@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ func recordParts() []part {
 		{"AgentsAndVersions", agentVersions},
 		{"AgentsAreDeleted", deletedAgents},
 		{"AnUndoneAgentIsForgotten", undoneAgent},
+		{"AgentsAreReadAsTheyAreNow", agentNow},
 		{"Keys", keys},
 		{"Secrets", secrets},
 		{"Replays", replays},
@@ -62,6 +64,47 @@ func undoneAgent(e *env) {
 		got, err := tx.Agent(home, "a", 0)
 		return errors.Join(err, differs("agent after the undone change", one, got))
 	})
+}
+
+// agentNow asks for an agent again and again while it changes: a store that
+// remembers agents must not answer one that is not any more.
+func agentNow(e *env) {
+	expect := func(what string, want int) {
+		e.t.Helper()
+		for range 2 {
+			got := read(e, func(tx lifecycle.Tx) (int, error) {
+				a, err := tx.Agent(home, "a", 0)
+				if fault.CodeOf(err) == fault.NotFound {
+					err = nil
+				}
+				return a.Version, err
+			})
+			e.same(what, want, got)
+		}
+	}
+	key := lifecycle.Key{Of: lifecycle.AgentKey, Organization: home, ID: "a"}
+	expect("at first", 0)
+	for n := 1; n <= 3; n++ {
+		e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "a", n)) }, key)
+		expect("a new version", n)
+	}
+	e.write(func(tx lifecycle.Tx) error { return tx.DeleteAgent(home, "a") }, key)
+	expect("deleted", 0)
+	seen := make([]int, 4)
+	for _, err := range e.crowd(len(seen), func(ctx context.Context, i int) error { // in one commit
+		return e.Write(ctx, []lifecycle.Key{key}, func(tx lifecycle.Tx) error {
+			if err := tx.PutAgent(agentRecord(home, "a", i+1)); err != nil {
+				return err
+			}
+			a, err := tx.Agent(home, "a", 0)
+			seen[i] = a.Version
+			return err
+		})
+	}) {
+		e.ok(err)
+	}
+	e.same("seen by callers who came together", []int{1, 2, 3, 4}, seen)
+	expect("after that", 4)
 }
 
 func agentVersions(e *env) {

@@ -21,8 +21,8 @@ func scopeParts() []part {
 // outOfScope: a task is found by those who see it, and by nobody else; nobody can
 // tell one that is hidden from one that is not there.
 func outOfScope(e *env) {
-	for id, of := range map[string][2]string{"mine": {"key:1", ""}, "theirs": {"key:2", "g"}, "of the group": {"key:1", "g"}, "nobody's": {"", ""}} {
-		e.begin(id, func(b *task.Begin) { b.Owner, b.Group = of[0], of[1] })
+	for id, of := range map[string][2]string{"mine": {"key:1", ""}, "theirs": {"key:2", "g"}, "of the group": {"key:1", "g"}, "an admin's": {"key:admin", ""}} {
+		e.begin(id, func(b *task.Begin) { b.Owner, b.Group, b.Scoped = of[0], of[1], of[0] != "key:admin" })
 	}
 	owner := func(name string) auth.Scope { return auth.Scope{Organization: home, Owner: name} }
 	group := func(name string) auth.Scope { return auth.Scope{Organization: home, Group: name} }
@@ -30,18 +30,19 @@ func outOfScope(e *env) {
 		in   auth.Scope
 		sees map[string]bool
 	}{
-		{auth.All(home), map[string]bool{"mine": true, "theirs": true, "of the group": true, "nobody's": true}},
+		{auth.All(home), map[string]bool{"mine": true, "theirs": true, "of the group": true, "an admin's": true}},
 		{owner("key:1"), map[string]bool{"mine": true, "of the group": true}},
 		{owner("key:2"), map[string]bool{"theirs": true}},
 		{owner("key:3"), nil},
 		{owner("g"), nil},
+		{owner("key:admin"), nil}, // it sees all: nobody sees by this owner
 		{group("g"), map[string]bool{"theirs": true, "of the group": true}},
 		{group("h"), nil},
 		{group("key:1"), nil},
 		{auth.All(away), nil},
 		{auth.Scope{Organization: away, Owner: "key:1"}, nil},
 	} {
-		for _, id := range []string{"mine", "theirs", "of the group", "nobody's"} {
+		for _, id := range []string{"mine", "theirs", "of the group", "an admin's"} {
 			found, err := e.Task(e.t.Context(), c.in, id)
 			if !c.sees[id] {
 				_, none := e.Task(e.t.Context(), c.in, "not there")
@@ -73,7 +74,7 @@ func scopedLists(e *env) {
 			e.t.Errorf("%+v sees %d of %d: it decides nothing", in, n, len(all))
 		}
 	}
-	for _, in := range []auth.Scope{scope("nobody", ""), scope("", "nothing"), scope("g-1", ""), scope("", "key:1")} {
+	for _, in := range []auth.Scope{scope("nobody", ""), scope("key:admin", ""), scope("", "nothing"), scope("g-1", ""), scope("", "key:1")} {
 		e.same(fmt.Sprintf("%+v", in), lifecycle.List{}, e.listIn(in, lifecycle.Filter{}, lifecycle.Page{Size: 10, Count: true}))
 	}
 	rapid.Check(e.t, func(t *rapid.T) {

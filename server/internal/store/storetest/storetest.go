@@ -63,6 +63,8 @@ type Kind struct {
 	Shared bool
 	// Parallel says that transactions of both may be under way at the same time.
 	Parallel bool
+	// OnlyRaces leaves out what one store has to pass alone.
+	OnlyRaces bool
 }
 
 // Run runs the suite. Each of its parts asks for a place of its own.
@@ -83,6 +85,9 @@ type part struct {
 
 // parts lists what a store of the kind has to pass.
 func parts(kind Kind) []part {
+	if kind.OnlyRaces {
+		return raceParts()
+	}
 	all := slices.Concat(historyParts(), documentParts(), commitParts(), queueParts(), leaseParts(), rosterParts(),
 		listParts(), scopeParts(), recordParts(), deleteParts(), feedParts())
 	if kind.Shared {
@@ -258,10 +263,10 @@ func (e *env) task(org, id string) lifecycle.Snapshot {
 	return s
 }
 
-// state is what a task shows.
-func (e *env) state(org, id string) task.State {
+// state is what a task of the organization home shows.
+func (e *env) state(id string) task.State {
 	e.t.Helper()
-	s := e.task(org, id)
+	s := e.task(home, id)
 	return s.Task.State()
 }
 
@@ -298,7 +303,9 @@ func beginning(org, id string, edit ...func(*task.Begin)) task.Begin {
 const signature = "key of the suite"
 
 // create makes a task, as the verbs do.
-func create(tx lifecycle.Tx, b task.Begin, now task.Stamp) error { return save(tx, task.Task{}, b, now) }
+func create(tx lifecycle.Tx, b task.Begin, now task.Stamp) error {
+	return save(tx, task.Task{}, b, now)
+}
 
 // change applies a command to a task that is there.
 func change(tx lifecycle.Tx, org, id string, c task.Command, now task.Stamp) error {

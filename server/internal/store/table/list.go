@@ -192,7 +192,7 @@ func condition(in auth.Scope, f lifecycle.Filter) (string, []any) {
 			parts, args = append(parts, part), append(args, arg)
 		}
 	}
-	add("t.owner = ?", in.Owner != "", in.Owner)
+	add("t.owner = ? AND t.scoped = 1", in.Owner != "", in.Owner)
 	add("t.grp = ? AND t.grp <> ''", in.Group != "", in.Group)
 	add("t.agent_id = ?", f.Agent != "", f.Agent)
 	add("t.user_id = ? AND t.user_id <> ''", f.User != "", f.User)

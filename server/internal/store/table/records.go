@@ -179,7 +179,7 @@ func keyColumns(k *auth.Key) []column {
 }
 
 // Statements that are made of lists of columns.
-var ( //nolint:gochecknoglobals // constants that have to be computed
+var (
 	selectKey  = "SELECT " + names(keyColumns(new(auth.Key)), "") + " FROM keys WHERE "
 	insertKey  = insert("keys", keyColumns(new(auth.Key)))
 	selectFeed = "SELECT " + names(feedColumns(new(feed.Entry)), "") + " FROM feed "
@@ -303,8 +303,29 @@ func FeedEnd(ctx context.Context, db DB, before int64) (feed.Position, error) {
 	return end, err
 }
 
-// DropFeed drops entries that are older, but for the last commit's: its number is
-// where the next start goes on.
-func DropFeed(before task.Stamp) Op {
-	return Op{SQL: "DELETE FROM feed WHERE at < ? AND pos < (SELECT max(pos) FROM feed)", Args: []any{int64(before)}, In: Feed}
+// feedStep is how many entries of the feed one commit drops.
+const feedStep = 1000
+
+// oldFeed finds the first entries of the feed that are older than a moment, but for
+// the last commit's: its number is where the next start goes on. It returns how many
+// they are, at most feedStep, and the commit up to which they stand.
+func oldFeed(ctx context.Context, db DB, before task.Stamp) (n int, upTo int64, err error) {
+	var last int64
+	if _, err := one(ctx, db, "SELECT pos FROM feed ORDER BY pos DESC, n DESC LIMIT 1", nil, &last); err != nil {
+		return 0, 0, fmt.Errorf("read feed: %w", err)
+	}
+	err = each(ctx, db, "SELECT pos, at FROM feed ORDER BY pos, n LIMIT ?", []any{feedStep}, func(rows Rows) error {
+		var pos, at int64
+		err := rows.Scan(&pos, &at)
+		if at < int64(before) && pos < last {
+			n, upTo = n+1, pos
+		}
+		return err
+	})
+	return n, upTo, err
+}
+
+// dropFeed drops entries up to a commit that are older than a moment.
+func dropFeed(upTo int64, before task.Stamp) Op {
+	return Op{SQL: "DELETE FROM feed WHERE pos <= ? AND at < ?", Args: []any{upTo, int64(before)}, In: Feed}
 }

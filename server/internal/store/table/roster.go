@@ -33,7 +33,7 @@ func workerColumns(w *lifecycle.Worker) []column {
 }
 
 // Statements that are made of lists of columns.
-var ( //nolint:gochecknoglobals // constants that have to be computed
+var (
 	putWorker      = upsert("workers", 3, workerColumns(new(lifecycle.Worker)))
 	readingWorkers = "SELECT " + names(workerColumns(new(lifecycle.Worker)), "") + " FROM workers WHERE "
 	readingHeld    = "SELECT task, " + names(attemptColumns(new(task.Attempt), new(int64)), "") + " FROM attempts "

@@ -110,6 +110,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"traceparent", &t.TraceParent},
 		{"owner", &t.Owner},
 		{"grp", &t.Group},
+		{"scoped", &t.Scoped},
 		{"root_id", &t.RootID},
 		{"depth", &t.Depth},
 		{"subtasks", &t.Subtasks},
@@ -178,7 +179,7 @@ func RowOf(t task.Task) (*Row, error) {
 }
 
 // Statements that are made of lists of columns.
-var ( //nolint:gochecknoglobals // constants that have to be computed
+var (
 	readTask, readTaskWithSpec = readingTask("NULL"), readingTask("u.spec")
 	insertTask                 = insert("tasks", new(Row).columns())
 	putAttempt                 = upsert("attempts", 3, attemptRow(new(string), new(string), new(task.Attempt), new(int64)))
@@ -253,7 +254,7 @@ func ReadTask(ctx context.Context, db DB, in auth.Scope, id string, spec *json.R
 func narrow(in auth.Scope) (string, []any) {
 	switch {
 	case in.Owner != "":
-		return " AND t.owner = ?", []any{in.Owner}
+		return " AND t.owner = ? AND t.scoped = 1", []any{in.Owner}
 	case in.Group != "":
 		return " AND t.grp = ? AND t.grp <> ''", []any{in.Group}
 	default:

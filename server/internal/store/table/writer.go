@@ -63,9 +63,22 @@ func (w *Writer) PutFile(ctx context.Context, org string, f files.File, by files
 	return w.put(ctx, func(now task.Stamp) []Op { return PutFile(org, f, by, now) })
 }
 
-// DropFeed drops entries of the feed that are older than a moment.
+// DropFeed drops entries of the feed that are older than a moment: in small commits,
+// between which others write.
 func (w *Writer) DropFeed(ctx context.Context, before task.Stamp) error {
-	return w.put(ctx, func(task.Stamp) []Op { return []Op{DropFeed(before)} })
+	for n := feedStep; n == feedStep; {
+		if err := w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
+			var upTo int64
+			var err error
+			if n, upTo, err = oldFeed(ctx, db, before); n == 0 || err != nil {
+				return nil, err
+			}
+			return []Op{dropFeed(upTo, before)}, nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var (

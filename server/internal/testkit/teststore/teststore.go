@@ -74,15 +74,16 @@ func Use(dir, url string) {
 
 // Open opens a store. tb owns its database, and t is told what goes wrong.
 func Open(tb testing.TB, t tester, o Options) Store {
+	tb.Helper()
 	t.Helper()
 	if url := DatabaseURL(tb, o.Dir); url != "" {
-		s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Now: o.Now, OnCommit: o.OnCommit})
+		s, err := postgres.Open(context.WithoutCancel(tb.Context()), postgres.Options{URL: url, Now: o.Now, OnCommit: o.OnCommit})
 		if err != nil {
 			t.Fatalf("open store: %v", err)
 		}
 		return s
 	}
-	s, err := sqlite.Open(context.Background(), sqlite.Options{Verify: true, Dir: o.Dir, Now: o.Now, OnCommit: o.OnCommit})
+	s, err := sqlite.Open(context.WithoutCancel(tb.Context()), sqlite.Options{Verify: true, Dir: o.Dir, Now: o.Now, OnCommit: o.OnCommit})
 	if err != nil {
 		t.Fatalf("open store: %v", err)
 	}

@@ -94,6 +94,7 @@ CREATE TABLE tasks (
     -- whose it is, and where it stands in its tree
     owner               TEXT COLLATE "C" NOT NULL DEFAULT '',
     grp                 TEXT COLLATE "C" NOT NULL DEFAULT '',
+    scoped              BIGINT NOT NULL DEFAULT 0, -- somebody sees by the owner
     root_id             TEXT COLLATE "C" NOT NULL DEFAULT '',
     depth               BIGINT NOT NULL DEFAULT 0,
     subtasks            BIGINT NOT NULL DEFAULT 0,
@@ -109,7 +110,7 @@ CREATE INDEX tasks_status  ON tasks (org, status, created_at, id);
 CREATE INDEX tasks_user    ON tasks (org, user_id, created_at, id) WHERE user_id <> '';
 CREATE INDEX tasks_parent  ON tasks (org, parent_id, created_at, id) WHERE parent_id <> '';
 CREATE INDEX tasks_trigger ON tasks (org, triggering_agent_id, created_at, id) WHERE triggering_agent_id IS NOT NULL;
-CREATE INDEX tasks_owner   ON tasks (org, owner, created_at, id);
+CREATE INDEX tasks_owner   ON tasks (org, owner, created_at, id) WHERE scoped = 1;
 CREATE INDEX tasks_group   ON tasks (org, grp, created_at, id) WHERE grp <> '';
 CREATE INDEX tasks_note    ON tasks (org, internal_status, created_at, id) WHERE internal_status IS NOT NULL;
 

@@ -3,6 +3,7 @@
 -- there are, and one feed of all changes.
 ALTER TABLE tasks ADD COLUMN owner    TEXT NOT NULL DEFAULT '';
 ALTER TABLE tasks ADD COLUMN grp      TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN scoped   INTEGER NOT NULL DEFAULT 0; -- somebody sees by the owner
 ALTER TABLE tasks ADD COLUMN root_id  TEXT NOT NULL DEFAULT '';
 ALTER TABLE tasks ADD COLUMN depth    INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN subtasks INTEGER NOT NULL DEFAULT 0;
@@ -19,7 +20,7 @@ UPDATE tasks SET root_id = id WHERE root_id = '';
 UPDATE tasks SET subtasks = (SELECT count(*) FROM tasks c WHERE c.org = tasks.org AND c.parent_id = tasks.id AND c.parent_id <> '')
     WHERE EXISTS (SELECT 1 FROM tasks c WHERE c.org = tasks.org AND c.parent_id = tasks.id AND c.parent_id <> '');
 
-CREATE INDEX tasks_owner ON tasks (org, owner, created_at, id);
+CREATE INDEX tasks_owner ON tasks (org, owner, created_at, id) WHERE scoped = 1;
 CREATE INDEX tasks_group ON tasks (org, grp, created_at, id) WHERE grp <> '';
 
 -- The attempt that wrote an event, or who did by name.
