@@ -23,6 +23,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/store/sqlite"
 	"github.com/errand-dev/errand/server/internal/stream"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -86,6 +87,7 @@ func (b *bench) now() time.Time { return time.Now().Add(time.Duration(b.jump.Loa
 func inBubble(t *testing.T, test func(*bench)) {
 	t.Helper()
 	dir := t.TempDir()
+	teststore.Prepare(t, dir)
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{t: t, hub: stream.NewHub(), wakes: dispatch.NewWakes(), closing: make(chan struct{})}
 		b.ctx, b.end = context.WithCancel(t.Context())

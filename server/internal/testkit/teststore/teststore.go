@@ -5,7 +5,9 @@ package teststore
 
 import (
 	"context"
+	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -72,6 +74,45 @@ func Use(dir, url string) {
 	databases.urls[dir] = url
 }
 
+// made is an empty SQLite database with its tables: making them, step by step as
+// releases did, costs more than most tests.
+var made = sync.OnceValues(func() (content []byte, err error) { //nolint:gochecknoglobals // once for each process is the point
+	dir, err := os.MkdirTemp("", "errand-teststore-") //nolint:usetesting // it outlives the test that asks first
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	s, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "errand.db"))
+})
+
+// Prepare puts an empty SQLite database into a new folder, so that the first opening
+// finds its tables made. A folder that has one is left alone.
+func Prepare(tb testing.TB, dir string) {
+	tb.Helper()
+	content, err := made()
+	if err != nil {
+		tb.Fatalf("make a database: %v", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "errand.db"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return
+	}
+	if err == nil {
+		_, err = file.Write(content)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		tb.Fatalf("place a database: %v", err)
+	}
+}
+
 // Open opens a store. tb owns its database, and t is told what goes wrong.
 func Open(tb testing.TB, t tester, o Options) Store {
 	tb.Helper()
@@ -83,6 +124,7 @@ func Open(tb testing.TB, t tester, o Options) Store {
 		}
 		return s
 	}
+	Prepare(tb, o.Dir)
 	s, err := sqlite.Open(context.WithoutCancel(tb.Context()), sqlite.Options{Verify: true, Dir: o.Dir, Now: o.Now, OnCommit: o.OnCommit})
 	if err != nil {
 		t.Fatalf("open store: %v", err)
