@@ -77,7 +77,7 @@ func Use(dir, url string) {
 // made is an empty SQLite database with its tables: making them, step by step as
 // releases did, costs more than most tests.
 var made = sync.OnceValues(func() (content []byte, err error) { //nolint:gochecknoglobals // once for each process is the point
-	dir, err := os.MkdirTemp("", "errand-teststore-") //nolint:usetesting // it outlives the test that asks first
+	dir, err := os.MkdirTemp("", "errand-teststore-")
 	if err != nil {
 		return nil, err
 	}
