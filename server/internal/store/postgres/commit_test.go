@@ -150,11 +150,8 @@ func TestD3LostAnswerOfACommit(t *testing.T) {
 			t.Parallel()
 			l := between(t, pgtest.Schema(t)+"&default_query_exec_mode=simple_protocol&sslmode=disable")
 			s := open(t, Options{URL: l.url})
-			cuts := 0
-			cut := func() (bool, bool) {
-				cuts++
-				return cuts == 1, arrives
-			}
+			var cuts atomic.Int64
+			cut := func() (bool, bool) { return cuts.Add(1) == 1, arrives }
 			l.cut.Store(&cut)
 			runs := 0
 			err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) error {
