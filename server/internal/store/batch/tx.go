@@ -95,10 +95,8 @@ func (t *tx) lock(k lifecycle.Key) error {
 // is remembered, or as it is stored.
 func (t *tx) read(org, id string, spec bool) (known, error) {
 	key := taskKey{org, id}
-	for _, written := range []map[taskKey]known{t.tasks, t.c.tasks} {
-		if k, ok := written[key]; ok {
-			return t.seen(key, k, spec)
-		}
+	if k, ok := t.written(key); ok {
+		return t.seen(key, k, spec)
 	}
 	w := t.c.w
 	if k, ok := w.memory.get(key); ok && (k.spec != nil || !spec) {
@@ -123,6 +121,15 @@ func (t *tx) read(org, id string, spec bool) (known, error) {
 		w.memory.put(key, k)
 	}
 	return t.seen(key, k, spec)
+}
+
+// written is what the caller, or else one before it in the commit, has made of a task.
+func (t *tx) written(key taskKey) (known, bool) {
+	if k, ok := t.tasks[key]; ok {
+		return k, true
+	}
+	k, ok := t.c.tasks[key]
+	return k, ok
 }
 
 // seen notes what the caller knows of a task.
@@ -199,10 +206,8 @@ func (t *tx) Save(c task.Change) error {
 
 // specOf is what is known of a task's spec, nil for nothing.
 func (t *tx) specOf(key taskKey) []byte {
-	for _, written := range []map[taskKey]known{t.tasks, t.c.tasks} {
-		if k, ok := written[key]; ok {
-			return k.spec
-		}
+	if k, ok := t.written(key); ok {
+		return k.spec
 	}
 	k, _ := t.c.w.memory.get(key)
 	return k.spec
