@@ -1,8 +1,6 @@
 package table
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/feed"
@@ -20,9 +18,7 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 		ops = append(ops, op)
 	}
 	if c.Turn != nil {
-		if ops, err = saveTurn(ops, org, id, *c.Turn); err != nil {
-			return nil, nil, err
-		}
+		ops = saveTurn(ops, org, id, *c.Turn)
 	}
 	for _, e := range c.Events {
 		ops = append(ops, insertEvent(org, id, e))
@@ -63,7 +59,7 @@ func saveTask(before, row *Row) (Op, bool) {
 }
 
 // saveTurn writes what a change says of its turn's row.
-func saveTurn(ops []Op, org, id string, t task.TurnChange) ([]Op, error) {
+func saveTurn(ops []Op, org, id string, t task.TurnChange) []Op {
 	if b := t.Begun; b != nil {
 		ops = append(ops, Op{
 			SQL:  "INSERT INTO turns (org, task, n, spec, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?)",
@@ -80,14 +76,9 @@ func saveTurn(ops []Op, org, id string, t task.TurnChange) ([]Op, error) {
 		add("shown_result", t.Shown.Text)
 	}
 	if e := t.Ended; e != nil {
-		var tokens *string
+		var tokens any
 		if e.Tokens != nil {
-			raw, err := json.Marshal(e.Tokens)
-			if err != nil {
-				return nil, fmt.Errorf("encode tokens: %w", err)
-			}
-			text := string(raw)
-			tokens = &text
+			tokens = jsonField{e.Tokens}.encode()
 		}
 		add("status", string(e.Status))
 		add("end_reason", string(e.Reason))
@@ -103,7 +94,7 @@ func saveTurn(ops []Op, org, id string, t task.TurnChange) ([]Op, error) {
 			Args: append(args, org, id, t.Number), In: Turns, Must: true,
 		})
 	}
-	return ops, nil
+	return ops
 }
 
 // insertEvent appends to a log.
