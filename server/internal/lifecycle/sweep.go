@@ -40,15 +40,15 @@ func (s *Service) Beat(ctx context.Context, renew bool) (asOf task.Stamp, sweeps
 		if err != nil {
 			return err
 		}
-		nodes, err := tx.Nodes()
-		if err != nil {
-			return err
-		}
 		if s.node == DefaultNode && before.Sweeper == s.node && !renew { // no other node asks
 			if leased, err := tx.Leased(); err != nil || !leased {
 				sweeps = true
 				return err
 			}
+		}
+		nodes, err := tx.Nodes()
+		if err != nil {
+			return err
 		}
 		now, others := asOf, false
 		mine := Node{ID: s.node}
