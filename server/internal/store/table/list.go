@@ -152,10 +152,10 @@ func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p
 // CountOpen implements lifecycle.TaskReader.
 func (r *Reader) CountOpen(ctx context.Context, in auth.Scope, f lifecycle.Filter) (int, error) {
 	where, args := condition(in, f)
-	var n int
 	// In the list's order, so that it walks the list's index.
-	if _, err := one(ctx, r.DB, "SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE "+where+
-		" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT 1000000000) counted", args, &n); err != nil {
+	n, err := count(ctx, r.DB, "SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE "+where+
+		" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT 1000000000) counted", args...)
+	if err != nil {
 		return 0, fmt.Errorf("count open tasks: %w", err)
 	}
 	return n, nil
