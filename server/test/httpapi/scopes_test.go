@@ -1,12 +1,10 @@
 package httpapi_test
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/app"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 // person is somebody with a key, who may act for a user.
@@ -560,10 +559,7 @@ func TestA3AFolderFromBefore(t *testing.T) {
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "errand.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := beside(t, s.dir, "")
 	if _, err := db.ExecContext(t.Context(), "UPDATE tasks SET owner = '', grp = ''"); err != nil {
 		t.Fatal(err)
 	}
@@ -571,7 +567,7 @@ func TestA3AFolderFromBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := app.DefaultOptions()
-	o.Addr, o.Data = "127.0.0.1:0", s.dir
+	o.Addr, o.Data, o.DatabaseURL = "127.0.0.1:0", s.dir, teststore.DatabaseURL(t, s.dir)
 	again, err := app.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
