@@ -185,11 +185,17 @@ func change(tx writing, in auth.Scope, id string, command func(task.Task) (task.
 	return Snapshot{Task: changed.Task, Spec: before.Spec}, changed.Refused, err
 }
 
-// apply applies a command in a transaction and saves what it changed.
+// apply applies a command in a transaction and saves what it changed. The secrets
+// of a turn go in the commit after which nobody needs them (A5).
 func apply(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	changed, err := task.Apply(t, c, tx.Now())
 	if err != nil || changed.Empty() {
 		return changed, err
+	}
+	if t.Sealed && !changed.Task.Sealed {
+		if err := tx.DeleteSecret(t.OrganizationID, OfTask, t.ID); err != nil {
+			return changed, err
+		}
 	}
 	return changed, tx.save(changed)
 }

@@ -30,7 +30,8 @@ type Submission struct {
 	Route string
 	Body  []byte
 
-	who Caller // the creator
+	who    Caller // the creator
+	sealed []byte // the Secrets, nil for none
 }
 
 // Secrets are the secret values of a task.
@@ -74,13 +75,12 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 	if fresh {
 		sub.Spec.ID = s.newID()
 	}
-	var sealed []byte
 	if !sub.Secrets.empty() {
 		open, err := json.Marshal(sub.Secrets)
 		if err != nil {
 			return Snapshot{}, false, fmt.Errorf("encode secrets: %w", err)
 		}
-		sealed = s.sealer.Seal(secretName(who.Organization, OfTask, sub.Spec.ID), open)
+		sub.sealed = s.sealer.Seal(secretName(who.Organization, OfTask, sub.Spec.ID), open)
 	}
 	replay := Replay{TaskID: sub.Spec.ID}
 	if !who.Whole() { // what others have used a key for is none of its business
@@ -112,16 +112,7 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 				return err
 			}
 		}
-		if made, err = s.create(tx, sub, fresh); err != nil {
-			return err
-		}
-		switch {
-		case sealed != nil:
-			err = tx.PutSecret(who.Organization, OfTask, sub.Spec.ID, sealed)
-		case !fresh: // those of the last turn
-			err = tx.DeleteSecret(who.Organization, OfTask, sub.Spec.ID)
-		}
-		if err == nil && sub.Spec.IdempotencyKey != nil {
+		if made, err = s.create(tx, sub, fresh); err == nil && sub.Spec.IdempotencyKey != nil {
 			r := replay
 			r.At = tx.Now()
 			err = tx.PutReplay(who.Organization, sub.Route, *sub.Spec.IdempotencyKey, before, r)
@@ -191,7 +182,11 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 	changed, err := apply(tx, before, task.Begin{
 		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
 		TraceParent: traceParent, Owner: sub.who.Owner, Group: sub.who.Group, Scoped: sub.who.Scoped, Parent: parent,
+		Sealed: sub.sealed != nil,
 	})
+	if err == nil && sub.sealed != nil { // in the place of those of the last turn
+		err = tx.PutSecret(org, OfTask, spec.ID, sub.sealed)
+	}
 	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, err
 }
 

@@ -114,6 +114,7 @@ func Apply(t Task, c Command, now Stamp) (Change, error) {
 	if len(d.events) > 0 {
 		d.t.UpdatedAt = now
 	}
+	d.t.Sealed = d.t.Sealed && !d.t.LetGo()
 	return Change{
 		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Refused: d.refused, quiet: d.t.changedQuietly(t),
 	}, nil

@@ -27,6 +27,9 @@ type Task struct {
 	RootID   string
 	Depth    int
 	Subtasks int
+	// Sealed says that the store keeps secrets of the present turn: they go when the
+	// task has let go (rule A5).
+	Sealed bool
 
 	// FirstSeq is the number of the turn's task_created event, LastSeq that
 	// of the newest event in the log; seq is gapless over all turns (T3).
@@ -281,6 +284,10 @@ func (t *Task) Ended() EndReason { return t.ended }
 // the log of the turn is then complete but for late refusals and overrides.
 func (t *Task) Done() bool { return t.ended != "" && t.Stop.Settled() }
 
+// LetGo reports whether the turn has ended and no attempt may still be running, so
+// that nobody needs what only its execution did (L10).
+func (t *Task) LetGo() bool { return t.ended != "" && !t.Run.Holds() && t.Holdover == nil }
+
 // Dispatchable reports whether a worker may be given the task once ReadyAt has come.
 func (t *Task) Dispatchable() bool {
 	return t.state.Status == Pending && t.ended == "" && !t.Terms.RunLocally && !t.Run.Live() && t.Holdover == nil
@@ -315,5 +322,6 @@ func Restore(t Task, state State, ended EndReason) Task {
 // changedQuietly reports whether the task differs from what it was in what no
 // event tells.
 func (t *Task) changedQuietly(was Task) bool {
-	return t.Subtasks != was.Subtasks || t.TimeoutAt != was.TimeoutAt || t.ReadyAt != was.ReadyAt || t.Stop != was.Stop
+	return t.Subtasks != was.Subtasks || t.TimeoutAt != was.TimeoutAt || t.ReadyAt != was.ReadyAt || t.Stop != was.Stop ||
+		t.Sealed != was.Sealed
 }

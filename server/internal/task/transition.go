@@ -27,6 +27,8 @@ type Begin struct {
 	Scoped       bool
 	// Parent is the task of which this is a sub-task, nil for none.
 	Parent *Task
+	// Sealed says that the turn has secrets.
+	Sealed bool
 }
 
 func (c Begin) apply(d *draft) error {
@@ -54,7 +56,7 @@ func (c Begin) apply(d *draft) error {
 	last := t.state
 	c.Spec.Turn, c.Spec.CreatedAt = t.Terms.Turn+1, t.CreatedAt
 	t.Terms, t.TraceParent = c.Spec.Terms(), c.TraceParent
-	t.Starts, t.Stop, t.ended = 0, Stop{}, ""
+	t.Starts, t.Stop, t.ended, t.Sealed = 0, Stop{}, "", c.Sealed
 	t.FirstSeq, t.TimeoutAt = t.LastSeq+1, 0
 	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0
 	if c.Spec.ExpiresIn > 0 {

@@ -208,6 +208,18 @@ func TestMigrationKeepsRecords(t *testing.T) {
 	}
 }
 
+// Secrets that have outlived their turn go; those of a turn that has not ended, or
+// whose attempt has not let go, stay, and are known to be there.
+func TestMigrationErasesSecretsOfEndedTurns(t *testing.T) {
+	t.Parallel()
+	s := openPrevious(t, `INSERT INTO secrets SELECT 'o', 'task', id, X'01' FROM tasks WHERE org = 'o' AND id <> 'root'`,
+		`INSERT INTO secrets VALUES ('o', 'task', 'no task', X'01'), ('p', 'task', 'over', X'01')`,
+		`UPDATE tasks SET ended = 'failed' WHERE id IN ('over', 'left')`)
+	kept := []string{"below left", "child", "child-2", "grandchild", "over", "ring-1", "ring-2", "root", "stopped"}
+	same(t, "secrets", append([]string{"agent a"}, kept...), texts(t, s, "SELECT CASE owner WHEN 'task' THEN id ELSE owner || ' ' || id END FROM secrets ORDER BY 1"))
+	same(t, "sealed tasks", kept, texts(t, s, "SELECT id FROM tasks WHERE sealed = 1 ORDER BY id"))
+}
+
 // So is one of the first release.
 func TestMigrationFromTheFirstRelease(t *testing.T) {
 	t.Parallel()

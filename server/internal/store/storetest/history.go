@@ -365,6 +365,7 @@ func (w *world) begin() task.Begin {
 	}
 	if rapid.Bool().Draw(t, "owned") {
 		b.Owner, b.Group, b.Scoped = "key:1", "a group", rapid.Bool().Draw(t, "scoped")
+		b.Sealed = rapid.Bool().Draw(t, "sealed")
 	}
 	if rapid.IntRange(0, 3).Draw(t, "pinned") == 0 {
 		b.Spec.PinnedWorkerID = new("py")

@@ -114,6 +114,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"root_id", &t.RootID},
 		{"depth", &t.Depth},
 		{"subtasks", &t.Subtasks},
+		{"sealed", &t.Sealed},
 	}
 }
 
