@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 )
 
 const (
-	// gather is how long an event waits for others to go with it.
-	gather = 50 * time.Millisecond
 	// maxBatch and maxBatchBytes bound what goes in one request.
 	maxBatch      = 1000
 	maxBatchBytes = 4 << 20
@@ -19,13 +16,14 @@ const (
 	maxWaitingBytes = 4 * maxBatchBytes
 )
 
-// outbox sends an attempt's events in their order, many in one request. It is
-// safe for concurrent use.
+// outbox sends an attempt's events in their order. An event that finds nothing
+// under way is sent at once; what comes while a request is under way goes together
+// with the next, so that the busier the server, the more events a request has. It
+// is safe for concurrent use.
 type outbox struct {
 	lease *lease
 
-	wake   chan struct{} // there is something to send
-	urgent chan struct{} // and it is not to wait for more
+	wake chan struct{} // there is something to send
 
 	mu      sync.Mutex
 	waiting []eventBody
@@ -37,7 +35,7 @@ type outbox struct {
 }
 
 func newOutbox(l *lease) *outbox {
-	return &outbox{lease: l, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), moved: make(chan struct{})}
+	return &outbox{lease: l, wake: make(chan struct{}, 1), moved: make(chan struct{})}
 }
 
 func signal(c chan struct{}) {
@@ -62,9 +60,6 @@ func (o *outbox) put(ctx context.Context, e eventBody) error {
 			o.bytes += len(e.Data)
 			o.taken++
 			signal(o.wake)
-			if len(o.waiting) >= maxBatch || o.bytes >= maxBatchBytes {
-				signal(o.urgent)
-			}
 			return nil
 		}
 		o.wait(ctx)
@@ -93,8 +88,6 @@ func (o *outbox) flush(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		signal(o.wake)
-		signal(o.urgent)
 		o.wait(ctx)
 	}
 	return o.err
@@ -108,13 +101,6 @@ func (o *outbox) run(ctx context.Context) {
 			return
 		case <-o.wake:
 		}
-		t := time.NewTimer(gather)
-		select {
-		case <-ctx.Done():
-		case <-o.urgent:
-		case <-t.C:
-		}
-		t.Stop()
 		if batch := o.batch(); len(batch) > 0 && !o.send(ctx, batch) {
 			return
 		}
@@ -150,9 +136,6 @@ func (o *outbox) send(ctx context.Context, batch []eventBody) bool {
 		}
 		if len(o.waiting) > 0 {
 			signal(o.wake)
-		}
-		if len(o.waiting) >= maxBatch || o.bytes >= maxBatchBytes {
-			signal(o.urgent)
 		}
 	}
 	close(o.moved)

@@ -14,7 +14,10 @@ func latencies(ctx context.Context, b *bench) error {
 	if err := b.latency(ctx, "create to handler start", "p50 2 ms, p99 10 ms", (*server).toHandler); err != nil {
 		return err
 	}
-	return b.latency(ctx, "append to viewer", "p50 1 ms", (*server).toViewer)
+	if err := b.latency(ctx, "append to viewer", "p50 1 ms", (*server).toViewer); err != nil {
+		return err
+	}
+	return b.latency(ctx, "first chunk to viewer, Go client", "like HTTP's", (*server).firstChunk)
 }
 
 func (b *bench) latency(ctx context.Context, name, bar string, probe func(*server, context.Context, int) ([]time.Duration, error)) error {
