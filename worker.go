@@ -80,7 +80,7 @@ type Worker struct {
 	drain    time.Duration
 	grace    time.Duration
 	log      *slog.Logger
-	agents   []string // in the order in which they are served
+	agents   []string // whose tasks it takes, over all of them alike
 	handlers map[string]Handler
 }
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -31,9 +31,9 @@ type Claimed struct {
 	TraceParent string
 }
 
-// Claim hands out and starts up to Slots tasks of the agents: by priority,
-// then oldest, agent after agent (rule L1). It answers at once, with nothing
-// when there is nothing; package dispatch waits.
+// Claim hands out and starts up to Slots tasks of the agents: by priority, then
+// oldest, over all agents alike (rule L1). It answers at once, with nothing when
+// there is nothing; package dispatch waits.
 func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Claimed, error) {
 	if r.Worker == "" || len(r.Worker) > task.MaxID {
 		return nil, fault.Field("worker_id", "must be 1 to %d bytes that name the worker", task.MaxID)
@@ -44,23 +44,36 @@ func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Clai
 	var claimed []Claimed
 	err := s.write(ctx, who.By, nil, func(tx writing) error {
 		claimed = nil
-		agents := make([]agent.Agent, 0, len(r.Agents))
+		want := Want{Organization: who.Organization, Worker: r.Worker, Limit: r.Slots}
+		leases := make(map[string]time.Duration, len(r.Agents))
 		for _, id := range r.Agents { // all of them, before anything is written
+			if _, twice := leases[id]; twice {
+				continue
+			}
 			a, err := tx.Agent(who.Organization, id, 0)
 			if err != nil {
 				return err
 			}
-			agents = append(agents, a)
+			leases[id] = a.Lease()
+			want.Agents = append(want.Agents, id)
 		}
-		for _, a := range agents {
-			if err := s.heardClaim(tx, a, r.Worker); err != nil {
+		for _, id := range want.Agents {
+			if err := s.heardClaim(tx, who.Organization, id, r.Worker); err != nil {
 				return err
 			}
-			got, err := take(tx, a, r, r.Slots-len(claimed))
+		}
+		taken, err := tx.Take(want)
+		if err != nil {
+			return err
+		}
+		for _, before := range taken {
+			token := newToken()
+			lease := leases[before.Task.AgentID]
+			changed, err := apply(tx, before.Task, task.Claim{Worker: r.Worker, TokenHash: hashToken(token), Lease: lease})
 			if err != nil {
 				return err
 			}
-			claimed = append(claimed, got...)
+			claimed = append(claimed, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token})
 		}
 		return nil
 	})
@@ -70,36 +83,15 @@ func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Clai
 	return claimed, err
 }
 
-// take starts tasks of one agent.
-func take(tx writing, a agent.Agent, r ClaimRequest, slots int) ([]Claimed, error) {
-	if slots == 0 {
-		return nil, nil
-	}
-	taken, err := tx.Take(Want{Organization: a.OrganizationID, Agent: a.ID, Worker: r.Worker, Limit: slots})
-	if err != nil {
-		return nil, err
-	}
-	var got []Claimed
-	for _, before := range taken {
-		token := newToken()
-		changed, err := apply(tx, before.Task, task.Claim{Worker: r.Worker, TokenHash: hashToken(token), Lease: a.Lease()})
-		if err != nil {
-			return nil, err
-		}
-		got = append(got, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token})
-	}
-	return got, nil
-}
-
 // heardClaim notes that a claiming worker is there, at most every few seconds.
-func (s *Service) heardClaim(tx writing, a agent.Agent, worker string) error {
+func (s *Service) heardClaim(tx writing, org, agentID, worker string) error {
 	now := tx.Now()
-	w, err := tx.Worker(a.OrganizationID, a.ID, worker)
+	w, err := tx.Worker(org, agentID, worker)
 	if err != nil {
 		return err
 	}
 	if w == nil {
-		w = &Worker{Organization: a.OrganizationID, Agent: a.ID, ID: worker, Kind: FencedWorker, RegisteredAt: now}
+		w = &Worker{Organization: org, Agent: agentID, ID: worker, Kind: FencedWorker, RegisteredAt: now}
 	}
 	if now.Sub(w.LastHeard) < presenceStep {
 		return nil
@@ -113,7 +105,8 @@ const presenceStep = 5 * time.Second
 
 // Ready reports whether a claim by the worker could find a task of the agent.
 func (s *Service) Ready(ctx context.Context, org, agentID, worker string) (bool, error) {
-	return s.store.Ready(ctx, Want{Organization: org, Agent: agentID, Worker: worker})
+	fronts, err := s.store.Fronts(ctx, org, []Lane{{agentID, ""}, {agentID, worker}}, 1)
+	return slices.ContainsFunc(fronts, func(f Front) bool { return f.Ready > 0 }), err
 }
 
 // Input is what the claimed task was asked: its prompt, and the URLs or

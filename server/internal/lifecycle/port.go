@@ -88,8 +88,11 @@ type TaskReader interface {
 	SubTasks(ctx context.Context, org, id string, until task.Stamp, limit int) ([]string, error)
 	// Waiting tells what a pending task waits for.
 	Waiting(ctx context.Context, org, id string) (Queue, error)
-	// Ready reports whether a claim could find something now.
-	Ready(ctx context.Context, w Want) (bool, error)
+	// Fronts tells what stands in lanes: every level of priority that has queued
+	// tasks. It counts up to limit tasks of each that are ready.
+	Fronts(ctx context.Context, org string, lanes []Lane, limit int) ([]Front, error)
+	// QueuedAgents lists the ids of agents that have queued tasks, ready or not.
+	QueuedAgents(ctx context.Context, org string) ([]string, error)
 	// Due lists tasks with a deadline before now, or with an attempt whose lease
 	// ended before it and that has had its full length since renewed: at most
 	// limit of either.
@@ -120,9 +123,9 @@ type Tasks interface {
 	// SeqOfClient is the event of a turn that first carried a client_id, 0
 	// for none.
 	SeqOfClient(org, id string, turn int, clientID string) (int64, error)
-	// Take reads tasks that may be handed out now: by priority, then oldest. Nobody
-	// else is given them before the commit; those that somebody else has taken are
-	// passed over.
+	// Take reads tasks that may be handed out now: by priority, then oldest, over
+	// all agents alike. Nobody else is given them before the commit; those that
+	// somebody else has taken are passed over.
 	Take(w Want) ([]Snapshot, error)
 	// Queued counts an agent's tasks that wait for a worker, at most limit.
 	Queued(org, agentID string, limit int) (int, error)
@@ -247,10 +250,26 @@ type Turn struct {
 // Want asks for tasks to hand out.
 type Want struct {
 	Organization string
-	Agent        string
+	Agents       []string // each once
 	// Worker also gets tasks that are pinned to it.
 	Worker string
 	Limit  int
+}
+
+// Lane names the queued tasks of an agent that are pinned to one worker, or, with
+// an empty Pin, to none.
+type Lane struct{ Agent, Pin string }
+
+// Front is what stands in a lane at one level of priority.
+type Front struct {
+	Lane
+	Priority int
+	// Oldest is the place of the first task, which is ready once that has come.
+	Oldest task.Stamp
+	// Ready is how many are ready now, and Next when another one will be, 0 for
+	// never.
+	Ready int
+	Next  task.Stamp
 }
 
 // Alive says when any node was last there.

@@ -69,6 +69,45 @@ func TestL1StopOfAnAssignedTaskIsConfirmedAtOnce(t *testing.T) {
 	b.one("t", task.StopConfirmed)
 }
 
+func TestL1ClaimTakesOverAllAgentsAlike(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	_, err := b.PutAgent(b.ctx(), org, "other", agent.Record{Name: "other", Lease: 90})
+	b.must(err)
+	for _, x := range []struct {
+		id, agent, pin string
+		priority       int
+	}{
+		{"oldest", bot, "", 0},
+		{"urgent", "other", "", 5},
+		{"second", "other", "w", 0},
+		{"third", bot, "", 0},
+		{"for somebody else", "other", "v", 9},
+	} {
+		b.submit(x.id, func(s *lifecycle.Submission) {
+			s.Spec.AgentID, s.Priority = x.agent, x.priority
+			if x.pin != "" {
+				s.Spec.PinnedWorkerID = &x.pin
+			}
+		})
+		b.clock.forward(time.Second)
+	}
+	claim := func(slots int) (ids []string) {
+		got, err := b.Claim(b.ctx(), who(), lifecycle.ClaimRequest{Agents: []string{bot, "other", bot}, Worker: "w", Slots: slots})
+		b.must(err)
+		for _, c := range got {
+			ids = append(ids, c.Task.ID)
+			if long := c.Task.Run.Lease == 90*time.Second; long != (c.Task.AgentID == "other") {
+				t.Errorf("L2: %s of agent %s has a lease of %s", c.Task.ID, c.Task.AgentID, c.Task.Run.Lease)
+			}
+		}
+		return ids
+	}
+	if first, rest := claim(1), claim(9); !slices.Equal(first, []string{"urgent"}) || !slices.Equal(rest, []string{"oldest", "second", "third"}) {
+		t.Errorf("L1: claimed %q, then %q", first, rest)
+	}
+}
+
 func TestL1PinnedTaskGoesToItsWorkerOnly(t *testing.T) {
 	t.Parallel()
 	b := open(t)

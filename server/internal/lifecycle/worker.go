@@ -371,7 +371,7 @@ func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) ([]
 		if err != nil {
 			return err
 		}
-		taken, err := tx.Take(Want{Organization: org, Agent: agentID, Worker: workerID, Limit: free})
+		taken, err := tx.Take(Want{Organization: org, Agents: []string{agentID}, Worker: workerID, Limit: free})
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 
 // ClaimBody asks for work.
 type ClaimBody struct {
-	Agents   []string `json:"agent_ids" minItems:"1" maxItems:"100" nullable:"false" doc:"Served in this order."`
+	Agents   []string `json:"agent_ids" minItems:"1" maxItems:"100" nullable:"false" doc:"Whose tasks it takes: by priority, then the oldest, over all of them alike."`
 	WorkerID string   `json:"worker_id" minLength:"1" maxLength:"128" doc:"Names the worker; it gets tasks that are pinned to it."`
 	Slots    int      `json:"slots,omitempty" minimum:"1" maximum:"100" default:"1" doc:"How many tasks it can take now."`
 	Wait     float64  `json:"wait,omitempty" minimum:"0" maximum:"60" doc:"Seconds to wait for the first task."`

@@ -82,7 +82,7 @@ func BenchmarkCreate(b *testing.B) {
 // BenchmarkClaimFinish hands out waiting tasks and ends them: two commits each.
 func BenchmarkClaimFinish(b *testing.B) {
 	result := "done"
-	want := lifecycle.Want{Organization: "o", Agent: "a", Worker: "w", Limit: 1}
+	want := lifecycle.Want{Organization: "o", Agents: []string{"a"}, Worker: "w", Limit: 1}
 	benchmark(b, 1, func(s *Store, n int) { fill(b, s, n) }, func(s *Store, _ int64) error {
 		var run task.Attempt
 		var id string

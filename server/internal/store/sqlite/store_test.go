@@ -113,10 +113,12 @@ func about(ids ...string) []lifecycle.Key {
 }
 
 // create saves a new task.
-func create(tx lifecycle.Tx, id string) error {
-	c, err := task.Apply(task.Task{}, task.Begin{
-		Spec: task.Spec{OrganizationID: "o", ID: id, AgentID: "a", MaxAttempts: 3},
-	}, tx.Now())
+func create(tx lifecycle.Tx, id string, edits ...func(*task.Spec)) error {
+	spec := task.Spec{OrganizationID: "o", ID: id, AgentID: "a", MaxAttempts: 3}
+	for _, edit := range edits {
+		edit(&spec)
+	}
+	c, err := task.Apply(task.Task{}, task.Begin{Spec: spec}, tx.Now())
 	if err != nil {
 		return err
 	}

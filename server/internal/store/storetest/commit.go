@@ -106,7 +106,7 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 	return map[string]func(lifecycle.Tx) error{
 		"Children": func(tx lifecycle.Tx) error { return ask(tx.Children(home, "nothing")) },
 		"Take": func(tx lifecycle.Tx) error {
-			return ask(tx.Take(lifecycle.Want{Organization: home, Agent: agent, Limit: 1}))
+			return ask(tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: 1}))
 		},
 		"Held":        func(tx lifecycle.Tx) error { return ask(tx.Held(home, "w")) },
 		"Untold":      func(tx lifecycle.Tx) error { return ask(tx.Untold(home, "w")) },

@@ -34,16 +34,40 @@ func queueParts() []part {
 func (e *env) take(w lifecycle.Want) []string {
 	e.t.Helper()
 	w.Organization = cmp.Or(w.Organization, home)
-	w.Agent = cmp.Or(w.Agent, agent)
+	if w.Agents == nil {
+		w.Agents = []string{agent}
+	}
 	w.Limit = cmp.Or(w.Limit, 10)
 	taken := read(e, func(tx lifecycle.Tx) ([]lifecycle.Snapshot, error) { return tx.Take(w) })
-	ready, err := e.Ready(e.t.Context(), w)
-	e.ok(err)
-	e.same("ready", len(taken) > 0, ready)
+	e.same("ready", len(taken), min(e.ready(w), w.Limit))
 	for _, s := range taken {
 		e.same("taken task", e.task(w.Organization, s.Task.ID), s)
 	}
 	return ids(taken)
+}
+
+// lanes are the lanes of a claim.
+func lanes(w lifecycle.Want) []lifecycle.Lane {
+	var found []lifecycle.Lane
+	for _, a := range w.Agents {
+		found = append(found, lifecycle.Lane{Agent: a})
+		if w.Worker != "" {
+			found = append(found, lifecycle.Lane{Agent: a, Pin: w.Worker})
+		}
+	}
+	return found
+}
+
+// ready counts with Fronts what a claim could take.
+func (e *env) ready(w lifecycle.Want) int {
+	e.t.Helper()
+	fronts, err := e.Fronts(e.t.Context(), w.Organization, lanes(w), 1000)
+	e.ok(err)
+	n := 0
+	for _, f := range fronts {
+		n += f.Ready
+	}
+	return n
 }
 
 func ids(tasks []lifecycle.Snapshot) []string {
@@ -91,9 +115,11 @@ func queueOrder(e *env) {
 		{"pins of another", lifecycle.Want{Worker: "w-2"}, []string{"high", "pinned elsewhere", "past", "old", "new", "low"}},
 		{"limit", lifecycle.Want{Worker: "w-1", Limit: 3}, []string{"high", "past", "pinned"}},
 		{"limit of one", lifecycle.Want{Worker: "w-1", Limit: 1}, []string{"high"}},
-		{"agent", lifecycle.Want{Agent: "agent-2"}, []string{"other agent"}},
+		{"agent", lifecycle.Want{Agents: []string{"agent-2"}}, []string{"other agent"}},
 		{"organization", lifecycle.Want{Organization: away}, []string{"other organization"}},
-		{"unknown agent", lifecycle.Want{Agent: "agent-3"}, []string{}},
+		{"several agents", lifecycle.Want{Agents: []string{agent, "agent-2", "agent-3"}, Worker: "w-1"}, []string{"high", "other agent", "past", "pinned", "old", "new", "low"}},
+		{"several agents, limit", lifecycle.Want{Agents: []string{"agent-2", agent}, Limit: 3}, []string{"high", "other agent", "past"}},
+		{"unknown agent", lifecycle.Want{Agents: []string{"agent-3"}}, []string{}},
 	}
 	for _, c := range cases {
 		e.same(c.name, c.ids, e.take(c.want))
@@ -108,10 +134,12 @@ func queueOrder(e *env) {
 func anyQueue(e *env) {
 	var run atomic.Int64
 	rapid.Check(e.t, func(t *rapid.T) {
-		agentID := fmt.Sprint("agent-of-run-", run.Add(1))
+		prefix := fmt.Sprint("agent-of-run-", run.Add(1), "-")
+		agents := []string{prefix + "a", prefix + "b", prefix + "c"}
 		var all []task.Task
 		for i := range rapid.IntRange(0, 30).Draw(t, "tasks") {
-			b := beginning(home, fmt.Sprintf("%s-%d", agentID, i), func(b *task.Begin) { b.Spec.AgentID = agentID })
+			agentID := rapid.SampledFrom(agents).Draw(t, "agent")
+			b := beginning(home, fmt.Sprintf("%s-%d", prefix, i), func(b *task.Begin) { b.Spec.AgentID = agentID })
 			b.Priority = rapid.SampledFrom([]int{-1, 0, 0, 0, 7}).Draw(t, "priority")
 			if rapid.IntRange(0, 2).Draw(t, "pinned") == 0 {
 				b.Spec.PinnedWorkerID = new(rapid.SampledFrom([]string{"w-1", "w-2"}).Draw(t, "pin"))
@@ -124,13 +152,14 @@ func anyQueue(e *env) {
 			e.clock.advance(time.Duration(rapid.IntRange(0, 2).Draw(t, "seconds")) * time.Second)
 		}
 		want := lifecycle.Want{
-			Agent:  agentID,
-			Worker: rapid.SampledFrom([]string{"", "w-1", "w-2", "w-3"}).Draw(t, "worker"),
-			Limit:  rapid.IntRange(1, 40).Draw(t, "limit"),
+			Organization: home,
+			Agents:       rapid.SliceOfNDistinct(rapid.SampledFrom(agents), 1, 3, rapid.ID).Draw(t, "agents"),
+			Worker:       rapid.SampledFrom([]string{"", "w-1", "w-2", "w-3"}).Draw(t, "worker"),
+			Limit:        rapid.IntRange(1, 40).Draw(t, "limit"),
 		}
 		fits := slices.DeleteFunc(slices.Clone(all), func(x task.Task) bool {
 			pin := x.Terms.PinnedWorkerID
-			return !x.Dispatchable() || x.ReadyAt > e.clock.stamp() || pin != nil && *pin != want.Worker
+			return !slices.Contains(want.Agents, x.AgentID) || !x.Dispatchable() || x.ReadyAt > e.clock.stamp() || pin != nil && *pin != want.Worker
 		})
 		place := func(x task.Task) string { return fmt.Sprintf("priority %d, ready %s", x.State().Priority, x.ReadyAt) }
 		slices.SortFunc(fits, func(a, b task.Task) int {
@@ -152,7 +181,62 @@ func anyQueue(e *env) {
 		if d := diff(expected, got); d != "" {
 			t.Fatalf("%+v (-want +got):\n%s", want, d)
 		}
+		limit := rapid.IntRange(1, 4).Draw(t, "count")
+		fronts, err := e.Fronts(e.t.Context(), home, lanes(want), limit)
+		e.ok(err)
+		if d := diff(frontsOf(all, want, e.clock.stamp(), limit), slices.SortedFunc(slices.Values(fronts), byLane)); d != "" {
+			t.Fatalf("fronts of %+v (-want +got):\n%s", want, d)
+		}
+		queued, err := e.QueuedAgents(e.t.Context(), home)
+		e.ok(err)
+		for _, a := range agents {
+			expected := slices.ContainsFunc(all, func(x task.Task) bool { return x.AgentID == a && x.Dispatchable() })
+			if slices.Contains(queued, a) != expected {
+				t.Fatalf("%s has queued tasks: %v, but the agents with some are %v", a, expected, queued)
+			}
+		}
 	})
+}
+
+// frontsOf is what Fronts answers by the plain reading of its contract, in its order.
+func frontsOf(all []task.Task, w lifecycle.Want, now task.Stamp, limit int) []lifecycle.Front {
+	type level struct {
+		lifecycle.Lane
+		priority int
+	}
+	found := map[level]*lifecycle.Front{}
+	for _, x := range all {
+		at := level{lifecycle.Lane{Agent: x.AgentID}, x.State().Priority}
+		if pin := x.Terms.PinnedWorkerID; pin != nil {
+			at.Pin = *pin
+		}
+		if !x.Dispatchable() || !slices.Contains(lanes(w), at.Lane) {
+			continue
+		}
+		f := found[at]
+		if f == nil {
+			f = &lifecycle.Front{Lane: at.Lane, Priority: at.priority, Oldest: x.ReadyAt}
+			found[at] = f
+		}
+		f.Oldest = min(f.Oldest, x.ReadyAt)
+		switch {
+		case x.ReadyAt <= now:
+			f.Ready = min(f.Ready+1, limit)
+		case f.Next == 0 || x.ReadyAt < f.Next:
+			f.Next = x.ReadyAt
+		}
+	}
+	var list []lifecycle.Front
+	for _, f := range found {
+		list = append(list, *f)
+	}
+	slices.SortFunc(list, byLane)
+	return list
+}
+
+// byLane orders fronts, for comparing them.
+func byLane(a, b lifecycle.Front) int {
+	return cmp.Or(cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Pin, b.Pin), cmp.Compare(b.Priority, a.Priority))
 }
 
 // queueFollows walks one task through all that takes it from the queue or
@@ -194,7 +278,7 @@ func queueFollows(e *env) {
 // queueInWrite: callers that share a commit do not get the same task.
 func queueInWrite(e *env) {
 	e.write(func(tx lifecycle.Tx) error {
-		want := lifecycle.Want{Organization: home, Agent: agent, Limit: 1}
+		want := lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: 1}
 		for i := range 3 {
 			if err := create(tx, beginning(home, fmt.Sprint("t-", i)), e.clock.stamp()); err != nil {
 				return err
@@ -220,7 +304,7 @@ func queueInWrite(e *env) {
 	for _, err := range e.crowd(len(taken), func(ctx context.Context, i int) error {
 		return e.Write(ctx, nil, func(tx lifecycle.Tx) error {
 			taken[i] = ""
-			found, err := tx.Take(lifecycle.Want{Organization: home, Agent: agent, Worker: "w", Limit: 1})
+			found, err := tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Worker: "w", Limit: 1})
 			if err != nil || len(found) == 0 {
 				return err
 			}
@@ -245,7 +329,7 @@ func taking(e *env) {
 		e.same("taken and given back", []string{"long", "short"}, e.take(lifecycle.Want{}))
 	}
 	err := e.Write(e.t.Context(), nil, func(tx lifecycle.Tx) error {
-		taken, err := tx.Take(lifecycle.Want{Organization: home, Agent: agent, Limit: 2})
+		taken, err := tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: 2})
 		if err != nil {
 			return err
 		}
@@ -254,7 +338,7 @@ func taking(e *env) {
 				return err
 			}
 		}
-		again, err := tx.Take(lifecycle.Want{Organization: home, Agent: agent, Limit: 2})
+		again, err := tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: 2})
 		return errors.Join(err, differs("taken again", []string{}, ids(again)), errUndo)
 	})
 	if !errors.Is(err, errUndo) || strings.Contains(err.Error(), "\n") {

@@ -135,7 +135,7 @@ func racedTakes(e *env) {
 		for left.Load() > 0 && failures[i] == nil {
 			var taken []string
 			failures[i] = on.Write(ctx, nil, func(tx lifecycle.Tx) error {
-				found, err := tx.Take(lifecycle.Want{Organization: home, Agent: agent, Worker: "w", Limit: 1 + i%3})
+				found, err := tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Worker: "w", Limit: 1 + i%3})
 				if err != nil {
 					return err
 				}
@@ -639,7 +639,7 @@ func passedOver(e *env) {
 	}
 	take := func(on *env, limit int, then func(taken []string) error) error {
 		return on.Write(e.t.Context(), nil, func(tx lifecycle.Tx) error {
-			found, err := tx.Take(lifecycle.Want{Organization: home, Agent: agent, Limit: limit})
+			found, err := tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: limit})
 			for _, s := range found {
 				err = errors.Join(err, save(tx, s.Task, claim("w"), e.clock.stamp()))
 			}

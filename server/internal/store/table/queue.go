@@ -1,83 +1,160 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
+	"strings"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
+// source is a lane with its highest level of priority that has not been read.
+type source struct {
+	lifecycle.Lane
+	top int
+}
+
+// tops finds the highest level of priority below one, over all lanes of a claim,
+// and the lanes that have tasks of it.
+func tops(ctx context.Context, db DB, w lifecycle.Want, below int) (at []source, err error) {
+	lanes := make([]lifecycle.Lane, 0, 2*len(w.Agents))
+	for _, a := range w.Agents {
+		lanes = append(lanes, lifecycle.Lane{Agent: a})
+		if w.Worker != "" {
+			lanes = append(lanes, lifecycle.Lane{Agent: a, Pin: w.Worker})
+		}
+	}
+	wanted, args := laneValues(lanes)
+	err = each(ctx, db, wanted+`SELECT agent, pin, (SELECT priority FROM tasks INDEXED BY tasks_queue
+			WHERE org = ? AND agent_id = agent AND pin = wanted.pin AND queued = 1 AND priority < ? ORDER BY priority DESC LIMIT 1)
+		FROM wanted`, append(args, w.Organization, below), func(rows Rows) error {
+		var s source
+		var top *int
+		if err := rows.Scan(&s.Agent, &s.Pin, &top); err != nil || top == nil {
+			return err
+		}
+		if s.top = *top; len(at) > 0 && s.top > at[0].top {
+			at = at[:0]
+		}
+		if len(at) == 0 || s.top == at[0].top {
+			at = append(at, s)
+		}
+		return nil
+	})
+	return at, err
+}
+
+// laneValues is the common table "wanted" of some lanes.
+func laneValues(lanes []lifecycle.Lane) (with string, args []any) {
+	for _, l := range lanes {
+		args = append(args, l.Agent, l.Pin)
+	}
+	return "WITH wanted (agent, pin) AS (VALUES (?, ?)" + strings.Repeat(", (?, ?)", len(lanes)-1) + ")\n\t\t", args
+}
+
 // waiting is a queued task as the queue's index shows it.
 type waiting struct {
-	id       string
-	priority int
-	readyAt  task.Stamp
+	id      string
+	readyAt task.Stamp
 }
 
-// head reads the front of an agent's queue: the tasks of one pin ("" for
-// none), by priority, then oldest, that are ready now. It goes from one level
-// of priority to the next, so that tasks scheduled for later, however many,
-// are never walked through.
-func head(ctx context.Context, db DB, w lifecycle.Want, pin string, now task.Stamp, lock string) ([]waiting, error) {
-	var found []waiting
-	for level := task.MaxPriority + 1; len(found) < w.Limit; {
-		var top int
-		ok, err := one(ctx, db, `SELECT priority FROM tasks INDEXED BY tasks_queue
-			WHERE org = ? AND agent_id = ? AND pin = ? AND queued = 1 AND priority < ?
-			ORDER BY priority DESC LIMIT 1`, []any{w.Organization, w.Agent, pin, level}, &top)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			break
-		}
-		level = top
-		err = each(ctx, db, `SELECT id, priority, ready_at FROM tasks INDEXED BY tasks_queue
-			WHERE org = ? AND agent_id = ? AND pin = ? AND queued = 1 AND priority = ? AND ready_at <= ?
-			ORDER BY ready_at, id LIMIT ?`+lock,
-			[]any{w.Organization, w.Agent, pin, level, int64(now), w.Limit - len(found)}, func(rows Rows) error {
-				var x waiting
-				if err := rows.Scan(&x.id, &x.priority, &x.readyAt); err != nil {
-					return err
-				}
-				found = append(found, x)
-				return nil
-			})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
+// ofLevel is a source's level, as the queue's index holds it in order.
+const ofLevel = `FROM tasks INDEXED BY tasks_queue
+		WHERE org = ? AND agent_id = ? AND pin = ? AND queued = 1 AND priority = ? AND ready_at <= ?`
 
-// next merges the common queue with that of the tasks pinned to the worker.
-func next(ctx context.Context, db DB, w lifecycle.Want, now task.Stamp, lock string) ([]string, error) {
-	found, err := head(ctx, db, w, "", now, lock)
-	if err != nil {
-		return nil, err
-	}
-	if w.Worker != "" {
-		pinned, err := head(ctx, db, w, w.Worker, now, lock)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, pinned...)
-		sort.SliceStable(found, func(i, j int) bool {
-			if found[i].priority != found[j].priority {
-				return found[i].priority > found[j].priority
-			}
-			return found[i].readyAt < found[j].readyAt
+// front reads the oldest tasks of a source's level that are ready, and locks
+// them; those that somebody else has locked are passed over.
+func front(ctx context.Context, db DB, org string, s source, now task.Stamp, limit int, lock string) (found []waiting, err error) {
+	err = each(ctx, db, "SELECT id, ready_at "+ofLevel+" ORDER BY ready_at, id LIMIT ?"+lock,
+		[]any{org, s.Agent, s.Pin, s.top, int64(now), limit}, func(rows Rows) error {
+			var x waiting
+			err := rows.Scan(&x.id, &x.readyAt)
+			found = append(found, x)
+			return err
 		})
+	return found, err
+}
+
+// shares tells how many of the oldest tasks of a level stand in each source,
+// locked by somebody or not.
+func shares(ctx context.Context, db DB, org string, of []source, now task.Stamp, limit int) ([]int, error) {
+	share := make([]int, len(of))
+	if len(of) == 1 {
+		share[0] = limit
+		return share, nil
 	}
-	ids := make([]string, 0, w.Limit)
-	for _, x := range found[:min(len(found), w.Limit)] {
-		ids = append(ids, x.id)
+	var query strings.Builder
+	args := make([]any, 0, 5*len(of)+1)
+	for i, s := range of {
+		if i > 0 {
+			query.WriteString(" UNION ALL ")
+		}
+		fmt.Fprintf(&query, "SELECT %d AS source, ready_at, id %s", i, ofLevel)
+		args = append(args, org, s.Agent, s.Pin, s.top, int64(now))
+	}
+	err := each(ctx, db, query.String()+" ORDER BY ready_at, id LIMIT ?", append(args, limit), func(rows Rows) error {
+		var i int
+		var x waiting
+		err := rows.Scan(&i, &x.readyAt, &x.id)
+		share[i]++
+		return err
+	})
+	return share, err
+}
+
+// draw takes the oldest tasks of one level from several sources. It locks no
+// more than it takes, so that nobody else passes over what is left.
+func draw(ctx context.Context, db DB, org string, from []source, now task.Stamp, limit int, lock string) ([]waiting, error) {
+	var last []waiting // of sources that have no more
+	for {
+		share, err := shares(ctx, db, org, from, now, limit-len(last))
+		if err != nil {
+			return nil, err
+		}
+		found, more := slices.Clone(last), make([]source, 0, len(from))
+		for i, s := range from {
+			got, err := front(ctx, db, org, s, now, share[i], lock)
+			if err != nil {
+				return nil, err
+			}
+			if found = append(found, got...); len(got) < share[i] { // somebody else has locked some
+				last = append(last, got...)
+			} else {
+				more = append(more, s)
+			}
+		}
+		if len(more) == len(from) || len(more) == 0 || len(found) >= limit {
+			slices.SortFunc(found, func(a, b waiting) int { return cmp.Or(cmp.Compare(a.readyAt, b.readyAt), cmp.Compare(a.id, b.id)) })
+			return found, nil
+		}
+		from = more
+	}
+}
+
+// next reads the front of the lanes of a claim: by priority, then oldest, over
+// all of them alike. It goes from one level of priority to the next, so that
+// tasks scheduled for later, however many, are never walked through.
+func next(ctx context.Context, db DB, w lifecycle.Want, now task.Stamp, lock string) ([]string, error) {
+	var ids []string
+	for level := task.MaxPriority + 1; len(w.Agents) > 0 && len(ids) < w.Limit; {
+		from, err := tops(ctx, db, w, level)
+		if err != nil || len(from) == 0 {
+			return ids, err
+		}
+		level = from[0].top
+		found, err := draw(ctx, db, w.Organization, from, now, w.Limit-len(ids), lock)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range found {
+			ids = append(ids, x.id)
+		}
 	}
 	return ids, nil
 }
@@ -99,11 +176,56 @@ func HasOpenTask(ctx context.Context, db DB, org, agentID string) (bool, error) 
 	return exists(ctx, db, "SELECT 1 FROM tasks INDEXED BY tasks_open WHERE org = ? AND agent_id = ? AND ended = '' LIMIT 1", org, agentID)
 }
 
-// Ready implements lifecycle.TaskReader.
-func (r *Reader) Ready(ctx context.Context, w lifecycle.Want) (bool, error) {
-	w.Limit = 1
-	ids, err := next(ctx, r.DB, w, r.Clock(), "")
-	return len(ids) > 0, err
+// Fronts implements lifecycle.TaskReader.
+func (r *Reader) Fronts(ctx context.Context, org string, lanes []lifecycle.Lane, limit int) ([]lifecycle.Front, error) {
+	var found []lifecycle.Front
+	now := int64(r.Clock())
+	const ofLevel = "FROM tasks INDEXED BY tasks_queue WHERE org = ? AND agent_id = agent AND pin = level.pin AND queued = 1 AND priority = level.priority"
+	for some := range slices.Chunk(lanes, frontStep) {
+		wanted, args := laneValues(some)
+		query := "WITH RECURSIVE" + strings.TrimSuffix(strings.TrimPrefix(wanted, "WITH"), "\n\t\t") + `, level (agent, pin, priority) AS (
+			SELECT agent, pin, (SELECT priority FROM tasks INDEXED BY tasks_queue
+				WHERE org = ? AND agent_id = agent AND pin = wanted.pin AND queued = 1 ORDER BY priority DESC LIMIT 1) FROM wanted
+			UNION ALL
+			SELECT agent, pin, (SELECT priority FROM tasks INDEXED BY tasks_queue
+				WHERE org = ? AND agent_id = agent AND pin = level.pin AND queued = 1 AND priority < level.priority ORDER BY priority DESC LIMIT 1)
+			FROM level WHERE priority IS NOT NULL)
+			SELECT agent, pin, priority, (SELECT ready_at ` + ofLevel + ` ORDER BY ready_at LIMIT 1),
+				(SELECT count(*) FROM (SELECT 1 ` + ofLevel + ` AND ready_at <= ? LIMIT ?) counted),
+				(SELECT ready_at ` + ofLevel + ` AND ready_at > ? ORDER BY ready_at LIMIT 1)
+			FROM level WHERE priority IS NOT NULL`
+		err := each(ctx, r.DB, query, append(args, org, org, org, org, now, limit, org, now), func(rows Rows) error {
+			var f lifecycle.Front
+			var next *int64
+			err := rows.Scan(&f.Agent, &f.Pin, &f.Priority, &f.Oldest, &f.Ready, &next)
+			if next != nil {
+				f.Next = task.Stamp(*next)
+			}
+			found = append(found, f)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look at queues: %w", err)
+		}
+	}
+	return found, nil
+}
+
+// frontStep is how many lanes one statement looks at.
+const frontStep = 256
+
+// QueuedAgents implements lifecycle.TaskReader.
+func (r *Reader) QueuedAgents(ctx context.Context, org string) ([]string, error) {
+	found, err := texts(ctx, r.DB, `WITH RECURSIVE found (agent) AS (
+		SELECT (SELECT agent_id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND queued = 1 ORDER BY agent_id LIMIT 1)
+		UNION ALL
+		SELECT (SELECT agent_id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND queued = 1 AND agent_id > agent ORDER BY agent_id LIMIT 1)
+		FROM found WHERE agent IS NOT NULL)
+		SELECT agent FROM found WHERE agent IS NOT NULL`, org, org)
+	if err != nil {
+		return nil, fmt.Errorf("list agents with queued tasks: %w", err)
+	}
+	return found, nil
 }
 
 // Due implements lifecycle.TaskReader.
