@@ -83,6 +83,12 @@ type Task struct {
 	AdditionalContext          string          `json:"additional_context"`
 	InstructionsOverride       string          `json:"instructions_override"`
 	ThinkMode                  string          `json:"think_mode"`
+	ModelProvider              string          `json:"llm_model_provider"`
+	ModelName                  string          `json:"llm_model_name"`
+	ReasoningEffort            string          `json:"llm_reasoning_effort"`
+	ToolCallLimit              int             `json:"tool_call_limit"`
+	HarnessCLI                 string          `json:"harness_cli"`
+	PermissionMode             string          `json:"permission_mode"`
 	EventsStreaming            bool            `json:"events_streaming"`
 	DisableAttachmentInjection bool            `json:"disable_attachment_injection"`
 	ReturnMetrics              bool            `json:"return_metrics"`
@@ -279,7 +285,8 @@ func (t *Task) SetStatus(ctx context.Context, s Status, result string) error {
 
 // Save sends the fields that were changed since the task was read: Title,
 // InternalStatus, Priority, RunAt, Status with Result, Tokens, UsedTools,
-// Duration and PayloadExtension. Others are the server's, and what was changed
+// Duration, PayloadExtension, and what is asked of the model (ModelProvider to
+// PermissionMode). Others are the server's, and what was changed
 // in them is lost. Nothing is sent if nothing was changed.
 func (t *Task) Save(ctx context.Context) error {
 	var was Task
@@ -325,6 +332,23 @@ func (t *Task) changes(was *Task) TaskUpdate {
 	}
 	if string(t.PayloadExtension) != string(was.PayloadExtension) {
 		u.PayloadExtension = t.PayloadExtension
+	}
+	for _, asked := range []struct {
+		was, is *string
+		change  **string
+	}{
+		{&was.ModelProvider, &t.ModelProvider, &u.ModelProvider},
+		{&was.ModelName, &t.ModelName, &u.ModelName},
+		{&was.ReasoningEffort, &t.ReasoningEffort, &u.ReasoningEffort},
+		{&was.HarnessCLI, &t.HarnessCLI, &u.HarnessCLI},
+		{&was.PermissionMode, &t.PermissionMode, &u.PermissionMode},
+	} {
+		if *asked.is != *asked.was {
+			*asked.change = asked.is
+		}
+	}
+	if t.ToolCallLimit != was.ToolCallLimit {
+		u.ToolCallLimit = &t.ToolCallLimit
 	}
 	return u
 }

@@ -69,6 +69,14 @@ type TaskRequest struct {
 	AdditionalContext string
 	// ThinkMode is default or harder.
 	ThinkMode string
+	// ModelProvider, ModelName, ReasoningEffort (low, medium, high or xhigh) and
+	// ToolCallLimit are for this turn, in the place of the agent's own; workers
+	// read them.
+	ModelProvider, ModelName, ReasoningEffort string
+	ToolCallLimit                             int
+	// HarnessCLI (claude-code, for example) and PermissionMode (full or gated) are
+	// for agents that are a coding CLI. A next turn that leaves them open keeps them.
+	HarnessCLI, PermissionMode string
 	// DisableAttachmentInjection keeps the contents of files out of Message.
 	DisableAttachmentInjection bool
 	// PayloadExtension is handed to the agent's tools: anything that encodes
@@ -118,6 +126,12 @@ type taskBody struct {
 	Timeout              float64        `json:"timeout,omitempty"`
 	ExpiresIn            float64        `json:"expires_in,omitempty"`
 	Tags                 []string       `json:"tags,omitempty"`
+	ModelProvider        string         `json:"llm_model_provider,omitempty"`
+	ModelName            string         `json:"llm_model_name,omitempty"`
+	ReasoningEffort      string         `json:"llm_reasoning_effort,omitempty"`
+	ToolCallLimit        int            `json:"tool_call_limit,omitempty"`
+	HarnessCLI           string         `json:"harness_cli,omitempty"`
+	PermissionMode       string         `json:"permission_mode,omitempty"`
 }
 
 func (r TaskRequest) body() taskBody {
@@ -130,6 +144,8 @@ func (r TaskRequest) body() taskBody {
 		NoAttachments: r.DisableAttachmentInjection, UserOIDCToken: r.UserOIDCToken, UserTokens: r.UserTokens,
 		AgentVersion: r.AgentVersion, Priority: r.Priority, RunAt: r.RunAt, MaxAttempts: r.MaxAttempts,
 		Timeout: seconds(r.Timeout), ExpiresIn: seconds(r.ExpiresIn), Tags: r.Tags,
+		ModelProvider: r.ModelProvider, ModelName: r.ModelName, ReasoningEffort: r.ReasoningEffort,
+		ToolCallLimit: r.ToolCallLimit, HarnessCLI: r.HarnessCLI, PermissionMode: r.PermissionMode,
 	}
 	if r.NoPythonStreaming {
 		b.EventsStreaming = new(bool)
@@ -183,6 +199,12 @@ type TaskUpdate struct {
 	// PayloadExtension is merged into the task's: anything that encodes as an
 	// object.
 	PayloadExtension any
+	// What is asked of the agent's model, tools and harness, as in TaskRequest; ""
+	// and 0 give it back to the agent. It can be changed until the turn has ended,
+	// and is for attempts that start afterwards.
+	ModelProvider, ModelName, ReasoningEffort *string
+	ToolCallLimit                             *int
+	HarnessCLI, PermissionMode                *string
 }
 
 type updateBody struct {
@@ -197,6 +219,12 @@ type updateBody struct {
 	UsedTools        []string   `json:"used_tools,omitempty"`
 	Duration         float64    `json:"duration,omitempty"`
 	PayloadExtension any        `json:"payload_extension,omitempty"`
+	ModelProvider    *string    `json:"llm_model_provider,omitempty"`
+	ModelName        *string    `json:"llm_model_name,omitempty"`
+	ReasoningEffort  *string    `json:"llm_reasoning_effort,omitempty"`
+	ToolCallLimit    *int       `json:"tool_call_limit,omitempty"`
+	HarnessCLI       *string    `json:"harness_cli,omitempty"`
+	PermissionMode   *string    `json:"permission_mode,omitempty"`
 }
 
 // Update changes a task.
@@ -207,6 +235,8 @@ func (t *Tasks) Update(ctx context.Context, id string, u TaskUpdate) (*Task, err
 			Title: u.Title, InternalStatus: u.InternalStatus, Priority: u.Priority, RunAt: u.RunAt,
 			Status: u.Status, Result: u.Result, Override: u.Override, Tokens: u.Tokens, UsedTools: u.UsedTools,
 			Duration: seconds(u.Duration), PayloadExtension: u.PayloadExtension,
+			ModelProvider: u.ModelProvider, ModelName: u.ModelName, ReasoningEffort: u.ReasoningEffort,
+			ToolCallLimit: u.ToolCallLimit, HarnessCLI: u.HarnessCLI, PermissionMode: u.PermissionMode,
 		},
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +64,11 @@ func (r remote) show(e *env, t *errand.Task) {
 		w.pair("attempt", strconv.Itoa(t.Attempt))
 		w.pair("max attempts", strconv.Itoa(t.MaxAttempts)) // those that were given back do not count
 	}
+	w.pair("model", strings.Join(strings.Fields(t.ModelProvider+" "+t.ModelName+" "+t.ReasoningEffort), " "))
+	if t.ToolCallLimit > 0 {
+		w.pair("tool calls", "at most "+strconv.Itoa(t.ToolCallLimit))
+	}
+	w.pair("harness", strings.TrimSpace(t.HarnessCLI+" "+t.PermissionMode))
 	w.pair("worker", t.WorkerID)
 	if t.Turn > 1 {
 		w.pair("turn", strconv.Itoa(t.Turn))
@@ -168,6 +174,12 @@ func (c *taskResumeCmd) Run(e *env) error {
 	})
 }
 
+// isNothing reports whether an update changes nothing.
+func isNothing(u errand.TaskUpdate) bool {
+	u.Override = false
+	return reflect.ValueOf(u).IsZero()
+}
+
 type taskUpdateCmd struct {
 	remote
 	ID             string         `arg:"" help:"The task's id."`
@@ -175,6 +187,12 @@ type taskUpdateCmd struct {
 	InternalStatus *string        `name:"internal-status" help:"The agent's own word for what it does, at most 255 characters."`
 	Priority       *int           `help:"From -100 to 100; while it is pending."`
 	In             *time.Duration `help:"Start after this time, for example 10m; while it is pending."`
+	ModelProvider  *string        `name:"model-provider" help:"The provider of the model; empty for the agent's own."`
+	Model          *string        `help:"The model; empty for the agent's own."`
+	Effort         *string        `name:"reasoning-effort" help:"low, medium, high or xhigh; empty for the agent's own."`
+	ToolCallLimit  *int           `name:"tool-call-limit" help:"How many tools the agent may call; 0 for its own number."`
+	HarnessCLI     *string        `name:"harness-cli" help:"Which coding CLI is to do it; empty for the agent's own."`
+	PermissionMode *string        `name:"permission-mode" help:"full or gated; empty for the agent's own."`
 	Status         string         `help:"How it ends: completed, failed or error." enum:",completed,failed,error" default:""`
 	Result         *string        `help:"Its result; with --status."`
 	Override       bool           `help:"Also correct how an ended task is shown to have ended; the log says who did it."`
@@ -185,6 +203,8 @@ func (c *taskUpdateCmd) Run(e *env) error {
 	u := errand.TaskUpdate{
 		Title: c.Title, InternalStatus: c.InternalStatus, Priority: c.Priority,
 		Status: errand.Status(c.Status), Result: c.Result, Override: c.Override,
+		ModelProvider: c.ModelProvider, ModelName: c.Model, ReasoningEffort: c.Effort,
+		ToolCallLimit: c.ToolCallLimit, HarnessCLI: c.HarnessCLI, PermissionMode: c.PermissionMode,
 	}
 	if c.In != nil {
 		at := time.Now().Add(*c.In)
@@ -193,8 +213,8 @@ func (c *taskUpdateCmd) Run(e *env) error {
 	switch {
 	case c.Result != nil && c.Status == "":
 		return errors.New("--result goes with --status completed, failed or error")
-	case c.Title == nil && c.InternalStatus == nil && c.Priority == nil && c.In == nil && c.Status == "":
-		return errors.New("nothing to change: give --title, --internal-status, --priority, --in, or --status with --result")
+	case isNothing(u):
+		return errors.New("nothing to change: give --title, --internal-status, --priority, --in, what is asked of the model, or --status with --result")
 	}
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Update(ctx, c.ID, u)

@@ -24,6 +24,12 @@ type taskCreateCmd struct {
 	Timeout        time.Duration `help:"How long it may execute."`
 	ExpiresIn      time.Duration `name:"expires-in" help:"How long it may wait to be started."`
 	MaxAttempts    int           `name:"max-attempts" help:"How many attempts may start."`
+	ModelProvider  string        `name:"model-provider" help:"The provider of the model, in the place of the agent's own."`
+	Model          string        `help:"The model, in the place of the agent's own."`
+	Effort         string        `name:"reasoning-effort" help:"How much the model is to reason: low, medium, high or xhigh."`
+	ToolCallLimit  int           `name:"tool-call-limit" help:"How many tools the agent may call."`
+	HarnessCLI     string        `name:"harness-cli" help:"For agents that are a coding CLI: which one, for example claude-code."`
+	PermissionMode string        `name:"permission-mode" help:"For agents that are a coding CLI: full, or gated to hold shell and edit calls for a person."`
 	Worker         string        `help:"Only this worker may have it."`
 	Parent         string        `help:"The task that it is a sub-task of."`
 	IdempotencyKey string        `name:"idempotency-key" help:"A repeat with the same key answers the first one's task, for 24 hours."`
@@ -47,6 +53,8 @@ func (c *taskCreateCmd) Run(e *env) error {
 		AgentID: c.Agent, Prompt: prompt, ID: c.ID, Title: c.Title, Tags: c.Tag, Priority: c.Priority,
 		Timeout: c.Timeout, ExpiresIn: c.ExpiresIn, MaxAttempts: c.MaxAttempts,
 		WorkerID: c.Worker, ParentTaskID: c.Parent, IdempotencyKey: c.IdempotencyKey,
+		ModelProvider: c.ModelProvider, ModelName: c.Model, ReasoningEffort: c.Effort, ToolCallLimit: c.ToolCallLimit,
+		HarnessCLI: c.HarnessCLI, PermissionMode: c.PermissionMode,
 	}
 	if c.In > 0 {
 		r.RunAt = time.Now().Add(c.In)

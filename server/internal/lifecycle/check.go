@@ -80,6 +80,9 @@ func check(sub *Submission) error {
 	if state.Source == "" {
 		state.Source = "sdk"
 	}
+	if err := sub.Asked.into(state); err != nil {
+		return err
+	}
 	if err := checkSchedule(sub); err != nil {
 		return err
 	}

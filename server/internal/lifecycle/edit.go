@@ -18,6 +18,7 @@ type Edit struct {
 	Duration       *float64 // seconds
 	// Extension is merged into payload_extension, all the way down.
 	Extension json.RawMessage
+	Asked     Asked
 	Priority  *int
 	RunAt     *task.Stamp
 	// Status ends the turn: it may be completed, failed or error. Executing
@@ -91,6 +92,11 @@ func (e Edit) commands(by string) ([]task.Command, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode edit: %w", err)
 	}
+	asked, err := json.Marshal(e.Asked)
+	if err != nil {
+		return nil, fmt.Errorf("encode edit: %w", err)
+	}
+	side = task.Splice(side, asked)
 	var commands []task.Command
 	if !isNull(e.Extension) {
 		commands = append(commands, task.Patch{By: by, Extension: e.Extension})
@@ -111,6 +117,8 @@ func (e Edit) commands(by string) ([]task.Command, error) {
 // may be said to execute, and only once, so that of two who try one executes it.
 func (e Edit) fits(t task.Task) error {
 	switch {
+	case t.Ended() != "" && e.Asked != (Asked{}):
+		return fault.New(fault.Conflict, "what is asked of the model can only be changed before the end: the task has ended (%s)", t.Ended())
 	case e.Status == nil || *e.Status != task.Executing:
 		return nil
 	case !t.Terms.RunLocally:
@@ -132,6 +140,9 @@ func (e Edit) check() error {
 		if err := checkObject("payload_extension", e.Extension); err != nil {
 			return err
 		}
+	}
+	if err := e.Asked.into(new(task.State)); err != nil {
+		return err
 	}
 	if e.RunAt != nil {
 		if err := checkRunAt(*e.RunAt); err != nil {

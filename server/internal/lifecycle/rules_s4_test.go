@@ -407,6 +407,8 @@ func TestS4ServerOwnedFieldsAreIgnored(t *testing.T) {
 		"output_schema": fields{"x": 1}, "mcp_servers": []fields{{"name": "x"}}, "user_tokens": fields{"x": "y"},
 		"user_oidc_token": "x", "instructions_override": "x", "expected_output": "x", "think_mode": "harder",
 		"agent_version": "9", "attempt": 9, "end_reason": "completed", "priority": 99, "worker_id": "x", "run_at": "2001-01-01T00:00:00Z",
+		"conversation_id": "x", "conversation_kind": "direct", "should_update_parent": true, "execution_kind": "resident",
+		"is_gateway": true, "is_app": true, "background_auth_eligible": true, "must_deep_plan": true,
 	}))
 	if diff := cmp.Diff(before, b.state("t")); diff != "" {
 		t.Errorf("S4: server-owned fields were taken:\n%s", diff)

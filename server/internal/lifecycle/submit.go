@@ -20,7 +20,9 @@ type Submission struct {
 	// Secrets are kept apart from the Spec (rule A5).
 	Secrets Secrets
 	// State holds the creator's title, source and the like.
-	State    task.State
+	State task.State
+	// Asked is laid over the State.
+	Asked    Asked
 	Priority int
 	RunAt    task.Stamp
 	// AgentVersion pins a version, "" for the newest.

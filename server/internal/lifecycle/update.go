@@ -22,7 +22,8 @@ func sideFields() []string {
 		"title", "internal_status", "last_executed_node_id", "used_tools", "tokens", "duration",
 		"hitl_request", "pending_eca_request", "source", "voice_id", "triggering_agent_id",
 		"test_run_node_id", "disable_attachment_injection", "return_metrics", "deep_planning",
-		"additional_context",
+		"additional_context", "llm_model_provider", "llm_model_name", "llm_reasoning_effort", "tool_call_limit",
+		"harness_cli", "permission_mode",
 	}
 }
 
@@ -56,7 +57,7 @@ func CheckSide(name string, value json.RawMessage) error {
 			return fault.Field(name, "is out of range")
 		}
 	}
-	return nil
+	return checkAsked(state)
 }
 
 // checkText refuses what no text in the store may hold.

@@ -187,6 +187,16 @@ func (s *State) Normalize() {
 			*raw = nil
 		}
 	}
+	for _, asked := range []**string{
+		&s.LLMModelProvider, &s.LLMModelName, &s.LLMReasoningEffort, &s.HarnessCLI, &s.PermissionMode,
+	} {
+		if *asked != nil && **asked == "" {
+			*asked = nil
+		}
+	}
+	if s.ToolCallLimit != nil && *s.ToolCallLimit == 0 {
+		s.ToolCallLimit = nil
+	}
 	if s.UsedTools == nil {
 		s.UsedTools = []string{}
 	}

@@ -14,6 +14,8 @@ const (
 	MaxTag            = 64 // bytes
 	MaxID             = 128
 	MaxPriority       = 100 // and -100
+	MaxAskedName      = 255 // code points of a model's, provider's or harness's name
+	MaxToolCalls      = 1_000_000
 
 	maxRefusedResult = 64 << 10 // bytes of a refused result that its event shows
 )

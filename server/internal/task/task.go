@@ -177,6 +177,14 @@ type State struct {
 	WorkerID                   *string         `json:"worker_id"`
 	Priority                   int             `json:"priority"`
 	RunAt                      Stamp           `json:"run_at"`
+	// What is asked of the agent's model, tools and harness in the place of the
+	// agent's own; nil is the agent's.
+	LLMModelProvider   *string `json:"llm_model_provider"`
+	LLMModelName       *string `json:"llm_model_name"`
+	LLMReasoningEffort *string `json:"llm_reasoning_effort"`
+	ToolCallLimit      *int    `json:"tool_call_limit"`
+	HarnessCLI         *string `json:"harness_cli"`
+	PermissionMode     *string `json:"permission_mode"`
 }
 
 // Stop is what became of a request to stop a turn (rules X).

@@ -71,6 +71,12 @@ func (c Begin) apply(d *draft) error {
 	if t.state.Title == nil {
 		t.state.Title = last.Title
 	}
+	if t.state.HarnessCLI == nil { // a thread stays on the harness that it began on
+		t.state.HarnessCLI = last.HarnessCLI
+	}
+	if t.state.PermissionMode == nil {
+		t.state.PermissionMode = last.PermissionMode
+	}
 	d.logged = State{}
 	d.logged.Normalize()
 	d.spec = d.marshal(c.Spec)

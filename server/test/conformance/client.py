@@ -10,7 +10,7 @@ import itertools
 import json
 import sys
 
-from xpander_sdk import Backend, Tasks, User
+from xpander_sdk import Agents, Backend, Tasks, User
 from xpander_sdk.exceptions.module_exception import ModuleException
 from xpander_sdk.modules.tasks.models.task import AgentExecutionStatus as Status
 from xpander_sdk.modules.tasks.sub_modules.task import Task
@@ -243,6 +243,30 @@ async def watch(agent_id):
             say("end of the stream")
         except Exception as failure:
             say(f"{type(failure).__name__} {getattr(failure, 'status_code', '')}".strip())
+
+
+def create_with_everything(agent_id):
+    """Every argument of both ways to create a task, each given: what of it the server then answers otherwise."""
+    from fields import check_created, created_with
+
+    tasks = Tasks()
+    task = tasks.create(agent_id=agent_id, **created_with(tasks.acreate, "one"))
+    by_agent = Agents().get(agent_id=agent_id)
+    other = by_agent.create_task(**created_with(by_agent.acreate_task, "two"))
+    return {
+        "Tasks.create": check_created(tasks.acreate, tasks.get(task.id), "one"),
+        "Agent.create_task": check_created(by_agent.acreate_task, tasks.get(other.id), "two"),
+    }
+
+
+def save_everything(agent_id):
+    """Every field of a task, each changed and saved: those that the server then answers otherwise."""
+    from fields import change_all, lost
+
+    task = Tasks().create(agent_id=agent_id, prompt="work on me")
+    want = change_all(task)
+    task.save(with_deep_plan_update=True)
+    return {"saved": lost(want, task), "read": lost(want, Tasks().get(task.id))}
 
 
 def say(line):

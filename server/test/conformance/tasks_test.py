@@ -26,6 +26,21 @@ def test_create(client, agent):
     assert not task["finished"]
 
 
+@pytest.mark.newest
+@pytest.mark.check("every argument comes back", "tasks.create(…); agent.create_task(…)")
+def test_create_with_everything(client, server, agent):
+    assert client("create_with_everything", agent_id=agent) == {"Tasks.create": {}, "Agent.create_task": {}}
+    for task_id in ("all-one", "all-two"):
+        task = server.task(task_id)
+        assert (task["pinned_worker_id"], task["run_locally"]) == ("w-1", True)
+
+
+@pytest.mark.newest
+@pytest.mark.check("every field of a saved task comes back", "task.save(with_deep_plan_update=True)")
+def test_save_everything(client, agent):
+    assert client("save_everything", agent_id=agent) == {"saved": {}, "read": {}}
+
+
 @pytest.mark.check("create a task, async", "tasks.acreate(…)")
 def test_create_async(client, agent):
     task = client("create_async", agent_id=agent)

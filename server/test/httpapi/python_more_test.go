@@ -160,6 +160,9 @@ func TestPythonReport(t *testing.T) {
 	if failed["id"] != "mine" || failed["status"] != "failed" {
 		t.Errorf("reported a failure: %v %v", failed["id"], failed["status"])
 	}
+	if got := report(200, `{"llm_response": {"raw": [1]}}`); got["result"] != `{"raw": [1]}` {
+		t.Errorf("reported what the model said, and no result: %v", got["result"])
+	}
 	again := report(200, `{"id": "mine", "is_success": null, "result": "after all"}`)
 	if again["status"] != "completed" || again["result"] != "after all" {
 		t.Errorf("reported again: %v %v", again["status"], again["result"])

@@ -19,7 +19,8 @@ func alwaysThere() []string {
 		events_streaming is_orchestration disable_attachment_injection return_metrics payload_extension output_schema
 		user_tokens hitl_request pending_eca_request source voice_id additional_context instructions_override
 		test_run_node_id user_oidc_token output_format expected_output triggering_agent_id title mcp_servers think_mode
-		deep_planning execution_attempts tokens duration`)
+		deep_planning execution_attempts tokens duration llm_model_provider llm_model_name llm_reasoning_effort tool_call_limit
+		harness_cli permission_mode`)
 }
 
 // checkTask checks a task as the client needs it.

@@ -35,6 +35,7 @@ func TestCreateGivesEverything(t *testing.T) {
 		PayloadExtension: map[string]any{"headers": map[string]any{"x": "y"}},
 		MCPServers:       []errand.MCPServer{{Name: "m", URL: "https://mcp.example.com", APIKey: "secret-1"}},
 		UserTokens:       map[string]any{"github": "secret-2"}, UserOIDCToken: "secret-3", NoPythonStreaming: true,
+		ModelProvider: "anthropic", ModelName: "claude", ReasoningEffort: "high", ToolCallLimit: 9, HarnessCLI: "codex", PermissionMode: "gated",
 	}
 	task, err := c.Tasks.Create(t.Context(), request)
 	if err != nil {
@@ -47,6 +48,7 @@ func TestCreateGivesEverything(t *testing.T) {
 		ParentTaskID: parent.ID, TriggeringAgentID: "boss", Source: "test", OutputFormat: "json", OutputSchema: json.RawMessage(`{"type":"object"}`),
 		ExpectedOutput: "a table", InstructionsOverride: "be brief", AdditionalContext: "it is Monday", ThinkMode: "harder",
 		DisableAttachmentInjection: true, PayloadExtension: json.RawMessage(`{"headers":{"x":"y"}}`), IdempotencyKey: "order-66",
+		ModelProvider: "anthropic", ModelName: "claude", ReasoningEffort: "high", ToolCallLimit: 9, HarnessCLI: "codex", PermissionMode: "gated",
 	}
 	got, whole := reflect.ValueOf(*task), reflect.ValueOf(want)
 	for field := range whole.Type().Fields() {
@@ -76,13 +78,16 @@ func TestTaskMethods(t *testing.T) {
 	task.Title, task.InternalStatus = "Sales", "thinking"
 	task.Tokens, task.UsedTools, task.Duration = &errand.Tokens{Prompt: 3, Completion: 4}, []string{"sql"}, 1500*time.Millisecond
 	task.PayloadExtension = json.RawMessage(`{"a":1}`)
+	task.ModelProvider, task.ModelName, task.ReasoningEffort, task.ToolCallLimit = "openai", "gpt", "low", 3
+	task.HarnessCLI, task.PermissionMode = "claude-code", "full"
 	if err := task.Save(ctx); err != nil {
 		t.Fatal(err)
 	}
 	check := func(task *errand.Task) {
 		t.Helper()
 		if task.Title != "Sales" || task.InternalStatus != "thinking" || task.Priority != 5 || *task.Tokens != (errand.Tokens{Prompt: 3, Completion: 4}) ||
-			!slices.Equal(task.UsedTools, []string{"sql"}) || task.Duration != 1500*time.Millisecond || string(task.PayloadExtension) != `{"a":1}` {
+			!slices.Equal(task.UsedTools, []string{"sql"}) || task.Duration != 1500*time.Millisecond || string(task.PayloadExtension) != `{"a":1}` || task.ModelProvider != "openai" || task.ModelName != "gpt" || task.ReasoningEffort != "low" ||
+			task.ToolCallLimit != 3 || task.HarnessCLI != "claude-code" || task.PermissionMode != "full" {
 			t.Errorf("saved: %s", task.JSON())
 		}
 	}

@@ -56,6 +56,7 @@ type TaskRequest struct {
 	Timeout              float64         `json:"timeout,omitempty" minimum:"0" doc:"Seconds of executing after which it ends with the reason timeout; 0 is none."`
 	ExpiresIn            float64         `json:"expires_in,omitempty" minimum:"0" doc:"Seconds of being pending after which it ends with the reason expired; 0 is none."`
 	Tags                 []string        `json:"tags,omitempty" maxItems:"32" doc:"Labels of your own, at most 64 bytes each."`
+	lifecycle.Asked
 }
 
 // submission is the request as the service takes it. The route and the whole
@@ -75,7 +76,7 @@ func (b TaskRequest) submission(agentID, route, key string) (lifecycle.Submissio
 			PayloadExtension: b.PayloadExtension, Source: b.Source, TriggeringAgentID: b.TriggeringAgentID,
 			Title: b.Title, AdditionalContext: b.AdditionalContext, DisableAttachmentInjection: b.NoAttachments,
 		},
-		Priority: b.Priority, AgentVersion: b.AgentVersion, Route: route,
+		Asked: b.Asked, Priority: b.Priority, AgentVersion: b.AgentVersion, Route: route,
 	}
 	if b.RunAt != nil {
 		sub.RunAt = task.StampOf(*b.RunAt)

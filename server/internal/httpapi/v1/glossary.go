@@ -65,6 +65,12 @@ func glossary() map[string]string {
 		"worker_id":                    "The worker that has it, or the one it is pinned to.",
 		"priority":                     "Higher goes first among the agent's waiting tasks.",
 		"run_at":                       "The moment before which it does not start.",
+		"llm_model_provider":           "The provider of the model for this task; null for the agent's own.",
+		"llm_model_name":               "The model for this task; null for the agent's own.",
+		"llm_reasoning_effort":         "How much the model is to reason: low, medium, high or xhigh; null for the agent's own.",
+		"tool_call_limit":              "How many tools the agent may call for this task; null for the agent's own.",
+		"harness_cli":                  "Which coding CLI is to do it; null for the agent's own.",
+		"permission_mode":              "full runs every action of a coding CLI, gated holds shell and edit calls for a person; null for the agent's own.",
 
 		// What became of a stop.
 		"requested_at": "When the stop was asked for.",

@@ -112,13 +112,15 @@ func (r *routes) report(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	body := struct {
-		ID        *string      `json:"id"`
-		Input     *string      `json:"input"`
-		Tokens    *task.Tokens `json:"tokens"`
-		IsSuccess *bool        `json:"is_success"`
-		Result    *string      `json:"result"`
-		Duration  float64      `json:"duration"`
-		UsedTools []string     `json:"used_tools"`
+		ID    *string `json:"id"`
+		Input *string `json:"input"`
+		// Response is what the model said, of any JSON.
+		Response  json.RawMessage `json:"llm_response"`
+		Tokens    *task.Tokens    `json:"tokens"`
+		IsSuccess *bool           `json:"is_success"`
+		Result    *string         `json:"result"`
+		Duration  float64         `json:"duration"`
+		UsedTools []string        `json:"used_tools"`
 	}{}
 	if err := edge.Decode(raw, &body); err != nil {
 		return err
@@ -136,6 +138,9 @@ func (r *routes) report(w http.ResponseWriter, req *http.Request) error {
 	side, err := json.Marshal(given)
 	if err != nil {
 		return err
+	}
+	if body.Result == nil {
+		body.Result, _ = lifecycle.FitResult(body.Response)
 	}
 	end := task.EndCompleted
 	if body.IsSuccess != nil && !*body.IsSuccess {

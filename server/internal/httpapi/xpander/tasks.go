@@ -44,11 +44,12 @@ type createBody struct {
 	DisableAttachmentInjection bool            `json:"disable_attachment_injection"`
 	UserTokens                 json.RawMessage `json:"user_tokens"`
 	ReturnMetrics              bool            `json:"return_metrics"`
+	lifecycle.Asked
 }
 
 func (b createBody) submission(agent, version string) lifecycle.Submission {
 	return lifecycle.Submission{
-		AgentVersion: version,
+		AgentVersion: version, Asked: b.Asked,
 		Spec: task.Spec{
 			ID: text(b.ID), AgentID: agent,
 			Input: task.Input{

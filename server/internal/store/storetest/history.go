@@ -289,6 +289,8 @@ func (w *world) command() task.Command {
 		`{"used_tools":[],"hitl_request":{"q":"<?>"},"pending_eca_request":[1.50],"voice_id":"v"}`,
 		`{"additional_context":"c","test_run_node_id":"n","disable_attachment_injection":true,"return_metrics":true}`,
 		`{"triggering_agent_id":"agent-2","hitl_request":null}`,
+		`{"llm_model_provider":"p","llm_model_name":"m","llm_reasoning_effort":"low","tool_call_limit":3,"harness_cli":"c"}`,
+		`{"llm_model_name":"","tool_call_limit":0,"permission_mode":"gated"}`,
 	}).Draw(t, "side"))
 	switch rapid.IntRange(0, 15).Draw(t, "command") {
 	case 0:

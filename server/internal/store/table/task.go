@@ -27,6 +27,12 @@ type side struct {
 	DeepPlanning       json.RawMessage `json:"plan,omitempty"`
 	Tokens             *task.Tokens    `json:"tokens,omitempty"`
 	Duration           float64         `json:"duration,omitempty"`
+	ModelProvider      *string         `json:"provider,omitempty"`
+	ModelName          *string         `json:"model,omitempty"`
+	ReasoningEffort    *string         `json:"effort,omitempty"`
+	ToolCallLimit      *int            `json:"tool_calls,omitempty"`
+	HarnessCLI         *string         `json:"harness,omitempty"`
+	PermissionMode     *string         `json:"permission,omitempty"`
 }
 
 func sideOf(s task.State) side {
@@ -35,6 +41,8 @@ func sideOf(s task.State) side {
 		PendingECARequest: s.PendingECARequest, VoiceID: s.VoiceID,
 		TestRunNodeID: s.TestRunNodeID, NoAttachments: s.DisableAttachmentInjection,
 		AdditionalContext: s.AdditionalContext, ReturnMetrics: s.ReturnMetrics, DeepPlanning: s.DeepPlanning, Tokens: s.Tokens, Duration: s.Duration,
+		ModelProvider: s.LLMModelProvider, ModelName: s.LLMModelName, ReasoningEffort: s.LLMReasoningEffort,
+		ToolCallLimit: s.ToolCallLimit, HarnessCLI: s.HarnessCLI, PermissionMode: s.PermissionMode,
 	}
 	if len(s.UsedTools) > 0 {
 		x.UsedTools = s.UsedTools
@@ -61,6 +69,8 @@ func (x side) into(s *task.State) {
 	s.DisableAttachmentInjection, s.ReturnMetrics = x.NoAttachments, x.ReturnMetrics
 	s.AdditionalContext = x.AdditionalContext
 	s.DeepPlanning, s.Tokens, s.Duration = x.DeepPlanning, x.Tokens, x.Duration
+	s.LLMModelProvider, s.LLMModelName, s.LLMReasoningEffort = x.ModelProvider, x.ModelName, x.ReasoningEffort
+	s.ToolCallLimit, s.HarnessCLI, s.PermissionMode = x.ToolCallLimit, x.HarnessCLI, x.PermissionMode
 }
 
 // taskColumns lists the columns of a task's row, bound to the given parts: the
