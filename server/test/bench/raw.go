@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // it registers the driver "sqlite"
 )
 
 // rawStore is the measure of all things here: a queue of tasks in one SQLite
@@ -71,6 +71,7 @@ func (b *bench) rawStore(ctx context.Context) (*rawStore, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, _ = sqlite.Fdatasync(true) // as Errand does
 	s := &rawStore{queue: make(chan *rawWrite), stopped: make(chan struct{}), dir: dir}
 	s.db, err = sql.Open("sqlite", "file:"+filepath.Join(dir, "raw.db")+
 		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)&_pragma=cache_size(-64000)")

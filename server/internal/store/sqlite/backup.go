@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 )
 
-// DatabaseFile is the name of the database in its folder.
 // DatabaseFile is the database in a data folder.
 const DatabaseFile = "errand.db"
 

@@ -55,9 +55,9 @@ func queriesOf(t *testing.T, fn func(*Store) error) (*Store, []string) {
 	if err := fn(s); err != nil {
 		t.Fatal(err)
 	}
-	prepared := maps.Clone(e.stmts)
-	maps.Copy(prepared, s.reads.stmts)
-	return s, slices.Sorted(maps.Keys(prepared))
+	prepared := slices.Concat(slices.Collect(maps.Keys(e.stmts)), slices.Collect(maps.Keys(s.reads.stmts)))
+	slices.Sort(prepared)
+	return s, slices.Compact(prepared)
 }
 
 // Each single filter of a list is one walk along an index, in the list's own

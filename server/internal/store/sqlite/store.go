@@ -20,7 +20,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	driver "modernc.org/sqlite" // it registers "sqlite"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
@@ -58,7 +58,6 @@ type Store struct {
 	*table.Writer
 	opts    Options
 	lock    *flock.Flock
-	write   *sql.DB
 	reads   *reader
 	writers *batch.Writers
 	// trouble is why the last write did not reach the disk, nil if it did.
@@ -89,7 +88,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if !held {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, opts.Dir)
 	}
-	if err := s.open(ctx, filepath.Join(opts.Dir, DatabaseFile)); err != nil {
+	if err := s.open(ctx); err != nil {
 		if why := refusal(err); why != "" {
 			err = fmt.Errorf("%s (%s): %w", why, opts.Dir, err)
 		}
@@ -98,27 +97,17 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, path string) error {
-	var err error
-	if s.write, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)", "journal_mode(WAL)", "secure_delete(ON)", "wal_autocheckpoint(4000)")); err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	s.write.SetMaxOpenConns(1)
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
+// path is the database's file.
+func (s *Store) path() string { return filepath.Join(s.opts.Dir, DatabaseFile) }
+
+func (s *Store) open(ctx context.Context) error {
+	// What makes a file longer is on disk with fdatasync, too; fsync would wait for
+	// its timestamps. Where there is none, the database goes on with fsync.
+	_, _ = driver.Fdatasync(true)
+	if err := migrate(ctx, s.path()); err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.write, files)
-	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate database %s: %w", path, err)
-	}
-	if _, err := s.write.ExecContext(ctx, "BEGIN IMMEDIATE; "+probe+"; COMMIT"); err != nil {
-		return fmt.Errorf("try to write: %w", err)
-	}
-	read, err := sql.Open("sqlite", dsn(path, "query_only(ON)"))
+	read, err := sql.Open("sqlite", dsn(s.path(), "query_only(ON)"))
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
@@ -137,17 +126,49 @@ func (s *Store) open(ctx context.Context, path string) error {
 	return nil
 }
 
+// migrate makes the database or brings it up to date, and tries to write to it.
+func migrate(ctx context.Context, path string) (err error) {
+	db, err := sql.Open("sqlite", dsn(path, writing()...))
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate database %s: %w", path, err)
+	}
+	if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE; "+probe+"; COMMIT"); err != nil {
+		return fmt.Errorf("try to write: %w", err)
+	}
+	return nil
+}
+
 // Write implements lifecycle.Store.
 func (s *Store) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
 	return s.writers.Write(ctx, about, fn)
 }
 
-// dsn names a database file with the pragmas that every connection needs.
+// everywhere are the pragmas that every connection needs.
+func everywhere() []string {
+	return []string{"busy_timeout(10000)", "foreign_keys(OFF)", "cache_size(-16000)", "temp_store(MEMORY)"}
+}
+
+// writing are those of a connection that writes: what it commits is on disk.
+func writing() []string {
+	return []string{"synchronous(FULL)", "journal_mode(WAL)", "secure_delete(ON)", "wal_autocheckpoint(4000)"}
+}
+
+// dsn names a database file with its pragmas.
 func dsn(path string, pragmas ...string) string {
-	q := url.Values{"_txlock": {"immediate"}}
-	for _, p := range append(pragmas, "busy_timeout(10000)", "foreign_keys(OFF)", "cache_size(-16000)", "temp_store(MEMORY)") {
-		q.Add("_pragma", p)
-	}
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": append(everywhere(), pragmas...)}
 	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}
 	return u.String()
 }
@@ -161,9 +182,6 @@ func (s *Store) Close() error {
 	}
 	if s.reads != nil {
 		errs = append(errs, s.reads.db.Close())
-	}
-	if s.write != nil {
-		errs = append(errs, s.write.Close())
 	}
 	return errors.Join(append(errs, s.lock.Unlock())...)
 }

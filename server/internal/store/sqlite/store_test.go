@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
+	driver "modernc.org/sqlite"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -94,13 +96,13 @@ func pragma(ctx context.Context, db table.DB, name string) (string, error) {
 		return "", err
 	}
 	defer rows.Close() //nolint:errcheck // Err tells what went wrong
-	var value string
+	var value any
 	for rows.Next() {
 		if err := rows.Scan(&value); err != nil {
 			return "", err
 		}
 	}
-	return value, rows.Err()
+	return fmt.Sprint(value), rows.Err()
 }
 
 // about names tasks.
@@ -211,6 +213,9 @@ func TestDurabilitySettings(t *testing.T) {
 	s := open(t, t.TempDir())
 	if err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) error { return create(tx, "t") }); err != nil {
 		t.Fatal(err)
+	}
+	if runtime.GOOS == "linux" && !driver.FdatasyncEnabled() {
+		t.Error("commits wait for timestamps")
 	}
 	onWriter(t, s, func(db table.DB) error {
 		for name, want := range map[string]string{

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	driver "modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"zombiezen.com/go/sqlite"
 
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -18,16 +18,16 @@ import (
 // refusal says in words for a client why the disk did not take a write, and ""
 // if it was not the disk.
 func refusal(err error) string {
-	e, ok := errors.AsType[*driver.Error](err)
-	if !ok {
-		return ""
+	code := sqlite.ErrCode(err)
+	if e, ok := errors.AsType[*driver.Error](err); ok {
+		code = sqlite.ResultCode(e.Code())
 	}
-	switch e.Code() & 0xff { // the rest of a code tells variants apart
-	case sqlite3.SQLITE_FULL:
+	switch code.ToPrimary() { //nolint:exhaustive // the others are not the disk's
+	case sqlite.ResultFull:
 		return durable.Full
-	case sqlite3.SQLITE_READONLY:
+	case sqlite.ResultReadOnly:
 		return durable.ReadOnly
-	case sqlite3.SQLITE_IOERR:
+	case sqlite.ResultIOErr:
 		return "the server's disk cannot be written"
 	default:
 		return ""

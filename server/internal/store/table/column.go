@@ -65,11 +65,16 @@ func (c column) value() any {
 	}
 }
 
+// Set gives a variable what was read, for Rows that are not database/sql's.
+func Set(into, v any) error { return column{"", into}.set(v) }
+
 // set gives the field what was read; NULL, which an outer join reads where it
 // finds nothing, is the zero value.
 func (c column) set(v any) error {
 	var ok bool
 	switch x := c.field.(type) {
+	case *any:
+		*x, ok = v, true
 	case *string:
 		ok = text(x, v)
 	case **string:
@@ -108,10 +113,10 @@ func (c column) set(v any) error {
 		*x, ok = v.([]byte)
 		ok = ok || v == nil
 	case jsonField:
-		return x.decode(c.name, v)
+		return x.decode(v)
 	}
 	if !ok {
-		return fmt.Errorf("column %s: cannot read a %T into a %T", c.name, v, c.field)
+		return fmt.Errorf("cannot read a %T into a %T", v, c.field)
 	}
 	return nil
 }
@@ -127,10 +132,10 @@ func (f jsonField) encode() any {
 	return string(text)
 }
 
-func (f jsonField) decode(name string, v any) error {
+func (f jsonField) decode(v any) error {
 	text, ok := v.(string)
 	if !ok {
-		return fmt.Errorf("column %s: cannot read a %T as JSON", name, v)
+		return fmt.Errorf("cannot read a %T as JSON", v)
 	}
 	return json.Unmarshal([]byte(text), f.into)
 }
@@ -182,7 +187,7 @@ func scan(rows Rows, cols []column, more ...any) error {
 	}
 	for i, c := range cols {
 		if err := c.set(read[i]); err != nil {
-			return err
+			return fmt.Errorf("column %s: %w", c.name, err)
 		}
 	}
 	return nil
