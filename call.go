@@ -174,11 +174,14 @@ func (c *Client) try(ctx context.Context, r request, body *content, out any) (er
 	if err != nil {
 		return cutError{fmt.Errorf("read answer: %w", err)}
 	}
-	if out == nil || res.StatusCode == http.StatusNoContent {
+	if res.StatusCode == http.StatusNoContent {
 		return nil
 	}
+	if out == nil {
+		out = new(json.RawMessage) // whose answer it is counts all the same
+	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("decode answer: %w", err)
+		return foreign(res, text, err)
 	}
 	return nil
 }

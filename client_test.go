@@ -210,11 +210,9 @@ func TestEventsSurviveEveryCut(t *testing.T) {
 		after := 0
 		if id := r.Header.Get("Last-Event-ID"); id != "" {
 			_, _ = fmt.Sscan(id, &after)
-		} else if id := r.URL.Query().Get("after"); id != "" {
-			_, _ = fmt.Sscan(id, &after)
 		}
-		if r.Header.Get("Accept") != "text/event-stream" {
-			fmt.Fprintf(w, `{"items":[],"done":%t}`, after >= last)
+		if after == last {
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -268,6 +266,7 @@ func TestEventsCloseWhenLeft(t *testing.T) {
 	t.Parallel()
 	left := make(chan struct{})
 	client := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprint(w, "data: {\"id\":1}\n\n")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
@@ -335,32 +334,25 @@ func FuzzQuote(f *testing.F) {
 	})
 }
 
-// A stream can end cleanly although its task has not: its server went. If the task
-// has ended before the client looks, what happened meanwhile is yet to be read.
-func TestCleanEndOfAStreamIsNotTheEndOfTheTask(t *testing.T) {
+// T7: a stream can end cleanly although its task has not: its server went. If the task
+// has ended before the client looks, what happened meanwhile is yet to be read; 204
+// says that nothing is.
+func TestT7CleanEndOfAStreamIsNotTheEndOfTheTask(t *testing.T) {
 	t.Parallel()
 	const last = 3
-	event := func(id int) string {
-		return fmt.Sprintf(`{"id": %d, "type": "chunk", "task_id": "t", "turn": 1, "time": "2026-01-01T00:00:00Z", "data": "x"}`, id)
-	}
 	c := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
-		streaming := r.Header.Get("Accept") == "text/event-stream"
-		cursor := r.URL.Query().Get("after")
-		if streaming {
-			cursor = r.Header.Get("Last-Event-ID")
+		after, _ := strconv.Atoi(r.Header.Get("Last-Event-ID")) // "" is the beginning
+		if after == last {
+			w.WriteHeader(http.StatusNoContent)
+			return
 		}
-		after, _ := strconv.Atoi(cursor) // "" is the beginning
-		switch {
-		case !streaming:
-			fmt.Fprintf(w, `{"items": [], "next_after": %d, "done": true}`, last)
-		case after == 0:
-			w.Header().Set("Content-Type", "text/event-stream")
-			fmt.Fprintf(w, "data: %s\n\n", event(1))
-		default:
-			w.Header().Set("Content-Type", "text/event-stream")
-			for id := after + 1; id <= last; id++ {
-				fmt.Fprintf(w, "data: %s\n\n", event(id))
-			}
+		w.Header().Set("Content-Type", "text/event-stream")
+		to := last
+		if after == 0 {
+			to = 1
+		}
+		for id := after + 1; id <= to; id++ {
+			fmt.Fprintf(w, "data: {\"id\": %d, \"type\": \"chunk\", \"data\": \"x\"}\n\n", id)
 		}
 	})
 	var seen []int64
@@ -372,5 +364,55 @@ func TestCleanEndOfAStreamIsNotTheEndOfTheTask(t *testing.T) {
 	}
 	if !slices.Equal(seen, []int64{1, 2, last}) {
 		t.Errorf("seen %v", seen)
+	}
+}
+
+// An answer that something else gives in the server's place is an error that says
+// what it is, to a stream and to every other call, also to one whose answer tells
+// nothing.
+func TestForeignAnswers(t *testing.T) {
+	t.Parallel()
+	const page = "\n<!DOCTYPE html>\n<title>Please sign in</title>"
+	for _, x := range []struct {
+		kind, body string
+		status     int
+		calls      string // those that it is foreign to
+		want       []string
+	}{
+		{"text/html; charset=utf-8", page, 200, "stream get delete", []string{"200 OK", "text/html", "<!DOCTYPE html>"}},
+		{"text/html", page, 404, "stream get delete", []string{"404 Not Found", "text/html", "<!DOCTYPE html>"}},
+		{"text/plain", "", 200, "stream get delete", []string{"200 OK", "text/plain"}},
+		{"application/json", `{"id": "t"}`, 200, "stream", []string{"200 OK", "application/json", `{\"id\": \"t\"}`}},
+	} {
+		c := fakeServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", x.kind)
+			w.WriteHeader(x.status)
+			_, _ = io.WriteString(w, x.body)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		for name, do := range map[string]func() error{
+			"stream": func() error {
+				for _, err := range c.Tasks.Events(ctx, "t") {
+					return err
+				}
+				return nil
+			},
+			"get":    func() error { _, err := c.Tasks.Get(ctx, "t"); return err },
+			"delete": func() error { return c.Tasks.Delete(ctx, "t") },
+		} {
+			err := do()
+			if !strings.Contains(x.calls, name) {
+				if err != nil {
+					t.Errorf("%d %s to %s: %v", x.status, x.kind, name, err)
+				}
+				continue
+			}
+			for _, part := range x.want {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("%d %s to %s: %v, without %s", x.status, x.kind, name, err, part)
+				}
+			}
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -174,7 +175,7 @@ func readError(res *http.Response) error {
 		RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
 	}
 	if json.Unmarshal(text, &body) != nil || body.Detail == "" {
-		e.Message = "the server answered " + res.Status
+		e.Message = "the server answered " + described(res, text)
 		return e
 	}
 	e.Message, e.Field, e.RequestID = body.Detail, body.Field, body.RequestID
@@ -182,6 +183,44 @@ func readError(res *http.Response) error {
 		e.Code = body.Code
 	}
 	return e
+}
+
+// foreignError is an answer of another form than the server's, as a proxy or a login
+// page gives it with status 200.
+type foreignError struct {
+	what  string // its status, content type and first line
+	cause error
+}
+
+func (e *foreignError) Error() string {
+	if e.cause == nil {
+		return "this is not the server's answer: " + e.what
+	}
+	return fmt.Sprintf("this is not the server's answer (%v): %s", e.cause, e.what)
+}
+
+func (e *foreignError) Unwrap() error { return e.cause }
+
+// foreignLine is how many bytes of a foreign answer's first line are told.
+const foreignLine = 100
+
+// foreign is the error of an answer that begins with text.
+func foreign(res *http.Response, text []byte, cause error) error {
+	return &foreignError{what: described(res, text), cause: cause}
+}
+
+// described tells an answer that is not the server's own by its status, its content
+// type and its first line.
+func described(res *http.Response, text []byte) string {
+	told := res.Status
+	if kind := res.Header.Get("Content-Type"); kind != "" {
+		told += ", " + kind
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(strings.ToValidUTF8(string(text[:min(len(text), foreignLine)]), "")), "\n")
+	if line = strings.TrimSpace(line); line != "" {
+		told += ", " + strconv.Quote(line)
+	}
+	return told
 }
 
 // retryAfter reads the header of that name: seconds, or a moment.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"mime"
 	"net/http"
 	"strconv"
 	"time"
@@ -29,6 +30,8 @@ func After(id int64) StreamOption { return func(s *stream) { s.after = id } }
 // AllTurns begins with the task's first turn instead of its present one.
 func AllTurns() StreamOption { return After(0) }
 
+const eventStream = "text/event-stream"
+
 // silence is how long a stream may be without even a keep-alive before its
 // connection counts as dead.
 const silence = 60 * time.Second
@@ -38,7 +41,8 @@ const silence = 60 * time.Second
 // and its log is complete. A cut connection, a restart of the server or a
 // proxy's time-out are survived: the stream reconnects from its cursor, for as
 // long as ctx lives. Leaving the loop closes the connection. An error that the
-// server answered, such as ErrNotFound, or the end of ctx is yielded last.
+// server answered, such as ErrNotFound, an answer that is no stream of events, as a
+// proxy's page, or the end of ctx is yielded last.
 func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		s := stream{after: streamStart}
@@ -56,12 +60,15 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 				yield(Event{}, ctx.Err())
 				return
 			}
-			if final(err) {
+			if _, foreign := as[*foreignError](err); foreign || final(err) {
 				yield(Event{}, err)
 				return
 			}
 			if s.after != before {
 				wait = firstRetry
+				if err == nil { // the next connection tells what the end meant
+					continue
+				}
 			}
 			pause := wait
 			if answered, ok := as[*Error](err); ok {
@@ -73,14 +80,15 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 	}
 }
 
-// follow reads one connection. It reports whether the stream is over: the turn
-// has ended, or the caller has left.
+// follow reads one connection. It reports whether the stream is over: nothing can
+// come any more, or the caller has left. A clean end of the connection alone does not
+// say so: the server may be restarting.
 func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(Event, error) bool) (bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := request{
 		method: http.MethodGet, path: taskPath(id) + "/events",
-		header: http.Header{"Accept": {"text/event-stream"}},
+		header: http.Header{"Accept": {eventStream}},
 	}
 	if *after != streamStart {
 		r.header.Set("Last-Event-ID", strconv.FormatInt(*after, 10))
@@ -92,11 +100,19 @@ func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(
 		return false, err
 	}
 	defer res.Body.Close() //nolint:errcheck // the stream is over or broken
+	if res.StatusCode == http.StatusNoContent {
+		return true, nil
+	}
 	lines := bufio.NewReader(res.Body)
+	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind != eventStream { // what cannot be parsed is none
+		_, _ = lines.Peek(1)                     // an empty answer is foreign, too
+		begin, _ := lines.Peek(lines.Buffered()) // what has come of it
+		return false, foreign(res, begin, nil)
+	}
 	for {
 		data, err := nextData(lines, func() { watchdog.Reset(silence) })
 		if errors.Is(err, io.EOF) {
-			return t.over(ctx, id, *after)
+			return false, nil
 		}
 		if err != nil {
 			return false, err
@@ -114,22 +130,6 @@ func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(
 			return true, nil
 		}
 	}
-}
-
-// over finds out what a stream's clean end means: that all of a complete log has
-// been seen, or only that the server is restarting. The task may have ended
-// since, with events that are yet to be read.
-func (t *Tasks) over(ctx context.Context, id string, after int64) (bool, error) {
-	page := struct {
-		Done bool  `json:"done"`
-		Next int64 `json:"next_after"`
-	}{}
-	r := request{method: http.MethodGet, path: taskPath(id) + "/events"}
-	if after != streamStart {
-		r.query = map[string][]string{"after": {strconv.FormatInt(after, 10)}}
-	}
-	err := t.c.call(ctx, r, &page)
-	return page.Done && page.Next <= after, err
 }
 
 // nextData reads an event-stream to the end of its next event and answers the

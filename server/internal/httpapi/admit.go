@@ -3,8 +3,10 @@ package httpapi
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -82,6 +84,33 @@ func key(r *http.Request) string {
 	}
 	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	return bearer
+}
+
+// once lists the headers that say one thing. The names are canonical.
+var once = []string{ //nolint:gochecknoglobals // a constant
+	"X-Api-Key", "Authorization", "X-Errand-User", "Idempotency-Key", "Last-Event-Id",
+	"X-Agent-Version", "X-Execution-Id", "X-Preflight-Check", "X-Tool-Call-Id",
+}
+
+// single refuses what is said twice: a reader of the first word and a reader of the
+// last would each take another for it (rule H5). No parameter of any route may stand
+// more than once. Headers that are lists are joined, so that all of them count.
+func single(r *http.Request) error {
+	for _, name := range once {
+		if len(r.Header[name]) > 1 {
+			return fault.Field(name, "stands more than once")
+		}
+	}
+	if accept := r.Header["Accept"]; len(accept) > 1 {
+		r.Header.Set("Accept", strings.Join(accept, ", "))
+	}
+	query, _ := url.ParseQuery(r.URL.RawQuery) // what cannot be read counts for nothing, or is refused by its route
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(query[name]) > 1 {
+			return fault.Field(name, "stands more than once")
+		}
+	}
+	return nil
 }
 
 // checked refuses bodies on /v1 that hold what no text may hold, or a member

@@ -93,6 +93,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	r, err := s.admit(r)
 	if err == nil {
+		err = single(r)
+	}
+	if err == nil {
 		r, err = checked(seen, r)
 	}
 	if err != nil {

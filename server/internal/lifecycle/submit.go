@@ -48,20 +48,36 @@ func (x Secrets) empty() bool {
 	return len(x.UserTokens) == 0 && x.UserOIDCToken == nil && len(x.MCPServers) == 0
 }
 
-// Submit creates a task, or starts the next turn of one that has ended (T1).
-// With an idempotency key that was used for the same body before, it answers
-// that task as it is now, and true.
+// Begun is what came of a submission.
+type Begun struct {
+	// Snapshot is the task as it is now.
+	Snapshot
+	// Replayed says that the submission repeats an earlier one, which At was.
+	Replayed bool
+	// At is when the turn began: the moment of its commit.
+	At task.Stamp
+}
+
+// Submit is Ask for those who do not ask which turn it was.
 func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snapshot, bool, error) {
+	b, err := s.Ask(ctx, who, sub)
+	return b.Snapshot, b.Replayed, err
+}
+
+// Ask creates a task, or starts the next turn of one that has ended (T1).
+// With an idempotency key that was used for the same body before, it answers
+// that task as it is now.
+func (s *Service) Ask(ctx context.Context, who Caller, sub Submission) (Begun, error) {
 	if err := check(&sub); err != nil {
-		return Snapshot{}, false, err
+		return Begun{}, err
 	}
 	if err := s.gate.pace(who, s.store.Now()); err != nil {
-		return Snapshot{}, false, err
+		return Begun{}, err
 	}
 	for i, given := range sub.Spec.Input.Files {
 		kept, err := s.files.Keep(ctx, who.Scope, given, fmt.Sprintf("input.files[%d]", i))
 		if err != nil {
-			return Snapshot{}, false, err
+			return Begun{}, err
 		}
 		sub.Spec.Input.Files[i] = kept
 	}
@@ -70,7 +86,7 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 		return s.files.Keep(ctx, who.Scope, given, fmt.Sprintf("input.attachments[%d].url", i))
 	})
 	if err != nil {
-		return Snapshot{}, false, err
+		return Begun{}, err
 	}
 	sub.Spec.OrganizationID, sub.who = who.Organization, who
 	fresh := sub.Spec.ID == "" // nothing can be known of a new id
@@ -80,7 +96,7 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 	if !sub.Secrets.empty() {
 		open, err := json.Marshal(sub.Secrets)
 		if err != nil {
-			return Snapshot{}, false, fmt.Errorf("encode secrets: %w", err)
+			return Begun{}, fmt.Errorf("encode secrets: %w", err)
 		}
 		sub.sealed = s.sealer.Seal(secretName(who.Organization, OfTask, sub.Spec.ID), open)
 	}
@@ -91,8 +107,7 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 	if sub.Spec.IdempotencyKey != nil {
 		replay.Hash = s.sealer.MAC(sub.Route, string(sub.Body))
 	}
-	var made Snapshot
-	var replayed bool
+	var begun Begun
 	about := aboutTask(who.Organization, sub.Spec.ID)
 	if fresh {
 		about = nil
@@ -103,10 +118,12 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 	err = s.write(ctx, who.By, about, func(tx writing) error {
 		var err error
 		var before *Replay
-		if made, before, err = replayOf(tx, sub, replay.Hash); err != nil {
+		begun = Begun{At: tx.Now()}
+		if begun.Snapshot, before, err = replayOf(tx, sub, replay.Hash); err != nil {
 			return err
 		}
-		if replayed = before != nil && made.Task.ID != ""; replayed {
+		if before != nil && begun.Task.ID != "" {
+			begun.Replayed, begun.At = true, before.At
 			return nil
 		}
 		if !sub.Spec.RunLocally { // no queue holds the others
@@ -114,14 +131,14 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 				return err
 			}
 		}
-		if made, err = s.create(tx, sub, fresh); err == nil && sub.Spec.IdempotencyKey != nil {
+		if begun.Snapshot, err = s.create(tx, sub, fresh); err == nil && sub.Spec.IdempotencyKey != nil {
 			r := replay
 			r.At = tx.Now()
 			err = tx.PutReplay(who.Organization, sub.Route, *sub.Spec.IdempotencyKey, before, r)
 		}
 		return err
 	})
-	return made, replayed, err
+	return begun, err
 }
 
 // replayOf returns what the submission's idempotency key stands for, nil for

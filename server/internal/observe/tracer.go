@@ -43,7 +43,7 @@ type Tracer struct {
 // Log reads what was committed (package lifecycle).
 type Log interface {
 	Now() task.Stamp
-	Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error)
+	Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/task"
@@ -62,6 +63,37 @@ func (s *Source) Follow(ctx context.Context, org, id string, after int64, idle t
 			}
 			timer.Reset(idle)
 		}
+	}
+}
+
+// Await waits until a turn of a task has ended; an error tells that it ended otherwise:
+// ctx did, or the task is not there. It reads no log: the hub tells of the end, and
+// the store is asked at first and whenever a hint may have been lost.
+func (s *Source) Await(ctx context.Context, org, id string, turn int, idle time.Duration) error {
+	sub := s.hub.subscribe(org, id)
+	defer sub.close()
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for look := true; ; {
+		if look {
+			t, err := s.log.Seen(ctx, org, id)
+			if err != nil || t.Terms.Turn != turn || t.Ended() != "" {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-sub.ready:
+			var events []task.Event
+			events, look = sub.take()
+			if slices.ContainsFunc(events, func(e task.Event) bool { return e.Type == task.TaskFinished && e.Turn == turn }) {
+				return nil
+			}
+		case <-timer.C:
+			look = true
+		}
+		timer.Reset(idle)
 	}
 }
 

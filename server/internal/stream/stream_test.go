@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -394,6 +395,65 @@ func TestT7LostHintCostsOnlyTheSilence(t *testing.T) {
 			t.Errorf("T7: %d silences in %s", silences, took)
 		}
 	})
+}
+
+// H4: whoever waits for a turn's end reads no log, however long that is.
+func TestH4AwaitReadsNoLog(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run()
+	b.say(token, 100)
+	unread := &blind{Service: b.Service, looked: make(chan struct{}, 100)}
+	source := stream.NewSource(b.hub, unread)
+	await := func(turn int) <-chan error {
+		over := make(chan error, 1)
+		go func() { over <- source.Await(t.Context(), org, id, turn, idle) }()
+		<-unread.looked
+		return over
+	}
+	first := await(1)
+	for range 300 { // more commits than a buffer holds, and none of them the end
+		b.say(token, 1)
+	}
+	b.finish(token, task.EndCompleted)
+	if err := <-first; err != nil {
+		t.Errorf("H4: the wait ended with %v", err)
+	}
+	token = b.run()
+	if err := <-await(1); err != nil { // it is over, whatever has followed
+		t.Errorf("H4: the wait for a turn before the last ended with %v", err)
+	}
+	second := await(2)
+	b.finish(token, task.EndCompleted)
+	if err := <-second; err != nil {
+		t.Errorf("H4: the second wait ended with %v", err)
+	}
+	b.run()
+	third := await(3)
+	b.must(b.Delete(t.Context(), who(), id))
+	if err := <-third; fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("H4: the wait for a deleted task ended with %v", err)
+	}
+	if n := b.hub.Subscribers(); n != 0 || unread.reads.Load() != 0 {
+		t.Errorf("H4: %d subscriptions are left, and the log was read %d times", n, unread.reads.Load())
+	}
+}
+
+// blind counts who reads a log.
+type blind struct {
+	*lifecycle.Service
+	looked chan struct{}
+	reads  atomic.Int64
+}
+
+func (l *blind) Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error) {
+	l.reads.Add(1)
+	return l.Service.Events(ctx, org, id, after, limit)
+}
+
+func (l *blind) Seen(ctx context.Context, org, id string) (task.Task, error) {
+	defer func() { l.looked <- struct{}{} }()
+	return l.Service.Seen(ctx, org, id)
 }
 
 func TestT7ErrorOfTheStoreIsYieldedLast(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,10 +55,10 @@ func FuzzStream(f *testing.F) {
 		}
 		wire := recorder.Body.Bytes()
 		c, err := errand.NewClient(errand.WithURL("http://recorded"), errand.WithKey("k"), wires(func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-			if r.Header.Get("Accept") == "text/event-stream" {
-				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(wire))}, nil
+			if r.Header.Get("Last-Event-ID") == strconv.Itoa(len(sent)) {
+				return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody}, nil
 			}
-			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"items": [], "done": true, "next_after": 2}`))}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: recorder.Header(), Body: io.NopCloser(bytes.NewReader(wire))}, nil
 		}).option())
 		if err != nil {
 			t.Fatal(err)

@@ -108,22 +108,22 @@ func (r *routes) registerCreate() {
 		Body TaskCreate
 	},
 	) (*taskAnswer, error) {
-		s, replayed, err := r.submit(ctx, in.Body.AgentID, "POST "+path, in.Key, in.Body.TaskRequest)
-		out, err := r.answer(ctx, s, err)
+		begun, err := r.submit(ctx, in.Body.AgentID, "POST "+path, in.Key, in.Body.TaskRequest)
+		out, err := r.answer(ctx, begun.Snapshot, err)
 		if err != nil {
 			return nil, err
 		}
-		if out.Status = http.StatusCreated; replayed {
+		if out.Status = http.StatusCreated; begun.Replayed {
 			out.Status, out.Replay = http.StatusOK, "true"
 		}
 		return out, nil
 	})
 }
 
-func (r *routes) submit(ctx context.Context, agentID, route, key string, b TaskRequest) (lifecycle.Snapshot, bool, error) {
+func (r *routes) submit(ctx context.Context, agentID, route, key string, b TaskRequest) (lifecycle.Begun, error) {
 	sub, err := b.submission(agentID, route, key)
 	if err != nil {
-		return lifecycle.Snapshot{}, false, err
+		return lifecycle.Begun{}, err
 	}
-	return r.Service.Submit(ctx, edge.Caller(ctx), sub)
+	return r.Service.Ask(ctx, edge.Caller(ctx), sub)
 }

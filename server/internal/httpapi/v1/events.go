@@ -95,7 +95,7 @@ func (r *routes) registerEvents() {
 				"application/json": {Schema: schemaOf[EventPage](r)},
 				eventStream:        {},
 			},
-		}},
+		}, "204": {Description: "To a stream: nothing can come behind the cursor any more. An EventSource then rests."}},
 	}}
 	add(r, op, r.events)
 	add(r, operation{roles: everybody(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
@@ -128,7 +128,10 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		return nil, err
 	}
 	if strings.Contains(in.Accept, eventStream) {
-		return r.follow(s.Task.OrganizationID, s.Task.ID, after), nil
+		if s.Task.Done() && after == s.Task.LastSeq {
+			return nothing(), nil
+		}
+		return r.follow(s.Task.OrganizationID, s.Task.ID, after, 0), nil
 	}
 	page, err := r.page(ctx, s.Task, after, in.Limit)
 	if err != nil {
@@ -140,11 +143,24 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 	}}, nil
 }
 
-// follow streams a task's events behind a cursor until its turn is over.
-func (r *routes) follow(org, id string, after int64) *huma.StreamResponse {
+// nothing answers a viewer for whom nothing can come any more: a stream that ended at
+// once would be asked for again, for ever (rule T7).
+func nothing() *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		_, w := humago.Unwrap(hc)
+		w.WriteHeader(http.StatusNoContent)
+	}}
+}
+
+// follow streams a task's events behind a cursor until its last turn is over, or the
+// turn last, if that is not 0.
+func (r *routes) follow(org, id string, after int64, last int) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		req, w := humago.Unwrap(hc)
 		r.Stream(w, req, org, id, after, func(out *edge.SSE, e task.Event) (bool, error) {
+			if last != 0 && e.Turn > last {
+				return false, nil
+			}
 			rendered, err := r.render(org, id, e)
 			if err != nil {
 				return false, err

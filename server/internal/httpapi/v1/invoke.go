@@ -12,7 +12,6 @@ import (
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
-	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // Invocation asks an agent for something (rule H4).
@@ -34,49 +33,65 @@ func (r *routes) registerInvoke() {
 	add(r, operation{roles: users(), also: []int{http.StatusAccepted}, errors: invocationErrors(), Operation: huma.Operation{
 		OperationID: "invoke", Method: http.MethodPost, Path: path, Tags: tags,
 		Summary: "Ask an agent and wait for the answer",
-		Description: "200 answers the task when its turn has ended, whichever way. 202 answers it as it is when the wait was over first: " +
-			"go on with its events. A caller that goes away stops nothing.",
+		Description: "200 answers the task as the turn that this began has left it, whichever way it ended, also if another has followed. " +
+			"202 answers the task as it is when the wait was over first: go on with its events. A caller that goes away stops nothing.",
 	}}, func(ctx context.Context, in *struct {
 		Invocation
-		Wait Wait `query:"wait" doc:"Seconds to wait for the end; 300 when left open."`
+		Wait Wait `query:"wait" doc:"Seconds to wait for the end; 240 when left open."`
 	},
 	) (*taskAnswer, error) {
-		s, replayed, err := r.invoke(ctx, "POST "+path, in.Invocation)
+		made, err := r.invoke(ctx, "POST "+path, in.Invocation)
 		if err != nil {
 			return nil, err
 		}
-		s, ended, err := r.untilEnd(ctx, s.Task, in.Wait.duration())
-		return invoked(ctx, r, s, ended, replayed, err)
+		s, ended, err := r.untilEnd(ctx, made, in.Wait.duration())
+		return invoked(ctx, r, s, ended, made.Replayed, err)
 	})
 	add(r, operation{roles: users(), errors: invocationErrors(), Operation: huma.Operation{
 		OperationID: "invoke-async", Method: http.MethodPost, Path: path + "/async", DefaultStatus: http.StatusAccepted, Tags: tags,
 		Summary: "Ask an agent and do not wait",
 	}}, func(ctx context.Context, in *Invocation) (*taskAnswer, error) {
-		s, replayed, err := r.invoke(ctx, "POST "+path+"/async", *in)
-		return invoked(ctx, r, s, false, replayed, err)
+		made, err := r.invoke(ctx, "POST "+path+"/async", *in)
+		return invoked(ctx, r, made.Snapshot, false, made.Replayed, err)
 	})
 	add(r, operation{roles: users(), errors: invocationErrors(), Operation: huma.Operation{
 		OperationID: "invoke-stream", Method: http.MethodPost, Path: path + "/stream", Tags: tags,
 		Summary:     "Ask an agent and follow what it does",
-		Description: "The stream is that of the task's events, from task_created. If it breaks off, go on with GET /v1/tasks/{task_id}/events and Last-Event-ID.",
+		Description: "The stream is that of the turn's events, from task_created to its end. If it breaks off, go on with GET /v1/tasks/{task_id}/events and Last-Event-ID.",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "Server-sent events whose data is an Event and whose id is its id.",
 			Content:     map[string]*huma.MediaType{eventStream: {}},
 		}},
 	}}, func(ctx context.Context, in *Invocation) (*huma.StreamResponse, error) {
-		s, _, err := r.invoke(ctx, "POST "+path+"/stream", *in)
+		made, err := r.invoke(ctx, "POST "+path+"/stream", *in)
 		if err != nil {
 			return nil, err
 		}
-		return r.follow(s.Task.OrganizationID, s.Task.ID, s.Task.FirstSeq-1), nil
+		return r.follow(made.Task.OrganizationID, made.Task.ID, made.first-1, made.turn), nil
 	})
 }
 
-func (r *routes) invoke(ctx context.Context, route string, in Invocation) (lifecycle.Snapshot, bool, error) {
+// invocation is the turn that somebody has asked for, whatever has followed since.
+type invocation struct {
+	lifecycle.Begun
+	turn  int
+	first int64 // its first event
+}
+
+func (r *routes) invoke(ctx context.Context, route string, in Invocation) (invocation, error) {
 	if in.Version > 0 {
 		in.Body.AgentVersion = strconv.Itoa(in.Version)
 	}
-	return r.submit(ctx, in.AgentID, route, in.Key, in.Body)
+	begun, err := r.submit(ctx, in.AgentID, route, in.Key, in.Body)
+	made := invocation{begun, begun.Task.Terms.Turn, begun.Task.FirstSeq}
+	if err != nil || !begun.Replayed {
+		return made, err
+	}
+	turn, first, err := r.Service.BeganAt(ctx, begun.Task.OrganizationID, begun.Task.ID, begun.At)
+	if turn > 0 { // and not the task's last, it may be
+		made.turn, made.first = turn, first
+	}
+	return made, err
 }
 
 // Wait is a number of seconds of which 0 differs from none given.
@@ -87,7 +102,7 @@ type Wait struct {
 
 // The limits of a wait, in seconds.
 const (
-	usualWait   = 300.0
+	usualWait   = 240.0
 	longestWait = 1200.0
 )
 
@@ -112,20 +127,25 @@ func (w *Wait) Receiver() reflect.Value { return reflect.ValueOf(&w.seconds).Ele
 // OnParamSet implements huma.ParamReactor.
 func (w *Wait) OnParamSet(isSet bool, _ any) { w.given = isSet }
 
-// untilEnd waits for the end of a task's turn, at most so long, and answers the
-// task as it then is.
-func (r *routes) untilEnd(ctx context.Context, t task.Task, wait time.Duration) (s lifecycle.Snapshot, ended bool, err error) {
+// untilEnd waits for the end of a turn, at most so long. It answers the task as the
+// turn has left it, or, when that is not over, as the task is.
+func (r *routes) untilEnd(ctx context.Context, made invocation, wait time.Duration) (s lifecycle.Snapshot, ended bool, err error) {
 	open, cancel := r.UntilClosing(ctx)
 	defer cancel()
 	open, cancelWait := context.WithTimeout(open, wait)
 	defer cancelWait()
-	for e, err := range r.Source.Follow(open, t.OrganizationID, t.ID, t.FirstSeq-1, r.KeepAlive) {
-		if ended = err == nil && e.Type == task.TaskFinished; ended {
-			break
-		}
+	t := made.Task
+	if err := r.Source.Await(open, t.OrganizationID, t.ID, made.turn, r.KeepAlive); err != nil && open.Err() == nil {
+		return s, false, err
 	}
-	s, err = r.Service.Get(ctx, edge.Scope(ctx), t.ID)
-	return s, ended, err
+	if s, err = r.Service.Get(ctx, edge.Scope(ctx), t.ID); err != nil {
+		return s, false, err
+	}
+	if s.Task.Terms.Turn == made.turn {
+		return s, s.Task.Ended() != "", nil
+	}
+	s, err = r.Service.AsLeft(ctx, edge.Scope(ctx), t.ID, made.first)
+	return s, true, err
 }
 
 func invoked(ctx context.Context, r *routes, s lifecycle.Snapshot, ended, replayed bool, err error) (*taskAnswer, error) {

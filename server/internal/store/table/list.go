@@ -34,14 +34,21 @@ func (r *Reader) Task(ctx context.Context, in auth.Scope, id string) (lifecycle.
 const maxEventBytes = 4 << 20
 
 // Events implements lifecycle.TaskReader.
-func (r *Reader) Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error) {
+func (r *Reader) Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error) {
 	var found []task.Event
 	size := 0
+	where, args := "e.org = ? AND e.task = ? AND e.seq > ?", []any{org, id, after}
+	if len(types) > 0 {
+		where += " AND e.type IN (?" + strings.Repeat(", ?", len(types)-1) + ")"
+		for _, t := range types {
+			args = append(args, string(t))
+		}
+	}
 	rows, err := r.DB.Query(ctx, `SELECT e.seq, e.turn, e.type, e.time, e.own, e.client_id, e.attempt, e.by_whom,
 			CASE e.type WHEN 'task_created' THEN u.spec END, CASE e.type WHEN 'task_finished' THEN u.result END
 		FROM events e LEFT JOIN turns u ON e.type IN ('task_created', 'task_finished')
 			AND u.org = e.org AND u.task = e.task AND u.n = e.turn
-		WHERE e.org = ? AND e.task = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`, org, id, after, limit)
+		WHERE `+where+` ORDER BY e.seq LIMIT ?`, append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
@@ -71,6 +78,13 @@ func (r *Reader) Events(ctx context.Context, org, id string, after int64, limit 
 		}
 	}
 	return found, rows.Err()
+}
+
+// BeganAt implements lifecycle.TaskReader.
+func (r *Reader) BeganAt(ctx context.Context, org, id string, at task.Stamp) (turn int, first int64, err error) {
+	_, err = one(ctx, r.DB, `SELECT u.n, u.first_seq FROM turns u JOIN events e ON e.org = u.org AND e.task = u.task AND e.seq = u.first_seq
+		WHERE u.org = ? AND u.task = ? AND e.time = ? ORDER BY u.n DESC LIMIT 1`, []any{org, id, int64(at)}, &turn, &first)
+	return turn, first, err
 }
 
 // Turns implements lifecycle.TaskReader.
