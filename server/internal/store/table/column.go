@@ -3,6 +3,7 @@ package table
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -65,16 +66,29 @@ func (c column) value() any {
 	}
 }
 
-// Set gives a variable what was read, for Rows that are not database/sql's.
-func Set(into, v any) error { return column{"", into}.set(v) }
+// Set gives a variable what was read, for Rows that are not database/sql's: a field
+// of a column's type, a pointer to one, which NULL leaves nil, or *any.
+func Set(into, v any) error {
+	if plain, ok := into.(*any); ok { // as of each column of a row
+		*plain = v
+		return nil
+	}
+	target := reflect.ValueOf(into).Elem()
+	if target.Kind() != reflect.Pointer {
+		return column{"", into}.set(v)
+	}
+	if target.SetZero(); v == nil {
+		return nil
+	}
+	target.Set(reflect.New(target.Type().Elem()))
+	return Set(target.Interface(), v)
+}
 
 // set gives the field what was read; NULL, which an outer join reads where it
 // finds nothing, is the zero value.
 func (c column) set(v any) error {
 	var ok bool
 	switch x := c.field.(type) {
-	case *any:
-		*x, ok = v, true
 	case *string:
 		ok = text(x, v)
 	case **string:
