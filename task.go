@@ -59,8 +59,8 @@ type Task struct {
 	Priority          int    `json:"priority"`
 	// RunAt is the moment before which it does not start.
 	RunAt time.Time `json:"run_at"`
-	// Timeout bounds how long it may execute, ExpiresIn how long it may wait
-	// to be started; 0 is without limit.
+	// Timeout bounds how long it may execute, over all of its attempts, ExpiresIn
+	// how long it may wait to be started, from RunAt on; 0 is without limit.
 	Timeout        time.Duration `json:"-"`
 	ExpiresIn      time.Duration `json:"-"`
 	RunLocally     bool          `json:"run_locally"`

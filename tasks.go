@@ -34,8 +34,8 @@ type TaskRequest struct {
 	Priority int
 	// RunAt is the moment before which it may not start; zero is now.
 	RunAt time.Time
-	// Timeout bounds how long it may execute, ExpiresIn how long it may wait
-	// to be started; 0 is without limit.
+	// Timeout bounds how long it may execute, over all of its attempts, ExpiresIn
+	// how long it may wait to be started, from RunAt on; 0 is without limit.
 	Timeout   time.Duration
 	ExpiresIn time.Duration
 	// MaxAttempts bounds how many attempts may start; 0 is the agent's.

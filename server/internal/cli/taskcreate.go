@@ -21,8 +21,8 @@ type taskCreateCmd struct {
 	Tag            []string      `help:"A tag; may be repeated." sep:"none"`
 	Priority       int           `help:"From -100 to 100; higher goes first."`
 	In             time.Duration `help:"Start after this time, for example 10m."`
-	Timeout        time.Duration `help:"How long it may execute."`
-	ExpiresIn      time.Duration `name:"expires-in" help:"How long it may wait to be started."`
+	Timeout        time.Duration `help:"How long it may execute, over all attempts."`
+	ExpiresIn      time.Duration `name:"expires-in" help:"How long it may wait to be started, from when it may run."`
 	MaxAttempts    int           `name:"max-attempts" help:"How many attempts may start."`
 	ModelProvider  string        `name:"model-provider" help:"The provider of the model, in the place of the agent's own."`
 	Model          string        `help:"The model, in the place of the agent's own."`

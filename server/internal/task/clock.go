@@ -84,7 +84,7 @@ func (c FollowClock) apply(d *draft) error { //nolint:unparam // the form of eve
 	// Nothing is further away than its whole length: that holds for what was
 	// written since the jump, too.
 	if t.ended == "" && t.state.Status == Executing && t.TimeoutAt != 0 {
-		t.TimeoutAt = min(t.TimeoutAt.Add(max(c.Jump, 0)), d.now.Add(cmp.Or(seconds(t.Terms.Timeout), UnfencedTimeout)))
+		t.TimeoutAt = min(t.TimeoutAt.Add(max(c.Jump, 0)), d.now.Add(t.timeLeft()))
 	}
 	if t.Dispatchable() && t.ReadyAt > d.now && t.state.RunAt < t.ReadyAt {
 		wait := time.Duration(0)

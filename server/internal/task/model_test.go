@@ -25,6 +25,24 @@ type world struct {
 	attempts map[int]task.Attempt
 	folded   task.State
 	born     bool
+	limits   task.Spec
+	// executed and waited are how long the turn has executed, and was pending while
+	// it might run.
+	executed, waited time.Duration
+}
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) {
+	later := w.now.Add(d)
+	if w.born && w.task.Ended() == "" {
+		switch w.task.Status() { //nolint:exhaustive // no other time counts (S7)
+		case task.Executing:
+			w.executed += d
+		case task.Pending:
+			w.waited += max(later.Sub(max(w.now, w.task.State().RunAt)), 0)
+		}
+	}
+	w.now = later
 }
 
 func (w *world) apply(c task.Command) error {
@@ -51,7 +69,11 @@ func (w *world) apply(c task.Command) error {
 		w.log = append(w.log, e)
 		if e.Type == task.TaskCreated {
 			w.folded = task.State{}
-			w.born = true
+			w.born, w.executed, w.waited = true, 0, 0
+			w.limits = task.Spec{}
+			if err := json.Unmarshal(e.Kept, &w.limits); err != nil {
+				w.t.Fatal(err)
+			}
 		}
 		if e.Type.ChangesState() {
 			if err := w.folded.Fold(e.Data()); err != nil {
@@ -106,6 +128,7 @@ func (w *world) check() {
 	if ended := w.task.Ended() != ""; created != 1 || finished > 1 || (finished == 1) != ended {
 		t.Fatalf("turn has %d task_created, %d task_finished, ended %v (T3)", created, finished, ended)
 	}
+	w.checkTimes()
 	live, held := 0, 0
 	refused := map[string]int{}
 	for _, a := range w.attempts {
@@ -154,6 +177,28 @@ func (w *world) check() {
 	}
 }
 
+// checkTimes: what a turn executes adds up over its attempts and pauses, and so does
+// the time in which it waits and might run (S7).
+func (w *world) checkTimes() {
+	if w.task.Ended() != "" {
+		return
+	}
+	limit := time.Duration(w.limits.Timeout) * time.Second
+	switch status := w.task.Status(); {
+	case limit == 0:
+	case status == task.Executing:
+		if left := w.task.TimeoutAt.Sub(w.now); max(left, 0) != max(limit-w.executed, 0) {
+			w.t.Fatalf("executed for %s of %s, and ends in %s (S7)", w.executed, limit, left)
+		}
+	case min(w.task.Used, limit) != min(w.executed, limit) || w.task.TimeoutAt != 0:
+		w.t.Fatalf("%s, executed for %s, counted as %s, ends at %s (S7)", status, w.executed, w.task.Used, w.task.TimeoutAt)
+	}
+	expires := time.Duration(w.limits.ExpiresIn) * time.Second
+	if from := max(w.now, w.task.State().RunAt); expires != 0 && w.task.Status() == task.Pending && w.task.ExpiresAt.Sub(from) != expires-w.waited {
+		w.t.Fatalf("waited for %s of %s, and expires in %s (S7)", w.waited, expires, w.task.ExpiresAt.Sub(from))
+	}
+}
+
 func (w *world) holder(number int) task.Holder {
 	a, ok := w.attempts[number]
 	if !ok || !a.Fenced {
@@ -171,7 +216,7 @@ func (w *world) command() task.Command {
 	side := rapid.SampledFrom([]string{`{}`, `{"title":"a"}`, `{"title":null,"duration":2.5}`, `{"internal_status":"x","tokens":{"prompt_tokens":1,"completion_tokens":2}}`, `{"internal_status":"y","title":"b","tokens":{"prompt_tokens":9},"used_tools":["t"],"deep_planning":{"a":1}}`, `{"used_tools":["u"],"deep_planning":{"b":2}}`}).Draw(t, "side")
 	switch rapid.IntRange(0, 15).Draw(t, "command") {
 	case 0:
-		return begin(rapid.Bool().Draw(t, "limits"))
+		return w.begin()
 	case 1:
 		return task.Assign{Worker: "py", Lease: 30 * time.Second, MayRetry: rapid.Bool().Draw(t, "retry")}
 	case 2, 3:
@@ -195,7 +240,11 @@ func (w *world) command() task.Command {
 	case 15:
 		return task.Release{Reason: "r"}
 	case 12:
-		return task.Edit{Who: "p", Side: json.RawMessage(side)}
+		e := task.Edit{Who: "p", Side: json.RawMessage(side)}
+		if rapid.Bool().Draw(t, "move") {
+			e.RunAt = new(w.now.Add(time.Duration(rapid.IntRange(-60, 60).Draw(t, "run at")) * time.Second))
+		}
+		return e
 	case 13:
 		return task.Renew{By: w.holder(number)}
 	default:
@@ -219,13 +268,21 @@ func TestAnyHistoryIsLegal(t *testing.T) {
 
 func anyHistoryIsLegal(t *rapid.T) {
 	w := &world{t: t, now: 1_000_000, attempts: map[int]task.Attempt{}}
-	if err := w.apply(begin(rapid.Bool().Draw(t, "limits"))); err != nil {
+	if err := w.apply(w.begin()); err != nil {
 		t.Fatal(err)
 	}
 	for range rapid.IntRange(1, 40).Draw(t, "steps") {
-		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second)
+		w.pass(time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second)
 		_ = w.apply(w.command()) // a refusal is an answer like any other
 	}
+}
+
+func (w *world) begin() task.Begin {
+	b := begin(rapid.Bool().Draw(w.t, "limits"))
+	if rapid.IntRange(0, 3).Draw(w.t, "later") == 0 {
+		b.RunAt = w.now.Add(50 * time.Second)
+	}
+	return b
 }
 
 func begin(limits bool) task.Begin {

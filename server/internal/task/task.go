@@ -51,6 +51,9 @@ type Task struct {
 	// is still executing then (S7); 0 is never.
 	ExpiresAt Stamp
 	TimeoutAt Stamp
+	// Used is how much of its time-out the turn had executed before it last began
+	// to execute, or until now if it does not: attempts and pauses add up (S7).
+	Used time.Duration
 	// Stop is what became of a request to stop.
 	Stop Stop
 	// Run is the attempt that carries the number State.ExecutionAttempts:

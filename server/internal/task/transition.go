@@ -57,10 +57,10 @@ func (c Begin) apply(d *draft) error {
 	c.Spec.Turn, c.Spec.CreatedAt = t.Terms.Turn+1, t.CreatedAt
 	t.Terms, t.TraceParent = c.Spec.Terms(), c.TraceParent
 	t.Starts, t.Stop, t.ended, t.Sealed = 0, Stop{}, "", c.Sealed
-	t.FirstSeq, t.TimeoutAt = t.LastSeq+1, 0
+	t.FirstSeq, t.TimeoutAt, t.Used = t.LastSeq+1, 0, 0
 	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0
 	if c.Spec.ExpiresIn > 0 {
-		t.ExpiresAt = d.now.Add(seconds(c.Spec.ExpiresIn))
+		t.ExpiresAt = t.ReadyAt.Add(seconds(c.Spec.ExpiresIn))
 	}
 	t.state = c.State
 	t.state.Normalize()
@@ -154,7 +154,7 @@ func (d *draft) start() error {
 		a := *t.Run
 		a.StartedAt, a.LeaseUntil = d.now, d.now.Add(a.Lease)
 		if !a.Fenced {
-			a.GiveUpAt = d.now.Add(cmp.Or(seconds(t.Terms.Timeout), UnfencedTimeout))
+			a.GiveUpAt = d.now.Add(t.timeLeft())
 		}
 		d.keep(a)
 		d.log(AttemptStarted, struct {
@@ -170,14 +170,43 @@ func (d *draft) start() error {
 // limitTime sets the moment at which executing ends by time-out (S7).
 func (d *draft) limitTime() {
 	t := &d.t
-	switch {
-	case t.Terms.Timeout > 0:
-		t.TimeoutAt = d.now.Add(seconds(t.Terms.Timeout))
-	case t.Run.Live() && !t.Run.Fenced:
-		t.TimeoutAt = d.now.Add(UnfencedTimeout)
-	default:
+	t.TimeoutAt = 0
+	if t.Terms.Timeout > 0 || t.Run.Live() && !t.Run.Fenced {
+		t.TimeoutAt = d.now.Add(t.timeLeft())
+	}
+}
+
+// timeLimit is how long the turn may execute, if there is a limit.
+func (t *Task) timeLimit() time.Duration {
+	return cmp.Or(seconds(t.Terms.Timeout), UnfencedTimeout).Truncate(time.Microsecond) // as moments are kept
+}
+
+// timeLeft is what of it was left when the turn last began to execute.
+func (t *Task) timeLeft() time.Duration { return max(t.timeLimit()-t.Used, 0) }
+
+// keepTime notes what the turn has used of its time-out when it ceases to execute.
+func (d *draft) keepTime() {
+	t := &d.t
+	if t.TimeoutAt != 0 {
+		t.Used = max(t.Used, t.timeLimit()-t.TimeoutAt.Sub(d.now))
 		t.TimeoutAt = 0
 	}
+}
+
+// spare leaves out of the time in which the turn is to start what has passed since it
+// ceased to be pending, 0 for not at all: only that in which it is pending, and may
+// run, counts (S7).
+func (d *draft) spare(since Stamp) {
+	if t := &d.t; since != 0 && t.ExpiresAt != 0 {
+		t.ExpiresAt += max(d.now-max(since, t.state.RunAt), 0)
+	}
+}
+
+// outOfTime reports whether the turn has executed for as long as it may: no other
+// attempt is begun for it.
+func (d *draft) outOfTime() bool {
+	t := &d.t
+	return t.state.Status == Executing && t.TimeoutAt != 0 && t.TimeoutAt <= d.now
 }
 
 // Finish is a fenced worker's own end of its attempt. After a stop it is the
@@ -281,8 +310,11 @@ func (c Lose) apply(d *draft) error {
 		return nil
 	}
 	d.logLost(a, c.Reason)
-	if t.state.Status == Paused {
+	switch {
+	case t.state.Status == Paused:
 		return nil
+	case d.outOfTime():
+		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut, nil)
 	}
 	if (a.Fenced || a.MayRetry) && t.Starts < t.Terms.MaxAttempts {
 		if err := d.move(actRequeue, Pending); err != nil {
@@ -351,6 +383,9 @@ func (c Release) apply(d *draft) error {
 	}
 	d.endAttempt(OutcomeReleased)
 	d.logLost(a, c.Reason)
+	if d.outOfTime() {
+		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut, nil)
+	}
 	if err := d.move(actRequeue, Pending); err != nil {
 		return err
 	}
@@ -373,15 +408,14 @@ func (d *draft) logLost(a Attempt, reason string) {
 // requeue makes the task wait for its next attempt.
 func (d *draft) requeue(wait time.Duration) {
 	t := &d.t
-	if left := cmp.Or(t.state.StartedAt, t.state.PausedAt); left != 0 && t.ExpiresAt != 0 {
-		t.ExpiresAt += d.now - left // only the time in which it was pending counts (S7)
-	}
+	d.spare(cmp.Or(t.state.StartedAt, t.state.PausedAt))
+	d.keepTime()
 	if t.Run != nil { // its number has been handed out
 		t.state.ExecutionAttempts++
 		t.state.Attempt++
 		d.leave()
 	}
-	t.state.StartedAt, t.TimeoutAt = 0, 0
+	t.state.StartedAt = 0
 	t.state.WorkerID = t.Terms.PinnedWorkerID
 	if wait > 0 {
 		t.ReadyAt = d.now.Add(wait)
@@ -400,6 +434,7 @@ func (c Pause) apply(d *draft) error {
 		return err
 	}
 	t.state.PausedAt = d.now
+	d.keepTime()
 	if t.Run.Live() {
 		if t.Run.Fenced || !t.Run.Started() {
 			d.endAttempt(OutcomePaused)
@@ -438,11 +473,10 @@ func (c Resume) rejoin(d *draft) error {
 		d.renew()
 	}
 	if t.state.StartedAt == 0 {
+		d.spare(t.state.PausedAt)
 		t.state.StartedAt = d.now
-		d.limitTime()
-	} else if t.TimeoutAt != 0 {
-		t.TimeoutAt += d.now - t.state.PausedAt // only the time in which it executes counts (S7)
 	}
+	d.limitTime()
 	return c.log(d)
 }
 

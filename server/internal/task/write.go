@@ -208,6 +208,9 @@ func (c Edit) apply(d *draft) error {
 		t.state.Priority = *c.Priority
 	}
 	if c.RunAt != nil {
+		if t.ExpiresAt != 0 { // with what is left of the time that counts: that in which it may run (S7)
+			t.ExpiresAt += max(*c.RunAt, d.now) - max(t.state.RunAt, d.now)
+		}
 		t.state.RunAt, t.ReadyAt = *c.RunAt, max(*c.RunAt, d.now)
 	}
 	d.logChange(c.Who)

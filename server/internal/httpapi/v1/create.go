@@ -53,8 +53,8 @@ type TaskRequest struct {
 	Priority             int             `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Higher goes first among the agent's waiting tasks."`
 	RunAt                *time.Time      `json:"run_at,omitempty" doc:"Not before this moment."`
 	MaxAttempts          int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of the turn may start; the agent's own number when left open."`
-	Timeout              float64         `json:"timeout,omitempty" minimum:"0" doc:"Seconds of executing after which it ends with the reason timeout; 0 is none."`
-	ExpiresIn            float64         `json:"expires_in,omitempty" minimum:"0" doc:"Seconds of being pending after which it ends with the reason expired; 0 is none."`
+	Timeout              float64         `json:"timeout,omitempty" minimum:"0" doc:"Seconds of executing, over all attempts of the turn, after which it ends with the reason timeout; 0 is none."`
+	ExpiresIn            float64         `json:"expires_in,omitempty" minimum:"0" doc:"Seconds of being pending, from when it may run (run_at), after which it ends with the reason expired; 0 is none."`
 	Tags                 []string        `json:"tags,omitempty" maxItems:"32" doc:"Labels of your own, at most 64 bytes each."`
 	lifecycle.Asked
 }

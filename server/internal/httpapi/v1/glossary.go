@@ -32,8 +32,8 @@ func glossary() map[string]string {
 		"run_locally":           "Whether its creator executes it; no worker is given it then.",
 		"pinned_worker_id":      "The only worker that may have it; null for any.",
 		"max_attempts":          "How many attempts of the turn may start.",
-		"timeout":               "Seconds of executing after which it ends; 0 is none.",
-		"expires_in":            "Seconds of being pending after which it ends; 0 is none.",
+		"timeout":               "Seconds of executing, over all attempts of the turn, after which it ends; 0 is none.",
+		"expires_in":            "Seconds of being pending, from when it may run, after which it ends; 0 is none.",
 		"idempotency_key":       "The Idempotency-Key that it was created with.",
 		"tags":                  "Labels that its creator gave it.",
 

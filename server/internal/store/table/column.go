@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/feed"
@@ -43,6 +44,8 @@ func (c column) value() any {
 		return int64(0)
 	case *task.Stamp:
 		return int64(*x)
+	case *time.Duration:
+		return x.Microseconds()
 	case *task.Status:
 		return string(*x)
 	case *task.EndReason:
@@ -109,6 +112,9 @@ func (c column) set(v any) error {
 		*x = n != 0
 	case *task.Stamp:
 		ok = number(x, v)
+	case *time.Duration:
+		ok = number(x, v)
+		*x *= time.Microsecond // as moments are kept
 	case *task.Status:
 		ok = text(x, v)
 	case *task.EndReason:

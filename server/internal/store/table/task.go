@@ -96,6 +96,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"ready_at", &t.ReadyAt},
 		{"expires_at", &t.ExpiresAt},
 		{"timeout_at", &t.TimeoutAt},
+		{"time_used", &t.Used},
 		{"stop_requested_at", &t.Stop.RequestedAt},
 		{"stop_by", &t.Stop.By},
 		{"stop_confirmed_at", &t.Stop.ConfirmedAt},
