@@ -244,6 +244,37 @@ func TestEventsSurviveEveryCut(t *testing.T) {
 }
 
 // An error that the server answered ends the stream.
+// A stream of some types asks for these alone, and goes on behind the cursor that it
+// was told without an event.
+func TestEventsOfSomeTypes(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	client := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery+" behind "+r.Header.Get("Last-Event-ID"))
+		if len(asked) == 3 {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		if len(asked) == 1 {
+			fmt.Fprint(w, "id: 5\ndata: {\"id\":5,\"type\":\"step\"}\n\n: ka\nid: 40\n\n")
+			return
+		}
+		fmt.Fprint(w, ": ka\nid: 57\n\n")
+	})
+	var seen []int64
+	for e, err := range client.Tasks.Events(t.Context(), "t", OnlyTypes(Step, Think), After(3)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, e.ID)
+	}
+	want := []string{"types=step%2Cthink behind 3", "types=step%2Cthink behind 40", "types=step%2Cthink behind 57"}
+	if !slices.Equal(asked, want) || !slices.Equal(seen, []int64{5}) {
+		t.Errorf("asked %q and saw %v", asked, seen)
+	}
+}
+
 func TestEventsOfUnknownTask(t *testing.T) {
 	t.Parallel()
 	client := fakeServer(t, func(w http.ResponseWriter, _ *http.Request) {

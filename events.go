@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,9 +20,12 @@ import (
 const streamStart int64 = -1
 
 // stream says what a stream shows.
-type stream struct{ after int64 }
+type stream struct {
+	after int64
+	types []string // none: all
+}
 
-// StreamOption changes where a stream of events begins.
+// StreamOption changes what a stream of events shows.
 type StreamOption func(*stream)
 
 // After begins behind the event of that number: the last one that was seen.
@@ -29,6 +33,16 @@ func After(id int64) StreamOption { return func(s *stream) { s.after = id } }
 
 // AllTurns begins with the task's first turn instead of its present one.
 func AllTurns() StreamOption { return After(0) }
+
+// OnlyTypes shows events of these types alone. What others there are is not sent at
+// all, and a stream that reconnects does not read it again.
+func OnlyTypes(types ...EventType) StreamOption {
+	return func(s *stream) {
+		for _, t := range types {
+			s.types = append(s.types, string(t))
+		}
+	}
+}
 
 const eventStream = "text/event-stream"
 
@@ -52,7 +66,7 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 		wait := firstRetry
 		for {
 			before := s.after
-			ended, err := t.follow(ctx, id, &s.after, yield)
+			ended, err := t.follow(ctx, id, &s, yield)
 			if ended {
 				return
 			}
@@ -83,15 +97,15 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 // follow reads one connection. It reports whether the stream is over: nothing can
 // come any more, or the caller has left. A clean end of the connection alone does not
 // say so: the server may be restarting.
-func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(Event, error) bool) (bool, error) {
+func (t *Tasks) follow(ctx context.Context, id string, s *stream, yield func(Event, error) bool) (bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := request{
 		method: http.MethodGet, path: taskPath(id) + "/events",
-		header: http.Header{"Accept": {eventStream}},
+		header: http.Header{"Accept": {eventStream}}, query: query(map[string]string{"types": strings.Join(s.types, ",")}),
 	}
-	if *after != streamStart {
-		r.header.Set("Last-Event-ID", strconv.FormatInt(*after, 10))
+	if s.after != streamStart {
+		r.header.Set("Last-Event-ID", strconv.FormatInt(s.after, 10))
 	}
 	watchdog := time.AfterFunc(silence, cancel)
 	defer watchdog.Stop()
@@ -110,22 +124,26 @@ func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(
 		return false, foreign(res, begin, nil)
 	}
 	for {
-		data, err := nextData(lines, func() { watchdog.Reset(silence) })
+		last, data, err := nextData(lines, func() { watchdog.Reset(silence) })
 		if errors.Is(err, io.EOF) {
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
+		if data == nil { // the cursor alone: what follows it is still to come
+			s.after = max(s.after, last)
+			continue
+		}
 		var e Event
 		if err := json.Unmarshal(data, &e); err != nil { // it would be the same after a reconnect
 			yield(Event{}, fmt.Errorf("decode event: %w", err))
 			return true, nil
 		}
-		if e.ID <= *after {
+		if e.ID <= s.after {
 			continue
 		}
-		*after = e.ID
+		s.after = e.ID
 		if !yield(e, nil) {
 			return true, nil
 		}
@@ -133,20 +151,22 @@ func (t *Tasks) follow(ctx context.Context, id string, after *int64, yield func(
 }
 
 // nextData reads an event-stream to the end of its next event and answers the
-// event's data. alive is called for every line.
-func nextData(r *bufio.Reader, alive func()) ([]byte, error) {
-	var data []byte
+// event's data, nil for an id without an event, and its id, 0 for none. alive is
+// called for every line.
+func nextData(r *bufio.Reader, alive func()) (id int64, data []byte, err error) {
 	for {
 		line, err := r.ReadBytes('\n')
 		if err != nil {
-			return nil, err // an event that broke off is not one
+			return 0, nil, err // an event that broke off is not one
 		}
 		alive()
 		line = bytes.TrimSuffix(line[:len(line)-1], []byte("\r"))
 		field, value, _ := bytes.Cut(line, []byte(":"))
 		switch {
-		case len(line) == 0 && data != nil:
-			return data, nil
+		case len(line) == 0 && (data != nil || id > 0):
+			return id, data, nil
+		case string(field) == "id":
+			id, _ = strconv.ParseInt(string(bytes.TrimPrefix(value, []byte(" "))), 10, 64) // none of ours is anything else
 		case string(field) == "data":
 			if data != nil {
 				data = append(data, '\n')

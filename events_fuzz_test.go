@@ -33,15 +33,17 @@ func sameJSON(t *testing.T, a, b []byte) bool {
 // CRLF or LF, an empty one ends an event, and what is broken off is none.
 func FuzzReadStream(f *testing.F) {
 	for _, seed := range []string{
-		"id: 1\nevent: a\ndata: {\"a\":1}\n\n: ka\n\ndata: x\ndata: y\r\n\r\n", "data\n\n", "data:\n\n", "data:  a\n\n", "data: a\n", "\n\n\ndata:a\n\n\n", "datax: 1\n\n",
+		"id: 1\nevent: a\ndata: {\"a\":1}\n\n: ka\n\ndata: x\ndata: y\r\n\r\n", "data\n\n", "data:\n\n", "data:  a\n\n", "data: a\n", ": ka\nid: 7\n\ndata: a\n\n", "id: x\n\n", "\n\n\ndata:a\n\n\n", "datax: 1\n\n",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		var got []string
 		r := bufio.NewReader(bytes.NewReader(stream))
-		for data, err := nextData(r, func() {}); err == nil; data, err = nextData(r, func() {}) {
-			got = append(got, string(data))
+		for _, data, err := nextData(r, func() {}); err == nil; _, data, err = nextData(r, func() {}) {
+			if data != nil {
+				got = append(got, string(data))
+			}
 		}
 		if want := eventsIn(string(stream)); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: read %q, want %q", stream, got, want)

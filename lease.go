@@ -97,20 +97,20 @@ const (
 	listenAfter = 500 * time.Millisecond
 )
 
-// listen follows the task's log behind an event and asks for a heartbeat as
-// soon as it tells of a stop or a pause. It is a hint: what cannot be heard here
-// is left to the next heartbeat.
+// listen follows what a task's log says behind an event about the attempt's right to
+// go on, and asks for a heartbeat as soon as that may have ended: by a stop or a
+// pause, or because somebody else has ended the attempt or the turn. What the attempt
+// itself tells does not come by here. It is a hint: what cannot be heard is left to
+// the next heartbeat.
 func (l *lease) listen(ctx context.Context, after int64) {
 	if !sleep(ctx, listenAfter) {
 		return
 	}
-	for e, err := range l.tasks.Events(ctx, l.task, After(after)) {
+	for _, err := range l.tasks.Events(ctx, l.task, After(after), OnlyTypes(StopRequested, TurnPaused, AttemptLost, TaskFinished)) {
 		if err != nil {
 			return
 		}
-		if e.Type == StopRequested || e.Type == TurnPaused {
-			signal(l.nudge)
-		}
+		signal(l.nudge)
 	}
 }
 

@@ -125,9 +125,10 @@ func (s *Service) List(ctx context.Context, in auth.Scope, f Filter, p Page) (Li
 	return s.store.Tasks(ctx, in, f, p)
 }
 
-// Events reads a task's log after a sequence number, at most limit events.
-func (s *Service) Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error) {
-	return s.store.Events(ctx, org, id, after, limit)
+// Events reads a task's log after a sequence number, at most limit events; given
+// types, only events of these.
+func (s *Service) Events(ctx context.Context, org, id string, after int64, limit int, only ...task.Type) ([]task.Event, error) {
+	return s.store.Events(ctx, org, id, after, limit, only...)
 }
 
 // writing is a commit in the making, in somebody's name.

@@ -12,8 +12,9 @@ import (
 
 // Log reads what is committed (package lifecycle).
 type Log interface {
-	// Events reads a task's log after a sequence number, in order.
-	Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error)
+	// Events reads a task's log after a sequence number, in order; given types,
+	// only events of these.
+	Events(ctx context.Context, org, id string, after int64, limit int, only ...task.Type) ([]task.Event, error)
 	// Seen reads the task as it is now; an error of code NotFound ends a stream.
 	Seen(ctx context.Context, org, id string) (task.Task, error)
 }
@@ -21,9 +22,18 @@ type Log interface {
 // page is how many events one read of the store asks for.
 const page = 256
 
-// ErrIdle is yielded, with a zero event, whenever a stream has been silent for
-// the interval that its follower asked for. The stream goes on after it.
+// ErrIdle is yielded, with a part without events, whenever a stream has been silent
+// for the interval that its follower asked for. The stream goes on after it.
 var ErrIdle = errors.New("nothing happened")
+
+// Part is what a stream yields at a time.
+type Part struct {
+	// Events are in order. What came together is in one part.
+	Events []task.Event
+	// To is the number up to which the log has been looked at: behind the last
+	// event, where what follows is not of the types that were asked for.
+	To int64
+}
 
 // Source makes streams. It is safe for concurrent use.
 type Source struct {
@@ -39,29 +49,35 @@ func NewSource(hub *Hub, log Log) *Source {
 }
 
 // Follow yields a task's events after a sequence number, each once and in
-// order: first what is committed, then what is being committed. It ends when
-// the turn that is then the last has ended, no answer to a stop is awaited,
-// and all of the log has been yielded; also when ctx ends or the task is
+// order: first what is committed, then what is being committed. Given types, it
+// yields only events of these, and costs nothing while others are committed. It
+// ends when the turn that is then the last has ended, no answer to a stop is
+// awaited, and all of the log has been looked at, which a last part without events
+// tells if there was something that is left out; also when ctx ends or the task is
 // deleted. Any other error is yielded last. After each interval of silence it
 // yields ErrIdle, and looks at the store in case a hint was lost.
-func (s *Source) Follow(ctx context.Context, org, id string, after int64, idle time.Duration) iter.Seq2[task.Event, error] {
-	return func(yield func(task.Event, error) bool) {
-		sub := s.hub.subscribe(org, id)
+func (s *Source) Follow(ctx context.Context, org, id string, after int64, idle time.Duration, only ...task.Type) iter.Seq2[Part, error] {
+	return func(yield func(Part, error) bool) {
+		sub := s.hub.subscribe(org, id, only)
 		defer sub.close()
-		f := follower{source: s, ctx: ctx, org: org, id: id, cursor: after, yield: yield}
+		f := follower{source: s, ctx: ctx, org: org, id: id, only: only, cursor: after, told: after, yield: yield}
 		timer := time.NewTimer(idle)
 		defer timer.Stop()
 		more := f.catchUp()
 		for more {
+			told := f.told
 			select {
 			case <-ctx.Done():
 				return
 			case <-sub.ready:
 				more = f.deliver(sub.take())
 			case <-timer.C:
-				more = yield(task.Event{}, ErrIdle) && f.catchUp()
+				more = f.deliver(sub.take()) && f.rest() && f.catchUp()
+				timer.Reset(idle)
 			}
-			timer.Reset(idle)
+			if f.told != told {
+				timer.Reset(idle)
+			}
 		}
 	}
 }
@@ -70,7 +86,7 @@ func (s *Source) Follow(ctx context.Context, org, id string, after int64, idle t
 // ctx did, or the task is not there. It reads no log: the hub tells of the end, and
 // the store is asked at first and whenever a hint may have been lost.
 func (s *Source) Await(ctx context.Context, org, id string, turn int, idle time.Duration) error {
-	sub := s.hub.subscribe(org, id)
+	sub := s.hub.subscribe(org, id, []task.Type{task.TaskFinished})
 	defer sub.close()
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
@@ -85,11 +101,11 @@ func (s *Source) Await(ctx context.Context, org, id string, turn int, idle time.
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-sub.ready:
-			var events []task.Event
-			events, look = sub.take()
-			if slices.ContainsFunc(events, func(e task.Event) bool { return e.Type == task.TaskFinished && e.Turn == turn }) {
+			b := sub.take()
+			if slices.ContainsFunc(b.events, func(e task.Event) bool { return e.Turn == turn }) {
 				return nil
 			}
+			look = b.look
 		case <-timer.C:
 			look = true
 		}
@@ -102,70 +118,80 @@ type follower struct {
 	source  *Source
 	ctx     context.Context //nolint:containedctx // it lives as long as one call of Follow
 	org, id string
-	cursor  int64
-	yield   func(task.Event, error) bool
+	only    []task.Type
+	cursor  int64 // the log has been looked at up to here
+	told    int64 // and whoever follows knows it up to here
+	yield   func(Part, error) bool
 }
 
 // catchUp yields what the store has beyond the cursor. It answers false when
 // nothing more will follow.
 func (f *follower) catchUp() bool {
+	var head int64 // of the log before it was read
 	for {
-		events, err := f.source.log.Events(f.ctx, f.org, f.id, f.cursor, page)
+		events, err := f.source.log.Events(f.ctx, f.org, f.id, f.cursor, page, f.only...)
 		if err != nil {
 			return f.fail(err)
-		}
-		for _, e := range events {
-			if !f.emit(e) {
-				return false
-			}
 		}
 		if len(events) > 0 {
+			if !f.tell(events) {
+				return false
+			}
 			continue
 		}
+		f.cursor = max(f.cursor, head)
 		t, err := f.source.log.Seen(f.ctx, f.org, f.id)
-		if err != nil {
+		switch {
+		case err != nil:
 			return f.fail(err)
-		}
-		if t.LastSeq < f.cursor { // deleted, and its id is used anew
+		case t.LastSeq < f.cursor: // deleted, and its id is used anew
 			return false
-		}
-		if t.LastSeq == f.cursor { // else more was committed between the two reads
-			return !t.Done()
+		case t.LastSeq > f.cursor: // it is left out, or was committed between the two reads
+			head = t.LastSeq
+		case t.Done():
+			if f.told < f.cursor {
+				f.yield(Part{To: f.cursor}, nil)
+			}
+			return false
+		default:
+			return true
 		}
 	}
 }
 
 // deliver yields published events. They are taken only while they continue
 // the cursor without a gap; otherwise the store has what is missing.
-func (f *follower) deliver(events []task.Event, look bool) bool {
-	for _, e := range events {
-		switch {
-		case e.Seq <= f.cursor:
-		case e.Seq == f.cursor+1:
-			if !f.emit(e) {
-				return false
-			}
-			look = look || mayEnd(e.Type)
-		default:
-			return f.catchUp()
+func (f *follower) deliver(b batch) bool {
+	switch {
+	case b.to <= f.cursor:
+	case b.from > f.cursor+1:
+		return f.catchUp()
+	default:
+		fresh := slices.IndexFunc(b.events, func(e task.Event) bool { return e.Seq > f.cursor })
+		f.cursor = b.to
+		if fresh >= 0 && !f.tell(b.events[fresh:]) {
+			return false
 		}
 	}
-	return !look || f.catchUp()
+	return !b.look || f.catchUp()
 }
 
-// mayEnd reports whether a turn can be over with an event of the type.
-func mayEnd(t task.Type) bool {
-	return t == task.TaskFinished || t == task.StopConfirmed || t == task.StopAbandoned
+// tell yields events, the last of which is not behind the cursor.
+func (f *follower) tell(events []task.Event) bool {
+	f.told = events[len(events)-1].Seq
+	f.cursor = max(f.cursor, f.told)
+	return f.yield(Part{events, f.cursor}, nil)
 }
 
-func (f *follower) emit(e task.Event) bool {
-	f.cursor = e.Seq
-	return f.yield(e, nil)
+// rest tells of silence.
+func (f *follower) rest() bool {
+	f.told = f.cursor
+	return f.yield(Part{To: f.cursor}, ErrIdle)
 }
 
 func (f *follower) fail(err error) bool {
 	if f.ctx.Err() == nil {
-		f.yield(task.Event{}, err)
+		f.yield(Part{To: f.cursor}, err)
 	}
 	return false
 }

@@ -6,6 +6,7 @@ package stream
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,11 +36,19 @@ func NewHub() *Hub { return &Hub{subs: map[topic]map[*subscription]struct{}{}} }
 type subscription struct {
 	hub   *Hub
 	topic topic
+	only  []task.Type   // what it is told of; none is everything
+	ready chan struct{} // holds a token while there is something to look at
 
 	mu      sync.Mutex
-	pending []task.Event
-	look    bool          // the store has more than pending says
-	ready   chan struct{} // holds a token while there is something to look at
+	pending batch
+}
+
+// batch is what waits for a subscriber.
+type batch struct {
+	// from and to are the numbers that it covers, without a gap; 0 is none.
+	from, to int64
+	events   []task.Event // those among them that the subscriber is told of
+	look     bool         // the store has more than events says
 }
 
 // Publish tells of committed changes, in the order of the feed. Events of another
@@ -93,8 +102,8 @@ func (h *Hub) tell(t topic, events []task.Event) {
 	}
 }
 
-func (h *Hub) subscribe(org, id string) *subscription {
-	s := &subscription{hub: h, topic: topic{org, id}, ready: make(chan struct{}, 1)}
+func (h *Hub) subscribe(org, id string, only []task.Type) *subscription {
+	s := &subscription{hub: h, topic: topic{org, id}, only: only, ready: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.subs[s.topic] == nil {
@@ -125,33 +134,65 @@ func (s *subscription) close() {
 }
 
 // push leaves events for the subscriber. If they would be too many, all are
-// dropped and it is sent to the store; so it is by a push of nothing.
+// dropped and it is sent to the store; so it is by a push of nothing. What it is
+// not told of does not wake it.
 func (s *subscription) push(events []task.Event) {
 	s.mu.Lock()
-	if len(s.pending)+len(events) > buffer || len(events) == 0 {
-		s.pending, s.look = nil, true
-	} else {
-		s.pending = append(s.pending, events...)
-	}
+	wake := s.pending.add(events, s.only)
 	s.mu.Unlock()
+	if !wake {
+		return
+	}
 	select {
 	case s.ready <- struct{}{}:
 	default:
 	}
 }
 
-// take empties what was left for the subscriber; look says that the store has more.
-func (s *subscription) take() (events []task.Event, look bool) {
+// add takes in what was committed, and reports whether the subscriber has to look.
+func (b *batch) add(events []task.Event, only []task.Type) (wake bool) {
+	if len(events) == 0 {
+		*b = batch{look: true}
+		return true
+	}
+	for _, e := range events {
+		switch {
+		case b.to == 0:
+			b.from = e.Seq
+		case e.Seq <= b.to:
+			continue
+		}
+		told := len(only) == 0 || slices.Contains(only, e.Type)
+		if b.to > 0 && e.Seq > b.to+1 || told && len(b.events) == buffer {
+			*b = batch{look: true}
+			return true
+		}
+		if b.to = e.Seq; told {
+			b.events = append(b.events, e)
+		}
+		b.look = b.look || mayEnd(e.Type)
+		wake = wake || told || mayEnd(e.Type)
+	}
+	return wake
+}
+
+// mayEnd reports whether a turn can be over with an event of the type.
+func mayEnd(t task.Type) bool {
+	return t == task.TaskFinished || t == task.StopConfirmed || t == task.StopAbandoned
+}
+
+// take empties what was left for the subscriber.
+func (s *subscription) take() batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	events, look = s.pending, s.look
-	s.pending, s.look = nil, false
-	return events, look
+	b := s.pending
+	s.pending = batch{}
+	return b
 }
 
 // Watch signals whenever a task's log grows or the task is deleted, until
 // stop is called. Signals that come close together may be one.
 func (h *Hub) Watch(org, id string) (changed <-chan struct{}, stop func()) {
-	s := h.subscribe(org, id)
+	s := h.subscribe(org, id, nil)
 	return s.ready, s.close
 }

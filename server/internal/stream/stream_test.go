@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,11 +16,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/secret"
 	"github.com/errand-dev/errand/server/internal/store/sqlite"
@@ -120,8 +123,24 @@ func (b *bench) log() []task.Event {
 	}
 }
 
-func (b *bench) follow(after int64) iter.Seq2[task.Event, error] {
-	return b.source.Follow(b.t.Context(), org, id, after, idle)
+func (b *bench) follow(after int64, only ...task.Type) iter.Seq2[task.Event, error] {
+	return each(b.source.Follow(b.t.Context(), org, id, after, idle, only...))
+}
+
+// each yields the events of a stream one by one.
+func each(parts iter.Seq2[stream.Part, error]) iter.Seq2[task.Event, error] {
+	return func(yield func(task.Event, error) bool) {
+		for p, err := range parts {
+			if err != nil && !yield(task.Event{}, err) {
+				return
+			}
+			for _, e := range p.Events {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // viewer is a stream that is being read.
@@ -333,7 +352,7 @@ func TestX2ViewerThatGoesStopsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	seen := 0
-	for _, err := range b.source.Follow(ctx, org, id, 0, idle) {
+	for _, err := range each(b.source.Follow(ctx, org, id, 0, idle)) {
 		b.must(err)
 		if seen++; seen == 2 {
 			cancel()
@@ -351,13 +370,20 @@ type memory struct {
 	mu     sync.Mutex
 	events []task.Event
 	broken error
+	reads  int // of events
 }
 
-func (m *memory) Events(_ context.Context, _, _ string, after int64, limit int) ([]task.Event, error) {
+func (m *memory) Events(_ context.Context, _, _ string, after int64, limit int, only ...task.Type) ([]task.Event, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	rest := m.events[min(int(after), len(m.events)):]
+	m.reads++
+	rest := chosen(m.events[min(int(after), len(m.events)):], only)
 	return rest[:min(limit, len(rest))], m.broken
+}
+
+// chosen are the events of some types, all if there is none.
+func chosen(events []task.Event, only []task.Type) []task.Event {
+	return slices.DeleteFunc(slices.Clone(events), func(e task.Event) bool { return len(only) > 0 && !slices.Contains(only, e.Type) })
 }
 
 func (m *memory) Seen(context.Context, string, string) (task.Task, error) {
@@ -366,10 +392,13 @@ func (m *memory) Seen(context.Context, string, string) (task.Task, error) {
 	return task.Task{LastSeq: int64(len(m.events))}, nil
 }
 
-func (m *memory) add() {
+func (m *memory) add(types ...task.Type) []task.Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.events = append(m.events, task.Event{Seq: int64(len(m.events) + 1), Type: task.Chunk})
+	for _, t := range append(types, task.Chunk)[:max(1, len(types))] {
+		m.events = append(m.events, task.Event{Seq: int64(len(m.events) + 1), Type: t})
+	}
+	return m.events[len(m.events)-max(1, len(types)):]
 }
 
 func TestT7LostHintCostsOnlyTheSilence(t *testing.T) {
@@ -380,7 +409,7 @@ func TestT7LostHintCostsOnlyTheSilence(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		begin, silences := time.Now(), 0
-		for e, err := range stream.NewSource(stream.NewHub(), m).Follow(ctx, org, id, 0, 15*time.Second) {
+		for e, err := range each(stream.NewSource(stream.NewHub(), m).Follow(ctx, org, id, 0, 15*time.Second)) {
 			switch {
 			case errors.Is(err, stream.ErrIdle):
 				silences++
@@ -446,9 +475,9 @@ type blind struct {
 	reads  atomic.Int64
 }
 
-func (l *blind) Events(ctx context.Context, org, id string, after int64, limit int) ([]task.Event, error) {
+func (l *blind) Events(ctx context.Context, org, id string, after int64, limit int, only ...task.Type) ([]task.Event, error) {
 	l.reads.Add(1)
-	return l.Service.Events(ctx, org, id, after, limit)
+	return l.Service.Events(ctx, org, id, after, limit, only...)
 }
 
 func (l *blind) Seen(ctx context.Context, org, id string) (task.Task, error) {
@@ -469,4 +498,86 @@ func TestT7ErrorOfTheStoreIsYieldedLast(t *testing.T) {
 	if n != 1 {
 		t.Errorf("yielded %d times", n)
 	}
+}
+
+// A viewer of some types sees what the log has of them, from every cursor, however
+// much else there is, and its stream ends although it does not show the end.
+func TestT7ViewersOfSomeTypes(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run()
+	type some struct {
+		*viewer
+		only []task.Type
+	}
+	var viewers []some
+	view := func(after int64, only ...task.Type) {
+		v := &viewer{after: after, over: make(chan struct{})}
+		viewers = append(viewers, some{v, only})
+		go func() {
+			defer close(v.over)
+			for e, err := range b.follow(after, only...) {
+				v.seen, v.err = append(v.seen, e), errors.Join(v.err, err)
+			}
+		}()
+	}
+	all := func(after int64) {
+		view(after, task.Chunk)
+		view(after, task.StopRequested, task.TurnPaused)
+		view(after, task.Step, task.AttemptStarted, task.TaskFinished)
+	}
+	for range 3 {
+		all(0)
+		all(b.head())
+		b.say(token, 400) // more than a page and a buffer hold
+		_, err := b.Append(t.Context(), who(), id, token, []lifecycle.NewEvent{{Type: "step", Data: []byte("1")}})
+		b.must(err)
+	}
+	b.finish(token, task.EndCompleted)
+	log := b.log()
+	for after := int64(0); after <= b.head(); after += 211 {
+		all(after)
+	}
+	for _, v := range viewers {
+		<-v.over
+		if diff := cmp.Diff(chosen(log[v.after:], v.only), v.seen, cmpopts.EquateEmpty()); v.err != nil || diff != "" {
+			t.Errorf("T7: %v from %d: %v\n%.2000s", v.only, v.after, v.err, diff)
+		}
+	}
+}
+
+// What a viewer does not show costs it nothing but that its cursor moves on, which
+// is told in silence and at the end.
+func TestT7WhatIsLeftOutMovesTheCursor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, hub := &memory{}, stream.NewHub()
+		commit := func(types ...task.Type) {
+			hub.Publish([]feed.Entry{{Organization: org, Task: id, Kind: feed.Grew, Change: &task.Change{Events: m.add(types...)}}})
+		}
+		source := stream.NewSource(hub, m)
+		var told []string
+		go func() {
+			for p, err := range source.Follow(t.Context(), org, id, 0, 15*time.Second, task.StopRequested) {
+				told = append(told, fmt.Sprint(len(p.Events), p.To, err))
+			}
+		}()
+		synctest.Wait()
+		reads := m.reads
+		for range 1000 {
+			commit(task.Chunk)
+			synctest.Wait()
+		}
+		if m.reads != reads || told != nil {
+			t.Errorf("T7: %d reads and %v while nothing was committed that it shows", m.reads-reads, told)
+		}
+		time.Sleep(15 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		commit(task.Chunk, task.StopRequested, task.Chunk)
+		synctest.Wait()
+		want := []string{"0 1000 " + stream.ErrIdle.Error(), "1 1003 <nil>"}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Error(diff)
+		}
+	})
 }

@@ -316,6 +316,76 @@ func TestWorkerStopWhileQuiet(t *testing.T) {
 	}
 }
 
+// overheard keeps what is read of an answer.
+type overheard struct {
+	io.ReadCloser
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *overheard) Read(p []byte) (int, error) {
+	n, err := o.ReadCloser.Read(p)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text.Write(p[:n])
+	return n, err
+}
+
+// An attempt hears of a stop, and of a person who ends its task, at once and without
+// reading what it tells itself.
+func TestWorkerDoesNotHearItself(t *testing.T) {
+	t.Parallel()
+	a, c := withAgent(t, 3600)
+	ends := map[string]func(id string) error{
+		"stop": func(id string) error { _, err := c.Tasks.Stop(t.Context(), id); return err },
+		"end": func(id string) error {
+			_, err := c.Tasks.Update(t.Context(), id, errand.TaskUpdate{Status: errand.Failed})
+			return err
+		},
+	}
+	for name, end := range ends {
+		heard, listens := &overheard{}, make(chan struct{})
+		listening := clientOf(t, a, wires(func(r *http.Request, do func() (*http.Response, error)) (*http.Response, error) {
+			res, err := do()
+			if err == nil && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/events") {
+				heard.ReadCloser, res.Body = res.Body, heard
+				close(listens)
+			}
+			return res, err
+		}).option())
+		causes, told := make(chan error, 1), make(chan error, 1)
+		stop := start(t, listening, errand.WorkerOptions{}, func(ctx context.Context, a *errand.Attempt) (string, error) {
+			<-listens
+			told <- errors.Join(a.Chunk(ctx, "words of its own"), a.Progress(ctx, "told"))
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return "", ctx.Err()
+		})
+		task := create(t, c, errand.TaskRequest{Prompt: "x"})
+		if err := receive(t, told); err != nil {
+			t.Fatal(err)
+		}
+		asked := time.Now()
+		if err := end(task.ID); err != nil {
+			t.Fatal(err)
+		}
+		if cause := receive(t, causes); !errors.Is(cause, errand.ErrStopped) && !errors.Is(cause, errand.ErrLeaseLost) {
+			t.Errorf("%s: the cause is %v", name, cause)
+		}
+		if d := time.Since(asked); d > time.Second { // the next heartbeat comes after 2 s
+			t.Errorf("%s: it took %v", name, d)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		heard.mu.Lock()
+		if text := heard.text.String(); strings.Contains(text, "words of its own") || !strings.Contains(text, `"task_finished"`) {
+			t.Errorf("%s: the attempt heard %q", name, text)
+		}
+		heard.mu.Unlock()
+	}
+}
+
 // A paused task is another attempt's when it goes on.
 func TestWorkerPause(t *testing.T) {
 	t.Parallel()

@@ -41,16 +41,27 @@ func (k *Kit) UntilClosing(ctx context.Context) (context.Context, context.Cancel
 	}
 }
 
-// Stream sends a task's log behind a cursor, live, until the turn is over, the
-// viewer goes, or the server closes. send renders one event; it answers false
-// when nothing more is to be sent. It is the last that a handler does: a Later
-// begins the stream when the handler has returned.
-func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, org, id string, after int64, send func(*SSE, task.Event) (bool, error)) {
+// View is what a viewer sees of a task's log.
+type View struct {
+	Organization, Task string
+	// After is the number behind which the view begins.
+	After int64
+	// Only are the types of events that it shows; none is all of them.
+	Only []task.Type
+	// Send adds one event to the stream; it answers false when nothing more is to
+	// be sent.
+	Send func(*SSE, task.Event) (more bool, err error)
+}
+
+// Stream sends what a view shows, live, until the turn is over, the viewer goes, or
+// the server closes. It is the last that a handler does: a Later begins the stream
+// when the handler has returned.
+func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, v View) {
 	if l, ok := w.(Later); ok {
-		l.Later(func() { k.stream(w, r, org, id, after, send) })
+		l.Later(func() { k.stream(w, r, v) })
 		return
 	}
-	k.stream(w, r, org, id, after, send)
+	k.stream(w, r, v)
 }
 
 // Later is a ResponseWriter that does something when its handler has returned.
@@ -58,29 +69,41 @@ func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, org, id string, aft
 // way through router and API down to a handler would double it.
 type Later interface{ Later(func()) }
 
-func (k *Kit) stream(w http.ResponseWriter, r *http.Request, org, id string, after int64, send func(*SSE, task.Event) (bool, error)) {
+func (k *Kit) stream(w http.ResponseWriter, r *http.Request, v View) {
 	ctx, cancel := k.UntilClosing(r.Context())
 	defer cancel()
 	out, err := StartSSE(w, r, k.WriteTimeout)
 	if err != nil {
 		return // the viewer has gone
 	}
-	for e, err := range k.Source.Follow(ctx, org, id, after, k.KeepAlive) {
+	for p, err := range k.Source.Follow(ctx, v.Organization, v.Task, v.After, k.KeepAlive, v.Only...) {
 		more := true
 		switch {
-		case errors.Is(err, stream.ErrIdle):
-			err = out.KeepAlive()
 		case fault.CodeOf(err) == fault.NotFound: // deleted meanwhile
 			return
+		case errors.Is(err, stream.ErrIdle) && len(v.Only) == 0:
+			err = out.KeepAlive()
+		case errors.Is(err, stream.ErrIdle), err == nil && len(p.Events) == 0:
+			err = out.Cursor(p.To) // of what it does not show: nobody has to read that again
 		case err == nil:
-			more, err = send(out, e)
+			more, err = v.send(out, p.Events)
 		}
 		// A store that cannot be reached has told the log once, not for each viewer.
 		if err != nil && out.Broken() == nil && fault.CodeOf(err) != fault.Unavailable {
-			k.Log.ErrorContext(ctx, "stream broke off", "task_id", id, "seq", e.Seq, "error", err)
+			k.Log.ErrorContext(ctx, "stream broke off", "task_id", v.Task, "seq", p.To, "error", err)
 		}
 		if err != nil || !more {
 			return
 		}
 	}
+}
+
+// send sends events that came together in one write.
+func (v View) send(out *SSE, events []task.Event) (more bool, err error) {
+	for _, e := range events {
+		if more, err = v.Send(out, e); err != nil || !more {
+			break
+		}
+	}
+	return more, errors.Join(err, out.Flush())
 }

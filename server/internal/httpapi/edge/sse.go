@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -34,16 +35,29 @@ func StartSSE(w http.ResponseWriter, r *http.Request, timeout time.Duration) (*S
 	s := &SSE{w: w, control: http.NewResponseController(w), timeout: timeout}
 	w.WriteHeader(http.StatusOK)
 	s.begin()
-	return s, s.flush()
+	return s, s.Flush()
 }
 
 // buffers are shared by all streams: most have nothing to send.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // a pool is everybody's
 
-func (s *SSE) begin() { s.buf, _ = buffers.Get().(*bytes.Buffer) }
+func (s *SSE) begin() {
+	if s.buf == nil {
+		s.buf, _ = buffers.Get().(*bytes.Buffer)
+	}
+}
 
 // Event sends one event. id 0 and an empty name are left out; data is JSON.
 func (s *SSE) Event(id int64, name string, data []byte) error {
+	return errors.Join(s.Add(id, name, data), s.Flush())
+}
+
+// gathered is how much Add keeps until it sends, in bytes.
+const gathered = 32 << 10
+
+// Add is an Event that need not be sent before Flush, so that what came together
+// is one write.
+func (s *SSE) Add(id int64, name string, data []byte) error {
 	s.begin()
 	if id > 0 {
 		s.buf.WriteString("id: ")
@@ -58,17 +72,33 @@ func (s *SSE) Event(id int64, name string, data []byte) error {
 	s.buf.WriteString("data: ")
 	s.buf.Write(oneLine(data))
 	s.buf.WriteString("\n\n")
-	return s.flush()
+	if s.buf.Len() < gathered {
+		return nil
+	}
+	return s.Flush()
+}
+
+// Cursor is a KeepAlive that moves the reader's cursor, without an event.
+func (s *SSE) Cursor(id int64) error {
+	s.begin()
+	s.buf.WriteString(": ka\nid: ")
+	s.buf.WriteString(strconv.FormatInt(id, 10))
+	s.buf.WriteString("\n\n")
+	return s.Flush()
 }
 
 // KeepAlive sends a comment, which readers ignore and proxies count as traffic.
 func (s *SSE) KeepAlive() error {
 	s.begin()
 	s.buf.WriteString(": ka\n\n")
-	return s.flush()
+	return s.Flush()
 }
 
-func (s *SSE) flush() error {
+// Flush sends what was added.
+func (s *SSE) Flush() error {
+	if s.buf == nil {
+		return nil
+	}
 	err := s.control.SetWriteDeadline(time.Now().Add(s.timeout))
 	if err == nil {
 		_, err = s.w.Write(s.buf.Bytes())

@@ -45,6 +45,30 @@ type eventsInput struct {
 	After       string `query:"after" doc:"Begin behind this event. Without it: at the beginning of the present turn."`
 	Turns       string `query:"turns" enum:"all" doc:"all: begin with the first turn."`
 	Limit       int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Of a page."`
+	ChosenTypes
+}
+
+// ChosenTypes are the types of events that a viewer wants to see; none is all.
+type ChosenTypes struct {
+	Types []anyType `query:"types" doc:"Only events of these types, with commas between them. The cursor moves on over the others: in silence and at its end a stream sends it as an id without an event."`
+}
+
+// anyType is the type of an event.
+type anyType task.Type
+
+// Schema implements huma.SchemaProvider.
+func (anyType) Schema(r huma.Registry) *huma.Schema {
+	s := eventType{}.Schema(r)
+	s.PrecomputeMessages()
+	return s
+}
+
+func (c ChosenTypes) only() []task.Type {
+	only := make([]task.Type, 0, len(c.Types))
+	for _, t := range c.Types {
+		only = append(only, task.Type(t))
+	}
+	return only
 }
 
 // cursor is where to begin.
@@ -131,9 +155,9 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		if s.Task.Done() && after == s.Task.LastSeq {
 			return nothing(), nil
 		}
-		return r.follow(s.Task.OrganizationID, s.Task.ID, after, 0), nil
+		return r.follow(s.Task.OrganizationID, s.Task.ID, edge.View{After: after, Only: in.only()}, 0), nil
 	}
-	page, err := r.page(ctx, s.Task, after, in.Limit)
+	page, err := r.page(ctx, s.Task, after, in.Limit, in.only())
 	if err != nil {
 		return nil, err
 	}
@@ -152,25 +176,27 @@ func nothing() *huma.StreamResponse {
 	}}
 }
 
-// follow streams a task's events behind a cursor until its last turn is over, or the
-// turn last, if that is not 0.
-func (r *routes) follow(org, id string, after int64, last int) *huma.StreamResponse {
+// follow streams what a view shows of a task's events until its last turn is over, or
+// the turn last, if that is not 0.
+func (r *routes) follow(org, id string, v edge.View, last int) *huma.StreamResponse {
+	v.Organization, v.Task = org, id
+	v.Send = func(out *edge.SSE, e task.Event) (bool, error) {
+		if last != 0 && e.Turn > last {
+			return false, nil
+		}
+		rendered, err := r.render(org, id, e)
+		if err != nil {
+			return false, err
+		}
+		data, err := json.Marshal(rendered)
+		if err != nil {
+			return false, err
+		}
+		return true, out.Add(e.Seq, string(e.Type), data)
+	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		req, w := humago.Unwrap(hc)
-		r.Stream(w, req, org, id, after, func(out *edge.SSE, e task.Event) (bool, error) {
-			if last != 0 && e.Turn > last {
-				return false, nil
-			}
-			rendered, err := r.render(org, id, e)
-			if err != nil {
-				return false, err
-			}
-			data, err := json.Marshal(rendered)
-			if err != nil {
-				return false, err
-			}
-			return true, out.Event(e.Seq, string(e.Type), data)
-		})
+		r.Stream(w, req, v)
 	}}
 }
 
@@ -181,12 +207,16 @@ func (r *routes) render(org, id string, e task.Event) (Event, error) {
 	}, err
 }
 
-func (r *routes) page(ctx context.Context, t task.Task, after int64, limit int) (EventPage, error) {
-	found, err := r.Service.Events(ctx, t.OrganizationID, t.ID, after, limit)
+// page reads a part of the log of a task, which is as it was before.
+func (r *routes) page(ctx context.Context, t task.Task, after int64, limit int, only []task.Type) (EventPage, error) {
+	found, err := r.Service.Events(ctx, t.OrganizationID, t.ID, after, limit, only...)
 	if err != nil {
 		return EventPage{}, err
 	}
 	page := EventPage{Items: make([]Event, 0, len(found)), Next: after}
+	if len(found) == 0 {
+		page.Next = t.LastSeq // what is left out need not be read again
+	}
 	for _, e := range found {
 		rendered, err := r.render(t.OrganizationID, t.ID, e)
 		if err != nil {

@@ -62,12 +62,16 @@ func (r *routes) registerInvoke() {
 			Description: "Server-sent events whose data is an Event and whose id is its id.",
 			Content:     map[string]*huma.MediaType{eventStream: {}},
 		}},
-	}}, func(ctx context.Context, in *Invocation) (*huma.StreamResponse, error) {
-		made, err := r.invoke(ctx, "POST "+path+"/stream", *in)
+	}}, func(ctx context.Context, in *struct {
+		Invocation
+		ChosenTypes
+	},
+	) (*huma.StreamResponse, error) {
+		made, err := r.invoke(ctx, "POST "+path+"/stream", in.Invocation)
 		if err != nil {
 			return nil, err
 		}
-		return r.follow(made.Task.OrganizationID, made.Task.ID, made.first-1, made.turn), nil
+		return r.follow(made.Task.OrganizationID, made.Task.ID, edge.View{After: made.first - 1, Only: in.only()}, made.turn), nil
 	})
 }
 

@@ -29,7 +29,7 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 	}
 	t := s.Task
 	fold := folder{presenter: r.Presenter, org: t.OrganizationID, id: t.ID}
-	r.Stream(w, req, t.OrganizationID, t.ID, t.FirstSeq-1, func(out *edge.SSE, e task.Event) (bool, error) { //nolint:contextcheck // the request's own: it lives as long as the stream
+	send := func(out *edge.SSE, e task.Event) (bool, error) {
 		data, err := fold.data(req.Context(), e)
 		if err != nil || !e.Type.KnownToPython() {
 			return true, err
@@ -38,8 +38,9 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 		if err != nil {
 			return false, err
 		}
-		return e.Type != task.TaskFinished, out.Event(0, "", message)
-	})
+		return e.Type != task.TaskFinished, out.Add(0, "", message)
+	}
+	r.Stream(w, req, edge.View{Organization: t.OrganizationID, Task: t.ID, After: t.FirstSeq - 1, Send: send}) //nolint:contextcheck // the request's own: it lives as long as the stream
 	return nil
 }
 

@@ -173,6 +173,18 @@ func (w *world) save(tx lifecycle.Tx, changes []task.Change, look int, undo bool
 	return nil
 }
 
+// someTypes are up to two types of the log, and what it has of them behind its first
+// event.
+func (w *world) someTypes() (some []task.Event, only []task.Type) {
+	only = []task.Type{w.log[len(w.log)-1].Type, w.log[len(w.log)/2].Type}
+	for _, e := range w.log[1:] {
+		if slices.Contains(only, e.Type) {
+			some = append(some, e)
+		}
+	}
+	return some, only
+}
+
 // check compares everything that can be read of the task.
 func (w *world) check() {
 	ctx, rt := w.e.t.Context(), w.rt
@@ -191,6 +203,9 @@ func (w *world) check() {
 			rt.Fatalf("seq %d at place %d: not gapless", e.Seq, i)
 		}
 	}
+	some, only := w.someTypes()
+	events, err = w.e.Events(ctx, w.org, w.id, 1, len(some)+1, only...)
+	w.equal("log of some types", err, some, events)
 	w.equal("log as told", nil, w.log, w.e.told.events(w.org, w.id))
 	w.checkTurns()
 	err = w.e.Write(ctx, nil, func(tx lifecycle.Tx) error {
