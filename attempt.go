@@ -60,10 +60,12 @@ func (a *Attempt) Chunk(ctx context.Context, text string) error {
 }
 
 // Emit tells an event of a type that workers may write; see NewEvent. Its data
-// is anything that encodes as JSON, at most MaxEvent bytes of it. An event that cannot be
-// written is refused here and costs no other.
+// is anything that encodes as JSON, at most MaxEvent bytes of it; NUL and bytes that
+// are no UTF-8 become U+FFFD. An event that cannot be written is refused here and
+// costs no other.
 func (a *Attempt) Emit(ctx context.Context, kind EventType, data any) error {
 	encoded, err := json.Marshal(data)
+	encoded = mend(encoded)
 	switch {
 	case err != nil:
 		return fmt.Errorf("encode %s: %w", kind, err)
@@ -103,8 +105,8 @@ func (a *Attempt) Think(ctx context.Context, t Thought) error { return a.Emit(ct
 // Plan tells a plan as it has become.
 func (a *Attempt) Plan(ctx context.Context, p Plan) error { return a.Emit(ctx, PlanUpdated, p) }
 
-// Progress sets the task's internal status, at most 255 characters, behind
-// everything that was told before. Unlike other methods it waits for the server.
+// Progress sets the task's internal status, of which the server keeps 255
+// characters, behind everything that was told before. Unlike other methods it waits for the server.
 func (a *Attempt) Progress(ctx context.Context, status string) error {
 	if err := a.out.flush(ctx); err != nil {
 		return err

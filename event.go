@@ -132,7 +132,7 @@ type Change struct {
 	UsedTools      []string   `json:"used_tools"`
 	// By is who made an override.
 	By string `json:"by"`
-	// Adjusted names what had to be cut or replaced in a worker's last words.
+	// Adjusted are those of the task.
 	Adjusted []string `json:"adjusted"`
 }
 

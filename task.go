@@ -71,6 +71,9 @@ type Task struct {
 	Tokens    *Tokens       `json:"tokens"`
 	UsedTools []string      `json:"used_tools"`
 	Duration  time.Duration `json:"-"`
+	// Adjusted names the fields of which it has something else than its worker gave
+	// in this turn: cut, mended or left out, because they could not be kept whole.
+	Adjusted []string `json:"adjusted"`
 
 	// ParentTaskID is the task that this is a sub-task of, SubTasks are its own.
 	ParentTaskID               string          `json:"parent_execution"`

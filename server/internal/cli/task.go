@@ -85,6 +85,7 @@ func (r remote) show(e *env, t *errand.Task) {
 		w.pair("tokens", fmt.Sprintf("%d in, %d out", u.Prompt, u.Completion))
 	}
 	w.pair("tools", strings.Join(t.UsedTools, ", "))
+	w.pair("not whole", strings.Join(t.Adjusted, ", "))
 	w.pair("prompt", t.Input.Text)
 	for _, f := range t.Input.Files {
 		w.pair("file", f)

@@ -11,6 +11,10 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
+// What carries a lease or an end is never refused for what it says besides (S5):
+// what cannot be stored as it is given is cut, mended or left out, and its name
+// is answered, for the task to tell.
+
 // fit makes an outcome storable: an end is never refused for its content (S5).
 // It answers the fields that had to be cut, cleaned or dropped.
 func fit(o Outcome) (Outcome, []string) {
@@ -50,7 +54,7 @@ func fitSide(patch json.RawMessage) (json.RawMessage, []string) {
 	if len(patch) == 0 || json.Unmarshal(patch, &fields) != nil {
 		return nil, nil
 	}
-	adjusted := fitFields(fields)
+	adjusted, _ := fitFields(fields)
 	kept, err := json.Marshal(fields)
 	if err != nil {
 		return nil, adjusted
@@ -59,62 +63,76 @@ func fitSide(patch json.RawMessage) (json.RawMessage, []string) {
 }
 
 // fitFields keeps of the fields of a task.State those whose values can be
-// stored, cut or cleaned where that helps, and names those it changed.
-func fitFields(fields map[string]json.RawMessage) []string {
-	var adjusted []string
+// stored, cut or mended where that helps, and names those it changed. wrong says
+// of the first of them why somebody who may be refused is.
+func fitFields(fields map[string]json.RawMessage) (adjusted []string, wrong error) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		value := fields[name]
-		fixed := fitField(name, value)
-		if string(fixed) == string(value) {
+		err := CheckSide(name, fields[name])
+		if err == nil {
 			continue
 		}
+		if wrong == nil {
+			wrong = err
+		}
 		adjusted = append(adjusted, name)
-		if fields[name] = fixed; fixed == nil {
+		if fixed := fitField(name, fields[name]); fixed != nil {
+			fields[name] = fixed
+		} else {
 			delete(fields, name)
 		}
 	}
-	return adjusted
+	return adjusted, wrong
 }
 
-// fitField answers a storable form of a field's value, nil for none.
+// fitField answers a storable form of a value that is none, nil if there is none.
 func fitField(name string, value json.RawMessage) json.RawMessage {
-	if CheckSide(name, value) == nil {
-		return value
+	fixed := Mend(value)
+	switch name {
+	case "internal_status":
+		fixed = fitTo(fixed, func(text string) string { return cutRunes(text, task.MaxInternalStatus) })
+	case "used_tools":
+		fixed = fitTo(fixed, func(names []string) []string { return names[:min(len(names), task.MaxUsedTools)] })
 	}
-	dec := json.NewDecoder(bytes.NewReader(value))
-	dec.UseNumber()
-	var decoded any
-	if dec.Decode(&decoded) != nil {
-		return nil
-	}
-	decoded = cleanAll(decoded)
-	if text, ok := decoded.(string); ok && name == "internal_status" {
-		decoded = cutRunes(text, task.MaxInternalStatus)
-	}
-	fixed, err := json.Marshal(decoded)
-	if err != nil || CheckSide(name, fixed) != nil {
+	if CheckSide(name, fixed) != nil {
 		return nil
 	}
 	return fixed
 }
 
-// cleanAll cleans the texts in a decoded value.
-func cleanAll(value any) any {
-	switch v := value.(type) {
-	case string:
-		return cleanText(v)
-	case []any:
-		for i := range v {
-			v[i] = cleanAll(v[i])
-		}
-	case map[string]any:
-		clean := make(map[string]any, len(v))
-		for name, member := range v {
-			clean[cleanText(name)] = cleanAll(member)
-		}
-		return clean
+// fitTo shortens a value of the type that its field has; any other is left as it is.
+func fitTo[T any](value json.RawMessage, shorten func(T) T) json.RawMessage {
+	var given T
+	if json.Unmarshal(value, &given) != nil {
+		return value
 	}
-	return value
+	short, err := json.Marshal(shorten(given))
+	if err != nil {
+		return value
+	}
+	return short
+}
+
+// Mend replaces in JSON what no text in the store may hold, NUL and bytes that are
+// no UTF-8, by U+FFFD. Everything else keeps its bytes.
+func Mend(raw json.RawMessage) json.RawMessage {
+	const escaped, replaced = `\u0000`, `\ufffd`
+	if !utf8.Valid(raw) {
+		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
+	}
+	if !bytes.Contains(raw, []byte(escaped)) {
+		return raw
+	}
+	mended := bytes.Clone(raw)
+	for i := 0; i < len(mended)-1; i++ {
+		if mended[i] != '\\' {
+			continue
+		}
+		if bytes.HasPrefix(mended[i:], []byte(escaped)) {
+			copy(mended[i:], replaced)
+		}
+		i++ // what is escaped begins no escape itself
+	}
+	return mended
 }
 
 // cleanText replaces what must not be stored.

@@ -31,7 +31,7 @@ type NothingClaim struct {
 // NothingClaimed reports whether a PATCH is such a claim about the attempt that
 // runs, nil if it is not.
 func (s *Service) NothingClaimed(ctx context.Context, who Caller, id string, fields map[string]json.RawMessage) (*NothingClaim, error) {
-	p, err := readPatch(fields)
+	p, _, err := readPatch(fields)
 	if err != nil || !p.Full || p.Status != task.Completed || !isNull(fields["result"]) {
 		return nil, nil //nolint:nilerr,nilnil // Patch tells what is wrong with it
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -22,9 +23,16 @@ type Beat struct {
 // Heartbeat renews a lease and tells the worker whether to go on (rules L2,
 // X2). A superseded attempt gets a Conflict.
 func (s *Service) Heartbeat(ctx context.Context, org, id, token string) (Beat, error) {
+	return s.HeartbeatWith(ctx, org, id, token, nil)
+}
+
+// HeartbeatWith is a Heartbeat that also sets fields of task.State, in the same
+// commit, while its attempt is to go on. They are made to fit (S5).
+func (s *Service) HeartbeatWith(ctx context.Context, org, id, token string, side json.RawMessage) (Beat, error) {
 	if err := invalidToken(token); err != nil {
 		return Beat{}, err
 	}
+	side, adjusted := fitSide(side)
 	var beat Beat
 	_, err := s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
@@ -36,26 +44,24 @@ func (s *Service) Heartbeat(ctx context.Context, org, id, token string) (Beat, e
 		}
 		beat.Lease = by.Attempt.Lease
 		beat.Until = tx.Now().Add(beat.Lease)
-		return task.Renew{By: by}, nil
+		return task.Renew{By: by, Side: side, Adjusted: adjusted}, nil
 	})
 	return beat, err
 }
 
-// Progress sets an attempt's internal status.
+// Progress sets an attempt's internal status; one that is too long is cut (S5).
 func (s *Service) Progress(ctx context.Context, org, id, token, status string) error {
 	if err := invalidToken(token); err != nil {
-		return err
-	}
-	if err := CheckInternalStatus("internal_status", &status); err != nil {
 		return err
 	}
 	side, err := json.Marshal(map[string]string{"internal_status": status})
 	if err != nil {
 		return err
 	}
+	side, adjusted := fitSide(side)
 	_, err = s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
-		return task.Edit{By: by, Side: side}, err
+		return task.Edit{By: by, Side: side, Adjusted: adjusted}, err
 	})
 	return err
 }
@@ -94,6 +100,9 @@ func (s *Service) Append(ctx context.Context, who Caller, id, token string, even
 	if len(events) == 0 || len(events) > MaxBatch {
 		return nil, fault.Field("events", "must be 1 to %d events", MaxBatch)
 	}
+	if token != "" { // under a lease nothing is refused for a text in it (S5)
+		events = mended(events)
+	}
 	for i, e := range events {
 		if err := checkEvent(fmt.Sprintf("events[%d]", i), e); err != nil {
 			return nil, err
@@ -115,6 +124,14 @@ func (s *Service) Append(ctx context.Context, who Caller, id, token string, even
 		return c, err
 	})
 	return seqs, err
+}
+
+func mended(events []NewEvent) []NewEvent {
+	fit := slices.Clone(events)
+	for i := range fit {
+		fit[i].Data = Mend(fit[i].Data)
+	}
+	return fit
 }
 
 // number finds out which events are new and what number each will have.

@@ -40,12 +40,18 @@ func TestS5InternalStatusLimit(t *testing.T) {
 			}
 		})
 	}
-	t.Run("S5 a worker's progress", func(t *testing.T) {
+	t.Run("S5 a worker's progress is cut", func(t *testing.T) {
 		t.Parallel()
 		b := open(t)
 		token := b.run("t", nil)
-		b.unchanged("t", func() { b.refused(b.Progress(b.ctx(), org, "t", token, tooLong), fault.Invalid) })
+		b.must(b.Progress(b.ctx(), org, "t", token, tooLong))
+		if s := b.state("t"); text(s.InternalStatus) != fits || !slices.Equal(s.Adjusted, []string{"internal_status"}) {
+			t.Errorf("S5: stored %d bytes, adjusted %q", len(text(s.InternalStatus)), s.Adjusted)
+		}
 		b.must(b.Progress(b.ctx(), org, "t", token, fits))
+		if s := b.state("t"); len(s.Adjusted) > 0 {
+			t.Errorf("S5: adjusted %q although it is whole", s.Adjusted)
+		}
 	})
 }
 
@@ -133,15 +139,15 @@ func TestS5FullBodyThatEndsIsNeverRefusedForItsContent(t *testing.T) {
 	})
 }
 
-func TestS5FullBodyThatDoesNotEndIsRefusedForItsContent(t *testing.T) {
+func TestS5FullBodyThatNeitherEndsNorHoldsIsRefusedForItsContent(t *testing.T) {
 	t.Parallel()
 	b := open(t)
-	b.runPython("t", nil)
+	b.submit("t", nil)
 	for name, bad := range map[string]fields{
 		"title with NUL": {"title": "a\x00"}, "result with NUL": {"result": "a\x00"}, "tokens of a wrong type": {"tokens": 5},
 	} {
 		b.unchanged("t", func() {
-			if _, err := b.tryPatch("t", b.body("t", bad.with(fields{"status": "executing"}))); fault.CodeOf(err) != fault.Invalid {
+			if _, err := b.tryPatch("t", b.body("t", bad.with(fields{"status": "pending"}))); fault.CodeOf(err) != fault.Invalid {
 				t.Errorf("S5: %s: %v", name, err)
 			}
 		})

@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -121,20 +120,7 @@ func storable(raw json.RawMessage) json.RawMessage {
 	if !json.Valid(raw) {
 		return nil
 	}
-	if checkText("", raw) == nil {
-		return raw
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var value any
-	if dec.Decode(&value) != nil {
-		return nil
-	}
-	clean, err := json.Marshal(cleanAll(value))
-	if err != nil {
-		return nil
-	}
-	return clean
+	return Mend(raw)
 }
 
 // longest is how many bytes of a value that made an event too long are shown.

@@ -43,6 +43,10 @@ func CheckSide(name string, value json.RawMessage) error {
 	switch name {
 	case "internal_status":
 		return CheckInternalStatus(name, state.InternalStatus)
+	case "used_tools":
+		if len(state.UsedTools) > task.MaxUsedTools {
+			return fault.Field(name, "must not be more than %d", task.MaxUsedTools)
+		}
 	case "deep_planning":
 		if _, err := plan.Read(value); err != nil {
 			return fault.Field(name, "%v", err)
@@ -87,7 +91,7 @@ func hasNUL(value json.RawMessage) bool {
 
 // Patch is the Python client's PATCH (rules S4, S5): fields is the body.
 func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[string]json.RawMessage) (Snapshot, error) {
-	c, err := readPatch(fields)
+	c, unfit, err := readPatch(fields)
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -101,6 +105,9 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 			var err error
 			if p, err = sender(tx.Tx, t, c); err != nil {
 				return nil, err
+			}
+			if unfit != nil && !p.Holds() {
+				return nil, unfit
 			}
 			return p, besides(tx, t, p)
 		})
@@ -182,17 +189,18 @@ func reportDeleted(tx writing, org, id string, p task.Patch) error {
 }
 
 // readPatch makes sense of a body. A full body that ends a turn is made to fit
-// rather than refused.
-func readPatch(fields map[string]json.RawMessage) (task.Patch, error) {
-	p := task.Patch{Number: -1}
+// rather than refused, and so is one by which an attempt holds its task: unfit
+// says why any other is refused (S5).
+func readPatch(fields map[string]json.RawMessage) (p task.Patch, unfit, err error) {
+	p.Number = -1
 	_, p.Full = fields["id"]
 	if raw := fields["status"]; !isNull(raw) {
 		var text string
 		if json.Unmarshal(raw, &text) != nil {
-			return p, fault.Field("status", "must be text")
+			return p, nil, fault.Field("status", "must be text")
 		}
 		if err := CheckStatus("status", text); err != nil {
-			return p, err
+			return p, nil, err
 		}
 		p.Status = task.Status(text)
 	}
@@ -201,10 +209,8 @@ func readPatch(fields map[string]json.RawMessage) (task.Patch, error) {
 			p.Number = -1
 		}
 	}
-	lenient := p.Full && p.Status.Ends()
-	if err := readResult(&p, fields["result"], lenient); err != nil {
-		return p, err
-	}
+	var wrong [3]error
+	wrong[0] = readResult(&p, fields["result"])
 	side := map[string]json.RawMessage{}
 	for _, name := range sideFields() {
 		value, given := fields[name]
@@ -216,33 +222,40 @@ func readPatch(fields map[string]json.RawMessage) (task.Patch, error) {
 		if !given || junk || kept && isNull(value) {
 			continue
 		}
-		if err := CheckSide(name, value); err != nil && !lenient {
-			return p, err
-		}
 		side[name] = value
 	}
 	var adjusted []string
-	if lenient {
-		adjusted = fitFields(side)
-	}
+	adjusted, wrong[1] = fitFields(side)
 	p.Adjusted = append(p.Adjusted, adjusted...)
-	var err error
 	if p.Side, err = json.Marshal(side); err != nil {
-		return p, fmt.Errorf("encode patch: %w", err)
+		return p, nil, fmt.Errorf("encode patch: %w", err)
 	}
-	const extension = "tool_call_payload_extension"
-	if raw := fields[extension]; !isNull(raw) {
-		err := checkObject(extension, raw)
-		switch {
-		case err == nil:
-			p.Extension = raw
-		case lenient:
-			p.Adjusted = append(p.Adjusted, extension)
-		default:
-			return p, err
-		}
+	wrong[2] = readExtension(&p, fields["tool_call_payload_extension"])
+	unfit = cmp.Or(wrong[:]...)
+	switch {
+	case !p.Full:
+		return p, nil, unfit
+	case p.Status.Ends():
+		return p, nil, nil
 	}
-	return p, nil
+	return p, unfit, nil
+}
+
+// readExtension reads what a body adds to the payload.
+func readExtension(p *task.Patch, raw json.RawMessage) error {
+	const name = "tool_call_payload_extension"
+	if isNull(raw) {
+		return nil
+	}
+	err := checkObject(name, raw)
+	if err != nil {
+		p.Adjusted = append(p.Adjusted, name)
+		raw = Mend(raw)
+	}
+	if checkObject(name, raw) == nil {
+		p.Extension = raw
+	}
+	return err
 }
 
 // checkObject checks a value that must be an object of storable texts.
@@ -257,18 +270,17 @@ func checkObject(field string, raw json.RawMessage) error {
 	return nil
 }
 
-func readResult(p *task.Patch, raw json.RawMessage, lenient bool) error {
-	result, adjusted := FitResult(raw)
-	switch {
-	case adjusted && lenient:
-		p.Adjusted = []string{"result"}
-	case adjusted && len(raw) > task.MaxResult:
-		return &fault.Error{Code: fault.TooLarge, Field: "result", Message: fmt.Sprintf("must not exceed %d bytes", task.MaxResult)}
-	case adjusted:
-		return fault.Field("result", "must be text without NUL")
+func readResult(p *task.Patch, raw json.RawMessage) error {
+	var adjusted bool
+	p.Result, adjusted = FitResult(raw)
+	if !adjusted {
+		return nil
 	}
-	p.Result = result
-	return nil
+	p.Adjusted = []string{"result"}
+	if len(raw) > task.MaxResult {
+		return &fault.Error{Code: fault.TooLarge, Field: "result", Message: fmt.Sprintf("must not exceed %d bytes", task.MaxResult)}
+	}
+	return fault.Field("result", "must be text without NUL")
 }
 
 // RefuseTooLarge ends a Python worker's attempt whose final body was too large

@@ -275,6 +275,38 @@ func (d *draft) fold(patch json.RawMessage) error {
 	return nil
 }
 
+// take lays what a writer gave over the state: side, a patch of allowed fields,
+// and a result, nil for none. adjusted names what had to be cut, mended or left
+// out before it came here (S5); a field that is given whole is whole again.
+func (d *draft) take(side json.RawMessage, result *string, adjusted []string) error {
+	if err := d.fold(side); err != nil {
+		return err
+	}
+	s := &d.t.state
+	if result != nil {
+		s.Result = result
+	}
+	if len(s.Adjusted) == 0 && len(adjusted) == 0 {
+		return nil
+	}
+	given := members(side)
+	left := slices.DeleteFunc(slices.Clone(s.Adjusted), func(name string) bool {
+		_, again := given[name]
+		return again || name == "result" && result != nil
+	})
+	s.Adjusted = slices.Compact(slices.Sorted(slices.Values(append(left, adjusted...))))
+	return nil
+}
+
+// members are those of a JSON object, none of anything else.
+func members(object json.RawMessage) map[string]json.RawMessage {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(object, &all) != nil {
+		return nil
+	}
+	return all
+}
+
 // refuse notes a late write, once for each attempt, and sets the caller's
 // answer. Only an end, whose result must not be lost, is noted although an event
 // (status "") was before.

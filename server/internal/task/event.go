@@ -197,7 +197,9 @@ func (s *State) Normalize() {
 	if s.ToolCallLimit != nil && *s.ToolCallLimit == 0 {
 		s.ToolCallLimit = nil
 	}
-	if s.UsedTools == nil {
-		s.UsedTools = []string{}
+	for _, list := range []*[]string{&s.UsedTools, &s.Adjusted} {
+		if *list == nil {
+			*list = []string{}
+		}
 	}
 }

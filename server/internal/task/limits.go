@@ -10,6 +10,7 @@ const (
 	MaxFiles          = 100       // URLs
 	MaxEvent          = 256 << 10 // bytes of one event's data
 	MaxResult         = 16 << 20  // bytes
+	MaxUsedTools      = 1000      // names
 	MaxTags           = 32
 	MaxTag            = 64 // bytes
 	MaxID             = 128

@@ -3,6 +3,7 @@ package task
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -76,6 +77,10 @@ func (c Patch) Reports() bool {
 	return c.Full && c.reports() && c.From != nil && !c.From.Fenced && !c.From.Reported
 }
 
+// Holds tells whether the patch is the word of an attempt on a Python worker that
+// still has its task.
+func (c Patch) Holds() bool { return c.Full && c.From.Holds() && !c.From.Fenced }
+
 // Ends tells whether the patch ends the turn of the task as it is, if its status
 // does so at all: a body of an older attempt, or for an ended turn, does not.
 func (c Patch) Ends(t Task) bool {
@@ -112,7 +117,7 @@ func (c Patch) stale(d *draft) error {
 	if c.Status == Executing {
 		return fault.New(fault.Conflict, "a later attempt owns this task")
 	}
-	if err := d.fold(pick(c.Side, "title")); err != nil {
+	if err := d.takeOnly(c, "title"); err != nil {
 		return err
 	}
 	d.logChange(c.By)
@@ -143,7 +148,7 @@ func (c Patch) afterEnd(d *draft) error {
 		}
 	case late && t.ended == EndWorkerLost && c.From != nil && t.Run != nil && t.Run.Number == c.Number:
 		return Settle{
-			By: "late worker", Reason: PlainEnd(c.Status), Result: c.Result, Correct: true, Side: c.Side,
+			By: "late worker", Reason: PlainEnd(c.Status), Result: c.Result, Correct: true, Side: c.Side, Adjusted: c.Adjusted,
 		}.apply(d)
 	case c.Status.Ends():
 		if c.From != nil {
@@ -153,7 +158,7 @@ func (c Patch) afterEnd(d *draft) error {
 			d.refuse(c.From, c.Status, c.Result, nil)
 		}
 	}
-	if err := d.fold(pick(c.Side, "tokens", "used_tools", "duration", "internal_status", "title")); err != nil {
+	if err := d.takeOnly(c, "tokens", "used_tools", "duration", "internal_status", "title"); err != nil {
 		return err
 	}
 	d.logChange(c.By)
@@ -179,14 +184,11 @@ func (c Patch) running(d *draft) error {
 	if run := t.Run; c.Stands && c.From != nil && run.Live() && run.Number == c.From.Number {
 		d.author = Author{Attempt: run.Number}
 	}
-	if err := d.fold(c.Side); err != nil {
+	if err := d.take(c.Side, c.Result, c.Adjusted); err != nil {
 		return err
 	}
 	if err := c.extend(d); err != nil {
 		return err
-	}
-	if c.Result != nil {
-		t.state.Result = c.Result
 	}
 	switch c.Status {
 	case "", Pending:
@@ -207,9 +209,9 @@ func (c Patch) running(d *draft) error {
 		return RequestStop{By: c.By}.apply(d)
 	case Completed, Failed, Error:
 		if d.heard() {
-			return d.finish(actFinish, PlainEnd(c.Status), OutcomeFinished, c.Adjusted)
+			return d.finish(actFinish, PlainEnd(c.Status), OutcomeFinished)
 		}
-		return d.finish(actSettle, PlainEnd(c.Status), OutcomeOverruled, c.Adjusted)
+		return d.finish(actSettle, PlainEnd(c.Status), OutcomeOverruled)
 	}
 	d.logState(TaskUpdated, nil)
 	return nil
@@ -247,11 +249,8 @@ func (c Patch) sparse(d *draft) error {
 	if c.Status == Executing && t.ended != "" {
 		return fault.New(fault.Conflict, "the task has ended (%s)", t.ended)
 	}
-	if err := d.fold(c.Side); err != nil {
+	if err := d.take(c.Side, c.Result, nil); err != nil {
 		return err
-	}
-	if c.Result != nil {
-		t.state.Result = c.Result
 	}
 	switch c.Status {
 	case Executing:
@@ -291,13 +290,18 @@ func (c Patch) execute(d *draft) error {
 	return nil
 }
 
+// takeOnly takes the named fields of a body and nothing else.
+func (d *draft) takeOnly(c Patch, names ...string) error {
+	adjusted := slices.DeleteFunc(slices.Clone(c.Adjusted), func(name string) bool { return !slices.Contains(names, name) })
+	return d.take(pick(c.Side, names...), nil, adjusted)
+}
+
 // pick keeps the named members of a JSON object.
 func pick(object json.RawMessage, names ...string) json.RawMessage {
-	var all map[string]json.RawMessage
-	if json.Unmarshal(object, &all) != nil {
+	all, some := members(object), map[string]json.RawMessage{}
+	if all == nil {
 		return nil
 	}
-	some := map[string]json.RawMessage{}
 	for _, n := range names {
 		if v, ok := all[n]; ok {
 			some[n] = v

@@ -188,6 +188,9 @@ type State struct {
 	ToolCallLimit      *int    `json:"tool_call_limit"`
 	HarnessCLI         *string `json:"harness_cli"`
 	PermissionMode     *string `json:"permission_mode"`
+	// Adjusted names the fields of which the present turn has something else than
+	// its worker gave, sorted: cut, mended or left out so that they could be stored (S5).
+	Adjusted []string `json:"adjusted"`
 }
 
 // Stop is what became of a request to stop a turn (rules X).

@@ -3,6 +3,7 @@ package task
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -233,17 +234,14 @@ func (c Finish) apply(d *draft) error {
 	if c.Reason == EndStopped {
 		return fault.Field("status", "a worker may confirm a stop, but nobody has asked for one")
 	}
-	if err := d.fold(c.Side); err != nil {
+	if err := d.take(c.Side, c.Result, c.Adjusted); err != nil {
 		return err
 	}
-	if c.Result != nil {
-		d.t.state.Result = c.Result
-	}
-	return d.finish(actFinish, c.Reason, OutcomeFinished, c.Adjusted)
+	return d.finish(actFinish, c.Reason, OutcomeFinished)
 }
 
 // finish ends the turn and its attempt.
-func (d *draft) finish(do action, reason EndReason, outcome Outcome, adjusted []string) error {
+func (d *draft) finish(do action, reason EndReason, outcome Outcome) error {
 	if err := d.move(do, reason.Status()); err != nil {
 		return err
 	}
@@ -254,8 +252,8 @@ func (d *draft) finish(do action, reason EndReason, outcome Outcome, adjusted []
 		d.endAttempt(outcome)
 	}
 	var extra any
-	if len(adjusted) > 0 {
-		extra = map[string][]string{"adjusted": adjusted}
+	if told := d.t.state.Adjusted; len(told) > 0 && slices.Equal(told, d.logged.Adjusted) {
+		extra = map[string][]string{"adjusted": told} // an end says what of it is not whole, told before or not
 	}
 	d.logState(TaskFinished, extra)
 	return nil
@@ -324,7 +322,7 @@ func (c Lose) apply(d *draft) error {
 		d.logState(TaskUpdated, nil)
 		return nil
 	}
-	return d.finish(actGiveUp, EndWorkerLost, OutcomeLost, nil)
+	return d.finish(actGiveUp, EndWorkerLost, OutcomeLost)
 }
 
 // afterwards gives up an attempt whose turn is not, or no longer, its own. What
@@ -502,7 +500,7 @@ func (c RequestStop) apply(d *draft) error {
 	t.Stop = Stop{RequestedAt: d.now, By: c.By}
 	d.log(StopRequested, by(c))
 	t.state.IsManuallyStopped = true
-	if err := d.finish(actStop, EndStopped, OutcomeStopped, nil); err != nil {
+	if err := d.finish(actStop, EndStopped, OutcomeStopped); err != nil {
 		return err
 	}
 	if !t.Run.Live() {
@@ -550,11 +548,11 @@ func (c Tick) apply(d *draft) error {
 		d.abandon()
 		return nil
 	case t.state.Status == Pending:
-		return d.finish(actExpire, EndExpired, OutcomeOverruled, nil)
+		return d.finish(actExpire, EndExpired, OutcomeOverruled)
 	case t.state.Status == Paused:
 		return Lose{Number: t.Run.Number, Reason: "its time-out has passed"}.apply(d)
 	default:
-		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut, nil)
+		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut)
 	}
 }
 
@@ -566,6 +564,8 @@ type Settle struct {
 	Result  *string
 	Correct bool
 	Side    json.RawMessage // fields of State
+	// Adjusted names what a late worker's end gave otherwise (S5).
+	Adjusted []string
 	// FromPending also lets a turn that is pending or paused be settled (S4, sparse).
 	FromPending bool
 }
@@ -578,14 +578,11 @@ func (c Settle) apply(d *draft) error {
 	if t.ended != "" && !c.Correct {
 		return fault.New(fault.Conflict, "the task has ended (%s): only an override may correct that", t.ended)
 	}
-	if err := d.fold(c.Side); err != nil {
+	if err := d.take(c.Side, c.Result, c.Adjusted); err != nil {
 		return err
 	}
-	if c.Result != nil {
-		t.state.Result = c.Result
-	}
 	if t.ended == "" {
-		return d.finish(actSettle, c.Reason, OutcomeOverruled, nil)
+		return d.finish(actSettle, c.Reason, OutcomeOverruled)
 	}
 	t.ended, t.state.EndReason = c.Reason, c.Reason
 	t.state.Status = c.Reason.Status()

@@ -103,16 +103,30 @@ func (d *draft) letGo(a Attempt) {
 	}
 }
 
-// Renew is a heartbeat: it holds the lease, and nothing is logged.
-type Renew struct{ By Holder }
+// Renew is a heartbeat: it holds the lease. Nothing is logged but what it says of
+// the task besides, which counts while its attempt is to go on.
+type Renew struct {
+	By       Holder
+	Side     json.RawMessage // fields of State
+	Adjusted []string
+}
 
 func (c Renew) apply(d *draft) error {
-	if _, err := d.t.Directive(c.By.Attempt); err != nil {
+	directive, err := d.t.Directive(c.By.Attempt)
+	if err != nil {
 		return err
 	}
 	if d.t.Run.Live() && d.t.Run.Number == c.By.Attempt.Number {
 		d.renew()
 	}
+	if directive != Continue || len(c.Side) == 0 && len(c.Adjusted) == 0 {
+		return nil
+	}
+	d.author = Author{Attempt: c.By.Attempt.Number}
+	if err := d.take(c.Side, nil, c.Adjusted); err != nil {
+		return err
+	}
+	d.logState(TaskUpdated, nil)
 	return nil
 }
 
@@ -188,6 +202,7 @@ type Edit struct {
 	By       Holder
 	Who      string
 	Side     json.RawMessage // fields of State
+	Adjusted []string
 	Priority *int
 	RunAt    *Stamp
 }
@@ -201,7 +216,7 @@ func (c Edit) apply(d *draft) error {
 	if (c.Priority != nil || c.RunAt != nil) && (t.ended != "" || t.state.Status != Pending) {
 		return fault.New(fault.Conflict, "priority and run_at can only be changed while the task is pending")
 	}
-	if err := d.fold(c.Side); err != nil {
+	if err := d.take(c.Side, nil, c.Adjusted); err != nil {
 		return err
 	}
 	if c.Priority != nil {

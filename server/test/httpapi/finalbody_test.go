@@ -64,7 +64,7 @@ func TestS5AFinalFullBodyIsNeverRefused(t *testing.T) {
 		{"object for tools", `"used_tools": {"a": 1}`, "used_tools", "used_tools", []any{}},
 		{"NUL in tools", `"used_tools": ["\u0000"]`, "used_tools", "used_tools", []any{"\uFFFD"}},
 		{"text for extension", `"tool_call_payload_extension": "x"`, "tool_call_payload_extension", "payload_extension", nil},
-		{"NUL in the extension", `"tool_call_payload_extension": {"a": "\u0000"}`, "tool_call_payload_extension", "payload_extension", nil},
+		{"NUL in the extension", `"tool_call_payload_extension": {"a": "\u0000"}`, "tool_call_payload_extension", "payload_extension", map[string]any{"a": "\uFFFD"}},
 		{"what is the server's", `"created_at": 1, "agent_id": [], "input": "\u0000", "mcp_servers": [null], "execution_attempts": 1`, "", "agent_id", "agent-1"},
 		{
 			"all at once", "\"result\": \"\xff\", \"internal_status\": 7, \"tokens\": [], \"deep_planning\": 1",

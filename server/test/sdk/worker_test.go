@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -546,7 +547,6 @@ func TestWorkerRefusesBadEvents(t *testing.T) {
 		for _, bad := range []error{
 			a.Emit(ctx, errand.TaskFinished, nil), a.Emit(ctx, "nonsense", nil), a.Emit(ctx, errand.Chunk, 1),
 			a.Emit(ctx, errand.Step, func() {}), a.Emit(ctx, errand.Step, strings.Repeat("x", 300<<10)),
-			a.Progress(ctx, strings.Repeat("é", 256)),
 		} {
 			if bad == nil {
 				return "", errors.New("a bad event was taken")
@@ -556,6 +556,42 @@ func TestWorkerRefusesBadEvents(t *testing.T) {
 	})
 	if task := ended(t, create(t, c, errand.TaskRequest{Prompt: "x"})); task.Status != errand.Completed {
 		t.Errorf("%s: %s", task.Status, task.Result)
+	}
+}
+
+// What a model writes may be ill, and a status long (S5): neither costs the result,
+// and the task tells what it has not got whole.
+func TestS5WorkerSaysIllThings(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	start(t, c, errand.WorkerOptions{}, func(ctx context.Context, a *errand.Attempt) (string, error) {
+		return "the \x00 result", errors.Join(
+			a.Chunk(ctx, "hono\x00r\xff"),
+			a.ToolCall(ctx, errand.ToolCall{ToolName: "t\x00", Payload: json.RawMessage("{\"a\": \"\\u0000\xff\\\\u0000\", \"a\": 12345678901234567890}")}),
+			a.Progress(ctx, strings.Repeat("é", 256)),
+		)
+	})
+	task := ended(t, create(t, c, errand.TaskRequest{Prompt: "x"}))
+	if task.Status != errand.Completed || task.Result != "the \uFFFD result" {
+		t.Errorf("%s: %s", task.Status, task.Result)
+	}
+	if task.InternalStatus != strings.Repeat("é", 255) {
+		t.Errorf("the status has %d bytes", len(task.InternalStatus))
+	}
+	if want := []string{"internal_status", "result", "used_tools"}; !slices.Equal(task.Adjusted, want) {
+		t.Errorf("adjusted %q, want %q", task.Adjusted, want)
+	}
+	var told []string
+	for e, err := range task.Events(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == errand.Chunk || e.Type == errand.ToolCallRequest {
+			told = append(told, e.Text()+string(e.Data))
+		}
+	}
+	if len(told) != 2 || !strings.HasPrefix(told[0], "hono\uFFFDr\uFFFD") || !strings.Contains(told[1], `"a":12345678901234567890`) {
+		t.Errorf("told %q", told)
 	}
 }
 

@@ -52,6 +52,7 @@ func glossary() map[string]string {
 		"additional_context":           "What the agent should know beside the prompt.",
 		"source":                       "Where the task comes from.",
 		"voice_id":                     "The voice for a spoken result.",
+		"adjusted":                     "The fields of which the task has something else than its worker gave in this turn: cut at a limit, with U+FFFD for what no text may hold, or left out because of a wrong type. Sorted; empty when everything is as it was given.",
 		"used_tools":                   "Names of the tools that were used.",
 		"test_run_node_id":             "The node of a graph that is tried out.",
 		"triggering_agent_id":          "The agent on whose behalf it was created.",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"time"
 
@@ -41,8 +42,8 @@ type Claim struct {
 
 // HeartbeatBody says that an attempt is under way.
 type HeartbeatBody struct {
-	LeaseToken     string  `json:"lease_token" doc:"Of the claim."`
-	InternalStatus *string `json:"internal_status,omitempty" doc:"Sets the task's internal status, at most 255 characters."`
+	LeaseToken string          `json:"lease_token" doc:"Of the claim."`
+	Note       json.RawMessage `json:"internal_status,omitempty" doc:"Sets the task's internal status: text, cut at 255 characters. The lease is renewed whatever it is."`
 }
 
 // Heartbeat answers a heartbeat.
@@ -57,11 +58,11 @@ type FinishBody struct {
 	LeaseToken string          `json:"lease_token" doc:"Of the claim."`
 	Status     string          `json:"status" enum:"completed,failed,error,stopped" doc:"stopped confirms a stop."`
 	EndReason  string          `json:"end_reason,omitempty" enum:"completed,failed,schema_mismatch,budget,worker_error,stopped" doc:"More exactly why; must lead to the status."`
-	Result     json.RawMessage `json:"result,omitempty" doc:"Text. It is never refused for its content: what cannot be stored is cut or replaced, and the event task_finished says so in adjusted."`
+	Result     json.RawMessage `json:"result,omitempty" doc:"Text. It is never refused for its content: what cannot be stored is cut or replaced, and the task says so in adjusted."`
 	Tokens     json.RawMessage `json:"tokens,omitempty" doc:"Model tokens used: an object with prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens."`
 	UsedTools  json.RawMessage `json:"used_tools,omitempty" doc:"A list of the names of the tools that were used."`
 	Duration   json.RawMessage `json:"duration,omitempty" doc:"Seconds of work."`
-	Note       json.RawMessage `json:"internal_status,omitempty" doc:"A status of the worker's own, at most 255 characters."`
+	Note       json.RawMessage `json:"internal_status,omitempty" doc:"A status of the worker's own, cut at 255 characters."`
 }
 
 func (b FinishBody) outcome() (lifecycle.Outcome, error) {
@@ -76,17 +77,20 @@ func (b FinishBody) outcome() (lifecycle.Outcome, error) {
 	if o.Reason.Status() != task.Status(b.Status) {
 		return o, fault.Field("end_reason", "%s does not lead to the status %s", b.EndReason, b.Status)
 	}
-	side := map[string]json.RawMessage{}
-	for name, value := range map[string]json.RawMessage{
-		"tokens": b.Tokens, "used_tools": b.UsedTools, "duration": b.Duration, "internal_status": b.Note,
-	} {
-		if len(value) > 0 {
-			side[name] = value
-		}
-	}
 	var err error
-	o.Side, err = json.Marshal(side)
+	o.Side, err = fields(map[string]json.RawMessage{
+		"tokens": b.Tokens, "used_tools": b.UsedTools, "duration": b.Duration, "internal_status": b.Note,
+	})
 	return o, err
+}
+
+// fields makes an object of those fields that a body gives; null gives none.
+func fields(given map[string]json.RawMessage) (json.RawMessage, error) {
+	maps.DeleteFunc(given, func(_ string, value json.RawMessage) bool { return len(value) == 0 || string(value) == "null" })
+	if len(given) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(given)
 }
 
 func (r *routes) registerWorkers() {
@@ -104,17 +108,13 @@ func (r *routes) registerWorkers() {
 	},
 	) (*struct{ Body Heartbeat }, error) {
 		org := edge.Principal(ctx).Organization
-		if err := lifecycle.CheckInternalStatus("internal_status", in.Body.InternalStatus); err != nil {
-			return nil, err
-		}
-		beat, err := r.Service.Heartbeat(ctx, org, in.ID, in.Body.LeaseToken)
+		side, err := fields(map[string]json.RawMessage{"internal_status": in.Body.Note})
 		if err != nil {
 			return nil, err
 		}
-		if in.Body.InternalStatus != nil && beat.Do == task.Continue {
-			if err := r.Service.Progress(ctx, org, in.ID, in.Body.LeaseToken, *in.Body.InternalStatus); err != nil {
-				return nil, err
-			}
+		beat, err := r.Service.HeartbeatWith(ctx, org, in.ID, in.Body.LeaseToken, side)
+		if err != nil {
+			return nil, err
 		}
 		return &struct{ Body Heartbeat }{Heartbeat{Action: beat.Do, ExpiresAt: beat.Until, Seconds: beat.Lease.Seconds()}}, nil
 	})

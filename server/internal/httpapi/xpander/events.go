@@ -102,7 +102,7 @@ func (r *routes) push(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	var body []pushed
-	if err := edge.Decode(raw, &body); err != nil {
+	if err := edge.Decode(edge.Mend(raw), &body); err != nil {
 		return err
 	}
 	events := make([]lifecycle.NewEvent, 0, len(body))

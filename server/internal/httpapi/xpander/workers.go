@@ -164,7 +164,7 @@ func (r *routes) heard(w http.ResponseWriter, req *http.Request) error {
 		Event string          `json:"event"`
 		Data  json.RawMessage `json:"data"`
 	}
-	if err := edge.Decode(raw, &body); err != nil {
+	if err := edge.Decode(edge.Mend(raw), &body); err != nil {
 		return err
 	}
 	sign := lifecycle.Sign{ID: body.ID, Beat: body.Event == "worker-heartbeat"}

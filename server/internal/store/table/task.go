@@ -33,6 +33,7 @@ type side struct {
 	ToolCallLimit      *int            `json:"tool_calls,omitempty"`
 	HarnessCLI         *string         `json:"harness,omitempty"`
 	PermissionMode     *string         `json:"permission,omitempty"`
+	Adjusted           []string        `json:"adjusted,omitempty"`
 }
 
 func sideOf(s task.State) side {
@@ -46,6 +47,9 @@ func sideOf(s task.State) side {
 	}
 	if len(s.UsedTools) > 0 {
 		x.UsedTools = s.UsedTools
+	}
+	if len(s.Adjusted) > 0 {
+		x.Adjusted = s.Adjusted
 	}
 	return x
 }
@@ -68,7 +72,7 @@ func (x side) into(s *task.State) {
 	s.VoiceID, s.UsedTools, s.TestRunNodeID = x.VoiceID, x.UsedTools, x.TestRunNodeID
 	s.DisableAttachmentInjection, s.ReturnMetrics = x.NoAttachments, x.ReturnMetrics
 	s.AdditionalContext = x.AdditionalContext
-	s.DeepPlanning, s.Tokens, s.Duration = x.DeepPlanning, x.Tokens, x.Duration
+	s.DeepPlanning, s.Tokens, s.Duration, s.Adjusted = x.DeepPlanning, x.Tokens, x.Duration, x.Adjusted
 	s.LLMModelProvider, s.LLMModelName, s.LLMReasoningEffort = x.ModelProvider, x.ModelName, x.ReasoningEffort
 	s.ToolCallLimit, s.HarnessCLI, s.PermissionMode = x.ToolCallLimit, x.HarnessCLI, x.PermissionMode
 }

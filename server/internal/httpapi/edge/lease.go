@@ -1,0 +1,37 @@
+package edge
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+)
+
+// ShowsLease reports whether a JSON body shows a lease token.
+func ShowsLease(body []byte) bool {
+	var b struct {
+		Token string `json:"lease_token"`
+	}
+	return json.Unmarshal(body, &b) == nil && b.Token != ""
+}
+
+// Mend makes a JSON body acceptable to CheckText and CheckNames: what no text may
+// hold becomes U+FFFD, and of members of one name the last one counts, as for any
+// decoder. What is no JSON is left to the decoder.
+func Mend(body []byte) []byte {
+	body = lifecycle.Mend(body)
+	if CheckNames(body) == nil {
+		return body
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var value any
+	if dec.Decode(&value) != nil {
+		return body
+	}
+	once, err := json.Marshal(value)
+	if err != nil {
+		return body
+	}
+	return once
+}
