@@ -312,7 +312,7 @@ func (c Lose) apply(d *draft) error {
 	case t.state.Status == Paused:
 		return nil
 	case d.outOfTime():
-		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut, nil)
+		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut)
 	}
 	if (a.Fenced || a.MayRetry) && t.Starts < t.Terms.MaxAttempts {
 		if err := d.move(actRequeue, Pending); err != nil {
@@ -382,7 +382,7 @@ func (c Release) apply(d *draft) error {
 	d.endAttempt(OutcomeReleased)
 	d.logLost(a, c.Reason)
 	if d.outOfTime() {
-		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut, nil)
+		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut)
 	}
 	if err := d.move(actRequeue, Pending); err != nil {
 		return err
