@@ -68,16 +68,40 @@ func (s *Service) Submit(ctx context.Context, who Caller, sub Submission) (Snaps
 // With an idempotency key that was used for the same body before, it answers
 // that task as it is now.
 func (s *Service) Ask(ctx context.Context, who Caller, sub Submission) (Begun, error) {
-	if err := check(&sub); err != nil {
+	p, err := s.prepare(ctx, who, sub)
+	if err != nil {
 		return Begun{}, err
 	}
+	var begun Begun
+	err = s.write(ctx, who.By, p.about, func(tx writing) (err error) {
+		begun, err = s.begin(tx, p)
+		return err
+	})
+	return begun, err
+}
+
+// prepared is a submission that is ready to be written.
+type prepared struct {
+	Submission
+	about []Key
+	// replay is what its idempotency key will stand for.
+	replay Replay
+	// fresh says that the id is the server's: nothing can be known of it.
+	fresh bool
+}
+
+// prepare checks a submission and does all that needs no write.
+func (s *Service) prepare(ctx context.Context, who Caller, sub Submission) (prepared, error) {
+	if err := check(&sub); err != nil {
+		return prepared{}, err
+	}
 	if err := s.gate.pace(who, s.store.Now()); err != nil {
-		return Begun{}, err
+		return prepared{}, err
 	}
 	for i, given := range sub.Spec.Input.Files {
 		kept, err := s.files.Keep(ctx, who.Scope, given, fmt.Sprintf("input.files[%d]", i))
 		if err != nil {
-			return Begun{}, err
+			return prepared{}, err
 		}
 		sub.Spec.Input.Files[i] = kept
 	}
@@ -86,58 +110,58 @@ func (s *Service) Ask(ctx context.Context, who Caller, sub Submission) (Begun, e
 		return s.files.Keep(ctx, who.Scope, given, fmt.Sprintf("input.attachments[%d].url", i))
 	})
 	if err != nil {
-		return Begun{}, err
+		return prepared{}, err
 	}
 	sub.Spec.OrganizationID, sub.who = who.Organization, who
-	fresh := sub.Spec.ID == "" // nothing can be known of a new id
-	if fresh {
+	p := prepared{fresh: sub.Spec.ID == ""}
+	if p.fresh {
 		sub.Spec.ID = s.newID()
+	} else {
+		p.about = aboutTask(who.Organization, sub.Spec.ID)
+	}
+	if parent := sub.Spec.Terms().ParentID; parent != "" {
+		p.about = append(p.about, Key{TaskKey, who.Organization, parent})
 	}
 	if !sub.Secrets.empty() {
 		open, err := json.Marshal(sub.Secrets)
 		if err != nil {
-			return Begun{}, fmt.Errorf("encode secrets: %w", err)
+			return prepared{}, fmt.Errorf("encode secrets: %w", err)
 		}
 		sub.sealed = s.sealer.Seal(secretName(who.Organization, OfTask, sub.Spec.ID), open)
 	}
-	replay := Replay{TaskID: sub.Spec.ID}
+	p.replay.TaskID = sub.Spec.ID
 	if !who.Whole() { // what others have used a key for is none of its business
 		sub.Route += " " + who.Scope.Owner + " " + who.Scope.Group
 	}
 	if sub.Spec.IdempotencyKey != nil {
-		replay.Hash = s.sealer.MAC(sub.Route, string(sub.Body))
+		p.replay.Hash = s.sealer.MAC(sub.Route, string(sub.Body))
 	}
-	var begun Begun
-	about := aboutTask(who.Organization, sub.Spec.ID)
-	if fresh {
-		about = nil
+	p.Submission = sub
+	return p, nil
+}
+
+// begin writes a submission, or answers what its idempotency key stands for. A
+// refusal has written nothing.
+func (s *Service) begin(tx writing, p prepared) (Begun, error) {
+	known, before, err := replayOf(tx, p.Submission, p.replay.Hash)
+	if err != nil {
+		return Begun{}, err
 	}
-	if parent := sub.Spec.Terms().ParentID; parent != "" {
-		about = append(about, Key{TaskKey, who.Organization, parent})
+	if before != nil && known.Task.ID != "" {
+		return Begun{known, true, before.At}, nil
 	}
-	err = s.write(ctx, who.By, about, func(tx writing) error {
-		var err error
-		var before *Replay
-		begun = Begun{At: tx.Now()}
-		if begun.Snapshot, before, err = replayOf(tx, sub, replay.Hash); err != nil {
-			return err
+	org := p.Spec.OrganizationID
+	if !p.Spec.RunLocally { // no queue holds the others
+		if err := s.gate.room(tx, org, p.Spec.AgentID); err != nil {
+			return Begun{}, err
 		}
-		if before != nil && begun.Task.ID != "" {
-			begun.Replayed, begun.At = true, before.At
-			return nil
-		}
-		if !sub.Spec.RunLocally { // no queue holds the others
-			if err := s.gate.room(tx, who.Organization, sub.Spec.AgentID); err != nil {
-				return err
-			}
-		}
-		if begun.Snapshot, err = s.create(tx, sub, fresh); err == nil && sub.Spec.IdempotencyKey != nil {
-			r := replay
-			r.At = tx.Now()
-			err = tx.PutReplay(who.Organization, sub.Route, *sub.Spec.IdempotencyKey, before, r)
-		}
-		return err
-	})
+	}
+	begun := Begun{At: tx.Now()}
+	if begun.Snapshot, err = s.create(tx, p.Submission, p.fresh); err == nil && p.Spec.IdempotencyKey != nil {
+		r := p.replay
+		r.At = begun.At
+		err = tx.PutReplay(org, p.Route, *p.Spec.IdempotencyKey, before, r)
+	}
 	return begun, err
 }
 
@@ -190,7 +214,7 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 	if sub.State.DeepPlanning, err = firstPlan(before, a); err != nil {
 		return Snapshot{}, err
 	}
-	parent, err := adopt(tx, sub.who.Scope, spec, before)
+	parent, counted, err := adopt(tx, sub.who.Scope, spec, before)
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -203,7 +227,15 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 		TraceParent: traceParent, Owner: sub.who.Owner, Group: sub.who.Group, Scoped: sub.who.Scoped, Parent: parent,
 		Sealed: sub.sealed != nil,
 	})
-	if err == nil && sub.sealed != nil { // in the place of those of the last turn
+	if err != nil { // a refusal, and nothing has been written
+		return Snapshot{}, err
+	}
+	if parent != nil {
+		if err := tx.save(counted); err != nil {
+			return Snapshot{}, err
+		}
+	}
+	if sub.sealed != nil { // in the place of those of the last turn
 		err = tx.PutSecret(org, OfTask, spec.ID, sub.sealed)
 	}
 	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, err
@@ -244,31 +276,32 @@ func numberedBefore(tx Tx, spec task.Spec) (int, error) {
 	return highest, err
 }
 
-// adopt counts a sub-task with its parent, and returns that; nil for none.
-func adopt(tx writing, in auth.Scope, spec task.Spec, before task.Task) (*task.Task, error) {
+// adopt returns a sub-task's parent, nil for none, and the change that counts the
+// sub-task there.
+func adopt(tx writing, in auth.Scope, spec task.Spec, before task.Task) (*task.Task, task.Change, error) {
 	parent := spec.Terms().ParentID
 	switch parent {
 	case "":
-		return nil, nil //nolint:nilnil // nil is the documented answer
+		return nil, task.Change{}, nil
 	case spec.ID:
-		return nil, fault.Field("parent_execution", "a task cannot be its own parent")
+		return nil, task.Change{}, fault.Field("parent_execution", "a task cannot be its own parent")
 	}
 	p, err := find(tx, in, parent)
 	if fault.CodeOf(err) == fault.NotFound {
-		return nil, fault.Field("parent_execution", "no task %q", parent)
+		return nil, task.Change{}, fault.Field("parent_execution", "no task %q", parent)
 	}
 	if err != nil {
-		return nil, err
+		return nil, task.Change{}, err
 	}
 	// Who sees a task may stop and delete what is below it.
 	if before.Owner != "" && (before.Owner != p.Task.Owner || before.Group != p.Task.Group) {
-		return nil, &fault.Error{
+		return nil, task.Change{}, &fault.Error{
 			Code: fault.Conflict, Field: "parent_execution",
 			Message: "the parent has another owner than the task whose next turn this is",
 		}
 	}
-	changed, err := apply(tx, p.Task, task.AddChild{Known: before.Terms.ParentID == parent})
-	return &changed.Task, err
+	counted, err := task.Apply(p.Task, task.AddChild{Known: before.Terms.ParentID == parent}, tx.Now())
+	return &counted.Task, counted, err
 }
 
 // suit fills from the agent what the creator left open.

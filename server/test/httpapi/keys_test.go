@@ -23,6 +23,7 @@ func routes() []route {
 		{"PATCH", "/v1/tasks/{task_id}", `{"title": "x"}`, true, false},
 		{"DELETE", "/v1/tasks/{task_id}", "", true, false},
 		{"POST", "/v1/tasks/{task_id}/stop", "", true, false},
+		{"POST", "/v1/tasks/batch", `{}`, true, false},
 		{"POST", "/v1/tasks/stop", `{}`, true, false},
 		{"POST", "/v1/tasks/{task_id}/pause", "", true, false},
 		{"POST", "/v1/tasks/{task_id}/resume", "", true, false},

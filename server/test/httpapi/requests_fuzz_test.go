@@ -29,6 +29,7 @@ func FuzzRequests(f *testing.F) {
 		{"POST", "/v1/tasks/one/events", "", `{"events": [{"type": "chunk", "data": "x", "client_id": "c"}]}`},
 		{"POST", "/v1/claim", "", `{"agent_ids": ["nobody"], "worker_id": "w", "slots": 2}`},
 		{"POST", "/v1/tasks/one/finish", "", `{"lease_token": "l", "status": "completed", "result": "r", "tokens": {}, "used_tools": ["a"], "duration": 1e3}`},
+		{"POST", "/v1/tasks/batch", "", `{"all": true, "tasks": [{"agent_id": "nobody", "input": {"text": "x"}, "idempotency_key": "k"}]}`},
 		{"POST", "/v1/tasks/stop", "", `{"filter": {"agent_id": "nobody", "to_date": "2020-01-01T00:00:00Z"}, "dry_run": true}`},
 		{"PUT", "/v1/agents/agent-2", "", `{"name": "n", "instructions": {"role": ["r"]}, "llm_credentials": {"name": "n", "value": "v"}, "output_schema": {}}`},
 		{"POST", "/v1/agents/agent-1/report", "", `{"input": "i", "result": "r", "tokens": {"prompt_tokens": 1}, "used_tools": []}`},

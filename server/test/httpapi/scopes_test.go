@@ -31,6 +31,15 @@ func (p person) as(c call) call {
 	return c
 }
 
+// together makes of each task that is asked for one of a batch.
+func together(all bool, tasks []string) []string {
+	bodies := make([]string, len(tasks))
+	for i, one := range tasks {
+		bodies[i] = fmt.Sprintf(`{"all": %t, "tasks": [%s]}`, all, one)
+	}
+	return bodies
+}
+
 // owned is what one owner has: every name and text of it begins with its mark.
 type owned struct {
 	mark string
@@ -150,7 +159,7 @@ func tries(o owned) []try {
 	post := func(route, path string, want int, bodies []string, header map[string]string) try {
 		x := try{route: route, want: want}
 		for _, body := range bodies {
-			if path != "/v1/tasks" {
+			if !strings.HasPrefix(path, "/v1/tasks") {
 				body = strings.NewReplacer(`"agent_id": "agent-1", `, "", `"agent_id": "narrow", `, "").Replace(body)
 			}
 			x.calls = append(x.calls, call{method: "POST", path: path, body: body, header: header})
@@ -178,6 +187,9 @@ func tries(o owned) []try {
 		post("POST /v1/tasks", "/v1/tasks", 404, asks, nil),
 		post("POST /v1/tasks", "/v1/tasks", 422, uses, nil),
 		post("POST /v1/tasks", "/v1/tasks", 201, own, idempotent), // what another used the key for does not count
+		post("POST /v1/tasks/batch", "/v1/tasks/batch", 404, together(true, asks), nil),
+		post("POST /v1/tasks/batch", "/v1/tasks/batch", 422, together(true, uses), nil),
+		post("POST /v1/tasks/batch", "/v1/tasks/batch", 200, together(false, slices.Concat(asks, uses)), nil),
 		lists("GET /v1/tasks", "/v1/tasks"),
 		v1("GET", "", 404),
 		v1("PATCH", "", 404, `{"title": "x"}`, `{"status": "completed", "result": "x"}`, `{"status": "failed", "override": true}`, `{"priority": 9}`),

@@ -65,6 +65,40 @@ func TestCreateGivesEverything(t *testing.T) {
 	}
 }
 
+// TestCreateMany: what the server refuses hinders no other, or, where all is asked
+// for, is the answer.
+func TestCreateMany(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	requests := []errand.TaskRequest{
+		{AgentID: agentID, Prompt: "a", ID: "mine", Tags: []string{"x"}}, {AgentID: "nobody", Prompt: "b"},
+		{AgentID: agentID, Prompt: "c", IdempotencyKey: "k"}, {AgentID: agentID, Prompt: "c", IdempotencyKey: "k"},
+	}
+	made, err := c.Tasks.CreateAll(t.Context(), requests)
+	if e := new(errand.Error); !errors.As(err, &e) || e.Code != errand.CodeNotFound || e.Field != "tasks[1]" {
+		t.Errorf("all: %v, %v", made, err)
+	}
+	if made, err = c.Tasks.CreateBatch(t.Context(), requests); err != nil {
+		t.Fatal(err)
+	}
+	if made[0].ID != "mine" || made[0].Err != nil || made[0].Repeated {
+		t.Errorf("a good one: %v", made[0])
+	}
+	if !errors.Is(made[1].Err, errand.ErrNotFound) || made[1].ID != "" {
+		t.Errorf("a refused one: %v", made[1])
+	}
+	if made[2].ID != made[3].ID || made[2].Repeated || !made[3].Repeated {
+		t.Errorf("a key twice: %v, %v", made[2], made[3])
+	}
+	task, err := c.Tasks.Get(t.Context(), "mine")
+	if err != nil || task.Input.Text != "a" || !slices.Equal(task.Tags, []string{"x"}) {
+		t.Errorf("got %v, %v", task, err)
+	}
+	if made, err = c.Tasks.CreateAll(t.Context(), requests[2:]); err != nil || !made[0].Repeated {
+		t.Errorf("all once more: %v, %v", made, err)
+	}
+}
+
 // Save sends what was changed, and only that; Reload, SetStatus and Stop bring
 // the value up to date.
 func TestTaskMethods(t *testing.T) {

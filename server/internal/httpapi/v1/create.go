@@ -96,10 +96,13 @@ type Idempotent struct {
 	Key string `header:"Idempotency-Key" doc:"Up to 255 bytes of your own that name this request: a repeat within 24 hours answers the task of the first one."`
 }
 
+// createPath creates a task. An idempotency key of it is the same one wherever a
+// single task is created by it, alone or among many.
+const createPath = "/v1/tasks"
+
 func (r *routes) registerCreate() {
-	const path = "/v1/tasks"
 	add(r, operation{roles: users(), also: []int{http.StatusOK}, errors: invocationErrors(), Operation: huma.Operation{
-		OperationID: "create-task", Method: http.MethodPost, Path: path, DefaultStatus: http.StatusCreated, Tags: []string{"tasks"},
+		OperationID: "create-task", Method: http.MethodPost, Path: createPath, DefaultStatus: http.StatusCreated, Tags: []string{"tasks"},
 		Summary: "Create a task, or start the next turn of one that has ended",
 		Description: "200 answers a repeat with the same Idempotency-Key: the task as it now is. " +
 			"A W3C header traceparent makes the turn a part of that trace.",
@@ -108,7 +111,7 @@ func (r *routes) registerCreate() {
 		Body TaskCreate
 	},
 	) (*taskAnswer, error) {
-		begun, err := r.submit(ctx, in.Body.AgentID, "POST "+path, in.Key, in.Body.TaskRequest)
+		begun, err := r.submit(ctx, in.Body.AgentID, "POST "+createPath, in.Key, in.Body.TaskRequest)
 		out, err := r.answer(ctx, begun.Snapshot, err)
 		if err != nil {
 			return nil, err
@@ -117,6 +120,69 @@ func (r *routes) registerCreate() {
 			out.Status, out.Replay = http.StatusOK, "true"
 		}
 		return out, nil
+	})
+}
+
+// BatchTask is one task of many that are created together.
+type BatchTask struct {
+	TaskCreate
+	IdempotencyKey string `json:"idempotency_key,omitempty" maxLength:"255" doc:"What the header Idempotency-Key is for a single task: a repeat within 24 hours answers the task of the first request."`
+}
+
+// TaskBatch is the body that creates many tasks.
+type TaskBatch struct {
+	Tasks []BatchTask `json:"tasks" minItems:"1" maxItems:"1000" doc:"The tasks, in the order in which they are to begin."`
+	All   bool        `json:"all,omitempty" doc:"Create all of them in one commit, or, if one is refused, none. Otherwise each is accepted or refused for itself."`
+}
+
+// BatchResult is what became of one of them.
+type BatchResult struct {
+	ID      string       `json:"id,omitempty" doc:"The task's id; none if it was refused."`
+	Created bool         `json:"created" doc:"Whether this request created it, or began its next turn; a repeat with the same idempotency key does not."`
+	Error   *BatchReason `json:"error,omitempty" doc:"Why there is no such task."`
+}
+
+// BatchReason is why one of many was refused.
+type BatchReason struct {
+	Detail string     `json:"detail" doc:"What was wrong, for people."`
+	Code   fault.Code `json:"code" doc:"What was wrong, for programs."`
+	Field  string     `json:"field,omitempty" doc:"The member of the task that was wrong."`
+}
+
+// BatchResults answers a TaskBatch.
+type BatchResults struct {
+	Results []BatchResult `json:"results" doc:"One for each task, in the same order."`
+}
+
+func (r *routes) registerCreateMany() {
+	add(r, operation{roles: users(), errors: invocationErrors(), Operation: huma.Operation{
+		OperationID: "create-tasks", Method: http.MethodPost, Path: "/v1/tasks/batch", Tags: []string{"tasks"},
+		Summary: "Create up to 1000 tasks",
+		Description: "What this document forbids refuses the whole request. The rest (an agent that is not there, an id that is taken, a full queue) " +
+			"is told task by task, unless all is set: then the first refusal is the answer, its field names the task, and nothing is stored. " +
+			"If the request breaks off, repeat it: tasks with an idempotency_key are not made twice.",
+	}}, func(ctx context.Context, in *struct{ Body TaskBatch }) (*struct{ Body BatchResults }, error) {
+		subs := make([]lifecycle.Submission, len(in.Body.Tasks))
+		for i, b := range in.Body.Tasks {
+			var err error
+			if subs[i], err = b.submission(b.AgentID, "POST "+createPath, b.IdempotencyKey); err != nil {
+				return nil, err
+			}
+		}
+		made, err := r.Service.SubmitMany(ctx, edge.Caller(ctx), subs, in.Body.All)
+		if err != nil {
+			return nil, err
+		}
+		results := make([]BatchResult, len(made))
+		for i, m := range made {
+			if m.Refused != nil {
+				_, body := edge.Describe(ctx, r.Log, m.Refused)
+				results[i].Error = &BatchReason{body.Detail, body.Code, body.Field}
+				continue
+			}
+			results[i] = BatchResult{ID: m.Task.ID, Created: !m.Replayed}
+		}
+		return &struct{ Body BatchResults }{BatchResults{results}}, nil
 	})
 }
 

@@ -65,6 +65,7 @@ func Register(mux *http.ServeMux, o Options) {
 	})
 	r := &routes{Options: o, api: humago.New(mux, config)}
 	r.registerCreate()
+	r.registerCreateMany()
 	r.registerInvoke()
 	r.registerTasks()
 	r.registerStop()
