@@ -5,11 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
-	"github.com/errand-dev/errand/server/internal/task"
 )
 
 const (
@@ -35,7 +35,9 @@ type Sweeper struct {
 	// trim cleans up what others keep for minutes, nil for nothing.
 	trim func(context.Context) error
 
-	sweeping             sync.Mutex // one sweep at a time
+	sweeping sync.Mutex // one sweep at a time
+	// pulse is the last beat's, nil if it must not sweep.
+	pulse                atomic.Pointer[lifecycle.Pulse]
 	lastForget, lastTrim time.Time
 }
 
@@ -63,14 +65,15 @@ func (s *Sweeper) Run(ctx context.Context) {
 			silent, astray, jump = true, true, jump+drift
 		}
 		last, lastWall = steady, wall
-		var asOf task.Stamp
-		leads, sure := false, true
+		var pulse lifecycle.Pulse
+		sure := true
 		beat := s.try(ctx, "beat", func(ctx context.Context) (err error) {
-			asOf, leads, err = s.service.Beat(ctx, silent)
+			pulse, err = s.service.Beat(ctx, silent)
 			return err
 		})
+		leads := pulse.Sweeps
 		silent = !beat
-		if asOf.Time().Sub(wall).Abs() > maxDrift { // the clock has jumped meanwhile, or the store stood still
+		if pulse.AsOf.Time().Sub(wall).Abs() > maxDrift { // the clock has jumped meanwhile, or the store stood still
 			sure = false
 		}
 		if beat && !leads { // who does follows the clock
@@ -81,11 +84,16 @@ func (s *Sweeper) Run(ctx context.Context) {
 				astray, jump = false, 0
 			}
 		}
-		if beat && leads && sure && !astray && s.sweeping.TryLock() { // else the last sweep still has to do
-			sweeps.Go(func() {
-				defer s.sweeping.Unlock()
-				s.sweep(ctx, asOf)
-			})
+		if beat && leads && sure && !astray {
+			s.pulse.Store(&pulse)
+			if s.sweeping.TryLock() { // else the last sweep goes on, as of this beat
+				sweeps.Go(func() {
+					defer s.sweeping.Unlock()
+					s.sweep(ctx)
+				})
+			}
+		} else {
+			s.pulse.Store(nil)
 		}
 		select {
 		case <-ctx.Done():
@@ -95,11 +103,19 @@ func (s *Sweeper) Run(ctx context.Context) {
 	}
 }
 
-func (s *Sweeper) sweep(ctx context.Context, asOf task.Stamp) {
-	s.try(ctx, "sweep", func(ctx context.Context) error {
-		_, err := s.service.Sweep(ctx, asOf)
-		return err
-	})
+// sweep goes on until nothing more is due, as of the last beat that may sweep.
+func (s *Sweeper) sweep(ctx context.Context) {
+	for more := true; more && ctx.Err() == nil; {
+		p := s.pulse.Load()
+		if p == nil {
+			break
+		}
+		more = false
+		s.try(ctx, "sweep", func(ctx context.Context) (err error) {
+			more, err = s.service.Sweep(ctx, *p)
+			return err
+		})
+	}
 	if time.Since(s.lastTrim) >= trimEvery && s.trim != nil {
 		s.lastTrim = time.Now()
 		s.try(ctx, "trim", s.trim)

@@ -15,7 +15,7 @@ func TestT6RefusedEndIsNotLostBehindEvents(t *testing.T) {
 	b := open(t)
 	token := b.run("a", func(s *lifecycle.Submission) { s.Spec.Timeout = 5 })
 	b.clock.forward(6 * time.Second)
-	_, err := b.Sweep(b.ctx())
+	err := b.Sweep(b.ctx())
 	b.must(err)
 	for _, by := range []string{"", token} { // a stranger, then the attempt itself
 		_, err = b.Append(b.ctx(), org, "a", by, []lifecycle.NewEvent{{Type: "think", Data: json.RawMessage(`{}`)}})
@@ -64,7 +64,7 @@ func TestL4GivingBackAndPausingAreNotCounted(t *testing.T) {
 		b.take("a")
 	}
 	b.clock.forward(31 * time.Second)
-	_, err := b.Sweep(b.ctx())
+	err := b.Sweep(b.ctx())
 	b.must(err)
 	if s := b.get("a"); s.Status() != task.Pending {
 		t.Fatalf("%s (%s) after the first loss", s.Status(), s.Ended())
@@ -81,13 +81,13 @@ func TestL2StopWaitsForAWorkerAfterARestart(t *testing.T) {
 	b.must(err)
 	b.clock.forward(40 * time.Second)
 	b.RenewLeases()
-	_, err = b.Sweep(b.ctx())
+	err = b.Sweep(b.ctx())
 	b.must(err)
 	if stop := b.get("a").Stop; stop.AbandonedAt != 0 {
 		t.Fatal("abandoned at the first sweep after the restart")
 	}
 	b.clock.forward(31 * time.Second)
-	_, err = b.Sweep(b.ctx())
+	err = b.Sweep(b.ctx())
 	b.must(err)
 	if stop := b.get("a").Stop; stop.AbandonedAt == 0 {
 		t.Fatal("not abandoned one lease later")

@@ -27,7 +27,7 @@ func TestX2AnyToldStopCanBeConfirmed(t *testing.T) {
 	b := open(t)
 	token := b.run("a", func(s *lifecycle.Submission) { s.Spec.Timeout = 5 })
 	b.clock.forward(6 * time.Second)
-	if _, err := b.Sweep(b.ctx()); err != nil {
+	if err := b.Sweep(b.ctx()); err != nil {
 		t.Fatal(err)
 	}
 	beat, err := b.Heartbeat(b.ctx(), org, "a", token)
@@ -66,7 +66,7 @@ func TestS4LateWorkerIsNotFenced(t *testing.T) {
 	b := open(t)
 	b.run("a", func(s *lifecycle.Submission) { s.Spec.MaxAttempts = 1 })
 	b.clock.forward(31 * time.Second)
-	_, err := b.Sweep(b.ctx())
+	err := b.Sweep(b.ctx())
 	b.must(err)
 	b.shows("a", task.Error, task.EndWorkerLost)
 	_, err = b.Patch(b.ctx(), who(), "a", body(t, `{"id":"a","execution_attempts":1,"status":"completed","result":"x"}`))
@@ -105,7 +105,7 @@ func TestL4ShortLeaseOfAPythonWorker(t *testing.T) {
 	_, err = b.Patch(b.ctx(), who(), "a", body(t, `{"id":"a","execution_attempts":1,"status":"executing"}`))
 	b.must(err)
 	b.clock.forward(20 * time.Second)
-	_, err = b.Sweep(b.ctx())
+	err = b.Sweep(b.ctx())
 	b.must(err)
 	if s := b.get("a"); s.Status() != task.Executing {
 		t.Fatalf("%s after 20 s of silence", s.Status())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -12,8 +13,14 @@ import (
 )
 
 const (
-	// sweepBatch is how many tasks one look at an organization takes up.
-	sweepBatch = 200
+	// sweepLook is how many tasks one look at an organization takes up, sweepBatch
+	// how many of them one commit: few enough that others get their turn at the
+	// writer in between. sweepCommits is how many of these are under way at once.
+	sweepLook    = 1000
+	sweepBatch   = 25
+	sweepCommits = 4
+	// followBatch is how many tasks one commit lets follow the clock.
+	followBatch = 200
 	// forgetBatch is how many rows one commit of Forget looks at.
 	forgetBatch = 200
 	// maxGap is how long all nodes may be silent before every lease gets its full
@@ -32,17 +39,17 @@ const (
 // whether it is this node's turn to sweep.
 //
 // renew says that for all this node knows no server could be reached until now.
-// asOf is the moment of the beat: what it does not know of has not passed.
-func (s *Service) Beat(ctx context.Context, renew bool) (asOf task.Stamp, sweeps bool, err error) {
-	err = s.write(ctx, s.node, nil, func(tx writing) error {
-		asOf = tx.Now()
+func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
+	var p Pulse
+	err := s.write(ctx, s.node, nil, func(tx writing) error {
 		before, err := tx.Alive()
 		if err != nil {
 			return err
 		}
+		p = Pulse{AsOf: tx.Now(), Renewed: before.Renewed}
 		if s.node == DefaultNode && before.Sweeper == s.node && !renew { // no other node asks
 			if leased, err := tx.Leased(); err != nil || !leased {
-				sweeps = true
+				p.Sweeps = true
 				return err
 			}
 		}
@@ -50,7 +57,7 @@ func (s *Service) Beat(ctx context.Context, renew bool) (asOf task.Stamp, sweeps
 		if err != nil {
 			return err
 		}
-		now, others := asOf, false
+		now, others := p.AsOf, false
 		mine := Node{ID: s.node}
 		heard := func(at task.Stamp) bool { return at <= now && now.Sub(at) < silentNode } // 0 is long ago
 		for _, n := range nodes {
@@ -78,7 +85,8 @@ func (s *Service) Beat(ctx context.Context, renew bool) (asOf task.Stamp, sweeps
 		if !holder {
 			alive.Sweeper = s.node
 		}
-		if sweeps = alive.Sweeper == s.node; alive != before || now.Sub(before.Heard) >= beatStep {
+		p.Sweeps, p.Renewed = alive.Sweeper == s.node, alive.Renewed
+		if alive != before || now.Sub(before.Heard) >= beatStep {
 			alive.Heard = now
 			if err := tx.PutAlive(alive); err != nil {
 				return err
@@ -90,66 +98,126 @@ func (s *Service) Beat(ctx context.Context, renew bool) (asOf task.Stamp, sweeps
 		}
 		return nil
 	})
-	return asOf, sweeps, err
+	return p, err
+}
+
+// Pulse is what a beat has found out.
+type Pulse struct {
+	// AsOf is the moment of the beat: what it does not know of has not passed.
+	AsOf task.Stamp
+	// Renewed is when a server could be reached again after the last time in which
+	// none could, as in Alive.
+	Renewed task.Stamp
+	// Sweeps says that it is this node's turn to sweep.
+	Sweeps bool
 }
 
 // Sweep carries out what deadlines demand that passed until a beat: lost leases,
 // time-outs, expiries, stops that nobody answers. A lease that runs out while this
 // waits for the store, or while the server stands still, has not: for all we know
-// nobody could reach the store meanwhile (L2). It reports how many tasks it looked at.
-func (s *Service) Sweep(ctx context.Context, asOf task.Stamp) (int, error) {
+// nobody could reach the store meanwhile (L2).
+//
+// It is one round: of each organization so many tasks, in many small commits, so
+// that neither one that has very many nor the sweep holds up anybody else. more says
+// that another round would find more.
+func (s *Service) Sweep(ctx context.Context, p Pulse) (more bool, err error) {
 	orgs, err := s.store.Organizations(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("sweep: %w", err)
+		return false, fmt.Errorf("sweep: %w", err)
 	}
-	var alive Alive
-	if err := s.store.Write(ctx, nil, func(tx Tx) (err error) {
-		alive, err = tx.Alive()
-		return err
-	}); err != nil {
-		return 0, fmt.Errorf("sweep: %w", err)
-	}
-	swept := 0
 	var errs []error
+	var swept []*portion
 	for _, org := range orgs {
-		due, err := s.store.Due(ctx, org, asOf, alive.Renewed, sweepBatch)
+		due, err := s.store.Due(ctx, org, p.AsOf, p.Renewed, sweepLook)
 		errs = append(errs, err)
-		for _, id := range due {
-			errs = append(errs, s.sweep(ctx, org, id, asOf, alive.Renewed))
+		for ids := range slices.Chunk(due, sweepBatch) {
+			swept = append(swept, &portion{org: org, ids: ids, last: len(due) >= sweepLook})
 		}
-		swept += len(due)
 	}
-	return swept, errors.Join(errs...)
+	var under sync.WaitGroup
+	room := make(chan struct{}, sweepCommits)
+	for _, x := range swept {
+		room <- struct{}{}
+		under.Go(func() {
+			defer func() { <-room }()
+			x.changed, x.err = s.sweep(ctx, p, x.org, x.ids)
+		})
+	}
+	under.Wait()
+	for _, x := range swept {
+		errs = append(errs, x.err)
+		more = more || x.last && x.changed // what cannot be carried out is left for the next beat
+	}
+	return more, errors.Join(errs...)
 }
 
-// sweep lets the deadlines of one task pass.
-func (s *Service) sweep(ctx context.Context, org, id string, asOf, renewed task.Stamp) error {
-	return s.write(ctx, s.node, aboutTask(org, id), func(tx writing) error {
-		lapsed := func(a task.Attempt) bool { return a.Lapsed(asOf, renewed) }
-		t, err := tx.Task(org, id)
-		if fault.CodeOf(err) == fault.NotFound { // deleted: a Python worker may still have run it
-			return letGoRemnants(tx.Tx, org, id, lapsed)
-		}
-		if err != nil {
-			return err
-		}
-		for _, a := range []*task.Attempt{t.Holdover, t.Run} {
-			if a == nil || !lapsed(*a) {
-				continue
-			}
-			changed, err := apply(tx, t, task.Lose{Number: a.Number, Reason: "the lease ran out"})
+// portion is what one commit of a sweep carries out.
+type portion struct {
+	org  string
+	ids  []string
+	last bool // of an organization that may have more
+	// changed says that something was carried out.
+	changed bool
+	err     error
+}
+
+// sweep lets the deadlines of some tasks pass, in one commit; if that fails, of each
+// alone, so that no task waits for what is wrong with another. It reports whether
+// anything has changed.
+func (s *Service) sweep(ctx context.Context, p Pulse, org string, ids []string) (changed bool, err error) {
+	about := make([]Key, len(ids))
+	for i, id := range ids {
+		about[i] = Key{TaskKey, org, id}
+	}
+	err = s.write(ctx, s.node, about, func(tx writing) error {
+		changed = false
+		for _, id := range ids {
+			did, err := sweepOne(tx, p, org, id)
 			if err != nil {
-				return err
+				return fmt.Errorf("task %s: %w", id, err)
 			}
-			if t = changed.Task; !a.Started() && !a.Fenced {
-				if err := hold(tx.Tx, t, a.WorkerID); err != nil {
-					return err
-				}
+			changed = changed || did
+		}
+		return nil
+	})
+	if err == nil || len(ids) == 1 || ctx.Err() != nil || fault.CodeOf(err) == fault.Unavailable {
+		return changed && err == nil, err
+	}
+	var errs []error
+	for i := range ids {
+		did, err := s.sweep(ctx, p, org, ids[i:i+1])
+		changed, errs = changed || did, append(errs, err)
+	}
+	return changed, errors.Join(errs...)
+}
+
+// sweepOne lets the deadlines of one task pass.
+func sweepOne(tx writing, p Pulse, org, id string) (changed bool, err error) {
+	lapsed := func(a task.Attempt) bool { return a.Lapsed(p.AsOf, p.Renewed) }
+	t, err := tx.Task(org, id)
+	if fault.CodeOf(err) == fault.NotFound { // deleted: a Python worker may still have run it
+		return true, letGoRemnants(tx.Tx, org, id, lapsed)
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, a := range []*task.Attempt{t.Holdover, t.Run} {
+		if a == nil || !lapsed(*a) {
+			continue
+		}
+		after, err := apply(tx, t, task.Lose{Number: a.Number, Reason: "the lease ran out"})
+		if err != nil {
+			return false, err
+		}
+		changed = changed || !after.Empty()
+		if t = after.Task; !a.Started() && !a.Fenced {
+			if err := hold(tx.Tx, t, a.WorkerID); err != nil {
+				return false, err
 			}
 		}
-		_, err = apply(tx, t, task.Tick{Renewed: renewed})
-		return err
-	})
+	}
+	after, err := apply(tx, t, task.Tick{Renewed: p.Renewed})
+	return changed || !after.Empty(), err
 }
 
 // hold keeps new tasks from a worker that let an assignment lapse (L4).
@@ -174,7 +242,7 @@ func (s *Service) FollowClock(ctx context.Context, jump time.Duration) error {
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(ids, sweepBatch) {
+		for chunk := range slices.Chunk(ids, followBatch) {
 			if err := s.followClock(ctx, org, chunk, jump); err != nil {
 				return err
 			}

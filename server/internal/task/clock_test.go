@@ -190,8 +190,11 @@ func TestX2AnswerIsAwaitedAfterSilence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if given := change.Task.Stop.AbandonedAt != 0; given != c.given || given == change.Empty() {
+		if given := change.Task.Stop.AbandonedAt != 0; given != c.given || len(change.Events) > 0 != given {
 			t.Errorf("%s: given up: %v", c.name, given)
+		}
+		if alarm := change.Task.Alarm(); alarm != 0 && alarm <= at(c.now) {
+			t.Errorf("%s: it is due again at once", c.name)
 		}
 	}
 	limits := begin(true) // 60 s for executing, 90 s until it expires

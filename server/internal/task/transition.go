@@ -542,7 +542,8 @@ func (c Tick) apply(d *draft) error {
 	}
 	switch {
 	case t.ended != "":
-		if t.Run.Live() && c.Renewed.Add(t.Run.Lease) > d.now {
+		if until := c.Renewed.Add(t.Run.Lease); t.Run.Live() && until > d.now {
+			t.Stop.Until = until // or it would be looked at again and again
 			return nil
 		}
 		d.abandon()
