@@ -3,6 +3,7 @@ package task
 import (
 	"encoding/json"
 	"slices"
+	"sync"
 )
 
 // Status is what a task shows to its readers (rules S1).
@@ -124,7 +125,7 @@ type move struct {
 
 // moves is the whole lifecycle of a turn. Nothing else decides a status;
 // docs/STATE_MACHINE.md shows this table and a test keeps the two equal.
-func moves() []move {
+var moves = sync.OnceValue(func() []move { //nolint:gochecknoglobals // a constant that has to be computed
 	ends := []Status{Completed, Failed, Error}
 	return []move{
 		{actStart, []Status{Pending}, []Status{Executing}},
@@ -139,7 +140,7 @@ func moves() []move {
 		{actExpire, []Status{Pending}, []Status{Error}},
 		{actTimeout, []Status{Executing}, []Status{Error}},
 	}
-}
+})
 
 // legal reports whether the table allows the move.
 func legal(do action, from, to Status) bool {

@@ -15,12 +15,12 @@ import (
 // told about, ended), and if nobody else changes one, what was just written need
 // not be read again. It is as large as two generations.
 type memory struct {
-	young, old map[taskKey]known
+	young, old map[taskKey]*known
 }
 
 type taskKey struct{ org, id string }
 
-// known is a task with the row in which it stands.
+// known is a task with the row in which it stands. It does not change.
 type known struct {
 	task task.Task
 	row  *table.Row
@@ -33,11 +33,9 @@ const (
 	generation = 1000
 	// maxKnownSpec is the longest spec that is kept, in bytes.
 	maxKnownSpec = 8 << 10
-	// maxAgents bounds how many agents are remembered.
-	maxAgents = 1000
 )
 
-func (m *memory) get(key taskKey) (known, bool) {
+func (m *memory) get(key taskKey) (*known, bool) {
 	if k, ok := m.young[key]; ok {
 		return k, true
 	}
@@ -48,19 +46,21 @@ func (m *memory) get(key taskKey) (known, bool) {
 	return k, ok
 }
 
-func (m *memory) put(key taskKey, k known) {
+func (m *memory) put(key taskKey, k *known) {
 	if k.gone {
 		m.drop(key)
 		return
 	}
 	if len(k.spec) > maxKnownSpec {
-		k.spec = nil
+		short := *k
+		short.spec = nil
+		k = &short
 	}
 	if len(m.young) >= generation {
 		m.young, m.old = nil, m.young
 	}
 	if m.young == nil {
-		m.young = make(map[taskKey]known, generation)
+		m.young = make(map[taskKey]*known, generation)
 	}
 	m.young[key] = k
 }
@@ -76,21 +76,61 @@ type agentKey struct {
 	version int
 }
 
+// workerKey names a worker of an agent.
+type workerKey struct{ org, agent, id string }
+
+// answers are what questions about single rows of one table were answered, until
+// that table is written.
+type answers[K comparable, V any] struct {
+	of    table.Name
+	known map[K]V
+}
+
+// maxAnswers bounds how many answers are remembered of a table.
+const maxAnswers = 1000
+
+// recall answers a question as it was answered before, or asks.
+func recall[K comparable, V any](t *tx, m *answers[K, V], key K, question func(table.DB) (V, error)) (V, error) {
+	fresh := (t.touched|t.c.touched)&m.of == 0
+	before, ok := m.known[key]
+	if ok = ok && fresh; ok && !t.c.w.opts.Verify {
+		return before, nil
+	}
+	found, err := ask(t, m.of, question)
+	if err != nil || !fresh || !t.c.w.opts.Remember {
+		return found, err
+	}
+	if ok && !reflect.DeepEqual(found, before) {
+		return found, fmt.Errorf("the writer remembers %+v as %+v but it is %+v", key, before, found)
+	}
+	if m.known == nil || len(m.known) >= maxAnswers {
+		m.known = map[K]V{}
+	}
+	m.known[key] = found
+	return found, nil
+}
+
+// written forgets what may have been answered otherwise since some tables were written.
+func (m *answers[K, V]) written(tables table.Name) {
+	if tables&m.of != 0 {
+		clear(m.known)
+	}
+}
+
 // remember keeps what a commit has made of tasks.
 func (w *writer) remember(c *commit) {
 	if !w.opts.Remember {
 		return
 	}
-	if c.touched&table.Agents != 0 {
-		clear(w.agents)
-	}
+	w.agents.written(c.touched)
+	w.workers.written(c.touched)
 	for key, k := range c.tasks {
 		w.memory.put(key, k)
 	}
 }
 
 // verify compares what is remembered of a task with the database.
-func (w *writer) verify(key taskKey, k known) error {
+func (w *writer) verify(key taskKey, k *known) error {
 	if !w.opts.Verify {
 		return nil
 	}

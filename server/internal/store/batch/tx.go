@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"slices"
+
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/feed"
@@ -20,7 +22,7 @@ type tx struct {
 	// sent says that something was sent, for a question that only the database
 	// could answer.
 	sent    bool
-	tasks   map[taskKey]known      // that the caller has written
+	tasks   map[taskKey]*known     // that the caller has written
 	rows    map[taskKey]*table.Row // that it has read, so that only what differs is written
 	entries []feed.Entry
 }
@@ -34,14 +36,20 @@ func (t *tx) record(ops ...table.Op) {
 	t.ops = append(t.ops, ops...)
 }
 
+// everything is the set of all tables.
+const everything = ^table.Name(0)
+
 // from is the database for a question about some tables: what was recorded of
-// these is sent first.
+// these is sent first. Before anything of the caller's own, all that callers before
+// have recorded is: it must not be undone with it.
 func (t *tx) from(tables table.Name) (table.DB, error) {
 	c := t.c
-	if c.in&tables != 0 || t.in&tables != 0 {
-		if err := c.flush(); err != nil {
-			return nil, err
-		}
+	before := tables
+	if t.in&tables != 0 {
+		before = everything
+	}
+	if err := c.flush(before); err != nil {
+		return nil, err
 	}
 	if t.in&tables != 0 {
 		if !t.sent {
@@ -67,7 +75,7 @@ func ask[T any](t *tx, tables table.Name, question func(table.DB) (T, error)) (T
 		return none, err
 	}
 	found, err := question(db)
-	if err != nil && !answers(err) {
+	if err != nil && !answered(err) {
 		_ = t.c.fail(err)
 	}
 	return found, err
@@ -93,7 +101,7 @@ func (t *tx) lock(k lifecycle.Key) error {
 
 // read finds a task: as the caller has written it, as callers before have, as it
 // is remembered, or as it is stored.
-func (t *tx) read(org, id string, spec bool) (known, error) {
+func (t *tx) read(org, id string, spec bool) (*known, error) {
 	key := taskKey{org, id}
 	if k, ok := t.written(key); ok {
 		return t.seen(key, k, spec)
@@ -101,21 +109,21 @@ func (t *tx) read(org, id string, spec bool) (known, error) {
 	w := t.c.w
 	if k, ok := w.memory.get(key); ok && (k.spec != nil || !spec) {
 		if err := w.verify(key, k); err != nil {
-			return known{}, err
+			return nil, err
 		}
 		return t.seen(key, k, spec)
 	}
 	if err := t.lock(lifecycle.Key{Of: lifecycle.TaskKey, Organization: org, ID: id}); err != nil {
-		return known{}, err
+		return nil, err
 	}
-	var k known
+	k := new(known)
 	var err error
 	k.task, k.row, err = table.ReadTask(background(), w.engine, auth.All(org), id, &k.spec)
 	if err != nil {
-		if !answers(err) {
+		if !answered(err) {
 			_ = t.c.fail(err)
 		}
-		return known{}, err
+		return nil, err
 	}
 	if w.opts.Remember {
 		w.memory.put(key, k)
@@ -124,7 +132,7 @@ func (t *tx) read(org, id string, spec bool) (known, error) {
 }
 
 // written is what the caller, or else one before it in the commit, has made of a task.
-func (t *tx) written(key taskKey) (known, bool) {
+func (t *tx) written(key taskKey) (*known, bool) {
 	if k, ok := t.tasks[key]; ok {
 		return k, true
 	}
@@ -133,20 +141,19 @@ func (t *tx) written(key taskKey) (known, bool) {
 }
 
 // seen notes what the caller knows of a task.
-func (t *tx) seen(key taskKey, k known, spec bool) (known, error) {
+func (t *tx) seen(key taskKey, k *known, spec bool) (*known, error) {
 	if k.gone {
-		return known{}, lifecycle.NoTask(key.id)
+		return nil, lifecycle.NoTask(key.id)
 	}
 	if spec && k.spec == nil { // it was too long to be kept
-		stored, err := ask(t, table.Tasks|table.Turns, func(db table.DB) (known, error) {
-			var x known
-			_, _, err := table.ReadTask(background(), db, auth.All(key.org), key.id, &x.spec)
-			return x, err
-		})
-		if err != nil {
-			return known{}, err
+		whole := *k
+		if _, err := ask(t, table.Tasks|table.Turns, func(db table.DB) (_ struct{}, err error) {
+			_, _, err = table.ReadTask(background(), db, auth.All(key.org), key.id, &whole.spec)
+			return struct{}{}, err
+		}); err != nil {
+			return nil, err
 		}
-		k.spec = stored.spec
+		k = &whole
 	}
 	t.saw(key, k.row)
 	return k, nil
@@ -163,19 +170,25 @@ func (t *tx) saw(key taskKey, row *table.Row) {
 // Task implements lifecycle.Tasks.
 func (t *tx) Task(org, id string) (task.Task, error) {
 	k, err := t.read(org, id, false)
-	return k.task, err
+	if err != nil {
+		return task.Task{}, err
+	}
+	return k.task, nil
 }
 
 // Snapshot implements lifecycle.Tasks.
 func (t *tx) Snapshot(org, id string) (lifecycle.Snapshot, error) {
 	k, err := t.read(org, id, true)
-	return lifecycle.Snapshot{Task: k.task, Spec: k.spec}, err
+	if err != nil {
+		return lifecycle.Snapshot{}, err
+	}
+	return lifecycle.Snapshot{Task: k.task, Spec: k.spec}, nil
 }
 
 // write notes what a task has become.
-func (t *tx) write(key taskKey, k known) {
+func (t *tx) write(key taskKey, k *known) {
 	if t.tasks == nil {
-		t.tasks = map[taskKey]known{}
+		t.tasks = map[taskKey]*known{}
 	}
 	t.tasks[key] = k
 }
@@ -197,7 +210,7 @@ func (t *tx) Save(c task.Change) error {
 	}
 	t.saw(key, row)
 	t.record(ops...)
-	t.write(key, known{task: saved, row: row, spec: spec})
+	t.write(key, &known{task: saved, row: row, spec: spec})
 	if e, ok := feed.Of(c); ok {
 		t.entries = append(t.entries, e)
 	}
@@ -206,10 +219,13 @@ func (t *tx) Save(c task.Change) error {
 
 // specOf is what is known of a task's spec, nil for nothing.
 func (t *tx) specOf(key taskKey) []byte {
-	if k, ok := t.written(key); ok {
-		return k.spec
+	k, ok := t.written(key)
+	if !ok {
+		k, ok = t.c.w.memory.get(key)
 	}
-	k, _ := t.c.w.memory.get(key)
+	if !ok {
+		return nil
+	}
 	return k.spec
 }
 
@@ -217,7 +233,7 @@ func (t *tx) specOf(key taskKey) []byte {
 func (t *tx) Delete(org, id string) error {
 	key := taskKey{org, id}
 	t.record(table.DeleteTask(org, id)...)
-	t.write(key, known{gone: true})
+	t.write(key, &known{gone: true})
 	delete(t.rows, key)
 	t.entries = append(t.entries, feed.Entry{Organization: org, Task: id, Kind: feed.Deleted})
 	return nil
@@ -281,27 +297,11 @@ func (t *tx) Queued(org, agentID string, limit int) (int, error) {
 	return ask(t, table.Tasks, func(db table.DB) (int, error) { return table.Queued(background(), db, org, agentID, limit) })
 }
 
-// Agent implements lifecycle.Records. Every task that is created or claimed asks
-// for its agent, so agents are remembered, too.
+// Agent implements lifecycle.Records.
 func (t *tx) Agent(org, id string, version int) (agent.Agent, error) {
-	key, w := agentKey{org, id, version}, t.c.w
-	fresh := (t.touched|t.c.touched)&table.Agents == 0
-	if a, ok := w.agents[key]; ok && fresh {
-		return a, nil
-	}
-	a, err := ask(t, table.Agents, func(db table.DB) (agent.Agent, error) {
+	return recall(t, &t.c.w.agents, agentKey{org, id, version}, func(db table.DB) (agent.Agent, error) {
 		return table.ReadAgent(background(), db, org, id, version, table.LockAgent)
 	})
-	if err != nil {
-		return agent.Agent{}, err
-	}
-	if w.opts.Remember && fresh {
-		if len(w.agents) >= maxAgents {
-			clear(w.agents)
-		}
-		w.agents[key] = a
-	}
-	return a, nil
 }
 
 // PutAgent implements lifecycle.Records.
@@ -387,9 +387,18 @@ func (t *tx) DropNode(id string) error {
 
 // Worker implements lifecycle.Roster.
 func (t *tx) Worker(org, agentID, id string) (*lifecycle.Worker, error) {
-	return ask(t, table.Workers, func(db table.DB) (*lifecycle.Worker, error) {
-		return table.ReadWorker(background(), db, org, agentID, id)
+	found, err := recall(t, &t.c.w.workers, workerKey{org, agentID, id}, func(db table.DB) (lifecycle.Worker, error) {
+		w, err := table.ReadWorker(background(), db, org, agentID, id)
+		if w == nil {
+			w = &lifecycle.Worker{}
+		}
+		return *w, err
 	})
+	if err != nil || found.ID == "" {
+		return nil, err
+	}
+	found.Tally.Doubts = slices.Clone(found.Tally.Doubts) // the caller's own
+	return &found, nil
 }
 
 // PythonWorker implements lifecycle.Roster.
@@ -483,7 +492,9 @@ func (t *tx) forget(org, id string) error {
 	if err := t.lock(lifecycle.Key{Of: lifecycle.TaskKey, Organization: org, ID: id}); err != nil {
 		return err
 	}
-	k, err := ask(t, table.Tasks|table.Turns|table.Attempts, func(db table.DB) (k known, err error) {
+	k, err := ask(t, table.Tasks|table.Turns|table.Attempts, func(db table.DB) (*known, error) {
+		k := new(known)
+		var err error
 		k.task, k.row, err = table.ReadTask(background(), db, auth.All(org), id, &k.spec)
 		return k, err
 	})
@@ -491,8 +502,8 @@ func (t *tx) forget(org, id string) error {
 	case err == nil:
 		t.write(key, k)
 		t.saw(key, k.row)
-	case answers(err):
-		t.write(key, known{gone: true})
+	case answered(err):
+		t.write(key, &known{gone: true})
 		return nil
 	}
 	return err

@@ -73,7 +73,7 @@ type Writers struct {
 func Start(opts Options, engines ...Engine) *Writers {
 	w := &Writers{opts: opts, queue: newQueue()}
 	for _, e := range engines {
-		one := &writer{engine: e, opts: opts, agents: map[agentKey]agent.Agent{}}
+		one := newWriter(e, opts)
 		w.all = append(w.all, one)
 		w.gone.Go(func() { one.run(w.queue) })
 	}
@@ -102,8 +102,17 @@ func (w *Writers) Close() error {
 type writer struct {
 	engine Engine
 	opts   Options
-	agents map[agentKey]agent.Agent // as they are stored; empty without Remember
 	memory memory
+	// Every task that is created or claimed asks for its agent, and each claim for
+	// its worker.
+	agents  answers[agentKey, agent.Agent]
+	workers answers[workerKey, lifecycle.Worker]
+}
+
+func newWriter(e Engine, opts Options) *writer {
+	w := &writer{engine: e, opts: opts}
+	w.agents.of, w.workers.of = table.Agents, table.Workers
+	return w
 }
 
 func (w *writer) run(q *queue) {
@@ -140,10 +149,10 @@ func (w *writer) commit(batch []*request) {
 // can be stored now.
 func everybodys(err error) bool { return fault.CodeOf(err) == fault.Unavailable }
 
-// answers reports whether an error is the answer to a question, which leaves the
+// answered reports whether an error is the answer to a question, which leaves the
 // transaction as it was: something is not there, or what Edit was asked for is
 // against the rules.
-func answers(err error) bool {
+func answered(err error) bool {
 	code := fault.CodeOf(err)
 	return code == fault.NotFound || code == fault.Conflict
 }
@@ -219,7 +228,7 @@ type commit struct {
 	// wrote says that there is, or was, something to commit; touched are all tables.
 	wrote   bool
 	touched table.Name
-	tasks   map[taskKey]known // as they have become
+	tasks   map[taskKey]*known // as they have become
 	entries []feed.Entry
 	locked  map[lifecycle.Key]bool
 	met     *[]lifecycle.Key // that were locked on the way
@@ -265,14 +274,23 @@ func (c *commit) accept(t *tx) {
 	maps.Copy(c.tasks, t.tasks)
 }
 
-// flush sends what callers before have recorded.
-func (c *commit) flush() error {
-	if len(c.ops) == 0 {
+// flush sends what callers before have recorded of some tables.
+func (c *commit) flush(tables table.Name) error {
+	if c.in&tables == 0 {
 		return nil
 	}
-	err := c.w.engine.Send(background(), table.Merge(c.ops))
-	c.ops, c.in = nil, 0
-	return c.fail(err)
+	var now []table.Op
+	later := c.ops[:0]
+	for _, op := range c.ops {
+		if op.In&tables != 0 {
+			now = append(now, op)
+		} else {
+			later = append(later, op)
+		}
+	}
+	clear(c.ops[len(later):])
+	c.ops, c.in = later, c.in&^tables
+	return c.fail(c.w.engine.Send(background(), table.Merge(now)))
 }
 
 // fail notes an error of the engine.
@@ -291,7 +309,7 @@ func (w *Writers) Edit(ctx context.Context, fn func(table.DB, task.Stamp) ([]tab
 		if !ok {
 			return fmt.Errorf("unexpected transaction %T", port)
 		}
-		_, err := ask(t, ^table.Name(0), func(db table.DB) (struct{}, error) {
+		_, err := ask(t, everything, func(db table.DB) (struct{}, error) {
 			ops, err := fn(db, t.Now())
 			t.record(ops...)
 			return struct{}{}, err

@@ -22,7 +22,7 @@ var errBoom = errors.New("boom")
 // alone is a writer that nobody else uses, and that a test drives itself.
 func alone(opts Options) (*writer, *fake) {
 	f := &fake{}
-	return &writer{engine: f, opts: opts}, f
+	return newWriter(f, opts), f
 }
 
 // requests makes a request of each function, in the order of their names, and of
@@ -94,6 +94,8 @@ func TestWhatIsSentWhen(t *testing.T) {
 		"a panic after a question":         {fns(put("c"), then(put("a"), asks, panics)), "begin, send c, save, send a, ask nodes, back, commit", []string{"c"}},
 		"a failure among those that asked": {fns(put("a"), then(put("b"), asks), then(put("c"), asks, put("d"), asks, boom), put("e")), "begin, send a, save, send b, ask nodes, save, send c, ask nodes, send d, ask nodes, back, commit e", []string{"a", "b", "e"}},
 		"two in the same table, one asked": {fns(secret, then(another, put("a"), asks)), "begin, send o task s, save, send o task t a, ask nodes, commit", []string{"o", "task", "s", "o", "task", "t", "a"}},
+		"a question about some of it":      {fns(secret, put("a"), asks, put("b")), "begin, send a, ask nodes, commit o task s b", []string{"a", "o", "task", "s", "b"}},
+		"a failure that asked, behind it":  {fns(secret, put("a"), asks, then(another, put("b"), asks, boom), put("c")), "begin, send a, ask nodes, send o task s, save, send o task t b, ask nodes, back, commit c", []string{"a", "o", "task", "s", "c"}},
 		"only a failure that asked":        {fns(then(put("a"), asks, boom)), "begin, save, send a, ask nodes, back, rollback", nil},
 		"asked twice":                      {fns(then(put("a"), asks, asks)), "begin, save, send a, ask nodes, ask nodes, commit", []string{"a"}},
 	} {

@@ -3,6 +3,7 @@ package table
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // most is how many rows one merged statement inserts. Sizes are powers of two, so
@@ -50,16 +51,27 @@ func together(ops []Op) Op {
 	if len(ops) == 1 {
 		return ops[0]
 	}
-	op := Op{In: ops[0].In}
-	place := ops[0].SQL[strings.LastIndexByte(ops[0].SQL, '('):]
-	var sql strings.Builder
-	sql.WriteString(ops[0].SQL)
-	for i, x := range ops {
-		if i > 0 {
-			sql.WriteString(", " + place)
-		}
+	op := Op{SQL: widened(ops[0].SQL, len(ops)), Args: make([]any, 0, len(ops)*len(ops[0].Args)), In: ops[0].In}
+	for _, x := range ops {
 		op.Args = append(op.Args, x.Args...)
 	}
-	op.SQL = sql.String()
 	return op
+}
+
+// wide are the statements that were widened: few, and used again and again.
+var wide sync.Map //nolint:gochecknoglobals // constants that have to be computed
+
+// widened is a statement that inserts one row, for several.
+func widened(sql string, rows int) string {
+	type key struct {
+		sql  string
+		rows int
+	}
+	if made, ok := wide.Load(key{sql, rows}); ok {
+		return made.(string) //nolint:forcetypeassert // nothing else is stored
+	}
+	place := sql[strings.LastIndexByte(sql, '('):]
+	made := sql + strings.Repeat(", "+place, rows-1)
+	wide.Store(key{sql, rows}, made)
+	return made
 }

@@ -32,22 +32,21 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 // saveTask inserts a row that was not there, or updates the columns that have
 // changed: an index is touched only when its own columns are.
 func saveTask(before, row *Row) (Op, bool) {
-	cols := row.columns()
+	now := row.values()
 	if before == nil {
-		return Op{SQL: insertTask, Args: values(cols), In: Tasks}, true
+		return Op{SQL: insertTask, Args: now, In: Tasks}, true
 	}
 	var set strings.Builder
 	var args []any
-	for i, was := range before.columns() {
-		now := cols[i].value()
-		if was.value() == now {
+	for i, was := range before.values() {
+		if was == now[i] {
 			continue
 		}
 		if set.Len() > 0 {
 			set.WriteString(", ")
 		}
-		set.WriteString(was.name + " = ?")
-		args = append(args, now)
+		set.WriteString(taskNames[i].name + " = ?")
+		args = append(args, now[i])
 	}
 	if len(args) == 0 {
 		return Op{}, false

@@ -77,10 +77,13 @@ func (x side) into(s *task.State) {
 	s.ToolCallLimit, s.HarnessCLI, s.PermissionMode = x.ToolCallLimit, x.HarnessCLI, x.PermissionMode
 }
 
+// rowWidth is room for the columns of a task and of an attempt.
+const rowWidth = 80
+
 // taskColumns lists the columns of a task's row, bound to the given parts: the
 // one place where columns and fields meet, for reading and for writing.
 func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string, holdover *int) []column {
-	return []column{
+	return append(make([]column, 0, rowWidth), []column{
 		{"org", &t.OrganizationID},
 		{"id", &t.ID},
 		{"agent_id", &t.AgentID},
@@ -130,7 +133,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"depth", &t.Depth},
 		{"subtasks", &t.Subtasks},
 		{"sealed", &t.Sealed},
-	}
+	}...)
 }
 
 // attemptColumns does for attempts what taskColumns does for tasks.
@@ -169,12 +172,22 @@ type Row struct {
 	alarm  task.Stamp
 	// holdover is the number of Task.Holdover, 0 for none.
 	holdover int
+	// stored is what the columns hold, once somebody has asked.
+	stored []any
 }
 
 // columns binds the row's columns, those that are derived included.
 func (r *Row) columns() []column {
 	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
 		column{"side", &r.side}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
+}
+
+// values is what the columns hold. The row does not change any more.
+func (r *Row) values() []any {
+	if r.stored == nil {
+		r.stored = values(r.columns())
+	}
+	return r.stored
 }
 
 // emptySide is the side of most tasks.
@@ -197,7 +210,8 @@ func RowOf(t task.Task) (*Row, error) {
 // Statements that are made of lists of columns.
 var (
 	readTask, readTaskWithSpec = readingTask("NULL"), readingTask("u.spec")
-	insertTask                 = insert("tasks", new(Row).columns())
+	taskNames                  = new(Row).columns()
+	insertTask                 = insert("tasks", taskNames)
 	putAttempt                 = upsert("attempts", 3, attemptRow(new(string), new(string), new(task.Attempt), new(int64)))
 	readingAttempts            = "SELECT " + names(attemptColumns(new(task.Attempt), new(int64)), "") + " FROM attempts WHERE org = ? AND task = ? AND "
 )
