@@ -128,17 +128,34 @@ func (a *Agents) Delete(ctx context.Context, id string) error {
 	return a.c.call(ctx, request{method: http.MethodDelete, path: agentPath(id)}, nil)
 }
 
+// invokeFor is how long the server may keep a call of Invoke waiting: less than
+// proxies usually allow an answer that has not begun.
+const invokeFor = 45 * time.Second
+
 // Invoke creates a task for an agent and waits until it has ended, for as long
-// as ctx lives.
+// as ctx lives; the end of ctx stops nothing. It is one request that the server
+// answers at the task's end; if that takes longer, the rest is waited for by the
+// task's events. A broken connection is survived as Create survives it, with an
+// idempotency key of the call's own, or the request's, which is another one than the
+// same key given to Create.
 func (a *Agents) Invoke(ctx context.Context, agentID string, r TaskRequest) (*Task, error) {
-	task, err := a.InvokeAsync(ctx, agentID, r)
-	if err != nil {
-		return nil, err
+	r.AgentID, r.IdempotencyKey = "", firstOf(r.IdempotencyKey, newKey())
+	call := r.create(agentPath(agentID) + "/invoke")
+	call.query = query(map[string]string{"wait": strconv.Itoa(int(invokeFor.Seconds()))})
+	call.limit = invokeFor + claimSlack
+	task, err := a.c.Tasks.one(ctx, call)
+	if err != nil || task.Status.Ends() {
+		return task, err
 	}
-	if err := task.Wait(ctx); err != nil {
-		return nil, err
+	for e, err := range a.c.Tasks.Events(ctx, task.ID, After(task.LastEventSeq), OnlyTypes(TaskFinished)) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Turn == task.Turn {
+			break
+		}
 	}
-	return task, nil
+	return a.c.Tasks.Get(ctx, task.ID)
 }
 
 // InvokeAsync creates a task for an agent and answers it at once.

@@ -52,11 +52,14 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 	if err != nil {
 		return err
 	}
-	end := time.Now().Add(c.retry)
+	var end time.Time // counts from the first failure: before it, the call may have waited
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := c.try(ctx, r, body, out)
 		if err == nil || ctx.Err() != nil || !r.again(err) {
 			return err
+		}
+		if end.IsZero() {
+			end = time.Now().Add(c.retry)
 		}
 		pause := wait
 		if e, ok := as[*Error](err); ok {

@@ -275,6 +275,47 @@ func TestEventsOfSomeTypes(t *testing.T) {
 	}
 }
 
+// Invoke is one request, which is made again with its key when its answer is lost; it
+// waits by events only when the server does no longer, and for its own turn.
+func TestInvoke(t *testing.T) {
+	t.Parallel()
+	var asked, keys []string
+	client := fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.Path)
+		if key := r.Header.Get("Idempotency-Key"); key != "" {
+			keys = append(keys, key)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		switch len(asked) {
+		case 1:
+			panic(http.ErrAbortHandler)
+		case 2:
+			w.WriteHeader(http.StatusAccepted)
+			fmt.Fprint(w, `{"id":"t","turn":2,"status":"executing","last_event_seq":5}`)
+		case 3:
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprintf(w, "id: 9\ndata: {\"id\":9,\"type\":\"task_finished\",\"turn\":2}\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done() // the next turn is under way
+		case 4, 5:
+			fmt.Fprint(w, `{"id":"t","turn":2,"status":"completed"}`)
+		}
+	})
+	for range 2 {
+		task, err := client.Agents.Invoke(t.Context(), "a", TaskRequest{Prompt: "x"})
+		if err != nil || task.ID != "t" || task.Status != Completed {
+			t.Fatalf("%+v, %v", task, err)
+		}
+	}
+	const invoke = "POST /v1/agents/a/invoke"
+	if want := []string{invoke, invoke, "GET /v1/tasks/t/events", "GET /v1/tasks/t", invoke}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+	if len(keys) != 3 || keys[0] != keys[1] || keys[1] == keys[2] {
+		t.Errorf("the keys were %q", keys)
+	}
+}
+
 func TestEventsOfUnknownTask(t *testing.T) {
 	t.Parallel()
 	client := fakeServer(t, func(w http.ResponseWriter, _ *http.Request) {

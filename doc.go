@@ -72,11 +72,12 @@
 //
 // When a connection breaks, nobody knows whether the server has done what was
 // asked. Calls that do no more the second time than the first are made again by
-// themselves, for up to 3 s (see WithRetry): reads, Stop, StopAll, Update
+// themselves, for up to 3 s after the first failure (see WithRetry): reads, Stop, StopAll, Update
 // without a Status, Agents.Apply, uploads from an io.Seeker, PushEvents, which
 // gives each event an id, and all that a worker says. Create is among them
 // because it sends an idempotency key, yours or one made for this call, by which
-// the server knows the second try and answers the first one's task. Other calls,
+// the server knows the second try and answers the first one's task, and so is
+// Invoke. Other calls,
 // such as Pause, Resume, Delete or an Update that ends a task, are made again
 // only if the first try cannot have reached the server. Each repeated call also
 // heeds 429 and 503 with their Retry-After.

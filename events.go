@@ -182,7 +182,7 @@ func nextData(r *bufio.Reader, alive func()) (id int64, data []byte, err error) 
 // Wait follows a task until its turn has ended and a stop has been confirmed or
 // given up, and answers it.
 func (t *Tasks) Wait(ctx context.Context, id string) (*Task, error) {
-	for _, err := range t.Events(ctx, id) {
+	for _, err := range t.Events(ctx, id, OnlyTypes(TaskFinished)) { // the stream ends with the turn, and reads no log
 		if err != nil {
 			return nil, err
 		}

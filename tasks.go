@@ -98,7 +98,7 @@ type inputBody struct {
 }
 
 type taskBody struct {
-	AgentID              string         `json:"agent_id"`
+	AgentID              string         `json:"agent_id,omitempty"`
 	ID                   string         `json:"id,omitempty"`
 	Input                inputBody      `json:"input"`
 	Title                string         `json:"title,omitempty"`
@@ -156,18 +156,22 @@ func (r TaskRequest) body() taskBody {
 // Create creates a task, or starts the next turn of an ended one. It does not
 // wait for the task to be executed.
 func (t *Tasks) Create(ctx context.Context, r TaskRequest) (*Task, error) {
-	key := r.IdempotencyKey
-	if key == "" && t.c.retry > 0 {
-		key = newKey()
+	if r.IdempotencyKey == "" && t.c.retry > 0 {
+		r.IdempotencyKey = newKey()
 	}
-	call := request{method: http.MethodPost, path: "/v1/tasks", body: r.body(), repeat: key != "", header: http.Header{}}
-	if key != "" {
-		call.header.Set("Idempotency-Key", key)
+	return t.one(ctx, r.create("/v1/tasks"))
+}
+
+// create is the call that creates a task. With an idempotency key it may be repeated.
+func (r TaskRequest) create(path string) request {
+	call := request{method: http.MethodPost, path: path, body: r.body(), repeat: r.IdempotencyKey != "", header: http.Header{}}
+	if r.IdempotencyKey != "" {
+		call.header.Set("Idempotency-Key", r.IdempotencyKey)
 	}
 	if r.TraceParent != "" {
 		call.header.Set("traceparent", r.TraceParent)
 	}
-	return t.one(ctx, call)
+	return call
 }
 
 // Get reads a task.

@@ -87,6 +87,7 @@ func parts() []part {
 		{"whole", wholeWay},
 		{"attack", attacks},
 		{"latency", latencies},
+		{"invoke", invocations},
 		{"streams", streams},
 		{"viewers", viewers},
 		{"idle", idleViewers},

@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"image"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -431,6 +433,14 @@ func TestInvoke(t *testing.T) {
 	if err != nil || task.Status != errand.Completed || !strings.Contains(task.Result, "10.5") {
 		t.Errorf("invoked: %+v, %v", task, err)
 	}
+	var requests atomic.Int32
+	counted := clientOf(t, a, wires(func(_ *http.Request, do func() (*http.Response, error)) (*http.Response, error) {
+		requests.Add(1)
+		return do()
+	}).option())
+	if again, err := counted.Agents.Invoke(ctx, "profile", request); err != nil || again.Result != task.Result || requests.Load() != 1 {
+		t.Errorf("invoked by %d requests: %+v, %v", requests.Load(), again, err)
+	}
 	// The message of a task reads uploaded files from the server itself.
 	if message, err := task.Message(ctx); err != nil || !strings.Contains(message, `"content": "region,amount\nNorth,10.50\n"`) {
 		t.Errorf("message: %q, %v", message, err)
@@ -548,5 +558,27 @@ func TestNoID(t *testing.T) {
 				t.Errorf("events of id %q: %v", id, err)
 			}
 		}
+	}
+}
+
+// Whoever no longer waits for an invocation has their answer at once, and the task
+// goes on.
+func TestInvokeIsLeftAtOnce(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	begun, leave := make(chan struct{}), make(chan struct{})
+	start(t, c, errand.WorkerOptions{}, func(context.Context, *errand.Attempt) (string, error) {
+		close(begun)
+		<-leave
+		return "done", nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-begun; cancel() }()
+	if task, err := c.Agents.Invoke(ctx, agentID, errand.TaskRequest{ID: "one"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%+v, %v", task, err)
+	}
+	close(leave)
+	if task, err := c.Tasks.Wait(t.Context(), "one"); err != nil || task.Status != errand.Completed {
+		t.Errorf("%+v, %v", task, err)
 	}
 }
