@@ -15,6 +15,10 @@ func TestA5ReportAnswersNoSecretAndWipesNothing(t *testing.T) {
 	const secret = "planted-in-a-task"
 	s.must(t, 200, call{method: "POST", path: "/agent-execution/agent-1", body: `{"id": "one", "input": {"text": "x"},
 		"run_locally": true, "user_tokens": {"mail": "` + secret + `"}}`})
+	const forWorkers = "/agent-execution/one/status"
+	if got := s.do(t, call{method: "GET", path: forWorkers}); !bytes.Contains(got.body, []byte(secret)) {
+		t.Fatal("the route for workers does not answer it either: the test shows nothing")
+	}
 	const path = "/agent-execution/agent-1/report_task"
 	first := s.do(t, call{method: "POST", path: path, body: `{"id": "one", "result": "a", "duration": 2,
 		"used_tools": ["mail"], "tokens": {"completion_tokens": 3, "prompt_tokens": 4}}`})
@@ -30,7 +34,7 @@ func TestA5ReportAnswersNoSecretAndWipesNothing(t *testing.T) {
 	if shown["result"] != "b" || tokens["completion_tokens"] != 3.0 || len(tools) != 1 || shown["duration"] != 2.0 {
 		t.Fatalf("result %v, tokens %v, tools %v, duration %v", shown["result"], tokens, tools, shown["duration"])
 	}
-	if got := s.do(t, call{method: "GET", path: "/agent-execution/one/status"}); !bytes.Contains(got.body, []byte(secret)) {
-		t.Fatal("the route for workers does not answer it either: the test shows nothing")
+	if got := s.do(t, call{method: "GET", path: forWorkers}); bytes.Contains(got.body, []byte(secret)) {
+		t.Fatal("the ended turn keeps its secrets")
 	}
 }
