@@ -49,6 +49,9 @@ type Agent struct {
 	MaxAttempts int `json:"max_attempts,omitempty"`
 	// RetryStarted lets a Python worker's started attempt be followed by another.
 	RetryStarted bool `json:"retry_started,omitempty"`
+	// RetryErrors lets another attempt follow one that ended with an error of its
+	// worker, as Retry does. A Python worker's needs RetryStarted, too.
+	RetryErrors bool `json:"retry_errors,omitempty"`
 }
 
 // Instructions are what an agent is told about itself.

@@ -204,14 +204,18 @@ func (l *lease) finish(ctx context.Context, o outcome) error {
 	return err
 }
 
-// release gives the attempt back unfinished.
-func (l *lease) release(ctx context.Context) error {
+// release gives the attempt back unfinished. why is for people, "" for a shutdown.
+func (l *lease) release(ctx context.Context, why string, delay time.Duration) error {
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), parting)
 	defer done()
 	return l.persist(ctx, func() error {
 		return l.tasks.c.call(ctx, request{
 			method: http.MethodPost, path: taskPath(l.task) + "/release", repeat: true,
-			body: map[string]string{"lease_token": l.token},
+			body: struct {
+				Token  string  `json:"lease_token"`
+				Reason string  `json:"reason,omitempty"`
+				Delay  float64 `json:"delay,omitempty"`
+			}{l.token, why, seconds(delay)},
 		}, nil)
 	})
 }

@@ -21,7 +21,8 @@ import (
 // does not heed ctx keeps its slot.
 //
 // An error of type Failure ends the task Failed: the agent could not do it. Any
-// other error, and a panic, ends it Errored: the worker could not.
+// other error, and a panic, ends it Errored: the worker could not. Retry makes an
+// error after which another attempt is to follow, and Later gives the task back.
 type Handler func(ctx context.Context, a *Attempt) (result string, err error)
 
 // Why the work of an attempt has to end before it is done.
@@ -51,6 +52,44 @@ func (f Failure) Error() string { return f.Message }
 
 // Failf makes a Failure.
 func Failf(format string, args ...any) error { return Failure{Message: fmt.Sprintf(format, args...)} }
+
+// Retry says of an error that another attempt may do better: it follows after the
+// delay, at most a day, if fewer than the task's MaxAttempts have started. Otherwise
+// the task ends as err says. 0 leaves the delay to the server: a second, doubled with
+// each attempt, at most five minutes. It is nil if err is.
+func Retry(err error, delay time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &retry{err, delay}
+}
+
+type retry struct {
+	error
+	delay time.Duration
+}
+
+func (r *retry) Unwrap() error { return r.error }
+
+// Later gives the task back: this attempt could not begin with it, does not count
+// among MaxAttempts, and the next may begin after the delay, at most a day. why says
+// for people what was in the way. A task that is given back 20 times in a row,
+// without a Step or another outcome between, ends Errored.
+func Later(why error, delay time.Duration) error { return &later{why, delay} }
+
+type later struct {
+	why   error
+	delay time.Duration
+}
+
+func (l *later) Error() string {
+	if l.why == nil {
+		return "not now"
+	}
+	return l.why.Error()
+}
+
+func (l *later) Unwrap() error { return l.why }
 
 // WorkerOptions say how a worker works.
 type WorkerOptions struct {
@@ -251,10 +290,14 @@ func (w *Worker) execute(work, handling context.Context, c claim) {
 		err = lease.finish(work, outcome{Status: Stopped})
 	case errors.Is(cause, ErrShutdown):
 		log.InfoContext(work, "attempt given back")
-		err = lease.release(work)
+		err = lease.release(work, "", 0)
 	case cause != nil:
 		log.WarnContext(work, "attempt given up", "cause", cause)
 		return
+	case isLater(err):
+		l, _ := as[*later](err)
+		log.InfoContext(work, "attempt given back", "until", l.delay, "reason", err)
+		err = lease.release(work, err.Error(), l.delay)
 	default:
 		o := outcomeOf(result, err)
 		o.Tokens, o.UsedTools, o.Duration = a.spent(time.Since(began))
@@ -287,6 +330,11 @@ func (a *Attempt) run(ctx context.Context, h Handler, log *slog.Logger) (result 
 	return h(ctx, a)
 }
 
+func isLater(err error) bool {
+	_, is := as[*later](err)
+	return is
+}
+
 // outcome is how an attempt ended.
 type outcome struct {
 	LeaseToken string    `json:"lease_token"`
@@ -296,12 +344,22 @@ type outcome struct {
 	Tokens     *Tokens   `json:"tokens,omitempty"`
 	UsedTools  []string  `json:"used_tools,omitempty"`
 	Duration   float64   `json:"duration,omitempty"`
+	Retry      bool      `json:"retry,omitempty"`
+	Delay      float64   `json:"delay,omitempty"`
 }
 
 func outcomeOf(result string, err error) outcome {
 	if err == nil {
 		return outcome{Status: Completed, Result: &result}
 	}
+	o := outcomeOfError(err)
+	if again, is := as[*retry](err); is {
+		o.Retry, o.Delay = true, seconds(again.delay)
+	}
+	return o
+}
+
+func outcomeOfError(err error) outcome {
 	text := err.Error()
 	failure, failed := as[Failure](err)
 	if p, ok := as[*Failure](err); ok {

@@ -52,8 +52,9 @@ type Record struct {
 	DeepPlanning  bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
 	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
 	Lease         int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
-	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start. When left open 3; for runtime command 1, unless retry_started."`
+	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start. When left open 3; for runtime command 1, unless retry_started or retry_errors."`
 	RetryStarted  bool            `json:"retry_started,omitempty" doc:"Lets the started attempt of a Python worker or a command be followed by another when it is lost."`
+	RetryErrors   bool            `json:"retry_errors,omitempty" doc:"Lets another attempt follow one that ended with the status error, as far as max_attempts goes. Of a Python worker's only with retry_started, too."`
 
 	// NoCredential says that the JSON held a null in place of credentials:
 	// those that are kept are to be removed.
@@ -108,7 +109,7 @@ func (a Agent) MaxAttempts() int {
 	switch {
 	case a.Record.MaxAttempts > 0:
 		return a.Record.MaxAttempts
-	case a.Record.Runtime == Command && !a.Record.RetryStarted:
+	case a.Record.Runtime == Command && !a.Record.RetryStarted && !a.Record.RetryErrors:
 		return 1
 	default:
 		return task.DefaultMaxAttempts

@@ -33,7 +33,7 @@ type workerCmd struct {
 func (workerCmd) Help() string {
 	return "Runs a program for each task: errand worker --agent agent-123 -- ./my-agent --fast." +
 		" It reads the prompt on standard input; each line that it writes is a live event, and all of them are the result;" +
-		" exit code 0 is success. It is the same as for agents of runtime command: see docs/CONFIGURATION.md."
+		" exit code 0 is success, and 75 gives the task back for later. It is the same as for agents of runtime command: see docs/CONFIGURATION.md."
 }
 
 // Run works until it is told to end. A second signal ends it, and all of its
@@ -121,7 +121,7 @@ func handler(p program.Program) errand.Handler {
 		if err != nil {
 			return "", err
 		}
-		return p.Execute(ctx, program.Attempt{
+		result, err := p.Execute(ctx, program.Attempt{
 			TaskID: a.Task.ID, Number: a.Number, Task: a.Task.JSON(), Message: message, TraceParent: a.TraceParent(),
 			Emit: func(ctx context.Context, said []program.Event) error {
 				for _, event := range said {
@@ -133,5 +133,9 @@ func handler(p program.Program) errand.Handler {
 			},
 			Lost: func(cause error) bool { return errors.Is(cause, errand.ErrLeaseLost) },
 		})
+		if exit, is := errors.AsType[*program.ExitError](err); is && exit.Later() {
+			return "", errand.Later(err, program.LaterThan(a.Number))
+		}
+		return result, err
 	}
 }

@@ -189,6 +189,7 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 	// The last word must not be cut short by the end of the work itself.
 	last, done := context.WithTimeout(context.WithoutCancel(work), parting)
 	defer done()
+	later, putOff := errors.AsType[*runtime.Later](err)
 	switch {
 	case errors.Is(cause, runtime.ErrLost):
 		log.WarnContext(work, "attempt given up", "cause", cause)
@@ -198,6 +199,8 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 	case work.Err() != nil && err != nil:
 		log.InfoContext(work, "attempt given back", "cause", errShutDown)
 		_, err = p.service.Release(last, t.OrganizationID, t.ID, c.Token)
+	case putOff:
+		_, err = p.service.GiveBack(last, t.OrganizationID, t.ID, c.Token, lifecycle.GivenBack{Reason: later.Reason, Delay: later.Delay})
 	default:
 		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, outcome(result, err))
 	}

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -88,6 +89,9 @@ func ChunkOf(text string) (NewEvent, error) {
 func (c Caller) holder(t task.Task) task.Holder {
 	return task.Holder{Stands: c.Worker || t.Terms.RunLocally && t.Owner == c.Owner}
 }
+
+// maxReason is how many bytes are kept of why an attempt was given back.
+const maxReason = 4 << 10
 
 // MaxBatch bounds how many events one append may carry.
 const MaxBatch = 1000
@@ -187,6 +191,33 @@ type Outcome struct {
 	Side   json.RawMessage // tokens, used_tools, duration and other fields of task.State
 	// Adjusted names fields that had to be changed before they came here.
 	Adjusted []string
+	// Retry lets another attempt follow if the reason is no success, and if one may
+	// (L4). Delay is how long none may begin, nil for the backoff of lost attempts.
+	Retry bool
+	Delay *time.Duration
+}
+
+// GivenBack is how a worker gives an attempt back.
+type GivenBack struct {
+	// Reason says for a person why, "" for that its worker shuts down.
+	Reason string
+	// Delay is how long no other attempt may begin: at most task.MaxDelay.
+	Delay time.Duration
+}
+
+// FitDelay reads a delay in seconds as JSON, nil for none. What is out of bounds is
+// cut to them and what is no number left out, which adjusted tells (S5).
+func FitDelay(raw json.RawMessage) (delay *time.Duration, adjusted bool) {
+	if isNull(raw) {
+		return nil, false
+	}
+	var given float64
+	if json.Unmarshal(raw, &given) != nil {
+		return nil, true
+	}
+	fits := min(max(given, 0), task.MaxDelay.Seconds())
+	d := time.Duration(fits * float64(time.Second))
+	return &d, fits != given
 }
 
 // Finish ends an attempt and its turn, or acknowledges a stop (X2). Repeating
@@ -209,13 +240,35 @@ func (s *Service) Finish(ctx context.Context, org, id, token string, o Outcome) 
 		}
 		o, adjusted := fit(o)
 		repeats, err := repeated(tx, t, by.Attempt, o)
-		return task.Finish{By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats}, err
+		if err != nil {
+			return nil, err
+		}
+		retry := o.Retry && o.Reason != task.EndCompleted
+		if !retry && o.Reason == task.EndWorkerError && by.Attempt.Live() {
+			retry, err = retriesErrors(tx, t)
+		}
+		return task.Finish{
+			Retry: retry, Delay: o.Delay, By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats,
+		}, err
 	})
+}
+
+// retriesErrors reports whether a task's agent wants another attempt after one that
+// ended with an error.
+func retriesErrors(tx Tx, t task.Task) (bool, error) {
+	a, err := tx.Agent(t.OrganizationID, t.AgentID, 0)
+	if fault.CodeOf(err) == fault.NotFound {
+		return false, nil
+	}
+	return a.Record.RetryErrors, err
 }
 
 // repeated reports whether an attempt says again how it ended its turn. An
 // override since then does not matter.
 func repeated(tx Tx, t task.Task, a *task.Attempt, o Outcome) (bool, error) {
+	if a != nil && a.Outcome == task.OutcomeFailed {
+		return o.Reason.Status() == task.Error || o.Reason.Status() == task.Failed, nil
+	}
 	if a == nil || a.Outcome != task.OutcomeFinished {
 		return false, nil
 	}
@@ -228,6 +281,12 @@ func repeated(tx Tx, t task.Task, a *task.Attempt, o Outcome) (bool, error) {
 // The task is queued again at once, and the attempt is not counted (L4). Repeating
 // it is answered like the first time.
 func (s *Service) Release(ctx context.Context, org, id, token string) (Snapshot, error) {
+	return s.GiveBack(ctx, org, id, token, GivenBack{})
+}
+
+// GiveBack is a Release that says why, and for how long.
+func (s *Service) GiveBack(ctx context.Context, org, id, token string, g GivenBack) (Snapshot, error) {
+	g.Reason = cmp.Or(cutBytes(cleanText(g.Reason), maxReason), "its worker is shutting down")
 	if err := invalidToken(token); err != nil {
 		return Snapshot{}, err
 	}
@@ -241,6 +300,6 @@ func (s *Service) Release(ctx context.Context, org, id, token string) (Snapshot,
 		case !by.Attempt.Live():
 			return nil, fault.New(fault.Conflict, "this attempt no longer owns the task")
 		}
-		return task.Release{Reason: "its worker is shutting down"}, nil
+		return task.Release{Reason: g.Reason, Delay: min(max(g.Delay, 0), task.MaxDelay)}, nil
 	})
 }

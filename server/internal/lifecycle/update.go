@@ -98,8 +98,10 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 	c.By, c.Stands = who.By, who.Worker
 	var after Snapshot
 	var refused error
+	last := c
 	err = s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
 		p := c
+		defer func() { last = p }()
 		var err error
 		after, refused, err = change(tx, who.Scope, id, func(t task.Task) (task.Command, error) {
 			var err error
@@ -127,7 +129,7 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 	if err != nil {
 		return Snapshot{}, err
 	}
-	after.Task = c.Answer(after.Task)
+	after.Task = last.Answer(after.Task)
 	return after, refused
 }
 
@@ -144,6 +146,11 @@ func sender(tx Tx, t task.Task, p task.Patch) (task.Patch, error) {
 	}
 	var err error
 	p.From, err = tx.Attempt(t.OrganizationID, t.ID, p.Number)
+	// Its worker may be heard again, so nothing is repeated that its agent does not
+	// also want repeated when it is lost.
+	if err == nil && p.Status == task.Error && p.From.Live() && !p.From.Fenced && p.From.MayRetry {
+		p.Retry, err = retriesErrors(tx, t)
+	}
 	return p, err
 }
 

@@ -72,8 +72,8 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		}
 	case t.Terms.RunLocally:
 		return &Waiting{Reason: "run_locally", Message: "its creator executes it; no worker is given it"}
-	case t.ReadyAt > now && t.Starts > 0:
-		return &Waiting{Reason: "retry", Until: t.ReadyAt, Message: fmt.Sprintf("an attempt was lost; the next may start at %s", t.ReadyAt)}
+	case t.ReadyAt > now && t.ReadyAt > t.State().RunAt && t.Again.Why != "":
+		return &Waiting{Reason: "retry", Until: t.ReadyAt, Message: fmt.Sprintf("the next attempt may start at %s; %s", t.ReadyAt, t.Again.Why)}
 	case t.ReadyAt > now:
 		return &Waiting{Reason: "scheduled", Until: t.ReadyAt, Message: fmt.Sprintf("scheduled for %s", t.ReadyAt)}
 	}

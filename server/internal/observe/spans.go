@@ -128,7 +128,7 @@ func (t *Tracer) attempt(ctx context.Context, x turn, tk task.Task, a task.Attem
 	switch a.Outcome {
 	case task.OutcomeFinished:
 		fail(span, tk.Ended())
-	case task.OutcomeLost, task.OutcomeTimedOut, task.OutcomeAbandoned:
+	case task.OutcomeLost, task.OutcomeFailed, task.OutcomeTimedOut, task.OutcomeAbandoned:
 		span.SetStatus(codes.Error, string(a.Outcome))
 	case task.OutcomeUnassigned, task.OutcomePaused, task.OutcomeReleased, task.OutcomeStopped, task.OutcomeOverruled:
 	}

@@ -117,6 +117,16 @@ type ExitError struct {
 	Stderr string
 }
 
+// Later reports whether the program has said by its exit code, 75 (EX_TEMPFAIL), that
+// it cannot do the task now: the attempt is to be given back (rule C3).
+func (e *ExitError) Later() bool { return e.Code == exitLater && e.Signal == "" }
+
+const exitLater = 75
+
+// LaterThan is how long a task rests that a program has put off in that attempt, the
+// same as after so many lost ones.
+func LaterThan(attempt int) time.Duration { return task.Backoff(attempt) }
+
 func (e *ExitError) Error() string {
 	how := fmt.Sprintf("the program ended with exit code %d", e.Code)
 	if e.Signal != "" {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -61,10 +62,22 @@ type Reporter interface {
 // Runner executes jobs. It is called concurrently, once per running attempt,
 // and must return soon after ctx ends. The returned text is the task's result.
 // An error that wraps a *Failure ends the task failed (the agent could not do
-// it); any other error ends it with status error (the platform could not).
+// it); one that wraps a *Later gives it back; any other error ends it with status
+// error (the platform could not).
 type Runner interface {
 	Run(ctx context.Context, job Job, report Reporter) (string, error)
 }
+
+// Later is the error of an agent that cannot do the task now: the attempt is given
+// back, and does not count.
+type Later struct { //nolint:errname // as Failure
+	// Reason says for people what was in the way.
+	Reason string
+	// Delay is how long no other attempt begins.
+	Delay time.Duration
+}
+
+func (l *Later) Error() string { return l.Reason }
 
 // Failure is the error of an agent that could not do what was asked.
 type Failure struct { //nolint:errname // a failure is one of the ends of a task, and is called so everywhere

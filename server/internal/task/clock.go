@@ -87,11 +87,7 @@ func (c FollowClock) apply(d *draft) error { //nolint:unparam // the form of eve
 		t.TimeoutAt = min(t.TimeoutAt.Add(max(c.Jump, 0)), d.now.Add(t.timeLeft()))
 	}
 	if t.Dispatchable() && t.ReadyAt > d.now && t.state.RunAt < t.ReadyAt {
-		wait := time.Duration(0)
-		if t.Starts > 0 {
-			wait = backoff(t.Starts)
-		}
-		t.ReadyAt = max(t.state.RunAt, min(t.ReadyAt.Add(min(c.Jump, 0)), d.now.Add(wait)))
+		t.ReadyAt = max(t.state.RunAt, min(t.ReadyAt.Add(min(c.Jump, 0)), d.now.Add(t.Again.Wait)))
 	}
 	for _, a := range []*Attempt{t.Run, t.Holdover} {
 		if longest := d.now.Add(leaseOf(a)); a.Holds() && a.LeaseUntil > longest {

@@ -18,6 +18,7 @@ const (
 	MaxAskedName      = 255 // code points of a model's, provider's or harness's name
 	MaxToolCalls      = 1_000_000
 
+	maxWhy           = 1 << 10  // bytes of what became of an attempt, for those who ask why its task waits
 	maxRefusedResult = 64 << 10 // bytes of a refused result that its event shows
 )
 
@@ -33,12 +34,16 @@ const (
 	// FirstBackoff is the wait before the second attempt of a turn, MaxBackoff the
 	// longest before any other: each is twice the one before.
 	FirstBackoff = time.Second
+	// MaxDelay bounds how long a worker may ask that no other attempt begins.
+	MaxDelay = 24 * time.Hour
+	// MaxGivenBack is how often in a row a turn may be given back (L4).
+	MaxGivenBack = 20
 	MaxBackoff   = 5 * time.Minute
 )
 
-// backoff is the wait before the next attempt after so many have started: 1 s,
+// Backoff is the wait before the next attempt after so many have started: 1 s,
 // doubled each time, at most 5 minutes.
-func backoff(starts int) time.Duration {
+func Backoff(starts int) time.Duration {
 	wait := FirstBackoff
 	for range starts - 1 {
 		wait = min(2*wait, MaxBackoff)

@@ -29,6 +29,8 @@ type Patch struct {
 	Extension json.RawMessage
 	Adjusted  []string
 	By        string
+	// Retry lets another attempt follow one whose worker reports an error, if one may.
+	Retry bool
 	// Stands says that the caller counts as the attempt's worker (T6): only then
 	// is the attempt the author of what changes.
 	Stands bool
@@ -184,6 +186,9 @@ func (c Patch) running(d *draft) error {
 	if run := t.Run; c.Stands && c.From != nil && run.Live() && run.Number == c.From.Number {
 		d.author = Author{Attempt: run.Number}
 	}
+	if c.Retry && c.Status == Error && d.heard() && d.mayFollow() {
+		return d.tryAgain(Error, c.Result, c.Side, c.Adjusted, nil)
+	}
 	if err := d.take(c.Side, c.Result, c.Adjusted); err != nil {
 		return err
 	}
@@ -230,6 +235,9 @@ func (d *draft) heard() bool {
 func (c Patch) Answer(t Task) Task {
 	if c.Full && c.Status == Executing && t.ended == "" && t.state.Status == Paused {
 		t.state.Status = Executing
+	}
+	if c.Retry && t.ended == "" { // another attempt follows: this one has ended as it says
+		t.state.Status = Error
 	}
 	return t
 }

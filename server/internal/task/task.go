@@ -47,6 +47,8 @@ type Task struct {
 	// attempt may begin (the turn's beginning, run_at, or the end of a
 	// retry's backoff).
 	ReadyAt Stamp
+	// Again says why the turn waits for another attempt, if it had one.
+	Again Again
 	// ExpiresAt ends the turn if it is still pending then, TimeoutAt if it
 	// is still executing then (S7); 0 is never.
 	ExpiresAt Stamp
@@ -251,6 +253,17 @@ type Attempt struct {
 	RefusedEnd   bool
 }
 
+// Again is how a turn came to wait for another attempt.
+type Again struct {
+	// Why says for a person what became of the attempt before, Wait is how long
+	// from then on no other may begin. Both are gone when another has begun.
+	Why  string        `json:"why,omitempty"`
+	Wait time.Duration `json:"wait,omitempty"`
+	// GivenBack counts the attempts that were given back in a row: none between
+	// has ended otherwise, and none has taken a step (L4).
+	GivenBack int `json:"given_back,omitempty"`
+}
+
 // Live reports whether the attempt still owns its turn.
 func (a *Attempt) Live() bool { return a != nil && a.EndedAt == 0 }
 
@@ -270,6 +283,7 @@ const (
 	OutcomePaused     Outcome = "paused"
 	OutcomeLost       Outcome = "lost"
 	OutcomeReleased   Outcome = "released" // given back by its worker
+	OutcomeFailed     Outcome = "failed"   // its worker told of an error, and another was to follow
 	OutcomeStopped    Outcome = "stopped"
 	OutcomeAbandoned  Outcome = "abandoned" // told to stop, never answered
 	OutcomeTimedOut   Outcome = "timed_out"
@@ -279,7 +293,7 @@ const (
 // Outcomes lists every outcome.
 func Outcomes() []Outcome {
 	return []Outcome{
-		OutcomeFinished, OutcomeUnassigned, OutcomePaused, OutcomeLost, OutcomeReleased, OutcomeStopped,
+		OutcomeFinished, OutcomeUnassigned, OutcomePaused, OutcomeLost, OutcomeReleased, OutcomeFailed, OutcomeStopped,
 		OutcomeAbandoned, OutcomeTimedOut, OutcomeOverruled,
 	}
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -80,6 +81,7 @@ func (c Begin) apply(d *draft) error {
 	}
 	d.logged = State{}
 	d.logged.Normalize()
+	t.Again = Again{}
 	d.spec = d.marshal(c.Spec)
 	d.logState(TaskCreated, nil)
 	return nil
@@ -138,6 +140,7 @@ func (d *draft) handOut(a Attempt) error {
 	a.AssignedAt, a.Reported = d.now, a.Fenced // a fenced worker's reports are told apart by their token
 	t.Run = &a
 	d.keep(a)
+	t.Again.Why, t.Again.Wait = "", 0
 	t.state.WorkerID = &a.WorkerID
 	return nil
 }
@@ -218,6 +221,10 @@ type Finish struct {
 	Result   *string
 	Side     json.RawMessage // fields of State
 	Adjusted []string        // fields that had to be cut or dropped (S5)
+	// Retry lets another attempt follow a reason that is no success, if one may
+	// (L4). Delay is until when, nil for the backoff of lost attempts.
+	Retry bool
+	Delay *time.Duration
 	// Repeats says that the attempt has ended its turn in just this way: the
 	// first answer may have been lost on the way.
 	Repeats bool
@@ -234,10 +241,54 @@ func (c Finish) apply(d *draft) error {
 	if c.Reason == EndStopped {
 		return fault.Field("status", "a worker may confirm a stop, but nobody has asked for one")
 	}
+	if c.Retry && d.mayFollow() {
+		return d.tryAgain(c.Reason.Status(), c.Result, c.Side, c.Adjusted, c.Delay)
+	}
 	if err := d.take(c.Side, c.Result, c.Adjusted); err != nil {
 		return err
 	}
 	return d.finish(actFinish, c.Reason, OutcomeFinished)
+}
+
+// mayFollow reports whether another attempt may follow one that has started.
+func (d *draft) mayFollow() bool { return d.t.Starts < d.t.Terms.MaxAttempts && !d.outOfTime() }
+
+// tryAgain ends an attempt with the error that its worker told, which is not the
+// turn's end, and queues the turn for another; a paused one stays paused.
+func (d *draft) tryAgain(status Status, result *string, side json.RawMessage, adjusted []string, delay *time.Duration) error {
+	t := &d.t
+	whole := slices.DeleteFunc(slices.Clone(adjusted), func(name string) bool { return name == "result" })
+	if err := d.take(side, nil, whole); err != nil {
+		return err
+	}
+	a := *t.Run
+	d.endAttempt(OutcomeFailed)
+	t.Again.GivenBack = 0
+	reason := "its worker reported " + string(status)
+	if result != nil && *result != "" {
+		reason += ": " + *cut(result, maxRefusedResult)
+	}
+	d.logLost(a, reason)
+	if t.state.Status == Paused {
+		return nil
+	}
+	wait := Backoff(t.Starts)
+	if delay != nil {
+		wait = *delay
+	}
+	return d.queueAgain(a, reason, wait)
+}
+
+// queueAgain makes an executing turn wait for the attempt after a.
+func (d *draft) queueAgain(a Attempt, reason string, wait time.Duration) error {
+	if err := d.move(actRequeue, Pending); err != nil {
+		return err
+	}
+	d.requeue(wait)
+	why := fmt.Sprintf("attempt %d: %s", a.InTurn, reason)
+	d.t.Again.Why = *cut(&why, maxWhy)
+	d.logState(TaskUpdated, nil)
+	return nil
 }
 
 // finish ends the turn and its attempt.
@@ -265,7 +316,7 @@ func (d *draft) endAttempt(outcome Outcome) {
 	a := *d.t.Run
 	a.EndedAt, a.Outcome = d.now, outcome
 	switch outcome {
-	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeTimedOut:
+	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeFailed, OutcomeTimedOut:
 		a.LetGoAt = d.now
 	case OutcomeUnassigned, OutcomePaused, OutcomeStopped, OutcomeAbandoned, OutcomeOverruled:
 		if a.Fenced || !a.Started() {
@@ -300,6 +351,7 @@ func (c Lose) apply(d *draft) error {
 		return c.afterwards(d, a)
 	}
 	d.endAttempt(OutcomeLost)
+	t.Again.GivenBack = 0
 	if !a.Started() {
 		t.Run.Outcome = OutcomeUnassigned
 		d.keep(*t.Run)
@@ -314,13 +366,8 @@ func (c Lose) apply(d *draft) error {
 	case d.outOfTime():
 		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut)
 	}
-	if (a.Fenced || a.MayRetry) && t.Starts < t.Terms.MaxAttempts {
-		if err := d.move(actRequeue, Pending); err != nil {
-			return err
-		}
-		d.requeue(backoff(t.Starts))
-		d.logState(TaskUpdated, nil)
-		return nil
+	if (a.Fenced || a.MayRetry) && d.mayFollow() {
+		return d.queueAgain(a, c.Reason, Backoff(t.Starts))
 	}
 	return d.finish(actGiveUp, EndWorkerLost, OutcomeLost)
 }
@@ -364,9 +411,12 @@ func (d *draft) leave() {
 
 // Release takes the turn from an attempt whose worker gives it back: it is
 // queued again at once and, being no loss, is not counted (L4). A worker that
-// was told to stop has thereby let go.
+// was told to stop has thereby let go. One that is given back again and again ends
+// worker_lost: nobody gets on with it.
 type Release struct {
 	Reason string
+	// Delay is how long no other attempt may begin.
+	Delay time.Duration
 }
 
 func (c Release) apply(d *draft) error {
@@ -384,13 +434,11 @@ func (c Release) apply(d *draft) error {
 	if d.outOfTime() {
 		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut)
 	}
-	if err := d.move(actRequeue, Pending); err != nil {
-		return err
+	if t.Again.GivenBack++; t.Again.GivenBack >= MaxGivenBack {
+		return d.finish(actGiveUp, EndWorkerLost, OutcomeReleased)
 	}
 	t.Starts--
-	d.requeue(0)
-	d.logState(TaskUpdated, nil)
-	return nil
+	return d.queueAgain(a, c.Reason, c.Delay)
 }
 
 // logLost says that an attempt is over without an end of its own.
@@ -413,7 +461,7 @@ func (d *draft) requeue(wait time.Duration) {
 		t.state.Attempt++
 		d.leave()
 	}
-	t.state.StartedAt = 0
+	t.state.StartedAt, t.Again.Wait = 0, wait
 	t.state.WorkerID = t.Terms.PinnedWorkerID
 	if wait > 0 {
 		t.ReadyAt = d.now.Add(wait)

@@ -157,7 +157,7 @@ func (t *Task) Directive(a *Attempt) (Directive, error) {
 		return StopWork, nil
 	case OutcomePaused:
 		return PauseWork, nil
-	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeUnassigned:
+	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeFailed, OutcomeUnassigned:
 	}
 	return "", fault.New(fault.Conflict, "this attempt no longer owns the task (%s)", a.Outcome)
 }
@@ -187,6 +187,9 @@ func (c Append) apply(d *draft) error {
 		return nil
 	}
 	for _, e := range c.Events {
+		if e.Type == Step && d.author.Attempt > 0 {
+			d.t.Again.GivenBack = 0
+		}
 		own := d.author
 		if e.Type == AgentMessage && !c.By.Fenced { // a person's, whoever executes the task
 			own = Author{}

@@ -57,12 +57,20 @@ func leaseDoors() map[string]door {
 			ill{"tokens without end", `"tokens": {"prompt_tokens": 1e99}`, []string{"tokens"}, map[string]any{"tokens": nil}},
 			ill{"tokens twice", `"tokens": {"prompt_tokens": 1, "prompt_tokens": 2}`, nil, nil},
 			ill{"text for a duration", `"duration": "long"`, []string{"duration"}, map[string]any{"duration": 0.0}},
+			ill{"text for retry", `"retry": "yes"`, []string{"retry"}, map[string]any{"status": "completed"}},
+			ill{"retry of a success", `"retry": true`, nil, map[string]any{"status": "completed"}},
+			ill{"negative delay", `"delay": -1`, []string{"delay"}, map[string]any{"status": "completed"}},
 			ill{
 				"all at once", `"result": "\u0000", "used_tools": 1, "tokens": 1, "duration": [], "internal_status": {}`,
 				[]string{"duration", "internal_status", "result", "tokens", "used_tools"}, map[string]any{"result": "\uFFFD"},
 			},
 		)},
-		"POST /v1/tasks/{task_id}/release": {"", nil},
+		"POST /v1/tasks/{task_id}/release": {"", []ill{
+			{"endless delay", `"delay": 1e300`, nil, map[string]any{"status": "pending"}},
+			{"text for a delay", `"delay": "soon"`, nil, map[string]any{"status": "pending"}},
+			{"NUL in the reason", `"reason": "\u0000"`, nil, map[string]any{"status": "pending"}},
+			{"number for a reason", `"reason": 7`, nil, map[string]any{"status": "pending"}},
+		}},
 		"POST /v1/tasks/{task_id}/events": {"", []ill{
 			{"NUL in a chunk", `"events": [{"type": "chunk", "data": "hono\u0000r"}]`, nil, nil},
 			{"broken UTF-8 in a chunk", "\"events\": [{\"type\": \"chunk\", \"data\": \"hono\xffr\"}]", nil, nil},

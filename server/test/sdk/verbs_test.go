@@ -316,7 +316,7 @@ func TestAgentsAndKeys(t *testing.T) {
 	want := errand.Agent{
 		Name: "Second", Runtime: "worker", Description: "d", Instructions: &errand.Instructions{Role: []string{"r"}, General: "g"},
 		Framework: "agno", ModelProvider: "openai", ModelName: "m", LLMAPIBase: "https://llm.example.com", OutputFormat: "markdown",
-		LLMCredentials: &errand.Credentials{Name: "n", Value: "secret"}, LeaseSeconds: 7, MaxAttempts: 2, RetryStarted: true, DeepPlanning: true,
+		LLMCredentials: &errand.Credentials{Name: "n", Value: "secret"}, LeaseSeconds: 7, MaxAttempts: 2, RetryStarted: true, RetryErrors: true, DeepPlanning: true,
 	}
 	second, err := c.Agents.Apply(ctx, agentID, want)
 	if err != nil || second.Version != 2 || second.ID != agentID || second.LLMCredentials != nil {

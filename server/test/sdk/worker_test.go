@@ -761,3 +761,39 @@ func TestWorkerSlots(t *testing.T) {
 		t.Errorf("%d ran at a time", most.Load())
 	}
 }
+
+// What a handler says is to be tried again is (L4), and what it puts off comes back
+// without having counted.
+func TestL4HandlersRetryAndPutOff(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	start(t, c, errand.WorkerOptions{}, func(_ context.Context, a *errand.Attempt) (string, error) {
+		switch a.Number {
+		case 1:
+			return "", errand.Later(errors.New("not yet"), time.Millisecond)
+		case 2:
+			return "", fmt.Errorf("call the model: %w", errand.Retry(errors.New("503"), time.Millisecond))
+		default:
+			return "", errand.Retry(errand.Failf("it cannot be done"), time.Millisecond)
+		}
+	})
+	task := ended(t, create(t, c, errand.TaskRequest{Prompt: "x", MaxAttempts: 2}))
+	if task.Status != errand.Failed || task.Result != "it cannot be done" || task.Attempt != 3 {
+		t.Errorf("%s after %d attempts: %s", task.Status, task.Attempt, task.Result)
+	}
+	var why []string
+	for e, err := range task.Events(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == errand.AttemptLost {
+			why = append(why, string(e.Data))
+		}
+	}
+	if len(why) != 2 || !strings.Contains(why[0], "not yet") || !strings.Contains(why[1], "call the model: 503") {
+		t.Errorf("the log says %q", why)
+	}
+	if errand.Retry(nil, 0) != nil {
+		t.Error("no error is tried again")
+	}
+}

@@ -63,6 +63,8 @@ type FinishBody struct {
 	UsedTools  json.RawMessage `json:"used_tools,omitempty" doc:"A list of the names of the tools that were used."`
 	Duration   json.RawMessage `json:"duration,omitempty" doc:"Seconds of work."`
 	Note       json.RawMessage `json:"internal_status,omitempty" doc:"A status of the worker's own, cut at 255 characters."`
+	Retry      json.RawMessage `json:"retry,omitempty" doc:"true, with the status failed or error: another attempt follows, if fewer than max_attempts have started; otherwise the turn ends as the status says."`
+	Delay      json.RawMessage `json:"delay,omitempty" doc:"With retry: seconds in which no other attempt begins, 0 to 86400. Left out: 1, doubled with each attempt, at most 300."`
 }
 
 func (b FinishBody) outcome() (lifecycle.Outcome, error) {
@@ -70,6 +72,12 @@ func (b FinishBody) outcome() (lifecycle.Outcome, error) {
 	var adjusted bool
 	if o.Result, adjusted = lifecycle.FitResult(b.Result); adjusted {
 		o.Adjusted = []string{"result"}
+	}
+	if len(b.Retry) > 0 && json.Unmarshal(b.Retry, &o.Retry) != nil {
+		o.Adjusted = append(o.Adjusted, "retry")
+	}
+	if o.Delay, adjusted = lifecycle.FitDelay(b.Delay); adjusted {
+		o.Adjusted = append(o.Adjusted, "delay")
 	}
 	if b.EndReason != "" {
 		o.Reason = task.EndReason(b.EndReason)
@@ -136,20 +144,34 @@ func (r *routes) registerWorkers() {
 	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "release", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/release", Tags: tags,
 		Summary:     "Give an attempt back unfinished",
-		Description: "For a worker that has to shut down. The task waits for its next attempt at once, and this one is not counted among max_attempts. A repeat is answered like the first time.",
+		Description: "For a worker that has to shut down, or that cannot do it now. The task waits for its next attempt, at once or after the delay, and this one is not counted among max_attempts. Given back 20 times in a row, without another outcome or a step event between, the turn ends worker_lost. A repeat is answered like the first time.",
 	}}, func(ctx context.Context, in *struct {
 		TaskPath
 		Body ReleaseBody
 	},
 	) (*taskAnswer, error) {
-		s, err := r.Service.Release(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken)
+		s, err := r.Service.GiveBack(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, in.Body.back())
 		return r.answer(ctx, s, err)
 	})
 }
 
 // ReleaseBody gives an attempt back.
 type ReleaseBody struct {
-	LeaseToken string `json:"lease_token" doc:"Of the claim."`
+	LeaseToken string          `json:"lease_token" doc:"Of the claim."`
+	Delay      json.RawMessage `json:"delay,omitempty" doc:"Seconds in which no other attempt begins, 0 to 86400; none when left out."`
+	Reason     json.RawMessage `json:"reason,omitempty" doc:"Why, as text for people; cut at 4 KiB."`
+}
+
+// back is what the body says; what cannot be read of it counts as left out (rule S5).
+func (b ReleaseBody) back() lifecycle.GivenBack {
+	var g lifecycle.GivenBack
+	if delay, _ := lifecycle.FitDelay(b.Delay); delay != nil {
+		g.Delay = *delay
+	}
+	if reason, _ := lifecycle.FitResult(b.Reason); reason != nil {
+		g.Reason = *reason
+	}
+	return g
 }
 
 // Claims answers a claim.

@@ -30,7 +30,7 @@ func (r *Runner) Run(ctx context.Context, job runtime.Job, report runtime.Report
 	if err != nil {
 		return "", err
 	}
-	return r.program.Execute(ctx, program.Attempt{
+	result, err := r.program.Execute(ctx, program.Attempt{
 		TaskID: job.TaskID, Number: job.Attempt, Task: task, Message: message, TraceParent: job.TraceParent,
 		Emit: func(ctx context.Context, said []program.Event) error {
 			events := make([]runtime.Event, len(said))
@@ -41,4 +41,8 @@ func (r *Runner) Run(ctx context.Context, job runtime.Job, report runtime.Report
 		},
 		Lost: func(cause error) bool { return errors.Is(cause, runtime.ErrLost) },
 	})
+	if exit, is := errors.AsType[*program.ExitError](err); is && exit.Later() {
+		return "", &runtime.Later{Reason: exit.Error(), Delay: program.LaterThan(job.Attempt)}
+	}
+	return result, err
 }

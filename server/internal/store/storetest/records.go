@@ -39,7 +39,7 @@ func agentRecord(org, id string, version int) agents.Agent {
 			Framework:    "agno", ModelProvider: "openai", ModelName: "m", LLMAPIBase: new("https://example.org"),
 			LLMCredential: &agents.Credentials{Name: "n", Description: new("d")}, OutputFormat: new("json"),
 			OutputSchema: json.RawMessage(`{"type":"object","maximum":12345678901234567890}`),
-			DeepPlanning: true, EnforcePlan: true, Lease: 12, MaxAttempts: 7, RetryStarted: true,
+			DeepPlanning: true, EnforcePlan: true, Lease: 12, MaxAttempts: 7, RetryStarted: true, RetryErrors: true,
 		},
 	}
 }

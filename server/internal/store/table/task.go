@@ -12,7 +12,8 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// side is the part of a State that has no column of its own.
+// side is the part of a task that has no column of its own: of its State, and what
+// few have.
 type side struct {
 	LastExecutedNodeID *string         `json:"node,omitempty"`
 	PayloadExtension   json.RawMessage `json:"ext,omitempty"`
@@ -34,6 +35,7 @@ type side struct {
 	HarnessCLI         *string         `json:"harness,omitempty"`
 	PermissionMode     *string         `json:"permission,omitempty"`
 	Adjusted           []string        `json:"adjusted,omitempty"`
+	Again              task.Again      `json:"again,omitzero"`
 }
 
 func sideOf(s task.State) side {
@@ -203,7 +205,9 @@ func RowOf(t task.Task) (*Row, error) {
 		r.holdover = t.Holdover.Number
 	}
 	var err error
-	r.side, err = sideOf(r.state).encode()
+	more := sideOf(r.state)
+	more.Again = t.Again
+	r.side, err = more.encode()
 	return r, err
 }
 
@@ -301,6 +305,7 @@ func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, e
 			return task.Task{}, fmt.Errorf("decode task: %w", err)
 		}
 		x.into(&state)
+		t.Again = x.Again
 	}
 	state.Normalize()
 	state.Result = result
