@@ -247,3 +247,33 @@ func TestWorkerLeavesAtOnce(t *testing.T) {
 	}
 	gone(t, patience, pids)
 }
+
+// TestC3LaterIsNoError: a program that ends with 75 puts its task off, says why, and
+// gets it again; the attempt does not count.
+func TestC3LaterIsNoError(t *testing.T) {
+	t.Parallel()
+	client, env := newServer(t)
+	begin(t, "msg=working", env, "worker", "--agent", "later", "--", "sh", "-c",
+		"if [ $ERRAND_ATTEMPT = 1 ]; then echo the model rests >&2; exit 75; fi; echo done")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	task, err := client.Tasks.Create(ctx, errand.TaskRequest{AgentID: "later", Prompt: "x", MaxAttempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := task.Wait(ctx); err != nil || task.Status != errand.Completed || task.Attempt != 2 {
+		t.Errorf("%s after %d attempts (%v): %s", task.Status, task.Attempt, err, task.Result)
+	}
+	why := ""
+	for e, err := range task.Events(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == errand.AttemptLost {
+			why += string(e.Data)
+		}
+	}
+	if !strings.Contains(why, "the model rests") {
+		t.Errorf("it was put off because of %s", why)
+	}
+}
