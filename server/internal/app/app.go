@@ -84,11 +84,11 @@ func Start(ctx context.Context, o Options) (*App, error) {
 
 func (a *App) start(ctx context.Context) error {
 	o := a.opts
-	hub, wakes, metrics := stream.NewHub(), dispatch.NewWakes(), observe.NewMetrics(o.Version)
+	hub, line, metrics := stream.NewHub(), dispatch.NewLine(), observe.NewMetrics(o.Version)
 	node := nodeName(o)
 	tailer := feed.NewTailer(node, func(entries []feed.Entry) { //nolint:contextcheck // it outlives the start
 		hub.Publish(entries)
-		wakes.Publish(entries)
+		line.Publish(entries)
 		metrics.Committed(entries)
 		a.tracer.Committed(entries)
 	})
@@ -133,9 +133,10 @@ func (a *App) start(ctx context.Context) error {
 	metrics.ShowState(a.store, hub.Subscribers, o.Log)
 	presenter := edge.NewPresenter(shelf, service)
 	source := stream.NewSource(hub, service)
-	desk := dispatch.NewDesk(service, wakes, o.Log, a.closing.Done())
+	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
+	a.parts.Go(func() { desk.Run(a.closing) })
 	pool := dispatch.NewPool(dispatch.PoolOptions{
-		Service: service, Wakes: wakes, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate)),
+		Service: service, Line: line, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate)),
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {
 			return presenter.Task(ctx, s, nil)
 		},

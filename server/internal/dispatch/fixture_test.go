@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,10 +44,32 @@ type outage struct {
 	down   atomic.Bool
 	stall  atomic.Pointer[chan struct{}] // closed when writes go on
 	stored atomic.Pointer[func()]
+
+	writes, looks, records atomic.Int64 // how often it was asked
+}
+
+func (o *outage) Fronts(ctx context.Context, org string, lanes []lifecycle.Lane, limit int) ([]lifecycle.Front, error) {
+	o.looks.Add(1)
+	return o.Store.Fronts(ctx, org, lanes, limit)
+}
+
+func (o *outage) QueuedAgents(ctx context.Context, org string) ([]string, error) {
+	o.looks.Add(1)
+	return o.Store.QueuedAgents(ctx, org)
+}
+
+func (o *outage) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
+	o.records.Add(1)
+	return o.Store.Agents(ctx, org)
+}
+
+func (o *outage) Agent(ctx context.Context, org, id string, version int) (agent.Agent, error) {
+	o.records.Add(1)
+	return o.Store.Agent(ctx, org, id, version)
 }
 
 func (o *outage) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
-	if o.down.Load() {
+	if o.writes.Add(1); o.down.Load() {
 		return fault.New(fault.Unavailable, "out of order")
 	}
 	if still := o.stall.Load(); still != nil {
@@ -71,11 +94,12 @@ type bench struct {
 	t       *testing.T
 	store   *outage
 	hub     *stream.Hub
-	wakes   *dispatch.Wakes
+	line    *dispatch.Line
 	desk    *dispatch.Desk
 	closing chan struct{}
 	jump    atomic.Int64 // of the wall clock, in nanoseconds
 	deaf    atomic.Bool  // commits wake nobody
+	other   atomic.Bool  // commits are another node's
 	parts   sync.WaitGroup
 	end     context.CancelFunc
 	ctx     context.Context //nolint:containedctx // the life of the parts of one test
@@ -89,12 +113,18 @@ func inBubble(t *testing.T, test func(*bench)) {
 	dir := t.TempDir()
 	teststore.Prepare(t, dir)
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{t: t, hub: stream.NewHub(), wakes: dispatch.NewWakes(), closing: make(chan struct{})}
+		b := &bench{t: t, hub: stream.NewHub(), line: dispatch.NewLine(), closing: make(chan struct{})}
 		b.ctx, b.end = context.WithCancel(t.Context())
 		store, err := sqlite.Open(b.ctx, sqlite.Options{Verify: true, Dir: dir, Now: b.now, OnCommit: func(c []feed.Entry) {
+			if b.other.Load() {
+				c = slices.Clone(c)
+				for i := range c {
+					c[i].Change = nil
+				}
+			}
 			if !b.deaf.Load() {
 				b.hub.Publish(c)
-				b.wakes.Publish(c)
+				b.line.Publish(c)
 			}
 		}})
 		b.must(err)
@@ -112,7 +142,8 @@ func inBubble(t *testing.T, test func(*bench)) {
 		b.must(store.PutOrganization(b.ctx, org, org))
 		_, err = b.PutAgent(b.ctx, org, bot, agent.Record{Name: bot})
 		b.must(err)
-		b.desk = dispatch.NewDesk(b.Service, b.wakes, slog.New(slog.DiscardHandler), b.closing)
+		b.desk = dispatch.NewDesk(b.Service, b.line, slog.New(slog.DiscardHandler), b.closing)
+		b.parts.Go(func() { b.desk.Run(b.ctx) })
 		test(b)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -32,21 +33,19 @@ type Watcher interface {
 type Pool struct {
 	service *lifecycle.Service
 	worker  string // the id under which it claims: its node's
-	wakes   *Wakes
 	watcher Watcher
 	files   FileOpener
 	present func(context.Context, lifecycle.Snapshot) (json.RawMessage, error)
-	runner  func(agent.Record) runtime.Runner
+	backlog *backlog
 	slots   int
 	freed   chan struct{} // holds a token after a slot has become free
-	foreign foreign
 	log     *slog.Logger
 }
 
 // PoolOptions say what a pool executes.
 type PoolOptions struct {
 	Service *lifecycle.Service
-	Wakes   *Wakes
+	Line    *Line
 	Watcher Watcher
 	Files   FileOpener
 	// Present renders a task's public JSON.
@@ -59,33 +58,18 @@ type PoolOptions struct {
 	Log   *slog.Logger
 }
 
-// foreign are the queues that other workers serve: their wakes, which under
-// load come by the thousand, are not for the pool. An agent that is not known
-// yet is not among them; one whose runtime changes is found by the next look.
-type foreign struct {
-	mu     sync.Mutex
-	queues map[queue]bool
-}
-
-func (f *foreign) has(q queue) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.queues[q]
-}
-
-func (f *foreign) set(queues map[queue]bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.queues = queues
-}
-
 // NewPool makes a pool; Run starts it.
 func NewPool(o PoolOptions) *Pool {
-	return &Pool{
-		service: o.Service, worker: o.Service.Node(), wakes: o.Wakes, watcher: o.Watcher, files: o.Files, present: o.Present,
-		runner: o.Runner, slots: o.Slots, freed: make(chan struct{}, 1), log: o.Log,
+	p := &Pool{
+		service: o.Service, worker: o.Service.Node(), watcher: o.Watcher, files: o.Files, present: o.Present,
+		backlog: newBacklog(o.Service, o.Runner), slots: o.Slots, freed: make(chan struct{}, 1), log: o.Log,
 	}
+	o.Line.tell(p.backlog.heard)
+	return p
 }
+
+// errCrashed is the end of an attempt whose runtime has panicked.
+var errCrashed = errors.New("the runtime crashed: the server's log says how")
 
 // Causes for which a running attempt is cancelled.
 var (
@@ -98,51 +82,47 @@ var (
 // Run claims and executes until claim ends; what runs then may go on until
 // work ends, after which it is given back. Run returns when nothing runs.
 func (p *Pool) Run(claim, work context.Context) {
-	woken, stop := p.wakes.subscribeAll(func(q queue) bool { return !p.foreign.has(q) })
-	defer stop()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
+	alarm := newAlarm()
+	defer alarm.Stop()
 	slots := make(chan struct{}, p.slots)
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {
-		// A store that cannot be reached has told the log why.
-		if err := p.claim(claim, work, slots, &running); err != nil && claim.Err() == nil && fault.CodeOf(err) != fault.Unavailable {
-			p.log.ErrorContext(claim, "claim for the server's own runtimes", "error", err)
+		if err := p.claim(claim, work, slots, &running); err != nil {
+			if claim.Err() == nil && fault.CodeOf(err) != fault.Unavailable { // else the store has told the log why
+				p.log.ErrorContext(claim, "claim for the server's own runtimes", "error", err)
+			}
+			pause(claim, retry)
+		}
+		if alarm.set(0, 0); len(slots) < cap(slots) {
+			alarm.set(p.backlog.alarm(), p.service.Now())
 		}
 		select {
 		case <-claim.Done():
 			return
-		case <-woken:
+		case <-p.backlog.hint:
 		case <-p.freed:
+		case <-alarm.C:
 		case <-tick.C:
+			p.backlog.stale = true
 		}
 	}
 }
 
 // claim fills the free slots.
 func (p *Pool) claim(ctx, work context.Context, slots chan struct{}, running *sync.WaitGroup) error {
-	orgs, err := p.service.Organizations(ctx)
-	if err != nil {
-		return err
-	}
-	others := map[queue]bool{}
-	defer func() { p.foreign.set(others) }()
-	for _, org := range orgs {
-		agents, err := p.service.Agents(ctx, org)
-		if err != nil {
+	for len(slots) < cap(slots) && ctx.Err() == nil {
+		if err := p.backlog.refresh(ctx, p.worker, cap(slots)); err != nil {
 			return err
 		}
-		for _, a := range agents {
-			runner := p.runner(a.Record)
-			if runner == nil {
-				others[queue{org, a.ID}] = true
-				continue
-			}
-			if len(slots) == cap(slots) {
-				continue
-			}
-			if err := p.claimFor(ctx, work, a, runner, slots, running); err != nil {
+		shares := p.backlog.shares(cap(slots) - len(slots))
+		if len(shares) == 0 {
+			return nil
+		}
+		for _, s := range shares {
+			if err := p.claimFor(ctx, work, s, slots, running); err != nil {
 				return err
 			}
 		}
@@ -150,14 +130,10 @@ func (p *Pool) claim(ctx, work context.Context, slots chan struct{}, running *sy
 	return nil
 }
 
-func (p *Pool) claimFor(ctx, work context.Context, a agent.Agent, runner runtime.Runner, slots chan struct{}, running *sync.WaitGroup) error {
-	who := lifecycle.Caller{Scope: auth.All(a.OrganizationID), By: p.worker}
-	if ready, err := p.service.Ready(ctx, a.OrganizationID, a.ID, p.worker); err != nil || !ready {
-		return err
-	}
-	claimed, err := p.service.Claim(ctx, who, lifecycle.ClaimRequest{
-		Agents: []string{a.ID}, Worker: p.worker, Slots: min(cap(slots)-len(slots), lifecycle.MaxClaims),
-	})
+func (p *Pool) claimFor(ctx, work context.Context, s share, slots chan struct{}, running *sync.WaitGroup) error {
+	who := lifecycle.Caller{Scope: auth.All(s.org), By: p.worker}
+	claimed, err := p.service.Claim(ctx, who, lifecycle.ClaimRequest{Agents: s.agents, Worker: p.worker, Slots: s.slots})
+	p.backlog.claimed(s, err != nil || len(claimed) > 0)
 	if err != nil {
 		return err
 	}
@@ -168,7 +144,7 @@ func (p *Pool) claimFor(ctx, work context.Context, a agent.Agent, runner runtime
 				<-slots
 				token(p.freed)
 			}()
-			p.execute(work, c, runner)
+			p.execute(work, c, s.runners[c.Task.AgentID])
 		})
 	}
 	return nil
@@ -181,7 +157,7 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 	ctx, cancel := context.WithCancelCause(work)
 	var holding sync.WaitGroup
 	holding.Go(func() { p.hold(ctx, cancel, c) })
-	result, err := p.run(ctx, c, runner)
+	result, err := p.run(ctx, c, runner, log)
 	cause := context.Cause(ctx)
 	cancel(nil)
 	holding.Wait()
@@ -210,10 +186,11 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 }
 
 // run calls the runtime; a panic of it is an error of this attempt alone.
-func (p *Pool) run(ctx context.Context, c lifecycle.Claimed, runner runtime.Runner) (result string, err error) {
+func (p *Pool) run(ctx context.Context, c lifecycle.Claimed, runner runtime.Runner, log *slog.Logger) (result string, err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the runtime crashed: %v", r)
+		if r := recover(); r != nil { // what it says is for the operator: nobody knows what it holds
+			log.ErrorContext(ctx, "a runtime crashed", "panic", r, "stack", string(debug.Stack()))
+			err = errCrashed
 		}
 	}()
 	prompt, refs, err := c.Input()
@@ -320,7 +297,7 @@ func (r reporter) Events(ctx context.Context, events []runtime.Event) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(look):
+		case <-time.After(retry):
 		}
 	}
 }

@@ -28,7 +28,7 @@ func claimed(b *bench) (p *pipe, hangUp, leave context.CancelFunc, over <-chan s
 	b.submit("t", bot)
 	synctest.Wait()
 	b.start("t")
-	b.must(b.desk.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{Beat: true}))
+	b.must(b.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{Beat: true}))
 	done := make(chan struct{})
 	after = &lifecycle.Snapshot{}
 	b.parts.Go(func() {
@@ -50,7 +50,7 @@ func TestL7CompletionWithoutAResultWaitsForASignOfLife(t *testing.T) {
 		pass(1900 * time.Millisecond)
 		b.shows("t", task.Executing)
 		begin := time.Now()
-		b.must(b.desk.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{Beat: true}))
+		b.must(b.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{Beat: true}))
 		<-over
 		if waited := time.Since(begin); waited > 100*time.Millisecond {
 			t.Errorf("L7: answered %s after the proof", waited)

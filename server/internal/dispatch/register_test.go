@@ -29,7 +29,7 @@ func cutOff(b *bench) (old, again *pipe) {
 
 func (b *bench) beats(p *pipe) {
 	b.t.Helper()
-	b.must(b.desk.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{Beat: true}))
+	b.must(b.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{Beat: true}))
 }
 
 func TestL5RegistrationWaitsForTheOldIdToSpeak(t *testing.T) {

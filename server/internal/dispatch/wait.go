@@ -2,21 +2,25 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // MaxWait bounds how long a claim may wait for work.
 const MaxWait = time.Minute
 
 const (
-	// look is how often a waiting worker looks at the store without a wake:
-	// for tasks that become ready by time, and in case a wake was lost.
-	look = time.Second
+	// look is how often the store is asked without a hint what stands in the queues
+	// for which somebody waits, in case a hint was lost.
+	look = 5 * time.Second
+	// retry is when something is tried again that an outage of the store prevented.
+	retry = time.Second
 	// signOfLife is how often an open stream speaks for its worker.
 	signOfLife = 5 * time.Second
 	// parting bounds the last words about a worker whose stream has ended.
@@ -26,44 +30,114 @@ const (
 // Desk is where remote workers get their tasks. It is safe for concurrent use.
 type Desk struct {
 	service *lifecycle.Service
-	wakes   *Wakes
+	line    *Line
 	log     *slog.Logger
 	closing <-chan struct{}
 }
 
-// NewDesk makes a desk that gives out nothing once closing is closed.
-func NewDesk(service *lifecycle.Service, wakes *Wakes, log *slog.Logger, closing <-chan struct{}) *Desk {
-	return &Desk{service: service, wakes: wakes, log: log, closing: closing}
+// NewDesk makes a desk that gives out nothing once closing is closed. Run has to run
+// beside it.
+func NewDesk(service *lifecycle.Service, line *Line, log *slog.Logger, closing <-chan struct{}) *Desk {
+	return &Desk{service: service, line: line, log: log, closing: closing}
+}
+
+// Run asks the store, for all who wait, what nobody has told: what other nodes'
+// commits mean, and what has become ready by time. It returns when ctx
+// ends or the server closes.
+func (d *Desk) Run(ctx context.Context) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	alarm := newAlarm()
+	defer alarm.Stop()
+	for {
+		if err := d.ask(ctx); err != nil {
+			if ctx.Err() == nil && fault.CodeOf(err) != fault.Unavailable { // else the store has told the log why
+				d.log.ErrorContext(ctx, "look for those who wait for tasks", "error", err)
+			}
+			pause(ctx, retry)
+		}
+		alarm.set(d.line.alarm(), d.service.Now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.closing:
+			return
+		case <-d.line.hint:
+		case <-alarm.C:
+		case <-tick.C:
+			d.line.doubtAll()
+		}
+	}
+}
+
+// alarm is a timer by the store's clock.
+type alarm struct{ *time.Timer }
+
+func newAlarm() alarm {
+	a := alarm{time.NewTimer(0)}
+	a.Stop()
+	return a
+}
+
+// set makes it ring at a moment, or, for 0, never.
+func (a alarm) set(at, now task.Stamp) {
+	if a.Stop(); at != 0 {
+		a.Reset(max(at.Sub(now), time.Microsecond))
+	}
+}
+
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// ask puts the line's questions to the store.
+func (d *Desk) ask(ctx context.Context) error {
+	var failed []error
+	for _, x := range d.line.questions(d.service.Now()) {
+		fronts, err := d.service.Fronts(ctx, x.org, x.lanes, x.limit)
+		if err != nil {
+			d.line.giveUp(x)
+			failed = append(failed, err)
+			continue
+		}
+		d.line.answer(x.org, fronts)
+	}
+	return errors.Join(failed...)
 }
 
 // Claim takes tasks as Service.Claim does, but waits for the first one, at
 // most MaxWait. It answers nothing when the time is over or the server closes.
 func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.ClaimRequest, wait time.Duration) ([]lifecycle.Claimed, error) {
-	queues := make([]queue, 0, len(r.Agents))
-	for _, a := range r.Agents {
-		queues = append(queues, queue{who.Organization, a})
-	}
-	woken, stop := d.wakes.subscribe(queues...)
-	defer stop()
+	place := d.line.join(who.Organization, r.Agents, r.Worker, false)
+	defer place.leave()
 	over := time.NewTimer(min(wait, MaxWait))
 	defer over.Stop()
-	tick := time.NewTicker(look)
-	defer tick.Stop()
-	for ready := true; ; {
+	for {
 		select {
 		case <-d.closing:
 			return nil, nil
 		default:
 		}
-		if ready {
-			claimed, err := d.service.Claim(ctx, who, r)
-			if len(claimed) > 0 && ctx.Err() != nil { // nobody is there to take them
-				return nil, d.giveBack(ctx, who.Organization, claimed)
+		claimed, err := d.service.Claim(ctx, who, r)
+		switch {
+		case len(claimed) > 0 && ctx.Err() != nil: // nobody is there to take them
+			return nil, d.giveBack(ctx, who.Organization, claimed)
+		case err != nil:
+			place.failed()
+			return nil, err
+		case len(claimed) > 0:
+			for _, c := range claimed {
+				place.took(c.Task)
 			}
-			if err != nil || len(claimed) > 0 {
-				return claimed, err
-			}
+			return claimed, nil
+		case wait <= 0:
+			return nil, nil
 		}
+		place.wait()
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -71,12 +145,8 @@ func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.Clai
 			return nil, nil
 		case <-over.C:
 			return nil, nil
-		case <-woken:
-		case <-tick.C:
-		}
-		var err error
-		if ready, err = d.ready(ctx, who, r); err != nil {
-			return nil, err
+		case <-place.called:
+			place.look()
 		}
 	}
 }
@@ -92,15 +162,6 @@ func (d *Desk) giveBack(ctx context.Context, org string, claimed []lifecycle.Cla
 		}
 	}
 	return cause
-}
-
-func (d *Desk) ready(ctx context.Context, who lifecycle.Caller, r lifecycle.ClaimRequest) (bool, error) {
-	for _, a := range r.Agents {
-		if ready, err := d.service.Ready(ctx, who.Organization, a, r.Worker); ready || err != nil {
-			return ready, err
-		}
-	}
-	return false, nil
 }
 
 // Stream is the sending side of a Python worker's registration stream.
@@ -134,9 +195,7 @@ func (d *Desk) Serve(ctx context.Context, r lifecycle.Registration, out Stream) 
 	if err := out.Registered(w); err != nil {
 		return nil
 	}
-	woken, stop := d.wakes.subscribe(queue{w.Organization, w.Agent})
-	defer stop()
-	err = d.feed(ctx, w, out, woken)
+	err = d.feed(ctx, w, out)
 	if ctx.Err() != nil { // the worker has gone, or the server closes: what that cut short is no error
 		return nil
 	}
@@ -146,8 +205,8 @@ func (d *Desk) Serve(ctx context.Context, r lifecycle.Registration, out Stream) 
 // disconnect notes that a worker's stream has ended. It tries until that is
 // stored; when the server closes, its next start will note it.
 func (d *Desk) disconnect(ctx context.Context, w lifecycle.Worker, log *slog.Logger) {
-	retry := time.NewTicker(look)
-	defer retry.Stop()
+	again := time.NewTicker(retry)
+	defer again.Stop()
 	for {
 		try, cancel := context.WithTimeout(ctx, parting)
 		err := d.service.Disconnect(try, w.Organization, w.Agent, w.ID)
@@ -161,58 +220,50 @@ func (d *Desk) disconnect(ctx context.Context, w lifecycle.Worker, log *slog.Log
 		select {
 		case <-d.closing:
 			return
-		case <-retry.C:
+		case <-again.C:
 		}
 	}
 }
 
-func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream, woken <-chan struct{}) error {
-	tick := time.NewTicker(look)
-	defer tick.Stop()
+// feed sends a worker tasks whenever it has room and it is its turn.
+func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream) error {
+	place := d.line.join(w.Organization, []string{w.Agent}, w.ID, true)
+	defer place.leave()
 	alive := time.NewTicker(signOfLife)
 	defer alive.Stop()
 	for {
-		given, err := d.service.Assign(ctx, w.Organization, w.Agent, w.ID)
+		found, err := d.service.Assign(ctx, w.Organization, w.Agent, w.ID)
 		if err != nil {
+			place.failed()
 			return fmt.Errorf("assign tasks: %w", err)
 		}
-		for _, s := range given {
+		for _, s := range found.Given {
 			if err := out.Assigned(s); err != nil {
 				d.log.WarnContext(ctx, "a task did not reach its worker", "task_id", s.Task.ID, "worker_id", w.ID, "error", err)
 				return nil
 			}
+			place.took(s.Task)
 		}
-		for waiting := true; waiting; {
+		if found.Room > 0 {
+			place.wait()
+		} else {
+			place.rest(found.Heir)
+		}
+		for again := false; !again; {
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-d.closing:
 				return nil
+			case <-place.called:
+				again = true
 			case <-alive.C:
 				if err := d.service.Speak(ctx, w.Organization, w.Agent, w.ID); err != nil {
 					return fmt.Errorf("speak for worker: %w", err)
 				}
-				continue
-			case <-woken:
-			case <-tick.C:
+				again = found.Room <= 0 // there may be some since, and nobody has told
 			}
-			ready, err := d.service.Ready(ctx, w.Organization, w.Agent, w.ID)
-			if err != nil {
-				return fmt.Errorf("look for tasks: %w", err)
-			}
-			waiting = !ready
 		}
+		place.look()
 	}
-}
-
-// Heard notes a worker's own sign of life and looks at once whether it may
-// have more to do.
-func (d *Desk) Heard(ctx context.Context, org, agentID, workerID string, sign lifecycle.Sign) error {
-	if err := d.service.Heard(ctx, org, agentID, workerID, sign); err != nil {
-		return err
-	}
-	if sign.Busy != nil && !*sign.Busy {
-		d.wakes.wake(queue{org, agentID})
-	}
-	return nil
 }

@@ -36,17 +36,23 @@ const (
 	Grew Kind = 1 << iota
 	// Ready says that the task may be handed out.
 	Ready
-	// Freed says that an attempt has let go: its worker may have a slot again.
+	// Freed says that a worker may have a slot again: an attempt has let go, or a
+	// Python worker has said so. The latter is no change of a task.
 	Freed
 	// Deleted says that the task is no more.
 	Deleted
+	// Redefined says that an agent has a new version, or is no more. It is no change
+	// of a task.
+	Redefined
 )
 
-// Entry is one change of one task.
+// Entry is one change of one task, or, without a Task, of an agent or a worker.
 type Entry struct {
 	Position
 	Organization, Task, Agent string
-	Kind                      Kind
+	// Worker is whose slot was freed.
+	Worker string
+	Kind   Kind
 	// First and Last are the numbers of the events that the log grew by.
 	First, Last int64
 	// Node is the node that committed it.
@@ -66,6 +72,7 @@ func Of(c task.Change) (Entry, bool) {
 	for _, a := range c.Attempts {
 		if a.LetGoAt != 0 {
 			e.Kind |= Freed
+			e.Worker = a.WorkerID
 		}
 	}
 	if e.Kind != 0 && c.Task.Dispatchable() {

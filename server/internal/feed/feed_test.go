@@ -85,7 +85,11 @@ func TestEntryOfAChange(t *testing.T) {
 		if !there {
 			continue
 		}
-		want := feed.Entry{Organization: "o", Task: "t", Agent: "a", Kind: c.kind, First: c.first, Last: c.last}
+		worker := ""
+		if c.kind&feed.Freed != 0 {
+			worker = change.Attempts[len(change.Attempts)-1].WorkerID
+		}
+		want := feed.Entry{Worker: worker, Organization: "o", Task: "t", Agent: "a", Kind: c.kind, First: c.first, Last: c.last}
 		if e.Change == nil || e.Change.Task.LastSeq != change.Task.LastSeq {
 			t.Errorf("%s: its change is %+v", c.name, e.Change)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -103,11 +102,19 @@ func (s *Service) heardClaim(tx writing, org, agentID, worker string) error {
 // presenceStep is how exactly it is known when a claiming worker was last seen.
 const presenceStep = 5 * time.Second
 
-// Ready reports whether a claim by the worker could find a task of the agent.
-func (s *Service) Ready(ctx context.Context, org, agentID, worker string) (bool, error) {
-	fronts, err := s.store.Fronts(ctx, org, []Lane{{agentID, ""}, {agentID, worker}}, 1)
-	return slices.ContainsFunc(fronts, func(f Front) bool { return f.Ready > 0 }), err
+// Fronts tells what stands in lanes: every level of priority that has queued
+// tasks. It counts up to limit tasks of each that are ready.
+func (s *Service) Fronts(ctx context.Context, org string, lanes []Lane, limit int) ([]Front, error) {
+	return s.store.Fronts(ctx, org, lanes, limit)
 }
+
+// QueuedAgents lists the ids of agents that have queued tasks, ready or not.
+func (s *Service) QueuedAgents(ctx context.Context, org string) ([]string, error) {
+	return s.store.QueuedAgents(ctx, org)
+}
+
+// Now is the store's clock, by which tasks become ready.
+func (s *Service) Now() task.Stamp { return s.store.Now() }
 
 // Input is what the claimed task was asked: its prompt, and the URLs or
 // references of its files, attachments among them.

@@ -282,10 +282,10 @@ func (b *bench) cut(worker string) {
 // assign gives a Python worker what it may have and answers the tasks' ids.
 func (b *bench) assign(worker string) []string {
 	b.t.Helper()
-	given, err := b.Assign(b.ctx(), org, bot, worker)
+	found, err := b.Assign(b.ctx(), org, bot, worker)
 	b.must(err)
 	ids := []string{}
-	for _, s := range given {
+	for _, s := range found.Given {
 		ids = append(ids, s.Task.ID)
 	}
 	return ids

@@ -155,9 +155,9 @@ type Records interface {
 	// Agent reads a version of an agent, 0 for the newest. It stays until the
 	// commit: who deletes an agent names it, and waits.
 	Agent(org, id string, version int) (agent.Agent, error)
-	// PutAgent keeps a new agent, or a new version of one.
+	// PutAgent keeps a new agent, or a new version of one, and makes that known.
 	PutAgent(a agent.Agent) error
-	// DeleteAgent removes an agent with its versions.
+	// DeleteAgent removes an agent with its versions, and makes that known.
 	DeleteAgent(org, id string) error
 	// HasOpenTask reports whether a task of the agent has not ended.
 	HasOpenTask(org, agentID string) (bool, error)
@@ -197,6 +197,9 @@ type Roster interface {
 	PythonWorker(org, id string) (*Worker, error)
 	PutWorker(w Worker) error
 	DropWorker(org, agentID, id string) error
+	// Freed makes known after the commit that a Python worker may have room again;
+	// the agent is "" when nobody knows it.
+	Freed(org, agentID, worker string) error
 	// Kin lists the Python workers of one agent, key and address, w itself among
 	// them, those that were heard last first; at most some hundreds.
 	Kin(w Worker) ([]Worker, error)

@@ -313,7 +313,7 @@ func TestD2OrganizationsAreApart(t *testing.T) {
 	w, err := b.Register(b.ctx(), lifecycle.Registration{Organization: "other", Agent: bot})
 	b.must(err)
 	b.submit("u", nil)
-	if given, err := b.Assign(b.ctx(), "other", bot, w.ID); err != nil || len(given) != 0 {
-		t.Errorf("D2: their worker was given %d tasks, %v", len(given), err)
+	if found, err := b.Assign(b.ctx(), "other", bot, w.ID); err != nil || len(found.Given) != 0 {
+		t.Errorf("D2: their worker was given %d tasks, %v", len(found.Given), err)
 	}
 }

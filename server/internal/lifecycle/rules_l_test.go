@@ -82,7 +82,7 @@ func TestL1ClaimTakesOverAllAgentsAlike(t *testing.T) {
 		{"urgent", "other", "", 5},
 		{"second", "other", "w", 0},
 		{"third", bot, "", 0},
-		{"for somebody else", "other", "v", 9},
+		{"for-somebody-else", "other", "v", 9},
 	} {
 		b.submit(x.id, func(s *lifecycle.Submission) {
 			s.Spec.AgentID, s.Priority = x.agent, x.priority

@@ -172,7 +172,9 @@ func letHaveWork(tx Tx, t task.Task, worker string) error {
 	if err != nil || w == nil || !w.Held {
 		return err
 	}
-	w.Held = false
+	if err := unhold(tx, w); err != nil {
+		return err
+	}
 	return tx.PutWorker(*w)
 }
 

@@ -119,6 +119,11 @@ func (s *Service) Heard(ctx context.Context, org, agentID, workerID string, sign
 			w.HeirUntil = w.LastHeard.Add(heirWithin)
 		}
 		if sign.Busy != nil {
+			if w.Busy && !*sign.Busy {
+				if err := tx.Freed(org, agentID, workerID); err != nil {
+					return err
+				}
+			}
 			w.Busy = *sign.Busy
 		}
 		if sign.Busy != nil && !*sign.Busy && sign.ID != "" {
@@ -238,7 +243,9 @@ func conclude(tx writing, w *Worker) error {
 			return err
 		}
 		for _, x := range w.Tally.Conclude(untold) {
-			w.Held = false // it has let go of something (L4)
+			if err := unhold(tx.Tx, w); err != nil { // it has let go of something (L4)
+				return err
+			}
 			if err := giveUp(tx, w.Organization, x); err != nil {
 				return err
 			}
@@ -288,6 +295,9 @@ func eachRemnant(tx Tx, org, id string, which func(task.Attempt) bool, note func
 		}
 		if note(&a); a.LetGoAt == 0 {
 			a.LetGoAt = tx.Now()
+			if err := tx.Freed(org, "", a.WorkerID); err != nil {
+				return err
+			}
 		}
 		if err := putRemnant(tx, org, id, a); err != nil {
 			return err
@@ -311,8 +321,19 @@ func reported(tx writing, org, workerID string) error {
 		return err
 	}
 	w.Tally.Reported()
-	w.Held = false // it has shown that it is alive to its tasks (L4)
+	if err := unhold(tx.Tx, w); err != nil { // it has shown that it is alive to its tasks (L4)
+		return err
+	}
 	return conclude(tx, w)
+}
+
+// unhold lets a worker have tasks again; whoever calls keeps it.
+func unhold(tx Tx, w *Worker) error {
+	if !w.Held {
+		return nil
+	}
+	w.Held = false
+	return tx.Freed(w.Organization, w.Agent, w.ID)
 }
 
 // Disconnect notes that a Python worker's stream has ended. What it was given
@@ -352,17 +373,28 @@ func takeBack(tx writing, org, workerID string) error {
 	return nil
 }
 
+// Assignment is what came of looking for tasks for a Python worker.
+type Assignment struct {
+	Given []Snapshot
+	// Room is how many more it may have now: if there is any, nothing is left that
+	// was ready.
+	Room int
+	// Heir says that the tasks that it had under earlier ids count, too.
+	Heir bool
+}
+
 // Assign hands tasks to a Python worker, as many as it may have: at most six
 // outstanding under all ids it may have had, none while it says that it is busy
 // or is held (L4, L9).
-func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) ([]Snapshot, error) {
-	var given []Snapshot
+func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) (Assignment, error) {
+	var found Assignment
 	err := s.write(ctx, s.node, nil, func(tx writing) error {
-		given = nil
+		found = Assignment{}
 		w, err := tx.Worker(org, agentID, workerID)
 		if err != nil || w == nil || !w.Connected || w.Busy || w.Held {
 			return err
 		}
+		found.Heir = w.HeirOf != ""
 		free, err := room(tx.Tx, *w)
 		if err != nil || free <= 0 {
 			return err
@@ -382,11 +414,12 @@ func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) ([]
 			if err != nil {
 				return err
 			}
-			given = append(given, Snapshot{Task: changed.Task, Spec: before.Spec})
+			found.Given = append(found.Given, Snapshot{Task: changed.Task, Spec: before.Spec})
 		}
+		found.Room = free - len(taken)
 		return nil
 	})
-	return given, err
+	return found, err
 }
 
 // room is how many more tasks a worker may have.

@@ -181,7 +181,7 @@ func (r *routes) heard(w http.ResponseWriter, req *http.Request) error {
 	if err := edge.RequireAgent(p, agent); err != nil {
 		return err
 	}
-	if err := r.Desk.Heard(req.Context(), p.Organization, agent, req.PathValue("worker"), sign); err != nil {
+	if err := r.Service.Heard(req.Context(), p.Organization, agent, req.PathValue("worker"), sign); err != nil {
 		return err
 	}
 	edge.WriteJSON(w, http.StatusOK, map[string]bool{"ok": true})

@@ -307,12 +307,14 @@ func (t *tx) Agent(org, id string, version int) (agent.Agent, error) {
 // PutAgent implements lifecycle.Records.
 func (t *tx) PutAgent(a agent.Agent) error {
 	t.record(table.PutAgent(a)...)
+	t.entries = append(t.entries, feed.Entry{Organization: a.OrganizationID, Agent: a.ID, Kind: feed.Redefined})
 	return nil
 }
 
 // DeleteAgent implements lifecycle.Records.
 func (t *tx) DeleteAgent(org, id string) error {
 	t.record(table.DeleteAgent(org, id)...)
+	t.entries = append(t.entries, feed.Entry{Organization: org, Agent: id, Kind: feed.Redefined})
 	return nil
 }
 
@@ -411,6 +413,12 @@ func (t *tx) PythonWorker(org, id string) (*lifecycle.Worker, error) {
 // PutWorker implements lifecycle.Roster.
 func (t *tx) PutWorker(w lifecycle.Worker) error {
 	t.record(table.PutWorker(w))
+	return nil
+}
+
+// Freed implements lifecycle.Roster.
+func (t *tx) Freed(org, agentID, worker string) error {
+	t.entries = append(t.entries, feed.Entry{Organization: org, Agent: agentID, Worker: worker, Kind: feed.Freed})
 	return nil
 }
 

@@ -171,16 +171,16 @@ func (e *engine) Back(context.Context) error {
 
 // insertFeed adds entries at the transaction's own number: readers stop below the
 // oldest transaction that runs, so nothing appears behind what they have read.
-const insertFeed = `INSERT INTO feed (pos, n, org, task, agent, kind, first_seq, last_seq, node, at)
-	SELECT pg_current_xact_id()::text::bigint, e.*, $8, $9
-	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) AS e
+const insertFeed = `INSERT INTO feed (pos, n, org, task, agent, kind, first_seq, last_seq, worker, node, at)
+	SELECT pg_current_xact_id()::text::bigint, e.*, $9, $10
+	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[]) AS e
 	RETURNING pos`
 
 // inOrder fails, as if another node had been faster, when a task has an entry behind
 // this transaction's: it got its number early, for another row, and had to wait for
 // the task. Tried again it gets a later one. Few entries have a later number.
 const inOrder = `SELECT 1 / (1 - least(count(*), 1)) FROM feed f JOIN unnest($1::text[], $2::text[]) AS e (org, task)
-	ON f.org = e.org AND f.task = e.task WHERE f.pos > pg_current_xact_id()::text::bigint`
+	ON f.org = e.org AND f.task = e.task AND e.task <> '' WHERE f.pos > pg_current_xact_id()::text::bigint`
 
 // Commit implements batch.Engine. The row of this writer takes the commit's id, by
 // which it is looked up if the answer is lost (rule D3).
@@ -211,15 +211,16 @@ func (e *engine) Commit(_ context.Context, ops []table.Op, entries []feed.Entry)
 
 func (e *engine) queueFeed(trip *pgx.Batch, entries []feed.Entry) {
 	var ns, kinds, firsts, lasts []int64
-	var orgs, tasks, agents []string
+	var orgs, tasks, agents, workers []string
 	for i, x := range entries {
 		entries[i].N, entries[i].Node = i, e.store.opts.Node
 		ns, kinds = append(ns, int64(i)), append(kinds, int64(x.Kind))
 		firsts, lasts = append(firsts, x.First), append(lasts, x.Last)
 		orgs, tasks, agents = append(orgs, x.Organization), append(tasks, x.Task), append(agents, x.Agent)
+		workers = append(workers, x.Worker)
 	}
 	trip.Queue(inOrder, orgs, tasks)
-	trip.Queue(insertFeed, ns, orgs, tasks, agents, kinds, firsts, lasts, e.store.opts.Node, e.Now()).QueryRow(func(row pgx.Row) error {
+	trip.Queue(insertFeed, ns, orgs, tasks, agents, kinds, firsts, lasts, workers, e.store.opts.Node, e.Now()).QueryRow(func(row pgx.Row) error {
 		var pos int64
 		err := row.Scan(&pos)
 		for i := range entries {

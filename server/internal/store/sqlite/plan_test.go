@@ -240,7 +240,7 @@ const (
 	readingAbsent   = readingWorkers + "org = ? AND connected = 0"
 	readingAttempts = "SELECT task, number, turn, in_turn, fenced, worker_id, token_hash, may_retry, assigned_at, started_at, ended_at, outcome, let_go_at, lease_us, lease_until, give_up_at, sent_after, reported, refused_event, refused_end FROM attempts "
 	readingOrphans  = readingAttempts + "INDEXED BY attempts_untold"
-	readingFeed     = "SELECT pos, n, org, task, agent, kind, first_seq, last_seq, node FROM feed "
+	readingFeed     = "SELECT pos, n, org, task, agent, kind, first_seq, last_seq, node, worker FROM feed "
 )
 
 // everything runs each statement of the store once.
@@ -263,7 +263,7 @@ func everyWrite(tx lifecycle.Tx) error {
 		apply(tx, "t", task.Settle{Reason: task.EndFailed, Result: new("s"), Correct: true}),
 		create(tx, "u"), create(tx, "pinned", func(s *task.Spec) { s.PinnedWorkerID = new("w") }), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
 		tx.PutReplay("o", "r", "k", nil, r), tx.PutReplay("o", "r", "k", &r, r), tx.DropReplays("o", 1),
-		tx.PutWorker(lifecycle.Worker{Organization: "o", ID: "w", Agent: "a"}), tx.DropWorker("o", "a", "w"),
+		tx.PutWorker(lifecycle.Worker{Organization: "o", ID: "w", Agent: "a"}), tx.DropWorker("o", "a", "w"), tx.Freed("o", "a", "w"),
 		tx.PutNode(lifecycle.Node{ID: "n"}), tx.DropNode("n"), tx.PutAlive(lifecycle.Alive{Heard: 1}),
 		tx.PutPost("o", "w", "p"), tx.DropPosts("o", 1),
 		tx.PutAttempt("o", "t", task.Attempt{Number: 9}), tx.DropAttempt("o", "t", 9),

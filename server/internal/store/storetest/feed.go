@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	agents "github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -130,7 +131,11 @@ func feedShows(e *env) {
 	step("two events", do("t", task.Append{Events: []task.Event{{Type: task.AgentMessage, Own: []byte("1")}, {Type: task.AgentMessage, Own: []byte("2")}}}), entry("t", feed.Grew, 4, 5))
 	step("a heartbeat", do("t", task.Renew{By: task.Holder{Fenced: true, Attempt: e.task(home, "t").Task.Run}}))
 	step("a sub-task counted", do("t", task.AddChild{}))
-	step("lost", do("t", lose(1)), entry("t", feed.Grew|feed.Ready|feed.Freed, 6, 7))
+	by := func(worker string, x feed.Entry) feed.Entry {
+		x.Worker = worker
+		return x
+	}
+	step("lost", do("t", lose(1)), by("w", entry("t", feed.Grew|feed.Ready|feed.Freed, 6, 7)))
 	step("nothing at all", func() { e.write(func(lifecycle.Tx) error { return nil }) })
 	step("stopped", do("t", task.RequestStop{}), entry("t", feed.Grew, 8, 10))
 	step("local", func() { e.begin("local", func(b *task.Begin) { b.Spec.RunLocally = true }) }, entry("local", feed.Grew, 1, 1))
@@ -139,7 +144,14 @@ func feedShows(e *env) {
 	step("elsewhere", func() { e.begin("t", func(b *task.Begin) { b.Spec.OrganizationID, b.Spec.AgentID = away, "agent-2" }) }, elsewhere)
 	e.begin("py")
 	e.do(home, "py", assign("py"), start(), settle(task.EndFailed, "r"))
-	step("let go after its end", do("py", lose(1)), entry("py", feed.Freed, 0, 0))
+	step("let go after its end", do("py", lose(1)), by("py", entry("py", feed.Freed, 0, 0)))
+	step("a worker freed, and an agent defined and dropped", func() {
+		e.write(func(tx lifecycle.Tx) error {
+			return errors.Join(
+				tx.Freed(home, agent, "py"), tx.PutAgent(agents.Agent{OrganizationID: home, ID: agent, Version: 1}), tx.DeleteAgent(home, agent),
+			)
+		}, lifecycle.Key{Of: lifecycle.AgentKey, Organization: home, ID: agent})
+	}, by("py", entry("", feed.Freed, 0, 0)), entry("", feed.Redefined, 0, 0), entry("", feed.Redefined, 0, 0))
 	step("undone", func() {
 		err := e.Write(e.t.Context(), about(home, "local"), func(tx lifecycle.Tx) error {
 			return errors.Join(change(tx, home, "local", chunk("x"), e.clock.stamp()), tx.Delete(home, "t"), errUndo)
@@ -170,7 +182,7 @@ func (e *env) checkTold() {
 	e.t.Helper()
 	told := e.told.all()
 	for i, x := range told {
-		if (x.Change == nil) != (x.Kind&feed.Deleted != 0) {
+		if (x.Change == nil) != (x.Kind&feed.Deleted != 0 || x.Task == "") {
 			e.t.Fatalf("told of %+v", x)
 		}
 		if c := x.Change; c != nil && (c.Task.ID != x.Task || len(c.Events) > 0 && (c.Events[0].Seq != x.First || x.Last != c.Task.LastSeq)) {

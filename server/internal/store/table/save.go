@@ -149,5 +149,6 @@ func feedColumns(e *feed.Entry) []column {
 		{"first_seq", &e.First},
 		{"last_seq", &e.Last},
 		{"node", &e.Node},
+		{"worker", &e.Worker},
 	}
 }

@@ -1,0 +1,3 @@
+-- +goose Up
+-- Whose slot an entry frees, '' for nobody's.
+ALTER TABLE feed ADD COLUMN worker TEXT NOT NULL DEFAULT '';
