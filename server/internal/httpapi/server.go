@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, not an error
-			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", logged(r.URL.Path), "panic", p)
+			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", logged(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
 			if seen.status == 0 {
 				s.fail(seen, r, fault.New(fault.Internal, "something went wrong in the server"))
 			}

@@ -90,18 +90,24 @@ func (b *bench) start() (stop func() error) {
 	b.t.Helper()
 	b.clock = &clock{now: time.Date(2026, 3, 21, 12, 0, 0, 0, time.UTC)}
 	b.store = teststore.Open(b.tb, b.t, teststore.Options{Dir: b.dir, Now: b.clock.Now})
-	box, err := secret.NewBox(bytes.Repeat([]byte{7}, 32))
-	b.must(err)
-	b.Service = lifecycle.New(b.store, box, keepAll{}, func() string {
-		b.made++
-		return "made-" + strconv.Itoa(b.made)
-	}, slog.New(slog.DiscardHandler))
+	b.Service = b.service(b.store)
 	for _, o := range []string{org, "other"} {
 		b.must(b.store.PutOrganization(b.ctx(), o, o))
-		_, err = b.PutAgent(b.ctx(), o, bot, agent.Record{Name: bot})
+		_, err := b.PutAgent(b.ctx(), o, bot, agent.Record{Name: bot})
 		b.must(err)
 	}
 	return b.store.Close
+}
+
+// service makes a service over a store.
+func (b *bench) service(store lifecycle.Store) *lifecycle.Service {
+	b.t.Helper()
+	box, err := secret.NewBox(bytes.Repeat([]byte{7}, 32))
+	b.must(err)
+	return lifecycle.New(store, box, keepAll{}, func() string {
+		b.made++
+		return "made-" + strconv.Itoa(b.made)
+	}, slog.New(slog.DiscardHandler))
 }
 
 func (b *bench) ctx() context.Context { return b.t.Context() }

@@ -73,9 +73,30 @@ func (g *gate) pace(who Caller, now task.Stamp) error {
 	}
 }
 
-// room answers RateLimited when an agent's queue is full. The queue is counted
+// seats is the room in queues that one write takes: once, however often it is run,
+// and not at all when it fails.
+type seats struct {
+	gate  *gate
+	taken []*queueRoom
+}
+
+// giveBack gives back what was taken.
+func (s *seats) giveBack() {
+	if len(s.taken) == 0 {
+		return
+	}
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	for _, q := range s.taken {
+		q.left++
+	}
+	s.taken = nil
+}
+
+// take answers RateLimited when an agent's queue is full. The queue is counted
 // only once as many tasks came as had room in it the last time.
-func (g *gate) room(tx Tx, org, agentID string) error {
+func (s *seats) take(tx Tx, org, agentID string) error {
+	g := s.gate
 	if g == nil || g.MaxQueued <= 0 {
 		return nil
 	}
@@ -107,5 +128,6 @@ func (g *gate) room(tx Tx, org, agentID string) error {
 		}
 	}
 	q.left--
+	s.taken = append(s.taken, q)
 	return nil
 }

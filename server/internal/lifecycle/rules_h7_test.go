@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 // create tries to create a task with a key; agent and key may be changed.
@@ -87,4 +89,37 @@ func TestH7QueueCap(t *testing.T) {
 	b.must(b.create("k", repeat))
 	b.limited(b.create("k", nil))
 	b.must(b.create("k", repeat))
+}
+
+// again runs every write twice, as a store does that was raced.
+type again struct{ teststore.Store }
+
+var errAgain = errors.New("run it again")
+
+func (a again) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
+	err := a.Store.Write(ctx, about, func(tx lifecycle.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return errAgain
+	})
+	if !errors.Is(err, errAgain) {
+		return err
+	}
+	return a.Store.Write(ctx, about, fn)
+}
+
+// A create takes one place in the queue, however often its write is run, and none
+// when it fails.
+func TestH7QueueCapCountsACreateOnce(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.Service = b.service(again{b.store})
+	b.Limit(lifecycle.Limits{MaxQueued: 4})
+	b.fill("t", 3)
+	for range 5 {
+		b.refused(b.create("k", func(s *lifecycle.Submission) { s.Spec.ID = "t0" }), fault.Conflict)
+	}
+	b.must(b.create("k", nil))
+	b.limited(b.create("k", nil))
 }

@@ -134,12 +134,21 @@ func (s *Service) Events(ctx context.Context, org, id string, after int64, limit
 // writing is a commit in the making, in somebody's name.
 type writing struct {
 	Tx
-	by string // who writes the events that no attempt writes
+	by    string // who writes the events that no attempt writes
+	seats *seats
 }
 
 // write is Store.Write in somebody's name.
 func (s *Service) write(ctx context.Context, by string, about []Key, fn func(writing) error) error {
-	return s.store.Write(ctx, about, func(tx Tx) error { return fn(writing{tx, by}) })
+	seats := &seats{gate: s.gate}
+	err := s.store.Write(ctx, about, func(tx Tx) error {
+		seats.giveBack() // those of a run before
+		return fn(writing{tx, by, seats})
+	})
+	if err != nil {
+		seats.giveBack()
+	}
+	return err
 }
 
 // change applies one command to a task and commits the outcome. If the task

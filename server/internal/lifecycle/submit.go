@@ -152,7 +152,7 @@ func (s *Service) begin(tx writing, p prepared) (Begun, error) {
 	}
 	org := p.Spec.OrganizationID
 	if !p.Spec.RunLocally { // no queue holds the others
-		if err := s.gate.room(tx, org, p.Spec.AgentID); err != nil {
+		if err := tx.seats.take(tx, org, p.Spec.AgentID); err != nil {
 			return Begun{}, err
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +58,8 @@ type Options struct {
 	// OnBatch is told of each commit: how many callers shared it, and how long it
 	// took with their functions.
 	OnBatch func(size int, took time.Duration)
+	// Log is told of panics in callers' functions; nil for nobody.
+	Log *slog.Logger
 }
 
 // Writers commit what callers write. They are safe for concurrent use.
@@ -238,7 +242,7 @@ type commit struct {
 // run carries out one caller's function.
 func (c *commit) run(fn func(lifecycle.Tx) error) error {
 	t := &tx{c: c}
-	err := call(fn, t)
+	err := c.call(fn, t)
 	if err == nil {
 		c.accept(t)
 		return nil
@@ -249,11 +253,17 @@ func (c *commit) run(fn func(lifecycle.Tx) error) error {
 	return err
 }
 
+// errPanic is a caller's function that panicked. What it said is for the log alone.
+var errPanic = errors.New("a write panicked")
+
 // call turns a panic of fn into an error.
-func call(fn func(lifecycle.Tx) error, t *tx) (err error) {
+func (c *commit) call(fn func(lifecycle.Tx) error, t *tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in a write: %v", p)
+			if log := c.w.opts.Log; log != nil {
+				log.Error("a write panicked", "panic", p, "stack", string(debug.Stack()))
+			}
+			err = errPanic
 		}
 	}()
 	return fn(t)

@@ -1,9 +1,11 @@
 package batch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"strings"
 	"sync"
@@ -408,5 +410,20 @@ func TestEdit(t *testing.T) {
 	}
 	if calls := f.called(); calls != "begin, ask keys, commit at 1, begin, ask keys, rollback, begin, ask keys, rollback" {
 		t.Errorf("calls %s", calls)
+	}
+}
+
+// What a panic says is told to the log, with its stack, and not to the caller.
+func TestPanicIsLoggedWithItsStack(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	w, _ := alone(Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	batch := requests(t, func(lifecycle.Tx) error { panic("a secret") })
+	w.commit(batch)
+	if err := batch[0].err; err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("answered %v", err)
+	}
+	if !strings.Contains(log.String(), "a secret") || !strings.Contains(log.String(), "writer_test.go") {
+		t.Errorf("logged %s", log.String())
 	}
 }

@@ -121,6 +121,7 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	s.writers = batch.Start(batch.Options{
 		Remember: true, Verify: s.opts.Verify, OnCommit: s.opts.OnCommit, OnBatch: s.opts.OnBatch,
+		Log: s.opts.Log,
 	}, e)
 	s.Writer = &table.Writer{Edit: s.writers.Edit}
 	return nil
