@@ -147,8 +147,11 @@ func (a *App) start(ctx context.Context) error {
 		pool.Run(a.closing, a.working)
 	})
 	now := func() time.Time { return a.store.Now().Time() }
-	trim := func(ctx context.Context) error { return a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)) }
-	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, trim).Run(a.sweeping) })
+	chores := dispatch.Chores{
+		Trim:   func(ctx context.Context) error { return a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)) },
+		Forget: shelf.Forget,
+	}
+	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, chores).Run(a.sweeping) })
 	if shared, ok := a.store.(sharedStore); ok {
 		mark, err := shared.Mark(ctx) // before anybody looks: what is committed from now on is told
 		if err != nil {

@@ -84,8 +84,8 @@ func (o *outage) Write(ctx context.Context, about []lifecycle.Key, fn func(lifec
 
 type keepAll struct{}
 
-func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) {
-	return given, nil
+func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (kept, file string, err error) {
+	return given, "", nil
 }
 
 // bench is a service, in a bubble of fake time, with what dispatch needs.
@@ -192,6 +192,6 @@ func pass(d time.Duration) {
 }
 
 func (b *bench) sweeper() {
-	s := dispatch.NewSweeper(b.Service, slog.New(slog.DiscardHandler), b.now, nil)
+	s := dispatch.NewSweeper(b.Service, slog.New(slog.DiscardHandler), b.now, dispatch.Chores{})
 	b.parts.Go(func() { s.Run(b.ctx) })
 }

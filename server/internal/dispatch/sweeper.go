@@ -32,8 +32,7 @@ type Sweeper struct {
 	service *lifecycle.Service
 	log     *slog.Logger
 	now     func() time.Time
-	// trim cleans up what others keep for minutes, nil for nothing.
-	trim func(context.Context) error
+	chores  Chores
 
 	sweeping sync.Mutex // one sweep at a time
 	// pulse is the last beat's, nil if it must not sweep.
@@ -41,10 +40,15 @@ type Sweeper struct {
 	lastForget, lastTrim time.Time
 }
 
-// NewSweeper makes a sweeper. now is the store's clock; trim, if not nil, cleans up
-// what others keep for minutes.
-func NewSweeper(service *lifecycle.Service, log *slog.Logger, now func() time.Time, trim func(context.Context) error) *Sweeper {
-	return &Sweeper{service: service, log: log, now: now, trim: trim}
+// Chores clean up what others keep, on the node that sweeps; nil is nothing.
+type Chores struct {
+	// Trim cleans up what is kept for minutes, Forget what is kept for a day.
+	Trim, Forget func(context.Context) error
+}
+
+// NewSweeper makes a sweeper. now is the store's clock.
+func NewSweeper(service *lifecycle.Service, log *slog.Logger, now func() time.Time, chores Chores) *Sweeper {
+	return &Sweeper{service: service, log: log, now: now, chores: chores}
 }
 
 // Run beats and sweeps until ctx ends, and what it has begun is over.
@@ -116,13 +120,16 @@ func (s *Sweeper) sweep(ctx context.Context) {
 			return err
 		})
 	}
-	if time.Since(s.lastTrim) >= trimEvery && s.trim != nil {
+	if time.Since(s.lastTrim) >= trimEvery && s.chores.Trim != nil {
 		s.lastTrim = time.Now()
-		s.try(ctx, "trim", s.trim)
+		s.try(ctx, "trim", s.chores.Trim)
 	}
 	if time.Since(s.lastForget) >= forgetEvery {
 		s.lastForget = time.Now()
 		s.try(ctx, "forget", s.service.Forget)
+		if s.chores.Forget != nil {
+			s.try(ctx, "clean up", s.chores.Forget)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/secret"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -50,17 +51,53 @@ type File struct {
 	CreatedAt   task.Stamp
 }
 
+// Listed is a file as a scope sees it: what others have to do with the same content
+// does not show.
+type Listed struct {
+	// File was CreatedAt when it was first brought in the scope.
+	File
+	// Name is what it was called when it was brought.
+	Name string
+	// Tasks is how many tasks of the scope use it, at most MaxTasks.
+	Tasks int
+}
+
+// MaxTasks is how far the tasks that use a file are counted.
+const MaxTasks = 1000
+
+// Cursor is the place of a file in a list: the zero value is the beginning.
+type Cursor struct {
+	CreatedAt task.Stamp
+	ID        string
+}
+
 // Owner is who brings a file (rule A3).
 type Owner struct{ Owner, Group string }
 
-// Store keeps which organization has which file.
+// Store keeps which organization has which file, who has brought it, and which tasks
+// use it. Which tasks do is written by those who create and delete tasks.
 type Store interface {
 	// PutFile notes that an organization has a file, and by whom it was brought.
-	PutFile(ctx context.Context, org string, f File, by Owner) error
+	PutFile(ctx context.Context, org string, f File, name string, by Owner) error
 	// Brought reports whether what the scope sees has brought the file.
 	Brought(ctx context.Context, in auth.Scope, id string) (bool, error)
 	// File reads a file's record; NotFound if the organization has none such.
 	File(ctx context.Context, org, id string) (File, error)
+	// Files lists files that were brought in the scope, newest first, behind a cursor.
+	Files(ctx context.Context, in auth.Scope, behind Cursor, limit int) ([]Listed, error)
+	// FileOf reads one of them; NotFound if there is none such.
+	FileOf(ctx context.Context, in auth.Scope, id string) (Listed, error)
+	// DropFile carries out what Standing.Remove decides.
+	DropFile(ctx context.Context, in auth.Scope, id string) (Removal, error)
+	// DropLeft drops what was brought and used, if the last task that did was deleted
+	// before a moment: of at most limit files, whose number it returns.
+	DropLeft(ctx context.Context, org string, before task.Stamp, limit int) (int, error)
+	// KnownFiles are those of some ids, at most a few hundred, that any organization has.
+	KnownFiles(ctx context.Context, ids []string) ([]string, error)
+	// Organizations lists every organization's id.
+	Organizations(ctx context.Context) ([]string, error)
+	// Now is the store's clock.
+	Now() task.Stamp
 }
 
 // Shelf is where the contents lie. Its methods are safe for concurrent use.
@@ -111,10 +148,16 @@ func SplitRef(ref string) (id, name string, ok bool) {
 		return "", "", false
 	}
 	id, name, ok = strings.Cut(rest, "/")
-	if raw, err := hex.DecodeString(id); !ok || err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != id || Name(name) != name {
+	if !ok || !isID(id) || Name(name) != name {
 		return "", "", false
 	}
 	return id, name, true
+}
+
+// isID reports whether a text has the form of a file's id.
+func isID(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == sha256.Size && hex.EncodeToString(raw) == text
 }
 
 // storing says what went wrong with the disk.
@@ -125,7 +168,7 @@ func storing(err error) error {
 	return fmt.Errorf("store file: %w", err)
 }
 
-// Put stores what r yields; more than MaxSize bytes are TooLarge.
+// Put stores what r yields under a name; more than MaxSize bytes are TooLarge.
 func (s *Shelf) Put(ctx context.Context, org string, by Owner, name string, r io.Reader) (File, error) {
 	if err := durable.Mkdir(s.dir); err != nil {
 		return File{}, storing(err)
@@ -148,6 +191,12 @@ func (s *Shelf) Put(ctx context.Context, org string, by Owner, name string, r io
 	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
 		return File{}, storing(err)
 	}
+	// From here on nobody takes the content for one that no organization has.
+	release, err := Hold(ctx, s.dir)
+	if err != nil {
+		return File{}, storing(err)
+	}
+	defer release()
 	final := s.path(f.ID)
 	if err := durable.Mkdir(filepath.Dir(final)); err != nil {
 		return File{}, storing(err)
@@ -155,7 +204,7 @@ func (s *Shelf) Put(ctx context.Context, org string, by Owner, name string, r io
 	if err := durable.Rename(tmp.Name(), final); err != nil {
 		return File{}, storing(err)
 	}
-	return f, s.store.PutFile(ctx, org, f, by)
+	return f, s.store.PutFile(ctx, org, f, name, by)
 }
 
 // Unfinished tells whether a file in the shelf's folder is not whole yet.
@@ -214,9 +263,18 @@ func (s *Shelf) Verify(id, signature, name string) (org string, err error) {
 
 // Keep turns what a user gave as a file's URL into what a task keeps: http(s)
 // URLs as they are, our own references and URLs as references to files that
-// are in the scope. Everything else is Invalid under the given field. Whoever has
-// a URL with a good signature may read the file, and so may the task.
-func (s *Shelf) Keep(ctx context.Context, in auth.Scope, given, field string) (string, error) {
+// are in the scope, with the file's id. Everything else is Invalid under the given
+// field. Whoever has a URL with a good signature may read the file, and so may the
+// task.
+func (s *Shelf) Keep(ctx context.Context, in auth.Scope, given, field string) (kept, file string, err error) {
+	if kept, err = s.keep(ctx, in, given, field); err != nil {
+		return "", "", err
+	}
+	file, _, _ = SplitRef(kept)
+	return kept, file, nil
+}
+
+func (s *Shelf) keep(ctx context.Context, in auth.Scope, given, field string) (string, error) {
 	ref, shown := given, false
 	if rest, ours := strings.CutPrefix(given, s.base()+prefix); ours {
 		parts := strings.Split(rest, "/")
@@ -235,14 +293,14 @@ func (s *Shelf) Keep(ctx context.Context, in auth.Scope, given, field string) (s
 		}
 		if _, err := s.store.File(ctx, in.Organization, id); err != nil {
 			if fault.CodeOf(err) == fault.NotFound {
-				return "", noFile(field)
+				return "", lifecycle.NoFile(field)
 			}
 			return "", err
 		}
 		if !in.Whole() && !shown {
 			brought, err := s.store.Brought(ctx, in, id)
 			if err == nil && !brought {
-				err = noFile(field)
+				err = lifecycle.NoFile(field)
 			}
 			if err != nil {
 				return "", err
@@ -277,10 +335,6 @@ func (s *Shelf) signed(org string, u *url.URL) (ref string, ours bool) {
 		return "", false
 	}
 	return Ref(parts[0], name), true
-}
-
-func noFile(field string) error {
-	return fault.Field(field, "no such file here: upload it with POST /v1/files")
 }
 
 // header keeps the first bytes of a content, to sniff its type.

@@ -57,8 +57,8 @@ type tester interface {
 // keepAll stands for package files: every URL may be kept.
 type keepAll struct{}
 
-func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) {
-	return given, nil
+func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (kept, file string, err error) {
+	return given, "", nil
 }
 
 // bench is a service over a real store of its own.

@@ -150,7 +150,7 @@ type RecordReader interface {
 	Organizations(ctx context.Context) ([]string, error)
 }
 
-// Records are the agents, secrets and idempotency keys of a commit.
+// Records are the agents, secrets, uses of files and idempotency keys of a commit.
 type Records interface {
 	// Agent reads a version of an agent, 0 for the newest. It stays until the
 	// commit: who deletes an agent names it, and waits.
@@ -163,6 +163,13 @@ type Records interface {
 	HasOpenTask(org, agentID string) (bool, error)
 	PutSecret(org string, of SecretOf, id string, sealed []byte) error
 	DeleteSecret(org string, of SecretOf, id string) error
+
+	// Files are those of some files that the organization has: they stay until the
+	// commit.
+	Files(org string, ids []string) ([]string, error)
+	// PutUse notes that a task uses a file, and DropUses that it uses none any more.
+	PutUse(of task.Task, file string) error
+	DropUses(org, id string) error
 
 	// Replay reads what an idempotency key stands for, nil for nothing.
 	Replay(org, route, key string) (*Replay, error)

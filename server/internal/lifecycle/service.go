@@ -28,7 +28,9 @@ type Sealer interface {
 
 // Files tells which file URLs a task may keep (package files).
 type Files interface {
-	Keep(ctx context.Context, in auth.Scope, given, field string) (string, error)
+	// Keep answers what a task keeps of a file's URL, and the id of the file if it is
+	// one of the server's own, else "".
+	Keep(ctx context.Context, in auth.Scope, given, field string) (kept, file string, err error)
 }
 
 // Service carries out the verbs. It is safe for concurrent use.

@@ -91,6 +91,9 @@ func remove(tx Tx, org, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.DropUses(org, id); err != nil {
+		return err
+	}
 	if err := tx.Delete(org, id); err != nil {
 		return err
 	}

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/errand-dev/errand/server/internal/agent"
@@ -34,6 +37,8 @@ type Submission struct {
 
 	who    Caller // the creator
 	sealed []byte // the Secrets, nil for none
+	// uses are the ids of the server's own files that it names, by the fields.
+	uses map[string]string
 }
 
 // Secrets are the secret values of a task.
@@ -98,18 +103,7 @@ func (s *Service) prepare(ctx context.Context, who Caller, sub Submission) (prep
 	if err := s.gate.pace(who, s.store.Now()); err != nil {
 		return prepared{}, err
 	}
-	for i, given := range sub.Spec.Input.Files {
-		kept, err := s.files.Keep(ctx, who.Scope, given, fmt.Sprintf("input.files[%d]", i))
-		if err != nil {
-			return prepared{}, err
-		}
-		sub.Spec.Input.Files[i] = kept
-	}
-	var err error
-	sub.Spec.Input.Attachments, err = EachAttachment(sub.Spec.Input.Attachments, func(i int, given string) (string, error) {
-		return s.files.Keep(ctx, who.Scope, given, fmt.Sprintf("input.attachments[%d].url", i))
-	})
-	if err != nil {
+	if err := s.keepFiles(ctx, who.Scope, &sub); err != nil {
 		return prepared{}, err
 	}
 	sub.Spec.OrganizationID, sub.who = who.Organization, who
@@ -165,6 +159,55 @@ func (s *Service) begin(tx writing, p prepared) (Begun, error) {
 	return begun, err
 }
 
+// keepFiles puts in the place of files' URLs what the task keeps of them.
+func (s *Service) keepFiles(ctx context.Context, in auth.Scope, sub *Submission) error {
+	keep := func(given, field string) (string, error) {
+		kept, file, err := s.files.Keep(ctx, in, given, field)
+		if file != "" {
+			if sub.uses == nil {
+				sub.uses = map[string]string{}
+			}
+			sub.uses[file] = field
+		}
+		return kept, err
+	}
+	var err error
+	for i, given := range sub.Spec.Input.Files {
+		if sub.Spec.Input.Files[i], err = keep(given, fmt.Sprintf("input.files[%d]", i)); err != nil {
+			return err
+		}
+	}
+	sub.Spec.Input.Attachments, err = EachAttachment(sub.Spec.Input.Attachments, func(i int, given string) (string, error) {
+		return keep(given, fmt.Sprintf("input.attachments[%d].url", i))
+	})
+	return err
+}
+
+// present refuses a file that has gone since it was looked up, and keeps the others
+// until the commit: what a task refers to is there (H6).
+func present(tx Tx, org string, uses map[string]string) error {
+	if len(uses) == 0 {
+		return nil
+	}
+	ids := slices.Sorted(maps.Keys(uses))
+	there, err := tx.Files(org, ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if !slices.Contains(there, id) {
+			return NoFile(uses[id])
+		}
+	}
+	return nil
+}
+
+// NoFile is the error of a reference to a file that is not there, or out of a
+// caller's scope: nobody can tell which.
+func NoFile(field string) error {
+	return fault.Field(field, "no such file here: upload it with POST /v1/files")
+}
+
 // replayOf returns what the submission's idempotency key stands for, nil for
 // nothing, and the task that it was used for, if that is not too long ago.
 func replayOf(tx Tx, sub Submission, hash []byte) (Snapshot, *Replay, error) {
@@ -204,6 +247,9 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 	if err := suit(&spec, a); err != nil {
 		return Snapshot{}, err
 	}
+	if err := present(tx, org, sub.uses); err != nil {
+		return Snapshot{}, err
+	}
 	var before task.Task
 	var numbered int
 	if !fresh {
@@ -237,6 +283,9 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 	}
 	if sub.sealed != nil { // in the place of those of the last turn
 		err = tx.PutSecret(org, OfTask, spec.ID, sub.sealed)
+	}
+	for _, id := range slices.Sorted(maps.Keys(sub.uses)) {
+		err = errors.Join(err, tx.PutUse(changed.Task, id))
 	}
 	return Snapshot{Task: changed.Task, Spec: changed.Spec()}, err
 }

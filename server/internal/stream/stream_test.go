@@ -48,8 +48,8 @@ type bench struct {
 
 type keepAll struct{}
 
-func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (string, error) {
-	return given, nil
+func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (kept, file string, err error) {
+	return given, "", nil
 }
 
 func open(t *testing.T) *bench {

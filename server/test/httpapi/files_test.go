@@ -2,6 +2,9 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,14 +13,19 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/errand-dev/errand/server/internal/app"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 const table = "item,price\nlamp,2\ndesk,40\n"
@@ -259,6 +267,318 @@ func TestH6TasksKeepReferences(t *testing.T) {
 	create.key = strangerKey
 	if got := s.must(t, 422, create); got["field"] != "input.files[0]" {
 		t.Errorf("another organization's file: %v", got)
+	}
+}
+
+// listed reads the list of files page by page, as a key sees it.
+func (s *server) listed(t *testing.T, key string, perPage int) []map[string]any {
+	t.Helper()
+	all := []map[string]any{}
+	for cursor := ""; ; {
+		page := s.must(t, 200, call{method: "GET", path: fmt.Sprintf("/v1/files?per_page=%d&cursor=%s", perPage, cursor), key: key})
+		items := page["items"].([]any)
+		if len(items) > perPage {
+			t.Fatalf("a page of %d has %d files", perPage, len(items))
+		}
+		for _, x := range items {
+			all = append(all, x.(map[string]any))
+		}
+		next, more := page["next_cursor"].(string)
+		if !more {
+			return all
+		}
+		cursor = next
+	}
+}
+
+// names are those of files.
+func names(list []map[string]any) []string {
+	found := []string{}
+	for _, x := range list {
+		found = append(found, x["name"].(string))
+	}
+	return found
+}
+
+// TestH6FilesAreListedAndDeleted: what is uploaded is listed, newest first, until it
+// is deleted; then its URL is 404 and its content gone.
+func TestH6FilesAreListedAndDeleted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	if got := s.listed(t, userKey, 20); len(got) != 0 {
+		t.Errorf("at first: %v", got)
+	}
+	var uploaded []map[string]any
+	for i := range 5 {
+		uploaded = append(uploaded, s.upload(t, fmt.Sprintf("%d.csv", i), fmt.Sprint(table, i)))
+	}
+	slices.Reverse(uploaded)
+	for _, size := range []int{1, 2, 5, 50} {
+		if diff := cmp.Diff(uploaded, s.listed(t, userKey, size)); diff != "" {
+			t.Errorf("pages of %d (-uploaded +listed):\n%s", size, diff)
+		}
+	}
+	if got := s.listed(t, strangerKey, 20); len(got) != 0 {
+		t.Errorf("another organization sees %v", got)
+	}
+	file := uploaded[0]
+	path := "/v1/files/" + file["id"].(string)
+	if diff := cmp.Diff(file, s.must(t, 200, call{method: "GET", path: path, key: userKey})); diff != "" {
+		t.Errorf("read (-uploaded +read):\n%s", diff)
+	}
+	s.must(t, 404, call{method: "DELETE", path: path, key: strangerKey})
+	s.must(t, 403, call{method: "DELETE", path: path, key: workerKey})
+	s.fetch(t, s.path(t, file), 200)
+	s.must(t, 204, call{method: "DELETE", path: path, key: userKey})
+	s.fetch(t, s.path(t, file), 404)
+	for _, method := range []string{"GET", "DELETE"} {
+		s.must(t, 404, call{method: method, path: path, key: userKey})
+	}
+	if got := s.listed(t, userKey, 20); len(got) != 4 || s.contents(t) != 4 {
+		t.Errorf("%d contents are left, and %v", s.contents(t), names(got))
+	}
+	s.agent(t, "agent-1")
+	if got := s.must(t, 422, s.asking("one", file["url"])); got["field"] != "input.files[0]" {
+		t.Errorf("a task with the deleted file: %v", got)
+	}
+	// The same content again is another file.
+	again := s.upload(t, "again.csv", fmt.Sprint(table, 4))
+	s.fetch(t, s.path(t, again), 200)
+	s.fetch(t, s.path(t, file), 200)
+
+	refuse(t, s, []refusal{
+		{"a wrong cursor", call{method: "GET", path: "/v1/files?cursor=x"}, 400, "malformed", "cursor"},
+		{"no page", call{method: "GET", path: "/v1/files?per_page=0"}, 422, "invalid", "per_page"},
+		{"a large page", call{method: "GET", path: "/v1/files?per_page=51"}, 422, "invalid", "per_page"},
+		{"an unknown parameter", call{method: "GET", path: "/v1/files?name=x"}, 422, "invalid", "name"},
+		{"no id", call{method: "GET", path: "/v1/files/x"}, 404, "not_found", ""},
+		{"a path", call{method: "DELETE", path: "/v1/files/..%2Ferrand.db"}, 404, "not_found", ""},
+	})
+}
+
+// asking is a call that creates a task with files.
+func (s *server) asking(id string, urls ...any) call {
+	list := make([]string, len(urls))
+	for i, url := range urls {
+		list[i] = fmt.Sprintf("%q", url)
+	}
+	return call{method: "POST", path: "/v1/tasks", key: userKey, body: fmt.Sprintf(
+		`{"agent_id": "agent-1", "id": %q, "input": {"text": "x", "files": [%s]}}`, id, strings.Join(list, ", "))}
+}
+
+// TestH6AFileInUseIsNotDeleted: a task that is there, ended or not, keeps the files of
+// all of its turns.
+func TestH6AFileInUseIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	file, other, third := s.upload(t, "a.csv", table), s.upload(t, "b.csv", "x"), s.upload(t, "c.csv", "y")
+	remove := func(file map[string]any, want int) map[string]any {
+		t.Helper()
+		return s.must(t, want, call{method: "DELETE", path: "/v1/files/" + file["id"].(string), key: userKey})
+	}
+	used := func(file map[string]any, want float64) {
+		t.Helper()
+		if got := s.must(t, 200, call{method: "GET", path: "/v1/files/" + file["id"].(string), key: userKey})["tasks"]; got != want {
+			t.Errorf("%v tasks use %v, want %v", got, file["name"], want)
+		}
+	}
+	s.must(t, 201, s.asking("one", file["url"], file["url"], "https://example.com/x.csv"))
+	if got := remove(file, 409); got["code"] != "conflict" || !strings.Contains(got["detail"].(string), "one") {
+		t.Errorf("refused with %v", got)
+	}
+	used(file, 1)
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/stop"})
+	remove(file, 409)
+	s.must(t, 201, s.asking("one", other["url"])) // its next turn
+	remove(other, 409)
+	remove(file, 409)
+	s.must(t, 200, call{method: "POST", path: "/agent-execution/agent-1", key: userKey, body: fmt.Sprintf(
+		`{"id": "two", "input": {"text": "x", "files": [%q], "attachments": [{"url": %q}]}}`, other["url"], third["url"])})
+	used(file, 1)
+	used(other, 2)
+	used(third, 1)
+	remove(third, 409)
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/one"})
+	remove(file, 204)
+	s.fetch(t, s.path(t, file), 404)
+	remove(other, 409)
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/two"})
+	remove(other, 204)
+	remove(third, 204)
+	if n := s.contents(t); n != 0 {
+		t.Errorf("%d contents are left", n)
+	}
+}
+
+// TestH6ARefusedCreateUsesNothing.
+func TestH6ARefusedCreateUsesNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	file := s.upload(t, "a.csv", table)
+	s.must(t, 404, s.asking("one", file["url"])) // there is no such agent
+	s.must(t, 204, call{method: "DELETE", path: "/v1/files/" + file["id"].(string), key: userKey})
+}
+
+// TestH6AFileOfSeveral: each who has brought a content deletes it for itself, and is
+// told nothing of what others do with it.
+func TestH6AFileOfSeveral(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	_, alice := s.key(t, `{"name": "alice", "role": "user", "sees": "own"}`)
+	_, bob := s.key(t, `{"name": "bob", "role": "user", "sees": "own"}`)
+	bring := func(key, name string) map[string]any {
+		t.Helper()
+		return s.must(t, 201, call{method: "POST", path: "/v1/files?name=" + name, body: table, key: key, header: map[string]string{"Content-Type": "application/octet-stream"}})
+	}
+	mine, his := bring(alice, "mine.csv"), bring(bob, "his.csv")
+	path := "/v1/files/" + mine["id"].(string)
+	remove := func(key string, want int) { t.Helper(); s.must(t, want, call{method: "DELETE", path: path, key: key}) }
+	c := s.asking("hers", mine["url"])
+	c.key = alice
+	s.must(t, 201, c)
+	for key, want := range map[string][]string{alice: {"mine.csv"}, bob: {"his.csv"}, userKey: {"mine.csv"}} {
+		if got := names(s.listed(t, key, 20)); !slices.Equal(got, want) {
+			t.Errorf("listed %v, want %v", got, want)
+		}
+	}
+	if got := s.must(t, 200, call{method: "GET", path: path, key: bob}); got["tasks"] != 0.0 || got["created_at"] != his["created_at"] {
+		t.Errorf("he is told of her: %v", got)
+	}
+	remove(alice, 409)
+	remove(userKey, 409)
+	remove(bob, 204)
+	remove(bob, 404)
+	s.fetch(t, s.path(t, mine), 200)
+	c = s.asking("his", mine["url"])
+	c.key = bob
+	s.must(t, 201, c) // he has it from her
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/hers", key: alice})
+	remove(alice, 204)
+	remove(alice, 404)
+	s.fetch(t, s.path(t, mine), 200) // his task has it still
+	remove(userKey, 409)
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/his", key: bob})
+	if got := s.listed(t, userKey, 20); len(got) != 1 || got[0]["tasks"] != 0.0 {
+		t.Errorf("nobody's file: %v", got)
+	}
+	remove(userKey, 204)
+	s.fetch(t, s.path(t, mine), 404)
+	if n := s.contents(t); n != 0 {
+		t.Errorf("%d contents are left", n)
+	}
+}
+
+// TestD1FilesGoADayAfterTheirLastTask, when the server looks, which it does when it
+// has started. What no task has used stays, and so does what was brought again.
+func TestD1FilesGoADayAfterTheirLastTask(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	used, never, shared, again := s.upload(t, "used", "1"), s.upload(t, "never", "2"), s.upload(t, "shared", "3"), s.upload(t, "again", "4")
+	s.must(t, 201, s.asking("one", used["url"], shared["url"], again["url"]))
+	s.must(t, 201, s.asking("two", shared["url"]))
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/one"})
+	// What a crash can leave of an erasure, and of an upload.
+	orphan := filepath.Join(s.dir, "files", "00", strings.Repeat("0", 64))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(orphan), 0o700), os.WriteFile(orphan, []byte("left"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(s.dir, "files", "upload-cut")
+	old := time.Now().Add(-25 * time.Hour)
+	if err := errors.Join(os.WriteFile(cut, []byte("left"), 0o600), os.Chtimes(cut, old, old)); err != nil {
+		t.Fatal(err)
+	}
+	back := func(d time.Duration) { // as if that had been longer ago
+		t.Helper()
+		s.restart(t, func(db *sql.DB) error {
+			_, err := db.ExecContext(t.Context(), fmt.Sprintf("UPDATE file_owners SET left_at = left_at - %d WHERE left_at > 0", d.Microseconds()))
+			return err
+		})
+	}
+	has := func(file map[string]any, want int) {
+		t.Helper()
+		if want == 404 {
+			s.gone(t, "/v1/files/"+file["id"].(string))
+		}
+		s.must(t, want, call{method: "GET", path: "/v1/files/" + file["id"].(string), key: userKey})
+		s.fetch(t, "/f/"+strings.SplitN(file["url"].(string), "/f/", 2)[1], want)
+	}
+	back(23 * time.Hour)
+	s.vanishes(t, orphan)
+	s.vanishes(t, cut)
+	for _, file := range []map[string]any{used, never, shared, again} {
+		has(file, 200)
+	}
+	s.upload(t, "again", "4")
+	back(2 * time.Hour)
+	has(used, 404)
+	for _, file := range []map[string]any{never, shared, again} {
+		has(file, 200)
+	}
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/two"})
+	back(25 * time.Hour)
+	has(shared, 404)
+	has(never, 200)
+	has(again, 200)
+	if n := s.contents(t); n != 2 {
+		t.Errorf("%d contents are left, want those of never and again", n)
+	}
+}
+
+// restart stops the server, changes its database, and starts it again.
+func (s *server) restart(t *testing.T, change func(*sql.DB) error) {
+	t.Helper()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	db := beside(t, s.dir, "")
+	if err := errors.Join(change(db), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o := app.DefaultOptions()
+	o.Addr, o.Data, o.DatabaseURL = "127.0.0.1:0", s.dir, teststore.DatabaseURL(t, s.dir)
+	again, err := app.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := again.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.App, s.url = again, again.URL()
+}
+
+// gone waits until a path is answered 404.
+func (s *server) gone(t *testing.T, path string) {
+	t.Helper()
+	s.eventually(t, path+" is there", func() bool { return s.do(t, call{method: "GET", path: path}).status == 404 })
+}
+
+// vanishes waits until a file of the data folder is no more.
+func (s *server) vanishes(t *testing.T, name string) {
+	t.Helper()
+	s.eventually(t, name+" is there", func() bool {
+		_, err := os.Stat(name)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
+
+// eventually waits until something holds.
+func (*server) eventually(t *testing.T, not string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal(not)
+		}
 	}
 }
 

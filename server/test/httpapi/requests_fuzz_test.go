@@ -34,6 +34,8 @@ func FuzzRequests(f *testing.F) {
 		{"PUT", "/v1/agents/agent-2", "", `{"name": "n", "instructions": {"role": ["r"]}, "llm_credentials": {"name": "n", "value": "v"}, "output_schema": {}}`},
 		{"POST", "/v1/agents/agent-1/report", "", `{"input": "i", "result": "r", "tokens": {"prompt_tokens": 1}, "used_tools": []}`},
 		{"POST", "/v1/keys", "", `{"name": "n", "role": "worker", "agents": ["a"]}`},
+		{"GET", "/v1/files?per_page=2&cursor=x", "", ""},
+		{"DELETE", "/v1/files/x", "", ""},
 		{"POST", "/v1/files?name=a.csv", "", "a,b\n"},
 		{"POST", "/v1/files", "Content-Type: multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nb\r\n--x--\r\n"},
 		{"POST", "/agent-execution/agent-1", "", `{"input": {"text": "a", "files": [], "attachments": [{"url": "http://example.com/"}]}, "worker_id": null}`},

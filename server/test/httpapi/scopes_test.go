@@ -231,6 +231,9 @@ func tries(o owned) []try {
 		v1("POST", "/release", 403, `{"lease_token": "`+o.token+`"}`),
 		one("POST /v1/claim", 403, "/v1/claim", `{"agent_ids": ["agent-1"], "worker_id": "w"}`),
 		one("POST /v1/files", 201, "/v1/files?name=mine.txt", "my own content"),
+		one("GET /v1/files", 200, "/v1/files", ""),
+		one("GET /v1/files/{file_id}", 404, "/v1/files/"+fileID, ""),
+		one("DELETE /v1/files/{file_id}", 404, "/v1/files/"+fileID, ""),
 		// Agents are the organization's, and tell nothing of tasks.
 		one("GET /v1/agents", 200, "/v1/agents", ""),
 		one("GET /v1/agents/{agent_id}", 200, "/v1/agents/agent-1", ""),

@@ -335,6 +335,23 @@ func (t *tx) DeleteSecret(org string, of lifecycle.SecretOf, id string) error {
 	return nil
 }
 
+// Files implements lifecycle.Records.
+func (t *tx) Files(org string, ids []string) ([]string, error) {
+	return ask(t, table.Files, func(db table.DB) ([]string, error) { return table.LockFiles(background(), db, org, ids) })
+}
+
+// PutUse implements lifecycle.Records.
+func (t *tx) PutUse(of task.Task, file string) error {
+	t.record(table.PutUse(of.OrganizationID, file, of.ID, of.Owner, of.Group))
+	return nil
+}
+
+// DropUses implements lifecycle.Records.
+func (t *tx) DropUses(org, id string) error {
+	t.record(table.DropUses(org, id, t.Now())...)
+	return nil
+}
+
 // Replay implements lifecycle.Records.
 func (t *tx) Replay(org, route, key string) (*lifecycle.Replay, error) {
 	return ask(t, table.Replays, func(db table.DB) (*lifecycle.Replay, error) {

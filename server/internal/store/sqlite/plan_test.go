@@ -141,6 +141,7 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT t.id, t.agent_id, t.org",              // Tasks: see the test above
 		"SELECT count(*) FROM (SELECT 1 FROM tasks t", // likewise
 		"SELECT t.created_at, t.id FROM tasks t",      // Open: likewise
+		"SELECT o.id, f.size, f.content_type",         // Files, FileOf: see the test below
 	}
 	s, queries := queriesOf(t, everything)
 	if len(queries) < 60 {
@@ -158,6 +159,39 @@ func TestNoStatementScans(t *testing.T) {
 		for _, step := range plan(t, s, q) {
 			if strings.HasPrefix(step, "SCAN ") && !few(step) || strings.Contains(step, "TEMP B-TREE") || strings.HasSuffix(step, "(org=?)") {
 				t.Errorf("%s\n%s", q, step)
+			}
+		}
+	}
+}
+
+// A list of files is one walk along the index of whose they are.
+func TestListsOfFilesUseAnIndex(t *testing.T) {
+	t.Parallel()
+	for index, in := range map[string]auth.Scope{
+		"o USING INDEX file_owners_at (org=?":                auth.All("o"),
+		"o USING INDEX file_owners_owner (org=? AND owner=?": {Organization: "o", Owner: "x"},
+		"o USING INDEX file_owners_group (org=? AND grp=?":   {Organization: "o", Group: "x"},
+	} {
+		s, queries := queriesOf(t, func(s *Store) error {
+			_, err := s.Files(t.Context(), in, files.Cursor{}, 50)
+			_, failed := s.Files(t.Context(), in, files.Cursor{CreatedAt: 5, ID: "f"}, 50)
+			if _, err := s.FileOf(t.Context(), in, "f"); fault.CodeOf(err) != fault.NotFound {
+				return err
+			}
+			return errors.Join(err, failed)
+		})
+		if len(queries) != 3 {
+			t.Fatalf("%d statements: %q", len(queries), queries)
+		}
+		for _, q := range queries {
+			index := index
+			if strings.Contains(q, "AND o.id = ?") {
+				index = "o USING PRIMARY KEY (org=? AND id=?"
+			}
+			if steps := strings.Join(plan(t, s, q), "; "); !strings.Contains(steps, index) || strings.Contains(steps, "TEMP B-TREE") {
+				t.Errorf("%s\n%s\nwant a search of %s", q, steps, index)
+			} else if strings.Contains(q, "(o.at, o.id) <") && !strings.Contains(steps, "at<?") && !strings.Contains(steps, "(at,id)<") {
+				t.Errorf("%s\n%s\nthe cursor is not part of the search", q, steps)
 			}
 		}
 	}
@@ -200,6 +234,8 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{readingWorkers + "org = ? AND agent = ? AND key_id = ?", "workers_kin (org=? AND agent=? AND key_id=? AND address=?)"},
 		{"SELECT id FROM workers INDEXED BY workers_agent", "workers_agent (org=? AND agent=?)"},
 		{"SELECT 1 FROM file_owners", "PRIMARY KEY (org=? AND id=?"},
+		{"SELECT o.id FROM file_owners", "file_owners_left (org=? AND left_at>? AND left_at<?)"},
+		{"DELETE FROM file_uses", "file_uses_task (org=? AND task=?)"},
 		{readingFeed + "WHERE (pos, n) >", "PRIMARY KEY ((pos,n)>(?,?)"},
 		{"SELECT pos, n FROM feed WHERE pos < ?", "PRIMARY KEY (pos<?)"},
 	} {
@@ -303,6 +339,7 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.Take(lifecycle.Want{Organization: "o", Agents: []string{"a"}, Worker: "w", Limit: 1}))
 	note(tx.Replay("o", "r", "k"))
 	note(tx.Queued("o", "a", 1))
+	note(tx.Files("o", []string{"f", "g"}))
 	note(tx.HasOpenTask("o", "a"))
 	return errors.Join(failed...)
 }
@@ -312,8 +349,34 @@ func everyRecord(ctx context.Context, s *Store) error {
 	return errors.Join(
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "l", Hash: []byte{2}, Role: auth.Admin}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "k", Hash: []byte{1}, Role: auth.User}), s.RevokeKey(ctx, "o", "k"),
-		s.PutFile(ctx, "o", files.File{ID: "f"}, files.Owner{Owner: "x"}), s.DropFeed(ctx, 1), s.Writable(ctx),
+		s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{Owner: "x", Group: "g"}), everyRemoval(ctx, s), s.DropFeed(ctx, 1), s.Writable(ctx),
 	)
+}
+
+// everyRemoval is every way in which a file goes.
+func everyRemoval(ctx context.Context, s *Store) error {
+	var failed []error
+	put := func(id string) {
+		failed = append(failed, s.PutFile(ctx, "o", files.File{ID: id}, "f", files.Owner{Owner: "x", Group: "g"}))
+	}
+	write := func(fn func(lifecycle.Tx) error) { failed = append(failed, s.Write(ctx, nil, fn)) }
+	for _, in := range []auth.Scope{auth.All("o"), {Organization: "o", Owner: "x"}, {Organization: "o", Group: "g"}} {
+		put("e")
+		if in != auth.All("o") {
+			write(func(tx lifecycle.Tx) error { return tx.PutUse(task.Task{OrganizationID: "o", ID: "of another"}, "e") })
+		}
+		_, err := s.DropFile(ctx, in, "e")
+		failed = append(failed, err)
+		write(func(tx lifecycle.Tx) error { return tx.DropUses("o", "of another") })
+	}
+	put("e")
+	write(func(tx lifecycle.Tx) error { return tx.PutUse(task.Task{OrganizationID: "o", ID: "last"}, "e") })
+	write(func(tx lifecycle.Tx) error { return tx.DropUses("o", "last") })
+	n, err := s.DropLeft(ctx, "o", s.Now()+1, 9)
+	if n == 0 {
+		failed = append(failed, errors.New("nothing was left"))
+	}
+	return errors.Join(append(failed, err)...)
 }
 
 func everyRead(ctx context.Context, s *Store) error {
@@ -328,6 +391,11 @@ func everyRead(ctx context.Context, s *Store) error {
 		note(s.CountOpen(ctx, in, lifecycle.Filter{}))
 		note(s.Open(ctx, in, lifecycle.Filter{}, lifecycle.Cursor{}, 1))
 		note(s.Brought(ctx, in, "f"))
+		note(s.Files(ctx, in, files.Cursor{}, 1))
+		note(s.Files(ctx, in, files.Cursor{CreatedAt: 1, ID: "f"}, 1))
+		if _, err := s.FileOf(ctx, in, "unknown"); fault.CodeOf(err) != fault.NotFound {
+			failed = append(failed, err)
+		}
 	}
 	note(s.Events(ctx, "o", "u", 0, 1))
 	note(s.Turns(ctx, "o", "u"))
@@ -350,6 +418,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Keys(ctx, "o"))
 	note(s.KeyByHash(ctx, []byte{1}))
 	note(s.File(ctx, "o", "f"))
+	note(s.KnownFiles(ctx, []string{"f", "g"}))
 	note(s.Feed(ctx, feed.Position{}, 1))
 	note(s.FeedEnd(ctx))
 	note(s.Size(ctx))

@@ -115,9 +115,17 @@ func TestEveryWriteBeginsImmediately(t *testing.T) {
 		"PutKey":          func() error { return s.PutKey(ctx, auth.Key{Organization: "o", ID: "k"}) },
 		"RevokeKey":       func() error { return s.RevokeKey(ctx, "o", "k") },
 		"PutOrganization": func() error { return s.PutOrganization(ctx, "o", "o") },
-		"PutFile":         func() error { return s.PutFile(ctx, "o", files.File{ID: "f"}, files.Owner{}) },
-		"DropFeed":        func() error { return s.DropFeed(ctx, 1) },
-		"Writable":        func() error { return s.Writable(ctx) },
+		"PutFile":         func() error { return s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{}) },
+		"DropFile": func() error {
+			_, err := s.DropFile(ctx, auth.All("o"), "f")
+			return err
+		},
+		"DropLeft": func() error {
+			_, err := s.DropLeft(ctx, "o", 1, 1)
+			return err
+		},
+		"DropFeed": func() error { return s.DropFeed(ctx, 1) },
+		"Writable": func() error { return s.Writable(ctx) },
 	} {
 		s.trouble.Store(nil)
 		if what == "Writable" { // else it has nothing to try

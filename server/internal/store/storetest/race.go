@@ -34,6 +34,7 @@ func raceParts() []part {
 		{"RacedCountersLoseNothing", racedCounters},
 		{"RacedStopsReachAllSubTasks", racedStops},
 		{"RacedCommitsAreReadOnceInTheFeed", racedFeed},
+		{"RacedUsesKeepTheirFile", racedUses},
 	}
 }
 

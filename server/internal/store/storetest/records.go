@@ -10,7 +10,6 @@ import (
 	agents "github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
-	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -24,7 +23,6 @@ func recordParts() []part {
 		{"Keys", keys},
 		{"Secrets", secrets},
 		{"Replays", replays},
-		{"Files", keptFiles},
 		{"OrganizationsAreListed", organizations},
 	}
 }
@@ -327,48 +325,6 @@ func replays(e *env) {
 	drop(now + 2)
 	e.same("dropped", none, get(home, "invoke", "k"))
 	e.same("not dropped elsewhere", &two, get(away, "create", "k"))
-}
-
-// keptFiles: a file is kept once, as it was brought first, and known by all who
-// have brought it.
-func keptFiles(e *env) {
-	ctx := e.t.Context()
-	at := e.clock.stamp()
-	f := files.File{ID: "abc", Size: 1 << 40, ContentType: "text/plain; é", CreatedAt: at}
-	_, err := e.File(ctx, home, "abc")
-	e.missing("unknown file", err)
-	e.ok(e.PutFile(ctx, home, files.File{ID: f.ID, Size: f.Size, ContentType: f.ContentType}, files.Owner{Owner: "key:1", Group: "g"}))
-	e.clock.advance(time.Second)
-	e.ok(e.PutFile(ctx, home, files.File{ID: f.ID, Size: 1, ContentType: "other"}, files.Owner{Owner: "user:2"}))
-	e.ok(e.PutFile(ctx, home, files.File{ID: f.ID, Size: 1, ContentType: "other"}, files.Owner{Owner: "key:1", Group: "g"}))
-	e.ok(e.PutFile(ctx, away, files.File{ID: "of away"}, files.Owner{Owner: "key:3", Group: "h"}))
-	got, err := e.File(ctx, home, "abc")
-	e.ok(err)
-	e.same("file", f, got)
-	_, err = e.File(ctx, away, "abc")
-	e.missing("file of another organization", err)
-	for _, c := range []struct {
-		in   auth.Scope
-		id   string
-		want bool
-	}{
-		{auth.All(home), "abc", true},
-		{auth.Scope{Organization: home, Owner: "key:1"}, "abc", true},
-		{auth.Scope{Organization: home, Owner: "user:2"}, "abc", true},
-		{auth.Scope{Organization: home, Owner: "key:3"}, "abc", false},
-		{auth.Scope{Organization: home, Owner: "g"}, "abc", false},
-		{auth.Scope{Organization: home, Group: "g"}, "abc", true},
-		{auth.Scope{Organization: home, Group: "h"}, "abc", false},
-		{auth.All(home), "of away", false},
-		{auth.All(away), "abc", false},
-		{auth.All(away), "of away", true},
-		{auth.Scope{Organization: away, Group: "h"}, "of away", true},
-		{auth.All(home), "unknown", false},
-	} {
-		brought, err := e.Brought(ctx, c.in, c.id)
-		e.ok(err)
-		e.same(fmt.Sprintf("%s was brought in %+v", c.id, c.in), c.want, brought)
-	}
 }
 
 func organizations(e *env) {

@@ -89,7 +89,7 @@ func parts(kind Kind) []part {
 		return raceParts()
 	}
 	all := slices.Concat(historyParts(), documentParts(), commitParts(), queueParts(), leaseParts(), rosterParts(),
-		listParts(), scopeParts(), recordParts(), deleteParts(), feedParts())
+		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), feedParts())
 	if kind.Shared {
 		all = append(all, raceParts()...)
 	}
@@ -331,7 +331,7 @@ func remove(tx lifecycle.Tx, org, id string, now task.Stamp) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.Delete(org, id); err != nil {
+	if err := errors.Join(tx.DropUses(org, id), tx.Delete(org, id)); err != nil {
 		return err
 	}
 	for _, a := range left {

@@ -9,7 +9,6 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
-	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -225,46 +224,6 @@ func InsertKey(k auth.Key) Op {
 // RevokeKey notes that a key is good no more.
 func RevokeKey(org, id string, at task.Stamp) Op {
 	return Op{SQL: "UPDATE keys SET revoked_at = ? WHERE org = ? AND id = ?", Args: []any{int64(at), org, id}, In: Keys, Must: true}
-}
-
-// PutFile notes that an organization has a file, and who has brought it.
-func PutFile(org string, f files.File, by files.Owner, at task.Stamp) []Op {
-	return []Op{
-		{
-			SQL:  "INSERT INTO files (org, id, size, content_type, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (org, id) DO NOTHING",
-			Args: []any{org, f.ID, f.Size, f.ContentType, int64(at)}, In: Files,
-		},
-		{
-			SQL:  "INSERT INTO file_owners (org, id, owner, grp) VALUES (?, ?, ?, ?) ON CONFLICT (org, id, owner, grp) DO NOTHING",
-			Args: []any{org, f.ID, by.Owner, by.Group}, In: Files,
-		},
-	}
-}
-
-// File implements files.Store.
-func (r *Reader) File(ctx context.Context, org, id string) (files.File, error) {
-	f := files.File{ID: id}
-	found, err := one(ctx, r.DB, "SELECT size, content_type, created_at FROM files WHERE org = ? AND id = ?",
-		[]any{org, id}, &f.Size, &f.ContentType, &f.CreatedAt)
-	if err != nil {
-		return files.File{}, fmt.Errorf("read file: %w", err)
-	}
-	if !found {
-		return files.File{}, fault.New(fault.NotFound, "no file %q", id)
-	}
-	return f, nil
-}
-
-// Brought implements files.Store.
-func (r *Reader) Brought(ctx context.Context, in auth.Scope, id string) (bool, error) {
-	query, args := "SELECT 1 FROM file_owners WHERE org = ? AND id = ?", []any{in.Organization, id}
-	if in.Owner != "" {
-		query, args = query+" AND owner = ?", append(args, in.Owner)
-	}
-	if in.Group != "" {
-		query, args = query+" AND grp = ?", append(args, in.Group)
-	}
-	return exists(ctx, r.DB, query+" LIMIT 1", args...)
 }
 
 // InsertFeed adds entries to the feed.

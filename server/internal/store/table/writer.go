@@ -59,8 +59,8 @@ func (w *Writer) PutOrganization(ctx context.Context, id, name string) error {
 }
 
 // PutFile implements files.Store.
-func (w *Writer) PutFile(ctx context.Context, org string, f files.File, by files.Owner) error {
-	return w.put(ctx, func(now task.Stamp) []Op { return PutFile(org, f, by, now) })
+func (w *Writer) PutFile(ctx context.Context, org string, f files.File, name string, by files.Owner) error {
+	return w.put(ctx, func(now task.Stamp) []Op { return PutFile(org, f, name, by, now) })
 }
 
 // DropFeed drops entries of the feed that are older than a moment: in small commits,
