@@ -16,7 +16,7 @@ type Client struct {
 	Tasks *Tasks
 	// Agents reads and changes agents, and invokes them.
 	Agents *Agents
-	// Files uploads files.
+	// Files uploads, lists and deletes files.
 	Files *Files
 	// Keys makes and revokes API keys. It needs an admin key.
 	Keys *Keys

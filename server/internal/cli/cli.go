@@ -53,6 +53,7 @@ type root struct {
 	Run    runCmd    `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
 	Task   taskCmds  `cmd:"" help:"Create, read, follow and stop tasks."`
 	Agent  agentCmds `cmd:"" help:"Define and read agents."`
+	File   fileCmds  `cmd:"" help:"Upload, list and delete files for tasks."`
 	Key    keyCmds   `cmd:"" help:"Make, list and revoke API keys."`
 	Worker workerCmd `cmd:"" help:"Do an agent's tasks with a program of yours."`
 	Backup backupCmd `cmd:"" help:"Copy the data folder, also while the server runs."`

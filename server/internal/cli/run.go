@@ -83,11 +83,20 @@ func checkFiles(names []string) error {
 		if isURL(f) {
 			continue
 		}
-		if info, err := os.Stat(f); err != nil {
-			return fmt.Errorf("--file %s: %w", f, errors.Unwrap(err))
-		} else if info.IsDir() {
-			return fmt.Errorf("--file %s: is a folder; name its files", f)
+		if err := checkFile(f); err != nil {
+			return fmt.Errorf("--file %w", err)
 		}
+	}
+	return nil
+}
+
+func checkFile(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, errors.Unwrap(err))
+	}
+	if info.IsDir() {
+		return fmt.Errorf("%s: is a folder; name its files", name)
 	}
 	return nil
 }

@@ -35,7 +35,8 @@ type trial struct {
 	line     *cuttable
 	x        *examination
 	measured map[string][]time.Duration
-	created  []string
+	created  []string // ids of tasks
+	uploaded []string // ids of files
 }
 
 const (
@@ -43,7 +44,7 @@ const (
 	trialEvents = 20
 )
 
-// run runs the tasks, and deletes them.
+// run runs the tasks, and deletes them with what they have read.
 func (t *trial) run(ctx context.Context) {
 	t.measured = map[string][]time.Duration{}
 	defer t.tidy(ctx)
@@ -64,6 +65,9 @@ func (t *trial) tidy(ctx context.Context) {
 	defer cancel()
 	for _, id := range t.created {
 		_ = t.client.Tasks.Delete(ctx, id) // what cannot be deleted is small, and says what it is
+	}
+	for _, id := range t.uploaded {
+		_ = t.client.Files.Delete(ctx, id) // likewise
 	}
 }
 
@@ -94,6 +98,7 @@ func (t *trial) endToEnd(ctx context.Context) bool {
 		t.x.fail("upload", "read the server's log", "%v", err)
 		return false
 	}
+	t.uploaded = append(t.uploaded, file.ID)
 	var took time.Duration
 	for range trialTasks {
 		began := time.Now()

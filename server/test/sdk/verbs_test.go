@@ -466,6 +466,55 @@ func TestInvoke(t *testing.T) {
 	}
 }
 
+// Files are listed, read and deleted, but not while a task uses them.
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	ctx := t.Context()
+	var uploaded []errand.File
+	for i := range 3 {
+		file, err := c.Files.Upload(ctx, strconv.Itoa(i)+".csv", strings.NewReader("content "+strconv.Itoa(i)))
+		if err != nil || time.Since(file.CreatedAt) > time.Minute || file.Tasks != 0 {
+			t.Fatal(file, err)
+		}
+		uploaded = append(uploaded, *file)
+	}
+	slices.Reverse(uploaded)
+	page, err := c.Files.List(ctx, errand.FileListOptions{PerPage: 2})
+	if err != nil || !slices.Equal(page.Items, uploaded[:2]) || page.NextCursor == "" {
+		t.Errorf("a page: %+v, %v", page, err)
+	}
+	var all []errand.File
+	for file, err := range c.Files.All(ctx, errand.FileListOptions{PerPage: 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, file)
+	}
+	if !slices.Equal(all, uploaded) {
+		t.Errorf("all: %+v", all)
+	}
+	file := uploaded[0]
+	task := create(t, c, errand.TaskRequest{Prompt: "x", FileURLs: []string{file.URL}})
+	if got, err := c.Files.Get(ctx, file.ID); err != nil || got.Tasks != 1 || got.Name != "2.csv" {
+		t.Errorf("in use: %+v, %v", got, err)
+	}
+	if err := c.Files.Delete(ctx, file.ID); !errors.Is(err, errand.ErrConflict) {
+		t.Errorf("deleted in use: %v", err)
+	}
+	if err := errors.Join(c.Tasks.Delete(ctx, task.ID), c.Files.Delete(ctx, file.ID)); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Files.Get(ctx, file.ID); !errors.Is(err, errand.ErrNotFound) {
+		t.Errorf("after its deletion: %v", err)
+	}
+	for _, err := range c.Files.All(ctx, errand.FileListOptions{Cursor: "x"}) {
+		if !errors.Is(err, errand.ErrMalformed) {
+			t.Errorf("a wrong cursor: %v", err)
+		}
+	}
+}
+
 // Files of a task by kind: PDFs and pictures with their bytes, texts.
 func TestTaskFiles(t *testing.T) {
 	t.Parallel()
@@ -548,7 +597,8 @@ func TestNoID(t *testing.T) {
 		_, got := c.Tasks.Get(t.Context(), id)
 		_, stopped := c.Tasks.Stop(t.Context(), id)
 		_, ofAgent := c.Agents.Get(t.Context(), id)
-		for _, err := range []error{got, stopped, ofAgent, c.Tasks.Delete(t.Context(), id)} {
+		_, file := c.Files.Get(t.Context(), id)
+		for _, err := range []error{got, stopped, ofAgent, file, c.Files.Delete(t.Context(), id), c.Tasks.Delete(t.Context(), id)} {
 			if !errors.Is(err, errand.ErrInvalid) {
 				t.Errorf("id %q: %v", id, err)
 			}
