@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
@@ -218,6 +220,38 @@ func TestMigrationErasesSecretsOfEndedTurns(t *testing.T) {
 	kept := []string{"below left", "child", "child-2", "grandchild", "over", "ring-1", "ring-2", "root", "stopped"}
 	same(t, "secrets", append([]string{"agent a"}, kept...), texts(t, s, "SELECT CASE owner WHEN 'task' THEN id ELSE owner || ' ' || id END FROM secrets ORDER BY 1"))
 	same(t, "sealed tasks", kept, texts(t, s, "SELECT id FROM tasks WHERE sealed = 1 ORDER BY id"))
+}
+
+// What tasks refer to, in whichever turn, is in use from then on; what none does was
+// perhaps never used, and stays.
+func TestMigrationFindsWhatUsesFiles(t *testing.T) {
+	t.Parallel()
+	used, attached, unused := strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 64)
+	s := openPrevious(t, fmt.Sprintf(`INSERT INTO files SELECT 'o', value, 3, 'text/csv', 7 FROM json_each('[%q, %q, %q]')`, used, attached, unused),
+		fmt.Sprintf(`UPDATE turns SET spec = replace(json_set(spec, '$.input.files', json('["https://example.com/", "file:%s/a & b.csv"]')), '&', '\u0026') WHERE task = 'root' AND n = 1`, used),
+		fmt.Sprintf(`UPDATE turns SET spec = json_set(spec, '$.input.attachments', json('[{"url": "file:%s/doc.pdf"}, {"url": "https://example.com/"}]')) WHERE task = 'over'`, attached),
+		fmt.Sprintf(`UPDATE turns SET spec = json_set(spec, '$.input.text', '"file:%s/x" is no reference') WHERE task = 'left'`, unused))
+	found, err := s.Files(t.Context(), auth.All("o"), files.Cursor{}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range found {
+		got = append(got, fmt.Sprintf("%.1s %s %d", x.ID, x.Name, x.Tasks))
+	}
+	same(t, "files", []string{"f file 0", "c file 0", "b doc.pdf 1", "a a & b.csv 1"}, got)
+	if n, err := s.DropLeft(t.Context(), "o", s.Now(), 10); n != 0 || err != nil {
+		t.Errorf("%d go at once, %v", n, err)
+	}
+	if _, err := s.DropFile(t.Context(), auth.All("o"), attached); fault.CodeOf(err) != fault.Conflict {
+		t.Errorf("a file in use: %v", err)
+	}
+	if err := s.Write(t.Context(), about("over"), func(tx lifecycle.Tx) error { return errors.Join(tx.DropUses("o", "over"), tx.Delete("o", "over")) }); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.DropLeft(t.Context(), "o", s.Now()+1, 10); n != 1 || err != nil {
+		t.Errorf("%d go after their last task, %v", n, err)
+	}
 }
 
 // So is one of the first release.

@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
+)
+
+// before makes a database whose tables are as they were before a migration.
+func before(t *testing.T, migration string) (url string, conn *pgx.Conn) {
+	t.Helper()
+	url = pgtest.Schema(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(t.Context()) })
+	steps, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := []string{"CREATE TABLE schema_version (one BIGINT PRIMARY KEY CHECK (one = 1), version BIGINT NOT NULL)"}
+	n := slices.IndexFunc(steps, func(name string) bool { return strings.HasSuffix(name, migration) })
+	for _, name := range steps[:n] {
+		step, err := migrations.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		statements = append(statements, string(step))
+	}
+	for _, s := range append(statements, fmt.Sprintf("INSERT INTO schema_version VALUES (1, %d)", n)) {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return url, conn
+}
+
+// What tasks of before refer to is in use; a text that PostgreSQL does not take for
+// JSON is no obstacle.
+func TestMigrationFindsWhatUsesFiles(t *testing.T) {
+	t.Parallel()
+	long(t)
+	url, conn := before(t, "_file_uses.sql")
+	used, unused := strings.Repeat("a", 64), strings.Repeat("c", 64)
+	for _, s := range []string{
+		`INSERT INTO tasks (org, id, agent_id, created_at, updated_at, turn, first_seq, last_seq, max_attempts, ready_at, queued, status, attempt, execution_attempts, owner)
+			VALUES ('o', 't', 'a', 1, 1, 1, 1, 1, 1, 1, 0, 'pending', 1, 1, 'key:1'), ('o', 'u', 'a', 1, 1, 1, 1, 1, 1, 1, 0, 'pending', 1, 1, '')`,
+		`INSERT INTO turns (org, task, n, spec, first_seq, last_seq) VALUES
+			('o', 't', 1, '{"input":{"text":"\u0000","files":["file:` + used + `/a.csv"]}}', 1, 1),
+			('o', 'u', 1, '{"input":{"text":"x","files":null,"attachments":[{"url":"file:` + used + `/a.csv"}]}}', 1, 1)`,
+		`INSERT INTO files (org, id, size, content_type, created_at) VALUES ('o', '` + used + `', 3, 'text/csv', 5), ('o', '` + unused + `', 3, 'text/csv', 7)`,
+		`INSERT INTO file_owners (org, id, owner, grp) VALUES ('o', '` + used + `', 'key:1', 'g')`,
+	} {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, Options{URL: url, Node: "n"})
+	for in, want := range map[auth.Scope]string{
+		auth.All("o"):                       "c file 0, a a.csv 2",
+		{Organization: "o", Owner: "key:1"}: "a a.csv 1",
+		{Organization: "o", Group: "g"}:     "a a.csv 0",
+	} {
+		found, err := s.Files(t.Context(), in, files.Cursor{}, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, x := range found {
+			got = append(got, fmt.Sprintf("%.1s %s %d", x.ID, x.Name, x.Tasks))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%+v sees %q, want %s", in, got, want)
+		}
+	}
+}
