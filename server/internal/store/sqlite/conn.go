@@ -199,8 +199,5 @@ func (r *rows) Err() error { return r.err }
 func (r *rows) Close() error {
 	err := r.stmt.Reset()
 	unbind(r.stmt, r.args)
-	if r.err != nil { // Reset tells it again
-		return nil
-	}
 	return err
 }

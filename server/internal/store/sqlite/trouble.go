@@ -20,7 +20,7 @@ import (
 func refusal(err error) string {
 	code := sqlite.ErrCode(err)
 	if e, ok := errors.AsType[*driver.Error](err); ok {
-		code = sqlite.ResultCode(e.Code())
+		code = sqlite.ResultCode(e.Code()) //nolint:gosec // it was one
 	}
 	switch code.ToPrimary() { //nolint:exhaustive // the others are not the disk's
 	case sqlite.ResultFull:

@@ -59,7 +59,7 @@ func together(ops []Op) Op {
 }
 
 // wide are the statements that were widened: few, and used again and again.
-var wide sync.Map //nolint:gochecknoglobals // constants that have to be computed
+var wide sync.Map
 
 // widened is a statement that inserts one row, for several.
 func widened(sql string, rows int) string {
@@ -67,11 +67,11 @@ func widened(sql string, rows int) string {
 		sql  string
 		rows int
 	}
-	if made, ok := wide.Load(key{sql, rows}); ok {
-		return made.(string) //nolint:forcetypeassert // nothing else is stored
+	kept, _ := wide.Load(key{sql, rows})
+	made, ok := kept.(string)
+	if !ok {
+		made = sql + strings.Repeat(", "+sql[strings.LastIndexByte(sql, '('):], rows-1)
+		wide.Store(key{sql, rows}, made)
 	}
-	place := sql[strings.LastIndexByte(sql, '('):]
-	made := sql + strings.Repeat(", "+place, rows-1)
-	wide.Store(key{sql, rows}, made)
 	return made
 }
