@@ -105,6 +105,9 @@ func checkIDs(sub *Submission) error {
 	if p := spec.ParentExecution; p != nil && *p == "" {
 		spec.ParentExecution = nil
 	}
+	if e := spec.OnParentEnd; e != nil && *e != task.StopOnParentEnd && *e != task.KeepOnParentEnd {
+		return fault.Field("on_parent_end", "must be stop or keep")
+	}
 	if w := spec.PinnedWorkerID; w != nil && *w == "" {
 		spec.PinnedWorkerID = nil
 	}

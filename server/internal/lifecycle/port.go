@@ -101,6 +101,9 @@ type TaskReader interface {
 	// ended before it and that has had its full length since renewed: at most
 	// limit of either.
 	Due(ctx context.Context, org string, now, renewed task.Stamp, limit int) ([]string, error)
+	// Unfinished lists tasks whose Descent is going, and deleted ones of which
+	// something may be left: at most limit of either.
+	Unfinished(ctx context.Context, org string, limit int) ([]string, error)
 	// Ahead lists the tasks that task.FollowClock may concern.
 	Ahead(ctx context.Context, org string, now task.Stamp) ([]string, error)
 }
@@ -119,11 +122,21 @@ type Tasks interface {
 	TurnEnd(org, id string, turn int) (task.EndReason, *string, error)
 	// Save keeps all of a change, and makes it known after the commit.
 	Save(c task.Change) error
-	// Delete removes a task with its turns, log, attempts, secrets and
-	// idempotency keys, and makes that known.
+	// Delete removes a task with its secrets, its idempotency keys and the attempts
+	// that matter to others than itself, and makes that known. Its turns, its log and
+	// its other attempts are for Erase.
 	Delete(org, id string) error
-	// Children lists the ids of a task's sub-tasks.
-	Children(org, id string) ([]string, error)
+	// Erase removes what is left of a deleted task, its log from the end: at most so
+	// many rows, and about 4 MiB. It answers how many fewer they were; then nothing
+	// is left.
+	Erase(org, id string, rows int) (int, error)
+	// Unerased reports whether something may be left of a deleted task.
+	Unerased(org, id string) (bool, error)
+	// Children lists the ids of a task's sub-tasks, the oldest first, at most limit.
+	Children(org, id string, limit int) ([]string, error)
+	// Below lists, in the order of their ids behind one, those sub-tasks of a task
+	// that have not ended or have had sub-tasks themselves, at most limit.
+	Below(org, id, after string, limit int) ([]string, error)
 	// SeqOfClient is the event of a turn that first carried a client_id, 0
 	// for none.
 	SeqOfClient(org, id string, turn int, clientID string) (int64, error)

@@ -71,7 +71,7 @@ func TestX1StopCascadesInTheSameCommit(t *testing.T) {
 			b.submit("root", nil)
 			b.child("pending", "root")
 			b.child("done", "root")
-			b.child("below", "done")
+			b.kept("below", "done")
 			b.patch("done", fields{"status": "completed", "result": "r"})
 			b.submit("stranger", nil)
 			stop(b)
@@ -302,16 +302,4 @@ func TestX1StopMany(t *testing.T) {
 	if _, err := b.finish("b", running, task.EndStopped, ""); err != nil {
 		t.Errorf("X2: its worker's answer: %v", err)
 	}
-}
-
-// X1: an ended task is answered unchanged, and what goes on below it is let be.
-func TestX1StopOfAnEndedParent(t *testing.T) {
-	t.Parallel()
-	b := open(t)
-	token := b.run("parent", nil)
-	b.submit("child", func(s *lifecycle.Submission) { s.Spec.ParentExecution = new("parent") })
-	_, err := b.finish("parent", token, task.EndCompleted, "r")
-	b.must(err)
-	b.unchanged("parent", func() { b.stop("parent") })
-	b.shows("child", task.Pending, "")
 }

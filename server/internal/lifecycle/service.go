@@ -138,19 +138,7 @@ type writing struct {
 	Tx
 	by    string // who writes the events that no attempt writes
 	seats *seats
-}
-
-// write is Store.Write in somebody's name.
-func (s *Service) write(ctx context.Context, by string, about []Key, fn func(writing) error) error {
-	seats := &seats{gate: s.gate}
-	err := s.store.Write(ctx, about, func(tx Tx) error {
-		seats.giveBack() // those of a run before
-		return fn(writing{tx, by, seats})
-	})
-	if err != nil {
-		seats.giveBack()
-	}
-	return err
+	rest  *rest
 }
 
 // change applies one command to a task and commits the outcome. If the task
@@ -197,9 +185,19 @@ func change(tx writing, in auth.Scope, id string, command func(task.Task) (task.
 	return Snapshot{Task: changed.Task, Spec: before.Spec}, changed.Refused, err
 }
 
-// apply applies a command in a transaction and saves what it changed. The secrets
-// of a turn go in the commit after which nobody needs them (A5).
+// apply applies a command in a transaction, saves what it changed, and begins the
+// descent that may follow from it.
 func apply(tx writing, t task.Task, c task.Command) (task.Change, error) {
+	changed, err := applyAlone(tx, t, c)
+	if x := changed.Task.Descent; err == nil && x.Going && x != t.Descent {
+		changed.Task, err = descend(tx, changed.Task)
+	}
+	return changed, err
+}
+
+// applyAlone leaves what is below the task alone. The secrets of a turn go in the
+// commit after which nobody needs them (A5).
+func applyAlone(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	changed, err := task.Apply(t, c, tx.Now())
 	if err != nil || changed.Empty() {
 		return changed, err

@@ -68,7 +68,6 @@ func (s *Service) stopBatch(ctx context.Context, who Caller, f Filter, batch []C
 	}
 	err := s.write(ctx, who.By, about, func(tx writing) error {
 		stopped = 0
-		seen := map[string]bool{}
 		for _, c := range batch {
 			t, err := tx.Task(who.Organization, c.ID)
 			if fault.CodeOf(err) == fault.NotFound { // deleted meanwhile
@@ -81,10 +80,10 @@ func (s *Service) stopBatch(ctx context.Context, who Caller, f Filter, batch []C
 				return err
 			}
 			switch {
-			case seen[c.ID] && t.Ended() == task.EndStopped: // taken along by its parent
+			case t.Ended() == task.EndStopped && t.Stop.RequestedAt == tx.Now(): // taken along by its parent
 				stopped++
 			case t.Ended() == "" && f.fits(t):
-				if _, err := stopAll(tx, t, who.By, seen); err != nil {
+				if _, err := apply(tx, t, task.RequestStop{By: who.By}); err != nil {
 					return err
 				}
 				stopped++

@@ -276,7 +276,7 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 	if err != nil { // a refusal, and nothing has been written
 		return Snapshot{}, err
 	}
-	if parent != nil {
+	if !counted.Empty() {
 		if err := tx.save(counted); err != nil {
 			return Snapshot{}, err
 		}
@@ -300,14 +300,27 @@ func known(tx Tx, in auth.Scope, spec task.Spec) (before task.Task, numbered int
 	case err == nil && !in.Sees(before.Owner, before.Group):
 		return task.Task{}, 0, NoTask(spec.ID)
 	case fault.CodeOf(err) == fault.NotFound:
+		unerased, err := tx.Unerased(spec.OrganizationID, spec.ID)
+		if err != nil {
+			return task.Task{}, 0, err
+		}
+		if unerased {
+			return task.Task{}, 0, unfinished(spec)
+		}
 		numbered, err = numberedBefore(tx, spec)
 		return task.Task{}, numbered, err
 	case err != nil:
 		return task.Task{}, 0, err
 	case before.AgentID != spec.AgentID:
 		return task.Task{}, 0, &fault.Error{Code: fault.Conflict, Field: "id", Message: "a task with this id belongs to another agent"}
+	case before.Ended() != "" && before.Descent.Going:
+		return task.Task{}, 0, unfinished(spec)
 	}
 	return before, 0, nil
+}
+
+func unfinished(spec task.Spec) error {
+	return unfinishedError{Key{TaskKey, spec.OrganizationID, spec.ID}}
 }
 
 func numberedBefore(tx Tx, spec task.Spec) (int, error) {
@@ -349,7 +362,10 @@ func adopt(tx writing, in auth.Scope, spec task.Spec, before task.Task) (*task.T
 			Message: "the parent has another owner than the task whose next turn this is",
 		}
 	}
-	counted, err := task.Apply(p.Task, task.AddChild{Known: before.Terms.ParentID == parent}, tx.Now())
+	if before.Terms.ParentID == parent { // it stays where it is, and was counted
+		return &p.Task, task.Change{}, nil
+	}
+	counted, err := task.Apply(p.Task, task.AddChild{}, tx.Now())
 	return &counted.Task, counted, err
 }
 

@@ -156,11 +156,8 @@ func sender(tx Tx, t task.Task, p task.Patch) (task.Patch, error) {
 
 // besides carries out what a patch means beyond its task.
 func besides(tx writing, t task.Task, p task.Patch) error {
-	switch {
-	case p.Status == task.Executing && p.From != nil && !p.From.Fenced:
+	if p.Status == task.Executing && p.From != nil && !p.From.Fenced {
 		return letHaveWork(tx.Tx, t, p.From.WorkerID)
-	case p.Status == task.Stopped && p.Ends(t):
-		return stopChildren(tx, t, p.By, map[string]bool{t.ID: true})
 	}
 	return nil
 }

@@ -58,6 +58,11 @@ type Task struct {
 	Used time.Duration
 	// Stop is what became of a request to stop.
 	Stop Stop
+	// BegunAt is when the present turn began; 0, which is before all, for one of a
+	// time in which nobody noted it.
+	BegunAt Stamp
+	// Descent is the last stop that went on to what is below the task.
+	Descent Descent
 	// Run is the attempt that carries the number State.ExecutionAttempts:
 	// the one that runs, or the one that ran last. Nil when that number has
 	// not been handed out.
@@ -91,7 +96,17 @@ type Terms struct {
 	RunLocally     bool
 	MaxAttempts    int
 	Timeout        float64 // seconds, 0 for none
+	Keep           bool    // it goes on when its parent ends
 }
+
+// OnParentEnd says what becomes of a sub-task that runs when its parent ends (X1).
+type OnParentEnd string
+
+// What may become of it.
+const (
+	StopOnParentEnd OnParentEnd = "stop"
+	KeepOnParentEnd OnParentEnd = "keep"
+)
 
 // Spec is the part of a task's public JSON that is fixed when a turn begins:
 // stored once, in the turn, and never rewritten. Secret values never stand in it.
@@ -104,6 +119,7 @@ type Spec struct {
 	CreatedAt            Stamp           `json:"created_at"`
 	AgentVersion         *string         `json:"agent_version"`
 	ParentExecution      *string         `json:"parent_execution"`
+	OnParentEnd          *OnParentEnd    `json:"on_parent_end"` // nil without a parent
 	OutputFormat         *string         `json:"output_format"`
 	OutputSchema         json.RawMessage `json:"output_schema"`
 	EventsStreaming      bool            `json:"events_streaming"`
@@ -127,7 +143,7 @@ type Spec struct {
 func (s Spec) Terms() Terms {
 	terms := Terms{
 		Turn: s.Turn, PinnedWorkerID: s.PinnedWorkerID, RunLocally: s.RunLocally,
-		MaxAttempts: s.MaxAttempts, Timeout: s.Timeout,
+		MaxAttempts: s.MaxAttempts, Timeout: s.Timeout, Keep: s.OnParentEnd != nil && *s.OnParentEnd == KeepOnParentEnd,
 	}
 	if s.ParentExecution != nil {
 		terms.ParentID = *s.ParentExecution
@@ -351,5 +367,5 @@ func Restore(t Task, state State, ended EndReason) Task {
 // event tells.
 func (t *Task) changedQuietly(was Task) bool {
 	return t.Subtasks != was.Subtasks || t.TimeoutAt != was.TimeoutAt || t.ReadyAt != was.ReadyAt || t.Stop != was.Stop ||
-		t.Sealed != was.Sealed
+		t.Sealed != was.Sealed || t.Descent != was.Descent
 }

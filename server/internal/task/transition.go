@@ -27,7 +27,8 @@ type Begin struct {
 	// they are the parent's (A3).
 	Owner, Group string
 	Scoped       bool
-	// Parent is the task of which this is a sub-task, nil for none.
+	// Parent is the task of which this is to be a sub-task, nil for none, and for a
+	// sub-task that stays where it is.
 	Parent *Task
 	// Sealed says that the turn has secrets.
 	Sealed bool
@@ -52,12 +53,19 @@ func (c Begin) apply(d *draft) error {
 			t.Owner, t.Group, t.Scoped = c.Parent.Owner, c.Parent.Group, c.Parent.Scoped
 		}
 	}
-	if t.RootID, t.Depth = t.ID, 0; c.Parent != nil {
-		t.RootID, t.Depth = c.Parent.RootID, c.Parent.Depth+1
+	was := t.Terms.ParentID
+	if err := c.stay(t); err != nil {
+		return err
 	}
 	last := t.state
 	c.Spec.Turn, c.Spec.CreatedAt = t.Terms.Turn+1, t.CreatedAt
-	t.Terms, t.TraceParent = c.Spec.Terms(), c.TraceParent
+	t.Terms, t.TraceParent, t.BegunAt = c.Spec.Terms(), c.TraceParent, d.now
+	switch {
+	case c.Parent != nil:
+		t.RootID, t.Depth = c.Parent.RootID, c.Parent.Depth+1
+	case was == "" || t.Terms.ParentID != was:
+		t.RootID, t.Depth = t.ID, 0
+	}
 	t.Starts, t.Stop, t.ended, t.Sealed = 0, Stop{}, "", c.Sealed
 	t.FirstSeq, t.TimeoutAt, t.Used = t.LastSeq+1, 0, 0
 	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0
@@ -84,6 +92,26 @@ func (c Begin) apply(d *draft) error {
 	t.Again = Again{}
 	d.spec = d.marshal(c.Spec)
 	d.logState(TaskCreated, nil)
+	return nil
+}
+
+// stay lets a sub-task's next turn stand where the last one did, in what it leaves
+// open.
+func (c *Begin) stay(was *Task) error {
+	spec := &c.Spec
+	if spec.ParentExecution == nil && was.Terms.ParentID != "" {
+		spec.ParentExecution = new(was.Terms.ParentID)
+	}
+	switch {
+	case spec.ParentExecution == nil && spec.OnParentEnd != nil:
+		return fault.Field("on_parent_end", "is for a sub-task: name its parent_execution as well")
+	case spec.ParentExecution != nil && spec.OnParentEnd == nil:
+		end := StopOnParentEnd
+		if was.Terms.Keep {
+			end = KeepOnParentEnd
+		}
+		spec.OnParentEnd = &end
+	}
 	return nil
 }
 
@@ -307,6 +335,11 @@ func (d *draft) finish(do action, reason EndReason, outcome Outcome) error {
 		extra = map[string][]string{"adjusted": told} // an end says what of it is not whole, told before or not
 	}
 	d.logState(TaskFinished, extra)
+	if reason == EndStopped {
+		d.descend(Descent{At: d.now, By: d.t.Stop.By, All: true})
+	} else {
+		d.descend(Descent{At: d.now, By: "parent " + d.t.ID})
+	}
 	return nil
 }
 
@@ -536,13 +569,14 @@ func (c Resume) log(d *draft) error {
 // RequestStop ends the turn stopped, at once for every reader (X1). The
 // attempt that runs is told, and its answer is awaited for one lease (X2). An
 // ended task is left as it is, except that one shown as paused is shown as
-// stopped again (S4).
+// stopped again (S4). The stop goes on to all that is below the task.
 type RequestStop struct{ By string }
 
 func (c RequestStop) apply(d *draft) error {
 	t := &d.t
 	if t.ended != "" {
 		d.show(t.ended.Status(), c.By)
+		d.descend(Descent{At: d.now, By: c.By, All: true})
 		return nil
 	}
 	t.Stop = Stop{RequestedAt: d.now, By: c.By}

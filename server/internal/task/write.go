@@ -247,17 +247,12 @@ func (d *draft) logChange(who string) {
 // AddChild counts a new sub-task. An ended parent takes none: a stop that has
 // cascaded must not be outrun. Sub-tasks are rows of their own; the parent's log
 // does not grow with them.
-type AddChild struct {
-	// Known says that the sub-task was counted before: this is its next turn.
-	Known bool
-}
+type AddChild struct{}
 
-func (c AddChild) apply(d *draft) error {
-	switch {
-	case d.t.ended != "":
+func (AddChild) apply(d *draft) error {
+	if d.t.ended != "" {
 		return fault.New(fault.Conflict, "the parent task has ended (%s)", d.t.ended)
-	case !c.Known:
-		d.t.Subtasks++
 	}
+	d.t.Subtasks++
 	return nil
 }

@@ -262,9 +262,31 @@ func (t *tx) TurnEnd(org, id string, turn int) (reason task.EndReason, result *s
 	return reason, result, err
 }
 
+// Erase implements lifecycle.Tasks.
+func (t *tx) Erase(org, id string, rows int) (left int, err error) {
+	ops, err := ask(t, table.Graves|table.Events|table.Turns|table.Attempts, func(db table.DB) (ops []table.Op, err error) {
+		ops, left, err = table.Erase(background(), db, org, id, rows)
+		return ops, err
+	})
+	t.record(ops...)
+	return left, err
+}
+
+// Unerased implements lifecycle.Tasks.
+func (t *tx) Unerased(org, id string) (bool, error) {
+	return ask(t, table.Graves, func(db table.DB) (bool, error) { return table.Unerased(background(), db, org, id) })
+}
+
 // Children implements lifecycle.Tasks.
-func (t *tx) Children(org, id string) ([]string, error) {
-	return ask(t, table.Tasks, func(db table.DB) ([]string, error) { return table.Children(background(), db, org, id) })
+func (t *tx) Children(org, id string, limit int) ([]string, error) {
+	return ask(t, table.Tasks, func(db table.DB) ([]string, error) { return table.Children(background(), db, org, id, limit) })
+}
+
+// Below implements lifecycle.Tasks.
+func (t *tx) Below(org, id, after string, limit int) ([]string, error) {
+	return ask(t, table.Tasks, func(db table.DB) ([]string, error) {
+		return table.Below(background(), db, org, id, after, limit)
+	})
 }
 
 // SeqOfClient implements lifecycle.Tasks.

@@ -130,9 +130,11 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT pos, n FROM feed WHERE pos < ? ORDER BY pos DESC",              // FeedEnd: the last of the key
 		"SELECT pos FROM feed ORDER BY pos DESC, n DESC LIMIT 1",               // likewise, from its end
 		"SELECT pos, at FROM feed ORDER BY pos, n LIMIT",                       // DropFeed: from its beginning
-		readingNode,    // OfNode: all workers, once after a start
-		readingAbsent,  // Absent: all workers, now and then
-		readingOrphans, // Orphans: along those that are untold
+		"SELECT id FROM tasks INDEXED BY tasks_descending",                     // Unfinished: those that are, hardly any
+		"SELECT task FROM graves",                                              // likewise
+		readingNode,                                                            // OfNode: all workers, once after a start
+		readingAbsent,                                                          // Absent: all workers, now and then
+		readingOrphans,                                                         // Orphans: along those that are untold
 		"SELECT id FROM tasks INDEXED BY tasks_alarm WHERE org = ? AND alarm_at > 0 AND (status", // Ahead: all alarms, after a jump of the clock
 		"SELECT id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND queued = 1 AND ready_at",  // likewise, all of the queue
 		"SELECT task, number, sent_after FROM attempts",                                          // Untold: sorts the few of one worker
@@ -229,7 +231,16 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"DELETE FROM replays INDEXED BY", "replays_task (org=? AND task=?)"},
 		{"DELETE FROM worker_posts", "worker_posts_at (org=? AND at<?)"},
 		{"SELECT seq FROM events", "events_client (org=? AND task=? AND turn=? AND client_id=?)"},
-		{"SELECT id FROM tasks WHERE org = ? AND parent_id = ? AND parent_id <> '' ORDER", "tasks_parent (org=? AND parent_id=?)"},
+		{"SELECT id FROM tasks INDEXED BY tasks_parent", "tasks_parent (org=? AND parent_id=?)"},
+		{"SELECT id FROM tasks INDEXED BY tasks_below", "tasks_below (org=? AND parent_id=? AND id>?)"},
+		{"SELECT id FROM tasks INDEXED BY tasks_descending", "USING COVERING INDEX tasks_descending (org=?)"},
+		{"SELECT task FROM graves", "PRIMARY KEY (org=?)"},
+		{"SELECT 1 FROM graves WHERE org = ? AND task = ?", "PRIMARY KEY (org=? AND task=?)"},
+		{"SELECT seq, octet_length(own)", "PRIMARY KEY (org=? AND task=?)"},
+		{"SELECT n, octet_length(spec)", "(org=? AND task=?)"},
+		{"SELECT number, 0 FROM attempts", "PRIMARY KEY (org=? AND task=?)"},
+		{"DELETE FROM events", "PRIMARY KEY (org=? AND task=? AND seq>?)"},
+		{"DELETE FROM turns", "(org=? AND task=? AND n>?)"},
 		{"SELECT id FROM tasks WHERE org = ? AND parent_id = ? AND parent_id <> '' AND created_at <=", "tasks_parent (org=? AND parent_id=? AND created_at<?)"},
 		{readingWorkers + "org = ? AND agent = ? AND key_id = ?", "workers_kin (org=? AND agent=? AND key_id=? AND address=?)"},
 		{"SELECT id FROM workers INDEXED BY workers_agent", "workers_agent (org=? AND agent=?)"},
@@ -303,8 +314,13 @@ func everyWrite(tx lifecycle.Tx) error {
 		tx.PutNode(lifecycle.Node{ID: "n"}), tx.DropNode("n"), tx.PutAlive(lifecycle.Alive{Heard: 1}),
 		tx.PutPost("o", "w", "p"), tx.DropPosts("o", 1),
 		tx.PutAttempt("o", "t", task.Attempt{Number: 9}), tx.DropAttempt("o", "t", 9),
-		tx.PutAgent(a), tx.DeleteAgent("o", "a"), tx.Delete("o", "t"),
+		tx.PutAgent(a), tx.DeleteAgent("o", "a"), tx.Delete("o", "t"), erased(tx, "t"),
 	)
+}
+
+func erased(tx lifecycle.Tx, id string) error {
+	_, err := tx.Erase("o", id, 100)
+	return err
 }
 
 func everyQuestion(tx lifecycle.Tx) error {
@@ -334,7 +350,9 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.Nodes())
 	note(tx.Attempt("o", "t", 1))
 	note(tx.AttemptByToken("o", "t", "h"))
-	note(tx.Children("o", "t"))
+	note(tx.Children("o", "t", 1000))
+	note(tx.Below("o", "t", "", 1000))
+	note(tx.Unerased("o", "t"))
 	note(tx.SeqOfClient("o", "t", 1, "c"))
 	note(tx.Take(lifecycle.Want{Organization: "o", Agents: []string{"a"}, Worker: "w", Limit: 1}))
 	note(tx.Replay("o", "r", "k"))
@@ -400,6 +418,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Events(ctx, "o", "u", 0, 1))
 	note(s.Turns(ctx, "o", "u"))
 	note(s.SubTasks(ctx, "o", "u", 1, 1))
+	note(s.Unfinished(ctx, "o", 1))
 	note(s.Waiting(ctx, "o", "u"))
 	note(s.Fronts(ctx, "o", []lifecycle.Lane{{Agent: "a"}, {Agent: "a", Pin: "w"}}, 1))
 	note(s.QueuedAgents(ctx, "o"))

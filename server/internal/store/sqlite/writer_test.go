@@ -172,7 +172,13 @@ func TestDeleteLeavesNoRow(t *testing.T) {
 	if before := rows(); len(before) != 7 {
 		t.Fatalf("columns that name the task: %v", before)
 	}
-	if err := s.Write(t.Context(), about("the-task"), func(tx lifecycle.Tx) error { return tx.Delete("o", "the-task") }); err != nil {
+	if err := s.Write(t.Context(), about("the-task"), func(tx lifecycle.Tx) error {
+		if err := tx.Delete("o", "the-task"); err != nil {
+			return err
+		}
+		_, err := tx.Erase("o", "the-task", 100)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if after := rows(); len(after) > 0 {

@@ -104,7 +104,7 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 	now := e.clock.stamp()
 	ask := func(_ any, err error) error { return err }
 	return map[string]func(lifecycle.Tx) error{
-		"Children": func(tx lifecycle.Tx) error { return ask(tx.Children(home, "nothing")) },
+		"Children": func(tx lifecycle.Tx) error { return ask(tx.Children(home, "nothing", 1000)) },
 		"Take": func(tx lifecycle.Tx) error {
 			return ask(tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: 1}))
 		},
@@ -130,7 +130,7 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 		"Replay":      func(tx lifecycle.Tx) error { return ask(tx.Replay(home, "r", "nothing")) },
 		"Posted":      func(tx lifecycle.Tx) error { return ask(tx.Posted(home, "nothing", "1")) },
 		"all": func(tx lifecycle.Tx) error {
-			return errors.Join(ask(tx.Children(home, "nothing")), ask(tx.Held(home, "w")), ask(tx.Nodes()), ask(tx.Leased()),
+			return errors.Join(ask(tx.Children(home, "nothing", 1000)), ask(tx.Held(home, "w")), ask(tx.Nodes()), ask(tx.Leased()),
 				ask(tx.Replay(home, "r", "nothing")), ask(tx.Posted(home, "nothing", "1")), ask(tx.Connected(home, agent)))
 		},
 	}
@@ -329,7 +329,7 @@ func callersOfOneCommit(e *env) {
 	panics := func(lifecycle.Tx) error { panic("p") } //nolint:forbidigo // what is tested
 	panicked := func(err error) bool { return err != nil && strings.Contains(err.Error(), "panic") }
 	good := func(err error) bool { return err == nil }
-	asks := func(tx lifecycle.Tx) error { _, err := tx.Children(home, "nothing"); return err }
+	asks := func(tx lifecycle.Tx) error { _, err := tx.Children(home, "nothing", 1000); return err }
 	kinds := []struct {
 		name   string
 		make   bool                     // it creates a task
@@ -574,7 +574,7 @@ func notFound(e *env) {
 		wrong = append(wrong, err, differs("Tx.Attempt", (*task.Attempt)(nil), a))
 		a, err = tx.AttemptByToken(home, "nothing", "h")
 		wrong = append(wrong, err, differs("Tx.AttemptByToken", (*task.Attempt)(nil), a))
-		children, err := tx.Children(home, "nothing")
+		children, err := tx.Children(home, "nothing", 1000)
 		wrong = append(wrong, err, differs("Tx.Children", 0, len(children)))
 		reason, result, err := tx.TurnEnd(home, "nothing", 1)
 		wrong = append(wrong, err, differs("Tx.TurnEnd", task.EndReason(""), reason), differs("its result", (*string)(nil), result))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
@@ -13,10 +14,12 @@ import (
 func deleteParts() []part {
 	return []part{
 		{"DeleteRemovesATaskAndNothingElse", deleted},
+		{"EraseInSteps", erasedInSteps},
 		{"DeletedIdMayBeUsedAgain", reborn},
 		{"DeleteTakesAttemptsAlong", attemptsGo},
 		{"OrganizationsDoNotSeeEachOther", apart},
 		{"ChildrenAndSubTasks", children},
+		{"BelowAStop", below},
 	}
 }
 
@@ -118,9 +121,12 @@ func deleted(e *env) {
 	})
 	_, err := e.Task(e.t.Context(), auth.All(home), "t")
 	e.missing("deleted task", err)
+	e.same("unfinished", []string{"t"}, e.unfinished())
+	e.write(erasing(home, "t"), about(home, "t")...)
+	e.same("unfinished", []string{}, e.unfinished())
 	e.same("what is left of it", belongings{Attempts: make([]*task.Attempt, 4), SecretOfAgent: []byte(home)}, e.belongings(home, "t"))
 	e.same("due", []string{"neighbour"}, e.due())
-	e.same("children", []string{"neighbour"}, read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Children(home, "parent") }))
+	e.same("children", []string{"neighbour"}, read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Children(home, "parent", 1000) }))
 	for _, f := range []lifecycle.Filter{
 		{},
 		{Agent: agent},
@@ -143,6 +149,67 @@ func deleted(e *env) {
 	e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, "never there") })
 }
 
+// erasing removes in one commit what is left of a deleted task.
+func erasing(org, id string) func(lifecycle.Tx) error {
+	return func(tx lifecycle.Tx) error {
+		left, err := tx.Erase(org, id, 1000)
+		return errors.Join(err, differs("something is left", false, left == 0))
+	}
+}
+
+// unfinished lists what further commits have to go on with.
+func (e *env) unfinished() []string {
+	e.t.Helper()
+	ids, err := e.Unfinished(e.t.Context(), home, 10)
+	e.ok(err)
+	return append([]string{}, ids...)
+}
+
+// erasedInSteps: what is left of a deleted task goes in steps of so many rows, and
+// of so many bytes, the log from its end. Until then it is told to be there.
+func erasedInSteps(e *env) {
+	e.furnish(home, "neighbour")
+	neighbour := e.belongings(home, "neighbour")
+	e.begin("t")
+	for range 3 {
+		e.do(home, "t", claim("w"), chunk("a"), chunk(strings.Repeat("x", 3<<20)), chunk(strings.Repeat("y", 3<<20)), settle(task.EndFailed, "r"), beginning(home, "t"))
+	}
+	e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, "t") }, about(home, "t")...)
+	count := len(e.log("t"))
+	rows := count + 4 + 3 // turns and attempts
+	for steps := 1; ; steps++ {
+		const most = 7
+		if steps > rows {
+			e.t.Fatal("it never ends")
+		}
+		there := read(e, func(tx lifecycle.Tx) (bool, error) { return tx.Unerased(home, "t") })
+		e.same("something is left", []any{true, []string{"t"}}, []any{there, e.unfinished()})
+		var left int
+		e.write(func(tx lifecycle.Tx) (err error) {
+			left, err = tx.Erase(home, "t", most)
+			return err
+		}, about(home, "t")...)
+		now := e.log("t")
+		for i, ev := range now {
+			e.same("seq", int64(i+1), ev.Seq)
+		}
+		if removed := count - len(now); removed > most-left {
+			e.t.Errorf("%d events were removed at once", removed)
+		} else if removed == most && steps < 3 {
+			e.t.Errorf("%d events of up to 3 MiB were removed at once", removed)
+		}
+		if count = len(now); left > 0 {
+			e.same("events left", 0, count)
+			break
+		}
+	}
+	b := e.belongings(home, "t")
+	e.same("what is left of it", belongings{Attempts: make([]*task.Attempt, 4)}, b)
+	e.same("unfinished", []string{}, e.unfinished())
+	e.same("rows of nothing", 5, read(e, func(tx lifecycle.Tx) (int, error) { return tx.Erase(home, "t", 5) }))
+	e.same("neighbour", neighbour, e.belongings(home, "neighbour"))
+}
+
 func reborn(e *env) {
 	e.furnish(home, "t")
 	e.write(func(tx lifecycle.Tx) error {
@@ -150,6 +217,9 @@ func reborn(e *env) {
 			return err
 		}
 		if err := tx.Delete(home, "t"); err != nil {
+			return err
+		}
+		if err := erasing(home, "t")(tx); err != nil {
 			return err
 		}
 		return create(tx, beginning(home, "t"), e.clock.stamp())
@@ -184,6 +254,7 @@ func attemptsGo(e *env) {
 		}
 		return tx.PutAttempt(home, "t", run.Orphaned(e.clock.stamp()))
 	}, about(home, "t")...)
+	e.write(erasing(home, "t"), about(home, "t")...)
 	_, err := e.Task(e.t.Context(), auth.All(home), "t")
 	e.missing("deleted task with an orphan", err)
 	e.same("orphan", []task.Attempt{run.Orphaned(e.clock.stamp())}, left())
@@ -208,7 +279,7 @@ func apart(e *env) {
 	}
 	e.do(away, "t", chunk("x"), task.Pause{}, task.Resume{}, settle(task.EndCompleted, "r"), settle(task.EndFailed, "s"))
 	e.write(func(tx lifecycle.Tx) error {
-		return errors.Join(tx.PutAttempt(away, "t", task.Attempt{Number: 1, WorkerID: "py"}), tx.DropAttempt(away, "t", 1), tx.PutSecret(away, lifecycle.OfTask, "t", []byte("new")), tx.Delete(away, "t"))
+		return errors.Join(tx.PutAttempt(away, "t", task.Attempt{Number: 1, WorkerID: "py"}), tx.DropAttempt(away, "t", 1), tx.PutSecret(away, lifecycle.OfTask, "t", []byte("new")), tx.Delete(away, "t"), erasing(away, "t")(tx))
 	})
 	e.same("namesake", before, e.belongings(home, "t"))
 	e.same("told", before.Log, e.told.events(home, "t"))
@@ -230,8 +301,8 @@ func children(e *env) {
 	}
 	e.begin("z", child(away))
 	e.write(func(tx lifecycle.Tx) error {
-		ids, err := tx.Children(home, "parent")
-		none, failed := tx.Children(home, "")
+		ids, err := tx.Children(home, "parent", 1000)
+		none, failed := tx.Children(home, "", 1000)
 		return errors.Join(err, failed, differs("children", []string{"c", "a", "b"}, ids), differs("children of nothing", 0, len(none)))
 	})
 	e.begin("aa", child(home)) // these two in the same moment
@@ -255,4 +326,46 @@ func children(e *env) {
 		e.ok(err)
 		e.same(fmt.Sprintf("%d sub-tasks of %q until %d", c.limit, c.id, c.until-begun), c.want, append([]string{}, ids...))
 	}
+}
+
+// below: those sub-tasks that a stop has to visit, by their ids, and which stops are
+// still on their way.
+func below(e *env) {
+	child := func(parent string) func(*task.Begin) {
+		return func(b *task.Begin) { b.Spec.ParentExecution = &parent }
+	}
+	e.begin("parent")
+	for _, id := range []string{"d", "b", "ended", "a", "c"} {
+		e.begin(id, child("parent"))
+		e.clock.advance(1000)
+	}
+	e.begin("stranger")
+	e.do(home, "c", task.AddChild{}, settle(task.EndCompleted, "r"), task.Visited{Done: true})
+	e.do(home, "ended", settle(task.EndCompleted, "r"))
+	for _, x := range []struct {
+		id, after string
+		limit     int
+		want      []string
+	}{
+		{"parent", "", 9, []string{"a", "b", "c", "d"}},
+		{"parent", "b", 9, []string{"c", "d"}},
+		{"parent", "aa", 2, []string{"b", "c"}},
+		{"parent", "d", 9, []string{}},
+		{"", "", 9, []string{}},
+	} {
+		ids := read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Below(home, x.id, x.after, x.limit) })
+		e.same(fmt.Sprintf("%d below %q behind %q", x.limit, x.id, x.after), x.want, append([]string{}, ids...))
+	}
+	e.same("unfinished", []string{}, e.unfinished())
+	e.do(home, "parent", task.AddChild{}, task.RequestStop{By: "p"})
+	stopped := e.task(home, "parent").Task.Descent
+	e.same("descent", task.Descent{At: e.clock.stamp(), By: "p", All: true, Going: true}, stopped)
+	e.same("unfinished", []string{"parent"}, e.unfinished())
+	e.do(home, "parent", task.Visited{After: "b"})
+	stopped.After = "b"
+	e.same("descent", stopped, e.task(home, "parent").Task.Descent)
+	e.do(home, "parent", task.Visited{After: "d", Done: true})
+	stopped.After, stopped.Going = "d", false
+	e.same("descent", stopped, e.task(home, "parent").Task.Descent)
+	e.same("unfinished", []string{}, e.unfinished())
 }

@@ -168,7 +168,7 @@ func feedShows(e *env) {
 				create(tx, beginning(home, "b"), e.clock.stamp()), create(tx, beginning(home, "a"), e.clock.stamp()),
 				tx.Delete(home, "t"), change(tx, home, "b", chunk("x"), e.clock.stamp()),
 			}
-			_, err := tx.Children(home, "py") // what is sent early stands in its place
+			_, err := tx.Children(home, "py", 1000) // what is sent early stands in its place
 			return errors.Join(append(failed, err, change(tx, home, "py", chunk("y"), e.clock.stamp()))...)
 		}, about(home, "py", "t")...)
 	}, entry("py", feed.Grew|feed.Ready, e.task(home, "py").Task.LastSeq+1, e.task(home, "py").Task.LastSeq+1),

@@ -345,7 +345,6 @@ func (w *world) command() task.Command {
 		return rapid.SampledFrom([]task.Command{
 			task.Renew{By: w.holder(number)},
 			task.AddChild{},
-			task.AddChild{Known: true},
 			task.Hear{Number: number, Until: w.e.clock.stamp().Add(time.Minute)},
 			task.FollowClock{},
 			task.FollowClock{Jump: time.Hour},
@@ -607,7 +606,7 @@ func places(e *env) {
 	child := e.begin("child", func(b *task.Begin) { b.Spec.ParentExecution, b.Parent, b.Owner = new("root"), &root, "key:ignored" })
 	e.begin("grandchild", func(b *task.Begin) { b.Spec.ParentExecution, b.Parent = new("child"), &child })
 	e.begin("alone")
-	e.do(home, "root", task.AddChild{}, task.AddChild{Known: true}, task.AddChild{})
+	e.do(home, "root", task.AddChild{}, task.AddChild{})
 	e.do(home, "child", task.AddChild{})
 	type place struct {
 		Owner, Group, Root string

@@ -80,7 +80,7 @@ func bothSee(e *env) {
 		}))
 	}
 	e.do(home, "t", settle(task.EndCompleted, "r"))
-	other.write(func(tx lifecycle.Tx) error { return tx.Delete(home, "t") }, about(home, "t")...)
+	other.write(func(tx lifecycle.Tx) error { return errors.Join(tx.Delete(home, "t"), erasing(home, "t")(tx)) }, about(home, "t")...)
 	e.write(func(tx lifecycle.Tx) error {
 		_, err := tx.Task(home, "t")
 		return differs("what is told of a task that the other has deleted", fault.NotFound, fault.CodeOf(err))
@@ -490,7 +490,7 @@ func racedStops(e *env) {
 					if err := change(tx, home, parent, task.RequestStop{By: "p"}, e.clock.stamp()); err != nil {
 						return err
 					}
-					below, err := tx.Children(home, parent)
+					below, err := tx.Children(home, parent, 1000)
 					for _, id := range below {
 						err = errors.Join(err, change(tx, home, id, task.RequestStop{By: "p"}, e.clock.stamp()))
 					}
@@ -526,7 +526,7 @@ func racedStops(e *env) {
 				e.t.Fatalf("caller %d: %v", i, err)
 			}
 		}
-		below := read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Children(home, parent) })
+		below := read(e, func(tx lifecycle.Tx) ([]string, error) { return tx.Children(home, parent, 1000) })
 		e.same("sub-tasks counted", len(below)-children, e.task(home, parent).Task.Subtasks)
 		for _, id := range append(below, parent) {
 			e.same("end of "+id, task.EndStopped, func() task.EndReason { t := e.task(home, id).Task; return t.Ended() }())
@@ -587,7 +587,7 @@ func racedFeed(e *env) {
 			case 1: // one that is undone after it was sent
 				err = on.Write(e.t.Context(), about(home, id), func(tx lifecycle.Tx) error {
 					err := change(tx, home, id, chunk("undone"), e.clock.stamp())
-					_, failed := tx.Children(home, id)
+					_, failed := tx.Children(home, id, 1000)
 					return errors.Join(err, failed, errUndo)
 				})
 				if errors.Is(err, errUndo) {
@@ -667,7 +667,7 @@ func unrelated(e *env) {
 		if err := change(tx, home, "a", chunk("x"), e.clock.stamp()); err != nil {
 			return err
 		}
-		if _, err := tx.Children(home, "a"); err != nil { // so that it is sent
+		if _, err := tx.Children(home, "a", 1000); err != nil { // so that it is sent
 			return err
 		}
 		_, err := e.appended(other.Store, "b", "y")

@@ -341,6 +341,9 @@ func remove(tx lifecycle.Tx, org, id string, now task.Stamp) error {
 			}
 		}
 	}
+	if err := erasing(org, id)(tx); err != nil {
+		return err
+	}
 	return nil
 }
 

@@ -226,8 +226,27 @@ func (r *Reader) SubTasks(ctx context.Context, org, id string, until task.Stamp,
 }
 
 // Children reads the ids of a task's sub-tasks.
-func Children(ctx context.Context, db DB, org, id string) ([]string, error) {
-	return texts(ctx, db, "SELECT id FROM tasks WHERE org = ? AND parent_id = ? AND parent_id <> '' ORDER BY created_at, id", org, id)
+func Children(ctx context.Context, db DB, org, id string, limit int) ([]string, error) {
+	return texts(ctx, db, "SELECT id FROM tasks INDEXED BY tasks_parent WHERE org = ? AND parent_id = ? AND parent_id <> '' ORDER BY created_at, id LIMIT ?", org, id, limit)
+}
+
+// Below reads the ids of those sub-tasks that a stop has to visit.
+func Below(ctx context.Context, db DB, org, id, after string, limit int) ([]string, error) {
+	return texts(ctx, db, `SELECT id FROM tasks INDEXED BY tasks_below
+		WHERE org = ? AND parent_id = ? AND id > ? AND parent_id <> '' AND (ended = '' OR subtasks > 0) ORDER BY id LIMIT ?`, org, id, after, limit)
+}
+
+// Unfinished implements lifecycle.TaskReader.
+func (r *Reader) Unfinished(ctx context.Context, org string, limit int) ([]string, error) {
+	going, err := texts(ctx, r.DB, "SELECT id FROM tasks INDEXED BY tasks_descending WHERE org = ? AND descending = 1 ORDER BY id LIMIT ?", org, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read stops under way: %w", err)
+	}
+	left, err := texts(ctx, r.DB, "SELECT task FROM graves WHERE org = ? ORDER BY task LIMIT ?", org, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read what was deleted: %w", err)
+	}
+	return append(going, left...), nil
 }
 
 // TurnEnd reads how a turn ended.

@@ -119,25 +119,6 @@ func DropAttempt(org, id string, number int) Op {
 	return Op{SQL: "DELETE FROM attempts WHERE org = ? AND task = ? AND number = ?", Args: []any{org, id, number}, In: Attempts}
 }
 
-// DeleteTask removes a task and all that belongs to it.
-func DeleteTask(org, id string) []Op {
-	var ops []Op
-	for _, d := range []struct {
-		sql string
-		in  Name
-	}{
-		{"DELETE FROM events WHERE org = ? AND task = ?", Events},
-		{"DELETE FROM attempts WHERE org = ? AND task = ?", Attempts},
-		{"DELETE FROM turns WHERE org = ? AND task = ?", Turns},
-		{"DELETE FROM tasks WHERE org = ? AND id = ?", Tasks},
-		{"DELETE FROM secrets WHERE org = ? AND owner = 'task' AND id = ?", Secrets},
-		{"DELETE FROM replays INDEXED BY replays_task WHERE org = ? AND task = ?", Replays},
-	} {
-		ops = append(ops, Op{SQL: d.sql, Args: []any{org, id}, In: d.in})
-	}
-	return ops
-}
-
 func feedColumns(e *feed.Entry) []column {
 	return []column{
 		{"pos", &e.Commit},

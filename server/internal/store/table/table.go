@@ -61,6 +61,7 @@ const (
 	Files
 	Organizations
 	Meta
+	Graves
 )
 
 // each calls scan for every row of a query.

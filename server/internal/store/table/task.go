@@ -135,6 +135,9 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"depth", &t.Depth},
 		{"subtasks", &t.Subtasks},
 		{"sealed", &t.Sealed},
+		{"begun_at", &t.BegunAt},
+		{"keep", &t.Terms.Keep},
+		{"descending", &t.Descent.Going},
 	}...)
 }
 
@@ -165,13 +168,15 @@ func attemptColumns(a *task.Attempt, lease *int64) []column {
 
 // Row is a task as it stands in the database.
 type Row struct {
-	task   task.Task
-	state  task.State
-	ended  task.EndReason
-	pin    string
-	side   string
-	queued bool
-	alarm  task.Stamp
+	task  task.Task
+	state task.State
+	ended task.EndReason
+	pin   string
+	side  string
+	// descent is the JSON of Task.Descent, "" for none.
+	descent string
+	queued  bool
+	alarm   task.Stamp
 	// holdover is the number of Task.Holdover, 0 for none.
 	holdover int
 	// stored is what the columns hold, once somebody has asked.
@@ -181,7 +186,7 @@ type Row struct {
 // columns binds the row's columns, those that are derived included.
 func (r *Row) columns() []column {
 	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
-		column{"side", &r.side}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
+		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
 }
 
 // values is what the columns hold. The row does not change any more.
@@ -203,6 +208,13 @@ func RowOf(t task.Task) (*Row, error) {
 	}
 	if t.Holdover != nil {
 		r.holdover = t.Holdover.Number
+	}
+	if t.Descent.At != 0 {
+		text, err := json.Marshal(t.Descent)
+		if err != nil {
+			return nil, fmt.Errorf("encode task: %w", err)
+		}
+		r.descent = string(text)
 	}
 	var err error
 	more := sideOf(r.state)
@@ -306,6 +318,11 @@ func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, e
 		}
 		x.into(&state)
 		t.Again = x.Again
+	}
+	if r.descent != "" {
+		if err := json.Unmarshal([]byte(r.descent), &t.Descent); err != nil {
+			return task.Task{}, fmt.Errorf("decode task: %w", err)
+		}
 	}
 	state.Normalize()
 	state.Result = result

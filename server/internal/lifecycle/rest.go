@@ -1,0 +1,116 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+)
+
+const (
+	// commitRoom is how many rows, or about as many, a commit may write for what is
+	// below its task, or left of it: few enough that others get their turn at the
+	// writer soon.
+	commitRoom = 1000
+	// visitCost is what a task counts that is stopped or deleted.
+	visitCost = 20
+	// visits is how many of them one question asks for. A tree of so many is stopped,
+	// or deleted, in the commit of its top.
+	visits = commitRoom / visitCost
+	// unfinishedBatch is how many tasks one look of GoOn takes up.
+	unfinishedBatch = 100
+)
+
+// rest is what a commit has no room for: further commits go on with it. The tasks
+// themselves say so in the store, so that any node can.
+type rest struct {
+	room int
+	left []Key
+}
+
+// leave notes a task with which further commits go on.
+func (tx writing) leave(org, id string) { tx.rest.left = append(tx.rest.left, Key{TaskKey, org, id}) }
+
+// unfinishedError says that a write has to wait for the rest of an earlier one.
+type unfinishedError struct{ task Key }
+
+func (e unfinishedError) Error() string {
+	return fmt.Sprintf("what was begun with task %s is not finished", e.task.ID)
+}
+
+// write is Store.Write in somebody's name. It returns when what the commit had no
+// room for is done, too. If fn has to wait for the rest of an earlier write, that is
+// done first.
+func (s *Service) write(ctx context.Context, by string, about []Key, fn func(writing) error) error {
+	for {
+		left, err := s.commit(ctx, by, about, fn)
+		var before unfinishedError
+		if again := errors.As(err, &before); again {
+			left = []Key{before.task}
+		} else if err != nil || len(left) == 0 {
+			return err
+		}
+		if failed := s.goOn(ctx, left); failed != nil || err == nil {
+			return failed
+		}
+	}
+}
+
+// commit writes once, and answers with what further commits have to go on.
+func (s *Service) commit(ctx context.Context, by string, about []Key, fn func(writing) error) (left []Key, err error) {
+	seats := &seats{gate: s.gate}
+	err = s.store.Write(ctx, about, func(tx Tx) error {
+		seats.giveBack() // those of a run before
+		w := writing{tx, by, seats, &rest{room: commitRoom}}
+		err := fn(w)
+		left = w.rest.left
+		return err
+	})
+	if err != nil {
+		seats.giveBack()
+	}
+	return left, err
+}
+
+// goOn finishes what commits have left.
+func (s *Service) goOn(ctx context.Context, left []Key) error {
+	for len(left) > 0 {
+		last := len(left) - 1
+		next := left[last]
+		more, err := s.commit(ctx, s.node, []Key{next}, func(tx writing) error {
+			t, err := tx.Task(next.Organization, next.ID)
+			switch {
+			case fault.CodeOf(err) == fault.NotFound:
+				return erase(tx, next.Organization, next.ID)
+			case err == nil && t.Descent.Going:
+				_, err = descend(tx, t)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		left = append(left[:last], more...)
+	}
+	return nil
+}
+
+// GoOn finishes what other writes have begun and not finished, because their server
+// has died or their caller has left: stops that are on their way to what is below a
+// task, and what is left of deleted tasks. It does no harm beside who is still at it.
+func (s *Service) GoOn(ctx context.Context) error {
+	orgs, err := s.store.Organizations(ctx)
+	if err != nil {
+		return fmt.Errorf("go on: %w", err)
+	}
+	var errs []error
+	for _, org := range orgs {
+		ids, err := s.store.Unfinished(ctx, org, unfinishedBatch)
+		errs = append(errs, err)
+		for _, id := range ids {
+			errs = append(errs, s.goOn(ctx, []Key{{TaskKey, org, id}}))
+		}
+	}
+	return errors.Join(errs...)
+}
