@@ -75,8 +75,10 @@ type Task struct {
 	// in this turn: cut, mended or left out, because they could not be kept whole.
 	Adjusted []string `json:"adjusted"`
 
-	// ParentTaskID is the task that this is a sub-task of, SubTasks are its own.
+	// ParentTaskID is the task that this is a sub-task of, OnParentEnd what becomes of
+	// it when that ends; SubTasks are its own.
 	ParentTaskID               string          `json:"parent_execution"`
+	OnParentEnd                OnParentEnd     `json:"on_parent_end"`
 	SubTasks                   []string        `json:"sub_executions"`
 	TriggeringAgentID          string          `json:"triggering_agent_id"`
 	Source                     string          `json:"source"`
@@ -108,6 +110,15 @@ type Task struct {
 	client *Client
 	raw    json.RawMessage
 }
+
+// OnParentEnd says what becomes of a sub-task that runs when its parent ends.
+type OnParentEnd string
+
+// What may become of it. A person's stop of the parent reaches it in either case.
+const (
+	StopOnParentEnd OnParentEnd = "stop" // it is stopped
+	KeepOnParentEnd OnParentEnd = "keep" // it goes on
+)
 
 // Input is what a turn is asked.
 type Input struct {

@@ -49,8 +49,12 @@ type TaskRequest struct {
 
 	// AgentVersion pins a version of the agent; "" is the newest.
 	AgentVersion string
-	// ParentTaskID makes it a sub-task: it is stopped with its parent.
-	ParentTaskID      string
+	// ParentTaskID makes it a sub-task: it is stopped with its parent. The next turn
+	// of a sub-task stays below its parent when this is left open.
+	ParentTaskID string
+	// OnParentEnd says what becomes of a sub-task that runs when its parent ends; ""
+	// is what the last turn said, and else StopOnParentEnd.
+	OnParentEnd       OnParentEnd
 	TriggeringAgentID string
 	// Source says where it came from, for people.
 	Source string
@@ -104,6 +108,7 @@ type taskBody struct {
 	Title                string         `json:"title,omitempty"`
 	PayloadExtension     any            `json:"payload_extension,omitempty"`
 	ParentExecution      string         `json:"parent_execution,omitempty"`
+	OnParentEnd          OnParentEnd    `json:"on_parent_end,omitempty"`
 	Source               string         `json:"source,omitempty"`
 	WorkerID             string         `json:"worker_id,omitempty"`
 	OutputFormat         string         `json:"output_format,omitempty"`
@@ -137,7 +142,7 @@ type taskBody struct {
 func (r TaskRequest) body() taskBody {
 	b := taskBody{
 		AgentID: r.AgentID, ID: r.ID, Input: inputBody{Text: r.Prompt, Files: r.FileURLs, User: r.User},
-		Title: r.Title, PayloadExtension: r.PayloadExtension, ParentExecution: r.ParentTaskID, Source: r.Source,
+		Title: r.Title, PayloadExtension: r.PayloadExtension, ParentExecution: r.ParentTaskID, OnParentEnd: r.OnParentEnd, Source: r.Source,
 		WorkerID: r.WorkerID, OutputFormat: r.OutputFormat, OutputSchema: r.OutputSchema, RunLocally: r.RunLocally,
 		AdditionalContext: r.AdditionalContext, InstructionsOverride: r.Instructions, ExpectedOutput: r.ExpectedOutput,
 		MCPServers: r.MCPServers, TriggeringAgentID: r.TriggeringAgentID, ThinkMode: r.ThinkMode,

@@ -74,6 +74,7 @@ func (r remote) show(e *env, t *errand.Task) {
 		w.pair("turn", strconv.Itoa(t.Turn))
 	}
 	w.pair("parent", t.ParentTaskID)
+	w.pair("when that ends", string(t.OnParentEnd))
 	w.pair("owner", t.Owner)
 	w.pair("group", t.Group)
 	w.pair("tags", strings.Join(t.Tags, ", "))

@@ -32,6 +32,7 @@ type taskCreateCmd struct {
 	PermissionMode string        `name:"permission-mode" help:"For agents that are a coding CLI: full, or gated to hold shell and edit calls for a person."`
 	Worker         string        `help:"Only this worker may have it."`
 	Parent         string        `help:"The task that it is a sub-task of."`
+	OnParentEnd    string        `name:"on-parent-end" help:"What becomes of a sub-task that runs when its parent ends: stop, or keep for going on." enum:"stop,keep," default:"" placeholder:"WHAT"`
 	IdempotencyKey string        `name:"idempotency-key" help:"A repeat with the same key answers the first one's task, for 24 hours."`
 	Watch          bool          `help:"Follow it until it ends."`
 }
@@ -52,7 +53,7 @@ func (c *taskCreateCmd) Run(e *env) error {
 	r := errand.TaskRequest{
 		AgentID: c.Agent, Prompt: prompt, ID: c.ID, Title: c.Title, Tags: c.Tag, Priority: c.Priority,
 		Timeout: c.Timeout, ExpiresIn: c.ExpiresIn, MaxAttempts: c.MaxAttempts,
-		WorkerID: c.Worker, ParentTaskID: c.Parent, IdempotencyKey: c.IdempotencyKey,
+		WorkerID: c.Worker, ParentTaskID: c.Parent, OnParentEnd: errand.OnParentEnd(c.OnParentEnd), IdempotencyKey: c.IdempotencyKey,
 		ModelProvider: c.ModelProvider, ModelName: c.Model, ReasoningEffort: c.Effort, ToolCallLimit: c.ToolCallLimit,
 		HarnessCLI: c.HarnessCLI, PermissionMode: c.PermissionMode,
 	}

@@ -19,6 +19,8 @@ const (
 	forgetEvery = time.Hour
 	// trimEvery is how often what is kept for minutes is.
 	trimEvery = time.Minute
+	// goOnEvery is how often it is looked for what others have begun and left.
+	goOnEvery = 2 * time.Second
 	// maxDrift is how far the store's clock may run from the steady one between
 	// two beats before it counts as a jump (a clock set, a machine asleep).
 	maxDrift = 2 * time.Second
@@ -38,6 +40,8 @@ type Sweeper struct {
 	// pulse is the last beat's, nil if it must not sweep.
 	pulse                atomic.Pointer[lifecycle.Pulse]
 	lastForget, lastTrim time.Time
+	goingOn              sync.Mutex // beside them; it may take long
+	lastGoOn             time.Time
 }
 
 // Chores clean up what others keep, on the node that sweeps; nil is nothing.
@@ -99,12 +103,26 @@ func (s *Sweeper) Run(ctx context.Context) {
 		} else {
 			s.pulse.Store(nil)
 		}
+		if beat && leads && s.goingOn.TryLock() {
+			sweeps.Go(func() {
+				defer s.goingOn.Unlock()
+				s.goOn(ctx)
+			})
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+func (s *Sweeper) goOn(ctx context.Context) {
+	if time.Since(s.lastGoOn) < goOnEvery {
+		return
+	}
+	s.lastGoOn = time.Now()
+	s.try(ctx, "go on", s.service.GoOn)
 }
 
 // sweep goes on until nothing more is due, as of the last beat that may sweep.

@@ -16,6 +16,7 @@ func (s *Service) Delete(ctx context.Context, who Caller, id string) error {
 		if _, err := find(tx.Tx, who.Scope, id); err != nil {
 			return err
 		}
+		tx.rest.room = eraseRoom
 		return remove(tx, who.Organization, id)
 	})
 }

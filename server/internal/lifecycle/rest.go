@@ -18,6 +18,9 @@ const (
 	// visits is how many of them one question asks for. A tree of so many is stopped,
 	// or deleted, in the commit of its top.
 	visits = commitRoom / visitCost
+	// eraseRoom is what the commit may write that deletes a task: others may delete
+	// theirs in the same one.
+	eraseRoom = 200
 	// unfinishedBatch is how many tasks one look of GoOn takes up.
 	unfinishedBatch = 100
 )
@@ -73,11 +76,13 @@ func (s *Service) commit(ctx context.Context, by string, about []Key, fn func(wr
 	return left, err
 }
 
-// goOn finishes what commits have left.
+// goOn finishes what commits have left: in one commit after the other, however many
+// callers do so.
 func (s *Service) goOn(ctx context.Context, left []Key) error {
 	for len(left) > 0 {
 		last := len(left) - 1
 		next := left[last]
+		s.goingOn.Lock()
 		more, err := s.commit(ctx, s.node, []Key{next}, func(tx writing) error {
 			t, err := tx.Task(next.Organization, next.ID)
 			switch {
@@ -88,6 +93,7 @@ func (s *Service) goOn(ctx context.Context, left []Key) error {
 			}
 			return err
 		})
+		s.goingOn.Unlock()
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -45,6 +46,8 @@ type Service struct {
 	commands []string // names of programs, sorted
 	trace    func(task.Task) string
 	node     string
+
+	goingOn sync.Mutex // one commit at a time goes on with what others have left
 }
 
 // DefaultNode is the name of the only node of a database that others cannot share.

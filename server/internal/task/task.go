@@ -119,7 +119,7 @@ type Spec struct {
 	CreatedAt            Stamp           `json:"created_at"`
 	AgentVersion         *string         `json:"agent_version"`
 	ParentExecution      *string         `json:"parent_execution"`
-	OnParentEnd          *OnParentEnd    `json:"on_parent_end"` // nil without a parent
+	OnParentEnd          *OnParentEnd    `json:"on_parent_end,omitempty"` // nil without a parent
 	OutputFormat         *string         `json:"output_format"`
 	OutputSchema         json.RawMessage `json:"output_schema"`
 	EventsStreaming      bool            `json:"events_streaming"`

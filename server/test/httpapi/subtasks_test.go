@@ -57,3 +57,43 @@ func TestT2SubTasksOfATask(t *testing.T) {
 		}
 	}
 }
+
+// X1: a parent's end stops its sub-tasks but for those that are to go on, a stop of
+// the ended parent these as well; and a next turn stays below its parent.
+func TestX1OnParentEnd(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.task(t, "parent")
+	token := s.claim(t)
+	create := func(id, more string) call {
+		return call{method: "POST", path: "/v1/tasks", body: fmt.Sprintf(`{"agent_id": "agent-1", "id": %q, "input": {"text": "help"}%s}`, id, more)}
+	}
+	shows := func(id, what string, want any) {
+		t.Helper()
+		if got := s.must(t, 200, call{method: "GET", path: "/v1/tasks/" + id})[what]; got != want {
+			t.Errorf("%s of %s is %v, want %v", what, id, got, want)
+		}
+	}
+	s.must(t, 201, create("stops", `, "parent_execution": "parent"`))
+	s.must(t, 201, create("goes-on", `, "parent_execution": "parent", "on_parent_end": "keep"`))
+	shows("stops", "on_parent_end", "stop")
+	shows("goes-on", "on_parent_end", "keep")
+	shows("parent", "on_parent_end", nil)
+	for _, more := range []string{`, "on_parent_end": "keep"`, `, "on_parent_end": "halt", "parent_execution": "parent"`} {
+		s.must(t, 422, create("bad", more))
+	}
+	stream := s.follow(t, call{method: "GET", path: "/v1/tasks/stops/events", header: map[string]string{"Accept": "text/event-stream"}})
+	s.finish(t, "parent", token, `"status": "completed", "result": "done"`)
+	stream.rest(t) // it ends
+	shows("stops", "status", "stopped")
+	shows("goes-on", "status", "pending")
+	s.must(t, 201, create("stops", ""))
+	shows("stops", "parent_execution", "parent")
+	shows("stops", "status", "pending")
+	if got := s.must(t, 200, call{method: "POST", path: "/v1/tasks/parent/stop"}); got["status"] != "completed" {
+		t.Errorf("the stop of an ended parent answers %v", got["status"])
+	}
+	shows("stops", "status", "stopped")
+	shows("goes-on", "status", "stopped")
+}

@@ -33,7 +33,8 @@ type TaskRequest struct {
 	Input                TaskInput       `json:"input" doc:"What the agent is asked."`
 	Title                *string         `json:"title,omitempty" doc:"A headline for people." example:"Sales of November"`
 	PayloadExtension     json.RawMessage `json:"payload_extension,omitempty" doc:"An object of your own that travels with the task; the Python client adds it to the payload of tool calls."`
-	ParentExecution      *string         `json:"parent_execution,omitempty" doc:"The task that this is a sub-task of: stopping or deleting that one takes this one along."`
+	ParentExecution      *string         `json:"parent_execution,omitempty" doc:"The task that this is a sub-task of: stopping or deleting that one takes this one along. A next turn stays below the parent of the last one when this is left open."`
+	OnParentEnd          *string         `json:"on_parent_end,omitempty" enum:"stop,keep" doc:"What becomes of a sub-task that runs when its parent ends: it is stopped (when left open), or kept and goes on. A person's stop of the parent reaches it all the same. A next turn keeps what the last one said."`
 	Source               string          `json:"source,omitempty" doc:"Where the task comes from, for your own lists; sdk when left open."`
 	WorkerID             *string         `json:"worker_id,omitempty" doc:"Only this worker may have it."`
 	OutputFormat         *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of the result; the agent's own when left open."`
@@ -66,7 +67,7 @@ func (b TaskRequest) submission(agentID, route, key string) (lifecycle.Submissio
 		Spec: task.Spec{
 			ID: b.ID, AgentID: agentID,
 			Input:           task.Input{Text: &b.Input.Text, Files: b.Input.Files, User: b.Input.User},
-			ParentExecution: b.ParentExecution, OutputFormat: b.OutputFormat, OutputSchema: b.OutputSchema,
+			ParentExecution: b.ParentExecution, OnParentEnd: (*task.OnParentEnd)(b.OnParentEnd), OutputFormat: b.OutputFormat, OutputSchema: b.OutputSchema,
 			EventsStreaming: b.EventsStreaming == nil || *b.EventsStreaming, InstructionsOverride: b.InstructionsOverride,
 			UserOIDCToken: b.UserOIDCToken, ExpectedOutput: b.ExpectedOutput, MCPServers: b.MCPServers,
 			ThinkMode: b.ThinkMode, UserTokens: b.UserTokens, RunLocally: b.RunLocally, PinnedWorkerID: b.WorkerID,

@@ -19,6 +19,7 @@ func glossary() map[string]string {
 		"created_at":            "When the task was created.",
 		"agent_version":         "The version of the agent that was pinned; null for the newest.",
 		"parent_execution":      "The task that this is a sub-task of.",
+		"on_parent_end":         "What becomes of a sub-task that runs when its parent ends: stop or keep. Left out for a task without a parent.",
 		"output_format":         "The form of the result.",
 		"output_schema":         "For json: the JSON Schema that the result is to follow.",
 		"events_streaming":      "Whether the Python client may stream it.",
