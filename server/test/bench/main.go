@@ -55,6 +55,7 @@ type size struct {
 	stored  int           // tasks in the large store
 	waiting int           // tasks in the store that is started
 	herds   []int         // workers that wait for a task each
+	lost    int           // leases that are lost at once
 	talkers int           // attempts that stream at the same time
 	talking time.Duration // of each of them
 }
@@ -63,14 +64,14 @@ type size struct {
 func full() size {
 	return size{
 		runs: 5, callers: []int{1, 8, 64}, lasting: 2 * time.Second, probes: 500, tasks: 10_000, viewers: 1000, idle: 10_000,
-		stored: 1_000_000, waiting: 100_000, herds: []int{4, 64, 1000}, talkers: 1000, talking: time.Minute,
+		stored: 1_000_000, waiting: 100_000, lost: 100_000, herds: []int{4, 64, 1000}, talkers: 1000, talking: time.Minute,
 	}
 }
 
 func brief() size {
 	return size{
 		runs: 1, callers: []int{8}, lasting: 50 * time.Millisecond, probes: 20, tasks: 200, viewers: 50, idle: 200,
-		stored: 2000, waiting: 500, herds: []int{4, 64}, talkers: 20, talking: 200 * time.Millisecond,
+		stored: 2000, waiting: 500, lost: 500, herds: []int{4, 64}, talkers: 20, talking: 200 * time.Millisecond,
 	}
 }
 
@@ -95,6 +96,7 @@ func parts() []part {
 		{"idle", idleViewers},
 		{"lists", lists},
 		{"start", starts},
+		{"deadlines", deadlines},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
@@ -18,9 +19,8 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// stock writes a data folder with n tasks of every kind that a filter tells
-// apart, in commits of 1,000. Nine of ten have ended.
-func (b *bench) stock(ctx context.Context, n int) (string, error) {
+// stock writes a data folder with n tasks, in commits of 1,000.
+func (b *bench) stock(ctx context.Context, n int, one func(tx lifecycle.Tx, i int, now task.Stamp) error) (string, error) {
 	dir, err := os.MkdirTemp(b.dir, "stock-")
 	if err != nil {
 		return "", err
@@ -44,7 +44,7 @@ func (b *bench) stock(ctx context.Context, n int) (string, error) {
 				}
 			}
 			for i := from; i < min(from+commit, n); i++ {
-				if err := stockOne(tx, i, task.StampOf(moment.Add(time.Duration(i)*time.Second))); err != nil {
+				if err := one(tx, i, task.StampOf(moment.Add(time.Duration(i)*time.Second))); err != nil {
 					return err
 				}
 			}
@@ -54,6 +54,7 @@ func (b *bench) stock(ctx context.Context, n int) (string, error) {
 	return dir, errors.Join(err, store.Close())
 }
 
+// stockOne writes tasks of every kind that a filter tells apart. Nine of ten have ended.
 func stockOne(tx lifecycle.Tx, i int, now task.Stamp) error {
 	text, title, result := prompt()[:200], fmt.Sprint("task ", i), "done"
 	note, trigger, parent := fmt.Sprint("note-", i%10), fmt.Sprint("agent-", i%10), fmt.Sprint("task-", i-i%1000)
@@ -89,7 +90,7 @@ func stockOne(tx lifecycle.Tx, i int, now task.Stamp) error {
 
 // lists reads the first page of 50, and one behind a cursor, by every filter.
 func lists(ctx context.Context, b *bench) error {
-	dir, err := b.stock(ctx, b.stored)
+	dir, err := b.stock(ctx, b.stored, stockOne)
 	if err != nil {
 		return err
 	}
@@ -159,12 +160,13 @@ func (b *bench) page(c *conn, query string) (took time.Duration, next string, er
 		}
 		times = append(times, time.Since(begun))
 	}
+	filter, _, _ := strings.Cut(query, "&cursor=")
 	for range 10 {
 		if page.Next == nil {
 			break
 		}
 		next = *page.Next
-		if err := read(query + "&cursor=" + url.QueryEscape(next)); err != nil {
+		if err := read(filter + "&cursor=" + url.QueryEscape(next)); err != nil {
 			return 0, "", err
 		}
 	}
@@ -174,7 +176,7 @@ func (b *bench) page(c *conn, query string) (took time.Duration, next string, er
 // starts is how soon a server answers that has much to look after, and what an
 // idle one costs.
 func starts(ctx context.Context, b *bench) error {
-	dir, err := b.stock(ctx, b.waiting)
+	dir, err := b.stock(ctx, b.waiting, stockOne)
 	if err != nil {
 		return err
 	}
