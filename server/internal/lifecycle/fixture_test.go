@@ -154,17 +154,17 @@ func (b *bench) Append(ctx context.Context, org, id, token string, events []life
 // Sweep lets pass what is due now.
 func (b *bench) Sweep(ctx context.Context) error {
 	for {
-		if more, err := b.Service.Sweep(ctx, b.pulse()); err != nil || !more {
+		if more, err := b.Service.Sweep(ctx, b.pulse(ctx)); err != nil || !more {
 			return err
 		}
 	}
 }
 
 // pulse is what a beat would find out now that renews no lease.
-func (b *bench) pulse() lifecycle.Pulse {
+func (b *bench) pulse(ctx context.Context) lifecycle.Pulse {
 	b.t.Helper()
 	p := lifecycle.Pulse{AsOf: b.store.Now(), Sweeps: true}
-	b.must(b.store.Write(b.ctx(), nil, func(tx lifecycle.Tx) error {
+	b.must(b.store.Write(ctx, nil, func(tx lifecycle.Tx) error {
 		alive, err := tx.Alive()
 		p.Renewed = alive.Renewed
 		return err

@@ -40,7 +40,7 @@ func TestL2VeryManyLeasesAreLostAtOnce(t *testing.T) {
 	rounds := 0
 	for more := true; more; rounds++ {
 		var err error
-		more, err = b.Service.Sweep(b.ctx(), b.pulse())
+		more, err = b.Service.Sweep(b.ctx(), b.pulse(b.ctx()))
 		b.must(err)
 		if rounds == 0 && count(other) != 0 {
 			t.Error("the other organization waits")
@@ -49,7 +49,7 @@ func TestL2VeryManyLeasesAreLostAtOnce(t *testing.T) {
 	if left := count(who()); left != 0 || rounds < 3 {
 		t.Errorf("%d of %d are not queued again after %d rounds", left, many, rounds)
 	}
-	if more, err := b.Service.Sweep(b.ctx(), b.pulse()); more || err != nil {
+	if more, err := b.Service.Sweep(b.ctx(), b.pulse(b.ctx())); more || err != nil {
 		t.Errorf("nothing is due, and there is more: %v, %v", more, err)
 	}
 }
@@ -67,7 +67,7 @@ func TestX2ManyAwaitedAnswersAfterASilence(t *testing.T) {
 	b.clock.forward(time.Hour)
 	b.RenewLeases()
 	due := func() int {
-		p := b.pulse()
+		p := b.pulse(b.ctx())
 		ids, err := b.store.Due(b.ctx(), org, p.AsOf, p.Renewed, 100)
 		b.must(err)
 		return len(ids)

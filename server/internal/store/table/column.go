@@ -113,8 +113,9 @@ func (c column) set(v any) error {
 	case *task.Stamp:
 		ok = number(x, v)
 	case *time.Duration:
-		ok = number(x, v)
-		*x *= time.Microsecond // as moments are kept
+		var n int64
+		ok = number(&n, v)
+		*x = time.Duration(n) * time.Microsecond // as moments are kept
 	case *task.Status:
 		ok = text(x, v)
 	case *task.EndReason:
