@@ -73,7 +73,7 @@ type TaskReader interface {
 	// Task reads a task with the spec of its present turn.
 	Task(ctx context.Context, in auth.Scope, id string) (Snapshot, error)
 	// Events reads the log after a sequence number, in order, at most limit
-	// events or about 4 MiB of them, whichever is less but at least one; only those
+	// events or about 1 MiB of them, whichever is less but at least one; only those
 	// of some types if any are named.
 	Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
 	// BeganAt finds the turn whose first event was committed at a moment: its number

@@ -14,9 +14,14 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// buffer bounds what waits for one subscriber in memory, in events. A
-// subscriber that falls further behind reads the rest from the store.
-const buffer = 256
+// buffer and bufferBytes bound what waits for one subscriber in memory. A
+// subscriber that falls further behind reads the rest from the store. The bytes of
+// an event are counted for each of its subscribers, although they share them: which
+// of them lets go last is not known.
+const (
+	buffer      = 256 // events
+	bufferBytes = 1 << 20
+)
 
 type topic struct{ org, id string }
 
@@ -38,6 +43,8 @@ type subscription struct {
 	topic topic
 	only  []task.Type   // what it is told of; none is everything
 	ready chan struct{} // holds a token while there is something to look at
+	// signal says that nobody takes the events: it is only told that there are some.
+	signal bool
 
 	mu      sync.Mutex
 	pending batch
@@ -48,6 +55,7 @@ type batch struct {
 	// from and to are the numbers that it covers, without a gap; 0 is none.
 	from, to int64
 	events   []task.Event // those among them that the subscriber is told of
+	size     int          // of these, in bytes
 	look     bool         // the store has more than events says
 }
 
@@ -103,7 +111,10 @@ func (h *Hub) tell(t topic, events []task.Event) {
 }
 
 func (h *Hub) subscribe(org, id string, only []task.Type) *subscription {
-	s := &subscription{hub: h, topic: topic{org, id}, only: only, ready: make(chan struct{}, 1)}
+	return h.join(&subscription{hub: h, topic: topic{org, id}, only: only, ready: make(chan struct{}, 1)})
+}
+
+func (h *Hub) join(s *subscription) *subscription {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.subs[s.topic] == nil {
@@ -138,7 +149,7 @@ func (s *subscription) close() {
 // not told of does not wake it.
 func (s *subscription) push(events []task.Event) {
 	s.mu.Lock()
-	wake := s.pending.add(events, s.only)
+	wake := s.signal || s.pending.add(events, s.only)
 	s.mu.Unlock()
 	if !wake {
 		return
@@ -163,12 +174,13 @@ func (b *batch) add(events []task.Event, only []task.Type) (wake bool) {
 			continue
 		}
 		told := len(only) == 0 || slices.Contains(only, e.Type)
-		if b.to > 0 && e.Seq > b.to+1 || told && len(b.events) == buffer {
+		size := len(e.Own) + len(e.Kept)
+		if b.to > 0 && e.Seq > b.to+1 || told && (len(b.events) == buffer || b.size+size > bufferBytes) {
 			*b = batch{look: true}
 			return true
 		}
 		if b.to = e.Seq; told {
-			b.events = append(b.events, e)
+			b.events, b.size = append(b.events, e), b.size+size
 		}
 		b.look = b.look || mayEnd(e.Type)
 		wake = wake || told || mayEnd(e.Type)
@@ -193,6 +205,6 @@ func (s *subscription) take() batch {
 // Watch signals whenever a task's log grows or the task is deleted, until
 // stop is called. Signals that come close together may be one.
 func (h *Hub) Watch(org, id string) (changed <-chan struct{}, stop func()) {
-	s := h.subscribe(org, id, nil)
+	s := h.join(&subscription{hub: h, topic: topic{org, id}, ready: make(chan struct{}, 1), signal: true})
 	return s.ready, s.close
 }

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -362,6 +363,90 @@ func TestX2ViewerThatGoesStopsNothing(t *testing.T) {
 	b.must(err)
 	if now.Status() != task.Executing || b.hub.Subscribers() != 0 {
 		t.Errorf("X2: %s, %d subscriptions", now.Status(), b.hub.Subscribers())
+	}
+}
+
+// long is a log of events that are made when they are read.
+type long struct{ head atomic.Int64 }
+
+const longEvent = task.MaxEvent
+
+func (l *long) event(seq int64) task.Event {
+	return task.Event{Seq: seq, Type: task.Chunk, Own: slices.Concat([]byte(`"`), bytes.Repeat([]byte{'a' + byte(seq%26)}, longEvent-2), []byte(`"`))}
+}
+
+func (l *long) Events(_ context.Context, _, _ string, after int64, limit int, _ ...task.Type) ([]task.Event, error) {
+	var some []task.Event
+	for seq := after + 1; seq <= l.head.Load() && len(some) < min(limit, 4); seq++ {
+		some = append(some, l.event(seq))
+	}
+	return some, nil
+}
+
+func (l *long) Seen(context.Context, string, string) (task.Task, error) {
+	return task.Task{LastSeq: l.head.Load()}, nil
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestT7AStalledViewerHoldsLittle lets viewers stand still while long events come, and
+// one that is only told that some do. It is not parallel: it looks at the heap.
+func TestT7AStalledViewerHoldsLittle(t *testing.T) { //nolint:paralleltest // see above
+	const (
+		viewers = 5
+		events  = 200
+		bound   = viewers * (4 << 20)
+	)
+	l, hub := &long{}, stream.NewHub()
+	source := stream.NewSource(hub, l)
+	l.head.Store(1)
+	gate, stalled, over := make(chan struct{}), make(chan struct{}), make(chan int64)
+	for range viewers {
+		go func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			last := int64(0)
+			for part, err := range source.Follow(ctx, org, id, 0, idle) {
+				if err != nil {
+					t.Errorf("T7: after %d: %v", last, err)
+				}
+				for _, e := range part.Events {
+					if e.Seq != last+1 || len(e.Own) != longEvent {
+						t.Errorf("T7: after %d came %d", last, e.Seq)
+					}
+					if last = e.Seq; last == 1 {
+						stalled <- struct{}{}
+						<-gate
+					}
+				}
+				if last == events {
+					break
+				}
+			}
+			over <- last
+		}()
+		<-stalled
+	}
+	_, stop := hub.Watch(org, id)
+	defer stop()
+	before := heap()
+	for seq := int64(2); seq <= events; seq++ { // each commit's events are the hub's own
+		l.head.Store(seq)
+		hub.Publish([]feed.Entry{{Organization: org, Task: id, Kind: feed.Grew, First: seq, Last: seq, Change: &task.Change{Events: []task.Event{l.event(seq)}}}})
+	}
+	if held := heap() - before; held > bound {
+		t.Errorf("T7: %d stalled viewers hold %d MiB", viewers, held>>20)
+	}
+	close(gate)
+	for range viewers {
+		if last := <-over; last != events {
+			t.Errorf("T7: a viewer saw %d of %d", last, events)
+		}
 	}
 }
 

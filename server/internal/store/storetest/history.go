@@ -436,7 +436,7 @@ func reopened(e *env) {
 	e.same("organizations", []string{away, home}, orgs)
 }
 
-// logInParts: after a number, at most so many, at most about 4 MiB but one.
+// logInParts: after a number, at most so many, at most about 1 MiB but one.
 func logInParts(e *env) {
 	e.begin("t")
 	for i := range 9 {
@@ -473,7 +473,7 @@ func logInParts(e *env) {
 		for _, ev := range got[:len(got)-1] {
 			size += len(ev.Own) + len(ev.Kept)
 		}
-		if size > 4<<20 {
+		if size > 1<<20 {
 			e.t.Errorf("%d bytes before the last event of a read", size)
 		}
 		seen = got[len(got)-1].Seq

@@ -30,8 +30,9 @@ func (r *Reader) Task(ctx context.Context, in auth.Scope, id string) (lifecycle.
 	return found, err
 }
 
-// maxEventBytes bounds what one read of a log holds in memory.
-const maxEventBytes = 4 << 20
+// maxBytes bounds what one read of rows that may be long holds in memory: it ends
+// with the row that reaches it.
+const maxBytes = 1 << 20
 
 // Events implements lifecycle.TaskReader.
 func (r *Reader) Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error) {
@@ -73,7 +74,7 @@ func (r *Reader) Events(ctx context.Context, org, id string, after int64, limit 
 			}
 		}
 		found = append(found, e)
-		if size += len(e.Own) + len(e.Kept); size >= maxEventBytes {
+		if size += len(e.Own) + len(e.Kept); size >= maxBytes {
 			break
 		}
 	}
