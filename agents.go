@@ -84,14 +84,6 @@ func (a *Agents) one(ctx context.Context, r request) (*Agent, error) {
 	return &agent, nil
 }
 
-func (a *Agents) many(ctx context.Context, path string) ([]Agent, error) {
-	var list struct {
-		Items []Agent `json:"items"`
-	}
-	err := a.c.call(ctx, request{method: http.MethodGet, path: path, repeat: true}, &list)
-	return list.Items, err
-}
-
 // Get reads an agent's newest version.
 func (a *Agents) Get(ctx context.Context, id string) (*Agent, error) {
 	return a.one(ctx, request{method: http.MethodGet, path: agentPath(id), repeat: true})
@@ -106,11 +98,13 @@ func (a *Agents) GetVersion(ctx context.Context, id string, version int) (*Agent
 }
 
 // List lists the agents that the key may see.
-func (a *Agents) List(ctx context.Context) ([]Agent, error) { return a.many(ctx, "/v1/agents") }
+func (a *Agents) List(ctx context.Context) ([]Agent, error) {
+	return whole(parts[Agent](ctx, a.c, "/v1/agents"))
+}
 
 // Versions lists an agent's versions, newest first.
 func (a *Agents) Versions(ctx context.Context, id string) ([]Agent, error) {
-	return a.many(ctx, agentPath(id)+"/versions")
+	return whole(parts[Agent](ctx, a.c, agentPath(id)+"/versions"))
 }
 
 // Apply creates an agent under an id of yours, or a new version of it if

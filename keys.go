@@ -82,11 +82,7 @@ func (k *Keys) Create(ctx context.Context, r KeyRequest) (*Key, error) {
 
 // List lists the keys, revoked ones too, without their secrets.
 func (k *Keys) List(ctx context.Context) ([]Key, error) {
-	var list struct {
-		Items []Key `json:"items"`
-	}
-	err := k.c.call(ctx, request{method: http.MethodGet, path: "/v1/keys", repeat: true}, &list)
-	return list.Items, err
+	return whole(parts[Key](ctx, k.c, "/v1/keys"))
 }
 
 // Revoke makes a key worthless. The last admin key cannot be revoked.

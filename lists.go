@@ -117,6 +117,44 @@ func (t *Tasks) All(ctx context.Context, o ListOptions) iter.Seq2[ListedTask, er
 	}
 }
 
+// parts yields the items of a list that is answered in parts.
+func parts[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for cursor := ""; ; {
+			var part struct {
+				Items      []T    `json:"items"`
+				NextCursor string `json:"next_cursor"`
+			}
+			err := c.call(ctx, request{method: http.MethodGet, path: path, query: query(map[string]string{"cursor": cursor}), repeat: true}, &part)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, item := range part.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if cursor = part.NextCursor; cursor == "" {
+				return
+			}
+		}
+	}
+}
+
+// whole collects what an iterator yields.
+func whole[T any](items iter.Seq2[T, error]) ([]T, error) {
+	var all []T
+	for item, err := range items {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, item)
+	}
+	return all, nil
+}
+
 // StopFilter says which tasks to stop. All must be set to stop every task.
 type StopFilter struct {
 	AgentID           string

@@ -3,7 +3,7 @@ package errand
 import (
 	"context"
 	"encoding/json"
-	"net/http"
+	"iter"
 	"time"
 )
 
@@ -17,10 +17,15 @@ type Message struct {
 	CreatedAt time.Time
 	// Metrics is what the turn has used; nil when unknown.
 	Metrics *MessageMetrics
-	// ToolName, Payload and IsError belong to calls of tools.
-	ToolName string
-	Payload  json.RawMessage
-	IsError  bool
+	// TaskID is the task or the sub-task; only full threads tell it.
+	TaskID string
+	// ToolName, Payload, IsError and RequestID belong to calls of tools. RequestID
+	// joins a call with its result, which is a message of its own where it stands far
+	// behind the call.
+	ToolName  string
+	Payload   json.RawMessage
+	IsError   bool
+	RequestID string
 	// JSON is the message as the server sent it.
 	JSON json.RawMessage
 }
@@ -43,38 +48,30 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 		ToolName  string          `json:"tool_name"`
 		Payload   json.RawMessage `json:"payload"`
 		IsError   bool            `json:"is_error"`
+		TaskID    string          `json:"task_id"`
+		RequestID string          `json:"request_id"`
 	}
 	if err := json.Unmarshal(b, &in); err != nil {
 		return err
 	}
 	*m = Message{
 		ID: in.ID, Role: in.Role, Content: in.Content, Metrics: in.Metrics,
-		ToolName: in.ToolName, Payload: in.Payload, IsError: in.IsError,
+		TaskID: in.TaskID, ToolName: in.ToolName, Payload: in.Payload, IsError: in.IsError, RequestID: in.RequestID,
 		CreatedAt: time.UnixMicro(int64(in.CreatedAt * 1e6)).UTC(), JSON: append(json.RawMessage(nil), b...),
 	}
 	return nil
 }
 
-// Thread answers what a task was asked and what it answered, over all turns.
-func (t *Tasks) Thread(ctx context.Context, id string) ([]Message, error) {
-	var thread []Message
-	err := t.c.call(ctx, request{method: http.MethodGet, path: taskPath(id) + "/thread", repeat: true}, &thread)
-	return thread, err
+// Thread yields what a task was asked and what it answered, over all turns. An error is
+// yielded last.
+func (t *Tasks) Thread(ctx context.Context, id string) iter.Seq2[Message, error] {
+	return parts[Message](ctx, t.c, taskPath(id)+"/thread")
 }
 
-// FullThread answers the threads of a task, under "root", and of its
-// sub-tasks, under their ids, with the tools that were called.
-func (t *Tasks) FullThread(ctx context.Context, id string) (map[string][]Message, error) {
-	var threads map[string][]Message
-	err := t.c.call(ctx, request{method: http.MethodGet, path: taskPath(id) + "/thread/full", repeat: true}, &threads)
-	return threads, err
-}
-
-// Activity is a task's activity log.
-type Activity struct {
-	ID        string          `json:"id"`
-	CreatedAt time.Time       `json:"created_at"`
-	Messages  []ActivityEntry `json:"messages"`
+// FullThread yields the thread of a task with the tools that were called, then those of
+// its sub-tasks, which Message.TaskID tells apart. An error is yielded last.
+func (t *Tasks) FullThread(ctx context.Context, id string) iter.Seq2[Message, error] {
+	return parts[Message](ctx, t.c, taskPath(id)+"/thread/full")
 }
 
 // ActivityEntry is one entry of an activity log. Which fields are set tells what
@@ -90,13 +87,13 @@ type ActivityEntry struct {
 	Payload   json.RawMessage `json:"payload"`
 	Result    json.RawMessage `json:"result"`
 	IsError   bool            `json:"is_error"`
+	// RequestID joins a call with its result, which is an entry of its own where it
+	// stands far behind the call.
+	RequestID string `json:"request_id"`
 }
 
-// Activity answers a task's activity log: messages, tools and thoughts.
-func (t *Tasks) Activity(ctx context.Context, id string) (*Activity, error) {
-	var a Activity
-	if err := t.c.call(ctx, request{method: http.MethodGet, path: taskPath(id) + "/activity", repeat: true}, &a); err != nil {
-		return nil, err
-	}
-	return &a, nil
+// Activity yields a task's activity log: messages, tools and thoughts. An error is
+// yielded last.
+func (t *Tasks) Activity(ctx context.Context, id string) iter.Seq2[ActivityEntry, error] {
+	return parts[ActivityEntry](ctx, t.c, taskPath(id)+"/activity")
 }

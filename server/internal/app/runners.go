@@ -45,11 +45,10 @@ func warnOfUnknown(ctx context.Context, s *lifecycle.Service, commands map[strin
 		return err
 	}
 	for _, org := range orgs {
-		agents, err := s.Agents(ctx, org)
-		if err != nil {
-			return err
-		}
-		for _, a := range agents {
+		for a, err := range s.EachAgent(ctx, org) {
+			if err != nil {
+				return err
+			}
 			if _, known := commands[a.Record.Command]; a.Record.Runtime == agent.Command && !known {
 				log.WarnContext(ctx, "the configuration does not define this agent's command: its tasks wait", "agent_id", a.ID, "command", a.Record.Command)
 			}

@@ -104,8 +104,9 @@ type Store interface {
 	// KeyByHash reads a key, revoked or not; NotFound when there is none.
 	KeyByHash(ctx context.Context, hash []byte) (Key, error)
 	PutKey(ctx context.Context, k Key) error
-	// Keys lists an organization's keys, the oldest first, revoked ones too.
-	Keys(ctx context.Context, org string) ([]Key, error)
+	// Keys lists an organization's keys behind one, the zero value for all: the
+	// oldest first, revoked ones too.
+	Keys(ctx context.Context, org string, behind Key, limit int) ([]Key, error)
 	// RevokeKey notes that a key is good no more; one that was revoked before
 	// is left as it is. An organization's last admin key is a Conflict.
 	RevokeKey(ctx context.Context, org, id string) error

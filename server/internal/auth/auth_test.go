@@ -29,9 +29,9 @@ func (s *shelf) RevokeKey(context.Context, string, string) error {
 	return nil
 }
 
-func (*shelf) PutKey(context.Context, auth.Key) error                { return nil }
-func (*shelf) Keys(context.Context, string) ([]auth.Key, error)      { return nil, nil }
-func (*shelf) PutOrganization(context.Context, string, string) error { return nil }
+func (*shelf) PutKey(context.Context, auth.Key) error                          { return nil }
+func (*shelf) Keys(context.Context, string, auth.Key, int) ([]auth.Key, error) { return nil, nil }
+func (*shelf) PutOrganization(context.Context, string, string) error           { return nil }
 
 // A3: a key that is revoked while a request of it is being looked up must not
 // be remembered as good.

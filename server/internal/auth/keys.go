@@ -66,9 +66,10 @@ func (p Principal) For(user string) (Principal, error) {
 	return p, nil
 }
 
-// Keys lists an organization's keys, the oldest first, revoked ones too.
-func (a *Authenticator) Keys(ctx context.Context, org string) ([]Key, error) {
-	return a.store.Keys(ctx, org)
+// Keys lists an organization's keys behind one, of which CreatedAt and ID count, the
+// zero value for all: the oldest first, revoked ones too, at most limit.
+func (a *Authenticator) Keys(ctx context.Context, org string, behind Key, limit int) ([]Key, error) {
+	return a.store.Keys(ctx, org, behind, limit)
 }
 
 // Revoke makes a key good for no further request here, and on other nodes

@@ -1,11 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -163,70 +162,48 @@ type taskThreadCmd struct {
 	Full bool   `help:"With the tools that were called, and the threads of its sub-tasks."`
 }
 
-// Run prints the thread. With --json it is as the server answers it.
+// Run prints the thread as it comes. With --json it is an array of messages as the
+// server answers them.
 func (c *taskThreadCmd) Run(e *env) error {
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		messages := client.Tasks.Thread(ctx, c.ID)
 		if c.Full {
-			threads, err := client.Tasks.FullThread(ctx, c.ID)
+			messages = client.Tasks.FullThread(ctx, c.ID)
+		}
+		raw, of := []json.RawMessage{}, ""
+		for m, err := range messages {
 			if err != nil {
 				return err
 			}
-			return c.showFull(e, threads)
-		}
-		thread, err := client.Tasks.Thread(ctx, c.ID)
-		if err != nil {
-			return err
+			if c.JSON {
+				raw = append(raw, m.JSON)
+				continue
+			}
+			m.TaskID = cmp.Or(m.TaskID, c.ID)
+			switch {
+			case m.TaskID != of && m.TaskID != c.ID:
+				fmt.Fprintf(e.Out, "\n=== sub-task %s\n\n", printable(m.TaskID))
+			case of != "":
+				fmt.Fprintln(e.Out)
+			}
+			of = m.TaskID
+			showMessage(e, m)
 		}
 		if c.JSON {
-			return printJSON(e.Out, rawMessages(thread))
+			return printJSON(e.Out, raw)
 		}
-		showThread(e, thread)
 		return nil
 	})
 }
 
-func (c *taskThreadCmd) showFull(e *env, threads map[string][]errand.Message) error {
-	if c.JSON {
-		raw := map[string][]json.RawMessage{}
-		for id, thread := range threads {
-			raw[id] = rawMessages(thread)
-		}
-		return printJSON(e.Out, raw)
+func showMessage(e *env, m errand.Message) {
+	who := m.Role
+	if m.ToolName != "" {
+		who += " " + m.ToolName
 	}
-	showThread(e, threads[rootThread])
-	for _, id := range slices.Sorted(maps.Keys(threads)) {
-		if id != rootThread {
-			fmt.Fprintf(e.Out, "\n=== sub-task %s\n\n", printable(id))
-			showThread(e, threads[id])
-		}
+	content := m.Content
+	if content == "" && len(m.Payload) > 0 {
+		content = string(m.Payload)
 	}
-	return nil
-}
-
-// rootThread names the task's own thread among those of its sub-tasks.
-const rootThread = "root"
-
-func rawMessages(thread []errand.Message) []json.RawMessage {
-	raw := make([]json.RawMessage, len(thread))
-	for i, m := range thread {
-		raw[i] = m.JSON
-	}
-	return raw
-}
-
-func showThread(e *env, thread []errand.Message) {
-	for i, m := range thread {
-		if i > 0 {
-			fmt.Fprintln(e.Out)
-		}
-		who := m.Role
-		if m.ToolName != "" {
-			who += " " + m.ToolName
-		}
-		content := m.Content
-		if content == "" && len(m.Payload) > 0 {
-			content = string(m.Payload)
-		}
-		fmt.Fprintf(e.Out, "[%s, %s]\n%s\n", printable(who), when(m.CreatedAt), strings.TrimRight(safeText(content, isTerminal(e.Out)), "\n"))
-	}
+	fmt.Fprintf(e.Out, "[%s, %s]\n%s\n", printable(who), when(m.CreatedAt), strings.TrimRight(safeText(content, isTerminal(e.Out)), "\n"))
 }

@@ -77,7 +77,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r, leave := s.limitBody(seen.control, r)
 	defer leave()
 	defer func() {
-		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, not an error
+		p := recover()
+		aborted := p == http.ErrAbortHandler //nolint:errorlint // a panic's value, not an error
+		if p != nil && !aborted {            //nolint:errorlint // a panic's value, not an error
 			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", logged(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
 			if seen.status == 0 {
 				s.fail(seen, r, fault.New(fault.Internal, "something went wrong in the server"))
@@ -91,6 +93,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			took = seen.answered.Sub(begun)
 		}
 		s.Measure(r.Pattern, seen.status, took)
+		if aborted {
+			panic(http.ErrAbortHandler) // the answer is to be cut, not to end as if it were whole
+		}
 	}()
 	r, err := s.admit(r)
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -99,9 +100,10 @@ func (s *Service) DeleteAgent(ctx context.Context, org, id string) error {
 	})
 }
 
-// AgentVersions lists the versions of an agent, the newest first.
-func (s *Service) AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error) {
-	found, err := s.store.AgentVersions(ctx, org, id)
+// AgentVersions lists the versions of an agent before one, 0 for all, the newest
+// first: at most limit, or fewer when they are long.
+func (s *Service) AgentVersions(ctx context.Context, org, id string, before, limit int) ([]agent.Agent, error) {
+	found, err := s.store.AgentVersions(ctx, org, id, before, limit)
 	if err == nil && len(found) == 0 {
 		_, err = s.store.Agent(ctx, org, id, 0) // says what to do
 	}
@@ -130,9 +132,35 @@ func (s *Service) Agent(ctx context.Context, org, id string, version int) (agent
 	return s.store.Agent(ctx, org, id, version)
 }
 
-// Agents lists all agents by id.
-func (s *Service) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
-	return s.store.Agents(ctx, org)
+// agentsRead is how many agents one read of the store asks for.
+const agentsRead = 200
+
+// AgentsAfter lists agents by id, after one: at most limit, or fewer when they are
+// long; none when there are no more.
+func (s *Service) AgentsAfter(ctx context.Context, org, after string, limit int) ([]agent.Agent, error) {
+	return s.store.Agents(ctx, org, after, limit)
+}
+
+// EachAgent yields all agents by id. An error is yielded last.
+func (s *Service) EachAgent(ctx context.Context, org string) iter.Seq2[agent.Agent, error] {
+	return func(yield func(agent.Agent, error) bool) {
+		for after := ""; ; {
+			found, err := s.store.Agents(ctx, org, after, agentsRead)
+			if err != nil {
+				yield(agent.Agent{}, err)
+				return
+			}
+			if len(found) == 0 {
+				return
+			}
+			for _, a := range found {
+				if !yield(a, nil) {
+					return
+				}
+				after = a.ID
+			}
+		}
+	}
 }
 
 // AgentCredentials opens an agent's credentials; nil when it has none.

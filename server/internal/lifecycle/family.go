@@ -8,39 +8,43 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// familyPage is how many sub-tasks one read of the store asks for.
-const familyPage = 200
-
-// Descendants calls visit for each sub-task of a task, and theirs: those of
-// one task newest first, each before its own.
-func (s *Service) Descendants(ctx context.Context, in auth.Scope, id string, visit func(Listed) error) error {
-	return s.descend(ctx, in, id, map[string]bool{id: true}, visit)
+// Below reports whether a task is a sub-task of another, or of its sub-tasks.
+func (s *Service) Below(ctx context.Context, in auth.Scope, root string, t task.Task) (bool, error) {
+	for t.ID != root && t.Terms.ParentID != "" && t.Depth > 0 {
+		above, err := s.Task(ctx, in, t.Terms.ParentID)
+		if err != nil || above.Depth >= t.Depth {
+			return false, err
+		}
+		t = above
+	}
+	return t.ID == root, nil
 }
 
-// descend guards with seen against circles.
-func (s *Service) descend(ctx context.Context, in auth.Scope, id string, seen map[string]bool, visit func(Listed) error) error {
-	p := Page{Number: 1, Size: familyPage}
-	for {
-		found, err := s.store.Tasks(ctx, in, Filter{Parent: id}, p)
-		if err != nil {
-			return err
+// NextBelow finds the task that follows another in the tree below root, which is
+// walked without holding it: each task before its own sub-tasks, those of one task
+// newest first. It answers false behind the last.
+func (s *Service) NextBelow(ctx context.Context, in auth.Scope, root string, t task.Task) (task.Task, bool, error) {
+	next, found, err := s.child(ctx, in, t, Cursor{})
+	for !found && err == nil && t.ID != root {
+		var above task.Task
+		if above, err = s.Task(ctx, in, t.Terms.ParentID); err != nil {
+			break
 		}
-		for _, x := range found.Items {
-			if seen[x.ID] {
-				continue
-			}
-			seen[x.ID] = true
-			if err := visit(x); err != nil {
-				return err
-			}
-			if err := s.descend(ctx, in, x.ID, seen, visit); err != nil {
-				return err
-			}
-		}
-		if p.Cursor = found.Next; p.Cursor == (Cursor{}) {
-			return nil
-		}
+		next, found, err = s.child(ctx, in, above, Cursor{CreatedAt: t.CreatedAt, ID: t.ID})
+		t = above
 	}
+	return next, found, err
+}
+
+// child finds a task's first sub-task behind a place in their list. One that is not
+// below it (a circle of a time before depths) is none.
+func (s *Service) child(ctx context.Context, in auth.Scope, parent task.Task, behind Cursor) (task.Task, bool, error) {
+	found, err := s.store.Tasks(ctx, in, Filter{Parent: parent.ID}, Page{Number: 1, Size: 1, Cursor: behind})
+	if err != nil || len(found.Items) == 0 {
+		return task.Task{}, false, err
+	}
+	t, err := s.Task(ctx, in, found.Items[0].ID)
+	return t, err == nil && t.Depth > parent.Depth, err
 }
 
 // SubTasks lists the ids of a task's sub-tasks, the oldest first: at most 1000 of

@@ -79,8 +79,9 @@ type TaskReader interface {
 	// BeganAt finds the turn whose first event was committed at a moment: its number
 	// and that event's; 0 for none.
 	BeganAt(ctx context.Context, org, id string, at task.Stamp) (turn int, first int64, err error)
-	// Turns lists a task's turns, the first one first; none for an unknown task.
-	Turns(ctx context.Context, org, id string) ([]Turn, error)
+	// Turns lists a task's turns after a number, in order, with the bounds of Events;
+	// none for an unknown task.
+	Turns(ctx context.Context, org, id string, after, limit int) ([]Turn, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error)
 	// CountOpen counts the tasks of a filter that have not ended.
@@ -152,11 +153,12 @@ type Tasks interface {
 type RecordReader interface {
 	// Agent reads a version of an agent, 0 for the newest.
 	Agent(ctx context.Context, org, id string, version int) (agent.Agent, error)
-	// AgentVersions lists the versions of an agent, the newest first; none for
-	// an unknown one.
-	AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error)
-	// Agents lists all agents by id.
-	Agents(ctx context.Context, org string) ([]agent.Agent, error)
+	// AgentVersions lists the versions of an agent before one, 0 for all, the newest
+	// first; none for an unknown agent. Like Events, it answers fewer than limit when
+	// they are long.
+	AgentVersions(ctx context.Context, org, id string, before, limit int) ([]agent.Agent, error)
+	// Agents lists the agents after an id, by their ids, with the same bounds.
+	Agents(ctx context.Context, org, after string, limit int) ([]agent.Agent, error)
 	// Secret reads a sealed secret; nil when there is none.
 	Secret(ctx context.Context, org string, of SecretOf, id string) ([]byte, error)
 	// Organizations lists every organization's id.
@@ -333,6 +335,7 @@ type Filter struct {
 type Page struct {
 	Cursor Cursor
 	Number int // from 1; counts only without a cursor
+	Skip   int // tasks to pass over besides; likewise
 	Size   int
 	// Count asks for List.Total.
 	Count bool
@@ -367,9 +370,9 @@ type Listed struct {
 	TriggeringAgentID string
 	Source            string
 	Owner, Group      string
-	Title             *string
+	Title             *string // nil also when longer than 64 KiB, like Result
 	InternalStatus    *string
-	Result            *string // nil also when longer than 64 KiB
+	Result            *string
 	CreatedAt         task.Stamp
 	UpdatedAt         task.Stamp
 }

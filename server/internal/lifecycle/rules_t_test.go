@@ -114,7 +114,7 @@ func TestT2PromptAndResultAreStoredOnce(t *testing.T) {
 			t.Errorf("T2: %s is %d times in turns and %d times elsewhere", needle, inTurns, elsewhere)
 		}
 	}
-	turns, err := b.Turns(b.ctx(), org, "t")
+	turns, err := b.Turns(b.ctx(), org, "t", 0, 1000)
 	b.must(err)
 	if len(turns) != 2 || *turns[0].Prompt != "needle-prompt" || *turns[0].Result != "needle-result" || turns[0].FinishedAt == 0 || turns[1].Result != nil {
 		t.Errorf("T2: the turns are %+v", turns)

@@ -120,9 +120,10 @@ func (s *Service) Seen(ctx context.Context, org, id string) (task.Task, error) {
 	return s.Task(ctx, auth.All(org), id)
 }
 
-// Turns lists a task's turns, the first one first.
-func (s *Service) Turns(ctx context.Context, org, id string) ([]Turn, error) {
-	return s.store.Turns(ctx, org, id)
+// Turns lists a task's turns after a number, the first one first: at most limit, or
+// fewer when they are long.
+func (s *Service) Turns(ctx context.Context, org, id string, after, limit int) ([]Turn, error) {
+	return s.store.Turns(ctx, org, id, after, limit)
 }
 
 // List lists tasks of the scope, newest first.
@@ -130,8 +131,8 @@ func (s *Service) List(ctx context.Context, in auth.Scope, f Filter, p Page) (Li
 	return s.store.Tasks(ctx, in, f, p)
 }
 
-// Events reads a task's log after a sequence number, at most limit events; given
-// types, only events of these.
+// Events reads a task's log after a sequence number: at most limit events, or fewer
+// when they are long; given types, only events of these.
 func (s *Service) Events(ctx context.Context, org, id string, after int64, limit int, only ...task.Type) ([]task.Event, error) {
 	return s.store.Events(ctx, org, id, after, limit, only...)
 }

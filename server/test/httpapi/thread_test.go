@@ -1,9 +1,8 @@
 package httpapi_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,10 +50,7 @@ func TestThreads(t *testing.T) {
 	s.task(t, "one")
 
 	got := s.do(t, call{method: "GET", path: "/v1/tasks/one/thread", key: userKey})
-	var thread []any
-	if err := json.Unmarshal(got.body, &thread); err != nil {
-		t.Fatal(err)
-	}
+	thread := object(t, got.body)["items"].([]any)
 	want := []string{
 		"one_user_1 user: do it", "one_agent_1 assistant: corrected",
 		"one_user_2 user: do it", "one_agent_2 assistant: second (3+4=7)", "one_user_3 user: do it",
@@ -63,19 +59,21 @@ func TestThreads(t *testing.T) {
 		t.Errorf("thread (-want +got):\n%s", d)
 	}
 
-	full := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one/thread/full", key: userKey})
-	root := spoken(t, full["root"].([]any))
-	if want := append([]string{want[0], "one_4 tool: found [search map[q:x]]"}, want[1:]...); cmp.Diff(want, root) != "" {
-		t.Errorf("root (-want +got):\n%s", cmp.Diff(want, root))
+	full := s.threads(t, "one", userKey, "")
+	if want := append([]string{want[0], "one_4 tool: found [search map[q:x]]"}, want[1:]...); cmp.Diff(want, spoken(t, full["one"])) != "" {
+		t.Errorf("root (-want +got):\n%s", cmp.Diff(want, spoken(t, full["one"])))
 	}
-	sub, _ := full["sub"].([]any)
-	if d := cmp.Diff([]string{"sub_user_1 user: help"}, spoken(t, sub)); d != "" || len(full) != 2 {
+	if d := cmp.Diff([]string{"sub_user_1 user: help"}, spoken(t, full["sub"])); d != "" || len(full) != 2 {
 		t.Errorf("sub-task of %d (-want +got):\n%s", len(full), d)
 	}
 
-	activity := s.do(t, call{method: "GET", path: "/v1/tasks/one/activity"})
-	if python := s.do(t, call{method: "GET", path: "/activity/agent-1/one"}); !bytes.Equal(bytes.TrimSpace(activity.body), python.body) || activity.status != 200 {
-		t.Errorf("two faces tell two stories:\n%s\n%s", clip(activity.body), clip(python.body))
+	activity := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one/activity"})
+	python := s.must(t, 200, call{method: "GET", path: "/activity/agent-1/one"})
+	for _, x := range activity["items"].([]any) {
+		delete(x.(map[string]any), "request_id") // the Python client knows none
+	}
+	if d := cmp.Diff(activity["items"], python["messages"]); d != "" || activity["created_at"] != python["created_at"] || activity["id"] != python["id"] {
+		t.Errorf("two faces tell two stories (-v1 +python):\n%s", d)
 	}
 
 	children := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one/children?per_page=1", key: userKey})
@@ -86,12 +84,87 @@ func TestThreads(t *testing.T) {
 
 	// A worker's key for one agent sees of the family what is that agent's.
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "below", "input": {"text": "psst"}, "parent_execution": "sub"}`})
-	if full := s.must(t, 200, call{method: "GET", path: "/v1/tasks/sub/thread/full", key: narrowKey}); full["below"] != nil || full["root"] == nil {
+	if full := s.threads(t, "sub", narrowKey, ""); full["below"] != nil || full["sub"] == nil {
 		t.Errorf("a key for another agent sees %v", full)
 	}
-	if full := s.must(t, 200, call{method: "GET", path: "/v1/tasks/sub/thread/full"}); full["below"] == nil {
+	if full := s.threads(t, "sub", adminKey, ""); full["below"] == nil {
 		t.Errorf("the admin does not see it either: %v", full)
 	}
+
+	// Parts of any size are the same whole: but for a call whose result stands on a later
+	// part, which its request's id joins.
+	for limit := 1; limit <= 6; limit++ {
+		query := fmt.Sprintf("?limit=%d", limit)
+		if d := cmp.Diff(thread, s.parts(t, "/v1/tasks/one/thread"+query, userKey)); d != "" {
+			t.Errorf("thread in parts of %d (-whole +parts):\n%s", limit, d)
+		}
+		in := s.threads(t, "one", adminKey, query)
+		if d := cmp.Diff(s.threads(t, "one", adminKey, ""), map[string][]any{"one": joined(in["one"]), "sub": in["sub"], "below": in["below"]}); d != "" {
+			t.Errorf("full thread in parts of %d (-whole +parts):\n%s", limit, d)
+		}
+		if d := cmp.Diff(s.parts(t, "/v1/tasks/one/activity", adminKey), joined(s.parts(t, "/v1/tasks/one/activity"+query, adminKey))); d != "" {
+			t.Errorf("activity in parts of %d (-whole +parts):\n%s", limit, d)
+		}
+	}
+	var table []refusal
+	first := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one/thread/full?limit=1"})["next_cursor"].(string)
+	for _, path := range []string{"/thread", "/thread/full", "/activity"} {
+		for _, wrong := range []string{"cursor=x", "cursor=" + first} {
+			table = append(table, get(wrong, "/v1/tasks/below"+path+"?"+wrong, 400, "malformed", "cursor"))
+		}
+		table = append(table, get("limit", "/v1/tasks/one"+path+"?limit=1001", 422, "invalid", "limit"))
+	}
+	refuse(t, s, table)
+}
+
+// parts reads a list that is answered in parts, to its end.
+func (s *server) parts(t *testing.T, path, key string) []any {
+	t.Helper()
+	var all []any
+	for cursor := ""; ; {
+		at := path
+		if cursor != "" {
+			at += map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")] + "cursor=" + cursor
+		}
+		part := s.must(t, 200, call{method: "GET", path: at, key: key})
+		all = append(all, part["items"].([]any)...)
+		if cursor, _ = part["next_cursor"].(string); cursor == "" {
+			return all
+		}
+	}
+}
+
+// threads reads the threads of a task and its sub-tasks, by their ids.
+func (s *server) threads(t *testing.T, id, key, query string) map[string][]any {
+	t.Helper()
+	all := map[string][]any{}
+	for _, m := range s.parts(t, "/v1/tasks/"+id+"/thread/full"+query, key) {
+		of := m.(map[string]any)["task_id"].(string)
+		all[of] = append(all[of], m)
+	}
+	return all
+}
+
+// joined joins calls with results that stand on later parts.
+func joined(messages []any) []any {
+	var all []any
+	calls := map[string]map[string]any{}
+	for _, x := range messages {
+		m := x.(map[string]any)
+		id, _ := m["request_id"].(string)
+		if call := calls[id]; call != nil {
+			for _, name := range []string{"result", "content"} {
+				if m[name] != nil {
+					call[name] = m[name]
+				}
+			}
+			continue
+		}
+		if all = append(all, m); id != "" {
+			calls[id] = m
+		}
+	}
+	return all
 }
 
 // TestUpdateFields changes what a person or a creator may tell of a task.

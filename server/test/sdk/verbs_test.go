@@ -7,6 +7,7 @@ import (
 	"errors"
 	"image"
 	"image/png"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -273,16 +274,16 @@ func TestTurns(t *testing.T) {
 	if turns, _ := seen(errand.After(task.LastEventSeq)); turns != nil {
 		t.Errorf("behind the last event: %v", turns)
 	}
-	thread, err := c.Tasks.Thread(ctx, task.ID)
+	thread, err := collect(c.Tasks.Thread(ctx, task.ID))
 	if err != nil || len(thread) != 4 || thread[3].ID != "thread_agent_2" || thread[3].Content != "2" || thread[2].Role != "user" || thread[2].CreatedAt.IsZero() {
 		t.Errorf("thread: %+v, %v", thread, err)
 	}
-	full, err := c.Tasks.FullThread(ctx, task.ID)
-	if err != nil || !slices.ContainsFunc(full["root"], func(m errand.Message) bool { return m.Role == "tool" && m.ToolName == "sql" }) {
+	full, err := collect(c.Tasks.FullThread(ctx, task.ID))
+	if err != nil || !slices.ContainsFunc(full, func(m errand.Message) bool { return m.Role == "tool" && m.ToolName == "sql" && m.TaskID == task.ID }) {
 		t.Errorf("full thread: %+v, %v", full, err)
 	}
-	activity, err := c.Tasks.Activity(ctx, task.ID)
-	if err != nil || !slices.ContainsFunc(activity.Messages, func(e errand.ActivityEntry) bool { return e.ToolName == "sql" }) {
+	activity, err := collect(c.Tasks.Activity(ctx, task.ID))
+	if err != nil || !slices.ContainsFunc(activity, func(e errand.ActivityEntry) bool { return e.ToolName == "sql" }) {
 		t.Errorf("activity: %+v, %v", activity, err)
 	}
 	if err := c.Tasks.Delete(ctx, task.ID); err != nil {
@@ -291,6 +292,18 @@ func TestTurns(t *testing.T) {
 	if err := task.Reload(ctx); !errors.Is(err, errand.ErrNotFound) || errand.CodeOf(err) != errand.CodeNotFound {
 		t.Errorf("after the delete: %v", err)
 	}
+}
+
+// collect gathers what an iterator yields.
+func collect[T any](items iter.Seq2[T, error]) ([]T, error) {
+	var all []T
+	for item, err := range items {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, item)
+	}
+	return all, nil
 }
 
 func TestReportExternal(t *testing.T) {

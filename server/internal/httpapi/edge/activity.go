@@ -5,18 +5,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// Activity is what was said and done in all turns of a task, as both faces
-// answer it. The Python client takes a whole that holds one message of a form
-// that it does not know for plain text, so only forms that it knows go in.
-type Activity struct {
+// ActivityHead says whose activity it is: what was said and done in all turns of a
+// task, as both faces answer it. The Python client takes a whole that holds one message
+// of a form that it does not know for plain text, so only forms that it knows go in:
+// Said, ToolCall and Thought, in the order of the log.
+type ActivityHead struct {
 	ID        string     `json:"id" doc:"The task's id."`
 	CreatedAt task.Stamp `json:"created_at" doc:"When the task was created."`
-	// Messages holds *Said, *ToolCall and *Thought, in the order of the log.
-	Messages []any `json:"messages"`
 }
 
 // Said is what the user asked or the agent answered.
@@ -26,6 +26,7 @@ type Said struct {
 	Role      string      `json:"role" enum:"user,agent" doc:"Who said it."`
 	Content   SaidContent `json:"content" doc:"What was said."`
 	Turn      int         `json:"-"` // of the task
+	Seq       int64       `json:"-"` // of the event that it is made of
 }
 
 // SaidContent is a text and the files that came with it.
@@ -43,6 +44,8 @@ type ToolCall struct {
 	IsError   bool            `json:"is_error" doc:"Whether the call failed."`
 	Reasoning json.RawMessage `json:"reasoning,omitempty" doc:"Why it was called: an object with title and description."`
 	Result    json.RawMessage `json:"result,omitempty" doc:"What it answered; absent while it has not."`
+	RequestID string          `json:"request_id,omitempty" doc:"Joins a call with its result where that stands on a later page, as a message of its own."`
+	Seq       int64           `json:"-"` // of the event that it is made of
 }
 
 // Thought is a step of the agent's thinking.
@@ -58,39 +61,143 @@ type Thought struct {
 	Analysis   *string    `json:"analysis,omitempty" doc:"What it makes of that."`
 }
 
-// activityPage is how many events one read of the log asks for.
-const activityPage = 500
+// activityTypes are the events that an activity is made of.
+func activityTypes() []task.Type {
+	return []task.Type{task.TaskCreated, task.TaskFinished, task.ToolCallRequest, task.ToolCallResult, task.Think, task.Analyze}
+}
 
-// Activity reads a task's log into messages.
-func (k *Kit) Activity(ctx context.Context, t task.Task) (Activity, error) {
-	b := activityBuilder{
-		Activity: Activity{ID: t.ID, CreatedAt: t.CreatedAt, Messages: []any{}},
-		calls:    map[string]*ToolCall{},
-	}
-	for after := int64(0); ; {
-		events, err := k.Service.Events(ctx, t.OrganizationID, t.ID, after, activityPage)
-		if err != nil || len(events) == 0 {
-			return b.Activity, err
+const (
+	// activityRead is how many events one read of the log asks for.
+	activityRead = 500
+	// activityPage and activityHeld bound, in bytes, what a page of an activity
+	// holds and what is held of one that is sent piece by piece; either may exceed
+	// it by what one read of the log finds.
+	activityPage = 1 << 20
+	activityHeld = 4 << 20
+)
+
+// ActivityPage reads at most limit messages from a task's log behind an event, fewer
+// if they are long, and answers them with the event that the next page is behind, 0
+// for none. A call whose result came behind the page stands there without it; the
+// result is then a message of its own, with the same request id.
+func (k *Kit) ActivityPage(ctx context.Context, t task.Task, after int64, limit int) (messages []any, next int64, err error) {
+	b := newActivity(t)
+	b.pages = true
+	for len(b.entries) < limit && b.held < activityPage {
+		read, err := k.activity(ctx, t, b, after, limit-len(b.entries))
+		if err != nil || read == 0 {
+			return b.all(), 0, err
 		}
-		for _, e := range events {
-			data, err := k.Presenter.Data(t.OrganizationID, e)
-			if err != nil {
-				return b.Activity, err
+		after = read
+	}
+	more, err := k.Service.Events(ctx, t.OrganizationID, t.ID, after, 1, activityTypes()...)
+	if err != nil || len(more) == 0 {
+		return b.all(), 0, err
+	}
+	return b.all(), after, nil
+}
+
+// activity reads the next events of a log into messages and answers the last one's
+// number, 0 when there was none.
+func (k *Kit) activity(ctx context.Context, t task.Task, b *activityBuilder, after int64, limit int) (last int64, err error) {
+	events, err := k.Service.Events(ctx, t.OrganizationID, t.ID, after, limit, activityTypes()...)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range events {
+		data, err := k.Presenter.Data(t.OrganizationID, e)
+		if err != nil {
+			return 0, err
+		}
+		b.add(e, data)
+		last = e.Seq
+	}
+	return last, nil
+}
+
+// WriteActivity answers all of a task's activity, piece by piece: it holds no more
+// than a few mebibytes of it. A call whose result comes that far behind it stands
+// twice, the second time with its result. An error is answered only by what was read
+// first; later ones cut the connection, so that half an activity is not taken for
+// whole.
+func (k *Kit) WriteActivity(ctx context.Context, w http.ResponseWriter, t task.Task) error {
+	b := newActivity(t)
+	after, err := k.activity(ctx, t, b, 0, activityRead)
+	if err != nil {
+		return err
+	}
+	begin, err := json.Marshal(ActivityHead{t.ID, t.CreatedAt})
+	if err != nil {
+		return err
+	}
+	WriteList(ctx, w, k.Log, string(begin[:len(begin)-1])+`,"messages":[`, "]}", func(yield func(any, error) bool) {
+		for after > 0 {
+			for b.held > activityHeld {
+				if !yield(b.shift(), nil) {
+					return
+				}
 			}
-			b.add(e, data)
-			after = e.Seq
+			if after, err = k.activity(ctx, t, b, after, activityRead); err != nil {
+				yield(nil, err)
+				return
+			}
 		}
-	}
+		for len(b.entries) > 0 && yield(b.shift(), nil) {
+		}
+	})
+	return nil
 }
 
 // activityBuilder turns a log into messages.
 type activityBuilder struct {
-	Activity
-	calls map[string]*ToolCall // by request id
+	task    string
+	entries []*entry
+	held    int               // bytes of the entries
+	calls   map[string]*entry // by request id, of those that are here
+	pages   bool              // what joins a call with its result is told
 }
 
+// entry is a message: *Said, *ToolCall or *Thought.
+type entry struct {
+	message any
+	request string // of a call
+	size    int    // in bytes, about
+}
+
+func newActivity(t task.Task) *activityBuilder {
+	return &activityBuilder{task: t.ID, calls: map[string]*entry{}}
+}
+
+func (b *activityBuilder) all() []any {
+	all := make([]any, len(b.entries))
+	for i, x := range b.entries {
+		all[i] = x.message
+	}
+	return all
+}
+
+// shift gives up the first message.
+func (b *activityBuilder) shift() any {
+	first := b.entries[0]
+	b.entries[0], b.entries, b.held = nil, b.entries[1:], b.held-first.size
+	if b.calls[first.request] == first {
+		delete(b.calls, first.request)
+	}
+	return first.message
+}
+
+// push adds a message that was made of so many bytes.
+func (b *activityBuilder) push(message any, size int) *entry {
+	x := &entry{message: message, size: size + messageSize}
+	b.entries, b.held = append(b.entries, x), b.held+x.size
+	return x
+}
+
+// messageSize is about what a message takes beside its texts.
+const messageSize = 256
+
 func (b *activityBuilder) add(e task.Event, data json.RawMessage) {
-	id := fmt.Sprintf("%s_%d", b.ID, e.Seq)
+	id := fmt.Sprintf("%s_%d", b.task, e.Seq)
 	switch e.Type { //nolint:exhaustive // the others are no activity
 	case task.TaskCreated:
 		var spec task.Spec
@@ -116,16 +223,20 @@ func (b *activityBuilder) add(e task.Event, data json.RawMessage) {
 		if x.Title == "" {
 			x.Title = string(e.Type)
 		}
-		b.Messages = append(b.Messages, &x)
+		b.push(&x, len(data))
 	}
 }
 
 func (b *activityBuilder) say(id string, e task.Event, role string, words *string, files []string) {
-	m := &Said{ID: id, CreatedAt: e.Time, Role: role, Turn: e.Turn}
+	m := &Said{ID: id, CreatedAt: e.Time, Role: role, Turn: e.Turn, Seq: e.Seq}
 	if m.Content.Files = append([]string{}, files...); words != nil {
 		m.Content.Text = *words
 	}
-	b.Messages = append(b.Messages, m)
+	size := len(m.Content.Text)
+	for _, url := range files {
+		size += len(url)
+	}
+	b.push(m, size)
 }
 
 // call shows a tool call once: its result joins the request that it belongs to.
@@ -142,14 +253,19 @@ func (b *activityBuilder) call(id string, e task.Event, data json.RawMessage) {
 	if json.Unmarshal(data, &x) != nil {
 		return
 	}
-	c := b.calls[x.RequestID]
-	if c == nil || e.Type == task.ToolCallRequest {
-		c = &ToolCall{ID: id, CreatedAt: e.Time, ToolName: cmp.Or(x.ToolName, x.OperationID, "tool"), Payload: json.RawMessage("null")}
-		if x.RequestID != "" {
-			b.calls[x.RequestID] = c
+	held := b.calls[x.RequestID]
+	if held == nil || e.Type == task.ToolCallRequest {
+		c := &ToolCall{ID: id, CreatedAt: e.Time, ToolName: cmp.Or(x.ToolName, x.OperationID, "tool"), Payload: json.RawMessage("null"), Seq: e.Seq}
+		if b.pages {
+			c.RequestID = x.RequestID
 		}
-		b.Messages = append(b.Messages, c)
+		held = b.push(c, 0)
+		if held.request = x.RequestID; x.RequestID != "" {
+			b.calls[x.RequestID] = held
+		}
 	}
+	held.size, b.held = held.size+len(data), b.held+len(data)
+	c, _ := held.message.(*ToolCall)
 	if len(x.Payload) > 0 {
 		c.Payload = x.Payload
 	}

@@ -19,7 +19,7 @@ type ListItem struct {
 	UpdatedAt         task.Stamp  `json:"updated_at" doc:"When anything about it last changed."`
 	SourceNodeType    *string     `json:"source_node_type" doc:"Where it comes from."`
 	Result            *string     `json:"result" doc:"Null also when longer than 64 KiB: read the task then."`
-	Title             *string     `json:"title" doc:"A headline for people."`
+	Title             *string     `json:"title" doc:"A headline for people; null also when longer than 64 KiB."`
 }
 
 // ListItemOf renders a listed task.

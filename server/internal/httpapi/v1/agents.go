@@ -2,6 +2,7 @@ package v1
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -36,7 +38,8 @@ type AgentRecord struct{ agent.Record }
 
 // AgentList is a list of agents, or of one agent's versions.
 type AgentList struct {
-	Items []Agent `json:"items" doc:"The agents."`
+	Items      []Agent `json:"items" doc:"The agents."`
+	NextCursor *string `json:"next_cursor" doc:"Give it as cursor for what follows; null at the end."`
 }
 
 type agentAnswer struct{ Body Agent }
@@ -73,21 +76,52 @@ func (r *routes) registerAgents() {
 		a, err := r.Service.Agent(ctx, edge.Principal(ctx).Organization, in.AgentID, in.Version)
 		return &agentAnswer{Body: agentOf(a)}, err
 	})
-	add(r, operation{roles: everybody(), errors: []fault.Code{fault.NotFound}, Operation: huma.Operation{
+	add(r, operation{roles: everybody(), errors: []fault.Code{fault.NotFound, fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-agent-versions", Method: http.MethodGet, Path: "/v1/agents/{agent_id}/versions", Tags: tags,
 		Summary: "List the versions of an agent, newest first",
-	}}, func(ctx context.Context, in *AgentPath) (*agentsAnswer, error) {
-		found, err := r.Service.AgentVersions(ctx, edge.Principal(ctx).Organization, in.AgentID)
-		return listOf(found), err
+	}}, func(ctx context.Context, in *struct {
+		AgentPath
+		Part
+	},
+	) (*agentsAnswer, error) {
+		before, err := in.in(in.AgentID)
+		if err != nil {
+			return nil, err
+		}
+		found, err := r.Service.AgentVersions(ctx, edge.Principal(ctx).Organization, in.AgentID, int(min(before, math.MaxInt32)), in.Limit)
+		list := listOf(found)
+		if len(found) > 0 { // the first is 1
+			list.Body.NextCursor = next(in.AgentID, int64(found[len(found)-1].Version-1))
+		}
+		return list, err
 	})
-	add(r, operation{roles: everybody(), Operation: huma.Operation{
-		OperationID: "list-agents", Method: http.MethodGet, Path: "/v1/agents", Tags: tags, Summary: "List agents",
+	add(r, operation{roles: everybody(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+		OperationID: "list-agents", Method: http.MethodGet, Path: "/v1/agents", Tags: tags, Summary: "List agents, by their ids",
 		Description: "A worker's key for named agents sees these only.",
-	}}, func(ctx context.Context, _ *struct{}) (*agentsAnswer, error) {
+	}}, func(ctx context.Context, in *Part) (*agentsAnswer, error) {
 		p := edge.Principal(ctx)
-		found, err := r.Service.Agents(ctx, p.Organization)
+		behind, err := in.place()
+		if err != nil {
+			return nil, err
+		}
+		found, err := r.Service.AgentsAfter(ctx, p.Organization, behind.ID, in.Limit)
+		if err != nil {
+			return nil, err
+		}
+		if behind = (lifecycle.Cursor{}); len(found) > 0 {
+			last := found[len(found)-1].ID
+			more, err := r.Service.AgentsAfter(ctx, p.Organization, last, 1)
+			if err != nil {
+				return nil, err
+			}
+			if len(more) > 0 {
+				behind.ID = last
+			}
+		}
 		found = slices.DeleteFunc(found, func(a agent.Agent) bool { return edge.RequireAgent(p, a.ID) != nil })
-		return listOf(found), err
+		list := listOf(found)
+		list.Body.NextCursor = nextOf(behind)
+		return list, nil
 	})
 	add(r, operation{roles: admins(), errors: []fault.Code{fault.NotFound, fault.Conflict}, Operation: huma.Operation{
 		OperationID: "delete-agent", Method: http.MethodDelete, Path: "/v1/agents/{agent_id}", DefaultStatus: http.StatusNoContent, Tags: tags,
@@ -103,5 +137,5 @@ func listOf(agents []agent.Agent) *agentsAnswer {
 	for _, a := range agents {
 		list.Items = append(list.Items, agentOf(a))
 	}
-	return &agentsAnswer{list}
+	return &agentsAnswer{Body: list}
 }

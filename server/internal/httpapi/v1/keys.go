@@ -50,9 +50,10 @@ type KeyCreate struct {
 	Trusted bool      `json:"trusted,omitempty" doc:"Whether it may name the user for whom it acts, in the header X-Errand-User."`
 }
 
-// KeyList is all keys.
+// KeyList is a part of the keys.
 type KeyList struct {
-	Items []ListedKey `json:"items" doc:"The keys, the oldest first."`
+	Items      []ListedKey `json:"items" doc:"The keys, the oldest first."`
+	NextCursor *string     `json:"next_cursor" doc:"Give it as cursor for what follows; null at the end."`
 }
 
 func keyOf(k auth.Key) Key {
@@ -76,12 +77,20 @@ func (r *routes) registerKeys() {
 		})
 		return &struct{ Body NewKey }{NewKey{Key: keyOf(k), Text: text}}, err
 	})
-	add(r, operation{roles: admins(), Operation: huma.Operation{
+	add(r, operation{roles: admins(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-keys", Method: http.MethodGet, Path: "/v1/keys", Tags: tags, Summary: "List keys, revoked ones too",
-	}}, func(ctx context.Context, _ *struct{}) (*struct{ Body KeyList }, error) {
-		found, err := r.Auth.Keys(ctx, edge.Principal(ctx).Organization)
+	}}, func(ctx context.Context, in *Part) (*struct{ Body KeyList }, error) {
+		behind, err := in.place()
+		if err != nil {
+			return nil, err
+		}
+		found, err := r.Auth.Keys(ctx, edge.Principal(ctx).Organization, auth.Key{CreatedAt: behind.CreatedAt, ID: behind.ID}, in.Limit+1)
 		list := KeyList{Items: make([]ListedKey, 0, len(found))}
-		for _, k := range found {
+		for i, k := range found {
+			if i == in.Limit {
+				list.NextCursor = nextOf(lifecycle.Cursor{CreatedAt: found[i-1].CreatedAt, ID: found[i-1].ID})
+				break
+			}
 			list.Items = append(list.Items, ListedKey{Key: keyOf(k), RevokedAt: k.RevokedAt})
 		}
 		return &struct{ Body KeyList }{list}, err

@@ -207,10 +207,7 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 	for _, x := range found.Items {
 		list.Items = append(list.Items, edge.ListItemOf(x))
 	}
-	if found.Next != (lifecycle.Cursor{}) {
-		next := writeCursor(found.Next)
-		list.NextCursor = &next
-	}
+	list.NextCursor = nextOf(found.Next)
 	return &listAnswer{Body: list}, nil
 }
 
@@ -219,7 +216,7 @@ func writeCursor(c lifecycle.Cursor) string {
 }
 
 func readCursor(given string) (lifecycle.Cursor, error) {
-	wrong := &fault.Error{Code: fault.Malformed, Field: "cursor", Message: "is not a cursor that a list answered"}
+	wrong := badCursor()
 	plain, err := base64.RawURLEncoding.DecodeString(given)
 	if err != nil {
 		return lifecycle.Cursor{}, wrong

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -33,6 +34,7 @@ type Metrics struct {
 
 // FullMessage is one message of a thread that also shows tools at work.
 type FullMessage struct {
+	TaskID    string          `json:"task_id" doc:"Whose message it is: the task's, or a sub-task's."`
 	ID        string          `json:"id" doc:"Names the message in its task."`
 	Role      string          `json:"role" enum:"user,assistant,tool" doc:"Who speaks; tool is a call with its result."`
 	Content   string          `json:"content" doc:"The prompt, the result, or what the tool answered."`
@@ -41,13 +43,35 @@ type FullMessage struct {
 	ToolName  string          `json:"tool_name,omitempty" doc:"Which tool was called."`
 	Payload   json.RawMessage `json:"payload,omitempty" doc:"What the tool was given."`
 	IsError   bool            `json:"is_error,omitempty" doc:"Whether the call failed."`
+	RequestID string          `json:"request_id,omitempty" doc:"Of a call: joins it with its result where that stands on a later part, as a message of its own."`
+
+	seq int64 // of the event that it is made of
 }
 
-// Activity documents edge.Activity.
+// Thread is a part of a task's conversation.
+type Thread struct {
+	Items      []Message `json:"items" doc:"What was asked and answered, in order. A turn's two stand together."`
+	NextCursor *string   `json:"next_cursor" doc:"Give it as cursor for what follows; null at the end."`
+}
+
+// FullThread is a part of the conversations of a task and its sub-tasks.
+type FullThread struct {
+	Items      []FullMessage `json:"items" doc:"The task's own messages, then those of each sub-task, before its own sub-tasks'; of one task's the newest first."`
+	NextCursor *string       `json:"next_cursor" doc:"Give it as cursor for what follows; null at the end."`
+}
+
+// Activity documents a part of what was said and done in a task.
 type Activity struct {
-	ID        string            `json:"id" doc:"The task's id."`
-	CreatedAt task.Stamp        `json:"created_at" doc:"When the task was created."`
-	Messages  []activityMessage `json:"messages" doc:"What was said and done, in the order of the task's log."`
+	edge.ActivityHead
+	Items      []activityMessage `json:"items" doc:"What was said and done, in the order of the task's log. A call whose result stands on a later part is joined with it by request_id."`
+	NextCursor *string           `json:"next_cursor" doc:"Give it as cursor for what follows; null at the end."`
+}
+
+// activityPart is an Activity.
+type activityPart struct {
+	edge.ActivityHead
+	Items      []any   `json:"items"`
+	NextCursor *string `json:"next_cursor"`
 }
 
 // activityMessage documents the forms that a message has.
@@ -65,67 +89,95 @@ func (activityMessage) Schema(r huma.Registry) *huma.Schema {
 	}
 }
 
-func (r *routes) registerThreads() {
-	tags := []string{"threads"}
-	add(r, operation{roles: everybody(), Operation: huma.Operation{
-		OperationID: "get-thread", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/thread", Tags: tags,
-		Summary: "Read a task as a conversation: what each turn was asked and answered",
-	}}, func(ctx context.Context, in *TaskPath) (*struct{ Body []Message }, error) {
-		s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
-		if err != nil {
-			return nil, err
-		}
-		thread, err := r.thread(ctx, s.Task)
-		return &struct{ Body []Message }{thread}, err
-	})
-	add(r, operation{roles: everybody(), Operation: huma.Operation{
-		OperationID: "get-full-thread", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/thread/full", Tags: tags,
-		Summary:     "Read a task's conversation with its tool calls, and those of its sub-tasks",
-		Description: "The member root is the task's own; each other member is named after a sub-task.",
-	}}, r.fullThread)
-	add(r, operation{roles: everybody(), Operation: huma.Operation{
-		OperationID: "get-activity", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/activity", Tags: tags,
-		Summary: "Read what was said, called and thought in all turns of a task",
-	}}, func(ctx context.Context, in *TaskPath) (*struct{ Body raw[Activity] }, error) {
-		s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
-		if err != nil {
-			return nil, err
-		}
-		found, err := r.Activity(ctx, s.Task)
-		if err != nil {
-			return nil, err
-		}
-		rendered, err := json.Marshal(found)
-		return &struct{ Body raw[Activity] }{raw[Activity]{rendered}}, err
-	})
+type threadInput struct {
+	TaskPath
+	Part
 }
 
-// thread tells a task's turns as a conversation.
-func (r *routes) thread(ctx context.Context, t task.Task) ([]Message, error) {
-	turns, err := r.Service.Turns(ctx, t.OrganizationID, t.ID)
+func (r *routes) registerThreads() {
+	tags := []string{"threads"}
+	errors := []fault.Code{fault.Malformed}
+	add(r, operation{roles: everybody(), errors: errors, Operation: huma.Operation{
+		OperationID: "get-thread", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/thread", Tags: tags,
+		Summary: "Read a task as a conversation: what each turn was asked and answered",
+	}}, r.thread)
+	add(r, operation{roles: everybody(), errors: errors, Operation: huma.Operation{
+		OperationID: "get-full-thread", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/thread/full", Tags: tags,
+		Summary: "Read a task's conversation with its tool calls, and those of its sub-tasks",
+	}}, r.fullThread)
+	add(r, operation{roles: everybody(), errors: errors, Operation: huma.Operation{
+		OperationID: "get-activity", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/activity", Tags: tags,
+		Summary: "Read what was said, called and thought in all turns of a task",
+	}}, r.activity)
+}
+
+func (r *routes) activity(ctx context.Context, in *threadInput) (*struct{ Body raw[Activity] }, error) {
+	s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	thread := make([]Message, 0, 2*len(turns))
+	after, err := in.in(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	messages, behind, err := r.ActivityPage(ctx, s.Task, after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := json.Marshal(activityPart{edge.ActivityHead{ID: s.Task.ID, CreatedAt: s.Task.CreatedAt}, messages, next(in.ID, behind)})
+	return &struct{ Body raw[Activity] }{raw[Activity]{rendered}}, err
+}
+
+// thread tells a task's turns as a conversation.
+func (r *routes) thread(ctx context.Context, in *threadInput) (*struct{ Body Thread }, error) {
+	s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	after, err := in.in(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	t := s.Task
+	turns, err := r.Service.Turns(ctx, t.OrganizationID, t.ID, int(after), max(1, in.Limit/2))
+	if err != nil {
+		return nil, err
+	}
+	part := Thread{Items: make([]Message, 0, 2*len(turns))}
+	last := after
 	for _, x := range turns {
-		asked := Message{ID: fmt.Sprintf("%s_user_%d", t.ID, x.Number), Role: "user", CreatedAt: x.CreatedAt.Time().Unix()}
+		asked := Message{ID: messageID(t.ID, "user", x.Number), Role: "user", CreatedAt: x.CreatedAt.Time().Unix()}
 		if x.Prompt != nil {
 			asked.Content = *x.Prompt
 		}
-		thread = append(thread, asked)
-		if x.FinishedAt == 0 || x.Result == nil {
-			continue
+		part.Items = append(part.Items, asked)
+		if answered, ok := answerOf(t, x); ok {
+			part.Items = append(part.Items, answered)
 		}
-		if x.Number == t.Terms.Turn { // more may have been told since the end
-			x.Tokens = t.State().Tokens
-		}
-		thread = append(thread, Message{
-			ID: fmt.Sprintf("%s_agent_%d", t.ID, x.Number), Role: "assistant", Content: *x.Result,
-			CreatedAt: x.FinishedAt.Time().Unix(), Metrics: metricsOf(x.Tokens),
-		})
+		last = int64(x.Number)
 	}
-	return thread, nil
+	if last < int64(t.Terms.Turn) && len(turns) > 0 {
+		part.NextCursor = next(in.ID, last)
+	}
+	return &struct{ Body Thread }{part}, nil
 }
+
+// answerOf is what a turn was answered, if it was.
+func answerOf(t task.Task, x lifecycle.Turn) (Message, bool) {
+	if x.FinishedAt == 0 || x.Result == nil {
+		return Message{}, false
+	}
+	if x.Number == t.Terms.Turn { // more may have been told since the end
+		x.Tokens = t.State().Tokens
+	}
+	return Message{
+		ID: messageID(t.ID, "agent", x.Number), Role: "assistant", Content: *x.Result,
+		CreatedAt: x.FinishedAt.Time().Unix(), Metrics: metricsOf(x.Tokens),
+	}, true
+}
+
+// messageID names a turn's question or answer.
+func messageID(id, role string, turn int) string { return fmt.Sprintf("%s_%s_%d", id, role, turn) }
 
 func metricsOf(x *task.Tokens) *Metrics {
 	if x == nil {
@@ -134,61 +186,118 @@ func metricsOf(x *task.Tokens) *Metrics {
 	return &Metrics{Input: x.Prompt, Output: x.Completion, Total: x.Prompt + x.Completion}
 }
 
-// fullThread adds the calls of tools, and the sub-tasks. A worker's key for
-// named agents is told of those agents' sub-tasks only (rule A3).
-func (r *routes) fullThread(ctx context.Context, in *TaskPath) (*struct{ Body map[string][]FullMessage }, error) {
+// fullThread adds the calls of tools, and the sub-tasks, task after task. A worker's
+// key for named agents is told of those agents' sub-tasks only (rule A3).
+func (r *routes) fullThread(ctx context.Context, in *threadInput) (*struct{ Body FullThread }, error) {
 	p := edge.Principal(ctx)
-	s, err := r.Service.Get(ctx, p.Scope(), in.ID)
+	t, after, err := r.place(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	all := map[string][]FullMessage{}
-	if all["root"], err = r.messages(ctx, s.Task); err != nil {
-		return nil, err
+	part := FullThread{Items: []FullMessage{}}
+	for more, held := true, 0; more; {
+		if t.ID == in.ID || p.Role != auth.Worker || p.MayServe(t.AgentID) {
+			if len(part.Items) >= in.Limit || held >= partBytes {
+				part.NextCursor = nextOf(lifecycle.Cursor{CreatedAt: task.Stamp(after), ID: t.ID})
+				break
+			}
+			var found []FullMessage
+			if found, after, err = r.messages(ctx, t, after, in.Limit-len(part.Items)); err != nil {
+				return nil, err
+			}
+			part.Items = append(part.Items, found...)
+			for _, m := range found {
+				held += len(m.Content) + len(m.Payload)
+			}
+			if after > 0 {
+				continue
+			}
+		}
+		if t, more, err = r.Service.NextBelow(ctx, p.Scope(), in.ID, t); err != nil {
+			return nil, err
+		}
 	}
-	err = r.Service.Descendants(ctx, p.Scope(), in.ID, func(x lifecycle.Listed) error {
-		if p.Role == auth.Worker && !p.MayServe(x.AgentID) {
-			return nil
-		}
-		t, err := r.Service.Task(ctx, p.Scope(), x.ID)
-		if err != nil {
-			return err
-		}
-		all[x.ID], err = r.messages(ctx, t)
-		return err
-	})
-	return &struct{ Body map[string][]FullMessage }{all}, err
+	return &struct{ Body FullThread }{part}, nil
 }
 
-// messages joins what was said in a task with the tools that were called.
-func (r *routes) messages(ctx context.Context, t task.Task) ([]FullMessage, error) {
-	said, err := r.thread(ctx, t)
-	if err != nil {
-		return nil, err
+// partBytes bounds what a part of a thread holds; one message more may follow.
+const partBytes = 1 << 20
+
+// place finds where a part of a full thread begins: in which task, and behind which
+// of its events.
+func (r *routes) place(ctx context.Context, in *threadInput) (task.Task, int64, error) {
+	scope := edge.Scope(ctx)
+	root, err := r.Service.Task(ctx, scope, in.ID)
+	if err != nil || in.Cursor == "" {
+		return root, 0, err
 	}
-	activity, err := r.Activity(ctx, t)
-	if err != nil {
-		return nil, err
+	c, err := in.Part.place()
+	if err != nil || c.CreatedAt < 0 {
+		return root, 0, badCursor()
 	}
-	byID := map[string]Message{}
-	for _, m := range said {
-		byID[m.ID] = m
-	}
-	all := make([]FullMessage, 0, len(activity.Messages))
-	for _, x := range activity.Messages {
-		switch x := x.(type) {
-		case *edge.Said:
-			if m, ok := byID[fmt.Sprintf("%s_%s_%d", t.ID, x.Role, x.Turn)]; ok {
-				all = append(all, FullMessage{ID: m.ID, Role: m.Role, Content: m.Content, CreatedAt: m.CreatedAt, Metrics: m.Metrics})
-			}
-		case *edge.ToolCall:
-			all = append(all, FullMessage{
-				ID: x.ID, Role: "tool", Content: plain(x.Result), CreatedAt: x.CreatedAt.Time().Unix(),
-				ToolName: x.ToolName, Payload: x.Payload, IsError: x.IsError,
-			})
+	t, err := r.Service.Task(ctx, scope, c.ID)
+	if err == nil {
+		var below bool
+		if below, err = r.Service.Below(ctx, scope, in.ID, t); err == nil && !below {
+			return root, 0, badCursor()
 		}
 	}
-	return all, nil
+	if fault.CodeOf(err) == fault.NotFound { // deleted since
+		return root, 0, fault.New(fault.NotFound, "the sub-task %q, with which this part begins, is not there any more", c.ID)
+	}
+	return t, int64(c.CreatedAt), err
+}
+
+// messages joins what was said in a task with the tools that were called: at most
+// limit behind an event, fewer if they are long. It answers the event behind which the
+// rest is, 0 for none.
+func (r *routes) messages(ctx context.Context, t task.Task, after int64, limit int) ([]FullMessage, int64, error) {
+	found, behind, err := r.ActivityPage(ctx, t, after, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	var all []FullMessage
+	held := 0
+	for i, x := range found {
+		m, ok, err := r.message(ctx, t, x)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !ok {
+			continue
+		}
+		all = append(all, m)
+		if held += len(m.Content); held >= 2*partBytes && i+1 < len(found) { // an answer that was put in place of a shorter one
+			return all, m.seq, nil
+		}
+	}
+	return all, behind, nil
+}
+
+// message shows a message of an activity in a thread, if it has a place there.
+func (r *routes) message(ctx context.Context, t task.Task, x any) (FullMessage, bool, error) {
+	switch x := x.(type) {
+	case *edge.Said:
+		m := Message{ID: messageID(t.ID, x.Role, x.Turn), Role: x.Role, Content: x.Content.Text, CreatedAt: x.CreatedAt.Time().Unix()}
+		if x.Role == "agent" { // as the turn is now shown
+			turns, err := r.Service.Turns(ctx, t.OrganizationID, t.ID, x.Turn-1, 1)
+			if err != nil || len(turns) == 0 {
+				return FullMessage{}, false, err
+			}
+			var ok bool
+			if m, ok = answerOf(t, turns[0]); !ok {
+				return FullMessage{}, false, nil
+			}
+		}
+		return FullMessage{TaskID: t.ID, ID: m.ID, Role: m.Role, Content: m.Content, CreatedAt: m.CreatedAt, Metrics: m.Metrics, seq: x.Seq}, true, nil
+	case *edge.ToolCall:
+		return FullMessage{
+			TaskID: t.ID, ID: x.ID, Role: "tool", Content: plain(x.Result), CreatedAt: x.CreatedAt.Time().Unix(),
+			ToolName: x.ToolName, Payload: x.Payload, IsError: x.IsError, RequestID: x.RequestID, seq: x.Seq,
+		}, true, nil
+	default:
+		return FullMessage{}, false, nil
+	}
 }
 
 // plain is a JSON text's text, and any other JSON as it is.

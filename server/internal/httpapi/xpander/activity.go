@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/errand-dev/errand/server/internal/fault"
-	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 )
 
 // activity is R12: what was said and done in all turns of a task.
@@ -17,10 +16,5 @@ func (r *routes) activity(w http.ResponseWriter, req *http.Request) error {
 	if s.Task.AgentID != req.PathValue("agent") {
 		return fault.New(fault.NotFound, "agent %q has no task %q", req.PathValue("agent"), s.Task.ID)
 	}
-	found, err := r.Activity(ctx, s.Task)
-	if err != nil {
-		return err
-	}
-	edge.WriteJSON(w, http.StatusOK, found)
-	return nil
+	return r.WriteActivity(ctx, w, s.Task)
 }

@@ -2,6 +2,7 @@ package xpander
 
 import (
 	"encoding/json"
+	"iter"
 	"net/http"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -24,23 +25,27 @@ type listed struct {
 
 // agents is R18: a bare array.
 func (r *routes) agents(w http.ResponseWriter, req *http.Request) error {
-	p := edge.Principal(req.Context())
-	found, err := r.Service.Agents(req.Context(), p.Organization)
+	ctx, p := req.Context(), edge.Principal(req.Context())
+	next, stop := iter.Pull2(r.Service.EachAgent(ctx, p.Organization))
+	defer stop()
+	a, err, more := next() // an error can still be answered
 	if err != nil {
 		return err
 	}
-	list := make([]listed, 0, len(found))
-	for _, a := range found {
-		if edge.RequireAgent(p, a.ID) != nil {
-			continue
+	edge.WriteList(ctx, w, r.Log, "[", "]", func(yield func(any, error) bool) {
+		for ; more; a, err, more = next() {
+			if edge.RequireAgent(p, a.ID) != nil {
+				continue
+			}
+			d := r.describe(a)
+			if !yield(listed{
+				ID: d.ID, Name: d.Name, Icon: "🤖", Instructions: d.Instructions, Status: d.Status,
+				OrganizationID: d.OrganizationID, CreatedAt: d.CreatedAt, Description: d.Description,
+			}, err) {
+				return
+			}
 		}
-		d := r.describe(a)
-		list = append(list, listed{
-			ID: d.ID, Name: d.Name, Icon: "🤖", Instructions: d.Instructions, Status: d.Status,
-			OrganizationID: d.OrganizationID, CreatedAt: d.CreatedAt, Description: d.Description,
-		})
-	}
-	edge.WriteJSON(w, http.StatusOK, list)
+	})
 	return nil
 }
 

@@ -182,15 +182,44 @@ func (r *routes) list(w http.ResponseWriter, req *http.Request) error {
 	if page.Size, err = number(q, "per_page", page.Size, newest); err != nil {
 		return err
 	}
-	found, err := r.Service.List(req.Context(), edge.Scope(req.Context()), f, page)
+	return r.writeTasks(w, req, f, page)
+}
+
+// listRead is how many tasks one read of a list asks for: with results of 64 KiB they
+// are what may be held.
+const listRead = 50
+
+// writeTasks answers a page of tasks without holding it.
+func (r *routes) writeTasks(w http.ResponseWriter, req *http.Request, f lifecycle.Filter, page lifecycle.Page) error {
+	ctx, left := req.Context(), page.Size
+	read := func() (lifecycle.List, error) {
+		page.Size = min(left, listRead)
+		found, err := r.Service.List(ctx, edge.Scope(ctx), f, page)
+		left -= len(found.Items)
+		page.Cursor = found.Next
+		return found, err
+	}
+	page.Number, page.Skip = 1, (page.Number-1)*page.Size
+	found, err := read()
 	if err != nil {
 		return err
 	}
-	items := make([]edge.ListItem, 0, len(found.Items))
-	for _, x := range found.Items {
-		items = append(items, edge.ListItemOf(x))
-	}
-	edge.WriteJSON(w, http.StatusOK, items)
+	edge.WriteList(ctx, w, r.Log, "[", "]", func(yield func(any, error) bool) {
+		for {
+			for _, x := range found.Items {
+				if !yield(edge.ListItemOf(x), nil) {
+					return
+				}
+			}
+			if left == 0 || found.Next == (lifecycle.Cursor{}) {
+				return
+			}
+			if found, err = read(); err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+	})
 	return nil
 }
 

@@ -88,7 +88,7 @@ func TestMigrationKeepsTasks(t *testing.T) {
 	}
 	same(t, "the namesake, whose parent is in another organization", place{"child", 0, 0}, place{foreign.Task.RootID, foreign.Task.Depth, foreign.Task.Subtasks})
 
-	turns, err := s.Turns(ctx, "o", "root")
+	turns, err := s.Turns(ctx, "o", "root", 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestMigrationKeepsRecords(t *testing.T) {
 	t.Parallel()
 	s := openPrevious(t)
 	ctx := t.Context()
-	keys, err := s.Keys(ctx, "o")
+	keys, err := s.Keys(ctx, "o", auth.Key{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

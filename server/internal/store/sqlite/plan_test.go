@@ -138,7 +138,6 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT id FROM tasks INDEXED BY tasks_alarm WHERE org = ? AND alarm_at > 0 AND (status", // Ahead: all alarms, after a jump of the clock
 		"SELECT id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND queued = 1 AND ready_at",  // likewise, all of the queue
 		"SELECT task, number, sent_after FROM attempts",                                          // Untold: sorts the few of one worker
-		selectAgent + "WHERE a.org = ? AND v.version = a.version ORDER BY",                       // Agents: all of them
 		selectKey + "org = ?",                         // Keys: all of them, few
 		"SELECT t.id, t.agent_id, t.org",              // Tasks: see the test above
 		"SELECT count(*) FROM (SELECT 1 FROM tasks t", // likewise
@@ -280,7 +279,6 @@ func TestStatementsWithArgumentsAreSingle(t *testing.T) {
 
 // Beginnings of statements that are made of lists of columns.
 const (
-	selectAgent     = "SELECT a.org, a.id, v.version, a.created_at, v.updated_at, v.record\n\tFROM agents a JOIN agent_versions v ON v.org = a.org AND v.id = a.id "
 	selectKey       = "SELECT org, id, name, role, agents, hash, created_at, revoked_at, sees, grp, trusted FROM keys WHERE "
 	readingWorkers  = "SELECT org, id, agent, kind, registered_at, last_heard, connected, node, busy, held, key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally FROM workers WHERE "
 	readingNode     = readingWorkers + "node = ?"
@@ -416,7 +414,7 @@ func everyRead(ctx context.Context, s *Store) error {
 		}
 	}
 	note(s.Events(ctx, "o", "u", 0, 1))
-	note(s.Turns(ctx, "o", "u"))
+	note(s.Turns(ctx, "o", "u", 0, 1000))
 	note(s.SubTasks(ctx, "o", "u", 1, 1))
 	note(s.Unfinished(ctx, "o", 1))
 	note(s.Waiting(ctx, "o", "u"))
@@ -424,8 +422,8 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.QueuedAgents(ctx, "o"))
 	note(s.Due(ctx, "o", 2, 1, 1))
 	note(s.Ahead(ctx, "o", 1))
-	note(s.Agents(ctx, "o"))
-	note(s.AgentVersions(ctx, "o", "a"))
+	note(s.Agents(ctx, "o", "", 100))
+	note(s.AgentVersions(ctx, "o", "a", 0, 100))
 	for _, version := range []int{0, 1} { // likewise
 		if _, err := s.Agent(ctx, "o", "a", version); fault.CodeOf(err) != fault.NotFound {
 			failed = append(failed, err)
@@ -434,7 +432,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Organizations(ctx))
 	note(s.Secret(ctx, "o", lifecycle.OfTask, "t"))
 	note(s.KinOf(ctx, "o", "w"))
-	note(s.Keys(ctx, "o"))
+	note(s.Keys(ctx, "o", auth.Key{}, 100))
 	note(s.KeyByHash(ctx, []byte{1}))
 	note(s.File(ctx, "o", "f"))
 	note(s.KnownFiles(ctx, []string{"f", "g"}))

@@ -88,7 +88,7 @@ func documents(e *env) {
 				same("the listed result", json.RawMessage(*x.Result))
 			}
 		}
-		turns, err := e.Turns(e.t.Context(), home, id)
+		turns, err := e.Turns(e.t.Context(), home, id, 0, 1000)
 		e.ok(err)
 		e.same(name+": the prompt of its turn", "for "+id, *turns[0].Prompt)
 	}

@@ -245,7 +245,7 @@ func (w *world) check() {
 
 // checkTurns compares the turns, and what the log shows of them.
 func (w *world) checkTurns() {
-	got, err := w.e.Turns(w.e.t.Context(), w.org, w.id)
+	got, err := w.e.Turns(w.e.t.Context(), w.org, w.id, 0, 1000)
 	want := make([]lifecycle.Turn, 0, len(w.turns))
 	for _, x := range w.turns {
 		want = append(want, x.Turn)
@@ -521,7 +521,7 @@ func oneMoment(e *env) {
 
 // turns lists what each turn was asked and what is shown of its end.
 func turns(e *env) {
-	none, err := e.Turns(e.t.Context(), home, "t")
+	none, err := e.Turns(e.t.Context(), home, "t", 0, 1000)
 	e.ok(err)
 	e.same("turns of nothing", 0, len(none))
 	begun := e.clock.stamp()
@@ -532,7 +532,7 @@ func turns(e *env) {
 	e.do(home, "t", side, settle(task.EndFailed, "corrected"))
 	e.clock.advance(time.Second)
 	e.do(home, "t", beginning(home, "t"))
-	got, err := e.Turns(e.t.Context(), home, "t")
+	got, err := e.Turns(e.t.Context(), home, "t", 0, 1000)
 	e.ok(err)
 	e.same("turns", []lifecycle.Turn{
 		{
@@ -541,9 +541,33 @@ func turns(e *env) {
 		},
 		{Number: 2, CreatedAt: begun.Add(2 * time.Second)},
 	}, got)
-	foreign, err := e.Turns(e.t.Context(), away, "t")
+	foreign, err := e.Turns(e.t.Context(), away, "t", 0, 1000)
 	e.ok(err)
 	e.same("turns elsewhere", 0, len(foreign))
+	for after, want := range [][]lifecycle.Turn{got[:1], got[1:], {}} {
+		part, err := e.Turns(e.t.Context(), home, "t", after, 1)
+		e.ok(err)
+		e.same(fmt.Sprintf("a turn after %d", after), want, append([]lifecycle.Turn{}, part...))
+	}
+	for turn, at := range []task.Stamp{begun.Add(time.Second), begun, begun.Add(2 * time.Second)} {
+		n, first, err := e.BeganAt(e.t.Context(), home, "t", at)
+		e.ok(err)
+		e.same("turn that began then", turn, n)
+		e.same("its first event", turn > 0, first > 0)
+	}
+	some, err := e.Events(e.t.Context(), home, "t", 0, 10, task.TaskCreated, task.Override)
+	e.ok(err)
+	types := []task.Type{}
+	for _, ev := range some {
+		types = append(types, ev.Type)
+	}
+	e.same("events of two types", []task.Type{task.TaskCreated, task.Override, task.TaskCreated}, types)
+	long := settle(task.EndCompleted, strings.Repeat("r", 2<<20))
+	e.do(home, "t", long)
+	e.do(home, "t", beginning(home, "t"))
+	part, err := e.Turns(e.t.Context(), home, "t", 0, 1000)
+	e.ok(err)
+	e.same("turns up to one that is long", 2, len(part))
 }
 
 // turnEnds: how a turn ended is kept for good, whatever an override shows instead

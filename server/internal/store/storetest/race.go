@@ -320,7 +320,7 @@ func racedVersions(e *env) {
 		}
 	})
 	e.ok(errors.Join(failures...))
-	versions, err := other.AgentVersions(e.t.Context(), home, "a")
+	versions, err := other.AgentVersions(e.t.Context(), home, "a", 0, 100)
 	e.ok(err)
 	e.same("versions", 2*callers*each, len(versions))
 	for i, own := range given {
@@ -414,7 +414,7 @@ func racedRevocations(e *env) {
 			}
 		}
 		e.same("refused", 1, refused)
-		keys, err := other.Keys(ctx, org)
+		keys, err := other.Keys(ctx, org, auth.Key{}, 100)
 		e.ok(err)
 		good := slices.DeleteFunc(keys, func(k auth.Key) bool { return k.RevokedAt != 0 })
 		e.same("keys that are left", 1, len(good))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	agents "github.com/errand-dev/errand/server/internal/agent"
@@ -135,15 +136,31 @@ func agentVersions(e *env) {
 	e.missing("unknown version", err)
 	_, err = e.Agent(ctx, away, "a", 0)
 	e.missing("agent of another organization", err)
-	all, err := e.Agents(ctx, home)
+	all, err := e.Agents(ctx, home, "", 100)
 	e.ok(err)
 	e.same("agents by id, the newest version of each", []agents.Agent{first, two}, all)
 	if err := e.Write(ctx, nil, func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "b", 1)) }); err == nil {
 		e.t.Error("a version was stored twice")
 	}
-	all, err = e.Agents(ctx, home)
+	all, err = e.Agents(ctx, home, "", 100)
 	e.ok(err)
 	e.same("agents after that", []agents.Agent{first, two}, all)
+	for after, want := range map[string][]agents.Agent{"": {first}, first.ID: {two}, two.ID: nil} {
+		part, err := e.Agents(ctx, home, after, 1)
+		e.ok(err)
+		e.same("one agent after "+after, want, part)
+	}
+	older, err := e.AgentVersions(ctx, home, two.ID, two.Version, 1)
+	e.ok(err)
+	e.same("versions before the newest", two.Version-1, len(older))
+	long := agentRecord(home, "long", 1)
+	long.Record.Name = strings.Repeat("x", 2<<20)
+	e.write(func(tx lifecycle.Tx) error {
+		return errors.Join(tx.PutAgent(long), tx.PutAgent(agentRecord(home, "longer", 1)))
+	})
+	part, err := e.Agents(ctx, home, two.ID, 100)
+	e.ok(err)
+	e.same("agents up to one that is long", 1, len(part))
 }
 
 func deletedAgents(e *env) {
@@ -154,7 +171,7 @@ func deletedAgents(e *env) {
 	})
 	versions := func(org, id string, want ...agents.Agent) {
 		e.t.Helper()
-		got, err := e.AgentVersions(ctx, org, id)
+		got, err := e.AgentVersions(ctx, org, id, 0, 100)
 		e.ok(err)
 		e.same("versions, the newest first", want, got)
 	}
@@ -187,7 +204,7 @@ func deletedAgents(e *env) {
 	versions(away, agent, foreign)
 	_, err := e.Agent(ctx, home, agent, 0)
 	e.missing("deleted agent", err)
-	all, err := e.Agents(ctx, home)
+	all, err := e.Agents(ctx, home, "", 100)
 	e.ok(err)
 	e.same("agents", []agents.Agent{other}, all)
 	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(one) })
@@ -219,12 +236,15 @@ func keys(e *env) {
 	e.missing("unknown key", err)
 	listed := func(org string, want ...auth.Key) {
 		e.t.Helper()
-		got, err := e.Keys(ctx, org)
+		got, err := e.Keys(ctx, org, auth.Key{}, 100)
 		e.ok(err)
 		e.same("keys, the oldest first", want, got)
 	}
 	listed(home, worker, second, first)
 	listed("nowhere")
+	part, err := e.Keys(ctx, home, worker, 1)
+	e.ok(err)
+	e.same("one key behind the first", []auth.Key{second}, part)
 
 	e.missing("revoked key of another organization", e.RevokeKey(ctx, away, "b"))
 	e.ok(e.RevokeKey(ctx, home, "w"))

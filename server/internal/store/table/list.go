@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -88,12 +89,16 @@ func (r *Reader) BeganAt(ctx context.Context, org, id string, at task.Stamp) (tu
 	return turn, first, err
 }
 
+// errEnough ends the reading of rows that hold as many bytes as they may.
+var errEnough = errors.New("enough")
+
 // Turns implements lifecycle.TaskReader.
-func (r *Reader) Turns(ctx context.Context, org, id string) ([]lifecycle.Turn, error) {
+func (r *Reader) Turns(ctx context.Context, org, id string, after, limit int) ([]lifecycle.Turn, error) {
 	var found []lifecycle.Turn
+	size := 0
 	err := each(ctx, r.DB, `SELECT u.n, e.time, u.finished_at, u.spec, COALESCE(u.shown_result, u.result), u.tokens
 		FROM turns u JOIN events e ON e.org = u.org AND e.task = u.task AND e.seq = u.first_seq
-		WHERE u.org = ? AND u.task = ? ORDER BY u.n`, []any{org, id}, func(rows Rows) error {
+		WHERE u.org = ? AND u.task = ? AND u.n > ? ORDER BY u.n LIMIT ?`, []any{org, id, after, limit}, func(rows Rows) error {
 		var x lifecycle.Turn
 		var spec string
 		var tokens *string
@@ -113,10 +118,15 @@ func (r *Reader) Turns(ctx context.Context, org, id string) ([]lifecycle.Turn, e
 				return err
 			}
 		}
-		found = append(found, x)
+		if found = append(found, x); x.Result != nil {
+			size += len(*x.Result)
+		}
+		if size += len(spec); size >= maxBytes {
+			return errEnough
+		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("read turns: %w", err)
 	}
 	return found, nil
@@ -137,10 +147,10 @@ func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p
 		where += " AND (t.created_at, t.id) < (?, ?)"
 		args = append(args, p.Cursor.CreatedAt, p.Cursor.ID)
 	} else {
-		offset = (max(p.Number, 1) - 1) * p.Size
+		offset = (max(p.Number, 1)-1)*p.Size + p.Skip
 	}
 	query := `SELECT t.id, t.agent_id, t.org, t.status, t.user_id, t.parent_id, COALESCE(t.triggering_agent_id, ''),
-			t.source, t.owner, t.grp, t.title, t.internal_status, t.created_at, t.updated_at,
+			t.source, t.owner, t.grp, CASE WHEN octet_length(t.title) <= 65536 THEN t.title END, t.internal_status, t.created_at, t.updated_at,
 			(SELECT CASE WHEN octet_length(COALESCE(u.shown_result, u.result)) <= 65536 THEN COALESCE(u.shown_result, u.result) END
 				FROM turns u WHERE u.org = t.org AND u.task = t.id AND u.n = t.turn)
 		FROM tasks t WHERE ` + where + ` ORDER BY t.created_at DESC, t.id DESC LIMIT ? OFFSET ?`

@@ -3,7 +3,9 @@ package table
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -24,8 +26,12 @@ func agentColumns(a *agent.Agent) []column {
 	}
 }
 
-const selectAgent = `SELECT a.org, a.id, v.version, a.created_at, v.updated_at, v.record
-	FROM agents a JOIN agent_versions v ON v.org = a.org AND v.id = a.id `
+const (
+	agentNames  = "SELECT a.org, a.id, v.version, a.created_at, v.updated_at, v.record"
+	agentTables = " FROM agents a JOIN agent_versions v ON v.org = a.org AND v.id = a.id "
+	selectAgent = agentNames + agentTables
+	selectPart  = agentNames + ", octet_length(v.record)" + agentTables
+)
 
 func readAgents(ctx context.Context, db DB, where string, args ...any) ([]agent.Agent, error) {
 	found, err := all(ctx, db, selectAgent+where, args, agentColumns)
@@ -64,14 +70,39 @@ func (r *Reader) Agent(ctx context.Context, org, id string, version int) (agent.
 	return ReadAgent(ctx, r.DB, org, id, version, "")
 }
 
+// readPart reads agents as readAgents does, but no more than a few mebibytes of them.
+func readPart(ctx context.Context, db DB, where string, args ...any) ([]agent.Agent, error) {
+	var found []agent.Agent
+	size := 0
+	err := each(ctx, db, selectPart+where, args, func(rows Rows) error {
+		var a agent.Agent
+		var n int
+		if err := scan(rows, append(agentColumns(&a), column{"record", &n})); err != nil {
+			return err
+		}
+		found = append(found, a)
+		if size += n; size >= maxBytes {
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("read agents: %w", err)
+	}
+	return found, nil
+}
+
 // AgentVersions implements lifecycle.RecordReader.
-func (r *Reader) AgentVersions(ctx context.Context, org, id string) ([]agent.Agent, error) {
-	return readAgents(ctx, r.DB, "WHERE a.org = ? AND a.id = ? ORDER BY v.version DESC", org, id)
+func (r *Reader) AgentVersions(ctx context.Context, org, id string, before, limit int) ([]agent.Agent, error) {
+	if before == 0 {
+		before = math.MaxInt32
+	}
+	return readPart(ctx, r.DB, "WHERE a.org = ? AND a.id = ? AND v.version < ? ORDER BY v.version DESC LIMIT ?", org, id, before, limit)
 }
 
 // Agents implements lifecycle.RecordReader.
-func (r *Reader) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
-	return readAgents(ctx, r.DB, "WHERE a.org = ? AND v.version = a.version ORDER BY a.id", org)
+func (r *Reader) Agents(ctx context.Context, org, after string, limit int) ([]agent.Agent, error) {
+	return readPart(ctx, r.DB, "WHERE a.org = ? AND a.id > ? AND v.version = a.version ORDER BY a.id LIMIT ?", org, after, limit)
 }
 
 // PutAgent makes an agent, or another version of it.
@@ -211,8 +242,8 @@ func (r *Reader) KeyByHash(ctx context.Context, hash []byte) (auth.Key, error) {
 }
 
 // Keys implements auth.Store.
-func (r *Reader) Keys(ctx context.Context, org string) ([]auth.Key, error) {
-	return readKeys(ctx, r.DB, "org = ? ORDER BY created_at, id", org)
+func (r *Reader) Keys(ctx context.Context, org string, behind auth.Key, limit int) ([]auth.Key, error) {
+	return readKeys(ctx, r.DB, "org = ? AND (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?", org, int64(behind.CreatedAt), behind.ID, limit)
 }
 
 // InsertKey makes a key.

@@ -1,0 +1,158 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// few is what a read may hold that is answered in parts or piece by piece, one is what
+// it may hold where one task, turn or event can be the largest that there is: in MiB.
+// A result of 16 MiB is there a few times over: as it is stored, as JSON, as it is sent.
+const (
+	few = 24
+	one = 120
+)
+
+// reads says for each route that reads what it may hold, and what is read to try it. A
+// route that is not here fails the test.
+func reads() map[string]struct {
+	path string
+	hold int
+} {
+	type read = struct {
+		path string
+		hold int
+	}
+	all := map[string]read{
+		"GET /v1/tasks":                                       {"/v1/tasks?per_page=50", few},
+		"GET /v1/agents/{agent_id}/tasks":                     {"/v1/agents/agent-1/tasks?per_page=50", few},
+		"GET /v1/tasks/{task_id}/children":                    {"/v1/tasks/big/children?per_page=50", few},
+		"GET /v1/tasks/{task_id}":                             {"/v1/tasks/big", one},
+		"GET /v1/tasks/{task_id}/events":                      {"/v1/tasks/big/events?turns=all&limit=1000", one},
+		"GET /v1/tasks/{task_id}/thread":                      {"/v1/tasks/big/thread?limit=1000", one},
+		"GET /v1/tasks/{task_id}/thread/full":                 {"/v1/tasks/big/thread/full?limit=1000", one},
+		"GET /v1/tasks/{task_id}/activity":                    {"/v1/tasks/big/activity?limit=1000", one},
+		"GET /v1/agents":                                      {"/v1/agents?limit=1000", few},
+		"GET /v1/agents/{agent_id}":                           {"/v1/agents/long", few},
+		"GET /v1/agents/{agent_id}/versions":                  {"/v1/agents/long/versions?limit=1000", few},
+		"GET /v1/keys":                                        {"/v1/keys?limit=1000", few},
+		"GET /agent-execution/{task}/status":                  {"/agent-execution/big/status", one},
+		"GET /agent-execution/{task}/events":                  {"/agent-execution/big/events", one},
+		"GET /activity/{agent}/{task}":                        {"/activity/agent-1/big", one},
+		"GET /agents/list":                                    {"/agents/list", few},
+		"GET /agents/{agent}":                                 {"/agents/long", few},
+		"GET /agents/{agent}/db":                              {"/agents/long/db", few},
+		"GET /metrics":                                        {"/metrics", few},
+		"GET /healthz":                                        {"/healthz", few},
+		"GET /readyz":                                         {"/readyz", few},
+		"GET /metadata/default_llm_extra_headers":             {"/metadata/default_llm_extra_headers", few},
+		"GET /f/{id}/{signature}/{name}":                      {"/f/x/x/x", few}, // from the disk
+		"GET /debug/pprof/profile":                            {"", few},         // the runtime's own
+		"GET /debug/pprof/{name}":                             {"/debug/pprof/heap", few},
+		"GET /agent-execution/executions/history/{agent}":     {"/agent-execution/executions/history/agent-1", few},
+		"GET /agent-execution/executions/history/user/{user}": {"/agent-execution/executions/history/user/u", few},
+	}
+	for _, unbuilt := range []string{
+		"/mcp_auth/", "/tools/{tool}", "/tools/{task}/xp-code-executor", "/knowledge_bases", "/knowledge_bases/", "/hitl/", "/agentic_context/", "/agents/{agent}/llm_preflight",
+	} {
+		all["GET "+unbuilt] = read{}
+	}
+	all["GET /events/{agent}"] = read{} // a worker's stream: a task at a time, as GET …/status answers it
+	return all
+}
+
+// TestEveryReadHasABound reads what is as long as it can be, and much of it, by every
+// route that reads, and looks at what the server holds meanwhile. It is not parallel: it
+// measures the heap of this process, in which the server is.
+func TestEveryReadHasABound(t *testing.T) { //nolint:paralleltest // see above
+	s := start(t)
+	s.agent(t, "agent-1")
+	table := reads()
+	for _, route := range s.everyRoute(t) {
+		if _, known := table[route]; !known && strings.HasPrefix(route, "GET ") {
+			t.Errorf("%s reads, and nobody has said what it may hold", route)
+		}
+	}
+	s.fill(t)
+	for route, x := range table {
+		if x.path == "" {
+			continue
+		}
+		held, sent := s.holds(t, x.path)
+		t.Logf("%-55s held %3d MiB, sent %3d", route, held, sent)
+		if held > x.hold {
+			t.Errorf("%s: holds %d MiB to send %d, and may hold %d", route, held, sent, x.hold)
+		}
+	}
+}
+
+// fill stores what is long: a task with 60 MiB of activity and results of 16 MiB in
+// six turns, 600 tasks with results of 64 KiB below it, 25 agents and 25 versions of one with
+// a mebibyte of instructions.
+func (s *server) fill(t *testing.T) {
+	t.Helper()
+	thought := `{"type": "think", "data": {"title": "t", "confidence": 1, "thought": "` + strings.Repeat("x", 250<<10) + `"}}`
+	for turn := range 6 {
+		s.task(t, "big")
+		token := s.claim(t)
+		for range 2 {
+			s.must(t, 200, call{method: "POST", path: "/v1/tasks/big/events", body: `{"lease_token": "` + token + `", "events": [` + strings.TrimSuffix(strings.Repeat(thought+",", 20), ",") + `]}`})
+		}
+		if turn < 5 {
+			s.finish(t, "big", token, `"status": "completed", "result": "`+strings.Repeat("r", 16<<20)+`"`)
+			continue
+		}
+		for i := range 600 {
+			id := fmt.Sprintf("small-%d", i)
+			s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "` + id + `", "parent_execution": "big", "run_locally": true, "input": {"user": {"id": "u", "email": "u@x"}}}`})
+			s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/" + id, body: `{"status": "executing"}`})
+			s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/" + id, body: `{"status": "completed", "result": "` + strings.Repeat("s", 64<<10) + `"}`})
+		}
+		s.finish(t, "big", token, `"status": "completed", "result": "`+strings.Repeat("r", 16<<20)+`"`)
+	}
+	general := strings.Repeat("i", 1<<20)
+	for i := range 25 {
+		for _, id := range []string{"long", fmt.Sprintf("agent-of-%d", i)} {
+			s.must(t, 200, call{method: "PUT", path: "/v1/agents/" + id, body: fmt.Sprintf(`{"name": "%d", "instructions": {"general": %q}}`, i, general)})
+		}
+	}
+}
+
+// holds makes a request and answers the most that was held meanwhile beyond what was
+// held before, and how much came, both in MiB.
+func (s *server) holds(t *testing.T, path string) (held, sent int) {
+	t.Helper()
+	live := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := live()
+	most := make(chan int64)
+	over := make(chan struct{})
+	go func() {
+		var top int64
+		for {
+			top = max(top, live())
+			select {
+			case <-over:
+				most <- top
+				return
+			default:
+			}
+		}
+	}()
+	res := s.open(t, t.Context(), call{method: "GET", path: path})
+	n, err := io.Copy(io.Discard, res.Body)
+	res.Body.Close() //nolint:errcheck // it was only read
+	close(over)
+	if top := <-most; err == nil {
+		return int((top - before) >> 20), int(n >> 20)
+	}
+	t.Fatalf("%s: %v", path, err)
+	return 0, 0
+}
