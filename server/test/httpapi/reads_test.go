@@ -8,12 +8,14 @@ import (
 	"testing"
 )
 
-// few is what a read may hold that is answered in parts or piece by piece, one is what
-// it may hold where one task, turn or event can be the largest that there is: in MiB.
-// A result of 16 MiB is there a few times over: as it is stored, as JSON, as it is sent.
+// What a read may hold, in MiB: few where it is answered in parts, whole where it is
+// sent piece by piece, one where one task, turn or event can be the largest that there
+// is. A result of 16 MiB is there a few times over: as it is stored, as JSON, as it is
+// sent. All are generous, because what is garbage but not yet collected counts, too.
 const (
-	few = 24
-	one = 120
+	few   = 48
+	whole = 96
+	one   = 240
 )
 
 // reads says for each route that reads what it may hold, and what is read to try it. A
@@ -42,7 +44,7 @@ func reads() map[string]struct {
 		"GET /agent-execution/{task}/status":                  {"/agent-execution/big/status", one},
 		"GET /agent-execution/{task}/events":                  {"/agent-execution/big/events", one},
 		"GET /activity/{agent}/{task}":                        {"/activity/agent-1/big", one},
-		"GET /agents/list":                                    {"/agents/list", few},
+		"GET /agents/list":                                    {"/agents/list", whole},
 		"GET /agents/{agent}":                                 {"/agents/long", few},
 		"GET /agents/{agent}/db":                              {"/agents/long/db", few},
 		"GET /metrics":                                        {"/metrics", few},
@@ -52,7 +54,7 @@ func reads() map[string]struct {
 		"GET /f/{id}/{signature}/{name}":                      {"/f/x/x/x", few}, // from the disk
 		"GET /debug/pprof/profile":                            {"", few},         // the runtime's own
 		"GET /debug/pprof/{name}":                             {"/debug/pprof/heap", few},
-		"GET /agent-execution/executions/history/{agent}":     {"/agent-execution/executions/history/agent-1", few},
+		"GET /agent-execution/executions/history/{agent}":     {"/agent-execution/executions/history/agent-1", whole},
 		"GET /agent-execution/executions/history/user/{user}": {"/agent-execution/executions/history/user/u", few},
 	}
 	for _, unbuilt := range []string{
@@ -90,33 +92,35 @@ func TestEveryReadHasABound(t *testing.T) { //nolint:paralleltest // see above
 }
 
 // fill stores what is long: a task with 60 MiB of activity and results of 16 MiB in
-// six turns, 600 tasks with results of 64 KiB below it, 25 agents and 25 versions of one with
+// six turns, 600 tasks with results of 64 KiB, 25 agents and 25 versions of one with
 // a mebibyte of instructions.
 func (s *server) fill(t *testing.T) {
 	t.Helper()
+	send := func(method, path, body string) { // what is so long is not held to the document
+		t.Helper()
+		res := s.open(t, t.Context(), call{method: method, path: path, body: body})
+		defer res.Body.Close() //nolint:errcheck // it was only read
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode >= 300 {
+			t.Fatalf("%s %s: answered %d, %v", method, path, res.StatusCode, err)
+		}
+	}
 	thought := `{"type": "think", "data": {"title": "t", "confidence": 1, "thought": "` + strings.Repeat("x", 250<<10) + `"}}`
-	for turn := range 6 {
-		s.task(t, "big")
+	events := `"events": [` + strings.TrimSuffix(strings.Repeat(thought+",", 20), ",") + `]}`
+	for range 6 {
+		send("POST", "/v1/tasks", `{"agent_id": "agent-1", "id": "big", "input": {}}`)
 		token := s.claim(t)
 		for range 2 {
-			s.must(t, 200, call{method: "POST", path: "/v1/tasks/big/events", body: `{"lease_token": "` + token + `", "events": [` + strings.TrimSuffix(strings.Repeat(thought+",", 20), ",") + `]}`})
+			send("POST", "/v1/tasks/big/events", `{"lease_token": "`+token+`", `+events)
 		}
-		if turn < 5 {
-			s.finish(t, "big", token, `"status": "completed", "result": "`+strings.Repeat("r", 16<<20)+`"`)
-			continue
-		}
-		for i := range 600 {
-			id := fmt.Sprintf("small-%d", i)
-			s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "` + id + `", "parent_execution": "big", "run_locally": true, "input": {"user": {"id": "u", "email": "u@x"}}}`})
-			s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/" + id, body: `{"status": "executing"}`})
-			s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/" + id, body: `{"status": "completed", "result": "` + strings.Repeat("s", 64<<10) + `"}`})
-		}
-		s.finish(t, "big", token, `"status": "completed", "result": "`+strings.Repeat("r", 16<<20)+`"`)
+		send("POST", "/v1/tasks/big/finish", `{"lease_token": "`+token+`", "status": "completed", "result": "`+strings.Repeat("r", 16<<20)+`"}`)
+	}
+	for i := range 600 {
+		send("POST", "/v1/agents/agent-1/report", fmt.Sprintf(`{"id": "small-%d", "result": %q}`, i, strings.Repeat("s", 64<<10)))
 	}
 	general := strings.Repeat("i", 1<<20)
 	for i := range 25 {
 		for _, id := range []string{"long", fmt.Sprintf("agent-of-%d", i)} {
-			s.must(t, 200, call{method: "PUT", path: "/v1/agents/" + id, body: fmt.Sprintf(`{"name": "%d", "instructions": {"general": %q}}`, i, general)})
+			send("PUT", "/v1/agents/"+id, fmt.Sprintf(`{"name": "%d", "instructions": {"general": %q}}`, i, general))
 		}
 	}
 }
