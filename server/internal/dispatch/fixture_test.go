@@ -58,9 +58,9 @@ func (o *outage) QueuedAgents(ctx context.Context, org string) ([]string, error)
 	return o.Store.QueuedAgents(ctx, org)
 }
 
-func (o *outage) Agents(ctx context.Context, org string) ([]agent.Agent, error) {
+func (o *outage) Agents(ctx context.Context, org, after string, limit int) ([]agent.Agent, error) {
 	o.records.Add(1)
-	return o.Store.Agents(ctx, org)
+	return o.Store.Agents(ctx, org, after, limit)
 }
 
 func (o *outage) Agent(ctx context.Context, org, id string, version int) (agent.Agent, error) {
