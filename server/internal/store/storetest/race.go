@@ -92,7 +92,7 @@ func bothSee(e *env) {
 	for _, x := range e.feed() {
 		nodes[x.Node]++
 	}
-	e.same("who wrote", map[string]int{"node-1": 12, "node-2": 12}, nodes)
+	e.same("who wrote", map[string]int{"node-1": 12 + 11, "node-2": 12 + 10}, nodes) // of the task, and of its agent
 	e.same("the feed of the other", e.feed(), other.feed())
 }
 
