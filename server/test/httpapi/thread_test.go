@@ -39,6 +39,7 @@ func TestThreads(t *testing.T) {
 	s.task(t, "one")
 	token := s.claim(t)
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "narrow", "id": "sub", "input": {"text": "help"}, "parent_execution": "one"}`})
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "below", "input": {"text": "psst"}, "parent_execution": "sub"}`})
 	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/events", body: `{"lease_token": "` + token + `", "events": [
 		{"type": "tool_call_request", "data": {"request_id": "r", "tool_name": "search", "payload": {"q": "x"}}},
 		{"type": "think", "data": {"title": "hm", "confidence": 0.5}},
@@ -63,7 +64,7 @@ func TestThreads(t *testing.T) {
 	if want := append([]string{want[0], "one_4 tool: found [search map[q:x]]"}, want[1:]...); cmp.Diff(want, spoken(t, full["one"])) != "" {
 		t.Errorf("root (-want +got):\n%s", cmp.Diff(want, spoken(t, full["one"])))
 	}
-	if d := cmp.Diff([]string{"sub_user_1 user: help"}, spoken(t, full["sub"])); d != "" || len(full) != 2 {
+	if d := cmp.Diff([]string{"sub_user_1 user: help"}, spoken(t, full["sub"])); d != "" || len(full) != 3 {
 		t.Errorf("sub-task of %d (-want +got):\n%s", len(full), d)
 	}
 
@@ -83,7 +84,6 @@ func TestThreads(t *testing.T) {
 	}
 
 	// A worker's key for one agent sees of the family what is that agent's.
-	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "below", "input": {"text": "psst"}, "parent_execution": "sub"}`})
 	if full := s.threads(t, "sub", narrowKey, ""); full["below"] != nil || full["sub"] == nil {
 		t.Errorf("a key for another agent sees %v", full)
 	}

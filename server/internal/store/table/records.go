@@ -77,7 +77,7 @@ func readPart(ctx context.Context, db DB, where string, args ...any) ([]agent.Ag
 	err := each(ctx, db, selectPart+where, args, func(rows Rows) error {
 		var a agent.Agent
 		var n int
-		if err := scan(rows, append(agentColumns(&a), column{"record", &n})); err != nil {
+		if err := scan(rows, agentColumns(&a), &n); err != nil {
 			return err
 		}
 		found = append(found, a)
