@@ -80,7 +80,7 @@ func withOutbox(t *testing.T, f func(t *testing.T, s *slowServer, tell func(...s
 // together with the next: neither waits for the clock.
 func TestOutboxGathersOnlyUnderLoad(t *testing.T) {
 	t.Parallel()
-	withOutbox(t, func(t *testing.T, s *slowServer, tell func(...string)) {
+	withOutbox(t, func(t *testing.T, s *slowServer, tell func(...string)) { //nolint:thelper // it is the test itself
 		want := func(texts ...string) {
 			t.Helper()
 			if got := s.gathered(t); fmt.Sprint(got) != fmt.Sprint(texts) {
@@ -103,7 +103,7 @@ func TestOutboxGathersOnlyUnderLoad(t *testing.T) {
 // A request has no more than the server takes.
 func TestOutboxHeedsTheLimitsOfARequest(t *testing.T) {
 	t.Parallel()
-	withOutbox(t, func(t *testing.T, s *slowServer, tell func(...string)) {
+	withOutbox(t, func(t *testing.T, s *slowServer, tell func(...string)) { //nolint:thelper // it is the test itself
 		tell("first")
 		s.gathered(t)
 		many := make([]string, maxBatch+1)

@@ -151,7 +151,6 @@ func (b *bench) Append(ctx context.Context, org, id, token string, events []life
 }
 
 // Sweep lets all deadlines pass that have come.
-// Sweep lets pass what is due now.
 func (b *bench) Sweep(ctx context.Context) error {
 	for {
 		if more, err := b.Service.Sweep(ctx, b.pulse(ctx)); err != nil || !more {

@@ -91,10 +91,5 @@ func ofTask(i int, err error) error {
 // refusal reports whether an error is about what was asked for, not about whether
 // the server can do anything at the moment.
 func refusal(err error) bool {
-	switch fault.CodeOf(err) {
-	case "", fault.Internal, fault.Unavailable:
-		return false
-	default:
-		return true
-	}
+	return err != nil && !slices.Contains([]fault.Code{fault.Internal, fault.Unavailable}, fault.CodeOf(err))
 }

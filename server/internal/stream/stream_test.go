@@ -656,7 +656,7 @@ func TestT7WhatIsLeftOutMovesTheCursor(t *testing.T) {
 		if m.reads != reads || told != nil {
 			t.Errorf("T7: %d reads and %v while nothing was committed that it shows", m.reads-reads, told)
 		}
-		time.Sleep(15 * time.Second) // of the bubble's clock
+		time.Sleep(15 * time.Second) //nolint:forbidigo // of the bubble's clock
 		synctest.Wait()
 		commit(task.Chunk, task.StopRequested, task.Chunk)
 		synctest.Wait()

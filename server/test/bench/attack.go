@@ -98,7 +98,7 @@ func (s *server) writeRoutes(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var document struct {
-		Paths map[string]map[string]json.RawMessage
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
 	}
 	if err := json.Unmarshal(text, &document); err != nil {
 		return nil, err
@@ -235,7 +235,9 @@ func (s *server) victims(ctx context.Context) (v victims, err error) {
 	if err != nil {
 		return v, err
 	}
-	var made struct{ ID string }
+	var made struct {
+		ID string `json:"id"`
+	}
 	if err := json.NewDecoder(bytes.NewReader(answer)).Decode(&made); err != nil {
 		return v, err
 	}

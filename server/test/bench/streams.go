@@ -114,7 +114,9 @@ func (s *server) stream(ctx context.Context, started func(), told func(time.Dura
 	if err != nil {
 		return err
 	}
-	var t struct{ ID string }
+	var t struct {
+		ID string `json:"id"`
+	}
 	if err := json.Unmarshal(answer, &t); err != nil {
 		return err
 	}
@@ -154,7 +156,7 @@ func (b *bench) talk(ctx context.Context, s *server) (took []time.Duration, work
 	tokens := int(b.talking / tokenEvery)
 	end, err := s.work(ctx, b.talkers, func(ctx context.Context, a *errand.Attempt) (string, error) {
 		<-all
-		time.Sleep(rand.N(tokenEvery)) // they are not in step
+		<-time.After(rand.N(tokenEvery)) // they are not in step
 		pace := time.NewTicker(tokenEvery)
 		defer pace.Stop()
 		for range tokens {

@@ -44,8 +44,8 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// begin starts errand and waits until it says something on standard error.
-func begin(t *testing.T, when string, env []string, args ...string) *process {
+// begin starts errand and waits until it says on standard error that it works.
+func begin(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{exec.CommandContext(context.WithoutCancel(t.Context()), "errand", args...), &lockedBuffer{}}
 	p.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), env...)
@@ -60,7 +60,8 @@ func begin(t *testing.T, when string, env []string, args ...string) *process {
 			t.Logf("%v said:\n%s", args, p.said)
 		}
 	})
-	eventually(t, patience, fmt.Sprintf("%v says %q", args, when), func() bool { return strings.Contains(p.said.String(), when) })
+	const works = "msg=working"
+	eventually(t, patience, fmt.Sprintf("%v says %q", args, works), func() bool { return strings.Contains(p.said.String(), works) })
 	return p
 }
 
@@ -163,7 +164,7 @@ func TestWorker(t *testing.T) {
 func testProgram(t *testing.T, client *errand.Client, env []string, agent, file string) {
 	t.Helper()
 	work := func(seconds string) *process {
-		return begin(t, "msg=working", append([]string{"TOOL_SECONDS=" + seconds}, env...),
+		return begin(t, append([]string{"TOOL_SECONDS=" + seconds}, env...),
 			"worker", "--agent", agent, "--env", "TOOL_SECONDS", "--grace", "10s", "--", file)
 	}
 
@@ -208,7 +209,7 @@ func TestWorkerGivesBack(t *testing.T) {
 	t.Parallel()
 	client, env := newServer(t)
 	tidied := filepath.Join(t.TempDir(), "tidied")
-	worker := begin(t, "msg=working", env, "worker", "--agent", "w", "--drain", "100ms", "--grace", "20s", "--",
+	worker := begin(t, env, "worker", "--agent", "w", "--drain", "100ms", "--grace", "20s", "--",
 		"sh", "-c", `trap 'sleep 3; echo > "$0"; exit' TERM; echo process $$; sleep 1000 & echo process $!; wait`, tidied)
 	task, pids := busy(t, client, "w")
 	if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
@@ -230,7 +231,7 @@ func TestWorkerGivesBack(t *testing.T) {
 func TestWorkerLeavesAtOnce(t *testing.T) {
 	t.Parallel()
 	client, env := newServer(t)
-	worker := begin(t, "msg=working", env, "worker", "--agent", "w", "--", "sh", "-c", "echo process $$; sleep 1000 & echo process $!; wait")
+	worker := begin(t, env, "worker", "--agent", "w", "--", "sh", "-c", "echo process $$; sleep 1000 & echo process $!; wait")
 	_, pids := busy(t, client, "w")
 	for _, said := range []string{"ending", "told twice"} { // two in one moment are one
 		eventually(t, patience, said, func() bool {
@@ -253,7 +254,7 @@ func TestWorkerLeavesAtOnce(t *testing.T) {
 func TestC3LaterIsNoError(t *testing.T) {
 	t.Parallel()
 	client, env := newServer(t)
-	begin(t, "msg=working", env, "worker", "--agent", "later", "--", "sh", "-c",
+	begin(t, env, "worker", "--agent", "later", "--", "sh", "-c",
 		"if [ $ERRAND_ATTEMPT = 1 ]; then echo the model rests >&2; exit 75; fi; echo done")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

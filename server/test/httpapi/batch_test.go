@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,9 +13,9 @@ import (
 )
 
 // batch creates tasks together and answers their results.
-func (s *server) batch(t *testing.T, status int, body string) []map[string]any {
+func (s *server) batch(t *testing.T, body string) []map[string]any {
 	t.Helper()
-	answer := s.must(t, status, call{method: "POST", path: "/v1/tasks/batch", key: userKey, body: body})
+	answer := s.must(t, 200, call{method: "POST", path: "/v1/tasks/batch", key: userKey, body: body})
 	list, _ := answer["results"].([]any)
 	results := make([]map[string]any, len(list))
 	for i := range list {
@@ -34,7 +35,7 @@ func TestH8ManyTasksAtOnce(t *testing.T) {
 		for i := range tasks {
 			tasks[i] = fmt.Sprintf(`{"agent_id": "agent-1", "input": {"text": "%d"}, "tags": ["%t"]}`, i, all)
 		}
-		results := s.batch(t, 200, fmt.Sprintf(`{"all": %t, "tasks": [%s]}`, all, strings.Join(tasks, ",")))
+		results := s.batch(t, fmt.Sprintf(`{"all": %t, "tasks": [%s]}`, all, strings.Join(tasks, ",")))
 		if len(results) != len(tasks) {
 			t.Fatalf("%d results of %d tasks", len(results), len(tasks))
 		}
@@ -47,7 +48,7 @@ func TestH8ManyTasksAtOnce(t *testing.T) {
 			}
 			for _, c := range claims {
 				x := c.(map[string]any)["task"].(map[string]any)
-				if text := x["input"].(map[string]any)["text"]; text != fmt.Sprint(len(given)) {
+				if text := x["input"].(map[string]any)["text"]; text != strconv.Itoa(len(given)) {
 					t.Fatalf("all %t: task %v is handed out as number %d", all, text, len(given))
 				}
 				given = append(given, x["id"].(string))
@@ -79,10 +80,10 @@ func TestH8ManyTasksOneRefused(t *testing.T) {
 		{"large prompt", `{"agent_id": "agent-1", "input": {"text": "` + strings.Repeat("x", 1<<20+1) + `"}}`, "too_large", "input.text"},
 		{"no parent", `{"agent_id": "agent-1", "input": {}, "parent_execution": "nobody"}`, "invalid", "parent_execution"},
 	} {
-		s.batch(t, 200, `{"tasks": [`+child(strings.ReplaceAll(c.name, " ", "-")+"-child")+`]}`)
+		s.batch(t, `{"tasks": [`+child(strings.ReplaceAll(c.name, " ", "-")+"-child")+`]}`)
 		before := s.stored(t)
 		if c.name == "not ended" {
-			s.batch(t, 200, `{"tasks": [`+c.task+`]}`)
+			s.batch(t, `{"tasks": [`+c.task+`]}`)
 			before = s.stored(t)
 		}
 		tasks := `"tasks": [` + good + "," + c.task + "," + good + `]}`
@@ -94,7 +95,7 @@ func TestH8ManyTasksOneRefused(t *testing.T) {
 		if after := s.stored(t); after != before {
 			t.Errorf("%s: all: stored\n%s\nbefore\n%s", c.name, after, before)
 		}
-		results := s.batch(t, 200, `{`+tasks)
+		results := s.batch(t, `{`+tasks)
 		for _, i := range []int{0, 2} {
 			if results[i]["created"] != true || results[i]["error"] != nil {
 				t.Errorf("%s: task %d: %v", c.name, i, results[i])
@@ -121,17 +122,17 @@ func TestH3ManyTasksRepeated(t *testing.T) {
 	const one = `"agent_id": "agent-1", "input": {"text": "x"}`
 	alone := s.must(t, 201, call{method: "POST", path: "/v1/tasks", key: userKey, body: `{` + one + `}`, header: map[string]string{"Idempotency-Key": "a"}})
 	body := `{"tasks": [{` + one + `, "idempotency_key": "a"}, {` + one + `, "idempotency_key": "b"}, {` + one + `, "idempotency_key": "b"}]}`
-	first := s.batch(t, 200, body)
+	first := s.batch(t, body)
 	if first[0]["id"] != alone["id"] || first[0]["created"] != false || first[1]["created"] != true || first[2]["created"] != false || first[1]["id"] != first[2]["id"] {
 		t.Fatalf("at first: %v", first)
 	}
-	again := s.batch(t, 200, body)
+	again := s.batch(t, body)
 	for i := range again {
 		if again[i]["id"] != first[i]["id"] || again[i]["created"] != false {
 			t.Errorf("a repeat: %v, at first %v", again[i], first[i])
 		}
 	}
-	other := s.batch(t, 200, strings.Replace(body, `"x"`, `"y"`, 1))
+	other := s.batch(t, strings.Replace(body, `"x"`, `"y"`, 1))
 	if why, _ := other[0]["error"].(map[string]any); why["code"] != "conflict" {
 		t.Errorf("another body with the same key: %v", other[0])
 	}
@@ -144,7 +145,7 @@ func TestH7ManyTasksFillAQueue(t *testing.T) {
 	s.agent(t, "agent-1")
 	body := `"tasks": [` + strings.Join(slices.Repeat([]string{`{"agent_id": "agent-1", "input": {}}`}, 5), ",") + `]}`
 	created := 0
-	for _, r := range s.batch(t, 200, `{`+body) {
+	for _, r := range s.batch(t, `{`+body) {
 		if why, _ := r["error"].(map[string]any); r["created"] == true {
 			created++
 		} else if why["code"] != "rate_limited" {

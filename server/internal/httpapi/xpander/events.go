@@ -29,7 +29,7 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 	}
 	t := s.Task
 	fold := folder{presenter: r.Presenter, org: t.OrganizationID, id: t.ID}
-	send := func(out *edge.SSE, e task.Event) (bool, error) {
+	send := func(out *edge.SSE, e task.Event) (bool, error) { //nolint:contextcheck // the request's own: it lives as long as the stream
 		data, err := fold.data(req.Context(), e)
 		if err != nil || !e.Type.KnownToPython() {
 			return true, err
@@ -40,7 +40,7 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 		}
 		return e.Type != task.TaskFinished, out.Add(0, "", message)
 	}
-	r.Stream(w, req, edge.View{Organization: t.OrganizationID, Task: t.ID, After: t.FirstSeq - 1, Send: send}) //nolint:contextcheck // the request's own: it lives as long as the stream
+	r.Stream(w, req, edge.View{Organization: t.OrganizationID, Task: t.ID, After: t.FirstSeq - 1, Send: send})
 	return nil
 }
 
