@@ -280,11 +280,16 @@ func (e *env) do(org, id string, commands ...task.Command) task.Task {
 }
 
 // log reads all events of a task of the organization home.
-func (e *env) log(id string) []task.Event {
+func (e *env) log(id string) (all []task.Event) {
 	e.t.Helper()
-	events, err := e.Events(e.t.Context(), home, id, 0, 1<<30)
-	e.ok(err)
-	return events
+	for after := int64(0); ; after = all[len(all)-1].Seq { // a read ends with what is long
+		events, err := e.Events(e.t.Context(), home, id, after, 1<<30)
+		e.ok(err)
+		if len(events) == 0 {
+			return all
+		}
+		all = append(all, events...)
+	}
 }
 
 // beginning is the first turn of a task.

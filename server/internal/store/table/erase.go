@@ -30,7 +30,7 @@ const (
 	// put back outlive it.
 	matters = "(let_go_at = 0 OR reported = 0)"
 	past    = "let_go_at <> 0 AND reported = 1"
-	// eraseBytes is how much text one Erase removes, or one row.
+	// eraseBytes is after how much text one Erase ends, with the row that reaches it.
 	eraseBytes = 4 << 20
 )
 
