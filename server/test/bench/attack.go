@@ -30,6 +30,7 @@ type sent struct {
 type victims struct {
 	running []claim
 	key     string // the id of one
+	file    string // the id of one that a task uses
 }
 
 const mib = 1 << 20
@@ -78,6 +79,7 @@ func assaults(v victims) map[string][3]sent {
 		"POST /v1/tasks/{task_id}/release":         {{tasks + three.task + "/release", under(three, "")}, {tasks + one.task + "/release", none}, {tasks + one.task + "/release", foreign}},
 		"POST /v1/claim":                           {{"/v1/claim", `{"agent_ids":` + many(100, `"other"`) + `,"worker_id":"a","slots":100}`}, {"/v1/claim", `{"agent_ids":[],"worker_id":"a"}`}, {"/v1/claim", `{"agent_ids":["nobody"],"worker_id":"a"}`}},
 		"POST /v1/files":                           {{"/v1/files?name=a.txt", long(4 * mib)}, {"/v1/files?nonsense=1", long(mib)}, {"/v1/files?name=a.txt", "x"}},
+		"DELETE /v1/files/{file_id}":               {{"/v1/files/nobody", ""}, {"/v1/files/nobody?nonsense=1", ""}, {"/v1/files/" + v.file, ""}},
 		"POST /v1/agents/{agent_id}/report":        {{agents + agentID + "/report", `{"id":"told","result":"` + long(mib) + `"}`}, {agents + agentID + "/report", `{"duration":-1}`}, {agents + agentID + "/report", `{"id":"` + one.task + `"}`}},
 		"POST /v1/agents/{agent_id}/invoke":        {{agents + agentID + "/invoke?wait=0", ask}, {agents + agentID + "/invoke", wrong}, {agents + agentID + "/invoke", again}},
 		"POST /v1/agents/{agent_id}/invoke/async":  {{agents + agentID + "/invoke/async", ask}, {agents + agentID + "/invoke/async", wrong}, {agents + agentID + "/invoke/async", again}},
@@ -222,6 +224,23 @@ func (s *server) assault(ctx context.Context, method string, requests [3]sent, t
 	return nil
 }
 
+// fileInUse uploads a file and makes a task that uses it.
+func fileInUse(c *conn) (id string, err error) {
+	answer, err := c.post("/v1/files?name=used.txt", []byte("used"))
+	if err != nil {
+		return "", err
+	}
+	var made struct {
+		ID  string `json:"id"`
+		URL string `json:"url"`
+	}
+	if err := json.Unmarshal(answer, &made); err != nil {
+		return "", err
+	}
+	_, err = c.post("/v1/tasks", []byte(`{"agent_id":"other","input":{"files":["`+made.URL+`"]}}`))
+	return made.ID, err
+}
+
 // victims makes what the attackers write to.
 func (s *server) victims(ctx context.Context) (v victims, err error) {
 	c, err := s.dial(ctx)
@@ -242,6 +261,9 @@ func (s *server) victims(ctx context.Context) (v victims, err error) {
 		return v, err
 	}
 	v.key = made.ID
+	if v.file, err = fileInUse(c); err != nil {
+		return v, err
+	}
 	v.running, err = s.running(ctx, 3)
 	return v, err
 }

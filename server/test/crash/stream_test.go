@@ -28,6 +28,9 @@ type sse struct {
 	odd []string
 }
 
+// errRests says that nothing can come any more on a stream.
+var errRests = errors.New("nothing more comes")
+
 // open opens a stream. The caller closes it.
 func (c *client) open(ctx context.Context, path, after string) (*sse, error) {
 	headers := []string{"Accept", "text/event-stream"}
@@ -45,7 +48,10 @@ func (c *client) open(ctx context.Context, path, after string) (*sse, error) {
 	if kind := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		text, _ := io.ReadAll(res.Body)
 		res.Body.Close() //nolint:errcheck // it is not wanted
-		if res.StatusCode == http.StatusServiceUnavailable {
+		switch res.StatusCode {
+		case http.StatusNoContent:
+			return nil, errRests
+		case http.StatusServiceUnavailable:
 			return nil, fmt.Errorf("no stream now: %s", text)
 		}
 		return nil, fmt.Errorf("%w to a stream: %d %s %s", errOdd, res.StatusCode, kind, text)
@@ -125,6 +131,9 @@ func (v *viewer) follow(ctx context.Context) error {
 // once follows one connection.
 func (v *viewer) once(ctx context.Context, last *string) (bool, error) {
 	s, err := v.open(ctx, "/v1/tasks/"+v.task+"/events", *last)
+	if errors.Is(err, errRests) && v.ended {
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}

@@ -83,7 +83,6 @@ func TestAMemberThatStandsTwiceIsRefused(t *testing.T) {
 	s := start(t)
 	s.agent(t, "agent-1")
 	s.task(t, "one")
-	token := s.claim(t)
 	long := strings.Repeat("x", 200)
 	refuse(t, s, []refusal{
 		create("at the top", `"priority": 1, "priority": 2`, "priority"),
@@ -91,7 +90,7 @@ func TestAMemberThatStandsTwiceIsRefused(t *testing.T) {
 		input("below", `{"text": "a", "text": "b"}`, "input.text"),
 		create("in what is the user's own", `"payload_extension": {"a": [{"b": 1, "b": 2}]}`, "payload_extension.a[0].b"),
 		post("hides a client_id that is too long", "/v1/tasks/one/events",
-			`{"lease_token": "`+token+`", "events": [{"type": "chunk", "data": "x", "client_id": "`+long+`"}], "events": [{"type": "chunk", "data": "y"}]}`,
+			`{"events": [{"type": "agent_message", "data": "x", "client_id": "`+long+`"}], "events": [{"type": "agent_message", "data": "y"}]}`,
 			422, "invalid", "events"),
 		post("hides a filter", "/v1/tasks/stop", `{"all": true, "filter": {"agent_id": "agent-1"}, "filter": {}}`, 422, "invalid", "filter"),
 	})
