@@ -79,7 +79,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		p := recover()
 		aborted := p == http.ErrAbortHandler //nolint:errorlint // a panic's value, not an error
-		if p != nil && !aborted {            //nolint:errorlint // a panic's value, not an error
+		if p != nil && !aborted {
 			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", logged(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
 			if seen.status == 0 {
 				s.fail(seen, r, fault.New(fault.Internal, "something went wrong in the server"))
@@ -94,7 +94,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.Measure(r.Pattern, seen.status, took)
 		if aborted {
-			panic(http.ErrAbortHandler) // the answer is to be cut, not to end as if it were whole
+			panic(http.ErrAbortHandler) //nolint:forbidigo // the answer is to be cut, not to end as if it were whole
 		}
 	}()
 	r, err := s.admit(r)

@@ -43,7 +43,7 @@ func (d *draft) descend(x Descent) {
 // Pass lets a descent go on to what is below a task that it does not stop.
 type Pass struct{ Descent Descent }
 
-func (c Pass) apply(d *draft) error {
+func (c Pass) apply(d *draft) error { //nolint:unparam // the form of every Command
 	d.descend(Descent{At: c.Descent.At, By: c.Descent.By, All: c.Descent.All})
 	return nil
 }
@@ -54,7 +54,7 @@ type Visited struct {
 	Done  bool
 }
 
-func (c Visited) apply(d *draft) error {
+func (c Visited) apply(d *draft) error { //nolint:unparam // the form of every Command
 	d.t.Descent.After, d.t.Descent.Going = c.After, !c.Done
 	return nil
 }

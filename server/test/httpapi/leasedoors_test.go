@@ -62,7 +62,8 @@ func leaseDoors() map[string]door {
 			ill{"negative delay", `"delay": -1`, []string{"delay"}, map[string]any{"status": "completed"}},
 			ill{
 				"all at once", `"result": "\u0000", "used_tools": 1, "tokens": 1, "duration": [], "internal_status": {}`,
-				[]string{"duration", "internal_status", "result", "tokens", "used_tools"}, map[string]any{"result": "\uFFFD"},
+				[]string{"duration", "internal_status", "result", "tokens", "used_tools"},
+				map[string]any{"result": "\uFFFD"},
 			},
 		)},
 		"POST /v1/tasks/{task_id}/release": {"", []ill{

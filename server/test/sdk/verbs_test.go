@@ -74,8 +74,10 @@ func TestCreateMany(t *testing.T) {
 	t.Parallel()
 	_, c := withAgent(t, 30)
 	requests := []errand.TaskRequest{
-		{AgentID: agentID, Prompt: "a", ID: "mine", Tags: []string{"x"}}, {AgentID: "nobody", Prompt: "b"},
-		{AgentID: agentID, Prompt: "c", IdempotencyKey: "k"}, {AgentID: agentID, Prompt: "c", IdempotencyKey: "k"},
+		{AgentID: agentID, Prompt: "a", ID: "mine", Tags: []string{"x"}},
+		{AgentID: "nobody", Prompt: "b"},
+		{AgentID: agentID, Prompt: "c", IdempotencyKey: "k"},
+		{AgentID: agentID, Prompt: "c", IdempotencyKey: "k"},
 	}
 	made, err := c.Tasks.CreateAll(t.Context(), requests)
 	if e := new(errand.Error); !errors.As(err, &e) || e.Code != errand.CodeNotFound || e.Field != "tasks[1]" {

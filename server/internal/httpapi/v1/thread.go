@@ -231,7 +231,7 @@ func (r *routes) place(ctx context.Context, in *threadInput) (task.Task, int64, 
 	if err != nil || in.Cursor == "" {
 		return root, 0, err
 	}
-	c, err := in.Part.place()
+	c, err := in.place()
 	if err != nil || c.CreatedAt < 0 {
 		return root, 0, badCursor()
 	}
