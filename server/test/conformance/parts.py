@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import re
 import secrets
 import select
@@ -23,13 +24,21 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port() -> int:
-    """A free port that the client does not treat specially (it knows 8085 and 9016)."""
+    """A free port that the client does not treat specially (it knows 8085 and 9016).
+
+    It is below those that a system gives to outgoing connections, any of which could
+    take it before it is used.
+    """
     while True:
+        port = random.randrange(10_000, 32_000)
+        if re.search("8085|9016", str(port)):
+            continue
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if not re.search("8085|9016", str(port)):
-            return port
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:  # It is taken.
+                continue
+        return port
 
 
 # What makes databases (server/test/postgres), if the servers are to be on PostgreSQL.
