@@ -25,8 +25,8 @@ const KeepLeft = 24 * time.Hour
 const (
 	// eraseBatch is how many files one commit drops, and one question names.
 	eraseBatch = 256
-	// eraseWait is how long who erases waits for those who bring files: what it does
-	// not get to is found at the next look.
+	// eraseWait is how long who erases waits for those who bring or copy files: what it
+	// does not get to is left to the next look.
 	eraseWait = time.Second
 	// lockStep is how often it looks whether they are done.
 	lockStep = 5 * time.Millisecond
@@ -98,13 +98,15 @@ func (s *Shelf) Delete(ctx context.Context, in auth.Scope, id string) error {
 		return err
 	}
 	// The record is gone, and so is the file for everybody. Whatever keeps the content
-	// from going now, the next look finds it, and tells the log what is wrong.
+	// from going now, the next look tells the log what is wrong.
 	_ = s.erase(context.WithoutCancel(ctx), []string{id})
 	return nil
 }
 
 // Forget drops what tasks have used, KeepLeft after the last of them was deleted, and
-// erases the contents that no organization has, whatever has left them behind.
+// erases the contents that no organization has any more. It erases nothing else: what
+// this database does not know may be another's that had the folder before. So the
+// contents that a crash keeps from being erased stay.
 func (s *Shelf) Forget(ctx context.Context) error {
 	orgs, err := s.store.Organizations(ctx)
 	if err != nil {
@@ -112,57 +114,31 @@ func (s *Shelf) Forget(ctx context.Context) error {
 	}
 	before := s.store.Now().Add(-KeepLeft)
 	for _, org := range orgs {
-		for n := eraseBatch; n == eraseBatch; {
-			if n, err = s.store.DropLeft(ctx, org, before, eraseBatch); err != nil {
+		for more := true; more; {
+			var ids []string
+			if ids, more, err = s.store.DropLeft(ctx, org, before, eraseBatch); err != nil {
 				return fmt.Errorf("forget files: %w", err)
+			}
+			if err := s.erase(ctx, ids); err != nil {
+				return err
 			}
 		}
 	}
-	return s.tidy(ctx)
+	return s.tidy()
 }
 
-// tidy looks through the folder for contents that no organization has, and uploads
-// that a crash has cut off.
-func (s *Shelf) tidy(ctx context.Context) error {
+// tidy removes uploads that a crash has cut off.
+func (s *Shelf) tidy() error {
 	entries, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) { // nothing was ever uploaded
 		return nil
 	}
 	for _, entry := range entries {
-		path := filepath.Join(s.dir, entry.Name())
-		switch {
-		case entry.IsDir():
-			err = errors.Join(err, s.tidyFolder(ctx, path))
-		case Unfinished(entry.Name()):
-			if info, gone := entry.Info(); gone == nil && time.Since(info.ModTime()) > deadUpload {
-				err = errors.Join(err, remove(path))
-			}
+		if info, gone := entry.Info(); Unfinished(entry.Name()) && gone == nil && time.Since(info.ModTime()) > deadUpload {
+			err = errors.Join(err, remove(filepath.Join(s.dir, entry.Name())))
 		}
 	}
 	return err
-}
-
-func (s *Shelf) tidyFolder(ctx context.Context, path string) error {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return err
-	}
-	var ids []string
-	for _, entry := range entries {
-		if isID(entry.Name()) {
-			ids = append(ids, entry.Name())
-		}
-	}
-	for some := range slices.Chunk(ids, eraseBatch) {
-		known, err := s.store.KnownFiles(ctx, some)
-		if err != nil {
-			return err
-		}
-		if err := s.erase(ctx, without(some, known)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // without are the ids that are not among others.
@@ -170,10 +146,14 @@ func without(ids, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(others, id) })
 }
 
-// erase removes the contents of files that no organization has. It has the folder
-// alone: what is being brought again either is known, or comes after this.
+// erase removes the contents of files that were dropped, those left by earlier calls
+// among them, unless an organization has them again. It has the folder alone: what is
+// being brought again either is known, or comes after this. What it does not get to is
+// left to the next call.
 func (s *Shelf) erase(ctx context.Context, ids []string) error {
-	if len(ids) == 0 {
+	s.erasing.Lock()
+	defer s.erasing.Unlock()
+	if s.left = append(s.left, ids...); len(s.left) == 0 {
 		return nil
 	}
 	lock := flock.New(lockOf(s.dir))
@@ -186,14 +166,20 @@ func (s *Shelf) erase(ctx context.Context, ids []string) error {
 		return fmt.Errorf("erase files: %w", err)
 	}
 	defer lock.Unlock() //nolint:errcheck // closing it is what counts
-	known, err := s.store.KnownFiles(ctx, ids)
-	if err != nil {
-		return fmt.Errorf("erase files: %w", err)
+	for len(s.left) > 0 {
+		some := s.left[:min(len(s.left), eraseBatch)]
+		known, err := s.store.KnownFiles(ctx, some)
+		if err != nil {
+			return fmt.Errorf("erase files: %w", err)
+		}
+		for _, id := range without(some, known) {
+			if err := remove(s.path(id)); err != nil {
+				return fmt.Errorf("erase files: %w", err)
+			}
+		}
+		s.left = s.left[len(some):]
 	}
-	for _, id := range without(ids, known) {
-		err = errors.Join(err, remove(s.path(id)))
-	}
-	return err
+	return nil
 }
 
 // remove removes a file, if it is there, and makes that last.

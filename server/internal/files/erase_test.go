@@ -125,31 +125,30 @@ func TestD1FilesGoByTheClock(t *testing.T) {
 	}
 }
 
-// What a crash has left behind is found, and what an upload or a copy of the folder is
-// about to need is not taken for it.
-func TestH6ContentsWithoutRecordAreErased(t *testing.T) {
+// A content goes when its record has gone and nobody holds the folder, who may be about
+// to need it. What this database has never known is another's, which had the folder
+// before: it stays.
+func TestH6OnlyWhatWasKnownIsErased(t *testing.T) {
 	t.Parallel()
 	p := open(t)
 	p.must(p.Shelf.Forget(t.Context())) // there is no folder yet
 	id, err := p.put("known")
 	p.must(err)
-	orphan := strings.Repeat("ab", 32)
-	leave := func() {
-		folder := filepath.Join(p.dir, files.Folder, orphan[:2])
-		p.must(os.MkdirAll(folder, 0o700))
-		p.must(os.WriteFile(filepath.Join(folder, orphan), []byte("x"), 0o600))
-	}
-	leave()
+	foreign := strings.Repeat("ab", 32)
+	folder := filepath.Join(p.dir, files.Folder, foreign[:2])
+	p.must(os.MkdirAll(folder, 0o700))
+	p.must(os.WriteFile(filepath.Join(folder, foreign), []byte("x"), 0o600))
 	release, err := files.Hold(t.Context(), filepath.Join(p.dir, files.Folder))
 	p.must(err)
+	p.must(p.Shelf.Delete(t.Context(), auth.All(org), id))
 	p.must(p.Shelf.Forget(t.Context()))
-	if !p.content(orphan) {
+	if !p.content(id) {
 		t.Error("H6: a content was erased although it was held")
 	}
 	release()
 	p.must(p.Shelf.Forget(t.Context()))
-	if p.content(orphan) || !p.reads(id) {
-		t.Errorf("H6: the orphan is there: %v, what is known: %v", p.content(orphan), p.reads(id))
+	if p.content(id) || !p.content(foreign) {
+		t.Errorf("H6: the dropped content is there: %v, the unknown one: %v", p.content(id), p.content(foreign))
 	}
 }
 

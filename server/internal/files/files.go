@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -90,8 +91,9 @@ type Store interface {
 	// DropFile carries out what Standing.Remove decides.
 	DropFile(ctx context.Context, in auth.Scope, id string) (Removal, error)
 	// DropLeft drops what was brought and used, if the last task that did was deleted
-	// before a moment: of at most limit files, whose number it returns.
-	DropLeft(ctx context.Context, org string, before task.Stamp, limit int) (int, error)
+	// before a moment: of at most limit files, whose ids it returns. It says whether
+	// there may be more.
+	DropLeft(ctx context.Context, org string, before task.Stamp, limit int) (ids []string, more bool, err error)
 	// KnownFiles are those of some ids, at most a few hundred, that any organization has.
 	KnownFiles(ctx context.Context, ids []string) ([]string, error)
 	// Organizations lists every organization's id.
@@ -107,6 +109,9 @@ type Shelf struct {
 	box   *secret.Box
 	now   func() time.Time
 	base  func() string // the URL under which the server is reached
+
+	erasing sync.Mutex
+	left    []string // ids of dropped files whose contents are still to be erased
 }
 
 // NewShelf makes a shelf in a folder of the data folder.

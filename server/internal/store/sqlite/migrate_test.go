@@ -240,8 +240,8 @@ func TestMigrationFindsWhatUsesFiles(t *testing.T) {
 		got = append(got, fmt.Sprintf("%.1s %s %d", x.ID, x.Name, x.Tasks))
 	}
 	same(t, "files", []string{"f file 0", "c file 0", "b doc.pdf 1", "a a & b.csv 1"}, got)
-	if n, err := s.DropLeft(t.Context(), "o", s.Now(), 10); n != 0 || err != nil {
-		t.Errorf("%d go at once, %v", n, err)
+	if ids, _, err := s.DropLeft(t.Context(), "o", s.Now(), 10); len(ids) != 0 || err != nil {
+		t.Errorf("%v go at once, %v", ids, err)
 	}
 	if _, err := s.DropFile(t.Context(), auth.All("o"), attached); fault.CodeOf(err) != fault.Conflict {
 		t.Errorf("a file in use: %v", err)
@@ -249,8 +249,8 @@ func TestMigrationFindsWhatUsesFiles(t *testing.T) {
 	if err := s.Write(t.Context(), about("over"), func(tx lifecycle.Tx) error { return errors.Join(tx.DropUses("o", "over"), tx.Delete("o", "over")) }); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.DropLeft(t.Context(), "o", s.Now()+1, 10); n != 1 || err != nil {
-		t.Errorf("%d go after their last task, %v", n, err)
+	if ids, _, err := s.DropLeft(t.Context(), "o", s.Now()+1, 10); !slices.Equal(ids, []string{attached}) || err != nil {
+		t.Errorf("%v go after their last task, %v", ids, err)
 	}
 }
 

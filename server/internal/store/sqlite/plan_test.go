@@ -388,8 +388,8 @@ func everyRemoval(ctx context.Context, s *Store) error {
 	put("e")
 	write(func(tx lifecycle.Tx) error { return tx.PutUse(task.Task{OrganizationID: "o", ID: "last"}, "e") })
 	write(func(tx lifecycle.Tx) error { return tx.DropUses("o", "last") })
-	n, err := s.DropLeft(ctx, "o", s.Now()+1, 9)
-	if n == 0 {
+	ids, _, err := s.DropLeft(ctx, "o", s.Now()+1, 9)
+	if len(ids) == 0 {
 		failed = append(failed, errors.New("nothing was left"))
 	}
 	return errors.Join(append(failed, err)...)

@@ -121,7 +121,7 @@ func TestEveryWriteBeginsImmediately(t *testing.T) {
 			return err
 		},
 		"DropLeft": func() error {
-			_, err := s.DropLeft(ctx, "o", 1, 1)
+			_, _, err := s.DropLeft(ctx, "o", 1, 1)
 			return err
 		},
 		"DropFeed": func() error { return s.DropFeed(ctx, 1) },

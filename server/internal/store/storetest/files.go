@@ -250,12 +250,12 @@ func leftFiles(e *env) {
 	forget := func(want int) {
 		e.t.Helper()
 		total := 0
-		for {
-			n, err := e.DropLeft(ctx, home, e.clock.stamp().Add(-time.Hour), 2)
+		for more := true; more; {
+			var ids []string
+			var err error
+			ids, more, err = e.DropLeft(ctx, home, e.clock.stamp().Add(-time.Hour), 2)
 			e.ok(err)
-			if total += n; n < 2 {
-				break
-			}
+			total += len(ids)
 		}
 		e.same("files that went", want, total)
 	}
@@ -320,7 +320,7 @@ func racedUses(e *env) {
 			ctx := e.t.Context()
 			switch {
 			case i == 4:
-				_, answers[i] = on.DropLeft(ctx, home, e.clock.stamp().Add(-time.Hour), 100)
+				_, _, answers[i] = on.DropLeft(ctx, home, e.clock.stamp().Add(-time.Hour), 100)
 			case i == 5:
 				if _, err := on.DropFile(ctx, auth.All(home), id); fault.CodeOf(err) != fault.NotFound && fault.CodeOf(err) != fault.Conflict {
 					answers[i] = err

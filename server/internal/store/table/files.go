@@ -248,15 +248,15 @@ func standingOf(ctx context.Context, db DB, in auth.Scope, id string) (s files.S
 const leftLong = " o.left_at > 0 AND o.left_at < ? AND NOT EXISTS (SELECT 1 FROM file_uses u WHERE u.org = o.org AND u.id = o.id AND " + counts + ")"
 
 // DropLeft implements files.Store.
-func (w *Writer) DropLeft(ctx context.Context, org string, before task.Stamp, limit int) (n int, err error) {
-	err = w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
-		ids, err := texts(ctx, db, "SELECT o.id FROM file_owners o WHERE o.org = ? AND"+leftLong+" ORDER BY o.left_at LIMIT ?", org, int64(before), limit)
-		if n = len(ids); n == 0 || err != nil {
+func (w *Writer) DropLeft(ctx context.Context, org string, before task.Stamp, limit int) (ids []string, more bool, err error) {
+	err = w.Edit(ctx, func(db DB, _ task.Stamp) (ops []Op, err error) {
+		ids, err = texts(ctx, db, "SELECT o.id FROM file_owners o WHERE o.org = ? AND"+leftLong+" ORDER BY o.left_at LIMIT ?", org, int64(before), limit)
+		if more = len(ids) == limit; len(ids) == 0 || err != nil {
 			return nil, err
 		}
 		slices.Sort(ids)
-		var ops []Op
-		for _, id := range slices.Compact(ids) { // in order, so that two of us wait one way only
+		ids = slices.Compact(ids)
+		for _, id := range ids { // in order, so that two of us wait one way only
 			if _, err := lockFile(ctx, db, org, id); err != nil {
 				return nil, err
 			}
@@ -267,5 +267,5 @@ func (w *Writer) DropLeft(ctx context.Context, org string, before task.Stamp, li
 		}
 		return ops, nil
 	})
-	return n, err
+	return ids, more, err
 }
