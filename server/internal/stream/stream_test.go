@@ -644,24 +644,32 @@ func TestT7WhatIsLeftOutMovesTheCursor(t *testing.T) {
 		var told []string
 		go func() {
 			for p, err := range source.Follow(t.Context(), org, id, 0, 15*time.Second, task.StopRequested) {
+				m.mu.Lock()
 				told = append(told, fmt.Sprint(len(p.Events), p.To, err))
+				m.mu.Unlock()
 			}
 		}()
 		synctest.Wait()
-		reads := m.reads
+		seen := func() (int, []string) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return m.reads, slices.Clone(told)
+		}
+		before, _ := seen()
 		for range 1000 {
 			commit(task.Chunk)
 			synctest.Wait()
 		}
-		if m.reads != reads || told != nil {
-			t.Errorf("T7: %d reads and %v while nothing was committed that it shows", m.reads-reads, told)
+		if reads, told := seen(); reads != before || told != nil {
+			t.Errorf("T7: %d reads and %v while nothing was committed that it shows", reads-before, told)
 		}
 		time.Sleep(15 * time.Second) //nolint:forbidigo // of the bubble's clock
 		synctest.Wait()
 		commit(task.Chunk, task.StopRequested, task.Chunk)
 		synctest.Wait()
 		want := []string{"0 1000 " + stream.ErrIdle.Error(), "1 1003 <nil>"}
-		if diff := cmp.Diff(want, told); diff != "" {
+		_, got := seen()
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
 	})
