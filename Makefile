@@ -106,8 +106,13 @@ test: ## all tests with the race detector, then the Python client (under 25 minu
 	cd server/test && $(GO) test -race -shuffle=on -timeout 15m $$($(GO) list ./... | grep -vE '$(POSTGRES_ONLY)') 2>&1 | \
 	  tee -a $(CURDIR)/$(TMP)/go-test.log
 	cd examples/eino && $(GO) test -race ./... 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
+	@$(MAKE) measured
 	@$(MAKE) fuzz-api
 	@$(MAKE) conformance
+
+.PHONY: measured
+measured: ## what the race detector would spoil: how much memory a read may hold
+	cd server/test && $(GO) test -timeout 10m -run '^TestEveryReadHasABound$$' ./httpapi 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
 
 # Packages that need PostgreSQL are tested by test-more alone.
 POSTGRES_ONLY := /(store/postgres|testkit/pgtest|test/nodes)$$

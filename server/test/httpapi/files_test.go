@@ -480,9 +480,9 @@ func TestD1FilesGoADayAfterTheirLastTask(t *testing.T) {
 	s.must(t, 201, s.asking("one", used["url"], shared["url"], again["url"]))
 	s.must(t, 201, s.asking("two", shared["url"]))
 	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/one"})
-	// What a crash can leave of an erasure, and of an upload.
-	orphan := filepath.Join(s.dir, "files", "00", strings.Repeat("0", 64))
-	if err := errors.Join(os.MkdirAll(filepath.Dir(orphan), 0o700), os.WriteFile(orphan, []byte("left"), 0o600)); err != nil {
+	// What another database has left in the folder, and a crash of an upload.
+	foreign := filepath.Join(s.dir, "files", "00", strings.Repeat("0", 64))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(foreign), 0o700), os.WriteFile(foreign, []byte("left"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	cut := filepath.Join(s.dir, "files", "upload-cut")
@@ -506,8 +506,10 @@ func TestD1FilesGoADayAfterTheirLastTask(t *testing.T) {
 		s.fetch(t, "/f/"+strings.SplitN(file["url"].(string), "/f/", 2)[1], want)
 	}
 	back(23 * time.Hour)
-	s.vanishes(t, orphan)
 	s.vanishes(t, cut)
+	if _, err := os.Stat(foreign); err != nil {
+		t.Errorf("a content of another database: %v", err)
+	}
 	for _, file := range []map[string]any{used, never, shared, again} {
 		has(file, 200)
 	}
@@ -522,8 +524,12 @@ func TestD1FilesGoADayAfterTheirLastTask(t *testing.T) {
 	has(shared, 404)
 	has(never, 200)
 	has(again, 200)
-	if n := s.contents(t); n != 2 {
-		t.Errorf("%d contents are left, want those of never and again", n)
+	for _, file := range []map[string]any{used, shared} {
+		id := file["id"].(string)
+		s.vanishes(t, filepath.Join(s.dir, "files", id[:2], id))
+	}
+	if n := s.contents(t); n != 3 {
+		t.Errorf("%d contents are left, want those of never, again and the other database", n)
 	}
 }
 

@@ -33,7 +33,7 @@ func TestTraceParentReachesTheHandler(t *testing.T) {
 		}
 		switch a.Task.Input.Text {
 		case "traced":
-			_, err := a.SubTask(ctx, errand.TaskRequest{AgentID: agentID, Prompt: "its sub-task"})
+			_, err := a.SubTask(ctx, errand.TaskRequest{AgentID: agentID, Prompt: "its sub-task", OnParentEnd: errand.KeepOnParentEnd})
 			return "", err
 		case "next": // a turn is of the trace that began it
 			_, err := c.Tasks.Create(ctx, errand.TaskRequest{AgentID: agentID, ID: "other", Prompt: "other", TraceParent: given})
