@@ -17,9 +17,9 @@ const registerLook = 250 * time.Millisecond
 func (d *Desk) register(ctx context.Context, r lifecycle.Registration) (lifecycle.Worker, error) {
 	tick := time.NewTicker(registerLook)
 	defer tick.Stop()
-	over := time.After(lifecycle.HeirsAfterStart) // whatever the wall clock says
+	came, over := d.service.Now(), time.After(lifecycle.HeirsAfterStart) // whatever the wall clock says
 	for {
-		undecided, err := d.service.Undecided(ctx, r)
+		undecided, err := d.service.Undecided(ctx, r, came)
 		if err != nil {
 			return lifecycle.Worker{}, err
 		}

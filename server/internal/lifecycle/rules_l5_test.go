@@ -257,6 +257,123 @@ func TestL5HeirsAfterARestart(t *testing.T) {
 	})
 }
 
+// TestL5NodesThatEndOneAfterTheOther, each before its streams have spoken for their
+// workers, and while another node is there: a lease has its full length since the last
+// of them has ended.
+func TestL5NodesThatEndOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	for name, leaves := range map[string]bool{"L5 by leaving": true, "L5 by silence": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := open(t)
+			node := func(id string) *lifecycle.Service {
+				s := b.service(b.store)
+				s.Name(id)
+				return s
+			}
+			stays := node("stays")
+			pass := func(d time.Duration, nodes ...*lifecycle.Service) {
+				t.Helper()
+				for range int(d / time.Second) {
+					b.clock.forward(time.Second)
+					for _, s := range append(nodes, stays) {
+						_, err := s.Beat(b.ctx(), false)
+						b.must(err)
+					}
+					b.must(b.Sweep(b.ctx()))
+				}
+			}
+			pass(time.Second)
+			_, err := stays.Beat(b.ctx(), true)
+			b.must(err)
+			for i := range 12 {
+				b.Service = node("node-" + strconv.Itoa(i))
+				b.must(b.Begin(b.ctx()))
+				if worker := b.registerFrom(host); i == 0 {
+					b.worksOn(worker, "t")
+				}
+				pass(4*time.Second, b.Service)
+				if leaves {
+					b.must(b.Leave(b.ctx()))
+				} else {
+					pass(4 * time.Second)
+				}
+			}
+			b.shows("t", task.Executing, "")
+			pass(25 * time.Second)
+			b.shows("t", task.Executing, "")
+			pass(10 * time.Second)
+			b.shows("t", task.Error, task.EndWorkerLost)
+		})
+	}
+}
+
+// TestL5HeirOfANodeThatWasKilled: a registration that comes before anybody knows that the
+// node is dead waits until it is cut off, and then is the worker's heir. If the node
+// lives, it is another process.
+func TestL5HeirOfANodeThatWasKilled(t *testing.T) {
+	t.Parallel()
+	for name, killed := range map[string]bool{"L5 killed": true, "L5 alive": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := open(t)
+			first, next := b.service(b.store), b.service(b.store)
+			first.Name("first")
+			next.Name("next")
+			beat := func(nodes ...*lifecycle.Service) {
+				t.Helper()
+				for _, s := range nodes {
+					_, err := s.Beat(b.ctx(), false)
+					b.must(err)
+				}
+			}
+			b.Service = first
+			w := b.registerFrom(host)
+			b.worksOn(w, "t")
+			beat(first, next)
+			b.clock.forward(300 * time.Millisecond)
+			b.Service = next
+			r := lifecycle.Registration{Organization: org, Agent: bot, KeyID: "key", Address: host}
+			came := b.Now()
+			waits := func(want bool) {
+				t.Helper()
+				if got, err := b.Undecided(b.ctx(), r, came); got != want || err != nil {
+					t.Fatalf("waits: %v, want %v; %v", got, want, err)
+				}
+			}
+			waits(true)
+			for range 4 {
+				b.clock.forward(time.Second)
+				if beat(next); !killed {
+					beat(first)
+					break
+				}
+				b.beat(w) // until it is told its new id
+				b.clock.forward(time.Millisecond)
+			}
+			b.clock.forward(time.Second)
+			if killed {
+				b.beat(w)
+			}
+			waits(false)
+			heir := b.registerFrom(host)
+			for range 60 {
+				b.clock.forward(time.Second)
+				if beat(next); !killed {
+					beat(first)
+				}
+				b.beat(heir)
+				b.must(b.Sweep(b.ctx()))
+			}
+			if killed {
+				b.shows("t", task.Executing, "")
+				return
+			}
+			b.shows("t", task.Error, task.EndWorkerLost)
+		})
+	}
+}
+
 func TestL5UnstartedIsNeverInherited(t *testing.T) {
 	t.Parallel()
 	b := open(t)

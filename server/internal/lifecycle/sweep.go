@@ -312,18 +312,12 @@ func cutOffAll(tx writing, node string) error {
 		last = max(last, w.LastHeard)
 	}
 	for _, w := range known {
-		wasOpen := w.Connected
-		w.Connected, w.CutAt, w.HeirUntil = false, tx.Now(), 0
+		heirUntil := task.Stamp(0)
 		if w.LastHeard >= last.Add(-heirWithin) {
-			w.HeirUntil = tx.Now().Add(HeirsAfterStart)
+			heirUntil = tx.Now().Add(HeirsAfterStart)
 		}
-		if err := tx.PutWorker(w); err != nil {
+		if err := disconnect(tx, w, heirUntil); err != nil {
 			return err
-		}
-		if wasOpen {
-			if err := takeBack(tx, w.Organization, w.ID); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -62,24 +62,36 @@ func (s *Service) Register(ctx context.Context, r Registration) (Worker, error) 
 	return w, err
 }
 
-// Undecided reports whether a registration should wait: workers that it may be
-// have been cut off a moment ago, with tasks in their hands, and have not said
-// since that they live. One that lives heartbeats under its old id until it is
-// told the new one; one that was killed and started again does not (L5).
-func (s *Service) Undecided(ctx context.Context, r Registration) (bool, error) {
+// Undecided reports whether a registration, which came at a moment, should wait:
+// workers that it may be have been cut off a moment ago, with tasks in their hands,
+// and have not said since that they live. One that lives heartbeats under its old id
+// until it is told the new one; one that was killed and started again does not (L5).
+// It also waits while their streams are open on another node of which nothing was
+// heard since: that is heard again within a second, or cut off.
+func (s *Service) Undecided(ctx context.Context, r Registration, came task.Stamp) (bool, error) {
 	undecided := false
 	err := s.write(ctx, s.node, nil, func(tx writing) error {
 		undecided = false
 		known, err := tx.Kin(Worker{Organization: r.Organization, Agent: r.Agent, KeyID: r.KeyID, Address: r.Address})
+		if err != nil || len(known) == 0 {
+			return err
+		}
+		nodes, err := tx.Nodes()
 		if err != nil {
 			return err
 		}
-		silent := func(w Worker) bool { return kin(known).missing(w, tx.Now()) && !w.livedOn() }
+		open := func(w Worker) bool { // for certain
+			heard := func(n Node) bool { return n.ID == w.Node && n.Heard >= came }
+			return w.Connected && (w.Node == s.node || slices.ContainsFunc(nodes, heard))
+		}
+		silent := func(w Worker) bool {
+			return w.Connected && !open(w) || kin(known).missing(w, tx.Now()) && !w.livedOn()
+		}
 		if !slices.ContainsFunc(known, silent) {
 			return nil
 		}
 		for _, w := range known { // they may hold tasks under earlier ids
-			if w.Connected {
+			if open(w) {
 				continue
 			}
 			held, err := tx.Held(w.Organization, w.ID)
@@ -171,11 +183,19 @@ func parted(tx Tx, w *Worker) error {
 func (s *Service) Speak(ctx context.Context, org, agentID, workerID string) error {
 	return s.write(ctx, s.node, nil, func(tx writing) error {
 		w, err := tx.Worker(org, agentID, workerID)
-		if err != nil || w == nil || !alive(*w, tx.Now()) {
+		if err != nil || w == nil {
 			return err
 		}
-		return renewFor(tx, *w)
+		return speakFor(tx, *w)
 	})
+}
+
+// speakFor renews the leases of a worker, if it is alive.
+func speakFor(tx writing, w Worker) error {
+	if !alive(w, tx.Now()) {
+		return nil
+	}
+	return renewFor(tx, w)
 }
 
 // renewFor extends the leases of a worker that is alive, and of those whose
@@ -344,12 +364,24 @@ func (s *Service) Disconnect(ctx context.Context, org, agentID, workerID string)
 		if err != nil || w == nil {
 			return err
 		}
-		w.Connected, w.CutAt, w.HeirUntil = false, tx.Now(), w.LastHeard.Add(heirWithin)
-		if err := tx.PutWorker(*w); err != nil {
+		return disconnect(tx, *w, w.LastHeard.Add(heirWithin))
+	})
+}
+
+// disconnect notes that a worker's stream has ended, and until when a registration may
+// stand for it. Until now the stream held its leases, however long ago it last spoke
+// for them: servers that end one after the other may never come to that (L5).
+func disconnect(tx writing, w Worker, heirUntil task.Stamp) error {
+	if w.Connected {
+		if err := speakFor(tx, w); err != nil {
 			return err
 		}
-		return takeBack(tx, org, workerID)
-	})
+	}
+	w.Connected, w.CutAt, w.HeirUntil = false, tx.Now(), heirUntil
+	if err := tx.PutWorker(w); err != nil {
+		return err
+	}
+	return takeBack(tx, w.Organization, w.ID)
 }
 
 // takeBack queues again what a worker was given and has not started.
