@@ -99,12 +99,12 @@ func (a *Agents) GetVersion(ctx context.Context, id string, version int) (*Agent
 
 // List lists the agents that the key may see.
 func (a *Agents) List(ctx context.Context) ([]Agent, error) {
-	return whole(parts[Agent](ctx, a.c, "/v1/agents"))
+	return whole(parts[Agent](ctx, a.c, "/v1/agents", nil))
 }
 
 // Versions lists an agent's versions, newest first.
 func (a *Agents) Versions(ctx context.Context, id string) ([]Agent, error) {
-	return whole(parts[Agent](ctx, a.c, agentPath(id)+"/versions"))
+	return whole(parts[Agent](ctx, a.c, agentPath(id)+"/versions", nil))
 }
 
 // Apply creates an agent under an id of yours, or a new version of it if

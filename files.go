@@ -51,6 +51,14 @@ type FileListOptions struct {
 	Cursor string
 }
 
+func (o FileListOptions) query() map[string]string {
+	q := map[string]string{"cursor": o.Cursor}
+	if o.PerPage > 0 {
+		q["per_page"] = strconv.Itoa(o.PerPage)
+	}
+	return q
+}
+
 // FilePage is a page of files, newest first.
 type FilePage struct {
 	Items      []File `json:"items"`
@@ -59,12 +67,8 @@ type FilePage struct {
 
 // List lists the uploaded files that the key sees, newest first.
 func (f *Files) List(ctx context.Context, o FileListOptions) (*FilePage, error) {
-	q := map[string]string{"cursor": o.Cursor}
-	if o.PerPage > 0 {
-		q["per_page"] = strconv.Itoa(o.PerPage)
-	}
 	var page FilePage
-	err := f.c.call(ctx, request{method: http.MethodGet, path: "/v1/files", query: query(q), repeat: true}, &page)
+	err := f.c.call(ctx, request{method: http.MethodGet, path: "/v1/files", query: query(o.query()), repeat: true}, &page)
 	if err != nil {
 		return nil, err
 	}
@@ -74,23 +78,7 @@ func (f *Files) List(ctx context.Context, o FileListOptions) (*FilePage, error) 
 // All yields every uploaded file that the key sees, newest first, page by page. An
 // error is yielded last.
 func (f *Files) All(ctx context.Context, o FileListOptions) iter.Seq2[File, error] {
-	return func(yield func(File, error) bool) {
-		for {
-			page, err := f.List(ctx, o)
-			if err != nil {
-				yield(File{}, err)
-				return
-			}
-			for _, item := range page.Items {
-				if !yield(item, nil) {
-					return
-				}
-			}
-			if o.Cursor = page.NextCursor; o.Cursor == "" {
-				return
-			}
-		}
-	}
+	return parts[File](ctx, f.c, "/v1/files", o.query())
 }
 
 // Get reads what is known of an uploaded file, with a fresh URL.

@@ -82,7 +82,7 @@ func (k *Keys) Create(ctx context.Context, r KeyRequest) (*Key, error) {
 
 // List lists the keys, revoked ones too, without their secrets.
 func (k *Keys) List(ctx context.Context) ([]Key, error) {
-	return whole(parts[Key](ctx, k.c, "/v1/keys"))
+	return whole(parts[Key](ctx, k.c, "/v1/keys", nil))
 }
 
 // Revoke makes a key worthless. The last admin key cannot be revoked.

@@ -98,34 +98,19 @@ func (t *Tasks) Children(ctx context.Context, id string, o ListOptions) (*TaskPa
 // All yields every task that the options ask for, newest first, page by page.
 // An error is yielded last.
 func (t *Tasks) All(ctx context.Context, o ListOptions) iter.Seq2[ListedTask, error] {
-	return func(yield func(ListedTask, error) bool) {
-		for {
-			page, err := t.List(ctx, o)
-			if err != nil {
-				yield(ListedTask{}, err)
-				return
-			}
-			for _, item := range page.Items {
-				if !yield(item, nil) {
-					return
-				}
-			}
-			if o.Cursor = page.NextCursor; o.Cursor == "" {
-				return
-			}
-		}
-	}
+	return parts[ListedTask](ctx, t.c, "/v1/tasks", o.query())
 }
 
-// parts yields the items of a list that is answered in parts.
-func parts[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
+// parts yields the items of a list that is answered in parts, from the cursor of the
+// parameters on. An error is yielded last.
+func parts[T any](ctx context.Context, c *Client, path string, parameters map[string]string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for cursor := ""; ; {
+		for q := query(parameters); ; {
 			var part struct {
 				Items      []T    `json:"items"`
 				NextCursor string `json:"next_cursor"`
 			}
-			err := c.call(ctx, request{method: http.MethodGet, path: path, query: query(map[string]string{"cursor": cursor}), repeat: true}, &part)
+			err := c.call(ctx, request{method: http.MethodGet, path: path, query: q, repeat: true}, &part)
 			if err != nil {
 				var none T
 				yield(none, err)
@@ -136,7 +121,7 @@ func parts[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, erro
 					return
 				}
 			}
-			if cursor = part.NextCursor; cursor == "" {
+			if q.Set("cursor", part.NextCursor); part.NextCursor == "" {
 				return
 			}
 		}

@@ -65,13 +65,13 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 // Thread yields what a task was asked and what it answered, over all turns. An error is
 // yielded last.
 func (t *Tasks) Thread(ctx context.Context, id string) iter.Seq2[Message, error] {
-	return parts[Message](ctx, t.c, taskPath(id)+"/thread")
+	return parts[Message](ctx, t.c, taskPath(id)+"/thread", nil)
 }
 
 // FullThread yields the thread of a task with the tools that were called, then those of
 // its sub-tasks, which Message.TaskID tells apart. An error is yielded last.
 func (t *Tasks) FullThread(ctx context.Context, id string) iter.Seq2[Message, error] {
-	return parts[Message](ctx, t.c, taskPath(id)+"/thread/full")
+	return parts[Message](ctx, t.c, taskPath(id)+"/thread/full", nil)
 }
 
 // ActivityEntry is one entry of an activity log. Which fields are set tells what
@@ -95,5 +95,5 @@ type ActivityEntry struct {
 // Activity yields a task's activity log: messages, tools and thoughts. An error is
 // yielded last.
 func (t *Tasks) Activity(ctx context.Context, id string) iter.Seq2[ActivityEntry, error] {
-	return parts[ActivityEntry](ctx, t.c, taskPath(id)+"/activity")
+	return parts[ActivityEntry](ctx, t.c, taskPath(id)+"/activity", nil)
 }
