@@ -111,34 +111,33 @@ func (r *routes) registerThreads() {
 	}}, r.activity)
 }
 
+// resume finds the task, and behind what of it a part begins.
+func (r *routes) resume(ctx context.Context, in *threadInput) (t task.Task, after int64, err error) {
+	if t, err = r.Service.Task(ctx, edge.Scope(ctx), in.ID); err == nil {
+		after, err = in.in(in.ID)
+	}
+	return t, after, err
+}
+
 func (r *routes) activity(ctx context.Context, in *threadInput) (*struct{ Body raw[Activity] }, error) {
-	s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
+	t, after, err := r.resume(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	after, err := in.in(in.ID)
+	messages, behind, err := r.ActivityPage(ctx, t, after, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	messages, behind, err := r.ActivityPage(ctx, s.Task, after, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	rendered, err := json.Marshal(activityPart{edge.ActivityHead{ID: s.Task.ID, CreatedAt: s.Task.CreatedAt}, messages, next(in.ID, behind)})
+	rendered, err := json.Marshal(activityPart{edge.ActivityHead{ID: t.ID, CreatedAt: t.CreatedAt}, messages, next(in.ID, behind)})
 	return &struct{ Body raw[Activity] }{raw[Activity]{rendered}}, err
 }
 
 // thread tells a task's turns as a conversation.
 func (r *routes) thread(ctx context.Context, in *threadInput) (*struct{ Body Thread }, error) {
-	s, err := r.Service.Get(ctx, edge.Scope(ctx), in.ID)
+	t, after, err := r.resume(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	after, err := in.in(in.ID)
-	if err != nil {
-		return nil, err
-	}
-	t := s.Task
 	turns, err := r.Service.Turns(ctx, t.OrganizationID, t.ID, int(after), max(1, in.Limit/2))
 	if err != nil {
 		return nil, err
