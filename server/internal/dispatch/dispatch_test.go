@@ -167,6 +167,65 @@ func TestL2SweeperFirstWaitsOneLease(t *testing.T) {
 	})
 }
 
+// stand lets the store stand still for a while.
+func (b *bench) stand(d time.Duration) {
+	still := make(chan struct{})
+	b.store.stall.Store(&still)
+	pass(d)
+	b.store.stall.Store(nil)
+	close(still)
+	synctest.Wait()
+}
+
+// On a busy machine the store may stand still for a moment again and again: a lease
+// has the time that it lost, but not its full length each time, or it would never end.
+func TestL2ShortStandstills(t *testing.T) {
+	t.Parallel()
+	t.Run("L2 again and again", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, func(b *bench) {
+			b.sweeper()
+			synctest.Wait()
+			b.submit("t", bot)
+			b.claim("t")
+			for range 5 {
+				pass(5 * time.Second)
+				b.stand(3 * time.Second)
+			}
+			b.shows("t", task.Pending)
+		})
+	})
+	t.Run("L2 without an end", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, func(b *bench) {
+			b.sweeper()
+			synctest.Wait()
+			b.submit("t", bot)
+			b.claim("t")
+			for range 25 {
+				b.stand(2600 * time.Millisecond)
+				pass(600 * time.Millisecond)
+			}
+			b.shows("t", task.Pending)
+		})
+	})
+	t.Run("L2 one in which it would have run out", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, func(b *bench) {
+			b.sweeper()
+			synctest.Wait()
+			b.submit("t", bot)
+			b.claim("t")
+			pass(lease - 4*time.Second)
+			b.stand(8 * time.Second)
+			pass(7 * time.Second)
+			b.shows("t", task.Executing)
+			pass(3 * time.Second)
+			b.shows("t", task.Pending)
+		})
+	})
+}
+
 // A jump of the clock takes no time away from anybody: neither does a task wait
 // for what has become an hour, nor does an hour pass that never was.
 func TestClockJumps(t *testing.T) {

@@ -21,6 +21,8 @@ const (
 // live on, and is taken for a loss when it does not (rule L7). The caller waits:
 // for about 2 s with a worker that lives, for 5 s with one that does not.
 func (d *Desk) Patch(ctx context.Context, who lifecycle.Caller, id string, fields map[string]json.RawMessage) (lifecycle.Snapshot, error) {
+	// Who reports an end may be gone before it is stored: that is what a dying worker does.
+	ctx = context.WithoutCancel(ctx)
 	claim, err := d.service.NothingClaimed(ctx, who, id, fields)
 	if err != nil {
 		return lifecycle.Snapshot{}, err
@@ -28,8 +30,6 @@ func (d *Desk) Patch(ctx context.Context, who lifecycle.Caller, id string, field
 	if claim == nil {
 		return d.service.Patch(ctx, who, id, fields)
 	}
-	// The caller may be gone before it is known: that is what a dying worker does.
-	ctx = context.WithoutCancel(ctx)
 	proven, err := d.proven(ctx, *claim)
 	if err != nil {
 		return lifecycle.Snapshot{}, err

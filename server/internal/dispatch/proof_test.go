@@ -96,6 +96,25 @@ func TestL7TheCallerNeedNotWait(t *testing.T) {
 	})
 }
 
+// … and it may be gone before anything was looked up.
+func TestL7TheCallerMayHangUpAtOnce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		p, hangUp := b.serve()
+		defer hangUp()
+		b.submit("t", bot)
+		synctest.Wait()
+		b.start("t")
+		b.must(b.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{Beat: true}))
+		gone, leave := context.WithCancel(b.ctx)
+		leave()
+		if _, err := b.desk.Patch(gone, who(), "t", nothing()); err != nil {
+			t.Errorf("L7: %v", err)
+		}
+		b.shows("t", task.Error)
+	})
+}
+
 func TestL7AClosingServerDecidesAtOnce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {

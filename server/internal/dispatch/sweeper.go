@@ -10,6 +10,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 const (
@@ -29,7 +30,8 @@ const (
 // Sweeper says that its node is there, and lets deadlines pass when it is this
 // node's turn. A lease measures time in which a server could be reached (rule
 // L2): after a start, a store that did not answer, servers that stood still, or a
-// jump of the clock, every live lease first gets its full length again.
+// jump of the clock, every live lease first gets its full length again; after a short
+// standstill it gets what that took.
 type Sweeper struct {
 	service *lifecycle.Service
 	log     *slog.Logger
@@ -66,6 +68,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 	silent, astray := true, true
 	var jump time.Duration
 	last, lastWall := time.Now(), s.now()
+	quiet := newQuiet(last)
 	for {
 		steady, wall := time.Now(), s.now()
 		if drift := wall.Round(0).Sub(lastWall.Round(0)) - steady.Sub(last); drift.Abs() > maxDrift {
@@ -81,6 +84,9 @@ func (s *Sweeper) Run(ctx context.Context) {
 		})
 		leads := pulse.Sweeps
 		silent = !beat
+		if beat {
+			quiet.beat(time.Now())
+		}
 		if pulse.AsOf.Time().Sub(wall).Abs() > maxDrift { // the clock has jumped meanwhile, or the store stood still
 			sure = false
 		}
@@ -92,7 +98,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 				astray, jump = false, 0
 			}
 		}
-		if beat && leads && sure && !astray {
+		if beat && leads && sure && !astray && quiet.over(time.Now()) {
 			s.pulse.Store(&pulse)
 			if s.sweeping.TryLock() { // else the last sweep goes on, as of this beat
 				sweeps.Go(func() {
@@ -115,6 +121,33 @@ func (s *Sweeper) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// quiet puts off the sweeps after a time in which this node could not beat: by as
+// much, so that a worker that could not be heard meanwhile is heard before its lease
+// runs out; but not for longer than a lease, or one on a machine on which every beat
+// takes long would never run out (L2).
+type quiet struct {
+	lastBeat, until, lastOver time.Time
+}
+
+func newQuiet(now time.Time) *quiet { return &quiet{now, now, now} }
+
+// beat notes that a beat has succeeded.
+func (q *quiet) beat(now time.Time) {
+	if silence := now.Sub(q.lastBeat); silence > lifecycle.MaxQuiet {
+		q.until = now.Add(min(silence, task.DefaultLease))
+	}
+	q.lastBeat = now
+}
+
+// over reports whether deadlines may pass.
+func (q *quiet) over(now time.Time) bool {
+	if now.Before(q.until) && now.Sub(q.lastOver) < task.DefaultLease {
+		return false
+	}
+	q.lastOver = now
+	return true
 }
 
 func (s *Sweeper) goOn(ctx context.Context) {

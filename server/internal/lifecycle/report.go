@@ -233,6 +233,7 @@ func (s *Service) Finish(ctx context.Context, org, id, token string, o Outcome) 
 	default:
 		return Snapshot{}, fault.Field("end_reason", "unknown end reason %q", o.Reason)
 	}
+	ctx = context.WithoutCancel(ctx) // an end that has arrived counts, though its sender may be gone: it would be run again
 	return s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
 		by, err := holder(tx, t, token)
 		if err != nil {

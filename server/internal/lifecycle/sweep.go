@@ -24,8 +24,13 @@ const (
 	// forgetBatch is how many rows one commit of Forget looks at.
 	forgetBatch = 200
 	// maxGap is how long all nodes may be silent before every lease gets its full
-	// length again: so long could nobody reach a server (L2).
-	maxGap = 2 * time.Second
+	// length again: so long could nobody reach a server (L2). A shorter silence puts
+	// off the sweeps (MaxQuiet): on a busy machine there may be one every few seconds,
+	// and leases that each renewed would never run out.
+	maxGap = 10 * time.Second
+	// MaxQuiet is how far apart the beats of a node may be before its leases get the
+	// time in between once more (L2).
+	MaxQuiet = 2 * time.Second
 	// silentNode is how long a node may be silent before its workers' streams are
 	// taken for closed, and before another node sweeps in its place.
 	silentNode = 3 * time.Second
