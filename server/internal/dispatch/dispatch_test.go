@@ -123,11 +123,7 @@ func TestL2SweeperFirstWaitsOneLease(t *testing.T) {
 		"after a disk that stood still": func(b *bench) {
 			b.sweeper()
 			pass(time.Second)
-			still := make(chan struct{})
-			b.store.stall.Store(&still)
-			pass(time.Hour)
-			b.store.stall.Store(nil)
-			close(still)
+			b.stand(time.Hour)
 			pass(time.Second)
 		},
 		"after a jump of the clock": func(b *bench) {
@@ -181,49 +177,39 @@ func (b *bench) stand(d time.Duration) {
 // has the time that it lost, but not its full length each time, or it would never end.
 func TestL2ShortStandstills(t *testing.T) {
 	t.Parallel()
-	t.Run("L2 again and again", func(t *testing.T) {
-		t.Parallel()
-		inBubble(t, func(b *bench) {
-			b.sweeper()
-			synctest.Wait()
-			b.submit("t", bot)
-			b.claim("t")
+	for name, trouble := range map[string]func(*bench){
+		"again and again": func(b *bench) {
 			for range 5 {
 				pass(5 * time.Second)
 				b.stand(3 * time.Second)
 			}
-			b.shows("t", task.Pending)
-		})
-	})
-	t.Run("L2 without an end", func(t *testing.T) {
-		t.Parallel()
-		inBubble(t, func(b *bench) {
-			b.sweeper()
-			synctest.Wait()
-			b.submit("t", bot)
-			b.claim("t")
+		},
+		"without an end": func(b *bench) {
 			for range 25 {
 				b.stand(2600 * time.Millisecond)
 				pass(600 * time.Millisecond)
 			}
-			b.shows("t", task.Pending)
-		})
-	})
-	t.Run("L2 one in which it would have run out", func(t *testing.T) {
-		t.Parallel()
-		inBubble(t, func(b *bench) {
-			b.sweeper()
-			synctest.Wait()
-			b.submit("t", bot)
-			b.claim("t")
+		},
+		"one in which it would have run out": func(b *bench) {
 			pass(lease - 4*time.Second)
 			b.stand(8 * time.Second)
 			pass(7 * time.Second)
 			b.shows("t", task.Executing)
 			pass(3 * time.Second)
-			b.shows("t", task.Pending)
+		},
+	} {
+		t.Run("L2 "+name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(b *bench) {
+				b.sweeper()
+				synctest.Wait()
+				b.submit("t", bot)
+				b.claim("t")
+				trouble(b)
+				b.shows("t", task.Pending)
+			})
 		})
-	})
+	}
 }
 
 // A jump of the clock takes no time away from anybody: neither does a task wait
