@@ -346,11 +346,12 @@ func TestWorkerDoesNotHearItself(t *testing.T) {
 	}
 	for name, end := range ends {
 		heard, listens := &overheard{}, make(chan struct{})
+		listen := sync.OnceFunc(func() { close(listens) }) // a stream that is cut is opened again
 		listening := clientOf(t, a, wires(func(r *http.Request, do func() (*http.Response, error)) (*http.Response, error) {
 			res, err := do()
 			if err == nil && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/events") {
 				heard.ReadCloser, res.Body = res.Body, heard
-				close(listens)
+				listen()
 			}
 			return res, err
 		}).option())
@@ -722,6 +723,7 @@ func TestWorkerSlots(t *testing.T) {
 	_, c := withAgent(t, 30)
 	var running, most atomic.Int32
 	full, release := make(chan struct{}), make(chan struct{})
+	fill := sync.OnceFunc(func() { close(full) })
 	start(t, c, errand.WorkerOptions{Slots: 3}, func(ctx context.Context, _ *errand.Attempt) (string, error) {
 		n := running.Add(1)
 		defer running.Add(-1)
@@ -732,7 +734,7 @@ func TestWorkerSlots(t *testing.T) {
 			}
 		}
 		if n == 3 {
-			close(full)
+			fill()
 		}
 		select {
 		case <-release:
