@@ -119,7 +119,7 @@ func (t *trial) endToEnd(ctx context.Context) bool {
 			t.clock(task.CreatedAt, began, time.Now())
 		}
 		if err := t.follow(ctx, task, began); err != nil {
-			t.x.fail("task", t.advice(ctx, task), "%s: %v", task.ID, err)
+			t.blame(ctx, task, err)
 			return false
 		}
 		took = time.Since(began)
@@ -153,15 +153,24 @@ func begins(e errand.Event) bool {
 	return is && change.Status != nil && *change.Status == errand.Executing
 }
 
-// advice says what to do about a task that did not get on.
-func (t *trial) advice(ctx context.Context, task *errand.Task) string {
+// blame says what is wrong if a task could not be followed to a good end. One that
+// has completed all the same was not shown to the end, which is its stream's fault.
+func (t *trial) blame(ctx context.Context, task *errand.Task, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), doctorPatience)
 	defer cancel()
-	if err := task.Reload(ctx); err == nil && task.Waiting != nil {
-		return "it waits: " + task.Waiting.Message
+	found := task.Reload(ctx)
+	switch {
+	case found == nil && task.Status == errand.Completed:
+		t.x.fail("stream", betweenHere, "task %s has completed, and its stream did not tell: %v", task.ID, err)
+	case found == nil && task.Waiting != nil:
+		t.x.fail("task", "it waits: "+task.Waiting.Message, "%s: %v", task.ID, err)
+	default:
+		t.x.fail("task", "read the server's log", "%s: %v", task.ID, err)
 	}
-	return "read the server's log"
 }
+
+// betweenHere is what to do about streams that do not come through whole.
+const betweenHere = "look at proxies between here and the server: they must neither buffer nor cut event streams"
 
 // farApart is how much two clocks may differ.
 const farApart = 2 * time.Second
@@ -196,14 +205,13 @@ func (t *trial) stream(ctx context.Context) {
 		t.x.fail("stream", "read the server's log", "making a task for it: %v", err)
 		return
 	}
-	const fix = "look at proxies between here and the server: they must neither buffer nor cut event streams"
 	seen, err := t.follows(ctx, task)
 	cuts := t.line.cuts()
 	switch {
 	case err != nil:
-		t.x.fail("stream", fix, "after %d events and %d cuts: %v", seen, cuts, err)
+		t.x.fail("stream", betweenHere, "after %d events and %d cuts: %v", seen, cuts, err)
 	case cuts == 0:
-		t.x.fail("stream", fix, "it could not be cut")
+		t.x.fail("stream", betweenHere, "it could not be cut")
 	default:
 		t.x.ok("stream", "%d events, each once and in order, across a cut", seen)
 	}
