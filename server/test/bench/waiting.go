@@ -100,7 +100,8 @@ func (b *bench) steady(ctx context.Context, workers int) (cores float64, took []
 		return 0, nil, err
 	}
 	from := time.Now()
-	if err := create(2 * b.lasting); err != nil {
+	profiled := b.profile(ctx, s, "waiting"+strconv.Itoa(workers))
+	if err := errors.Join(create(2*b.lasting), profiled()); err != nil {
 		return 0, nil, err
 	}
 	after, err := s.processor()
