@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -255,7 +258,7 @@ type job struct {
 	panics  bool
 }
 
-func (j *job) Run(ctx context.Context, _ runtime.Job, _ runtime.Reporter) (string, error) {
+func (j *job) Run(ctx context.Context, _ *runtime.Attempt) (runtime.Outcome, error) {
 	close(j.started)
 	defer close(j.ended)
 	if j.panics {
@@ -263,7 +266,7 @@ func (j *job) Run(ctx context.Context, _ runtime.Job, _ runtime.Reporter) (strin
 	}
 	<-ctx.Done()
 	j.cause = context.Cause(ctx)
-	return "", ctx.Err()
+	return runtime.Outcome{}, ctx.Err()
 }
 
 // talker is a runtime that says one thing, when it is told to.
@@ -272,13 +275,13 @@ type talker struct {
 	took           time.Duration
 }
 
-func (r *talker) Run(ctx context.Context, _ runtime.Job, report runtime.Reporter) (string, error) {
+func (r *talker) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
 	close(r.started)
 	<-r.speak
 	begin := time.Now()
-	err := report.Events(ctx, []runtime.Event{{Type: task.Think, Data: json.RawMessage(`1`)}})
+	err := a.Events(ctx, []runtime.Event{{Type: task.Think, Data: json.RawMessage(`1`)}})
 	r.took = time.Since(begin)
-	return "said", err
+	return runtime.Completed("said"), err
 }
 
 func TestLocalRuntimeWaitsForTheStore(t *testing.T) {
@@ -300,6 +303,59 @@ func TestLocalRuntimeWaitsForTheStore(t *testing.T) {
 		b.must(err)
 		if len(log) < 4 || log[len(log)-2].Type != task.Think {
 			t.Errorf("the log is %v", log)
+		}
+	})
+}
+
+// runner is a runtime that is one function.
+type runner func(context.Context, *runtime.Attempt) (runtime.Outcome, error)
+
+func (r runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
+	return r(ctx, a)
+}
+
+// What an attempt has committed the next one finds, and the turn after it what came of
+// it all.
+func TestLocalRuntimeGoesOnFromItsSteps(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		var told []string
+		b.runs(runner(func(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
+			record, err := a.Agent(ctx)
+			steps, failed := a.Steps(ctx)
+			line := fmt.Sprintf("%s turn %d attempt %d:", record.Record.Name, a.Turn, a.Number)
+			for _, s := range steps {
+				line += fmt.Sprintf(" %s=%s", s.ID, s.Body)
+			}
+			for x, lost := range a.Earlier(ctx) {
+				line += fmt.Sprintf(" (%d %s: %s)", x.Number, x.Prompt, x.Result)
+				err = errors.Join(err, lost)
+			}
+			told = append(told, line)
+			first, lost := a.Commit(ctx, task.Step{ID: "one", Body: json.RawMessage(strconv.Itoa(a.Number))})
+			if err := errors.Join(err, failed, lost); err != nil {
+				return runtime.Outcome{}, err
+			}
+			if a.Turn == 1 && a.Number == 1 {
+				return runtime.Outcome{}, &runtime.Later{Reason: "not now", Delay: time.Second}
+			}
+			done := runtime.Completed(a.Prompt() + string(first.Body))
+			done.Usage = runtime.Usage{Tokens: &task.Tokens{Prompt: 5}, Tools: []string{"tool"}}
+			return done, nil
+		}))
+		pass(5 * time.Second)
+		b.shows("t", task.Completed)
+		now, err := b.Seen(b.ctx, org, "t")
+		b.must(err)
+		if s := now.State(); s.Tokens == nil || s.Tokens.Prompt != 5 || !slices.Equal(s.UsedTools, []string{"tool"}) {
+			t.Errorf("it used %+v, %v", s.Tokens, s.UsedTools)
+		}
+		_, _, err = b.Submit(b.ctx, who(), lifecycle.Submission{Spec: task.Spec{ID: "t", AgentID: "local", Input: task.Input{Text: new("more")}}})
+		b.must(err)
+		pass(5 * time.Second)
+		want := []string{"local turn 1 attempt 1:", "local turn 1 attempt 2: one=1", "local turn 2 attempt 1: (1 : 1)"}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -157,7 +158,7 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 	ctx, cancel := context.WithCancelCause(work)
 	var holding sync.WaitGroup
 	holding.Go(func() { p.hold(ctx, cancel, c) })
-	result, err := p.run(ctx, c, runner, log)
+	o, err := p.run(ctx, c, runner, log)
 	cause := context.Cause(ctx)
 	cancel(nil)
 	holding.Wait()
@@ -178,7 +179,7 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 	case putOff:
 		_, err = p.service.GiveBack(last, t.OrganizationID, t.ID, c.Token, lifecycle.GivenBack{Reason: later.Reason, Delay: later.Delay})
 	default:
-		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, outcome(result, err))
+		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, outcome(o, err))
 	}
 	if code := fault.CodeOf(err); err != nil && code != fault.Conflict && code != fault.NotFound {
 		log.ErrorContext(work, "report the end of an attempt", "error", err)
@@ -186,35 +187,84 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 }
 
 // run calls the runtime; a panic of it is an error of this attempt alone.
-func (p *Pool) run(ctx context.Context, c lifecycle.Claimed, runner runtime.Runner, log *slog.Logger) (result string, err error) {
+func (p *Pool) run(ctx context.Context, c lifecycle.Claimed, runner runtime.Runner, log *slog.Logger) (o runtime.Outcome, err error) {
 	defer func() {
 		if r := recover(); r != nil { // what it says is for the operator: nobody knows what it holds
 			log.ErrorContext(ctx, "a runtime crashed", "panic", r, "stack", string(debug.Stack()))
 			err = errCrashed
 		}
 	}()
-	prompt, refs, err := c.Input()
+	a, err := p.attempt(c)
 	if err != nil {
-		return "", err
+		return runtime.Outcome{}, err
 	}
-	job := runtime.Job{
-		TaskID: c.Task.ID, Attempt: c.Task.State().Attempt, TraceParent: c.TraceParent, Prompt: prompt, Files: p.files.Files(c.Task.OrganizationID, refs),
-		Task: func() (json.RawMessage, error) { return p.present(ctx, c.Snapshot) },
-	}
-	return runner.Run(ctx, job, reporter{p.service, c})
+	return runner.Run(ctx, a)
 }
 
-func outcome(result string, err error) lifecycle.Outcome {
-	var failure *runtime.Failure
-	switch {
-	case err == nil:
-		return lifecycle.Outcome{Reason: task.EndCompleted, Result: &result}
-	case errors.As(err, &failure):
-		return lifecycle.Outcome{Reason: task.EndFailed, Result: &failure.Message}
-	default:
-		text := err.Error()
-		return lifecycle.Outcome{Reason: task.EndWorkerError, Result: &text}
+// attempt is a claimed task as a runtime sees it.
+func (p *Pool) attempt(c lifecycle.Claimed) (*runtime.Attempt, error) {
+	spec, refs, err := c.Asked()
+	if err != nil {
+		return nil, err
 	}
+	org, t := c.Task.OrganizationID, c.Task
+	return &runtime.Attempt{
+		Organization: org, TaskID: t.ID, Turn: t.Terms.Turn, Number: t.State().Attempt, TraceParent: c.TraceParent,
+		Spec: spec, State: t.State(), Files: p.files.Files(org, refs), Journal: journal{p.service, c},
+		Agent: func(ctx context.Context) (agent.Agent, error) {
+			return p.service.AgentOf(ctx, org, spec)
+		},
+		Earlier: func(ctx context.Context) iter.Seq2[runtime.Turn, error] { return p.earlier(ctx, t) },
+		Task:    func(ctx context.Context) (json.RawMessage, error) { return p.present(ctx, c.Snapshot) },
+	}, nil
+}
+
+// turnsRead is how many turns one read asks for.
+const turnsRead = 100
+
+// earlier reads the turns before a task's present one.
+func (p *Pool) earlier(ctx context.Context, t task.Task) iter.Seq2[runtime.Turn, error] {
+	return func(yield func(runtime.Turn, error) bool) {
+		for after := 0; after < t.Terms.Turn-1; {
+			turns, err := p.service.Turns(ctx, t.OrganizationID, t.ID, after, min(turnsRead, t.Terms.Turn-1-after))
+			if err == nil && len(turns) == 0 {
+				err = lifecycle.NoTask(t.ID)
+			}
+			if err != nil {
+				yield(runtime.Turn{}, err)
+				return
+			}
+			for _, x := range turns {
+				if after = x.Number; !yield(runtime.Turn{Number: x.Number, Prompt: orEmpty(x.Prompt), Result: orEmpty(x.Result)}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func orEmpty(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// outcome is how an attempt ended, for the service. What it has used counts whatever
+// the end.
+func outcome(o runtime.Outcome, err error) lifecycle.Outcome {
+	end := lifecycle.Outcome{Reason: o.Reason, Result: &o.Result}
+	if err != nil {
+		text := err.Error()
+		end.Reason, end.Result = task.EndWorkerError, &text
+	}
+	if o.Tokens != nil || len(o.Tools) > 0 {
+		end.Side, _ = json.Marshal(struct { // numbers and names always encode
+			Tokens *task.Tokens `json:"tokens,omitempty"`
+			Tools  []string     `json:"used_tools,omitempty"`
+		}{o.Tokens, o.Tools})
+	}
+	return end
 }
 
 // hold keeps the lease of an attempt, and cancels the attempt when it is told
@@ -260,37 +310,83 @@ func (p *Pool) hold(ctx context.Context, cancel context.CancelCauseFunc, c lifec
 	}
 }
 
-// reporter writes what a runtime says into the log, under its lease.
-type reporter struct {
+// journal is a runtime's, under the lease of its attempt. What it has said cannot be
+// asked of it again, so an outage of the store is waited for; the end of the lease
+// ends that as well.
+type journal struct {
 	service *lifecycle.Service
 	c       lifecycle.Claimed
 }
 
-// Progress implements runtime.Reporter.
-func (r reporter) Progress(ctx context.Context, status string) error {
-	return r.service.Progress(ctx, r.c.Task.OrganizationID, r.c.Task.ID, r.c.Token, status)
+var _ runtime.Journal = journal{}
+
+// Progress implements runtime.Journal.
+func (j journal) Progress(ctx context.Context, status string) error {
+	return persist(ctx, func() error {
+		return j.service.Progress(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Token, status)
+	})
 }
 
-// Chunk implements runtime.Reporter.
-func (r reporter) Chunk(ctx context.Context, text string) error {
+// Chunk implements runtime.Journal.
+func (j journal) Chunk(ctx context.Context, text string) error {
 	e, err := lifecycle.ChunkOf(text)
 	if err != nil {
 		return err
 	}
-	_, err = r.service.Append(ctx, lifecycle.Caller{Scope: auth.All(r.c.Task.OrganizationID)}, r.c.Task.ID, r.c.Token, []lifecycle.NewEvent{e})
-	return err
+	return j.append(ctx, []lifecycle.NewEvent{e})
 }
 
-// Events implements runtime.Reporter. What a runtime has said cannot be asked
-// of it again, so an outage of the store is waited for; the end of the lease
-// ends that as well.
-func (r reporter) Events(ctx context.Context, events []runtime.Event) error {
+// Events implements runtime.Journal.
+func (j journal) Events(ctx context.Context, events []runtime.Event) error {
 	list := make([]lifecycle.NewEvent, len(events))
 	for i, e := range events {
 		list[i] = lifecycle.NewEvent{Type: string(e.Type), Data: e.Data}
 	}
+	return j.append(ctx, list)
+}
+
+func (j journal) append(ctx context.Context, events []lifecycle.NewEvent) error {
+	who := lifecycle.Caller{Scope: auth.All(j.c.Task.OrganizationID)}
+	return persist(ctx, func() error {
+		_, err := j.service.Append(ctx, who, j.c.Task.ID, j.c.Token, events)
+		return err
+	})
+}
+
+// stepsRead is how many steps one read asks for.
+const stepsRead = 1000
+
+// Steps implements runtime.Journal.
+func (j journal) Steps(ctx context.Context) ([]task.Step, error) {
+	t := j.c.Task
+	var all []task.Step
+	for after := int64(0); ; {
+		var some []task.Step
+		err := persist(ctx, func() (err error) {
+			some, err = j.service.Steps(ctx, t.OrganizationID, t.ID, t.Terms.Turn, after, stepsRead)
+			return err
+		})
+		if err != nil || len(some) == 0 {
+			return all, err
+		}
+		all, after = append(all, some...), some[len(some)-1].Seq
+	}
+}
+
+// Commit implements runtime.Journal.
+func (j journal) Commit(ctx context.Context, step task.Step) (committed task.Step, err error) {
+	n := lifecycle.NewStep{ID: step.ID, Kind: step.Kind, Body: step.Body}
+	err = persist(ctx, func() (err error) {
+		committed, _, err = j.service.CommitStep(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Token, n)
+		return err
+	})
+	return committed, err
+}
+
+// persist calls until the store has answered, or ctx ends.
+func persist(ctx context.Context, call func() error) error {
 	for {
-		_, err := r.service.Append(ctx, lifecycle.Caller{Scope: auth.All(r.c.Task.OrganizationID)}, r.c.Task.ID, r.c.Token, list)
+		err := call()
 		if fault.CodeOf(err) != fault.Unavailable {
 			return err
 		}

@@ -25,12 +25,12 @@ type clerk struct {
 	done []string
 }
 
-func (c *clerk) Run(_ context.Context, j runtime.Job, _ runtime.Reporter) (string, error) {
+func (c *clerk) Run(_ context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
 	c.mu.Lock()
-	c.done = append(c.done, j.TaskID)
+	c.done = append(c.done, a.TaskID)
 	c.mu.Unlock()
 	<-time.After(time.Second)
-	return "", nil
+	return runtime.Completed(""), nil
 }
 
 func (c *clerk) order() []string {

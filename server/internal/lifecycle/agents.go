@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // PutAgent applies a record: a new agent, or a new version of one. A record
@@ -130,6 +132,18 @@ func (s *Service) executes(r agent.Record) bool {
 // Agent reads a version of an agent, 0 for the newest.
 func (s *Service) Agent(ctx context.Context, org, id string, version int) (agent.Agent, error) {
 	return s.store.Agent(ctx, org, id, version)
+}
+
+// AgentOf reads the agent of a task in the version that it asks for, or the newest.
+func (s *Service) AgentOf(ctx context.Context, org string, asked task.Spec) (agent.Agent, error) {
+	version := 0
+	if asked.AgentVersion != nil {
+		var err error
+		if version, err = strconv.Atoi(*asked.AgentVersion); err != nil {
+			return agent.Agent{}, fmt.Errorf("version of agent %s: %w", asked.AgentID, err)
+		}
+	}
+	return s.store.Agent(ctx, org, asked.AgentID, version)
 }
 
 // agentsRead is how many agents one read of the store asks for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -116,22 +117,18 @@ func (s *Service) QueuedAgents(ctx context.Context, org string) ([]string, error
 // Now is the store's clock, by which tasks become ready.
 func (s *Service) Now() task.Stamp { return s.store.Now() }
 
-// Input is what the claimed task was asked: its prompt, and the URLs or
-// references of its files, attachments among them.
-func (c Claimed) Input() (prompt string, files []string, err error) {
-	var spec task.Spec
+// Asked is what the claimed task was asked, and the URLs or references of its files,
+// attachments among them.
+func (c Claimed) Asked() (spec task.Spec, files []string, err error) {
 	if err := json.Unmarshal(c.Spec, &spec); err != nil {
-		return "", nil, fmt.Errorf("decode spec: %w", err)
+		return task.Spec{}, nil, fmt.Errorf("decode spec: %w", err)
 	}
-	if spec.Input.Text != nil {
-		prompt = *spec.Input.Text
-	}
-	files = spec.Input.Files
+	files = slices.Clone(spec.Input.Files)
 	_, err = EachAttachment(spec.Input.Attachments, func(_ int, url string) (string, error) {
 		files = append(files, url)
 		return url, nil
 	})
-	return prompt, files, err
+	return spec, files, err
 }
 
 // Running reports whether an attempt still owns its task's turn.

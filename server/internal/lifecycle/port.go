@@ -82,6 +82,9 @@ type TaskReader interface {
 	// Turns lists a task's turns after a number, in order, with the bounds of Events;
 	// none for an unknown task.
 	Turns(ctx context.Context, org, id string, after, limit int) ([]Turn, error)
+	// Steps lists the steps of a turn behind an event, in order, with the bounds of
+	// Events.
+	Steps(ctx context.Context, org, id string, turn int, after int64, limit int) ([]task.Step, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error)
 	// CountOpen counts the tasks of a filter that have not ended.
@@ -141,6 +144,8 @@ type Tasks interface {
 	// SeqOfClient is the event of a turn that first carried a client_id, 0
 	// for none.
 	SeqOfClient(org, id string, turn int, clientID string) (int64, error)
+	// Step reads a step of a turn by its id, nil when there is none.
+	Step(org, id string, turn int, step string) (*task.Step, error)
 	// Take reads tasks that may be handed out now: by priority, then oldest, over
 	// all agents alike. Nobody else is given them before the commit; those that
 	// somebody else has taken are passed over.

@@ -120,7 +120,7 @@ func TestL4TwentyGivingsBackInARowEnd(t *testing.T) {
 		b.submit("t", nil)
 		again(b, task.MaxGivenBack-1)
 		token := b.take("t")
-		_, err := b.Service.Append(b.ctx(), who(), "t", token, []lifecycle.NewEvent{{Type: string(task.Step), Data: []byte(`{}`)}})
+		_, err := b.Service.Append(b.ctx(), who(), "t", token, []lifecycle.NewEvent{{Type: string(task.StepDone), Data: []byte(`{}`)}})
 		b.must(err)
 		_, err = b.Release(b.ctx(), org, "t", token)
 		b.must(err)

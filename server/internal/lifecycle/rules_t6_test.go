@@ -81,7 +81,7 @@ func TestT6TimeAndNumberAreTheServers(t *testing.T) {
 	b.must(err)
 	log := b.log("t")
 	e := log[len(log)-1]
-	if e.Seq != seqs[0] || e.Time != task.StampOf(b.clock.Now()) || e.Type != task.Step {
+	if e.Seq != seqs[0] || e.Time != task.StampOf(b.clock.Now()) || e.Type != task.StepDone {
 		t.Errorf("T6: %d %s at %s", e.Seq, e.Type, e.Time)
 	}
 }

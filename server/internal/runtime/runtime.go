@@ -8,23 +8,55 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// Job is one run attempt of one task, as a runtime sees it.
-type Job struct {
-	TaskID string
-	// Attempt counts the attempts of the task's turn, from 1.
-	Attempt int
-	Prompt  string
-	Files   []File
+// Attempt is one run attempt of one task, as a runtime sees it: what is asked, and
+// the journal in which it writes. Its functions may be called concurrently.
+type Attempt struct {
+	Organization string
+	TaskID       string
+	// Turn is the number of the task's turn, and Number counts the attempts of that;
+	// both from 1.
+	Turn, Number int
+	// Spec is what the turn was asked, without its secrets, and State the rest of
+	// the task as it was when the attempt began.
+	Spec  task.Spec
+	State task.State
+	// Files are those of the turn, attachments among them.
+	Files []File
 	// TraceParent is the W3C trace context of the attempt, "" for none.
 	TraceParent string
+
+	// Agent reads the agent in the version that the task asks for.
+	Agent func(ctx context.Context) (agent.Agent, error)
+	// Earlier reads the task's turns before this one, from the first.
+	Earlier func(ctx context.Context) iter.Seq2[Turn, error]
 	// Task renders the task's public JSON, as GET /v1/tasks/{id} answers it:
 	// its file URLs are good for a day, its secrets are not among it.
-	Task func() (json.RawMessage, error)
+	Task func(ctx context.Context) (json.RawMessage, error)
+
+	Journal
+}
+
+// Prompt is the text of what the turn was asked.
+func (a *Attempt) Prompt() string {
+	if a.Spec.Input.Text == nil {
+		return ""
+	}
+	return *a.Spec.Input.Text
+}
+
+// Turn is an earlier turn of a task: what was asked and what came of it.
+type Turn struct {
+	Number int
+	Prompt string
+	// Result is "" for none.
+	Result string
 }
 
 // ErrLost is, in the cause of a context's end, that the attempt is not the
@@ -46,31 +78,59 @@ type File struct {
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
-// Reporter carries what a runtime says while it works into the task's log.
-// Its methods return once the report is durable; they fail when the attempt
-// has been stopped, paused or superseded, and the runtime should then return.
-type Reporter interface {
+// Journal is what an attempt has written down, and writes, under its lease. Its
+// methods return once what they wrote is durable; while the store cannot write they
+// wait. They fail when the attempt has been stopped, paused or superseded, and the
+// runtime should then return.
+type Journal interface {
 	// Progress sets the task's internal status, at most 255 code points.
 	Progress(ctx context.Context, status string) error
 	// Chunk appends a piece of the result text, at most 256 KiB as JSON.
 	Chunk(ctx context.Context, text string) error
-	// Events appends events in order, at most 1000, each at most 256 KiB of
-	// data. While the store cannot write it waits.
+	// Events appends events in order, at most 1000, each at most 256 KiB of data.
 	Events(ctx context.Context, events []Event) error
+	// Steps reads what the attempts of the turn have committed, in that order.
+	Steps(ctx context.Context) ([]task.Step, error)
+	// Commit commits a step (its ID, Kind and Body), after everything that was
+	// written before. The first one of its id in the turn stands, and is answered.
+	Commit(ctx context.Context, step task.Step) (task.Step, error)
 }
 
-// Runner executes jobs. It is called concurrently, once per running attempt,
-// and must return soon after ctx ends. The returned text is the task's result.
-// An error that wraps a *Failure ends the task failed (the agent could not do
-// it); one that wraps a *Later gives it back; any other error ends it with status
-// error (the platform could not).
+// Outcome is how an attempt ended that the platform did not fail.
+type Outcome struct {
+	// Reason is task.EndCompleted, or why the agent could not do it: task.EndFailed,
+	// EndSchemaMismatch or EndBudget.
+	Reason task.EndReason
+	Result string
+	Usage
+}
+
+// Usage is what an attempt has used.
+type Usage struct {
+	// Tokens are a model's, nil for none.
+	Tokens *task.Tokens
+	// Tools are the names of tools, each once.
+	Tools []string
+}
+
+// Completed is the outcome of a task that was done.
+func Completed(result string) Outcome { return Outcome{Reason: task.EndCompleted, Result: result} }
+
+// Failed is the outcome of an agent that could not do what was asked: the message
+// tells the user what was wrong and what to do.
+func Failed(message string) Outcome { return Outcome{Reason: task.EndFailed, Result: message} }
+
+// Runner executes attempts. It is called concurrently, once per running attempt,
+// and must return soon after ctx ends. An error that wraps a *Later gives the task
+// back; any other error ends it with status error (the platform could not). Of the
+// outcome only the usage counts then.
 type Runner interface {
-	Run(ctx context.Context, job Job, report Reporter) (string, error)
+	Run(ctx context.Context, a *Attempt) (Outcome, error)
 }
 
 // Later is the error of an agent that cannot do the task now: the attempt is given
 // back, and does not count.
-type Later struct { //nolint:errname // as Failure
+type Later struct { //nolint:errname // it is what happens, not what is wrong
 	// Reason says for people what was in the way.
 	Reason string
 	// Delay is how long no other attempt begins.
@@ -78,11 +138,3 @@ type Later struct { //nolint:errname // as Failure
 }
 
 func (l *Later) Error() string { return l.Reason }
-
-// Failure is the error of an agent that could not do what was asked.
-type Failure struct { //nolint:errname // a failure is one of the ends of a task, and is called so everywhere
-	// Message tells the user what was wrong and what to do.
-	Message string
-}
-
-func (f *Failure) Error() string { return f.Message }

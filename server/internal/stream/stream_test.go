@@ -609,7 +609,7 @@ func TestT7ViewersOfSomeTypes(t *testing.T) {
 	all := func(after int64) {
 		view(after, task.Chunk)
 		view(after, task.StopRequested, task.TurnPaused)
-		view(after, task.Step, task.AttemptStarted, task.TaskFinished)
+		view(after, task.StepDone, task.AttemptStarted, task.TaskFinished)
 	}
 	for range 3 {
 		all(0)

@@ -26,6 +26,8 @@ type Change struct {
 	Attempts []Attempt
 	// Turn is what changes in the row of the turn, nil for nothing.
 	Turn *TurnChange
+	// Steps are those that its events commit.
+	Steps []Step
 	// Refused, if not nil, is the caller's answer although the change
 	// stands: the refusal itself is part of the log.
 	Refused error
@@ -116,7 +118,7 @@ func Apply(t Task, c Command, now Stamp) (Change, error) {
 	}
 	d.t.Sealed = d.t.Sealed && !d.t.LetGo()
 	return Change{
-		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Refused: d.refused, quiet: d.t.changedQuietly(t),
+		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Steps: d.steps, Refused: d.refused, quiet: d.t.changedQuietly(t),
 	}, nil
 }
 
@@ -129,6 +131,7 @@ type draft struct {
 	events   []Event
 	attempts []Attempt
 	turn     *TurnChange
+	steps    []Step
 	author   Author // of the events that follow, if an attempt writes them
 	refused  error
 	err      error

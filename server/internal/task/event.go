@@ -35,7 +35,7 @@ const (
 	ApprovalRequested Type = "approval_requested"
 	ApprovalAnswered  Type = "approval_answered"
 	BudgetWarning     Type = "budget_warning"
-	Step              Type = "step"
+	StepDone          Type = "step"
 	AgentMessage      Type = "agent_message"
 	// What newer releases of the Python client push beside the twelve.
 	ContextStatus Type = "context_status"
@@ -58,7 +58,7 @@ func Types() []Type {
 	return append(PythonTypes(),
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, Step, AgentMessage, ContextStatus, GatewaySteer, Override)
+		BudgetWarning, StepDone, AgentMessage, ContextStatus, GatewaySteer, Override)
 }
 
 // KnownToPython reports whether the Python client knows the type.
@@ -71,7 +71,7 @@ func (t Type) Valid() bool { return slices.Contains(Types(), t) }
 func (t Type) Writable() bool {
 	switch t { //nolint:exhaustive // everything that is not listed is the server's own
 	case Chunk, AuthEvent, ToolCallRequest, ToolCallResult, SubAgentTrigger, Think,
-		Analyze, PlanUpdated, TaskCompactization, Step, AgentMessage, ContextStatus, GatewaySteer:
+		Analyze, PlanUpdated, TaskCompactization, StepDone, AgentMessage, ContextStatus, GatewaySteer:
 		return true
 	default:
 		return false

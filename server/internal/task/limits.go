@@ -14,6 +14,7 @@ const (
 	MaxTags           = 32
 	MaxTag            = 64 // bytes
 	MaxID             = 128
+	MaxStepKind       = 64  // bytes
 	MaxPriority       = 100 // and -100
 	MaxAskedName      = 255 // code points of a model's, provider's or harness's name
 	MaxToolCalls      = 1_000_000

@@ -47,6 +47,8 @@ type Task struct {
 	// attempt may begin (the turn's beginning, run_at, or the end of a
 	// retry's backoff).
 	ReadyAt Stamp
+	// Steps counts the steps of the turn that were committed (T8).
+	Steps int
 	// Again says why the turn waits for another attempt, if it had one.
 	Again Again
 	// ExpiresAt ends the turn if it is still pending then, TimeoutAt if it

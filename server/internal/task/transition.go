@@ -66,7 +66,7 @@ func (c Begin) apply(d *draft) error {
 	case was == "" || t.Terms.ParentID != was:
 		t.RootID, t.Depth = t.ID, 0
 	}
-	t.Starts, t.Stop, t.ended, t.Sealed = 0, Stop{}, "", c.Sealed
+	t.Starts, t.Steps, t.Stop, t.ended, t.Sealed = 0, 0, Stop{}, "", c.Sealed
 	t.FirstSeq, t.TimeoutAt, t.Used = t.LastSeq+1, 0, 0
 	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0
 	if c.Spec.ExpiresIn > 0 {

@@ -187,7 +187,7 @@ func (c Append) apply(d *draft) error {
 		return nil
 	}
 	for _, e := range c.Events {
-		if e.Type == Step && d.author.Attempt > 0 {
+		if e.Type == StepDone && d.author.Attempt > 0 {
 			d.t.Again.GivenBack = 0
 		}
 		own := d.author

@@ -11,7 +11,7 @@ import (
 )
 
 // Runner implements [runtime.Runner] with one program. It may serve any number
-// of jobs at once.
+// of attempts at once.
 type Runner struct{ program program.Program }
 
 var _ runtime.Runner = (*Runner)(nil)
@@ -21,28 +21,28 @@ func New(p program.Program) *Runner { return &Runner{p} }
 
 // Run runs the program to its end. Every failure of it is the platform's (rule
 // C3): only the program's own answer could say that the agent was not able to.
-func (r *Runner) Run(ctx context.Context, job runtime.Job, report runtime.Reporter) (string, error) {
-	task, err := job.Task()
+func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
+	task, err := a.Task(ctx)
 	if err != nil {
-		return "", err
+		return runtime.Outcome{}, err
 	}
 	message, err := program.Message(task)
 	if err != nil {
-		return "", err
+		return runtime.Outcome{}, err
 	}
 	result, err := r.program.Execute(ctx, program.Attempt{
-		TaskID: job.TaskID, Number: job.Attempt, Task: task, Message: message, TraceParent: job.TraceParent,
+		TaskID: a.TaskID, Number: a.Number, Task: task, Message: message, TraceParent: a.TraceParent,
 		Emit: func(ctx context.Context, said []program.Event) error {
 			events := make([]runtime.Event, len(said))
 			for i, e := range said {
 				events[i] = runtime.Event(e)
 			}
-			return report.Events(ctx, events)
+			return a.Events(ctx, events)
 		},
 		Lost: func(cause error) bool { return errors.Is(cause, runtime.ErrLost) },
 	})
 	if exit, is := errors.AsType[*program.ExitError](err); is && exit.Later() {
-		return "", &runtime.Later{Reason: exit.Error(), Delay: program.LaterThan(job.Attempt)}
+		return runtime.Outcome{}, &runtime.Later{Reason: exit.Error(), Delay: program.LaterThan(a.Number)}
 	}
-	return result, err
+	return runtime.Completed(result), err
 }

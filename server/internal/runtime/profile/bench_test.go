@@ -17,7 +17,7 @@ func BenchmarkProfile(b *testing.B) {
 	}
 	b.SetBytes(info.Size())
 	for b.Loop() {
-		if _, err := New().Run(b.Context(), jobOf(diskFile(path)), &recorder{}); err != nil {
+		if _, err := New().Run(b.Context(), asked(&recorder{}, "Analyze the data", diskFile(path))); err != nil {
 			b.Fatal(err)
 		}
 	}

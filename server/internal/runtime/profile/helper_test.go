@@ -10,9 +10,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// recorder is a Reporter that remembers, and calls hook before each report.
+// recorder is a journal that remembers, and calls hook before each report.
 type recorder struct {
 	statuses []string
 	chunks   []string
@@ -30,6 +31,10 @@ func (r *recorder) Chunk(_ context.Context, text string) error {
 }
 
 func (r *recorder) Events(context.Context, []runtime.Event) error { return r.call() }
+
+func (r *recorder) Steps(context.Context) ([]task.Step, error) { return nil, r.call() }
+
+func (r *recorder) Commit(_ context.Context, s task.Step) (task.Step, error) { return s, r.call() }
 
 func (r *recorder) call() error {
 	if r.hook == nil {
@@ -62,12 +67,12 @@ func writeFile(tb testing.TB, name, content string) runtime.File {
 func profileFiles(tb testing.TB, files ...runtime.File) (string, *recorder) {
 	tb.Helper()
 	rec := &recorder{}
-	text, err := New().Run(tb.Context(), runtime.Job{Prompt: "Analyze the data", Files: files}, rec)
+	done, err := New().Run(tb.Context(), asked(rec, "Analyze the data", files...))
 	if err != nil {
 		tb.Fatalf("Run: %v", err)
 	}
-	checkReport(tb, text, rec)
-	return text, rec
+	checkReport(tb, done.Result, rec)
+	return done.Result, rec
 }
 
 func checkReport(tb testing.TB, text string, rec *recorder) {
@@ -107,6 +112,9 @@ func wantParts(tb testing.TB, report string, parts ...string) {
 	}
 }
 
-func jobOf(files ...runtime.File) runtime.Job {
-	return runtime.Job{Prompt: "Analyze the data", Files: files}
+// asked is the attempt of a task with a prompt and files; what it tells goes to rec.
+func asked(rec *recorder, prompt string, files ...runtime.File) *runtime.Attempt {
+	a := &runtime.Attempt{Files: files, Journal: rec}
+	a.Spec.Input.Text = &prompt
+	return a
 }

@@ -15,7 +15,7 @@ const maxChunk = 32 << 10
 // output collects the report and sends it on. What has been sent and what has
 // been kept are the same bytes.
 type output struct {
-	report runtime.Reporter
+	report runtime.Journal
 	text   strings.Builder
 	sent   int // How many bytes of text.
 }

@@ -10,13 +10,13 @@ import (
 const maxPrompt = 300
 
 // intro is the start of the report.
-func intro(job runtime.Job) string {
+func intro(a *runtime.Attempt) string {
 	var md markdown
 	md.heading(1, "Data profile")
-	if prompt := inline(job.Prompt, maxPrompt); prompt != "" {
+	if prompt := inline(a.Prompt(), maxPrompt); prompt != "" {
 		md.para("> “" + prompt + "”")
 	}
-	md.para("These figures were computed from " + plural(len(job.Files), "file") +
+	md.para("These figures were computed from " + plural(len(a.Files), "file") +
 		". No model was used, so the prompt was not interpreted.")
 	return md.String()
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // Runner implements [runtime.Runner]. It holds no state, so the zero value
-// works and one Runner may serve any number of jobs at once.
+// works and one Runner may serve any number of attempts at once.
 type Runner struct{}
 
 var _ runtime.Runner = (*Runner)(nil)
@@ -27,57 +27,57 @@ var _ runtime.Runner = (*Runner)(nil)
 // New returns a Runner.
 func New() *Runner { return &Runner{} }
 
-// Run profiles the files of the job and streams the report while it grows, one
+// Run profiles the files of an attempt and streams the report while it grows, one
 // section a file. A file that cannot be understood is described as such and
-// does not stop the others. The job fails only when there is no file to read.
-func (r *Runner) Run(ctx context.Context, job runtime.Job, report runtime.Reporter) (string, error) {
+// does not stop the others. The attempt fails only when there is no file to read.
+func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
 	if err := ctx.Err(); err != nil {
-		return "", err
+		return runtime.Outcome{}, err
 	}
-	if len(job.Files) == 0 {
-		return "", &runtime.Failure{Message: "No file is attached, so there is nothing to profile. " +
-			`Attach one or more, for example: errand run --file data.csv "Analyze the data"`}
+	if len(a.Files) == 0 {
+		return runtime.Failed("No file is attached, so there is nothing to profile. " +
+			`Attach one or more, for example: errand run --file data.csv "Analyze the data"`), nil
 	}
 
-	out := &output{report: report}
-	out.add(intro(job))
+	out := &output{report: a}
+	out.add(intro(a))
 	var unopened []string
 	opened := 0
-	for _, file := range job.Files {
-		section, err := profileFile(ctx, file, report)
+	for _, file := range a.Files {
+		section, err := profileFile(ctx, file, a)
 		failed, unopenable := errors.AsType[*openError](err)
 		switch {
 		case unopenable:
 			unopened = append(unopened, failed.Error())
 			section = unopenedSection(file.Name, failed)
 		case err != nil:
-			return "", err
+			return runtime.Outcome{}, err
 		default:
 			opened++
 		}
 		out.add(section)
-		// Nothing is sent before one file could be opened: a job that fails
+		// Nothing is sent before one file could be opened: an attempt that fails
 		// because none could should not leave half a report behind.
 		if opened > 0 {
 			if err := out.flush(ctx); err != nil {
-				return "", err
+				return runtime.Outcome{}, err
 			}
 		}
 	}
 	if opened == 0 {
-		return "", &runtime.Failure{Message: "None of the attached files could be opened: " +
-			strings.Join(unopened, "; ") + ". Attach them again and start a new task."}
+		return runtime.Failed("None of the attached files could be opened: " +
+			strings.Join(unopened, "; ") + ". Attach them again and start a new task."), nil
 	}
 	out.add(outro())
 	if err := out.flush(ctx); err != nil {
-		return "", err
+		return runtime.Outcome{}, err
 	}
-	return out.text.String(), nil
+	return runtime.Completed(out.text.String()), nil
 }
 
 // profileFile returns the section of one file. Its errors are those of the
-// context, of the reporter, or an *openError.
-func profileFile(ctx context.Context, file runtime.File, report runtime.Reporter) (string, error) {
+// context, of the journal, or an *openError.
+func profileFile(ctx context.Context, file runtime.File, report runtime.Journal) (string, error) {
 	progress := newProgress(ctx, report, file.Name)
 	if progress.start(); progress.err != nil {
 		return "", progress.err

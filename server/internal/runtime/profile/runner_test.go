@@ -11,17 +11,17 @@ import (
 	"testing/iotest"
 
 	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 func TestRunWithoutFiles(t *testing.T) {
 	t.Parallel()
 	rec := &recorder{}
-	_, err := New().Run(t.Context(), runtime.Job{Prompt: "hello"}, rec)
-	var failure *runtime.Failure
-	if !errors.As(err, &failure) {
-		t.Fatalf("got error %v, want a Failure", err)
+	done, err := New().Run(t.Context(), asked(rec, "hello"))
+	if err != nil || done.Reason != task.EndFailed {
+		t.Fatalf("got %+v and error %v, want that it failed", done, err)
 	}
-	wantParts(t, failure.Message, `errand run --file data.csv "`)
+	wantParts(t, done.Result, `errand run --file data.csv "`)
 	if len(rec.chunks) > 0 {
 		t.Errorf("sent %q, want nothing", rec.chunks)
 	}
@@ -36,14 +36,13 @@ func lostFile(name string) runtime.File {
 func TestRunWhenNoFileOpens(t *testing.T) {
 	t.Parallel()
 	rec := &recorder{}
-	_, err := New().Run(t.Context(), runtime.Job{Files: []runtime.File{lostFile("a.csv"), lostFile("b.csv")}}, rec)
-	var failure *runtime.Failure
-	if !errors.As(err, &failure) {
-		t.Fatalf("got error %v, want a Failure", err)
+	done, err := New().Run(t.Context(), asked(rec, "", lostFile("a.csv"), lostFile("b.csv")))
+	if err != nil || done.Reason != task.EndFailed {
+		t.Fatalf("got %+v and error %v, want that it failed", done, err)
 	}
-	wantParts(t, failure.Message, "a.csv (file does not exist); b.csv (file does not exist)")
-	if strings.Contains(failure.Message, "secret") {
-		t.Errorf("the message tells a path of the server: %s", failure.Message)
+	wantParts(t, done.Result, "a.csv (file does not exist); b.csv (file does not exist)")
+	if strings.Contains(done.Result, "secret") {
+		t.Errorf("the message tells a path of the server: %s", done.Result)
 	}
 	if len(rec.chunks) > 0 {
 		t.Errorf("sent %q, want nothing", rec.chunks)
@@ -101,7 +100,7 @@ func TestRunEndsWithTheContext(t *testing.T) {
 			if tt.after == 0 {
 				cancel()
 			}
-			_, err := New().Run(ctx, runtime.Job{Files: []runtime.File{big}}, rec)
+			_, err := New().Run(ctx, asked(rec, "", big))
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("got error %v, want %v", err, context.Canceled)
 			}
@@ -130,7 +129,7 @@ func TestRunStopsWhenTheReporterFails(t *testing.T) {
 			}
 			return nil
 		}}
-		_, err := New().Run(t.Context(), runtime.Job{Prompt: "p", Files: files}, rec)
+		_, err := New().Run(t.Context(), asked(rec, "p", files...))
 		if !errors.Is(err, errStopped) || reports != allowed+1 {
 			t.Errorf("after %d reports: %d more and error %v, want one more and %v",
 				allowed, reports-allowed, err, errStopped)
@@ -210,13 +209,12 @@ func TestRunIsDeterministic(t *testing.T) {
 func TestRunQuotesThePrompt(t *testing.T) {
 	t.Parallel()
 	rec := &recorder{}
-	job := runtime.Job{Prompt: "Analyze\nthe <b>sales</b> | data", Files: []runtime.File{writeFile(t, "a.csv", "a\n1\n")}}
-	text, err := (&Runner{}).Run(t.Context(), job, rec)
+	done, err := (&Runner{}).Run(t.Context(), asked(rec, "Analyze\nthe <b>sales</b> | data", writeFile(t, "a.csv", "a\n1\n")))
 	if err != nil {
 		t.Fatalf("Run: %v", err)
 	}
 	want := "# Data profile\n\n> “Analyze the &lt;b&gt;sales&lt;/b&gt; \\| data”\n\nThese figures were computed from 1 file. No model was used"
-	if !strings.HasPrefix(text, want) {
-		t.Errorf("the report starts with %.200q, want %q", text, want)
+	if !strings.HasPrefix(done.Result, want) {
+		t.Errorf("the report starts with %.200q, want %q", done.Result, want)
 	}
 }

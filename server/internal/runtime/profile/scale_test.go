@@ -138,11 +138,11 @@ func TestProfileAtSize(t *testing.T) { //nolint:paralleltest // it measures the 
 		return nil
 	}
 	start := time.Now()
-	text, err := New().Run(t.Context(), jobOf(diskFile(path)), rec)
+	done, err := New().Run(t.Context(), asked(rec, "Analyze the data", diskFile(path)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	took := time.Since(start)
+	took, text := time.Since(start), done.Result
 	checkReport(t, text, rec)
 	t.Logf("%d rows in %v, %.0f a second, %d statuses, %d KiB held at most",
 		book.rows, took, float64(book.rows)/took.Seconds(), len(rec.statuses), most>>10)

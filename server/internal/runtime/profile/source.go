@@ -126,7 +126,7 @@ type progress struct {
 	next int64  // How much has to be read for the next report.
 }
 
-func newProgress(ctx context.Context, report runtime.Reporter, name string) *progress {
+func newProgress(ctx context.Context, report runtime.Journal, name string) *progress {
 	return &progress{
 		say: func(status string) error {
 			// The parsers take the end of the context for the end of the file.

@@ -264,7 +264,7 @@ func (t *tx) TurnEnd(org, id string, turn int) (reason task.EndReason, result *s
 
 // Erase implements lifecycle.Tasks.
 func (t *tx) Erase(org, id string, rows int) (left int, err error) {
-	ops, err := ask(t, table.Graves|table.Events|table.Turns|table.Attempts, func(db table.DB) (ops []table.Op, err error) {
+	ops, err := ask(t, table.Graves|table.Steps|table.Events|table.Turns|table.Attempts, func(db table.DB) (ops []table.Op, err error) {
 		ops, left, err = table.Erase(background(), db, org, id, rows)
 		return ops, err
 	})
@@ -293,6 +293,13 @@ func (t *tx) Below(org, id, after string, limit int) ([]string, error) {
 func (t *tx) SeqOfClient(org, id string, turn int, clientID string) (int64, error) {
 	return ask(t, table.Events, func(db table.DB) (int64, error) {
 		return table.SeqOfClient(background(), db, org, id, turn, clientID)
+	})
+}
+
+// Step implements lifecycle.Tasks.
+func (t *tx) Step(org, id string, turn int, step string) (*task.Step, error) {
+	return ask(t, table.Steps|table.Events, func(db table.DB) (*task.Step, error) {
+		return table.ReadStep(background(), db, org, id, turn, step)
 	})
 }
 

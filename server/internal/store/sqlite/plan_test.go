@@ -306,7 +306,7 @@ func everyWrite(tx lifecycle.Tx) error {
 	return errors.Join(
 		create(tx, "t"), apply(tx, "t", task.Assign{Worker: "w"}), apply(tx, "t", task.Patch{Status: task.Completed, Result: new("r")}),
 		apply(tx, "t", task.Settle{Reason: task.EndFailed, Result: new("s"), Correct: true}),
-		create(tx, "u"), create(tx, "pinned", func(s *task.Spec) { s.PinnedWorkerID = new("w") }), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
+		create(tx, "u"), create(tx, "stepped"), apply(tx, "stepped", task.Claim{Worker: "w", TokenHash: "h", Lease: 1}), stepped(tx, "stepped"), create(tx, "pinned", func(s *task.Spec) { s.PinnedWorkerID = new("w") }), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
 		tx.PutReplay("o", "r", "k", nil, r), tx.PutReplay("o", "r", "k", &r, r), tx.DropReplays("o", 1),
 		tx.PutWorker(lifecycle.Worker{Organization: "o", ID: "w", Agent: "a"}), tx.DropWorker("o", "a", "w"), tx.Freed("o", "a", "w"),
 		tx.PutNode(lifecycle.Node{ID: "n"}), tx.DropNode("n"), tx.PutAlive(lifecycle.Alive{Heard: 1}),
@@ -314,6 +314,11 @@ func everyWrite(tx lifecycle.Tx) error {
 		tx.PutAttempt("o", "t", task.Attempt{Number: 9}), tx.DropAttempt("o", "t", 9),
 		tx.PutAgent(a), tx.DeleteAgent("o", "a"), tx.Delete("o", "t"), erased(tx, "t"),
 	)
+}
+
+func stepped(tx lifecycle.Tx, id string) error {
+	t, err := tx.Task("o", id)
+	return errors.Join(err, apply(tx, id, task.CommitStep{By: task.Holder{Fenced: true, Attempt: t.Run}, Step: task.Step{ID: "s", Body: []byte("1")}}))
 }
 
 func erased(tx lifecycle.Tx, id string) error {
@@ -352,6 +357,7 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.Below("o", "t", "", 1000))
 	note(tx.Unerased("o", "t"))
 	note(tx.SeqOfClient("o", "t", 1, "c"))
+	note(tx.Step("o", "u", 1, "s"))
 	note(tx.Take(lifecycle.Want{Organization: "o", Agents: []string{"a"}, Worker: "w", Limit: 1}))
 	note(tx.Replay("o", "r", "k"))
 	note(tx.Queued("o", "a", 1))
@@ -415,6 +421,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	}
 	note(s.Events(ctx, "o", "u", 0, 1))
 	note(s.Turns(ctx, "o", "u", 0, 1000))
+	note(s.Steps(ctx, "o", "u", 1, 0, 1000))
 	note(s.SubTasks(ctx, "o", "u", 1, 1))
 	note(s.Unfinished(ctx, "o", 1))
 	note(s.Waiting(ctx, "o", "u"))

@@ -28,6 +28,7 @@ func historyParts() []part {
 		{"EventsHaveAuthors", authors},
 		{"TasksKnowTheirOwnerAndPlace", places},
 		{"LogIsReadInParts", logInParts},
+		{"StepsAreReadInParts", stepsInParts},
 		{"ReadSeesOneMoment", oneMoment},
 	}
 }
@@ -58,6 +59,7 @@ type world struct {
 	task     task.Task
 	spec     json.RawMessage
 	log      []task.Event
+	steps    []task.Step
 	attempts map[int]task.Attempt
 	turns    []turn
 }
@@ -78,7 +80,7 @@ func (w *world) born() bool { return w.task.LastSeq > 0 }
 // step carries out one commit of one to three changes.
 func (w *world) step() {
 	next := *w
-	next.log, next.attempts, next.turns = slices.Clone(w.log), maps.Clone(w.attempts), slices.Clone(w.turns)
+	next.log, next.attempts, next.turns, next.steps = slices.Clone(w.log), maps.Clone(w.attempts), slices.Clone(w.turns), slices.Clone(w.steps)
 	var changes []task.Change
 	for range rapid.IntRange(1, 3).Draw(w.rt, "changes") {
 		c, err := task.Apply(next.task, next.command(), w.e.clock.stamp())
@@ -105,6 +107,7 @@ func (w *world) step() {
 func (w *world) take(c task.Change) {
 	w.task = c.Task
 	w.log = append(w.log, c.Events...)
+	w.steps = append(w.steps, c.Steps...)
 	for _, a := range c.Attempts {
 		w.attempts[a.Number] = a
 	}
@@ -208,6 +211,7 @@ func (w *world) check() {
 	w.equal("log of some types", err, some, events)
 	w.equal("log as told", nil, w.log, w.e.told.events(w.org, w.id))
 	w.checkTurns()
+	w.checkSteps()
 	err = w.e.Write(ctx, nil, func(tx lifecycle.Tx) error {
 		for n := range w.task.State().ExecutionAttempts + 2 {
 			var want *task.Attempt
@@ -270,6 +274,43 @@ func (w *world) checkTurns() {
 	}
 }
 
+// checkSteps compares the steps of each turn.
+func (w *world) checkSteps() {
+	for _, x := range w.turns {
+		var want []task.Step
+		for _, s := range w.steps {
+			if s.Turn == x.Number {
+				want = append(want, s)
+			}
+		}
+		got, err := w.e.Steps(w.e.t.Context(), w.org, w.id, x.Number, 0, 1000)
+		w.equal("steps", err, want, got)
+		if len(want) > 1 {
+			got, err = w.e.Steps(w.e.t.Context(), w.org, w.id, x.Number, want[0].Seq, 1)
+			w.equal("the second step", err, want[1:2], got)
+		}
+		for _, s := range append(want, task.Step{ID: "never committed"}) {
+			found := read(w.e, func(tx lifecycle.Tx) (*task.Step, error) { return tx.Step(w.org, w.id, x.Number, s.ID) })
+			if s.Seq == 0 {
+				w.equal("no step", nil, (*task.Step)(nil), found)
+			} else {
+				w.equal("step by its id", nil, &s, found)
+			}
+		}
+	}
+}
+
+// commits draws a step, now and then one that the turn has already.
+func (w *world) commits(by task.Holder) task.CommitStep {
+	s := task.Step{
+		ID:   rapid.SampledFrom([]string{"one", "two", "é <&>\"", fmt.Sprintf("at-%d", w.task.LastSeq)}).Draw(w.rt, "step id"),
+		Kind: rapid.SampledFrom([]string{"", "model"}).Draw(w.rt, "kind"),
+		Body: json.RawMessage(rapid.SampledFrom([]string{`null`, `{"a" : 1.50, "<b>": "\u003c"}`, `"é\u2028"`, `12345678901234567890`}).Draw(w.rt, "body")),
+	}
+	known := slices.ContainsFunc(w.steps, func(o task.Step) bool { return o.Turn == w.task.Terms.Turn && o.ID == s.ID })
+	return task.CommitStep{By: by, Step: s, Known: known}
+}
+
 func (w *world) equal(what string, err error, want, got any) {
 	w.rt.Helper()
 	if err := errors.Join(err, differs(what, want, got)); err != nil {
@@ -307,7 +348,7 @@ func (w *world) command() task.Command {
 		`{"llm_model_provider":"p","llm_model_name":"m","llm_reasoning_effort":"low","tool_call_limit":3,"harness_cli":"c"}`,
 		`{"llm_model_name":"","tool_call_limit":0,"permission_mode":"gated"}`,
 	}).Draw(t, "side"))
-	switch rapid.IntRange(0, 15).Draw(t, "command") {
+	switch rapid.IntRange(0, 16).Draw(t, "command") {
 	case 0:
 		return w.begin()
 	case 1, 2:
@@ -327,7 +368,7 @@ func (w *world) command() task.Command {
 	case 10:
 		return task.Settle{By: "p", Reason: rapid.SampledFrom(ends).Draw(t, "end"), Result: result, Correct: true, FromPending: true, Side: side}
 	case 11:
-		events := []task.Event{{Type: task.Chunk, Own: json.RawMessage(`"é\u0000"`)}, {Type: task.Step, Own: json.RawMessage(`{"n":12345678901234567890}`)}}
+		events := []task.Event{{Type: task.Chunk, Own: json.RawMessage(`"é\u0000"`)}, {Type: task.StepDone, Own: json.RawMessage(`{"n":12345678901234567890}`)}}
 		if rapid.Bool().Draw(t, "anybody's") {
 			events[0].Type, events[1].Type = task.AgentMessage, task.AgentMessage
 		}
@@ -342,6 +383,8 @@ func (w *world) command() task.Command {
 		}
 		return edit
 	case 13:
+		return w.commits(w.holder(number))
+	case 14:
 		return rapid.SampledFrom([]task.Command{
 			task.Renew{By: w.holder(number)},
 			task.AddChild{},
@@ -479,6 +522,53 @@ func logInParts(e *env) {
 		seen = got[len(got)-1].Seq
 	}
 	e.same("last event of a large log", int64(3), seen)
+}
+
+// stepsInParts: behind an event, at most so many, at most about 1 MiB but one, their
+// bytes as they were committed; and none of another turn, task or organization.
+func stepsInParts(e *env) {
+	commit := func(org, id, step, body string) {
+		by := task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}
+		e.do(org, id, task.CommitStep{By: by, Step: task.Step{ID: step, Kind: "k", Body: json.RawMessage(body)}})
+	}
+	for _, org := range []string{home, away} {
+		e.begin("t", func(b *task.Begin) { b.Spec.OrganizationID = org })
+		e.do(org, "t", claim("w"))
+		commit(org, "t", "of the first turn", `"in `+org+`"`)
+		e.do(org, "t", settle(task.EndFailed, ""), beginning(org, "t"), claim("w"))
+	}
+	e.begin("other")
+	e.do(home, "other", claim("w"))
+	commit(home, "other", "a", "1")
+	bodies := []string{"{ \"a\" :\n1.0 }", `"` + strings.Repeat("x", 700<<10) + `"`, `"` + strings.Repeat("y", 700<<10) + `"`, "null"}
+	for i, body := range bodies {
+		e.do(home, "t", chunk("between"))
+		commit(home, "t", strconv.Itoa(i), body)
+	}
+	after, seen := int64(0), []task.Step{}
+	for _, size := range []int{3, 1, 0} {
+		got, err := e.Steps(e.t.Context(), home, "t", 2, after, 100)
+		e.ok(err)
+		e.same("steps of one read", size, len(got))
+		if seen = append(seen, got...); size > 0 {
+			after = got[size-1].Seq
+		}
+	}
+	log := e.log("t")
+	for i, s := range seen {
+		own := log[s.Seq-1]
+		read, err := task.StepOf(own)
+		e.ok(err)
+		e.same("the step in its event", s, read)
+		e.same("step", []any{task.StepDone, 2, i + 1, strconv.Itoa(i), bodies[i], 2}, []any{own.Type, s.Turn, s.N, s.ID, string(s.Body), s.Attempt})
+	}
+	one, err := e.Steps(e.t.Context(), home, "t", 2, seen[0].Seq, 1)
+	e.ok(err)
+	e.same("one step", seen[1:2], one)
+	first, err := e.Steps(e.t.Context(), away, "t", 1, 0, 100)
+	e.ok(err)
+	e.same("the first turn's", []string{`"in ` + away + `"`}, []string{string(first[0].Body)})
+	e.same("of no step", (*task.Step)(nil), read(e, func(tx lifecycle.Tx) (*task.Step, error) { return tx.Step(home, "t", 2, "of the first turn") }))
 }
 
 // oneMoment: a task is read as it stood after some commit, its attempt

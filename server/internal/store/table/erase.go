@@ -51,6 +51,7 @@ func leftovers() []remains {
 		}
 	}
 	return []remains{
+		of(Steps, "steps", "seq", "0", ""),
 		of(Events, "events", "seq", "octet_length(own)", ""),
 		of(Turns, "turns", "n", "octet_length(spec) + COALESCE(octet_length(result), 0) + COALESCE(octet_length(shown_result), 0)", ""),
 		of(Attempts, "attempts", "number", "0", " AND "+past),

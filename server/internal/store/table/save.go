@@ -23,6 +23,9 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 	for _, e := range c.Events {
 		ops = append(ops, insertEvent(org, id, e))
 	}
+	for _, s := range c.Steps {
+		ops = append(ops, insertStep(org, id, s))
+	}
 	for _, a := range c.Attempts {
 		ops = append(ops, PutAttempt(org, id, a))
 	}

@@ -62,6 +62,7 @@ const (
 	Organizations
 	Meta
 	Graves
+	Steps
 )
 
 // each calls scan for every row of a query.

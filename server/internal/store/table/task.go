@@ -102,6 +102,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"timeout", &t.Terms.Timeout},
 		{"ended", ended},
 		{"starts", &t.Starts},
+		{"steps", &t.Steps},
 		{"ready_at", &t.ReadyAt},
 		{"expires_at", &t.ExpiresAt},
 		{"timeout_at", &t.TimeoutAt},

@@ -1,0 +1,165 @@
+package lifecycle_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// commit commits a step that must be taken.
+func (b *bench) commit(id, token, step, body string) (s task.Step, known bool) {
+	b.t.Helper()
+	s, known, err := b.CommitStep(b.ctx(), org, id, token, lifecycle.NewStep{ID: step, Kind: "k", Body: json.RawMessage(body)})
+	b.must(err)
+	return s, known
+}
+
+// steps are the steps of a turn, by their ids and bodies.
+func (b *bench) steps(id string, turn int) (all []string) {
+	b.t.Helper()
+	found, err := b.Steps(b.ctx(), org, id, turn, 0, 100)
+	b.must(err)
+	for i, s := range found {
+		if s.N != i+1 || s.Turn != turn {
+			b.t.Fatalf("T8: step %d of turn %d: %+v", i+1, turn, s)
+		}
+		all = append(all, s.ID+" "+string(s.Body))
+	}
+	return all
+}
+
+func TestT8AStepIsCommittedOnce(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", nil)
+	first, known := b.commit("t", token, "one", `{"paid" : 1.50}`)
+	if known {
+		t.Error("T8: the first one was known")
+	}
+	log := b.log("t")
+	e := log[len(log)-1]
+	if e.Type != task.StepDone || e.Seq != first.Seq || string(e.Data()) != `{"n":1,"id":"one","kind":"k","body":{"paid" : 1.50}}` || e.Author.Attempt != 1 {
+		t.Errorf("T8: its event is %+v, %s", e, e.Data())
+	}
+	b.clock.forward(1)
+	before := b.get("t").LastSeq
+	again, known := b.commit("t", token, "one", `"another"`)
+	if diff := cmp.Diff(first, again); diff != "" || !known || b.get("t").LastSeq != before {
+		t.Errorf("T8: again, known %v:\n%s", known, diff)
+	}
+	b.commit("t", token, "two", "null")
+	if diff := cmp.Diff([]string{`one {"paid" : 1.50}`, "two null"}, b.steps("t", 1)); diff != "" {
+		t.Errorf("T8: %s", diff)
+	}
+}
+
+// The next attempt finds what a lost one has committed, and the lost one commits nothing.
+func TestT8TheNextAttemptFindsThem(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	lost := b.run("t", nil)
+	b.commit("t", lost, "one", "1")
+	b.clock.forward(2 * lease)
+	b.must(b.Sweep(b.ctx()))
+	_, _, err := b.CommitStep(b.ctx(), org, "t", lost, lifecycle.NewStep{ID: "two", Body: []byte("2")})
+	b.refused(err, fault.Conflict)
+	if n := len(b.of("t", task.LateWriteRefused)); n != 1 {
+		t.Errorf("T8: %d notes of a refused step", n)
+	}
+	b.unchanged("t", func() { // whose answer was lost: it learns that it is over, and nothing is refused
+		_, _, err := b.CommitStep(b.ctx(), org, "t", lost, lifecycle.NewStep{ID: "one", Body: []byte("1")})
+		b.refused(err, fault.Conflict)
+	})
+	b.clock.forward(2 * lease)
+	now := b.claim("w", 1)[0]
+	step, known := b.commit("t", now.Token, "one", `"other"`)
+	if !known || string(step.Body) != "1" || step.Attempt != 1 {
+		t.Errorf("T8: the second attempt finds %+v", step)
+	}
+	b.commit("t", now.Token, "two", "2")
+	if diff := cmp.Diff([]string{"one 1", "two 2"}, b.steps("t", 1)); diff != "" {
+		t.Errorf("T8: %s", diff)
+	}
+}
+
+func TestT8TheNextTurnBeginsWithoutThem(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", nil)
+	b.commit("t", token, "one", "1")
+	_, err := b.Finish(b.ctx(), org, "t", token, lifecycle.Outcome{Reason: task.EndCompleted})
+	b.must(err)
+	_, _, err = b.CommitStep(b.ctx(), org, "t", token, lifecycle.NewStep{ID: "late", Body: []byte("1")})
+	b.refused(err, fault.Conflict)
+	again := b.run("t", nil)
+	if s, known := b.commit("t", again, "one", `"anew"`); known || s.N != 1 || s.Turn != 2 {
+		t.Errorf("T8: in the next turn: %+v, known %v", s, known)
+	}
+	if diff := cmp.Diff([][]string{{"one 1"}, {`one "anew"`}}, [][]string{b.steps("t", 1), b.steps("t", 2)}); diff != "" {
+		t.Errorf("T8: %s", diff)
+	}
+}
+
+func TestT8WhatAStepMayBe(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", nil)
+	large := json.RawMessage(`"` + strings.Repeat("x", 256<<10-2) + `"`)
+	b.unchanged("t", func() {
+		for _, c := range []struct {
+			step  lifecycle.NewStep
+			field string
+			code  fault.Code
+		}{
+			{lifecycle.NewStep{Body: []byte("1")}, "id", fault.Invalid},
+			{lifecycle.NewStep{ID: strings.Repeat("x", 129), Body: []byte("1")}, "id", fault.Invalid},
+			{lifecycle.NewStep{ID: "a\x00", Body: []byte("1")}, "id", fault.Invalid},
+			{lifecycle.NewStep{ID: "a", Kind: strings.Repeat("x", 65), Body: []byte("1")}, "kind", fault.Invalid},
+			{lifecycle.NewStep{ID: "a"}, "body", fault.Invalid},
+			{lifecycle.NewStep{ID: "a", Body: []byte("{")}, "body", fault.Invalid},
+			{lifecycle.NewStep{ID: "a", Body: append(large[:len(large)-1:len(large)-1], `x"`...)}, "body", fault.TooLarge},
+		} {
+			_, _, err := b.CommitStep(b.ctx(), org, "t", token, c.step)
+			b.refused(err, c.code)
+			if !strings.HasPrefix(err.Error(), c.field) {
+				t.Errorf("T8: %v does not name %s", err, c.field)
+			}
+		}
+		_, _, err := b.CommitStep(b.ctx(), org, "t", "", lifecycle.NewStep{ID: "a", Body: []byte("1")})
+		b.refused(err, fault.Invalid)
+		_, _, err = b.CommitStep(b.ctx(), org, "t", "nobody's", lifecycle.NewStep{ID: "a", Body: []byte("1")})
+		b.refused(err, fault.Conflict)
+	})
+	b.commit("t", token, strings.Repeat("é", 64), string(large))
+	s, _ := b.commit("t", token, "with what no text may hold", `"a\u0000b"`)
+	if string(s.Body) != `"a\ufffdb"` {
+		t.Errorf("T8: %s", s.Body)
+	}
+}
+
+// A turn of very many steps costs each what the first one cost.
+func TestT8ManySteps(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", nil)
+	var want []string
+	for i := range 50 {
+		b.commit("t", token, fmt.Sprint(i), fmt.Sprint(i))
+		want = append(want, fmt.Sprintf("%d %d", i, i))
+	}
+	if diff := cmp.Diff(want, b.steps("t", 1)); diff != "" {
+		t.Errorf("T8: %s", diff)
+	}
+	b.must(b.Delete(b.ctx(), who(), "t"))
+	b.submit("t", nil)
+	if got := b.steps("t", 1); len(got) > 0 {
+		t.Errorf("T8: a task of a deleted one's id has its steps: %v", got)
+	}
+}

@@ -1,0 +1,92 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// NewStep is a step that an attempt commits.
+type NewStep struct {
+	// ID names it in its turn; Kind is what its author calls such steps, "" for nothing.
+	ID, Kind string
+	// Body is what came of it.
+	Body json.RawMessage
+}
+
+// CommitStep commits a step of the turn that an attempt holds under its lease. The
+// first one of its id stands: whoever commits that id again is answered with it, and
+// known is true (T8).
+func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewStep) (step task.Step, known bool, err error) {
+	if err := invalidToken(token); err != nil {
+		return task.Step{}, false, err
+	}
+	n.Body = bytes.TrimSpace(Mend(n.Body))
+	if err := n.check(); err != nil {
+		return task.Step{}, false, err
+	}
+	ctx = context.WithoutCancel(ctx) // it was done and paid for, though its sender may be gone
+	var changed task.Change
+	err = s.write(ctx, s.node, aboutTask(org, id), func(tx writing) error {
+		t, err := tx.Task(org, id)
+		if err != nil {
+			return err
+		}
+		by, err := holder(tx, t, token)
+		if err != nil {
+			return err
+		}
+		first, err := stepOf(tx, t, n.ID)
+		if err != nil {
+			return err
+		}
+		if known = first != nil; known {
+			step = *first
+		}
+		changed, err = apply(tx, t, task.CommitStep{By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known})
+		return err
+	})
+	switch {
+	case err != nil:
+		return task.Step{}, false, err
+	case changed.Refused != nil:
+		return task.Step{}, false, changed.Refused
+	case !known:
+		step = changed.Steps[0]
+	}
+	return step, known, nil
+}
+
+// stepOf finds a step of a task's present turn.
+func stepOf(tx Tx, t task.Task, id string) (*task.Step, error) {
+	if t.Steps == 0 {
+		return nil, nil //nolint:nilnil // as Tx.Step
+	}
+	return tx.Step(t.OrganizationID, t.ID, t.Terms.Turn, id)
+}
+
+func (n NewStep) check() error {
+	switch {
+	case n.ID == "" || len(n.ID) > task.MaxID || strings.ContainsFunc(n.ID, unicode.IsControl):
+		return fault.Field("id", "must be 1 to %d bytes of text without control characters", task.MaxID)
+	case len(n.Kind) > task.MaxStepKind || strings.ContainsFunc(n.Kind, unicode.IsControl):
+		return fault.Field("kind", "must be at most %d bytes of text without control characters", task.MaxStepKind)
+	case len(n.Body) > task.MaxEvent:
+		return &fault.Error{Code: fault.TooLarge, Field: "body", Message: fmt.Sprintf("must not exceed %d bytes of JSON", task.MaxEvent)}
+	case len(n.Body) == 0 || !json.Valid(n.Body):
+		return fault.Field("body", "must be JSON (null is allowed)")
+	}
+	return nil
+}
+
+// Steps lists what the attempts of a turn have committed behind an event, 0 for all,
+// in the order of their commits: at most limit, or fewer when they are long.
+func (s *Service) Steps(ctx context.Context, org, id string, turn int, after int64, limit int) ([]task.Step, error) {
+	return s.store.Steps(ctx, org, id, turn, after, limit)
+}
