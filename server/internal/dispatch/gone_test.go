@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // A claim that was committed while its caller went away is given back: nobody
@@ -61,6 +62,46 @@ func TestL5RegistrationAfterTheClockWasSetBack(t *testing.T) {
 		pass(13 * time.Second)
 		if again.worker.ID == "" {
 			t.Error("L5: not registered")
+		}
+	})
+}
+
+// What a worker reports with a claim counts though it has gone meanwhile, and while
+// the server closes; it is given nothing then.
+func TestH8EndsCountWhoeverIsThere(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		claim := lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 2}
+		b.submit("gone", bot)
+		b.submit("closing", bot)
+		claimed, err := b.desk.Claim(b.ctx, who(), claim, 0)
+		b.must(err)
+		b.submit("next", bot)
+		end := func(ctx context.Context, c lifecycle.Claimed) error {
+			ended, got, err := b.desk.FinishAndClaim(ctx, who(), []lifecycle.End{
+				{Task: c.Task.ID, Token: c.Token, Outcome: lifecycle.Outcome{Reason: task.EndCompleted}},
+			}, claim)
+			if len(got) != 0 || err == nil && ended[0].Refused != nil {
+				t.Errorf("%s: %d tasks, %v", c.Task.ID, len(got), ended)
+			}
+			now, failed := b.Seen(b.ctx, org, c.Task.ID)
+			b.must(failed)
+			if now.Status() != task.Completed {
+				t.Errorf("%s is %s", c.Task.ID, now.Status())
+			}
+			return err
+		}
+		gone, leave := context.WithCancel(b.ctx)
+		leave()
+		if err := end(gone, claimed[0]); !errors.Is(err, context.Canceled) {
+			t.Errorf("to nobody: %v", err)
+		}
+		close(b.closing)
+		b.must(end(b.ctx, claimed[1]))
+		now, err := b.Seen(b.ctx, org, "next")
+		b.must(err)
+		if !now.Dispatchable() || now.Starts != 0 {
+			t.Errorf("next is %s, %d starts", now.Status(), now.Starts)
 		}
 	})
 }

@@ -122,20 +122,9 @@ func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.Clai
 			return nil, nil
 		default:
 		}
-		claimed, err := d.service.Claim(ctx, who, r)
-		switch {
-		case len(claimed) > 0 && ctx.Err() != nil: // nobody is there to take them
-			return nil, d.giveBack(ctx, who.Organization, claimed)
-		case err != nil:
-			place.failed()
-			return nil, err
-		case len(claimed) > 0:
-			for _, c := range claimed {
-				place.took(c.Task)
-			}
-			return claimed, nil
-		case wait <= 0:
-			return nil, nil
+		_, claimed, err := d.look(ctx, place, who, nil, r)
+		if err != nil || len(claimed) > 0 || wait <= 0 {
+			return claimed, err
 		}
 		place.wait()
 		select {
@@ -149,6 +138,40 @@ func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.Clai
 			place.look()
 		}
 	}
+}
+
+// FinishAndClaim is Service.FinishAndClaim: it waits for no task. Once the server
+// closes it takes ends only.
+func (d *Desk) FinishAndClaim(
+	ctx context.Context, who lifecycle.Caller, ends []lifecycle.End, r lifecycle.ClaimRequest,
+) ([]lifecycle.Ended, []lifecycle.Claimed, error) {
+	select {
+	case <-d.closing:
+		ended, err := d.service.FinishMany(ctx, who.Organization, ends)
+		return ended, nil, err
+	default:
+	}
+	place := d.line.join(who.Organization, r.Agents, r.Worker, false)
+	defer place.leave()
+	return d.look(ctx, place, who, ends, r)
+}
+
+// look claims what there is, once.
+func (d *Desk) look(
+	ctx context.Context, place *place, who lifecycle.Caller, ends []lifecycle.End, r lifecycle.ClaimRequest,
+) ([]lifecycle.Ended, []lifecycle.Claimed, error) {
+	ended, claimed, err := d.service.FinishAndClaim(ctx, who, ends, r)
+	switch {
+	case len(claimed) > 0 && ctx.Err() != nil: // nobody is there to take them
+		return nil, nil, d.giveBack(ctx, who.Organization, claimed)
+	case err != nil:
+		place.failed()
+		return nil, nil, err
+	}
+	for _, c := range claimed {
+		place.took(c.Task)
+	}
+	return ended, claimed, nil
 }
 
 // giveBack releases tasks whose claimer has gone, uncounted.

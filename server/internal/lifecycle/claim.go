@@ -35,52 +35,61 @@ type Claimed struct {
 // oldest, over all agents alike (rule L1). It answers at once, with nothing when
 // there is nothing; package dispatch waits.
 func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Claimed, error) {
+	_, claimed, err := s.FinishAndClaim(ctx, who, nil, r)
+	return claimed, err
+}
+
+func (r ClaimRequest) check() error {
 	if r.Worker == "" || len(r.Worker) > task.MaxID {
-		return nil, fault.Field("worker_id", "must be 1 to %d bytes that name the worker", task.MaxID)
+		return fault.Field("worker_id", "must be 1 to %d bytes that name the worker", task.MaxID)
 	}
 	if r.Slots < 1 || r.Slots > MaxClaims {
-		return nil, fault.Field("slots", "must be from 1 to %d", MaxClaims)
+		return fault.Field("slots", "must be from 1 to %d", MaxClaims)
+	}
+	return nil
+}
+
+// wanted is what a claim asks the store for, and how long the leases of each agent
+// are. It refuses agents that are not there, before anything is written.
+func wanted(tx Tx, org string, r ClaimRequest) (Want, map[string]time.Duration, error) {
+	want := Want{Organization: org, Worker: r.Worker, Limit: r.Slots}
+	leases := make(map[string]time.Duration, len(r.Agents))
+	for _, id := range r.Agents {
+		if _, twice := leases[id]; twice {
+			continue
+		}
+		a, err := tx.Agent(org, id, 0)
+		if err != nil {
+			return Want{}, nil, err
+		}
+		leases[id] = a.Lease()
+		want.Agents = append(want.Agents, id)
+	}
+	return want, leases, nil
+}
+
+// take claims what the store has of what is wanted.
+func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) ([]Claimed, error) {
+	for _, id := range want.Agents {
+		if err := s.heardClaim(tx, want.Organization, id, want.Worker); err != nil {
+			return nil, err
+		}
+	}
+	taken, err := tx.Take(want)
+	if err != nil {
+		return nil, err
 	}
 	var claimed []Claimed
-	err := s.write(ctx, who.By, nil, func(tx writing) error {
-		claimed = nil
-		want := Want{Organization: who.Organization, Worker: r.Worker, Limit: r.Slots}
-		leases := make(map[string]time.Duration, len(r.Agents))
-		for _, id := range r.Agents { // all of them, before anything is written
-			if _, twice := leases[id]; twice {
-				continue
-			}
-			a, err := tx.Agent(who.Organization, id, 0)
-			if err != nil {
-				return err
-			}
-			leases[id] = a.Lease()
-			want.Agents = append(want.Agents, id)
-		}
-		for _, id := range want.Agents {
-			if err := s.heardClaim(tx, who.Organization, id, r.Worker); err != nil {
-				return err
-			}
-		}
-		taken, err := tx.Take(want)
+	for _, before := range taken {
+		token := newToken()
+		lease := leases[before.Task.AgentID]
+		changed, err := apply(tx, before.Task, task.Claim{Worker: want.Worker, TokenHash: hashToken(token), Lease: lease})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, before := range taken {
-			token := newToken()
-			lease := leases[before.Task.AgentID]
-			changed, err := apply(tx, before.Task, task.Claim{Worker: r.Worker, TokenHash: hashToken(token), Lease: lease})
-			if err != nil {
-				return err
-			}
-			claimed = append(claimed, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token})
-		}
-		return nil
-	})
-	for i, c := range claimed {
-		claimed[i].TraceParent = s.traceParent(c.Task)
+		claimed = append(claimed, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token})
 	}
-	return claimed, err
+	return claimed, nil
 }
 
 // heardClaim notes that a claiming worker is there, at most every few seconds.

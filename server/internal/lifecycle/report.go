@@ -220,38 +220,57 @@ func FitDelay(raw json.RawMessage) (delay *time.Duration, adjusted bool) {
 	return &d, fits != given
 }
 
+// End is an attempt's end as its worker reports it.
+type End struct {
+	Task  string // its id
+	Token string // of the attempt's lease
+	Outcome
+}
+
 // Finish ends an attempt and its turn, or acknowledges a stop (X2). Repeating
 // it with the same outcome is answered like the first time.
 func (s *Service) Finish(ctx context.Context, org, id, token string, o Outcome) (Snapshot, error) {
-	if err := invalidToken(token); err != nil {
+	e := End{id, token, o}
+	if err := e.check(); err != nil {
 		return Snapshot{}, err
 	}
-	switch o.Reason {
-	case task.EndCompleted, task.EndFailed, task.EndSchemaMismatch, task.EndBudget, task.EndWorkerError, task.EndStopped:
-	case task.EndWorkerLost, task.EndTimeout, task.EndExpired:
-		return Snapshot{}, fault.Field("end_reason", "%s is the server's own reason", o.Reason)
-	default:
-		return Snapshot{}, fault.Field("end_reason", "unknown end reason %q", o.Reason)
-	}
 	ctx = context.WithoutCancel(ctx) // an end that has arrived counts, though its sender may be gone: it would be run again
-	return s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
-		by, err := holder(tx, t, token)
-		if err != nil {
-			return nil, err
-		}
-		o, adjusted := fit(o)
-		repeats, err := repeated(tx, t, by.Attempt, o)
-		if err != nil {
-			return nil, err
-		}
-		retry := o.Retry && o.Reason != task.EndCompleted
-		if !retry && o.Reason == task.EndWorkerError && by.Attempt.Live() {
-			retry, err = retriesErrors(tx, t)
-		}
-		return task.Finish{
-			Retry: retry, Delay: o.Delay, By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats,
-		}, err
-	})
+	return s.change(ctx, s.self(org), id, e.command)
+}
+
+// check refuses what no task is asked for.
+func (e End) check() error {
+	if err := invalidToken(e.Token); err != nil {
+		return err
+	}
+	switch e.Reason {
+	case task.EndCompleted, task.EndFailed, task.EndSchemaMismatch, task.EndBudget, task.EndWorkerError, task.EndStopped:
+		return nil
+	case task.EndWorkerLost, task.EndTimeout, task.EndExpired:
+		return fault.Field("end_reason", "%s is the server's own reason", e.Reason)
+	default:
+		return fault.Field("end_reason", "unknown end reason %q", e.Reason)
+	}
+}
+
+// command is what the end asks of its task.
+func (e End) command(tx writing, t task.Task) (task.Command, error) {
+	by, err := holder(tx, t, e.Token)
+	if err != nil {
+		return nil, err
+	}
+	o, adjusted := fit(e.Outcome)
+	repeats, err := repeated(tx, t, by.Attempt, o)
+	if err != nil {
+		return nil, err
+	}
+	retry := o.Retry && o.Reason != task.EndCompleted
+	if !retry && o.Reason == task.EndWorkerError && by.Attempt.Live() {
+		retry, err = retriesErrors(tx, t)
+	}
+	return task.Finish{
+		Retry: retry, Delay: o.Delay, By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats,
+	}, err
 }
 
 // retriesErrors reports whether a task's agent wants another attempt after one that

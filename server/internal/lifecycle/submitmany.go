@@ -36,7 +36,7 @@ func (s *Service) SubmitMany(ctx context.Context, who Caller, subs []Submission,
 	for i, sub := range subs {
 		var err error
 		ready[i], err = s.prepare(ctx, who, sub)
-		if err != nil && (all || !refusal(err)) {
+		if err != nil && (all || !Refusal(err)) {
 			return nil, ofTask(i, err)
 		}
 		done[i].Refused = err
@@ -68,7 +68,7 @@ func (s *Service) submitStep(ctx context.Context, who Caller, ready []prepared, 
 				continue
 			}
 			begun, err := s.begin(tx, p)
-			if err != nil && (all || !refusal(err)) {
+			if err != nil && (all || !Refusal(err)) {
 				return ofTask(i, err)
 			}
 			done[i] = Submitted{begun, err}
@@ -80,7 +80,7 @@ func (s *Service) submitStep(ctx context.Context, who Caller, ready []prepared, 
 // ofTask says of which of many tasks a refusal is.
 func ofTask(i int, err error) error {
 	f, ok := errors.AsType[*fault.Error](err)
-	if !ok || !refusal(err) {
+	if !ok || !Refusal(err) {
 		return err
 	}
 	of := *f
@@ -88,8 +88,8 @@ func ofTask(i int, err error) error {
 	return &of
 }
 
-// refusal reports whether an error is about what was asked for, not about whether
+// Refusal reports whether an error is about what was asked for, not about whether
 // the server can do anything at the moment.
-func refusal(err error) bool {
+func Refusal(err error) bool {
 	return err != nil && !slices.Contains([]fault.Code{fault.Internal, fault.Unavailable}, fault.CodeOf(err))
 }

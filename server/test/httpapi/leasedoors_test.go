@@ -24,6 +24,7 @@ type ill struct {
 type door struct {
 	body string // members, behind the token
 	ills []ill
+	wrap string // the body around it and the task's id, if the path does not name the task
 }
 
 func illStatuses() []ill {
@@ -43,42 +44,47 @@ func illStatuses() []ill {
 func leaseDoors() map[string]door {
 	many := `["` + strings.Repeat(`t", "`, 1001) + `t"]`
 	thousand := slices.Repeat([]any{"t"}, 1000)
+	ends := append(
+		illStatuses(),
+		ill{"NUL in the result", `"result": "a\u0000b"`, []string{"result"}, map[string]any{"result": "a\uFFFDb"}},
+		ill{"17 MiB of a result", `"result": "` + strings.Repeat("x", 17<<20) + `"`, []string{"result"}, map[string]any{"result": strings.Repeat("x", 16<<20)}},
+		ill{"1002 tools", `"used_tools": ` + many, []string{"used_tools"}, map[string]any{"used_tools": thousand}},
+		ill{"NUL in tools", `"used_tools": ["\u0000"]`, []string{"used_tools"}, map[string]any{"used_tools": []any{"\uFFFD"}}},
+		ill{"text for tools", `"used_tools": "t"`, []string{"used_tools"}, map[string]any{"used_tools": []any{}}},
+		ill{"list for tokens", `"tokens": [1]`, []string{"tokens"}, map[string]any{"tokens": nil}},
+		ill{"half a token", `"tokens": {"prompt_tokens": 0.5}`, []string{"tokens"}, map[string]any{"tokens": nil}},
+		ill{"tokens without end", `"tokens": {"prompt_tokens": 1e99}`, []string{"tokens"}, map[string]any{"tokens": nil}},
+		ill{"tokens twice", `"tokens": {"prompt_tokens": 1, "prompt_tokens": 2}`, nil, nil},
+		ill{"text for a duration", `"duration": "long"`, []string{"duration"}, map[string]any{"duration": 0.0}},
+		ill{"text for retry", `"retry": "yes"`, []string{"retry"}, map[string]any{"status": "completed"}},
+		ill{"retry of a success", `"retry": true`, nil, map[string]any{"status": "completed"}},
+		ill{"negative delay", `"delay": -1`, []string{"delay"}, map[string]any{"status": "completed"}},
+		ill{
+			"all at once", `"result": "\u0000", "used_tools": 1, "tokens": 1, "duration": [], "internal_status": {}`,
+			[]string{"duration", "internal_status", "result", "tokens", "used_tools"},
+			map[string]any{"result": "\uFFFD"},
+		},
+	)
 	return map[string]door{
-		"POST /v1/tasks/{task_id}/heartbeat": {"", illStatuses()},
-		"POST /v1/tasks/{task_id}/finish": {`"status": "completed"`, append(
-			illStatuses(),
-			ill{"NUL in the result", `"result": "a\u0000b"`, []string{"result"}, map[string]any{"result": "a\uFFFDb"}},
-			ill{"17 MiB of a result", `"result": "` + strings.Repeat("x", 17<<20) + `"`, []string{"result"}, map[string]any{"result": strings.Repeat("x", 16<<20)}},
-			ill{"1002 tools", `"used_tools": ` + many, []string{"used_tools"}, map[string]any{"used_tools": thousand}},
-			ill{"NUL in tools", `"used_tools": ["\u0000"]`, []string{"used_tools"}, map[string]any{"used_tools": []any{"\uFFFD"}}},
-			ill{"text for tools", `"used_tools": "t"`, []string{"used_tools"}, map[string]any{"used_tools": []any{}}},
-			ill{"list for tokens", `"tokens": [1]`, []string{"tokens"}, map[string]any{"tokens": nil}},
-			ill{"half a token", `"tokens": {"prompt_tokens": 0.5}`, []string{"tokens"}, map[string]any{"tokens": nil}},
-			ill{"tokens without end", `"tokens": {"prompt_tokens": 1e99}`, []string{"tokens"}, map[string]any{"tokens": nil}},
-			ill{"tokens twice", `"tokens": {"prompt_tokens": 1, "prompt_tokens": 2}`, nil, nil},
-			ill{"text for a duration", `"duration": "long"`, []string{"duration"}, map[string]any{"duration": 0.0}},
-			ill{"text for retry", `"retry": "yes"`, []string{"retry"}, map[string]any{"status": "completed"}},
-			ill{"retry of a success", `"retry": true`, nil, map[string]any{"status": "completed"}},
-			ill{"negative delay", `"delay": -1`, []string{"delay"}, map[string]any{"status": "completed"}},
-			ill{
-				"all at once", `"result": "\u0000", "used_tools": 1, "tokens": 1, "duration": [], "internal_status": {}`,
-				[]string{"duration", "internal_status", "result", "tokens", "used_tools"},
-				map[string]any{"result": "\uFFFD"},
-			},
-		)},
+		"POST /v1/tasks/{task_id}/heartbeat": {"", illStatuses(), ""},
+		"POST /v1/tasks/{task_id}/finish":    {`"status": "completed"`, ends, ""},
+		"POST /v1/claim": {
+			`"status": "completed"`, ends,
+			`{"agent_ids": ["agent-1"], "worker_id": "w", "finished": [{"task_id": %q, %s}]}`,
+		},
 		"POST /v1/tasks/{task_id}/release": {"", []ill{
 			{"endless delay", `"delay": 1e300`, nil, map[string]any{"status": "pending"}},
 			{"text for a delay", `"delay": "soon"`, nil, map[string]any{"status": "pending"}},
 			{"NUL in the reason", `"reason": "\u0000"`, nil, map[string]any{"status": "pending"}},
 			{"number for a reason", `"reason": 7`, nil, map[string]any{"status": "pending"}},
-		}},
+		}, ""},
 		"POST /v1/tasks/{task_id}/events": {"", []ill{
 			{"NUL in a chunk", `"events": [{"type": "chunk", "data": "hono\u0000r"}]`, nil, nil},
 			{"broken UTF-8 in a chunk", "\"events\": [{\"type\": \"chunk\", \"data\": \"hono\xffr\"}]", nil, nil},
 			{"what is no NUL", `"events": [{"type": "chunk", "data": "hono\\u0000r"}]`, nil, nil},
 			{"NUL in a name", `"events": [{"type": "tool_call_request", "data": {"a\u0000": 12345678901234567890}}]`, nil, nil},
 			{"a member twice", `"events": [{"type": "tool_call_request", "data": {"a": 1, "a": 12345678901234567890}}]`, nil, nil},
-		}},
+		}, ""},
 	}
 }
 
@@ -101,7 +107,7 @@ func TestS5EveryDoorOfALease(t *testing.T) {
 			if c.name == "nothing besides" && strings.HasSuffix(path, "/events") {
 				continue
 			}
-			name := strings.ReplaceAll(path[len("/v1/tasks/{task_id}/"):], "/", "-")
+			name := path[strings.LastIndexByte(path, '/')+1:]
 			id := fmt.Sprintf("%s-%d", name, i)
 			s.task(t, id)
 			members := []string{fmt.Sprintf(`"lease_token": %q`, s.claim(t))}
@@ -110,11 +116,12 @@ func TestS5EveryDoorOfALease(t *testing.T) {
 					members = append(members, m)
 				}
 			}
-			got := s.do(t, call{
-				method: http.MethodPost, path: strings.Replace(path, "{task_id}", id, 1), key: workerKey,
-				body: "{" + strings.Join(members, ", ") + "}",
-			})
-			if got.status != http.StatusOK {
+			body := "{" + strings.Join(members, ", ") + "}"
+			if d.wrap != "" {
+				body = fmt.Sprintf(d.wrap, id, strings.Join(members, ", "))
+			}
+			got := s.do(t, call{method: http.MethodPost, path: strings.Replace(path, "{task_id}", id, 1), key: workerKey, body: body})
+			if got.status != http.StatusOK || strings.Contains(string(got.body), `"error"`) {
 				t.Errorf("%s, %s: answered %d: %s", route, c.name, got.status, clip(got.body))
 			}
 			now := s.must(t, 200, call{method: "GET", path: "/v1/tasks/" + id})

@@ -86,7 +86,7 @@ func moment(t *testing.T, value any) time.Time {
 // TestTheStepsOfThePage makes them by hand, with the function of the worker.
 func TestTheStepsOfThePage(t *testing.T) {
 	t.Parallel()
-	steps := script(t, "by-hand.sh")
+	steps := script(t, "by-hand.sh") + script(t, "together.sh")
 	var api string
 	for line := range strings.Lines(script(t, "worker.sh")) {
 		if strings.HasPrefix(line, "api()") {
@@ -94,18 +94,28 @@ func TestTheStepsOfThePage(t *testing.T) {
 		}
 	}
 	s := start(t)
-	id := s.call(t, http.MethodPost, "/v1/agents/"+agent+"/invoke/async", `{"input": {"text": "x"}}`)["id"].(string)
+	var ids []string
+	for range 2 {
+		ids = append(ids, s.call(t, http.MethodPost, "/v1/agents/"+agent+"/invoke/async", `{"input": {"text": "x"}}`)["id"].(string))
+	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", api+steps)
 	cmd.Env = append(os.Environ(), s.environment()...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	id := ids[0]
 	got := s.call(t, http.MethodGet, "/v1/tasks/"+id, "")
 	if got["status"] != "completed" || got["result"] != "done" || got["internal_status"] != "half way" || got["tokens"] == nil {
 		t.Errorf("%v %v %v %v\n%s", got["status"], got["result"], got["internal_status"], got["tokens"], out)
 	}
 	if types := s.types(t, id); !strings.Contains(types, "think chunk ") {
 		t.Errorf("events: %s", types)
+	}
+	if got := s.call(t, http.MethodGet, "/v1/tasks/"+ids[1], ""); got["status"] != "completed" || got["result"] != "done" {
+		t.Errorf("ended with a claim: %v %v\n%s", got["status"], got["result"], out)
+	}
+	if !strings.Contains(string(out), `"status":"completed"}]`) {
+		t.Errorf("of the end that came with a claim it was told\n%s", out)
 	}
 }

@@ -35,3 +35,27 @@ func Mend(body []byte) []byte {
 	}
 	return once
 }
+
+// Blank makes a member of a JSON object null: what is left is for checks that do not
+// look into it. What is no object is left as it is.
+func Blank(body []byte, name string) []byte {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if begin, err := dec.Token(); err != nil || begin != json.Delim('{') {
+		return body
+	}
+	var left []byte
+	kept := 0
+	for dec.More() {
+		member, err := dec.Token()
+		from := int(dec.InputOffset())
+		var value json.RawMessage
+		if err != nil || dec.Decode(&value) != nil {
+			return body
+		}
+		if member == name {
+			left = append(append(left, body[kept:from]...), ":null"...)
+			kept = int(dec.InputOffset())
+		}
+	}
+	return append(left, body[kept:]...)
+}

@@ -181,18 +181,27 @@ func (r *routes) admit(hc huma.Context, roles []auth.Role) error {
 	if err := edge.Require(ctx, roles...); err != nil {
 		return err
 	}
-	p, agent := edge.Principal(ctx), hc.Param("agent_id")
-	if id := hc.Param("task_id"); id != "" && p.Role == auth.Worker && len(p.Agents) > 0 {
-		t, err := r.Service.Task(ctx, p.Scope(), id)
-		if err != nil {
-			return err
-		}
-		agent = t.AgentID
+	if id := hc.Param("task_id"); id != "" {
+		return r.admitTo(ctx, id)
 	}
-	if agent == "" {
+	if agent := hc.Param("agent_id"); agent != "" {
+		return edge.RequireAgent(edge.Principal(ctx), agent)
+	}
+	return nil
+}
+
+// admitTo is admit for what names a task: that of an agent for whom a worker's key
+// is not, is refused.
+func (r *routes) admitTo(ctx context.Context, id string) error {
+	p := edge.Principal(ctx)
+	if p.Role != auth.Worker || len(p.Agents) == 0 {
 		return nil
 	}
-	return edge.RequireAgent(p, agent)
+	t, err := r.Service.Task(ctx, p.Scope(), id)
+	if err != nil {
+		return err
+	}
+	return edge.RequireAgent(p, t.AgentID)
 }
 
 // formats are JSON and nothing else. What is rendered already is written as it is.

@@ -21,7 +21,15 @@ type ClaimBody struct {
 	Agents   []string `json:"agent_ids" minItems:"1" maxItems:"100" nullable:"false" doc:"Whose tasks it takes: by priority, then the oldest, over all of them alike."`
 	WorkerID string   `json:"worker_id" minLength:"1" maxLength:"128" doc:"Names the worker; it gets tasks that are pinned to it."`
 	Slots    int      `json:"slots,omitempty" minimum:"1" maximum:"100" default:"1" doc:"How many tasks it can take now."`
-	Wait     float64  `json:"wait,omitempty" minimum:"0" maximum:"60" doc:"Seconds to wait for the first task."`
+	Wait     float64  `json:"wait,omitempty" minimum:"0" maximum:"60" doc:"Seconds to wait for the first task; none with finished."`
+
+	Finished []each[FinishedAttempt] `json:"finished,omitempty" maxItems:"100" doc:"Attempts that have ended: each is what finish takes, with its task_id. Each is taken or refused for itself and answered at once, in one commit with the claim."`
+}
+
+// FinishedAttempt is an attempt that has ended.
+type FinishedAttempt struct {
+	TaskID string `json:"task_id" minLength:"1" doc:"Of the claim."`
+	FinishBody
 }
 
 // Lease is a worker's right to a task.
@@ -105,7 +113,9 @@ func (r *routes) registerWorkers() {
 	tags := []string{"workers"}
 	add(r, operation{roles: workers(), errors: []fault.Code{fault.NotFound}, Operation: huma.Operation{
 		OperationID: "claim", Method: http.MethodPost, Path: "/v1/claim", Tags: tags,
-		Summary: "Claim tasks with a lease, waiting for the first one",
+		Summary: "Claim tasks with a lease, waiting for the first one, and end others",
+		Description: "A worker that has attempts to end says so in finished, in place of a finish for each: then the claim does not wait, and the answer " +
+			"tells of each end what became of it. An answer that is an error, or none, says nothing of them: send them again, by finish or with a claim. The same end again is answered the same.",
 	}}, r.claim)
 	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "heartbeat", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/heartbeat", Tags: tags,
@@ -176,7 +186,15 @@ func (b ReleaseBody) back() lifecycle.GivenBack {
 
 // Claims answers a claim.
 type Claims struct {
-	Claims []Claim `json:"claims" doc:"Empty when there was nothing to do."`
+	Claims   []Claim  `json:"claims" doc:"Empty when there was nothing to do."`
+	Finished []Ending `json:"finished,omitempty" doc:"What became of the attempts that have ended, in the same order; left out when there were none."`
+}
+
+// Ending is what became of an attempt's end.
+type Ending struct {
+	TaskID string       `json:"task_id" doc:"The task, as it was named; empty if it was not."`
+	Status task.Status  `json:"status,omitempty" doc:"The task's status behind it, as finish answers it; left out with an error."`
+	Error  *BatchReason `json:"error,omitempty" doc:"Why it was refused, as finish would have: conflict when the attempt is no longer the worker's."`
 }
 
 func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*struct{ Body raw[Claims] }, error) {
@@ -186,18 +204,68 @@ func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*stru
 			return nil, fault.New(fault.Forbidden, "this key may not work for agent %q", agent)
 		}
 	}
-	claimed, err := r.Desk.Claim(ctx, edge.Caller(ctx), lifecycle.ClaimRequest{
-		Agents: in.Body.Agents, Worker: in.Body.WorkerID, Slots: max(in.Body.Slots, 1),
-	}, time.Duration(in.Body.Wait*float64(time.Second)))
+	request := lifecycle.ClaimRequest{Agents: in.Body.Agents, Worker: in.Body.WorkerID, Slots: max(in.Body.Slots, 1)}
+	var claimed []lifecycle.Claimed
+	var endings []Ending
+	var err error
+	if len(in.Body.Finished) == 0 {
+		claimed, err = r.Desk.Claim(ctx, edge.Caller(ctx), request, time.Duration(in.Body.Wait*float64(time.Second)))
+	} else {
+		claimed, endings, err = r.finishAndClaim(ctx, in.Body.Finished, request)
+	}
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.claims(ctx, claimed)
+	out, err := r.claims(ctx, claimed, endings)
 	return &struct{ Body raw[Claims] }{raw[Claims]{out}}, err
 }
 
+// finishAndClaim answers of each end what finish would.
+func (r *routes) finishAndClaim(
+	ctx context.Context, bodies []each[FinishedAttempt], request lifecycle.ClaimRequest,
+) ([]lifecycle.Claimed, []Ending, error) {
+	endings := make([]Ending, len(bodies))
+	refuse := func(i int, err error) {
+		_, body := edge.Describe(ctx, r.Log, err)
+		endings[i].Error = &BatchReason{body.Detail, body.Code, body.Field}
+	}
+	var ends []lifecycle.End
+	var of []int // which of the bodies each is
+	for i, b := range bodies {
+		f, err := b.read(r)
+		endings[i].TaskID = f.TaskID
+		var o lifecycle.Outcome
+		if err == nil {
+			err = r.admitTo(ctx, f.TaskID)
+		}
+		if err == nil {
+			o, err = f.outcome()
+		}
+		switch {
+		case err == nil:
+			ends, of = append(ends, lifecycle.End{Task: f.TaskID, Token: f.LeaseToken, Outcome: o}), append(of, i)
+		case lifecycle.Refusal(err):
+			refuse(i, err)
+		default:
+			return nil, nil, err
+		}
+	}
+	ended, claimed, err := r.Desk.FinishAndClaim(ctx, edge.Caller(ctx), ends, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	for k, e := range ended {
+		if e.Refused != nil {
+			refuse(of[k], e.Refused)
+			continue
+		}
+		endings[of[k]].Status = e.Task.Status()
+	}
+	return claimed, endings, nil
+}
+
 // claims renders Claims with the tasks' own bytes.
-func (r *routes) claims(ctx context.Context, claimed []lifecycle.Claimed) (json.RawMessage, error) {
+func (r *routes) claims(ctx context.Context, claimed []lifecycle.Claimed, endings []Ending) (json.RawMessage, error) {
 	var out bytes.Buffer
 	out.WriteString(`{"claims":[`)
 	for i, c := range claimed {
@@ -224,6 +292,15 @@ func (r *routes) claims(ctx context.Context, claimed []lifecycle.Claimed) (json.
 		}
 		out.WriteByte('}')
 	}
-	out.WriteString("]}")
+	out.WriteByte(']')
+	if len(endings) > 0 {
+		list, err := json.Marshal(endings)
+		if err != nil {
+			return nil, err
+		}
+		out.WriteString(`,"finished":`)
+		out.Write(list)
+	}
+	out.WriteByte('}')
 	return out.Bytes(), nil
 }
