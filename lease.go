@@ -147,18 +147,18 @@ func (l *lease) hold(ctx context.Context, cancel context.CancelCauseFunc) {
 func (l *lease) beat(ctx context.Context, note *string) (cause, err error) {
 	ctx, done := context.WithDeadline(ctx, l.limit())
 	defer done()
-	var answer struct {
-		Action string `json:"action"`
-	}
-	err = l.write(func() error {
-		return l.tasks.c.call(ctx, request{
-			method: http.MethodPost, path: taskPath(l.task) + "/heartbeat", repeat: true,
-			limit: max(l.length/5, time.Second), // so that there is time for another over a new connection
-			body: struct {
-				LeaseToken string  `json:"lease_token"`
-				Note       *string `json:"internal_status,omitempty"`
-			}{l.token, note},
-		}, &answer)
+	answer, err := beside(ctx, max(l.length/5, time.Second), l.tasks.c.http.CloseIdleConnections, func(ctx context.Context) (beaten, error) {
+		var answer beaten
+		err := l.write(func() error {
+			return l.tasks.c.call(ctx, request{
+				method: http.MethodPost, path: taskPath(l.task) + "/heartbeat", repeat: true, limit: -1, // ctx has one
+				body: struct {
+					LeaseToken string  `json:"lease_token"`
+					Note       *string `json:"internal_status,omitempty"`
+				}{l.token, note},
+			}, &answer)
+		})
+		return answer, err
 	})
 	switch {
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrNotFound):
@@ -171,6 +171,54 @@ func (l *lease) beat(ctx context.Context, note *string) (cause, err error) {
 		return ErrPaused, nil
 	}
 	return nil, nil
+}
+
+// beaten is the answer to a heartbeat.
+type beaten struct {
+	Action string `json:"action"`
+}
+
+// beside makes a call, and whenever nothing was answered for so long the same once
+// more: the connection may be dead, so that before makes ready for a new one, or the server so busy that
+// the first call is still in its queue, whose place it keeps. What is answered first
+// counts, and an error only if no other call is under way.
+func beside[T any](ctx context.Context, every time.Duration, before func(), call func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		told T
+		err  error
+	}
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	answers := make(chan answer)
+	under := 0
+	begin := func() {
+		under++
+		go func() {
+			var a answer
+			a.told, a.err = call(ctx)
+			select {
+			case answers <- a:
+			case <-ctx.Done():
+			}
+		}()
+	}
+	begin()
+	again := time.NewTicker(every)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			var none T
+			return none, ctx.Err()
+		case <-again.C:
+			before()
+			begin()
+		case a := <-answers:
+			if under--; a.err == nil || final(a.err) || under == 0 {
+				return a.told, a.err
+			}
+		}
+	}
 }
 
 // append appends events and tries until ctx ends.

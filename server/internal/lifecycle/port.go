@@ -26,6 +26,9 @@ type Store interface {
 	// about names what the write is about: a store that shares its database locks
 	// these rows first, in one order and one trip. fn may read and change others,
 	// too; it is then run again if somebody else does so at the same time.
+	//
+	// A write that is Long, by ctx, waits for others of its kind, and nobody else for
+	// it: what renews a lease must not stand behind a flood of events.
 	Write(ctx context.Context, about []Key, fn func(Tx) error) error
 
 	// Now is the store's clock.
@@ -34,6 +37,20 @@ type Store interface {
 	TaskReader
 	RecordReader
 	RosterReader
+}
+
+type longKey struct{}
+
+// Long says of a write that it has so many rows, whose number its caller has chosen.
+// A store takes a bounded number of such rows into one commit.
+func Long(ctx context.Context, rows int) context.Context {
+	return context.WithValue(ctx, longKey{}, rows)
+}
+
+// LongRows are the rows of a write that is Long, 0 for any other.
+func LongRows(ctx context.Context) int {
+	rows, _ := ctx.Value(longKey{}).(int)
+	return rows
 }
 
 // Key names a row that a write is about.

@@ -113,7 +113,7 @@ func (s *Service) Append(ctx context.Context, who Caller, id, token string, even
 		}
 	}
 	var seqs []int64
-	_, err := s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
+	_, err := s.change(Long(ctx, len(events)), who, id, func(tx writing, t task.Task) (task.Command, error) {
 		c, given := task.Append{By: who.holder(t)}, events
 		var err error
 		if token != "" {

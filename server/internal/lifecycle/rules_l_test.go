@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 func TestL1ClaimAssignsAndStartsInOneCommit(t *testing.T) {
@@ -159,6 +161,35 @@ func TestL2AnyWriteWithTheTokenRenews(t *testing.T) {
 	}
 	b.later(lease)
 	b.shows("t", task.Pending, "")
+}
+
+// lengths notes how long the writes are that go to a store.
+type lengths struct {
+	teststore.Store
+	noted []int
+}
+
+func (l *lengths) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
+	l.noted = append(l.noted, lifecycle.LongRows(ctx))
+	return l.Store.Write(ctx, about, fn)
+}
+
+// What stores do with that is theirs (TestLongWritesHoldUpEachOtherOnly).
+func TestL2NoHeartbeatWaitsBehindEvents(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", nil)
+	noted := &lengths{Store: b.store}
+	s := b.service(noted)
+	_, err := s.Append(b.ctx(), who(), "t", token, []lifecycle.NewEvent{{Type: "chunk", Data: []byte(`"a"`)}, {Type: "chunk", Data: []byte(`"b"`)}})
+	b.must(err)
+	_, err = s.Heartbeat(b.ctx(), org, "t", token)
+	b.must(err)
+	_, err = s.Finish(b.ctx(), org, "t", token, lifecycle.Outcome{Reason: task.EndCompleted})
+	b.must(err)
+	if want := []int{2, 0, 0}; !slices.Equal(noted.noted, want) {
+		t.Errorf("L2: writes of %v rows, want %v", noted.noted, want)
+	}
 }
 
 func TestL2LeaseIsPerAgent(t *testing.T) {

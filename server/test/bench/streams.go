@@ -65,6 +65,9 @@ func (v *viewer) tokens(started func(), told func(took time.Duration)) error {
 		if seen++; seen == eventsAtClaim {
 			started()
 		}
+		if bytes.Contains(data, []byte(`"type":"attempt_lost"`)) { // the next one tells all tokens anew
+			return fmt.Errorf("an attempt was lost after %d events: %s", seen, data)
+		}
 		if !bytes.Contains(data, []byte(`"type":"chunk"`)) {
 			continue
 		}

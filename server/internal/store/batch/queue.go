@@ -13,13 +13,18 @@ import (
 )
 
 // maxBatch bounds how many callers share one commit, so that the first of
-// them does not wait for an endless queue behind it.
-const maxBatch = 256
+// them does not wait for an endless queue behind it. Beside them go long writes
+// (lifecycle.Long) of so many rows in all, at least one.
+const (
+	maxBatch = 256
+	maxRows  = 1000
+)
 
 // request is one caller's write on its way.
 type request struct {
 	ctx   context.Context //nolint:containedctx // it is the caller's own, and is dropped with the request
 	about []lifecycle.Key
+	rows  int // of a long write, else 0
 	fn    func(lifecycle.Tx) error
 	err   error
 	done  chan struct{}
@@ -27,7 +32,8 @@ type request struct {
 
 // queue is where callers wait for a writer. Whoever waits when one becomes free
 // goes into its next commit together; a lone caller never waits for company. Two
-// writers never have callers that are about the same row.
+// writers never have callers that are about the same row. Long writes keep their
+// order among each other, and what comes behind passes those that have no room.
 type queue struct {
 	mu      sync.Mutex
 	some    *sync.Cond
@@ -96,8 +102,9 @@ func (q *queue) take(batch []*request) []*request {
 			return nil
 		}
 		rest := q.waiting[:0]
+		var has room
 		for _, r := range q.waiting {
-			if len(batch) < maxBatch && q.free(r) {
+			if q.free(r) && has.taken(r) {
 				batch = append(batch, r)
 				continue
 			}
@@ -115,6 +122,25 @@ func (q *queue) take(batch []*request) []*request {
 		}
 	}
 	return batch
+}
+
+// room is what a commit has taken up.
+type room struct {
+	short, rows int
+	full        bool // a long write did not fit; those behind it wait, too
+}
+
+// taken takes a request up if there is room for it.
+func (c *room) taken(r *request) bool {
+	if r.rows == 0 {
+		c.short++
+		return c.short <= maxBatch
+	}
+	c.full = c.full || c.rows > 0 && c.rows+r.rows > maxRows
+	if !c.full {
+		c.rows += r.rows
+	}
+	return !c.full
 }
 
 // free reports whether no other writer has what the request is about.

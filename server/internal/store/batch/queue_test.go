@@ -173,6 +173,40 @@ func TestWhoWaitsSharesACommit(t *testing.T) {
 	}
 }
 
+// What is not long passes the long writes that a commit has no room for; these keep
+// their order, and one goes with each commit however long it is.
+func TestLongWritesHoldUpEachOtherOnly(t *testing.T) {
+	t.Parallel()
+	w, fakes := start(t, 1, Options{})
+	first := hold(t, w)
+	var answers []chan error
+	put := func(ctx context.Context, name string) {
+		answers = append(answers, wait(ctx, w, nil, func(tx lifecycle.Tx) error { return puts(tx, name) }))
+	}
+	put(lifecycle.Long(t.Context(), maxRows/2), "a")
+	put(lifecycle.Long(t.Context(), maxRows), "b")
+	put(lifecycle.Long(t.Context(), 1), "c") // it would fit, but not before b
+	for i := range maxBatch {
+		put(t.Context(), strconv.Itoa(i))
+	}
+	put(t.Context(), "short")
+	put(lifecycle.Long(t.Context(), 2*maxRows), "d")
+	first.let(t)
+	for _, answer := range answers {
+		if err := <-answer; err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"held", "a"}
+	for i := range maxBatch {
+		want = append(want, strconv.Itoa(i))
+	}
+	want = append(want, "b", "short", "c", "d")
+	if stored := fakes[0].all(); !slices.Equal(stored, want) {
+		t.Errorf("stored %q", stored)
+	}
+}
+
 // Close lets what is under way end, turns away those who wait, and all who come.
 func TestClose(t *testing.T) {
 	t.Parallel()

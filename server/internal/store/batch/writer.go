@@ -86,7 +86,7 @@ func Start(opts Options, engines ...Engine) *Writers {
 
 // Write implements lifecycle.Store.
 func (w *Writers) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecycle.Tx) error) error {
-	return w.queue.write(&request{ctx: ctx, about: about, fn: fn, done: make(chan struct{})})
+	return w.queue.write(&request{ctx: ctx, about: about, rows: lifecycle.LongRows(ctx), fn: fn, done: make(chan struct{})})
 }
 
 // Close finishes the commits under way and turns away who waits. It may be called
