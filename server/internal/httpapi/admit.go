@@ -122,7 +122,7 @@ func leased(r *http.Request) string {
 	rest, isTask := strings.CutPrefix(r.URL.Path, "/v1/tasks/")
 	_, verb, _ := strings.Cut(rest, "/")
 	switch verb {
-	case "heartbeat", "finish", "release", "events":
+	case "heartbeat", "finish", "release", "events", "steps":
 		if isTask && r.Method == http.MethodPost {
 			return verb
 		}
@@ -132,7 +132,8 @@ func leased(r *http.Request) string {
 
 // checked refuses bodies on /v1 that hold what no text may hold, or a member
 // twice. What carries a lease is made to fit instead (rule S5): an attempt's events
-// here, what its other words say of the task where they are read, which tells of it.
+// and steps here, what its other words say of the task where they are read, which
+// tells of it.
 func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	path := r.URL.Path
 	if !strings.HasPrefix(path, "/v1/") || path == "/v1/files" || r.Body == nil || r.Body == http.NoBody {
@@ -150,7 +151,7 @@ func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 			err = plain(edge.Blank(body, "finished"))
 		}
 		switch {
-		case err != nil && (door != "events" || !edge.ShowsLease(body)):
+		case err != nil && (door != "events" && door != "steps" || !edge.ShowsLease(body)):
 			return r, err
 		case err != nil:
 			body = edge.Mend(body)

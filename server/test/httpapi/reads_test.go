@@ -34,6 +34,7 @@ func reads() map[string]struct {
 		"GET /v1/tasks/{task_id}/children":                    {"/v1/tasks/big/children?per_page=50", few},
 		"GET /v1/tasks/{task_id}":                             {"/v1/tasks/big", one},
 		"GET /v1/tasks/{task_id}/events":                      {"/v1/tasks/big/events?turns=all&limit=1000", one},
+		"GET /v1/tasks/{task_id}/steps":                       {"/v1/tasks/big/steps?limit=1000", few},
 		"GET /v1/tasks/{task_id}/thread":                      {"/v1/tasks/big/thread?limit=1000", one},
 		"GET /v1/tasks/{task_id}/thread/full":                 {"/v1/tasks/big/thread/full?limit=1000", one},
 		"GET /v1/tasks/{task_id}/activity":                    {"/v1/tasks/big/activity?limit=1000", one},
@@ -116,6 +117,9 @@ func (s *server) fill(t *testing.T) {
 		token := s.claim(t)
 		for range 2 {
 			send("POST", "/v1/tasks/big/events", `{"lease_token": "`+token+`", `+events)
+		}
+		for i := range 40 {
+			send("POST", "/v1/tasks/big/steps", fmt.Sprintf(`{"lease_token": %q, "id": "%d", "body": %q}`, token, i, strings.Repeat("s", 250<<10)))
 		}
 		send("POST", "/v1/tasks/big/finish", `{"lease_token": "`+token+`", "status": "completed", "result": "`+strings.Repeat("r", 16<<20)+`"}`)
 	}

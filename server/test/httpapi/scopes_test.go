@@ -71,6 +71,9 @@ func (s *server) own(t *testing.T, p person, mark string) owned {
 	s.must(t, 200, call{method: "POST", path: "/v1/tasks/" + o.running + "/events", key: workerKey, body: fmt.Sprintf(
 		`{"lease_token": %q, "events": [{"type": "chunk", "data": %q}]}`, o.token, name("chunk"),
 	)})
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks/" + o.running + "/steps", key: workerKey, body: fmt.Sprintf(
+		`{"lease_token": %q, "id": "s", "body": %q}`, o.token, name("step"),
+	)})
 	s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/" + o.running, body: fmt.Sprintf(`{"internal_status": %q}`, name("note"))})
 	create(o.child, fmt.Sprintf(`, "parent_execution": %q`, o.running), "")
 	file := s.must(t, 201, p.as(call{
@@ -93,7 +96,7 @@ func (s *server) shown(t *testing.T, o owned) string {
 	t.Helper()
 	var all strings.Builder
 	for _, id := range o.tasks() {
-		for _, path := range []string{"", "/events?turns=all&limit=1000", "/thread/full", "/activity"} {
+		for _, path := range []string{"", "/events?turns=all&limit=1000", "/steps", "/thread/full", "/activity"} {
 			all.Write(s.do(t, call{method: "GET", path: "/v1/tasks/" + id + path}).body)
 		}
 	}
@@ -226,6 +229,8 @@ func tries(o owned) []try {
 			fmt.Sprintf(`{"id": %q, "result": "x"}`, o.ended), fmt.Sprintf(`{"id": %q, "is_success": false}`, o.running),
 		}, nil),
 		// The worker protocol is for other roles, even with the token of a lease.
+		v1("GET", "/steps", 404),
+		v1("POST", "/steps", 403, `{"lease_token": "`+o.token+`", "id": "s", "body": 1}`),
 		v1("POST", "/heartbeat", 403, `{"lease_token": "`+o.token+`"}`),
 		v1("POST", "/finish", 403, `{"lease_token": "`+o.token+`", "status": "completed"}`),
 		v1("POST", "/release", 403, `{"lease_token": "`+o.token+`"}`),

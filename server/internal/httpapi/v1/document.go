@@ -31,6 +31,7 @@ func tags() []*huma.Tag {
 		{Name: "tasks", Description: "Create, read, change and end tasks."},
 		{Name: "threads", Description: "Tasks as conversations."},
 		{Name: "events", Description: "The log of a task, by pages or live."},
+		{Name: "steps", Description: "What the attempts of a turn have committed, for those after them."},
 		{Name: "workers", Description: "The worker protocol: claim, heartbeat, events, finish. docs/WORKER_PROTOCOL.md has a complete worker in a dozen lines."},
 		{Name: "agents", Description: "Who executes tasks, and how."},
 		{Name: "files", Description: "Files for tasks to read."},

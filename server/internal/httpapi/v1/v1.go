@@ -72,6 +72,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerThreads()
 	r.registerReport()
 	r.registerEvents()
+	r.registerSteps()
 	r.registerWorkers()
 	r.registerAgents()
 	r.registerKeys()
