@@ -148,7 +148,7 @@ func (a *App) start(ctx context.Context) error {
 	})
 	now := func() time.Time { return a.store.Now().Time() }
 	chores := dispatch.Chores{
-		Trim:   func(ctx context.Context) error { return a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)) },
+		Trim:   a.trim,
 		Forget: shelf.Forget,
 	}
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, chores).Run(a.sweeping) })
@@ -309,6 +309,15 @@ func (a *App) stop() error {
 	late.Stop()
 	a.tracer.Close(context.Background())
 	return errors.Join(err, a.store.Close())
+}
+
+// trim drops what is kept for minutes, and gives the disk back what is not needed.
+func (a *App) trim(ctx context.Context) error {
+	err := a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed))
+	if s, ok := a.store.(shrinker); ok {
+		err = errors.Join(err, s.Shrink(ctx))
+	}
+	return err
 }
 
 // leaveTime bounds how long an end waits for the store.

@@ -46,6 +46,12 @@ type sharedStore interface {
 	Hints() <-chan struct{}
 }
 
+// shrinker is a store whose file does not become smaller by itself.
+type shrinker interface {
+	// Shrink gives the disk back what deleted tasks have taken.
+	Shrink(ctx context.Context) error
+}
+
 // openStore opens the database that the options name.
 func openStore(ctx context.Context, o Options, node string, told func([]feed.Entry), measure func(int, time.Duration)) (store, error) {
 	if o.DatabaseURL != "" {
@@ -94,4 +100,7 @@ func nodeName(o Options) string {
 	return "node-" + newID()
 }
 
-var _ sharedStore = (*postgres.Store)(nil)
+var (
+	_ sharedStore = (*postgres.Store)(nil)
+	_ shrinker    = (*sqlite.Store)(nil)
+)

@@ -41,8 +41,8 @@ type Sweeper struct {
 	sweeping sync.Mutex // one sweep at a time
 	// pulse is the last beat's, nil if it must not sweep.
 	pulse                atomic.Pointer[lifecycle.Pulse]
+	tidying, goingOn     sync.Mutex // beside them; these may take long
 	lastForget, lastTrim time.Time
-	goingOn              sync.Mutex // beside them; it may take long
 	lastGoOn             time.Time
 }
 
@@ -63,6 +63,15 @@ func (s *Sweeper) Run(ctx context.Context) {
 	defer tick.Stop()
 	var sweeps sync.WaitGroup
 	defer sweeps.Wait()
+	// beside does something that may take long, unless it is still at it.
+	beside := func(busy *sync.Mutex, do func(context.Context)) {
+		if busy.TryLock() {
+			sweeps.Go(func() {
+				defer busy.Unlock()
+				do(ctx)
+			})
+		}
+	}
 	// Until a beat has succeeded since then, nobody knows of a server that could be
 	// reached; and deadlines have not followed a jump of the clock.
 	silent, astray := true, true
@@ -100,20 +109,13 @@ func (s *Sweeper) Run(ctx context.Context) {
 		}
 		if beat && leads && sure && !astray && quiet.over(time.Now()) {
 			s.pulse.Store(&pulse)
-			if s.sweeping.TryLock() { // else the last sweep goes on, as of this beat
-				sweeps.Go(func() {
-					defer s.sweeping.Unlock()
-					s.sweep(ctx)
-				})
-			}
+			beside(&s.sweeping, s.sweep) // else the last sweep goes on, as of this beat
+			beside(&s.tidying, s.tidy)
 		} else {
 			s.pulse.Store(nil)
 		}
-		if beat && leads && s.goingOn.TryLock() {
-			sweeps.Go(func() {
-				defer s.goingOn.Unlock()
-				s.goOn(ctx)
-			})
+		if beat && leads {
+			beside(&s.goingOn, s.goOn)
 		}
 		select {
 		case <-ctx.Done():
@@ -171,6 +173,10 @@ func (s *Sweeper) sweep(ctx context.Context) {
 			return err
 		})
 	}
+}
+
+// tidy cleans up what has been kept for its time.
+func (s *Sweeper) tidy(ctx context.Context) {
 	if time.Since(s.lastTrim) >= trimEvery && s.chores.Trim != nil {
 		s.lastTrim = time.Now()
 		s.try(ctx, "trim", s.chores.Trim)

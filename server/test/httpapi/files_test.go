@@ -543,6 +543,15 @@ func (s *server) restart(t *testing.T, change func(*sql.DB) error) {
 	if err := errors.Join(change(db), db.Close()); err != nil {
 		t.Fatal(err)
 	}
+	s.again(t)
+}
+
+// again stops the server if it runs, and starts it again.
+func (s *server) again(t *testing.T) {
+	t.Helper()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
 	o := app.DefaultOptions()
 	o.Addr, o.Data, o.DatabaseURL = "127.0.0.1:0", s.dir, teststore.DatabaseURL(t, s.dir)
 	again, err := app.Start(t.Context(), o)

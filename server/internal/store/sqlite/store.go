@@ -60,6 +60,8 @@ type Store struct {
 	lock    *flock.Flock
 	reads   *reader
 	writers *batch.Writers
+	// shrinks says that free pages can be given back.
+	shrinks bool
 	// trouble is why the last write did not reach the disk, nil if it did.
 	trouble atomic.Pointer[fault.Error]
 }
@@ -104,7 +106,7 @@ func (s *Store) open(ctx context.Context) error {
 	// What makes a file longer is on disk with fdatasync, too; fsync would wait for
 	// its timestamps. Where there is none, the database goes on with fsync.
 	_, _ = driver.Fdatasync(true)
-	if err := migrate(ctx, s.path()); err != nil {
+	if err := migrate(ctx, s.path(), s.opts.Log); err != nil {
 		return err
 	}
 	read, err := sql.Open("sqlite", dsn(s.path(), "query_only(ON)"))
@@ -114,6 +116,9 @@ func (s *Store) open(ctx context.Context) error {
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
 	s.reads = &reader{db: read}
+	if s.shrinks, err = shrinks(ctx, read); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
 	s.Reader = &table.Reader{DB: s.reads, Clock: func() task.Stamp { return task.StampOf(s.opts.Now()) }}
 	e, err := newEngine(ctx, s)
 	if err != nil {
@@ -128,8 +133,8 @@ func (s *Store) open(ctx context.Context) error {
 }
 
 // migrate makes the database or brings it up to date, and tries to write to it.
-func migrate(ctx context.Context, path string) (err error) {
-	db, err := sql.Open("sqlite", dsn(path, writing()...))
+func migrate(ctx context.Context, path string, log *slog.Logger) (err error) {
+	db, err := sql.Open("sqlite", dsn(path, append([]string{shrinkable}, writing()...)...))
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
@@ -148,6 +153,9 @@ func migrate(ctx context.Context, path string) (err error) {
 	}
 	if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE; "+probe+"; COMMIT"); err != nil {
 		return fmt.Errorf("try to write: %w", err)
+	}
+	if err := letShrink(ctx, db, log); err != nil {
+		return fmt.Errorf("look at database %s: %w", path, err)
 	}
 	return nil
 }

@@ -1,0 +1,219 @@
+package sqlite
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// fileSize is how many bytes a file takes.
+func fileSize(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// long creates tasks with long logs, about 128 KiB each.
+func long(t *testing.T, s *Store, ids ...string) {
+	t.Helper()
+	own := []byte(`"` + strings.Repeat("x", 4<<10) + `"`)
+	events := make([]task.Event, 32)
+	for i := range events {
+		events[i] = task.Event{Type: task.AgentMessage, Own: own}
+	}
+	for _, id := range ids {
+		if err := s.Write(t.Context(), about(id), func(tx lifecycle.Tx) error {
+			if err := create(tx, id); err != nil {
+				return err
+			}
+			return apply(tx, id, task.Append{Events: events})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// numbered are ids.
+func numbered(prefix string, n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint(prefix, i)
+	}
+	return ids
+}
+
+// remove deletes tasks with all that is left of them.
+func remove(t *testing.T, s *Store, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if err := s.Write(t.Context(), about(id), func(tx lifecycle.Tx) error {
+			if err := tx.Delete("o", id); err != nil {
+				return err
+			}
+			_, err := tx.Erase("o", id, 1000)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What deleted tasks have taken goes back to the disk in small commits, and nothing
+// else goes with it: a part stays for new tasks, who reads is not disturbed, and the
+// log is cut when nobody writes.
+func TestShrink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var commits int
+	s, err := Open(t.Context(), Options{Dir: dir, OnBatch: func(int, time.Duration) { commits++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	shrink := func() {
+		t.Helper()
+		if err := s.Shrink(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, stay := numbered("gone-", 60), numbered("stay-", 4)
+	for i, id := range stay {
+		long(t, s, gone[i*15:i*15+15]...)
+		long(t, s, id)
+	}
+	shrink()
+	full, err := s.Size(t.Context())
+	if err != nil || full < 60*128<<10 {
+		t.Fatalf("the database has %d bytes: %v", full, err)
+	}
+	remove(t, s, gone...)
+	if same, err := s.Size(t.Context()); err != nil || same < full {
+		t.Fatalf("the database has %d bytes of %d already: %v", same, full, err)
+	}
+	commits = 0
+	shrink()
+	size, file := fileSize(t, s.path()), int64(0)
+	if file, err = s.Size(t.Context()); err != nil || file > 3<<20 || size != file {
+		t.Errorf("the database has %d bytes of %d, its file %d: %v", file, full, size, err)
+	}
+	if least := int(full-file) / (shrinkStep * 4096); commits < least {
+		t.Errorf("%d bytes were given back in %d commits", full-file, commits)
+	}
+	commits = 0
+	if shrink(); commits > 0 {
+		t.Errorf("%d commits more", commits)
+	}
+	for _, id := range stay {
+		events, err := s.Events(t.Context(), "o", id, 0, 100)
+		if err != nil || len(events) != 33 {
+			t.Errorf("%s has %d events: %v", id, len(events), err)
+		}
+	}
+	if problems := texts(t, s, "PRAGMA integrity_check"); len(problems) != 1 || problems[0] != "ok" {
+		t.Errorf("the database: %q", problems)
+	}
+
+	log := s.path() + "-wal"
+	if fileSize(t, log) == 0 {
+		t.Error("the log of a database that is written was cut")
+	}
+	before := time.Now().Add(-restsAfter)
+	if err := os.Chtimes(log, before, before); err != nil {
+		t.Fatal(err)
+	}
+	if shrink(); fileSize(t, log) != 0 {
+		t.Errorf("the log of a database that rests has %d bytes", fileSize(t, log))
+	}
+	long(t, s, "after")
+}
+
+// Who reads what was there before goes on reading it, and holds up nobody.
+func TestShrinkBesideAReader(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	long(t, s, numbered("t-", 40)...)
+	reading, err := s.reads.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reading.ExecContext(t.Context(), "BEGIN"); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	count := func() int {
+		t.Helper()
+		if err := reading.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM events").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := count()
+	remove(t, s, numbered("t-", 40)...)
+	if err := s.Shrink(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if count() != before {
+		t.Errorf("who reads sees %d rows of %d", n, before)
+	}
+	if _, err := reading.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := reading.Close(); err != nil {
+		t.Fatal(err)
+	}
+	long(t, s, "more")
+}
+
+// A database of a release whose files could not shrink can, from the next start on
+// if it is small; else a copy of it can.
+func TestOldDatabasesShrink(t *testing.T) {
+	t.Parallel()
+	if s := openPrevious(t); !s.shrinks {
+		t.Error("a small one cannot shrink after a start")
+	} else if _, err := s.Task(t.Context(), auth.All("o"), "root"); err != nil {
+		t.Error(err)
+	}
+
+	from, into := t.TempDir(), t.TempDir()
+	path := filepath.Join(from, DatabaseFile)
+	for _, step := range []struct {
+		path string
+		can  bool
+	}{{path, false}, {filepath.Join(into, DatabaseFile), true}} {
+		db, err := sql.Open("sqlite", dsn(step.path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step.path == path {
+			if _, err := db.ExecContext(t.Context(), previous); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if can, err := shrinks(t.Context(), db); err != nil || can != step.can {
+			t.Errorf("%s can shrink: %v, %v", step.path, can, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if step.path == path {
+			if err := Backup(t.Context(), from, into); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
