@@ -27,6 +27,7 @@ type Attempt struct {
 	trace string
 	lease *lease
 	out   *outbox
+	steps *steps
 
 	mu     sync.Mutex // guards what follows, and keeps events in order
 	events int

@@ -74,7 +74,7 @@ func (r *retry) Unwrap() error { return r.error }
 // Later gives the task back: this attempt could not begin with it, does not count
 // among MaxAttempts, and the next may begin after the delay, at most a day. why says
 // for people what was in the way. A task that is given back 20 times in a row,
-// without a Step or another outcome between, ends Errored.
+// without a step or another outcome between, ends Errored.
 func Later(why error, delay time.Duration) error { return &later{why, delay} }
 
 type later struct {
@@ -263,7 +263,7 @@ func (w *Worker) execute(work, handling context.Context, c claim) {
 	defer shut(nil)
 	defer context.AfterFunc(handling, func() { shut(context.Cause(handling)) })()
 	lease := newLease(w.client.Tasks, c)
-	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, lease: lease, out: newOutbox(lease)}
+	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, lease: lease, out: newOutbox(lease), steps: newSteps()}
 	var helpers sync.WaitGroup
 	helpers.Go(func() { lease.hold(ctx, cancel) })
 	helpers.Go(func() { lease.listen(ctx, c.Task.LastEventSeq) })

@@ -32,6 +32,8 @@ func helper(kind string) int {
 		err = endlessWorker(ctx)
 	case "herd":
 		err = herdWorker(ctx)
+	case "stepping":
+		err = steppingWorker(ctx)
 	case "patient":
 		err = patientWorker(ctx)
 	case "clock":
