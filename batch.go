@@ -61,13 +61,9 @@ func (t *Tasks) batch(ctx context.Context, requests []TaskRequest, all bool) ([]
 	}
 	var answer struct {
 		Results []struct {
-			ID      string `json:"id"`
-			Created bool   `json:"created"`
-			Error   *struct {
-				Detail string `json:"detail"`
-				Code   Code   `json:"code"`
-				Field  string `json:"field"`
-			} `json:"error"`
+			ID      string  `json:"id"`
+			Created bool    `json:"created"`
+			Error   *reason `json:"error"`
 		} `json:"results"`
 	}
 	if err := t.c.call(ctx, call, &answer); err != nil {
@@ -75,8 +71,8 @@ func (t *Tasks) batch(ctx context.Context, requests []TaskRequest, all bool) ([]
 	}
 	made := make([]Created, len(answer.Results))
 	for i, r := range answer.Results {
-		if e := r.Error; e != nil {
-			made[i].Err = &Error{Status: e.Code.Status(), Code: e.Code, Message: e.Detail, Field: e.Field}
+		if err := r.Error.err(); err != nil {
+			made[i].Err = err
 			continue
 		}
 		made[i] = Created{ID: r.ID, Repeated: !r.Created}

@@ -141,6 +141,21 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Status == 0 && t.Code == e.Code
 }
 
+// reason is why one of many was refused.
+type reason struct {
+	Detail string `json:"detail"`
+	Code   Code   `json:"code"`
+	Field  string `json:"field"`
+}
+
+// err is the reason as an *Error; nil for none.
+func (r *reason) err() error {
+	if r == nil {
+		return nil
+	}
+	return &Error{Status: r.Code.Status(), Code: r.Code, Message: r.Detail, Field: r.Field}
+}
+
 // CodeOf is the code of an error that the server answered, "" for any other.
 func CodeOf(err error) Code {
 	if e, ok := as[*Error](err); ok {

@@ -26,25 +26,46 @@ type claim struct {
 // before its connection is taken to be dead.
 const claimSlack = 15 * time.Second
 
+// claimBody asks for work.
+type claimBody struct {
+	Agents   []string       `json:"agent_ids"`
+	Worker   string         `json:"worker_id"`
+	Slots    int            `json:"slots"`
+	Wait     float64        `json:"wait,omitempty"`
+	Finished []finishedBody `json:"finished,omitempty"`
+}
+
+// finishedBody is an attempt's end among others.
+type finishedBody struct {
+	Task string `json:"task_id"`
+	outcome
+}
+
+// claimAnswer answers it.
+type claimAnswer struct {
+	Claims   []claim `json:"claims"`
+	Finished []struct {
+		Error *reason `json:"error"`
+	} `json:"finished"`
+}
+
+// came makes the claims of an answer that has come just now ready for use.
+func (a claimAnswer) came(c *Client) []claim {
+	for i := range a.Claims {
+		a.Claims[i].came = time.Now()
+		a.Claims[i].Task.client = c
+	}
+	return a.Claims
+}
+
 // claim asks for work and waits for the first task, at most a minute.
 func (c *Client) claim(ctx context.Context, agents []string, worker string, slots int, wait time.Duration) ([]claim, error) {
-	var answer struct {
-		Claims []claim `json:"claims"`
-	}
+	var answer claimAnswer
 	err := c.call(ctx, request{
 		method: http.MethodPost, path: "/v1/claim", limit: wait + claimSlack,
-		body: struct {
-			Agents []string `json:"agent_ids"`
-			Worker string   `json:"worker_id"`
-			Slots  int      `json:"slots"`
-			Wait   float64  `json:"wait"`
-		}{agents, worker, slots, wait.Seconds()},
+		body: claimBody{Agents: agents, Worker: worker, Slots: slots, Wait: wait.Seconds()},
 	}, &answer)
-	for i := range answer.Claims {
-		answer.Claims[i].came = time.Now()
-		answer.Claims[i].Task.client = c
-	}
-	return answer.Claims, err
+	return answer.came(c), err
 }
 
 // lease is an attempt's right to its task. It is safe for concurrent use.

@@ -185,14 +185,24 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer leave(ErrShutdown)
 	handling, shut := context.WithCancelCause(work)
 	defer shut(nil)
+	claiming, noMore := context.WithCancel(ctx)
+	defer noMore()
+	told := newEnds(w)
 	slots := make(chan struct{}, w.slots)
 	var running sync.WaitGroup
-	err := w.claim(ctx, slots, func(c claim) {
+	go told.run(claiming)
+	err := w.claim(claiming, slots, func(c claim) {
 		running.Go(func() {
 			defer func() { <-slots }()
-			w.execute(work, handling, c)
+			for next := &c; next != nil; {
+				if next = w.execute(claiming, work, handling, *next, told); next != nil && claiming.Err() != nil {
+					w.turnDown(work, *next)
+					return
+				}
+			}
 		})
 	})
+	noMore()
 	idle := make(chan struct{})
 	go func() { defer close(idle); running.Wait() }()
 	if !done(idle, w.drain) {
@@ -252,9 +262,18 @@ func (w *Worker) claim(ctx context.Context, slots chan struct{}, start func(clai
 	}
 }
 
+// turnDown gives back a task that came when the worker had begun to end.
+func (w *Worker) turnDown(work context.Context, c claim) {
+	log := w.log.With("task_id", c.Task.ID, "agent_id", c.Task.AgentID, "attempt", c.Lease.Attempt)
+	if err := newLease(w.client.Tasks, c).release(work, "", 0); err != nil {
+		log.WarnContext(work, "a task is left to its lease: the worker is ending", "error", err)
+	}
+}
+
 // execute runs one attempt to its end and reports it. The end of handling is told
-// to the handler alone: what it has answered before is still written.
-func (w *Worker) execute(work, handling context.Context, c claim) {
+// to the handler alone: what it has answered before is still written. It answers the
+// task that came for the slot with the answer to the report, nil for none.
+func (w *Worker) execute(claiming, work, handling context.Context, c claim, told *ends) (next *claim) {
 	began := time.Now()
 	log := w.log.With("task_id", c.Task.ID, "agent_id", c.Task.AgentID, "attempt", c.Lease.Attempt)
 	ctx, cancel := context.WithCancelCause(work)
@@ -287,13 +306,13 @@ func (w *Worker) execute(work, handling context.Context, c claim) {
 
 	switch {
 	case errors.Is(cause, ErrStopped):
-		err = lease.finish(work, outcome{Status: Stopped})
+		next, err = told.finish(claiming, work, lease, outcome{Status: Stopped})
 	case errors.Is(cause, ErrShutdown):
 		log.InfoContext(work, "attempt given back")
 		err = lease.release(work, "", 0)
 	case cause != nil:
 		log.WarnContext(work, "attempt given up", "cause", cause)
-		return
+		return nil
 	case isLater(err):
 		l, _ := as[*later](err)
 		log.InfoContext(work, "attempt given back", "until", l.delay, "reason", err)
@@ -306,7 +325,7 @@ func (w *Worker) execute(work, handling context.Context, c claim) {
 		} else {
 			log.InfoContext(work, "attempt ended", "status", o.Status)
 		}
-		err = lease.finish(work, o)
+		next, err = told.finish(claiming, work, lease, o)
 	}
 	switch {
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrNotFound): // it is somebody else's, or nobody's, by now
@@ -314,6 +333,7 @@ func (w *Worker) execute(work, handling context.Context, c claim) {
 	case err != nil:
 		log.ErrorContext(work, "report the attempt's end", "error", err)
 	}
+	return next
 }
 
 // run calls the handler; a panic of it is an error of this attempt alone.
