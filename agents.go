@@ -39,10 +39,13 @@ type Agent struct {
 	// LLMCredentials are kept encrypted and never answered here.
 	LLMCredentials *Credentials `json:"llm_credentials,omitempty"`
 	// OutputFormat and OutputSchema are for tasks that leave them open.
-	OutputFormat        string          `json:"output_format,omitempty"`
-	OutputSchema        json.RawMessage `json:"output_schema,omitempty"`
-	DeepPlanning        bool            `json:"deep_planning,omitempty"`
-	EnforceDeepPlanning bool            `json:"enforce_deep_planning,omitempty"`
+	OutputFormat string          `json:"output_format,omitempty"`
+	OutputSchema json.RawMessage `json:"output_schema,omitempty"`
+	// RepairRounds is how often in a turn a result that does not follow OutputSchema
+	// is sent back to be repaired; nil is 2.
+	RepairRounds        *int `json:"repair_rounds,omitempty"`
+	DeepPlanning        bool `json:"deep_planning,omitempty"`
+	EnforceDeepPlanning bool `json:"enforce_deep_planning,omitempty"`
 	// LeaseSeconds is the length of its tasks' leases; 0 is 30.
 	LeaseSeconds int `json:"lease_seconds,omitempty"`
 	// MaxAttempts bounds how many attempts of a turn may start; 0 is 3.

@@ -134,6 +134,8 @@ type Change struct {
 	By string `json:"by"`
 	// Adjusted are those of the task.
 	Adjusted []string `json:"adjusted"`
+	// ResultCheck is the task's.
+	ResultCheck *ResultCheck `json:"result_check"`
 }
 
 // Change answers what the event changed in the task, and whether it is of a

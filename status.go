@@ -39,6 +39,25 @@ func (s Status) Ends() bool {
 	return s == Completed || s == Failed || s == Errored || s == Stopped
 }
 
+// ResultCheck is how a result follows the schema that its task asks for.
+type ResultCheck struct {
+	State CheckState `json:"state"`
+	// Rounds is how often a result was sent back to be repaired in this turn.
+	Rounds int `json:"rounds"`
+	// Errors says what does not follow: at most 10 lines, each of at most 300 bytes.
+	Errors []string `json:"errors"`
+}
+
+// CheckState is the verdict of a ResultCheck.
+type CheckState string
+
+// The verdicts.
+const (
+	CheckValid    CheckState = "valid"
+	CheckRepaired CheckState = "repaired" // valid, after at least one round
+	CheckInvalid  CheckState = "invalid"
+)
+
 // EndReason says why a turn ended: one of a closed list, "" while it has not.
 type EndReason string
 

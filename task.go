@@ -74,6 +74,9 @@ type Task struct {
 	// Adjusted names the fields of which it has something else than its worker gave
 	// in this turn: cut, mended or left out, because they could not be kept whole.
 	Adjusted []string `json:"adjusted"`
+	// ResultCheck is how the result follows OutputSchema; nil if that asks for
+	// nothing, or while there was no result.
+	ResultCheck *ResultCheck `json:"result_check"`
 
 	// ParentTaskID is the task that this is a sub-task of, OnParentEnd what becomes of
 	// it when that ends; SubTasks are its own.

@@ -49,6 +49,7 @@ type Record struct {
 	LLMCredential *Credentials    `json:"llm_credentials,omitempty" nullable:"true" doc:"Kept encrypted, for all versions; answered only to workers and admins on the Python client's routes. Left out, they stay as they are; null removes them."`
 	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
 	OutputSchema  json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
+	Repairs       *int            `json:"repair_rounds,omitempty" minimum:"0" maximum:"20" doc:"How often in a turn a result that does not follow output_schema is sent back to be repaired, to those who ask for that; 2 when left open."`
 	DeepPlanning  bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
 	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
 	Lease         int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
@@ -116,6 +117,20 @@ func (a Agent) MaxAttempts() int {
 	}
 }
 
+// defaultRepairs is how often a result is sent back where the record leaves it open.
+const (
+	defaultRepairs = 2
+	maxRepairs     = 20
+)
+
+// RepairRounds is how often in a turn a result is sent back to be repaired (S8).
+func (a Agent) RepairRounds() int {
+	if a.Record.Repairs == nil {
+		return defaultRepairs
+	}
+	return *a.Record.Repairs
+}
+
 // UnfencedLease is the length for workers that cannot renew a lease of their
 // own: at least 30 s, since they are heard only every few seconds (rule L5).
 func (a Agent) UnfencedLease() time.Duration { return max(a.Lease(), task.DefaultLease) }
@@ -138,6 +153,8 @@ func (r *Record) Normalize() error {
 		return fault.Field("llm_credentials.name", "must not be empty")
 	case r.LLMCredential != nil && r.LLMCredential.Value == "":
 		return fault.Field("llm_credentials.value", "must not be empty")
+	case r.Repairs != nil && (*r.Repairs < 0 || *r.Repairs > maxRepairs):
+		return fault.Field("repair_rounds", "must be from 0 to %d", maxRepairs)
 	case len(r.OutputSchema) > 0 && !bytes.HasPrefix(bytes.TrimSpace(r.OutputSchema), []byte("{")) &&
 		string(r.OutputSchema) != "null":
 		return fault.Field("output_schema", "must be an object")

@@ -87,6 +87,7 @@ func (r remote) show(e *env, t *errand.Task) {
 	}
 	w.pair("tools", strings.Join(t.UsedTools, ", "))
 	w.pair("not whole", strings.Join(t.Adjusted, ", "))
+	w.pair("output schema", checkLine(t.ResultCheck))
 	w.pair("prompt", t.Input.Text)
 	for _, f := range t.Input.Files {
 		w.pair("file", f)
@@ -95,6 +96,26 @@ func (r remote) show(e *env, t *errand.Task) {
 	if t.Result != "" {
 		fmt.Fprintf(e.Out, "\n%s\n", strings.TrimRight(safeText(t.Result, isTerminal(e.Out)), "\n"))
 	}
+}
+
+// checkLine says how a result follows its schema.
+func checkLine(c *errand.ResultCheck) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.State == errand.CheckRepaired:
+		return fmt.Sprintf("followed, after it was sent back %s", times(c.Rounds))
+	case c.State == errand.CheckValid:
+		return "followed"
+	}
+	return "not followed: " + strings.Join(c.Errors, "; ")
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // statusLine is a status with the reason for it, where that says more.

@@ -27,6 +27,9 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 	if err := s.checkCommand(r); err != nil {
 		return agent.Agent{}, err
 	}
+	if err := checkSchema("output_schema", r.OutputSchema); err != nil {
+		return agent.Agent{}, err
+	}
 	secret, forget := r.LLMCredential, r.NoCredential
 	r.LLMCredential, r.NoCredential = nil, false
 	var sealed []byte

@@ -195,6 +195,9 @@ type Outcome struct {
 	// (L4). Delay is how long none may begin, nil for the backoff of lost attempts.
 	Retry bool
 	Delay *time.Duration
+	// Repair lets the attempt go on if its result does not follow the task's schema,
+	// as often as its agent says: the end is refused then, and says why (S8).
+	Repair bool
 }
 
 // GivenBack is how a worker gives an attempt back.
@@ -266,11 +269,26 @@ func (e End) command(tx writing, t task.Task) (task.Command, error) {
 	}
 	retry := o.Retry && o.Reason != task.EndCompleted
 	if !retry && o.Reason == task.EndWorkerError && by.Attempt.Live() {
-		retry, err = retriesErrors(tx, t)
+		if retry, err = retriesErrors(tx, t); err != nil {
+			return nil, err
+		}
 	}
+	rounds, err := repairs(tx, t, o)
 	return task.Finish{
-		Retry: retry, Delay: o.Delay, By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats,
+		Repair: rounds, Retry: retry, Delay: o.Delay, By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats,
 	}, err
+}
+
+// repairs is how often results of a turn may be sent back.
+func repairs(tx Tx, t task.Task, o Outcome) (int, error) {
+	if !o.Repair || !t.Terms.Schema {
+		return 0, nil
+	}
+	a, err := tx.Agent(t.OrganizationID, t.AgentID, 0)
+	if fault.CodeOf(err) == fault.NotFound {
+		return 0, nil
+	}
+	return a.RepairRounds(), err
 }
 
 // retriesErrors reports whether a task's agent wants another attempt after one that

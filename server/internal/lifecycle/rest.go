@@ -43,15 +43,21 @@ func (e unfinishedError) Error() string {
 }
 
 // write is Store.Write in somebody's name. It returns when what the commit had no
-// room for is done, too. If fn has to wait for the rest of an earlier write, that is
-// done first.
+// room for is done, too. If fn has to wait for the rest of an earlier write, or for the
+// verdict on a result, that is done first.
 func (s *Service) write(ctx context.Context, by string, about []Key, fn func(writing) error) error {
+	known := verdicts{}
 	for {
-		left, err := s.commit(ctx, by, about, fn)
+		left, err := s.commit(ctx, by, about, known, fn)
 		var before unfinishedError
-		if again := errors.As(err, &before); again {
+		var unjudged unjudgedError
+		switch {
+		case errors.As(err, &unjudged):
+			known.judge(unjudged)
+			continue
+		case errors.As(err, &before):
 			left = []Key{before.task}
-		} else if err != nil || len(left) == 0 {
+		case err != nil || len(left) == 0:
 			return err
 		}
 		if failed := s.goOn(ctx, left); failed != nil || err == nil {
@@ -61,11 +67,11 @@ func (s *Service) write(ctx context.Context, by string, about []Key, fn func(wri
 }
 
 // commit writes once, and answers with what further commits have to go on.
-func (s *Service) commit(ctx context.Context, by string, about []Key, fn func(writing) error) (left []Key, err error) {
+func (s *Service) commit(ctx context.Context, by string, about []Key, known verdicts, fn func(writing) error) (left []Key, err error) {
 	seats := &seats{gate: s.gate}
 	err = s.store.Write(ctx, about, func(tx Tx) error {
 		seats.giveBack() // those of a run before
-		w := writing{tx, by, seats, &rest{room: commitRoom}}
+		w := writing{tx, by, seats, &rest{room: commitRoom}, known}
 		err := fn(w)
 		left = w.rest.left
 		return err
@@ -83,7 +89,7 @@ func (s *Service) goOn(ctx context.Context, left []Key) error {
 		last := len(left) - 1
 		next := left[last]
 		s.goingOn.Lock()
-		more, err := s.commit(ctx, s.node, []Key{next}, func(tx writing) error {
+		more, err := s.commit(ctx, s.node, []Key{next}, nil, func(tx writing) error {
 			t, err := tx.Task(next.Organization, next.ID)
 			switch {
 			case fault.CodeOf(err) == fault.NotFound:

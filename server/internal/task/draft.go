@@ -133,6 +133,7 @@ type draft struct {
 	turn     *TurnChange
 	steps    []Step
 	author   Author // of the events that follow, if an attempt writes them
+	judged   *Judged
 	refused  error
 	err      error
 }

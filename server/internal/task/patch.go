@@ -260,6 +260,11 @@ func (c Patch) sparse(d *draft) error {
 	if err := d.take(c.Side, c.Result, nil); err != nil {
 		return err
 	}
+	if t.ended != "" && c.Result != nil {
+		if err := d.judge(t.ended); err != nil {
+			return err
+		}
+	}
 	switch c.Status {
 	case Executing:
 		return c.execute(d)

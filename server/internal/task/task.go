@@ -3,6 +3,8 @@ package task
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/errand-dev/errand/server/internal/schema"
 )
 
 // Task is one task at one moment: its present turn, and the attempt that
@@ -99,6 +101,7 @@ type Terms struct {
 	MaxAttempts    int
 	Timeout        float64 // seconds, 0 for none
 	Keep           bool    // it goes on when its parent ends
+	Schema         bool    // its result is to follow a schema (S8)
 }
 
 // OnParentEnd says what becomes of a sub-task that runs when its parent ends (X1).
@@ -146,6 +149,7 @@ func (s Spec) Terms() Terms {
 	terms := Terms{
 		Turn: s.Turn, PinnedWorkerID: s.PinnedWorkerID, RunLocally: s.RunLocally,
 		MaxAttempts: s.MaxAttempts, Timeout: s.Timeout, Keep: s.OnParentEnd != nil && *s.OnParentEnd == KeepOnParentEnd,
+		Schema: schema.Given(s.OutputSchema),
 	}
 	if s.ParentExecution != nil {
 		terms.ParentID = *s.ParentExecution
@@ -211,6 +215,9 @@ type State struct {
 	// Adjusted names the fields of which the present turn has something else than
 	// its worker gave, sorted: cut, mended or left out so that they could be stored (S5).
 	Adjusted []string `json:"adjusted"`
+	// ResultCheck is how the turn's result, or one that was sent back, follows the
+	// schema that was asked for; nil if none was, or while there was no result (S8).
+	ResultCheck *ResultCheck `json:"result_check"`
 }
 
 // Stop is what became of a request to stop a turn (rules X).

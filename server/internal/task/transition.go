@@ -256,6 +256,9 @@ type Finish struct {
 	// Repeats says that the attempt has ended its turn in just this way: the
 	// first answer may have been lost on the way.
 	Repeats bool
+	// Repair is how often a result that does not follow the task's schema is sent back
+	// in the turn, and the attempt goes on: 0 ends it schema_mismatch at once.
+	Repair int
 }
 
 func (c Finish) apply(d *draft) error {
@@ -272,8 +275,21 @@ func (c Finish) apply(d *draft) error {
 	if c.Retry && d.mayFollow() {
 		return d.tryAgain(c.Reason.Status(), c.Result, c.Side, c.Adjusted, c.Delay)
 	}
+	before := d.t.state
 	if err := d.take(c.Side, c.Result, c.Adjusted); err != nil {
 		return err
+	}
+	if err := d.judge(c.Reason); err != nil {
+		return err
+	}
+	if c.Reason == EndCompleted && d.mismatch() {
+		if check := d.t.state.ResultCheck; check.Rounds < c.Repair {
+			d.t.state = before
+			d.t.state.ResultCheck = check
+			d.sendBack()
+			return nil
+		}
+		c.Reason = EndSchemaMismatch
 	}
 	return d.finish(actFinish, c.Reason, OutcomeFinished)
 }
@@ -322,6 +338,9 @@ func (d *draft) queueAgain(a Attempt, reason string, wait time.Duration) error {
 // finish ends the turn and its attempt.
 func (d *draft) finish(do action, reason EndReason, outcome Outcome) error {
 	if err := d.move(do, reason.Status()); err != nil {
+		return err
+	}
+	if err := d.judge(reason); err != nil {
 		return err
 	}
 	d.t.ended, d.t.state.EndReason, d.t.state.FinishedAt = reason, reason, d.now
@@ -666,6 +685,9 @@ func (c Settle) apply(d *draft) error {
 	}
 	if t.ended == "" {
 		return d.finish(actSettle, c.Reason, OutcomeOverruled)
+	}
+	if err := d.judge(c.Reason); err != nil {
+		return err
 	}
 	t.ended, t.state.EndReason = c.Reason, c.Reason
 	t.state.Status = c.Reason.Status()

@@ -56,6 +56,7 @@ func leaseDoors() map[string]door {
 		ill{"tokens without end", `"tokens": {"prompt_tokens": 1e99}`, []string{"tokens"}, map[string]any{"tokens": nil}},
 		ill{"tokens twice", `"tokens": {"prompt_tokens": 1, "prompt_tokens": 2}`, nil, nil},
 		ill{"text for a duration", `"duration": "long"`, []string{"duration"}, map[string]any{"duration": 0.0}},
+		ill{"text for repair", `"repair": "yes"`, []string{"repair"}, map[string]any{"status": "completed"}},
 		ill{"text for retry", `"retry": "yes"`, []string{"retry"}, map[string]any{"status": "completed"}},
 		ill{"retry of a success", `"retry": true`, nil, map[string]any{"status": "completed"}},
 		ill{"negative delay", `"delay": -1`, []string{"delay"}, map[string]any{"status": "completed"}},

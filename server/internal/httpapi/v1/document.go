@@ -187,6 +187,28 @@ func documented(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[task.Type](), reflect.TypeFor[eventType]())
 	registry.RegisterTypeAlias(reflect.TypeFor[fault.Code](), reflect.TypeFor[code]())
 	registry.RegisterTypeAlias(reflect.TypeFor[agent.Credentials](), reflect.TypeFor[credentials]())
+	registry.RegisterTypeAlias(reflect.TypeFor[task.ResultCheck](), reflect.TypeFor[resultCheck]())
+	registry.RegisterTypeAlias(reflect.TypeFor[task.CheckState](), reflect.TypeFor[checkState]())
+}
+
+// resultCheck documents task.ResultCheck in its place, where it may be null, like
+// credentials.
+type resultCheck struct{}
+
+// Schema implements huma.SchemaProvider.
+func (resultCheck) Schema(r huma.Registry) *huma.Schema {
+	type plain task.ResultCheck
+	s := huma.SchemaFromType(r, reflect.TypeFor[plain]())
+	s.Nullable = true
+	return s
+}
+
+// checkState documents task.CheckState.
+type checkState struct{}
+
+// Schema implements huma.SchemaProvider.
+func (checkState) Schema(huma.Registry) *huma.Schema {
+	return oneOf("repaired is valid, after the result had been sent back.", task.CheckStates())
 }
 
 // credentials documents agent.Credentials in its place, where it may be null: a

@@ -72,6 +72,7 @@ type FinishBody struct {
 	Duration   json.RawMessage `json:"duration,omitempty" doc:"Seconds of work."`
 	Note       json.RawMessage `json:"internal_status,omitempty" doc:"A status of the worker's own, cut at 255 characters."`
 	Retry      json.RawMessage `json:"retry,omitempty" doc:"true, with the status failed or error: another attempt follows, if fewer than max_attempts have started; otherwise the turn ends as the status says."`
+	Repair     json.RawMessage `json:"repair,omitempty" doc:"true, with the status completed: if the result does not follow the task's output_schema, the answer is 422 with what is wrong, the lease is renewed and the attempt goes on, as often as the agent's repair_rounds says. Otherwise such a result ends the task failed, with the end_reason schema_mismatch."`
 	Delay      json.RawMessage `json:"delay,omitempty" doc:"With retry: seconds in which no other attempt begins, 0 to 86400. Left out: 1, doubled with each attempt, at most 300."`
 }
 
@@ -83,6 +84,9 @@ func (b FinishBody) outcome() (lifecycle.Outcome, error) {
 	}
 	if len(b.Retry) > 0 && json.Unmarshal(b.Retry, &o.Retry) != nil {
 		o.Adjusted = append(o.Adjusted, "retry")
+	}
+	if len(b.Repair) > 0 && json.Unmarshal(b.Repair, &o.Repair) != nil {
+		o.Adjusted = append(o.Adjusted, "repair")
 	}
 	if o.Delay, adjusted = lifecycle.FitDelay(b.Delay); adjusted {
 		o.Adjusted = append(o.Adjusted, "delay")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/schema"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -53,7 +54,10 @@ func documents(e *env) {
 			task.Append{Events: []task.Event{{Type: task.AgentMessage, Own: raw, ClientID: "c"}}},
 			task.Edit{Who: "p", Side: side},
 			task.Patch{Status: task.Executing},
-			task.Settle{By: "p", Reason: task.EndCompleted, Result: new(doc), Correct: true, Side: side})
+			task.Judged{
+				Command: task.Settle{By: "p", Reason: task.EndCompleted, Result: new(doc), Correct: true, Side: side},
+				Result:  new(doc), Errors: []string{doc[:min(len(doc), 60)]},
+			})
 
 		snap := e.task(home, id)
 		again := read(e, func(tx lifecycle.Tx) (lifecycle.Snapshot, error) { return tx.Snapshot(home, id) })
@@ -68,6 +72,10 @@ func documents(e *env) {
 			same("another", state.PendingECARequest)
 			same("the plan", state.DeepPlanning)
 			same("the result", json.RawMessage(*state.Result))
+			if schema.Given(raw) {
+				e.same(name+": the check of its result", &task.ResultCheck{State: task.CheckInvalid, Errors: []string{name}}, state.ResultCheck)
+			}
+			e.same(name+": whether it is checked", schema.Given(raw), s.Task.Terms.Schema)
 		}
 		e.same(name+": snapshots", string(snap.Spec), string(again.Spec))
 		log := e.log(id)

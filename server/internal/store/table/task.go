@@ -15,27 +15,29 @@ import (
 // side is the part of a task that has no column of its own: of its State, and what
 // few have.
 type side struct {
-	LastExecutedNodeID *string         `json:"node,omitempty"`
-	PayloadExtension   json.RawMessage `json:"ext,omitempty"`
-	HITLRequest        json.RawMessage `json:"hitl,omitempty"`
-	PendingECARequest  json.RawMessage `json:"eca,omitempty"`
-	VoiceID            *string         `json:"voice,omitempty"`
-	AdditionalContext  *string         `json:"context,omitempty"`
-	UsedTools          []string        `json:"tools,omitempty"`
-	TestRunNodeID      *string         `json:"test_node,omitempty"`
-	NoAttachments      bool            `json:"no_attach,omitempty"`
-	ReturnMetrics      bool            `json:"metrics,omitempty"`
-	DeepPlanning       json.RawMessage `json:"plan,omitempty"`
-	Tokens             *task.Tokens    `json:"tokens,omitempty"`
-	Duration           float64         `json:"duration,omitempty"`
-	ModelProvider      *string         `json:"provider,omitempty"`
-	ModelName          *string         `json:"model,omitempty"`
-	ReasoningEffort    *string         `json:"effort,omitempty"`
-	ToolCallLimit      *int            `json:"tool_calls,omitempty"`
-	HarnessCLI         *string         `json:"harness,omitempty"`
-	PermissionMode     *string         `json:"permission,omitempty"`
-	Adjusted           []string        `json:"adjusted,omitempty"`
-	Again              task.Again      `json:"again,omitzero"`
+	LastExecutedNodeID *string           `json:"node,omitempty"`
+	PayloadExtension   json.RawMessage   `json:"ext,omitempty"`
+	HITLRequest        json.RawMessage   `json:"hitl,omitempty"`
+	PendingECARequest  json.RawMessage   `json:"eca,omitempty"`
+	VoiceID            *string           `json:"voice,omitempty"`
+	AdditionalContext  *string           `json:"context,omitempty"`
+	UsedTools          []string          `json:"tools,omitempty"`
+	TestRunNodeID      *string           `json:"test_node,omitempty"`
+	NoAttachments      bool              `json:"no_attach,omitempty"`
+	ReturnMetrics      bool              `json:"metrics,omitempty"`
+	DeepPlanning       json.RawMessage   `json:"plan,omitempty"`
+	Tokens             *task.Tokens      `json:"tokens,omitempty"`
+	Duration           float64           `json:"duration,omitempty"`
+	ModelProvider      *string           `json:"provider,omitempty"`
+	ModelName          *string           `json:"model,omitempty"`
+	ReasoningEffort    *string           `json:"effort,omitempty"`
+	ToolCallLimit      *int              `json:"tool_calls,omitempty"`
+	HarnessCLI         *string           `json:"harness,omitempty"`
+	PermissionMode     *string           `json:"permission,omitempty"`
+	Adjusted           []string          `json:"adjusted,omitempty"`
+	ResultCheck        *task.ResultCheck `json:"check,omitempty"`
+	Again              task.Again        `json:"again,omitzero"`
+	Schema             bool              `json:"schema,omitempty"`
 }
 
 func sideOf(s task.State) side {
@@ -45,7 +47,7 @@ func sideOf(s task.State) side {
 		TestRunNodeID: s.TestRunNodeID, NoAttachments: s.DisableAttachmentInjection,
 		AdditionalContext: s.AdditionalContext, ReturnMetrics: s.ReturnMetrics, DeepPlanning: s.DeepPlanning, Tokens: s.Tokens, Duration: s.Duration,
 		ModelProvider: s.LLMModelProvider, ModelName: s.LLMModelName, ReasoningEffort: s.LLMReasoningEffort,
-		ToolCallLimit: s.ToolCallLimit, HarnessCLI: s.HarnessCLI, PermissionMode: s.PermissionMode,
+		ToolCallLimit: s.ToolCallLimit, HarnessCLI: s.HarnessCLI, PermissionMode: s.PermissionMode, ResultCheck: s.ResultCheck,
 	}
 	if len(s.UsedTools) > 0 {
 		x.UsedTools = s.UsedTools
@@ -76,7 +78,7 @@ func (x side) into(s *task.State) {
 	s.AdditionalContext = x.AdditionalContext
 	s.DeepPlanning, s.Tokens, s.Duration, s.Adjusted = x.DeepPlanning, x.Tokens, x.Duration, x.Adjusted
 	s.LLMModelProvider, s.LLMModelName, s.LLMReasoningEffort = x.ModelProvider, x.ModelName, x.ReasoningEffort
-	s.ToolCallLimit, s.HarnessCLI, s.PermissionMode = x.ToolCallLimit, x.HarnessCLI, x.PermissionMode
+	s.ToolCallLimit, s.HarnessCLI, s.PermissionMode, s.ResultCheck = x.ToolCallLimit, x.HarnessCLI, x.PermissionMode, x.ResultCheck
 }
 
 // rowWidth is room for the columns of a task and of an attempt.
@@ -219,7 +221,7 @@ func RowOf(t task.Task) (*Row, error) {
 	}
 	var err error
 	more := sideOf(r.state)
-	more.Again = t.Again
+	more.Again, more.Schema = t.Again, t.Terms.Schema
 	r.side, err = more.encode()
 	return r, err
 }
@@ -318,7 +320,7 @@ func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, e
 			return task.Task{}, fmt.Errorf("decode task: %w", err)
 		}
 		x.into(&state)
-		t.Again = x.Again
+		t.Again, t.Terms.Schema = x.Again, x.Schema
 	}
 	if r.descent != "" {
 		if err := json.Unmarshal([]byte(r.descent), &t.Descent); err != nil {
