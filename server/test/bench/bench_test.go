@@ -35,6 +35,7 @@ func TestBench(t *testing.T) {
 		"one fsync", "### Create\n", "### Claim and finish", "### Append, 20 a call", "64 creators",
 		"create to handler start", "append to viewer", "first chunk to viewer", "20 attempts of 50 tokens/s", "64 callers, Go client", "POST /v1/tasks/batch", "one task to 50 viewers", "200 idle viewers", "64 workers wait",
 		"| status, none |", "from start to ready", "memory of an idle server", "500 lost leases",
+		"1000 children", "a tree of 1000 is stopped",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("nothing was written of %q:\n%s", want, text)

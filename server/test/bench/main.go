@@ -56,6 +56,8 @@ type size struct {
 	waiting int           // tasks in the store that is started
 	herds   []int         // workers that wait for a task each
 	lost    int           // leases that are lost at once
+	long    int           // events of a task that is deleted
+	wide    int           // children of a task that is stopped
 	talkers int           // attempts that stream at the same time
 	talking time.Duration // of each of them
 }
@@ -64,14 +66,14 @@ type size struct {
 func full() size {
 	return size{
 		runs: 5, callers: []int{1, 8, 64}, lasting: 2 * time.Second, probes: 500, tasks: 10_000, viewers: 1000, idle: 10_000,
-		stored: 1_000_000, waiting: 100_000, lost: 100_000, herds: []int{4, 64, 1000}, talkers: 1000, talking: time.Minute,
+		stored: 1_000_000, waiting: 100_000, lost: 100_000, long: 500_000, wide: 10_000, herds: []int{4, 64, 1000}, talkers: 1000, talking: time.Minute,
 	}
 }
 
 func brief() size {
 	return size{
 		runs: 1, callers: []int{8}, lasting: 50 * time.Millisecond, probes: 20, tasks: 200, viewers: 50, idle: 200,
-		stored: 2000, waiting: 500, lost: 500, herds: []int{4, 64}, talkers: 20, talking: 200 * time.Millisecond,
+		stored: 2000, waiting: 500, lost: 500, long: 5000, wide: 1000, herds: []int{4, 64}, talkers: 20, talking: 200 * time.Millisecond,
 	}
 }
 
@@ -97,6 +99,7 @@ func parts() []part {
 		{"lists", lists},
 		{"start", starts},
 		{"deadlines", deadlines},
+		{"large", large},
 	}
 }
 
