@@ -114,14 +114,20 @@ func (l *load) create(ctx context.Context, c *creation) error {
 		word = "replay"
 	}
 	l.did(deed{verb: "create", creation: c}, outcome{word: word})
+	l.made(c, made.ID, made.Turn, replay)
+	return nil
+}
+
+// made notes that a create was acknowledged.
+func (l *load) made(c *creation, id string, turn int, replay bool) {
 	l.book.note(func() {
-		l.book.touch(made.ID)
+		l.book.touch(id)
 		if c.acked {
 			return
 		}
-		c.acked, c.task = true, made.ID
+		c.acked, c.task = true, id
 		if !replay { // a later turn may have begun between
-			c.turn = made.Turn
+			c.turn = turn
 		}
 		if c.next {
 			l.book.counts.turns++
@@ -129,6 +135,81 @@ func (l *load) create(ctx context.Context, c *creation) error {
 			l.book.counts.creates++
 		}
 	})
+}
+
+// batcher creates tasks many at once, some of them twice; now and then more than one
+// commit of the server's holds.
+func (l *load) batcher(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		n := 1 + l.rand.IntN(8)
+		if l.chance(8) {
+			n = 60
+		}
+		many := make([]*creation, n)
+		for i := range many {
+			l.n++
+			many[i] = &creation{agent: loadAgent, key: fmt.Sprintf("%s-%d-%d", l.name, l.round, l.n), turn: 1}
+			many[i].text = "do " + many[i].key
+		}
+		l.book.note(func() { l.book.creations = append(l.book.creations, many...) })
+		all := l.chance(2)
+		for range 1 + l.rand.IntN(2) {
+			if err := l.createMany(ctx, many, all); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// createMany sends creates together. One that was acknowledged before must be
+// answered with the same task.
+func (l *load) createMany(ctx context.Context, many []*creation, all bool) error {
+	tasks := make([]obj, len(many))
+	for i, c := range many {
+		tasks[i] = c.body()
+		tasks[i]["idempotency_key"] = c.key
+	}
+	a, err := l.call(ctx, http.MethodPost, "/v1/tasks/batch", obj{"tasks": tasks, "all": all})
+	if err != nil {
+		for _, c := range many {
+			l.did(deed{verb: "create", creation: c}, outcome{word: lost})
+		}
+		return err
+	}
+	var answer struct {
+		Results []struct {
+			ID      string `json:"id"`
+			Created bool   `json:"created"`
+			Error   *struct {
+				Code string `json:"code"`
+			} `json:"error"`
+		} `json:"results"`
+	}
+	if err := json.Unmarshal(a.body, &answer); err != nil || a.status != http.StatusOK || len(answer.Results) != len(many) {
+		return odd("a batch from "+many[0].key, a)
+	}
+	for i, c := range many {
+		r := answer.Results[i]
+		switch {
+		case r.Error != nil && r.Error.Code == "unavailable" && !all: // it is created again when the round is over
+			l.did(deed{verb: "create", creation: c}, outcome{word: lost})
+			continue
+		case r.Error != nil, r.ID == "", c.acked && (r.Created || r.ID != c.task):
+			return odd("create "+c.key+" in a batch", a)
+		case r.Created:
+			l.did(deed{verb: "create", creation: c}, outcome{word: "ok"})
+		default:
+			l.did(deed{verb: "create", creation: c}, outcome{word: "replay"})
+		}
+		l.made(c, r.ID, 1, !r.Created)
+	}
 	return nil
 }
 

@@ -101,6 +101,9 @@ func underLoad(t *testing.T, dial func() *client, b *book, round int, seed uint6
 		run(fmt.Sprintf("creator%d", i), (*load).creator)
 	}
 	run("giver", (*load).giver)
+	if round%2 == 0 {
+		run("batcher", (*load).batcher)
+	}
 	for i := range 3 {
 		run(fmt.Sprintf("worker%d", i), (*load).worker)
 	}
