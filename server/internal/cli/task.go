@@ -17,6 +17,7 @@ type taskCmds struct {
 	Get    taskGetCmd    `cmd:"" help:"Show a task."`
 	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
 	Watch  taskWatchCmd  `cmd:"" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
+	Wait   taskWaitCmd   `cmd:"" help:"Wait for the end of tasks, and print their results."`
 	Events taskEventsCmd `cmd:"" help:"Show a task's log as it is now."`
 	Thread taskThreadCmd `cmd:"" help:"Show what a task was asked and what it answered, over all turns."`
 	Stop   taskStopCmd   `cmd:"" help:"Stop tasks and their sub-tasks."`

@@ -58,6 +58,42 @@ func (c *taskWatchCmd) Run(e *env) error {
 	})
 }
 
+type taskWaitCmd struct {
+	remote
+	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+}
+
+// Help says what cannot be said in flags.
+func (taskWaitCmd) Help() string {
+	return "The results are printed in the order of the ids, each as its task ends. Exit code: that of the first task that has not completed:" +
+		" 3 failed, 4 error, 5 stopped; 0 if all have, 130 left by Ctrl-C, 1 anything else. With --json each task is a line."
+}
+
+// Run waits for one task after the other.
+func (c *taskWaitCmd) Run(e *env) error {
+	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		var first error
+		for _, id := range c.IDs {
+			if _, err := client.Tasks.Get(ctx, id); err != nil { // a stream waits for its server for as long as it takes
+				return err
+			}
+			task, err := client.Tasks.Wait(ctx, id)
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				fmt.Fprintln(e.Out, string(task.JSON()))
+			} else if task.Result != "" {
+				fmt.Fprintln(e.Out, strings.TrimRight(safeText(task.Result, isTerminal(e.Out)), "\n"))
+			}
+			if first == nil {
+				first = exitFor(task)
+			}
+		}
+		return first
+	})
+}
+
 type taskEventsCmd struct {
 	remote
 	ID    string `arg:"" help:"The task's id."`

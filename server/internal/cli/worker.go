@@ -131,6 +131,7 @@ func handler(p program.Program) errand.Handler {
 				}
 				return nil
 			},
+			Step: a.Step,
 			Lost: func(cause error) bool { return errors.Is(cause, errand.ErrLeaseLost) },
 		})
 		if exit, is := errors.AsType[*program.ExitError](err); is && exit.Later() {

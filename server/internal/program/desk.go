@@ -20,6 +20,7 @@ const (
 	taskFile    = "task.json"
 	messageFile = "message"
 	resultFile  = "result"
+	socketFile  = "steps"
 )
 
 // newDesk makes the folder (mode 0700) with its files (0600).
@@ -46,7 +47,7 @@ func (d desk) path(name string) string { return filepath.Join(d.dir, name) }
 func (d desk) remove() { _ = os.RemoveAll(d.dir) }
 
 // environment is all that the program sees of any.
-func (d desk) environment(p Program, a Attempt) []string {
+func (d desk) environment(p Program, a Attempt, steps *counter) []string {
 	var env []string
 	for _, name := range append([]string{"PATH", "HOME", "LANG", "TZ"}, p.Env...) {
 		if value, ok := os.LookupEnv(name); ok {
@@ -61,6 +62,9 @@ func (d desk) environment(p Program, a Attempt) []string {
 	)
 	if a.TraceParent != "" {
 		env = append(env, "TRACEPARENT="+a.TraceParent)
+	}
+	if steps != nil {
+		env = append(env, StepSocket+"="+d.path(socketFile))
 	}
 	if p.Events {
 		env = append(env, "ERRAND_EVENTS=json")

@@ -103,6 +103,8 @@ type Attempt struct {
 	// one goroutine. While it has not returned the program's output waits.
 	// Its error ends the program.
 	Emit func(ctx context.Context, events []Event) error
+	// Step does the program's steps ('errand step'). Nil is for programs without.
+	Step StepFunc
 	// Lost tells of a cause of the context's end whether the attempt is not
 	// its worker's any more: its group is then killed without a grace time.
 	// Nil is never.
@@ -149,7 +151,12 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 		return "", err
 	}
 	defer desk.remove()
-	g, err := p.start(desk, a)
+	steps, err := serveSteps(ctx, desk, a.Step)
+	if err != nil {
+		return "", err
+	}
+	defer steps.close()
+	g, err := p.start(desk, a, steps)
 	if err != nil {
 		return "", err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // start starts the program below a supervisor.
-func (p Program) start(d desk, a Attempt) (_ *group, err error) {
+func (p Program) start(d desk, a Attempt, steps *counter) (_ *group, err error) {
 	self, err := executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the supervisor: %w", err)
@@ -37,7 +37,7 @@ func (p Program) start(d desk, a Attempt) (_ *group, err error) {
 	}
 	cmd := exec.Command(self, append([]string{superviseArg, d.dir}, p.Run...)...) //nolint:gosec,noctx // an operator's own program; it ends by the supervisor
 	cmd.Args[0] = "errand"
-	cmd.Dir, cmd.Env = p.Dir, d.environment(p, a)
+	cmd.Dir, cmd.Env = p.Dir, d.environment(p, a, steps)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = message, stdoutEnd, stderrEnd
 	cmd.ExtraFiles = []*os.File{controlEnd, reportsEnd}
 	// Ctrl-C at a terminal is for the server, which decides.

@@ -7,7 +7,7 @@ import (
 	"runtime"
 )
 
-func (p Program) start(desk, Attempt) (*group, error) {
+func (p Program) start(desk, Attempt, *counter) (*group, error) {
 	return nil, errors.New("programs cannot be run on " + runtime.GOOS + " yet: use Linux or macOS")
 }
 

@@ -4,10 +4,13 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"sync"
 
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // Runner implements [runtime.Runner] with one program. It may serve any number
@@ -22,16 +25,16 @@ func New(p program.Program) *Runner { return &Runner{p} }
 // Run runs the program to its end. Every failure of it is the platform's (rule
 // C3): only the program's own answer could say that the agent was not able to.
 func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
-	task, err := a.Task(ctx)
+	asked, err := a.Task(ctx)
 	if err != nil {
 		return runtime.Outcome{}, err
 	}
-	message, err := program.Message(task)
+	message, err := program.Message(asked)
 	if err != nil {
 		return runtime.Outcome{}, err
 	}
 	result, err := r.program.Execute(ctx, program.Attempt{
-		TaskID: a.TaskID, Number: a.Number, Task: task, Message: message, TraceParent: a.TraceParent,
+		TaskID: a.TaskID, Number: a.Number, Task: asked, Message: message, TraceParent: a.TraceParent,
 		Emit: func(ctx context.Context, said []program.Event) error {
 			events := make([]runtime.Event, len(said))
 			for i, e := range said {
@@ -39,10 +42,58 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 			}
 			return a.Events(ctx, events)
 		},
+		Step: (&steps{attempt: a}).do,
 		Lost: func(cause error) bool { return errors.Is(cause, runtime.ErrLost) },
 	})
 	if exit, is := errors.AsType[*program.ExitError](err); is && exit.Later() {
 		return runtime.Outcome{}, &runtime.Later{Reason: exit.Error(), Delay: program.LaterThan(a.Number)}
 	}
 	return runtime.Completed(result), err
+}
+
+// steps does the steps of a program's attempt.
+type steps struct {
+	attempt *runtime.Attempt
+
+	mu     sync.Mutex
+	read   bool
+	bodies map[string]json.RawMessage
+}
+
+// do implements program.StepFunc. Nobody else does a step of that id meanwhile.
+func (s *steps) do(ctx context.Context, id string, do func(context.Context) (json.RawMessage, error)) (json.RawMessage, error) {
+	if body, known, err := s.find(ctx, id); known || err != nil {
+		return body, err
+	}
+	body, err := do(ctx)
+	if err != nil {
+		return nil, err
+	}
+	committed, err := s.attempt.Commit(ctx, task.Step{ID: id, Body: body})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bodies[id] = committed.Body
+	return committed.Body, nil
+}
+
+// find finds a step that was committed; what earlier attempts have committed is read once.
+func (s *steps) find(ctx context.Context, id string) (body json.RawMessage, known bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.read {
+		all, err := s.attempt.Steps(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		s.bodies = make(map[string]json.RawMessage, len(all))
+		for _, x := range all {
+			s.bodies[x.ID] = x.Body
+		}
+		s.read = true
+	}
+	body, known = s.bodies[id]
+	return body, known, nil
 }
