@@ -14,10 +14,10 @@ import (
 // Attempt is one handing-out of a task to a worker. Its methods tell what
 // happens: they are safe for concurrent use, keep the order in which they are
 // called, and do not wait for the server. It gets an event at once, or together
-// with all that was told while the request before was under way, and before the
-// attempt ends. Each event
-// reaches the log once, whatever happens to connections. An error means that
-// the attempt is over; a handler may as well ignore it and heed its ctx.
+// with all that was told while the request before was under way and for at most
+// 200 ms after it, and before the attempt ends. Each event reaches the log once,
+// whatever happens to connections. An error means that the attempt is over; a handler
+// may as well ignore it and heed its ctx.
 type Attempt struct {
 	// Task is the task as it was when it was claimed.
 	Task *Task

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 const (
@@ -14,16 +15,26 @@ const (
 	// that is faster than the server waits with it.
 	maxWaiting      = 10 * maxBatch
 	maxWaitingBytes = 4 * maxBatchBytes
+	// After a request the next one waits gatherTimes as long as that took, at most
+	// mostGathering.
+	gatherTimes   = 4
+	mostGathering = 200 * time.Millisecond
 )
 
-// outbox sends an attempt's events in their order. An event that finds nothing
-// under way is sent at once; what comes while a request is under way goes together
-// with the next, so that the busier the server, the more events a request has. It
-// is safe for concurrent use.
+// gathering is how long events are gathered after a request that took so long: hardly
+// at all while the server is quick, and the longer the busier it is, so that whoever
+// tells much has a request under way a fifth of the time.
+func gathering(took time.Duration) time.Duration { return min(gatherTimes*took, mostGathering) }
+
+// outbox sends an attempt's events in their order. An event that comes after some
+// silence is sent at once; what comes while a request is under way, or shortly after
+// it, goes together with the next, so that the busier the server, the more events a
+// request has. It is safe for concurrent use.
 type outbox struct {
 	lease *lease
 
 	wake chan struct{} // there is something to send
+	now  chan struct{} // somebody waits for that
 
 	mu      sync.Mutex
 	waiting []eventBody
@@ -35,7 +46,7 @@ type outbox struct {
 }
 
 func newOutbox(l *lease) *outbox {
-	return &outbox{lease: l, wake: make(chan struct{}, 1), moved: make(chan struct{})}
+	return &outbox{lease: l, wake: make(chan struct{}, 1), now: make(chan struct{}, 1), moved: make(chan struct{})}
 }
 
 func signal(c chan struct{}) {
@@ -62,6 +73,7 @@ func (o *outbox) put(ctx context.Context, e eventBody) error {
 			signal(o.wake)
 			return nil
 		}
+		signal(o.now)
 		o.wait(ctx)
 	}
 }
@@ -88,6 +100,7 @@ func (o *outbox) flush(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
+		signal(o.now)
 		o.wait(ctx)
 	}
 	return o.err
@@ -95,16 +108,39 @@ func (o *outbox) flush(ctx context.Context) error {
 
 // run sends until ctx ends or the server refuses the events.
 func (o *outbox) run(ctx context.Context) {
+	var next time.Time // is when the next request may be sent, unless somebody waits
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-o.wake:
 		}
+		if !o.gather(ctx, time.Until(next)) {
+			return
+		}
+		begun := time.Now()
 		if batch := o.batch(); len(batch) > 0 && !o.send(ctx, batch) {
 			return
 		}
+		next = time.Now().Add(gathering(time.Since(begun)))
 	}
+}
+
+// gather waits for so long or until somebody waits for what is to be sent. It reports
+// whether ctx has not ended.
+func (o *outbox) gather(ctx context.Context, rest time.Duration) bool {
+	if rest <= 0 {
+		return true
+	}
+	t := time.NewTimer(rest)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-o.now:
+	case <-t.C:
+	}
+	return true
 }
 
 // batch is what goes in the next request.

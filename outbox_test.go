@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // slowServer takes appended events and answers each request when it is told to.
@@ -52,7 +53,7 @@ func (s *slowServer) gathered(t *testing.T) []string {
 
 // withOutbox runs f in a bubble whose clock stands still as long as anything can
 // happen without it.
-func withOutbox(t *testing.T, f func(t *testing.T, s *slowServer, tell func(...string))) {
+func withOutbox(t *testing.T, f func(t *testing.T, s *slowServer, o *outbox, tell func(...string))) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &slowServer{came: make(chan []eventBody, 1), answer: make(chan int)}
@@ -64,7 +65,7 @@ func withOutbox(t *testing.T, f func(t *testing.T, s *slowServer, tell func(...s
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); o.run(ctx) }()
-		f(t, s, func(texts ...string) {
+		f(t, s, o, func(texts ...string) {
 			for _, text := range texts {
 				if err := o.put(ctx, eventBody{Chunk, json.RawMessage(`"` + text + `"`), ""}); err != nil {
 					t.Error(err)
@@ -80,7 +81,7 @@ func withOutbox(t *testing.T, f func(t *testing.T, s *slowServer, tell func(...s
 // together with the next: neither waits for the clock.
 func TestOutboxGathersOnlyUnderLoad(t *testing.T) {
 	t.Parallel()
-	withOutbox(t, func(t *testing.T, s *slowServer, tell func(...string)) { //nolint:thelper // it is the test itself
+	withOutbox(t, func(t *testing.T, s *slowServer, _ *outbox, tell func(...string)) { //nolint:thelper // it is the test itself
 		want := func(texts ...string) {
 			t.Helper()
 			if got := s.gathered(t); fmt.Sprint(got) != fmt.Sprint(texts) {
@@ -100,10 +101,66 @@ func TestOutboxGathersOnlyUnderLoad(t *testing.T) {
 	})
 }
 
+// How long is gathered grows with what a request takes, up to a bound.
+func TestGathering(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]time.Duration{
+		0: 0, time.Millisecond: 4 * time.Millisecond, 30 * time.Millisecond: 120 * time.Millisecond,
+		50 * time.Millisecond: mostGathering, time.Minute: mostGathering,
+	} {
+		if got := gathering(took); got != want {
+			t.Errorf("after %s: %s, want %s", took, got, want)
+		}
+	}
+}
+
+// After a request that took long, events are gathered for a time, unless they are
+// waited for; and what comes later than that is sent at once.
+func TestOutboxGathersLongerWhenTheServerIsBusy(t *testing.T) {
+	t.Parallel()
+	withOutbox(t, func(t *testing.T, s *slowServer, o *outbox, tell func(...string)) { //nolint:thelper // it is the test itself
+		const took = 10 * time.Millisecond
+		answer := func() {
+			t.Helper()
+			time.Sleep(took) // on the bubble's clock
+			s.answer <- http.StatusOK
+			synctest.Wait()
+		}
+		begun := time.Now()
+		since := func(want time.Duration, texts ...string) {
+			t.Helper()
+			events := <-s.came
+			if got := time.Since(begun); got != want || len(events) != len(texts) {
+				t.Errorf("%d events after %s, want %d after %s", len(events), got, len(texts), want)
+			}
+			begun = time.Now()
+		}
+		tell("a")
+		since(0, "a")
+		answer()
+		tell("b")
+		time.Sleep(3 * took)
+		tell("c")
+		since(took+gathering(took), "b", "c")
+		answer()
+		tell("d")
+		flushed := make(chan error)
+		go func() { flushed <- o.flush(t.Context()) }()
+		since(took, "d") // at once, for somebody waits
+		answer()
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(gathering(took))
+		tell("e")
+		since(took+gathering(took), "e")
+	})
+}
+
 // A request has no more than the server takes.
 func TestOutboxHeedsTheLimitsOfARequest(t *testing.T) {
 	t.Parallel()
-	withOutbox(t, func(t *testing.T, s *slowServer, tell func(...string)) { //nolint:thelper // it is the test itself
+	withOutbox(t, func(t *testing.T, s *slowServer, _ *outbox, tell func(...string)) { //nolint:thelper // it is the test itself
 		tell("first")
 		s.gathered(t)
 		many := make([]string, maxBatch+1)

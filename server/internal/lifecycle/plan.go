@@ -35,7 +35,7 @@ func (s *Service) CallPlan(ctx context.Context, who Caller, id string, c PlanCal
 	var after plan.Plan
 	_, err := s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
 		set := task.SetPlan{By: who.holder(t), ClientID: "plan " + c.RequestID}
-		known, err := tx.SeqOfClient(t.OrganizationID, t.ID, t.Terms.Turn, set.ClientID)
+		known, err := seqOf(tx, t, set.ClientID)
 		switch {
 		case err != nil:
 			return nil, err

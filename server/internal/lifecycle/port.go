@@ -158,9 +158,9 @@ type Tasks interface {
 	// Below lists, in the order of their ids behind one, those sub-tasks of a task
 	// that have not ended or have had sub-tasks themselves, at most limit.
 	Below(org, id, after string, limit int) ([]string, error)
-	// SeqOfClient is the event of a turn that first carried a client_id, 0
-	// for none.
-	SeqOfClient(org, id string, turn int, clientID string) (int64, error)
+	// SeqsOfClients are the events of a turn that first carried some client_ids; one
+	// that is not in the answer was never used.
+	SeqsOfClients(org, id string, turn int, clientIDs []string) (map[string]int64, error)
 	// Step reads a step of a turn by its id, nil when there is none.
 	Step(org, id string, turn int, step string) (*task.Step, error)
 	// Take reads tasks that may be handed out now: by priority, then oldest, over

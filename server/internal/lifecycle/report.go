@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -140,30 +141,41 @@ func mended(events []NewEvent) []NewEvent {
 
 // number finds out which events are new and what number each will have.
 func number(tx Tx, t task.Task, events []NewEvent) ([]int64, []task.Event, error) {
-	var fresh []task.Event
-	seqs := make([]int64, len(events))
-	given := map[string]int64{}
-	for i, e := range events {
+	var names []string
+	for _, e := range events {
 		if e.ClientID != "" {
-			seq := given[e.ClientID]
-			if seq == 0 {
-				var err error
-				if seq, err = tx.SeqOfClient(t.OrganizationID, t.ID, t.Terms.Turn, e.ClientID); err != nil {
-					return nil, nil, err
-				}
-			}
-			if seq != 0 {
-				seqs[i] = seq
-				continue
-			}
+			names = append(names, e.ClientID)
+		}
+	}
+	known := map[string]int64{}
+	if len(names) > 0 {
+		stored, err := tx.SeqsOfClients(t.OrganizationID, t.ID, t.Terms.Turn, names)
+		if err != nil {
+			return nil, nil, err
+		}
+		maps.Copy(known, stored)
+	}
+	fresh := make([]task.Event, 0, len(events))
+	seqs := make([]int64, len(events))
+	for i, e := range events {
+		if seq := known[e.ClientID]; seq != 0 {
+			seqs[i] = seq
+			continue
 		}
 		fresh = append(fresh, task.Event{Type: task.Type(e.Type), Own: e.Data, ClientID: e.ClientID})
 		seqs[i] = t.LastSeq + int64(len(fresh))
 		if e.ClientID != "" {
-			given[e.ClientID] = seqs[i]
+			known[e.ClientID] = seqs[i]
 		}
 	}
 	return seqs, fresh, nil
+}
+
+// seqOf is the number of the event of the present turn that first carried a
+// client_id, 0 for none.
+func seqOf(tx Tx, t task.Task, clientID string) (int64, error) {
+	known, err := tx.SeqsOfClients(t.OrganizationID, t.ID, t.Terms.Turn, []string{clientID})
+	return known[clientID], err
 }
 
 func checkEvent(field string, e NewEvent) error {

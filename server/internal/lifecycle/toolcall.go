@@ -32,7 +32,7 @@ func (s *Service) ReportToolCall(ctx context.Context, who Caller, id string, c T
 	}
 	_, err = s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
 		for _, name := range []string{pushedCall(c.RequestID), reportedCall(c.RequestID)} {
-			if known, err := tx.SeqOfClient(t.OrganizationID, t.ID, t.Terms.Turn, name); err != nil || known != 0 {
+			if known, err := seqOf(tx, t, name); err != nil || known != 0 {
 				return task.Append{}, err
 			}
 		}
@@ -93,7 +93,7 @@ func nameCalls(tx Tx, t task.Task, events []NewEvent) ([]NewEvent, error) {
 			continue
 		}
 		seen := func(name string) (bool, error) {
-			seq, err := tx.SeqOfClient(t.OrganizationID, t.ID, t.Terms.Turn, name)
+			seq, err := seqOf(tx, t, name)
 			return seq != 0 || given[name], err
 		}
 		reported, err := seen(reportedCall(x.RequestID))

@@ -289,10 +289,15 @@ func (t *tx) Below(org, id, after string, limit int) ([]string, error) {
 	})
 }
 
-// SeqOfClient implements lifecycle.Tasks.
-func (t *tx) SeqOfClient(org, id string, turn int, clientID string) (int64, error) {
-	return ask(t, table.Events, func(db table.DB) (int64, error) {
-		return table.SeqOfClient(background(), db, org, id, turn, clientID)
+// SeqsOfClients implements lifecycle.Tasks. What was recorded of other tasks' logs can
+// wait for the commit, where all of them is sent at once.
+func (t *tx) SeqsOfClients(org, id string, turn int, clientIDs []string) (map[string]int64, error) {
+	var tables table.Name
+	if _, ok := t.written(taskKey{org, id}); ok {
+		tables = table.Events
+	}
+	return ask(t, tables, func(db table.DB) (map[string]int64, error) {
+		return table.SeqsOfClients(background(), db, org, id, turn, clientIDs)
 	})
 }
 

@@ -229,7 +229,7 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"DELETE FROM replays WHERE org = ? AND at <", "replays_at (org=? AND at<?)"},
 		{"DELETE FROM replays INDEXED BY", "replays_task (org=? AND task=?)"},
 		{"DELETE FROM worker_posts", "worker_posts_at (org=? AND at<?)"},
-		{"SELECT seq FROM events", "events_client (org=? AND task=? AND turn=? AND client_id=?)"},
+		{"SELECT client_id, seq FROM events", "events_client (org=? AND task=? AND turn=? AND client_id=?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_parent", "tasks_parent (org=? AND parent_id=?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_below", "tasks_below (org=? AND parent_id=? AND id>?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_descending", "USING COVERING INDEX tasks_descending (org=?)"},
@@ -356,7 +356,7 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.Children("o", "t", 1000))
 	note(tx.Below("o", "t", "", 1000))
 	note(tx.Unerased("o", "t"))
-	note(tx.SeqOfClient("o", "t", 1, "c"))
+	note(tx.SeqsOfClients("o", "t", 1, []string{"c", "d"}))
 	note(tx.Step("o", "u", 1, "s"))
 	note(tx.Take(lifecycle.Want{Organization: "o", Agents: []string{"a"}, Worker: "w", Limit: 1}))
 	note(tx.Replay("o", "r", "k"))

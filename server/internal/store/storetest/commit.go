@@ -108,14 +108,14 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 		"Take": func(tx lifecycle.Tx) error {
 			return ask(tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: 1}))
 		},
-		"Held":        func(tx lifecycle.Tx) error { return ask(tx.Held(home, "w")) },
-		"Untold":      func(tx lifecycle.Tx) error { return ask(tx.Untold(home, "w")) },
-		"Attempts":    func(tx lifecycle.Tx) error { return ask(tx.Attempts(home, "nothing")) },
-		"Attempt":     func(tx lifecycle.Tx) error { return ask(tx.Attempt(home, "nothing", 1)) },
-		"Orphans":     func(tx lifecycle.Tx) error { return ask(tx.Orphans(home, now, 10)) },
-		"Queued":      func(tx lifecycle.Tx) error { return ask(tx.Queued(home, agent, 10)) },
-		"SeqOfClient": func(tx lifecycle.Tx) error { return ask(tx.SeqOfClient(home, "nothing", 1, "c")) },
-		"TurnEnd":     func(tx lifecycle.Tx) error { _, _, err := tx.TurnEnd(home, "nothing", 1); return err },
+		"Held":          func(tx lifecycle.Tx) error { return ask(tx.Held(home, "w")) },
+		"Untold":        func(tx lifecycle.Tx) error { return ask(tx.Untold(home, "w")) },
+		"Attempts":      func(tx lifecycle.Tx) error { return ask(tx.Attempts(home, "nothing")) },
+		"Attempt":       func(tx lifecycle.Tx) error { return ask(tx.Attempt(home, "nothing", 1)) },
+		"Orphans":       func(tx lifecycle.Tx) error { return ask(tx.Orphans(home, now, 10)) },
+		"Queued":        func(tx lifecycle.Tx) error { return ask(tx.Queued(home, agent, 10)) },
+		"SeqsOfClients": func(tx lifecycle.Tx) error { return ask(tx.SeqsOfClients(home, "nothing", 1, []string{"c"})) },
+		"TurnEnd":       func(tx lifecycle.Tx) error { _, _, err := tx.TurnEnd(home, "nothing", 1); return err },
 		"Agent": func(tx lifecycle.Tx) error {
 			if _, err := tx.Agent(home, "nothing", 0); fault.CodeOf(err) != fault.NotFound {
 				return fmt.Errorf("an agent that is not there: %w", err)

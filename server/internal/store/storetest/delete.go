@@ -57,7 +57,7 @@ type belongings struct {
 	ByToken               *task.Attempt
 	Secret, SecretOfAgent []byte
 	Replay                *lifecycle.Replay
-	Client                int64
+	Client                map[string]int64
 	Queue                 lifecycle.Queue
 }
 
@@ -91,7 +91,7 @@ func (e *env) belongings(org, id string) belongings {
 		if b.ByToken, err = tx.AttemptByToken(org, id, claim("w").TokenHash); err != nil {
 			return err
 		}
-		if b.Client, err = tx.SeqOfClient(org, id, 1, "client-"+org); err != nil {
+		if b.Client, err = tx.SeqsOfClients(org, id, 1, []string{"client-" + org}); err != nil {
 			return err
 		}
 		if b.Step, err = tx.Step(org, id, 2, "s"); err != nil {
@@ -110,7 +110,7 @@ func deleted(e *env) {
 	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "t", 1)) })
 	neighbour, foreign := e.belongings(home, "neighbour"), e.belongings(away, "t")
 	for _, b := range []belongings{neighbour, foreign} {
-		if b.ByToken == nil || b.Attempts[1] == nil || len(b.Steps) != 1 || b.Step == nil || b.Secret == nil || b.Replay == nil || b.Client == 0 {
+		if b.ByToken == nil || b.Attempts[1] == nil || len(b.Steps) != 1 || b.Step == nil || b.Secret == nil || b.Replay == nil || b.Client == nil {
 			e.t.Fatalf("a furnished task lacks something: %+v", b)
 		}
 	}

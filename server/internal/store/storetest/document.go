@@ -147,8 +147,8 @@ func texts(e *env) {
 				e.t.Errorf("by %s %q were found %d tasks: %+v", what, text, len(found.Items), found.Items)
 			}
 		}
-		seq := read(e, func(tx lifecycle.Tx) (int64, error) { return tx.SeqOfClient(home, id, 1, text) })
-		e.same(fmt.Sprintf("event with client_id %q", text), int64(2), seq)
+		seqs := read(e, func(tx lifecycle.Tx) (map[string]int64, error) { return tx.SeqsOfClients(home, id, 1, []string{text}) })
+		e.same(fmt.Sprintf("event with client_id %q", text), map[string]int64{text: 2}, seqs)
 	}
 	// Ids come in the order of their bytes.
 	e.clock.advance(1000)

@@ -234,13 +234,13 @@ func (w *world) check() {
 			if e.ClientID == "" {
 				continue
 			}
-			seq, err := tx.SeqOfClient(w.org, w.id, e.Turn, e.ClientID)
-			if err := errors.Join(err, differs("seq of client_id", e.Seq, seq)); err != nil {
+			seqs, err := tx.SeqsOfClients(w.org, w.id, e.Turn, []string{"never used", e.ClientID, "neither"})
+			if err := errors.Join(err, differs("seq of client_id", map[string]int64{e.ClientID: e.Seq}, seqs)); err != nil {
 				return err
 			}
 		}
-		seq, err := tx.SeqOfClient(w.org, w.id, 1, "never used")
-		return errors.Join(err, differs("seq of an unknown client_id", int64(0), seq))
+		seqs, err := tx.SeqsOfClients(w.org, w.id, 1, []string{"never used"})
+		return errors.Join(err, differs("seq of an unknown client_id", 0, len(seqs)))
 	})
 	if err != nil {
 		rt.Fatal(err)

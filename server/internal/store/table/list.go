@@ -266,9 +266,21 @@ func TurnEnd(ctx context.Context, db DB, org, id string, turn int) (reason task.
 	return reason, result, err
 }
 
-// SeqOfClient reads the number of the event of a turn that carries a client_id.
-func SeqOfClient(ctx context.Context, db DB, org, id string, turn int, clientID string) (int64, error) {
-	var seq int64
-	_, err := one(ctx, db, "SELECT seq FROM events WHERE org = ? AND task = ? AND turn = ? AND client_id = ?", []any{org, id, turn, clientID}, &seq)
-	return seq, err
+// SeqsOfClients reads the numbers of the events of a turn that carry some client_ids,
+// at least one.
+func SeqsOfClients(ctx context.Context, db DB, org, id string, turn int, clientIDs []string) (map[string]int64, error) {
+	var seqs map[string]int64
+	places, names := among(clientIDs)
+	query := "SELECT client_id, seq FROM events INDEXED BY events_client WHERE org = ? AND task = ? AND turn = ? AND client_id IN " + places
+	err := each(ctx, db, query, append([]any{org, id, turn}, names...), func(rows Rows) error {
+		var name string
+		var seq int64
+		err := rows.Scan(&name, &seq)
+		if seqs == nil {
+			seqs = map[string]int64{}
+		}
+		seqs[name] = seq
+		return err
+	})
+	return seqs, err
 }
