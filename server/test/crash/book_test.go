@@ -27,11 +27,12 @@ type book struct {
 // counts are the acknowledgements of a round.
 type counts struct {
 	creates, turns, claims, events, beats, finishes, stops, refusals, unknown, turnedAway int
+	together                                                                              int // finishes that went with a claim
 }
 
 func (c counts) String() string {
-	return fmt.Sprintf("acknowledged %d creates, %d next turns, %d claims, %d events, %d heartbeats, %d finishes, %d stops; %d refused as superseded; %d without an answer; %d turned away",
-		c.creates, c.turns, c.claims, c.events, c.beats, c.finishes, c.stops, c.refusals, c.unknown, c.turnedAway)
+	return fmt.Sprintf("acknowledged %d creates, %d next turns, %d claims, %d events, %d heartbeats, %d finishes (%d with a claim), %d stops; %d refused as superseded; %d without an answer; %d turned away",
+		c.creates, c.turns, c.claims, c.events, c.beats, c.finishes, c.together, c.stops, c.refusals, c.unknown, c.turnedAway)
 }
 
 // creation is one create, of a task or of its next turn.

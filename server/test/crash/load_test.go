@@ -315,28 +315,85 @@ func (l *load) worker(ctx context.Context) error {
 			return err
 		}
 	}
+	var due []*hold // whose ends go with the next claim
 	for ctx.Err() == nil {
-		got, a, err := takeClaims(l.call(ctx, http.MethodPost, "/v1/claim", claimBody(loadAgent, l.name, 1+l.rand.IntN(2), 0.1)))
+		held, err := l.claim(ctx, due)
 		if err != nil { // what it may have been given, the log tells
 			return err
 		}
-		if a.status != http.StatusOK {
-			return odd("claim", a)
-		}
-		held := make([]*hold, 0, len(got))
-		for _, g := range got {
-			held = append(held, l.holdOf(g))
-		}
+		due = nil
 		for _, h := range held {
 			if h.dropped {
 				continue
 			}
-			if err := l.work(ctx, h); err != nil {
+			if err := l.prepare(ctx, h); err != nil {
+				return err
+			}
+			if !h.over && l.chance(2) {
+				due = append(due, h)
+				continue
+			}
+			if err := l.conclude(ctx, h); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// claim takes tasks and sends the ends of holds with that.
+func (l *load) claim(ctx context.Context, due []*hold) ([]*hold, error) {
+	body := claimBody(loadAgent, l.name, 1+l.rand.IntN(2), 0.1)
+	if len(due) > 0 {
+		ends := make([]obj, len(due))
+		for i, h := range due {
+			ends[i] = obj{"task_id": h.task, "lease_token": h.token, "status": h.end.status, "result": h.end.result}
+		}
+		body["finished"] = ends
+	}
+	a, err := l.call(ctx, http.MethodPost, "/v1/claim", body)
+	if err != nil {
+		for _, h := range due {
+			l.did(h.finishing(), outcome{word: lost})
+		}
+		return nil, err
+	}
+	var got struct {
+		Claims   []claimed `json:"claims"`
+		Finished []struct {
+			Task   string `json:"task_id"`
+			Status string `json:"status"`
+			Error  struct {
+				Code string `json:"code"`
+			} `json:"error"`
+		} `json:"finished"`
+	}
+	if a.status != http.StatusOK || json.Unmarshal(a.body, &got) != nil || len(got.Finished) != len(due) {
+		return nil, odd("claim", a)
+	}
+	var late []*hold
+	for i, h := range due {
+		switch f := got.Finished[i]; {
+		case f.Task == h.task && f.Error.Code == "conflict":
+			l.did(h.finishing(), outcome{word: "conflict"})
+			late = append(late, h)
+		case f.Task == h.task && f.Error.Code == "" && f.Status == h.end.status:
+			l.ended(h)
+			l.book.note(func() { l.book.counts.together++ })
+		default:
+			return nil, odd("an end of "+h.task+" with a claim", a)
+		}
+	}
+	held := make([]*hold, 0, len(got.Claims))
+	for _, g := range got.Claims {
+		held = append(held, l.holdOf(g))
+	}
+	for _, h := range late { // after all that this answer tells: it makes calls
+		if err := l.superseded(ctx, h, "finish"); err != nil {
+			return nil, err
+		}
+	}
+	return held, nil
 }
 
 func (l *load) holdOf(g claimed) *hold {
@@ -358,6 +415,14 @@ func (l *load) holdOf(g claimed) *hold {
 
 // work carries a hold to its end.
 func (l *load) work(ctx context.Context, h *hold) error {
+	if err := l.prepare(ctx, h); err != nil {
+		return err
+	}
+	return l.conclude(ctx, h)
+}
+
+// prepare carries a hold to where its end is to be told.
+func (l *load) prepare(ctx context.Context, h *hold) error {
 	for !h.over && len(h.batches) < h.want {
 		next := h.newBatch(1+l.rand.IntN(3), l.rand.IntN(400))
 		l.book.note(func() { h.batches = append(h.batches, next) })
@@ -384,6 +449,14 @@ func (l *load) work(ctx context.Context, h *hold) error {
 			end.status = "failed"
 		}
 		l.book.note(func() { h.end = end })
+	}
+	return nil
+}
+
+// conclude tells the end of a hold, unless it is over, and now and then tells it again.
+func (l *load) conclude(ctx context.Context, h *hold) error {
+	if h.over {
+		return nil
 	}
 	if err := l.finish(ctx, h); err != nil || h.refused != "" || h.passed {
 		return err
@@ -499,21 +572,31 @@ func (l *load) superseded(ctx context.Context, h *hold, what string) error {
 func (l *load) finish(ctx context.Context, h *hold) error {
 	a, err := l.call(ctx, http.MethodPost, "/v1/tasks/"+h.task+"/finish",
 		obj{"lease_token": h.token, "status": h.end.status, "result": h.end.result})
-	d := deed{verb: "finish", task: h.task, number: h.number, status: h.end.status}
 	if err != nil {
-		l.did(d, outcome{word: lost})
+		l.did(h.finishing(), outcome{word: lost})
 		return err
 	}
 	var after taskView
 	switch {
 	case a.status == http.StatusConflict && !h.end.acked:
-		l.did(d, outcome{word: "conflict"})
+		l.did(h.finishing(), outcome{word: "conflict"})
 		return l.superseded(ctx, h, "finish")
 	case a.status != http.StatusOK, json.Unmarshal(a.body, &after) != nil,
 		after.Status != h.end.status, after.Result == nil, *after.Result != h.end.result:
 		return odd("finish of "+h.task, a)
 	}
-	l.did(d, outcome{word: "ok"})
+	l.ended(h)
+	return nil
+}
+
+// finishing is the telling of a hold's end.
+func (h *hold) finishing() deed {
+	return deed{verb: "finish", task: h.task, number: h.number, status: h.end.status}
+}
+
+// ended notes that the telling of a hold's end was acknowledged.
+func (l *load) ended(h *hold) {
+	l.did(h.finishing(), outcome{word: "ok"})
 	pass := !h.end.acked && l.chance(3)
 	l.book.note(func() {
 		l.book.touch(h.task)
@@ -526,7 +609,6 @@ func (l *load) finish(ctx context.Context, h *hold) error {
 			l.book.free = append(l.book.free, h.task)
 		}
 	})
-	return nil
 }
 
 // zombie writes for workers that have forgotten their tasks. As long as the
