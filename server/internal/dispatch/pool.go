@@ -40,6 +40,7 @@ type Pool struct {
 	backlog *backlog
 	slots   int
 	freed   chan struct{} // holds a token after a slot has become free
+	ends    handovers     // of attempts whose slots are free
 	log     *slog.Logger
 }
 
@@ -91,7 +92,9 @@ func (p *Pool) Run(claim, work context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {
-		if err := p.claim(claim, work, slots, &running); err != nil {
+		err := p.claim(claim, work, slots, &running)
+		p.ends.release()
+		if err != nil {
 			if claim.Err() == nil && fault.CodeOf(err) != fault.Unavailable { // else the store has told the log why
 				p.log.ErrorContext(claim, "claim for the server's own runtimes", "error", err)
 			}
@@ -133,7 +136,19 @@ func (p *Pool) claim(ctx, work context.Context, slots chan struct{}, running *sy
 
 func (p *Pool) claimFor(ctx, work context.Context, s share, slots chan struct{}, running *sync.WaitGroup) error {
 	who := lifecycle.Caller{Scope: auth.All(s.org), By: p.worker}
-	claimed, err := p.service.Claim(ctx, who, lifecycle.ClaimRequest{Agents: s.agents, Worker: p.worker, Slots: s.slots})
+	over := p.ends.take(s.org)
+	ends := make([]lifecycle.End, len(over))
+	for i, x := range over {
+		ends[i] = x.end
+	}
+	ended, claimed, err := p.service.FinishAndClaim(ctx, who, ends, lifecycle.ClaimRequest{Agents: s.agents, Worker: p.worker, Slots: s.slots})
+	for i, x := range over {
+		var a answered
+		if err == nil {
+			a = answered{true, ended[i].Refused}
+		}
+		x.told <- a
+	}
 	p.backlog.claimed(s, err != nil || len(claimed) > 0)
 	if err != nil {
 		return err
@@ -141,18 +156,20 @@ func (p *Pool) claimFor(ctx, work context.Context, s share, slots chan struct{},
 	for _, c := range claimed {
 		slots <- struct{}{}
 		running.Go(func() {
-			defer func() {
+			free := sync.OnceFunc(func() {
 				<-slots
 				token(p.freed)
-			}()
-			p.execute(work, c, s.runners[c.Task.AgentID])
+			})
+			defer free()
+			p.execute(ctx, work, c, s.runners[c.Task.AgentID], free)
 		})
 	}
 	return nil
 }
 
-// execute runs one attempt to its end and reports it.
-func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime.Runner) {
+// execute runs one attempt to its end and reports it, with the next claim if there is
+// one: then its slot is freed for that.
+func (p *Pool) execute(claim, work context.Context, c lifecycle.Claimed, runner runtime.Runner, free func()) {
 	t := c.Task
 	log := p.log.With("task_id", t.ID, "attempt", t.State().Attempt, "agent_id", t.AgentID)
 	ctx, cancel := context.WithCancelCause(work)
@@ -172,18 +189,49 @@ func (p *Pool) execute(work context.Context, c lifecycle.Claimed, runner runtime
 		log.WarnContext(work, "attempt given up", "cause", cause)
 		return
 	case errors.Is(cause, errToldToStop):
-		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, lifecycle.Outcome{Reason: task.EndStopped})
+		err = p.finish(claim, last, c, lifecycle.Outcome{Reason: task.EndStopped}, free)
 	case work.Err() != nil && err != nil:
 		log.InfoContext(work, "attempt given back", "cause", errShutDown)
 		_, err = p.service.Release(last, t.OrganizationID, t.ID, c.Token)
 	case putOff:
 		_, err = p.service.GiveBack(last, t.OrganizationID, t.ID, c.Token, lifecycle.GivenBack{Reason: later.Reason, Delay: later.Delay})
 	default:
-		_, err = p.service.Finish(last, t.OrganizationID, t.ID, c.Token, outcome(o, err))
+		err = p.finish(claim, last, c, outcome(o, err), free)
 	}
 	if code := fault.CodeOf(err); err != nil && code != fault.Conflict && code != fault.NotFound {
 		log.ErrorContext(work, "report the end of an attempt", "error", err)
 	}
+}
+
+// finish reports an attempt's end: in one commit with the claim of the next task, or
+// else alone.
+func (p *Pool) finish(claim, last context.Context, c lifecycle.Claimed, o lifecycle.Outcome, free func()) error {
+	org := c.Task.OrganizationID
+	if claim.Err() == nil {
+		x := p.ends.put(org, lifecycle.End{Task: c.Task.ID, Token: c.Token, Outcome: o})
+		free()
+		if a := p.handedOver(claim, x); a.yes {
+			return a.err
+		}
+	}
+	_, err := p.service.Finish(last, org, c.Task.ID, c.Token, o)
+	return err
+}
+
+// handedOver waits for what becomes of an end, or takes it back.
+func (p *Pool) handedOver(claim context.Context, x *handover) answered {
+	patience := time.NewTimer(handoverPatience)
+	defer patience.Stop()
+	select {
+	case a := <-x.told:
+		return a
+	case <-patience.C:
+	case <-claim.Done():
+	}
+	if p.ends.withdraw(x) {
+		return answered{}
+	}
+	return <-x.told // it is under way
 }
 
 // run calls the runtime; a panic of it is an error of this attempt alone.

@@ -172,3 +172,36 @@ func TestCrashIsToldToTheOperatorOnly(t *testing.T) {
 		}
 	})
 }
+
+// quick does its tasks at once.
+type quick struct{}
+
+func (quick) Run(context.Context, *runtime.Attempt) (runtime.Outcome, error) {
+	return runtime.Completed("done"), nil
+}
+
+// TestH8PoolTellsEndsWithClaims: one task after the other takes a commit each, beside
+// the first claim and the last end.
+func TestH8PoolTellsEndsWithClaims(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		const n = 20
+		b.define(org, "clerk")
+		for i := range n {
+			b.submit(fmt.Sprint(i), "clerk")
+		}
+		before := b.store.writes.Load()
+		b.staff(quick{}, 1, slog.New(slog.DiscardHandler))
+		pass(time.Second)
+		for i := range n {
+			now, err := b.Seen(b.ctx, org, fmt.Sprint(i))
+			b.must(err)
+			if now.Status() != task.Completed {
+				t.Errorf("task %d is %s", i, now.Status())
+			}
+		}
+		if writes := b.store.writes.Load() - before; writes > n+5 {
+			t.Errorf("%d writes for %d tasks", writes, n)
+		}
+	})
+}
