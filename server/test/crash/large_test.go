@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestKillInTheMiddleOfMuch kills the server while it deletes a long task and while it
@@ -28,7 +29,7 @@ func TestKillInTheMiddleOfMuch(t *testing.T) {
 			c.talk(t, name(long), appends, each)
 		}
 
-		// Its end cannot be seen, and nobody waits for it.
+		// dies makes a request, and kills the server when its first commit can be seen.
 		dies := func(method, path string, begun func() bool) {
 			t.Helper()
 			answered := make(chan error, 1)
@@ -36,7 +37,10 @@ func TestKillInTheMiddleOfMuch(t *testing.T) {
 				_, err := s.client().call(t.Context(), method, path, nil)
 				answered <- err
 			}()
-			for !begun() {
+			for until := time.Now().Add(drainLimit); !begun(); { // without a rest: it may be over soon
+				if time.Now().After(until) {
+					t.Fatalf("%s %s has not begun", method, path)
+				}
 			}
 			s.kill(t)
 			if <-answered != nil {

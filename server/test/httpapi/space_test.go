@@ -36,7 +36,7 @@ func (s *server) besideCreators(t *testing.T, least int, do func()) {
 	var creators sync.WaitGroup
 	for range 2 {
 		creators.Go(func() {
-			for n := 0; n < 200; n++ {
+			for range 200 {
 				select {
 				case <-over:
 					return
