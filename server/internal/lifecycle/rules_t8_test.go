@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,18 +14,18 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// commit commits a step that must be taken.
-func (b *bench) commit(id, token, step, body string) (s task.Step, known bool) {
+// commit commits a step of task t that must be taken.
+func (b *bench) commit(token, step, body string) (s task.Step, known bool) {
 	b.t.Helper()
-	s, known, err := b.CommitStep(b.ctx(), org, id, token, lifecycle.NewStep{ID: step, Kind: "k", Body: json.RawMessage(body)})
+	s, known, err := b.CommitStep(b.ctx(), org, "t", token, lifecycle.NewStep{ID: step, Kind: "k", Body: json.RawMessage(body)})
 	b.must(err)
 	return s, known
 }
 
-// steps are the steps of a turn, by their ids and bodies.
-func (b *bench) steps(id string, turn int) (all []string) {
+// steps are the steps of a turn of task t, by their ids and bodies.
+func (b *bench) steps(turn int) (all []string) {
 	b.t.Helper()
-	found, err := b.Steps(b.ctx(), org, id, turn, 0, 100)
+	found, err := b.Steps(b.ctx(), org, "t", turn, 0, 100)
 	b.must(err)
 	for i, s := range found {
 		if s.N != i+1 || s.Turn != turn {
@@ -39,7 +40,7 @@ func TestT8AStepIsCommittedOnce(t *testing.T) {
 	t.Parallel()
 	b := open(t)
 	token := b.run("t", nil)
-	first, known := b.commit("t", token, "one", `{"paid" : 1.50}`)
+	first, known := b.commit(token, "one", `{"paid" : 1.50}`)
 	if known {
 		t.Error("T8: the first one was known")
 	}
@@ -50,12 +51,12 @@ func TestT8AStepIsCommittedOnce(t *testing.T) {
 	}
 	b.clock.forward(1)
 	before := b.get("t").LastSeq
-	again, known := b.commit("t", token, "one", `"another"`)
+	again, known := b.commit(token, "one", `"another"`)
 	if diff := cmp.Diff(first, again); diff != "" || !known || b.get("t").LastSeq != before {
 		t.Errorf("T8: again, known %v:\n%s", known, diff)
 	}
-	b.commit("t", token, "two", "null")
-	if diff := cmp.Diff([]string{`one {"paid" : 1.50}`, "two null"}, b.steps("t", 1)); diff != "" {
+	b.commit(token, "two", "null")
+	if diff := cmp.Diff([]string{`one {"paid" : 1.50}`, "two null"}, b.steps(1)); diff != "" {
 		t.Errorf("T8: %s", diff)
 	}
 }
@@ -65,7 +66,7 @@ func TestT8TheNextAttemptFindsThem(t *testing.T) {
 	t.Parallel()
 	b := open(t)
 	lost := b.run("t", nil)
-	b.commit("t", lost, "one", "1")
+	b.commit(lost, "one", "1")
 	b.clock.forward(2 * lease)
 	b.must(b.Sweep(b.ctx()))
 	_, _, err := b.CommitStep(b.ctx(), org, "t", lost, lifecycle.NewStep{ID: "two", Body: []byte("2")})
@@ -79,12 +80,12 @@ func TestT8TheNextAttemptFindsThem(t *testing.T) {
 	})
 	b.clock.forward(2 * lease)
 	now := b.claim("w", 1)[0]
-	step, known := b.commit("t", now.Token, "one", `"other"`)
+	step, known := b.commit(now.Token, "one", `"other"`)
 	if !known || string(step.Body) != "1" || step.Attempt != 1 {
 		t.Errorf("T8: the second attempt finds %+v", step)
 	}
-	b.commit("t", now.Token, "two", "2")
-	if diff := cmp.Diff([]string{"one 1", "two 2"}, b.steps("t", 1)); diff != "" {
+	b.commit(now.Token, "two", "2")
+	if diff := cmp.Diff([]string{"one 1", "two 2"}, b.steps(1)); diff != "" {
 		t.Errorf("T8: %s", diff)
 	}
 }
@@ -93,16 +94,16 @@ func TestT8TheNextTurnBeginsWithoutThem(t *testing.T) {
 	t.Parallel()
 	b := open(t)
 	token := b.run("t", nil)
-	b.commit("t", token, "one", "1")
+	b.commit(token, "one", "1")
 	_, err := b.Finish(b.ctx(), org, "t", token, lifecycle.Outcome{Reason: task.EndCompleted})
 	b.must(err)
 	_, _, err = b.CommitStep(b.ctx(), org, "t", token, lifecycle.NewStep{ID: "late", Body: []byte("1")})
 	b.refused(err, fault.Conflict)
 	again := b.run("t", nil)
-	if s, known := b.commit("t", again, "one", `"anew"`); known || s.N != 1 || s.Turn != 2 {
+	if s, known := b.commit(again, "one", `"anew"`); known || s.N != 1 || s.Turn != 2 {
 		t.Errorf("T8: in the next turn: %+v, known %v", s, known)
 	}
-	if diff := cmp.Diff([][]string{{"one 1"}, {`one "anew"`}}, [][]string{b.steps("t", 1), b.steps("t", 2)}); diff != "" {
+	if diff := cmp.Diff([][]string{{"one 1"}, {`one "anew"`}}, [][]string{b.steps(1), b.steps(2)}); diff != "" {
 		t.Errorf("T8: %s", diff)
 	}
 }
@@ -137,8 +138,8 @@ func TestT8WhatAStepMayBe(t *testing.T) {
 		_, _, err = b.CommitStep(b.ctx(), org, "t", "nobody's", lifecycle.NewStep{ID: "a", Body: []byte("1")})
 		b.refused(err, fault.Conflict)
 	})
-	b.commit("t", token, strings.Repeat("é", 64), string(large))
-	s, _ := b.commit("t", token, "with what no text may hold", `"a\u0000b"`)
+	b.commit(token, strings.Repeat("é", 64), string(large))
+	s, _ := b.commit(token, "with what no text may hold", `"a\u0000b"`)
 	if string(s.Body) != `"a\ufffdb"` {
 		t.Errorf("T8: %s", s.Body)
 	}
@@ -151,15 +152,15 @@ func TestT8ManySteps(t *testing.T) {
 	token := b.run("t", nil)
 	var want []string
 	for i := range 50 {
-		b.commit("t", token, fmt.Sprint(i), fmt.Sprint(i))
+		b.commit(token, strconv.Itoa(i), strconv.Itoa(i))
 		want = append(want, fmt.Sprintf("%d %d", i, i))
 	}
-	if diff := cmp.Diff(want, b.steps("t", 1)); diff != "" {
+	if diff := cmp.Diff(want, b.steps(1)); diff != "" {
 		t.Errorf("T8: %s", diff)
 	}
 	b.must(b.Delete(b.ctx(), who(), "t"))
 	b.submit("t", nil)
-	if got := b.steps("t", 1); len(got) > 0 {
+	if got := b.steps(1); len(got) > 0 {
 		t.Errorf("T8: a task of a deleted one's id has its steps: %v", got)
 	}
 }

@@ -33,8 +33,7 @@ type stepWord struct {
 type counter struct {
 	listener net.Listener
 	step     StepFunc
-	over     context.Context //nolint:containedctx // the life of its connections
-	end      context.CancelFunc
+	hangUp   context.CancelFunc // ends its connections
 	served   sync.WaitGroup
 
 	mu    sync.Mutex
@@ -50,15 +49,18 @@ func serveSteps(ctx context.Context, d desk, step StepFunc) (*counter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the socket for steps: %w", err)
 	}
-	c := &counter{listener: listener, step: step, under: map[string]*sync.Mutex{}}
-	c.over, c.end = context.WithCancel(ctx)
+	over, hangUp := context.WithCancel(ctx)
+	c := &counter{listener: listener, step: step, hangUp: hangUp, under: map[string]*sync.Mutex{}}
 	c.served.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return // it was closed
 			}
-			c.served.Go(func() { c.serve(ctx, conn) })
+			c.served.Go(func() {
+				defer context.AfterFunc(over, func() { _ = conn.Close() })() // what waits for the command is not to wait for ever
+				c.serve(ctx, conn)
+			})
 		}
 	})
 	return c, nil
@@ -71,7 +73,7 @@ func (c *counter) close() {
 		return
 	}
 	_ = c.listener.Close() // it was only listened on
-	c.end()
+	c.hangUp()
 	c.served.Wait()
 }
 
@@ -87,8 +89,6 @@ func (c *counter) one(id string) *sync.Mutex {
 
 // serve does one step for whoever has come.
 func (c *counter) serve(ctx context.Context, conn net.Conn) {
-	stop := context.AfterFunc(c.over, func() { _ = conn.Close() }) // what waits for the command is not to wait for ever
-	defer stop()
 	defer conn.Close() //nolint:errcheck // the answer was sent, or nobody is there
 	in, out := json.NewDecoder(conn), json.NewEncoder(conn)
 	var asked stepWord

@@ -7,23 +7,23 @@ import (
 	"testing"
 )
 
-// commit commits a step of a task.
-func (s *server) commit(t *testing.T, status int, id, token, step, body string) map[string]any {
+// commit commits a step of task one.
+func (s *server) commit(t *testing.T, status int, token, step, body string) map[string]any {
 	t.Helper()
 	return s.must(t, status, call{
-		method: "POST", path: "/v1/tasks/" + id + "/steps", key: workerKey,
+		method: "POST", path: "/v1/tasks/one/steps", key: workerKey,
 		body: fmt.Sprintf(`{"lease_token": %q, "id": %q, "kind": "k", "body": %s}`, token, step, body),
 	})
 }
 
-// steps are a turn's steps in parts of so many, by their ids and bodies.
-func (s *server) steps(t *testing.T, id, query string) []string {
+// steps are the steps of a turn of task one, read in parts, by their ids and bodies.
+func (s *server) steps(t *testing.T, query string) []string {
 	t.Helper()
 	all := []string{}
-	for i, x := range s.parts(t, "/v1/tasks/"+id+"/steps?"+query, "") {
+	for i, x := range s.parts(t, "/v1/tasks/one/steps?"+query, "") {
 		x := x.(map[string]any)
 		if x["n"] != float64(i+1) {
-			t.Errorf("step %d of %s has the number %v", i+1, id, x["n"])
+			t.Errorf("step %d has the number %v", i+1, x["n"])
 		}
 		all = append(all, fmt.Sprintf("%v %v", x["id"], x["body"]))
 	}
@@ -38,14 +38,14 @@ func TestT8Steps(t *testing.T) {
 	s.agent(t, "agent-1")
 	s.task(t, "one")
 	token := s.claim(t)
-	if got := s.steps(t, "one", ""); len(got) > 0 {
+	if got := s.steps(t, ""); len(got) > 0 {
 		t.Errorf("T8: before any %q", got)
 	}
-	first := s.commit(t, 201, "one", token, "charge", `{"paid": 5}`)
+	first := s.commit(t, 201, token, "charge", `{"paid": 5}`)
 	if first["replayed"] != false || first["kind"] != "k" || first["turn"] != 1.0 || first["attempt"] != 1.0 {
 		t.Errorf("T8: committed %v", first)
 	}
-	again := s.commit(t, 200, "one", token, "charge", `"another"`)
+	again := s.commit(t, 200, token, "charge", `"another"`)
 	if again["replayed"] != true || fmt.Sprint(again["body"]) != fmt.Sprint(first["body"]) || again["event_id"] != first["event_id"] {
 		t.Errorf("T8: again %v", again)
 	}
@@ -59,34 +59,34 @@ func TestT8Steps(t *testing.T) {
 		`{"lease_token": %q, "events": [{"type": "step", "data": {"id": "a note"}}]}`, token,
 	)})
 	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/release", key: workerKey, body: fmt.Sprintf(`{"lease_token": %q}`, token)})
-	s.commit(t, 409, "one", token, "late", "1")
+	s.commit(t, 409, token, "late", "1")
 
 	token = s.claim(t)
-	if again := s.commit(t, 200, "one", token, "charge", "0"); fmt.Sprint(again["body"]) != fmt.Sprint(first["body"]) {
+	if again := s.commit(t, 200, token, "charge", "0"); fmt.Sprint(again["body"]) != fmt.Sprint(first["body"]) {
 		t.Errorf("T8: the second attempt is answered %v", again)
 	}
 	large := `"` + strings.Repeat("x", 256<<10-2) + `"`
 	want := []string{"charge map[paid:5]"}
 	for i := range 6 {
 		id := fmt.Sprintf("step %d", i)
-		s.commit(t, 201, "one", token, id, large)
+		s.commit(t, 201, token, id, large)
 		want = append(want, id+" "+large[1:len(large)-1])
 	}
 	for _, query := range []string{"", "limit=1", "limit=3", "turn=1"} {
-		if got := s.steps(t, "one", query); !slices.Equal(got, want) {
+		if got := s.steps(t, query); !slices.Equal(got, want) {
 			t.Errorf("T8: ?%s: %d steps, want %d", query, len(got), len(want))
 		}
 	}
 	s.finish(t, "one", token, `"status": "completed"`)
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "one", "input": {"text": "more"}}`})
-	if got := s.steps(t, "one", ""); len(got) > 0 {
+	if got := s.steps(t, ""); len(got) > 0 {
 		t.Errorf("T8: the next turn begins with %d steps", len(got))
 	}
-	s.commit(t, 201, "one", s.claim(t), "charge", `"anew"`)
-	if got := s.steps(t, "one", "turn=2"); !slices.Equal(got, []string{"charge anew"}) {
+	s.commit(t, 201, s.claim(t), "charge", `"anew"`)
+	if got := s.steps(t, "turn=2"); !slices.Equal(got, []string{"charge anew"}) {
 		t.Errorf("T8: of the second turn %q", got)
 	}
-	if got := s.steps(t, "one", "turn=1&limit=2"); !slices.Equal(got, want) {
+	if got := s.steps(t, "turn=1&limit=2"); !slices.Equal(got, want) {
 		t.Errorf("T8: of the first turn %d steps, want %d", len(got), len(want))
 	}
 	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/one"})
