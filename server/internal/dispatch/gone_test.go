@@ -84,7 +84,7 @@ func TestH8EndsCountWhoeverIsThere(t *testing.T) {
 			if len(got) != 0 || err == nil && ended[0].Refused != nil {
 				t.Errorf("%s: %d tasks, %v", c.Task.ID, len(got), ended)
 			}
-			now, failed := b.Seen(b.ctx, org, c.Task.ID)
+			now, failed := b.Seen(context.WithoutCancel(ctx), org, c.Task.ID)
 			b.must(failed)
 			if now.Status() != task.Completed {
 				t.Errorf("%s is %s", c.Task.ID, now.Status())

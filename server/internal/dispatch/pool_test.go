@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -188,13 +189,13 @@ func TestH8PoolTellsEndsWithClaims(t *testing.T) {
 		const n = 20
 		b.define(org, "clerk")
 		for i := range n {
-			b.submit(fmt.Sprint(i), "clerk")
+			b.submit(strconv.Itoa(i), "clerk")
 		}
 		before := b.store.writes.Load()
 		b.staff(quick{}, 1, slog.New(slog.DiscardHandler))
 		pass(time.Second)
 		for i := range n {
-			now, err := b.Seen(b.ctx, org, fmt.Sprint(i))
+			now, err := b.Seen(b.ctx, org, strconv.Itoa(i))
 			b.must(err)
 			if now.Status() != task.Completed {
 				t.Errorf("task %d is %s", i, now.Status())

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,7 @@ func TestH8WorkerTellsEndsWithClaims(t *testing.T) {
 	const n = 30
 	var tasks []*errand.Task
 	for i := range n {
-		tasks = append(tasks, create(t, c, errand.TaskRequest{Prompt: fmt.Sprint(i)}))
+		tasks = append(tasks, create(t, c, errand.TaskRequest{Prompt: strconv.Itoa(i)}))
 	}
 	start(t, counted, errand.WorkerOptions{Slots: 1}, func(_ context.Context, a *errand.Attempt) (string, error) {
 		return "did " + a.Task.Input.Text, nil
