@@ -122,7 +122,7 @@ func TestOutboxGathersLongerWhenTheServerIsBusy(t *testing.T) {
 		const took = 10 * time.Millisecond
 		answer := func() {
 			t.Helper()
-			time.Sleep(took) // on the bubble's clock
+			sleep(t.Context(), took) // on the bubble's clock
 			s.answer <- http.StatusOK
 			synctest.Wait()
 		}
@@ -139,7 +139,7 @@ func TestOutboxGathersLongerWhenTheServerIsBusy(t *testing.T) {
 		since(0, "a")
 		answer()
 		tell("b")
-		time.Sleep(3 * took)
+		sleep(t.Context(), 3*took)
 		tell("c")
 		since(took+gathering(took), "b", "c")
 		answer()
@@ -151,7 +151,7 @@ func TestOutboxGathersLongerWhenTheServerIsBusy(t *testing.T) {
 		if err := <-flushed; err != nil {
 			t.Error(err)
 		}
-		time.Sleep(gathering(took))
+		sleep(t.Context(), gathering(took))
 		tell("e")
 		since(took+gathering(took), "e")
 	})
