@@ -23,21 +23,27 @@ type Agent struct {
 	UpdatedAt      time.Time `json:"updated_at,omitzero"`
 
 	Name string `json:"name"`
-	// Runtime says who executes its tasks: worker (the default), profile or
-	// command.
+	// Runtime says who executes its tasks: worker (the default), profile,
+	// command or model.
 	Runtime string `json:"runtime,omitempty"`
 	// Command names a program of the server's configuration, for runtime
 	// command.
 	Command      string        `json:"command,omitempty"`
 	Description  string        `json:"description,omitempty"`
 	Instructions *Instructions `json:"instructions,omitempty"`
-	// Framework, ModelProvider, ModelName and LLMAPIBase are for its workers.
+	// Framework is for its workers. ModelProvider, ModelName and LLMAPIBase are for
+	// them, too, and say which model the server asks for runtime model.
 	Framework     string `json:"framework,omitempty"`
 	ModelProvider string `json:"model_provider,omitempty"`
 	ModelName     string `json:"model_name,omitempty"`
 	LLMAPIBase    string `json:"llm_api_base,omitempty"`
 	// LLMCredentials are kept encrypted and never answered here.
 	LLMCredentials *Credentials `json:"llm_credentials,omitempty"`
+	// Temperature, ReasoningEffort and MaxTokens are for runtime model; what is left
+	// open is the provider's to decide.
+	Temperature     *float64 `json:"temperature,omitempty"`
+	ReasoningEffort string   `json:"reasoning_effort,omitempty"`
+	MaxTokens       int      `json:"max_tokens,omitempty"`
 	// OutputFormat and OutputSchema are for tasks that leave them open.
 	OutputFormat string          `json:"output_format,omitempty"`
 	OutputSchema json.RawMessage `json:"output_schema,omitempty"`

@@ -4,7 +4,10 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
+	"net/url"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -22,7 +25,12 @@ const (
 	Profile Runtime = "profile"
 	// Command: a program that the server's configuration defines.
 	Command Runtime = "command"
+	// Model: a language model, which the server itself asks.
+	Model Runtime = "model"
 )
+
+// runtimes lists them for people.
+const runtimes = "worker, profile, command or model"
 
 // Agent is one version of an agent's record.
 type Agent struct {
@@ -37,25 +45,28 @@ type Agent struct {
 // Record is what a person decides of an agent. Its JSON is stored as it is;
 // secret values (LLMCredentials) are kept elsewhere, sealed.
 type Record struct {
-	Name          string          `json:"name" minLength:"1" maxLength:"255" doc:"A name for people."`
-	Runtime       Runtime         `json:"runtime,omitempty" enum:"worker,profile,command" default:"worker" doc:"Who executes its tasks: remote workers, the built-in data profiler, or a program of the server's."`
-	Command       string          `json:"command,omitempty" maxLength:"64" doc:"The name of a program that the server's configuration file defines; for runtime command only."`
-	Description   *string         `json:"description,omitempty" doc:"What it is for."`
-	Instructions  *Instructions   `json:"instructions,omitempty" doc:"What the agent is told about itself."`
-	Framework     string          `json:"framework,omitempty" doc:"Agent framework of its workers; agno when left open."`
-	ModelProvider string          `json:"model_provider,omitempty" doc:"openai when left open."`
-	ModelName     string          `json:"model_name,omitempty" doc:"gpt-4o-mini when left open."`
-	LLMAPIBase    *string         `json:"llm_api_base,omitempty" doc:"Base URL of an OpenAI-compatible endpoint."`
-	LLMCredential *Credentials    `json:"llm_credentials,omitempty" nullable:"true" doc:"Kept encrypted, for all versions; answered only to workers and admins on the Python client's routes. Left out, they stay as they are; null removes them."`
-	OutputFormat  *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
-	OutputSchema  json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
-	Repairs       *int            `json:"repair_rounds,omitempty" minimum:"0" maximum:"20" doc:"How often in a turn a result that does not follow output_schema is sent back to be repaired, to those who ask for that; 2 when left open."`
-	DeepPlanning  bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
-	EnforcePlan   bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
-	Lease         int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
-	MaxAttempts   int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start. When left open 3; for runtime command 1, unless retry_started or retry_errors."`
-	RetryStarted  bool            `json:"retry_started,omitempty" doc:"Lets the started attempt of a Python worker or a command be followed by another when it is lost."`
-	RetryErrors   bool            `json:"retry_errors,omitempty" doc:"Lets another attempt follow one that ended with the status error, as far as max_attempts goes. Of a Python worker's only with retry_started, too."`
+	Name            string          `json:"name" minLength:"1" maxLength:"255" doc:"A name for people."`
+	Runtime         Runtime         `json:"runtime,omitempty" enum:"worker,profile,command,model" default:"worker" doc:"Who executes its tasks: remote workers, the built-in data profiler, a program of the server's, or a language model that the server asks."`
+	Command         string          `json:"command,omitempty" maxLength:"64" doc:"The name of a program that the server's configuration file defines; for runtime command only."`
+	Description     *string         `json:"description,omitempty" doc:"What it is for."`
+	Instructions    *Instructions   `json:"instructions,omitempty" doc:"What the agent is told about itself."`
+	Framework       string          `json:"framework,omitempty" doc:"Agent framework of its workers; agno when left open."`
+	ModelProvider   string          `json:"model_provider,omitempty" doc:"openai when left open."`
+	ModelName       string          `json:"model_name,omitempty" doc:"gpt-4o-mini when left open; runtime model has to name one."`
+	LLMAPIBase      *string         `json:"llm_api_base,omitempty" doc:"Base URL of an OpenAI-compatible endpoint. For runtime model the server's own when left open; one of the agent's gets its llm_credentials, never the server's key."`
+	LLMCredential   *Credentials    `json:"llm_credentials,omitempty" nullable:"true" doc:"Kept encrypted, for all versions; answered only to workers and admins on the Python client's routes. Left out, they stay as they are; null removes them."`
+	Temperature     *float64        `json:"temperature,omitempty" minimum:"0" maximum:"2" doc:"For runtime model: how freely the model varies. Sent only if it is here, as many models refuse it."`
+	ReasoningEffort string          `json:"reasoning_effort,omitempty" maxLength:"32" doc:"For runtime model: how hard the model is to think, in its provider's words, unless a task asks for another."`
+	MaxTokens       int             `json:"max_tokens,omitempty" minimum:"1" maximum:"1000000" doc:"For runtime model: the most tokens of an answer. One that is cut by it is asked for once more with four times as many."`
+	OutputFormat    *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
+	OutputSchema    json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
+	Repairs         *int            `json:"repair_rounds,omitempty" minimum:"0" maximum:"20" doc:"How often in a turn a result that does not follow output_schema is sent back to be repaired, to those who ask for that; 2 when left open."`
+	DeepPlanning    bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
+	EnforcePlan     bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
+	Lease           int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
+	MaxAttempts     int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start. When left open 3; for runtime command 1, unless retry_started or retry_errors."`
+	RetryStarted    bool            `json:"retry_started,omitempty" doc:"Lets the started attempt of a Python worker or a command be followed by another when it is lost."`
+	RetryErrors     bool            `json:"retry_errors,omitempty" doc:"Lets another attempt follow one that ended with the status error, as far as max_attempts goes. Of a Python worker's only with retry_started, too."`
 
 	// NoCredential says that the JSON held a null in place of credentials:
 	// those that are kept are to be removed.
@@ -93,6 +104,33 @@ type Credentials struct {
 	Name        string  `json:"name" minLength:"1" doc:"What the key is called."`
 	Value       string  `json:"value" minLength:"1" doc:"The key itself."`
 	Description *string `json:"description,omitempty" doc:"What it is for."`
+}
+
+func (r Runtime) known() bool {
+	switch r {
+	case Worker, Profile, Command, Model:
+		return true
+	default:
+		return false
+	}
+}
+
+// Provider is the provider of its model.
+func (r Record) Provider() string { return cmp.Or(r.ModelProvider, "openai") }
+
+// CheckBaseURL says what is wrong with a base URL.
+func CheckBaseURL(given string) error {
+	u, err := url.Parse(given)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("must be an http or https URL")
+	case u.User != nil:
+		return errors.New("must not hold a name or password")
+	case u.RawQuery != "" || u.Fragment != "":
+		return errors.New("must end with its path")
+	default:
+		return nil
+	}
 }
 
 // Lease is the length of the leases of its tasks.
@@ -143,12 +181,16 @@ func (r *Record) Normalize() error {
 	switch {
 	case r.Name == "":
 		return fault.Field("name", "must not be empty")
-	case r.Runtime != Worker && r.Runtime != Profile && r.Runtime != Command:
-		return fault.Field("runtime", "must be worker, profile or command")
+	case !r.Runtime.known():
+		return fault.Field("runtime", "must be %s", runtimes)
+	case r.Runtime == Model && r.ModelName == "":
+		return fault.Field("model_name", "must name a model of %s", r.Provider())
 	case r.Runtime == Command && r.Command == "":
 		return fault.Field("command", "must name a program that the server's configuration file defines")
 	case r.Runtime != Command && r.Command != "":
 		return fault.Field("command", "is for runtime command only, not for %s", r.Runtime)
+	case r.Runtime == Model && r.LLMAPIBase != nil && *r.LLMAPIBase != "" && CheckBaseURL(*r.LLMAPIBase) != nil:
+		return fault.Field("llm_api_base", "%v", CheckBaseURL(*r.LLMAPIBase))
 	case r.LLMCredential != nil && r.LLMCredential.Name == "":
 		return fault.Field("llm_credentials.name", "must not be empty")
 	case r.LLMCredential != nil && r.LLMCredential.Value == "":

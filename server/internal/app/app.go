@@ -140,7 +140,7 @@ func (a *App) start(ctx context.Context) error {
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {
 			return presenter.Task(ctx, s, nil)
 		},
-		Runner: runners(o.Commands), Slots: o.Slots, Log: o.Log,
+		Runner: runners(o.Commands, models(o, service)), Slots: o.Slots, Log: o.Log,
 	})
 	a.parts.Go(func() {
 		defer close(a.pool)

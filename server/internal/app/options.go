@@ -14,6 +14,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/program"
 )
 
@@ -36,8 +37,14 @@ type Options struct {
 	// SecretKey is 64 hexadecimal digits that seal secrets; "" uses the key
 	// in the data folder.
 	SecretKey string
-	// AllowPrivate lists private networks that file URLs may point into.
+	// AllowPrivate lists private networks that file URLs and models' endpoints may
+	// point into.
 	AllowPrivate []netip.Prefix
+	// AllowModelHosts lists hosts, each with its port, at which models' endpoints may
+	// be although they are private; nothing else is fetched from there.
+	AllowModelHosts []string
+	// Providers are the accounts with which models are asked.
+	Providers []model.Provider
 	// KeepAlive is the silence after which a stream gets a comment.
 	KeepAlive time.Duration
 	// WriteTimeout bounds each write of an answer or a stream.
@@ -103,6 +110,11 @@ func (o Options) Validate() error {
 	}
 	if err := checkURL("--llm-api-base", o.Defaults.LLMAPIBase); err != nil {
 		return err
+	}
+	for _, host := range o.AllowModelHosts {
+		if name, port, err := net.SplitHostPort(host); err != nil || name == "" || port == "" {
+			return fmt.Errorf("--allow-model-host %q: write host:port, for example 127.0.0.1:11434", host)
+		}
 	}
 	for name, d := range map[string]time.Duration{"--keep-alive": o.KeepAlive, "--write-timeout": o.WriteTimeout, "the read timeout": o.ReadTimeout} {
 		if d <= 0 {

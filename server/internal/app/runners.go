@@ -6,16 +6,19 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	wire "github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/runtime/command"
+	"github.com/errand-dev/errand/server/internal/runtime/model"
 	"github.com/errand-dev/errand/server/internal/runtime/profile"
 )
 
 // runners answers what executes an agent's tasks inside the server, nil for
 // agents that it leaves to remote workers, and for commands that it does not
 // know.
-func runners(commands map[string]program.Program) func(agent.Record) runtime.Runner {
+func runners(commands map[string]program.Program, models *model.Runner) func(agent.Record) runtime.Runner {
 	profiler := profile.New()
 	programs := make(map[string]*command.Runner, len(commands))
 	for name, p := range commands {
@@ -30,11 +33,29 @@ func runners(commands map[string]program.Program) func(agent.Record) runtime.Run
 				return p
 			}
 			return nil
+		case agent.Model:
+			return models
 		case agent.Worker:
 			return nil
 		default:
 			return nil
 		}
+	}
+}
+
+// models is the runtime of agents that ask a model. An agent's own key is opened when
+// it is needed.
+func models(o Options, s *lifecycle.Service) *model.Runner {
+	return &model.Runner{
+		Providers: o.Providers,
+		Client:    wire.NewClient(outbound.Guard{Networks: o.AllowPrivate, Hosts: o.AllowModelHosts}),
+		Credential: func(ctx context.Context, org, agentID string) (string, error) {
+			c, err := s.AgentCredentials(ctx, org, agentID)
+			if err != nil || c == nil {
+				return "", err
+			}
+			return c.Value, nil
+		},
 	}
 }
 

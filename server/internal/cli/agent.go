@@ -25,8 +25,11 @@ type agentApplyCmd struct {
 	Name         *string `help:"A name for people; for a new agent its id, if left out."`
 	Description  *string `help:"What it is for."`
 	Instructions *string `help:"What it is told about itself."`
-	Runtime      *string `help:"Who executes its tasks: worker, command or profile."`
+	Runtime      *string `help:"Who executes its tasks: worker, command, profile or model."`
 	Command      *string `help:"For runtime command: the name of a program in the server's configuration file."`
+	Provider     *string `help:"For runtime model: openai, anthropic, ollama, or any name beside --api-base; openai if left out."`
+	Model        *string `help:"The name of its model there."`
+	APIBase      *string `name:"api-base" help:"URL of its model's endpoint, if that is not the provider's."`
 }
 
 // Help says what cannot be said in flags.
@@ -37,7 +40,8 @@ func (agentApplyCmd) Help() string {
 
 // Run applies what is given. Nothing is applied if any of it is not well-formed.
 func (c *agentApplyCmd) Run(e *env) error {
-	flags := c.Name != nil || c.Description != nil || c.Instructions != nil || c.Runtime != nil || c.Command != nil
+	flags := c.Name != nil || c.Description != nil || c.Instructions != nil || c.Runtime != nil || c.Command != nil ||
+		c.Provider != nil || c.Model != nil || c.APIBase != nil
 	switch {
 	case c.ID == "" && c.File == "":
 		return errors.New("which agent? Give its id, or a file with -f")
@@ -93,6 +97,9 @@ func (c *agentApplyCmd) change(a errand.Agent) errand.Agent {
 	set(&a.Name, c.Name)
 	set(&a.Description, c.Description)
 	set(&a.Command, c.Command)
+	set(&a.ModelProvider, c.Provider)
+	set(&a.ModelName, c.Model)
+	set(&a.LLMAPIBase, c.APIBase)
 	if c.Instructions != nil {
 		a.Instructions = &errand.Instructions{General: *c.Instructions}
 	}

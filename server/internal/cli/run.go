@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,8 @@ import (
 type runCmd struct {
 	Prompt  string   `arg:"" help:"What is to be done; - reads it from standard input."`
 	File    []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
-	Agent   string   `help:"Who is to do it." default:"profile"`
+	Agent   string   `help:"Who is to do it. Without a server: profile, which uses no model; left out, a model if there is one. On a server profile if left out." placeholder:"ID"`
+	Model   string   `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
 	JSON    bool     `help:"Print the finished task as JSON, and nothing else."`
 	Server  string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
 	Key     string   `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
@@ -29,7 +31,9 @@ type runCmd struct {
 
 // Help says what cannot be said in flags.
 func (runCmd) Help() string {
-	return "Exit code: 0 completed, 3 failed, 4 error, 5 stopped, 130 stopped by Ctrl-C, 1 anything else."
+	return "Without a server and an --agent, a model is asked: with OPENAI_API_KEY (OPENAI_BASE_URL for a compatible endpoint), else with ANTHROPIC_API_KEY," +
+		" else one of an Ollama that runs here (or at OLLAMA_HOST). If there is none, the profiler reads the files." +
+		" Exit code: 0 completed, 3 failed, 4 error, 5 stopped, 130 stopped by Ctrl-C, 1 anything else."
 }
 
 // Run runs the task, with a server of its own in a temporary folder when none
@@ -40,40 +44,54 @@ func (c *runCmd) Run(e *env) (err error) {
 		return err
 	}
 	own := c.Server == "" && c.Profile == ""
-	if own && c.Agent != app.ProfileAgent {
+	if own && c.Agent != "" && c.Agent != app.ProfileAgent {
 		return fmt.Errorf("--agent %s: without a server there is only %s; set ERRAND_URL to the server that has this agent", c.Agent, app.ProfileAgent)
 	}
 	if err := checkFiles(c.File); err != nil {
 		return err
 	}
+	who := chosen{agent: cmp.Or(c.Agent, app.ProfileAgent)}
+	request := errand.TaskRequest{Prompt: prompt}
 	var at place
 	if own {
-		server, startErr := startOwn(e.ctx)
+		if who, err = choose(e.ctx, c.Agent, c.Model, len(c.File) > 0); err != nil {
+			return err
+		}
+		server, startErr := startOwn(e.ctx, who.options)
 		if startErr != nil {
 			return startErr
 		}
 		defer func() { err = errors.Join(err, server.stop()) }()
 		at.profile = profile{server.URL(), server.FirstStart().Key}
-	} else if at, err = (connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}).find(); err != nil {
-		return err
+	} else {
+		request.ModelName = c.Model
+		if at, err = (connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}).find(); err != nil {
+			return err
+		}
 	}
 	client, err := at.client()
 	if err != nil {
 		return err
 	}
+	request.AgentID = who.agent
+	if own && !c.JSON {
+		who.say(e.Err, c.File)
+	}
 	var task *errand.Task
 	err = e.interruptible(func(ctx context.Context) error {
-		var err error
-		task, err = create(ctx, client, errand.TaskRequest{AgentID: c.Agent, Prompt: prompt}, c.File)
+		err := who.define(ctx, client)
+		if err == nil {
+			task, err = create(ctx, client, request, c.File)
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
-	if !c.JSON && c.Agent == app.ProfileAgent {
-		fmt.Fprintln(e.Err, "No model is used: the built-in profiler reads the files and reports what they hold.")
+	if !own && !c.JSON && who.agent == app.ProfileAgent {
+		who.say(e.Err, c.File)
 	}
+	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
 	return f.follow(task.ID, c.JSON)
 }
 
@@ -140,7 +158,7 @@ type ownServer struct {
 	dir string
 }
 
-func startOwn(ctx context.Context) (*ownServer, error) {
+func startOwn(ctx context.Context, change func(*app.Options)) (*ownServer, error) {
 	// A reader that leaves (| head) must not end the program before it has
 	// cleaned up.
 	signal.Ignore(syscall.SIGPIPE)
@@ -151,6 +169,7 @@ func startOwn(ctx context.Context) (*ownServer, error) {
 	o := app.DefaultOptions()
 	o.Addr, o.Data, o.Drain = "127.0.0.1:0", dir, 2*time.Second
 	o.Log = slog.New(slog.DiscardHandler)
+	change(&o)
 	a, err := app.Start(ctx, o)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))

@@ -10,6 +10,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/app"
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/program"
 )
 
@@ -21,7 +22,8 @@ type serveCmd struct {
 	PublicURL    string        `name:"public-url" help:"URL under which clients reach the server." env:"ERRAND_PUBLIC_URL"`
 	TLSCert      string        `name:"tls-cert" help:"Certificate (PEM)." env:"ERRAND_TLS_CERT"`
 	TLSKey       string        `name:"tls-key" help:"Private key (PEM)." env:"ERRAND_TLS_KEY"`
-	AllowPrivate []string      `name:"allow-private" help:"Private networks that file URLs may point into, for example 10.0.0.0/8." env:"ERRAND_ALLOW_PRIVATE"`
+	AllowPrivate []string      `name:"allow-private" help:"Private networks that file URLs and models' endpoints may point into, for example 10.0.0.0/8." env:"ERRAND_ALLOW_PRIVATE"`
+	AllowModel   []string      `name:"allow-model-host" help:"Hosts, with their ports, at which agents' models may be although they are private, for example 127.0.0.1:11434." env:"ERRAND_ALLOW_MODEL_HOST" placeholder:"HOST:PORT"`
 	KeepAlive    time.Duration `name:"keep-alive" help:"Silence after which a stream gets a comment." default:"15s" env:"ERRAND_KEEP_ALIVE"`
 	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write of an answer or a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`
 	Drain        time.Duration `help:"How long running work may go on after SIGTERM." default:"20s" env:"ERRAND_DRAIN"`
@@ -40,6 +42,7 @@ type serveCmd struct {
 func (serveCmd) Help() string {
 	return "ERRAND_ADMIN_KEY, if set at the first start, becomes the admin key (32 characters or more)." +
 		" ERRAND_SECRET_KEY (64 hexadecimal digits) seals secrets in place of the key in the data folder." +
+		" OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL and OLLAMA_HOST are the accounts of agents of runtime model." +
 		" OTEL_EXPORTER_OTLP_ENDPOINT, with OpenTelemetry's other variables, sends traces to a collector: see docs/OPERATIONS.md."
 }
 
@@ -52,7 +55,11 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
 	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}
-	o.Version, o.Traces = version(), true
+	o.Version, o.Traces, o.AllowModelHosts = version(), true, c.AllowModel
+	var err error
+	if o.Providers, err = model.FromEnvironment(os.Getenv); err != nil {
+		return o, err
+	}
 	for _, given := range c.AllowPrivate {
 		p, err := netip.ParsePrefix(given)
 		if err != nil {

@@ -30,6 +30,7 @@ type view struct {
 
 	status  errand.Status // as the events have told it
 	note    string        // what it is doing
+	said    string        // what say has last said
 	began   time.Time     // when it was started
 	attempt int
 	tools   int
@@ -54,6 +55,11 @@ func (v *view) event(e errand.Event) {
 		v.attempted(e)
 	case errand.AttemptLost:
 		v.line("attempt over: " + lostWhy(e))
+	case errand.TaskCompactization:
+		var begins struct{ Type string }
+		if e.Decode(&begins) == nil && begins.Type == "retry" {
+			v.line("what was said so far is void: the answer begins again")
+		}
 	case errand.StopRequested:
 		v.line("stopping: waiting for the worker")
 	case errand.ToolCallRequest, errand.ToolCallResult:
@@ -144,7 +150,10 @@ func (v *view) tool(e errand.Event) {
 // say shows what the task is doing, until it does something else.
 func (v *view) say(words string) {
 	if !v.live {
-		v.line(words)
+		if words != v.said { // thoughts come in many pieces
+			v.line(words)
+		}
+		v.said = words
 		return
 	}
 	if words != string(v.status) {

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"path"
 	"time"
 
-	"code.dny.dev/ssrf"
-
+	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/runtime"
 )
 
@@ -31,22 +29,9 @@ const (
 // NewFetcher makes a fetcher. Addresses in allow are dialled although they are
 // private: it is the operator's word.
 func NewFetcher(allow []netip.Prefix) *Fetcher {
-	var v4, v6 []netip.Prefix
-	for _, p := range allow {
-		if p.Addr().Is4() {
-			v4 = append(v4, p)
-		} else {
-			v6 = append(v6, p)
-		}
-	}
-	guard := ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
-	dial := &net.Dialer{Timeout: 10 * time.Second, Control: guard.Safe}
-	transport := &http.Transport{
-		DialContext:           dial.DialContext,
-		ResponseHeaderTimeout: 30 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		DisableKeepAlives:     true,
-	}
+	transport := outbound.Guard{Networks: allow}.Transport()
+	transport.ResponseHeaderTimeout = 30 * time.Second
+	transport.DisableKeepAlives = true
 	return &Fetcher{client: &http.Client{
 		Transport: transport,
 		Timeout:   fetchTimeout,
@@ -78,7 +63,7 @@ func (f *Fetcher) Open(ctx context.Context, target string) (io.ReadCloser, error
 
 // fetchError says what went wrong in words for the task's owner.
 func fetchError(host string, err error) error {
-	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) {
+	if outbound.Refused(err) {
 		return fmt.Errorf("the server does not fetch from private addresses (%s): upload the file, or let its operator allow the address (--allow-private)", host)
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {

@@ -171,6 +171,14 @@ type Tokens struct {
 	CacheWrite int64 `json:"cache_write_tokens"`
 }
 
+// Add adds what was used since.
+func (t *Tokens) Add(more Tokens) {
+	t.Completion += more.Completion
+	t.Prompt += more.Prompt
+	t.CacheRead += more.CacheRead
+	t.CacheWrite += more.CacheWrite
+}
+
 // State is the part of a task's public JSON that changes during a turn. An
 // event of a task_* type carries the fields that it changed, so the fold of
 // those events over the zero State is the State (rule T4).

@@ -47,12 +47,13 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("EXAMPLES", examples)
 			e.Setenv("DATA", filepath.Join(examples, "data"))
+			e.Setenv("OLLAMA_HOST", "127.0.0.1:9")  // nothing is there, whatever runs on this machine
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process of a race build takes a second to end
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"refused": refused, "code": code, "json": jsonFields, "jsonlines": jsonLines,
-			"use": use, "usekey": useKey, "until": until, "agent": agent, "work": work,
+			"use": use, "usekey": useKey, "until": until, "agent": agent, "work": work, "provider": provider,
 		},
 	})
 }

@@ -1,0 +1,320 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// openai speaks chat completions: OpenAI's, and those of everything compatible.
+type openai struct{ wire }
+
+type chatRequest struct {
+	Model               string        `json:"model"`
+	Messages            []any         `json:"messages"`
+	Stream              bool          `json:"stream"`
+	StreamOptions       streamOptions `json:"stream_options"`
+	Temperature         *float64      `json:"temperature,omitempty"`
+	ReasoningEffort     string        `json:"reasoning_effort,omitempty"`
+	MaxTokens           int           `json:"max_tokens,omitempty"`
+	MaxCompletionTokens int           `json:"max_completion_tokens,omitempty"`
+	PromptCacheKey      string        `json:"prompt_cache_key,omitempty"`
+}
+
+type streamOptions struct {
+	IncludeUsage bool `json:"include_usage"`
+}
+
+type chatMessage struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// request is what is sent. Only OpenAI itself is known to take what is not among the
+// oldest members, and needs the newer name of the limit.
+func (o *openai) request(r Request) chatRequest {
+	c := chatRequest{
+		Model: r.Model, Stream: true, StreamOptions: streamOptions{IncludeUsage: true},
+		Temperature: r.Temperature, ReasoningEffort: r.Effort,
+	}
+	if o.genuine() {
+		c.MaxCompletionTokens, c.PromptCacheKey = r.MaxTokens, r.CacheKey
+	} else {
+		c.MaxTokens = r.MaxTokens
+	}
+	if r.System != "" {
+		c.Messages = append(c.Messages, chatMessage{"system", r.System})
+	}
+	for _, m := range r.Messages {
+		if m.Raw != nil {
+			c.Messages = append(c.Messages, m.Raw)
+		} else {
+			c.Messages = append(c.Messages, chatMessage{string(m.Role), m.Text})
+		}
+	}
+	return c
+}
+
+// genuine reports whether the endpoint is OpenAI's own.
+func (o *openai) genuine() bool {
+	u, err := url.Parse(o.BaseURL)
+	return err == nil && (u.Hostname() == "api.openai.com" || strings.HasSuffix(u.Hostname(), ".api.openai.com"))
+}
+
+func (o *openai) header() http.Header {
+	h := http.Header{}
+	if o.Key != "" {
+		h.Set("Authorization", "Bearer "+o.Key)
+	}
+	return h
+}
+
+// Stream implements Model.
+func (o *openai) Stream(ctx context.Context, r Request) iter.Seq2[Delta, error] {
+	return o.answers(func(yield func(Delta) bool) error {
+		c := &completion{yield: yield, message: newMessage()}
+		err := o.exchange(ctx, "/chat/completions", o.header(), o.request(r), func(_ string, data []byte) (bool, error) {
+			if string(data) == "[DONE]" {
+				c.done = true
+				return false, nil
+			}
+			return c.take(&o.wire, data)
+		})
+		if err != nil && c.finish == "" { // what comes after the end is not missed
+			return err
+		}
+		return c.end(&o.wire)
+	})
+}
+
+// completion is an answer that is coming in.
+type completion struct {
+	yield   func(Delta) bool
+	message message
+	calls   []*chatCall
+	finish  string
+	done    bool // by its own word
+	refused bool
+	left    bool // nobody takes any more
+}
+
+// chatCall is a call of a tool that is coming in.
+type chatCall struct {
+	index     int
+	id, name  string
+	arguments strings.Builder
+	rest      assembled // of its members
+	function  assembled // of its function's
+}
+
+type chatChunk struct {
+	Choices []struct {
+		Delta        assembled `json:"delta"`
+		FinishReason string    `json:"finish_reason"`
+	} `json:"choices"`
+	Usage *struct {
+		Prompt     int64 `json:"prompt_tokens"`
+		Completion int64 `json:"completion_tokens"`
+		Details    struct {
+			Cached  int64 `json:"cached_tokens"`
+			Written int64 `json:"cache_write_tokens"`
+		} `json:"prompt_tokens_details"`
+	} `json:"usage"`
+	Error json.RawMessage `json:"error"`
+}
+
+func (c *completion) say(d Delta) {
+	if !c.left {
+		c.left = !c.yield(d)
+	}
+}
+
+// take reads one chunk of the stream.
+func (c *completion) take(w *wire, data []byte) (more bool, err error) {
+	var chunk chatChunk
+	if err := json.Unmarshal(data, &chunk); err != nil {
+		return false, w.cutOff(err)
+	}
+	if isSet(chunk.Error) {
+		return false, w.told(chunk.Error)
+	}
+	for _, choice := range chunk.Choices {
+		c.delta(choice.Delta)
+		if choice.FinishReason != "" {
+			c.finish = choice.FinishReason
+		}
+	}
+	if u := chunk.Usage; u != nil {
+		c.say(Delta{Usage: &Usage{Prompt: u.Prompt, Completion: u.Completion, CacheRead: u.Details.Cached, CacheWrite: u.Details.Written}})
+	}
+	return !c.left, nil
+}
+
+// delta takes a piece of the message.
+func (c *completion) delta(d assembled) {
+	if reasoning := firstText(d, "reasoning_content", "reasoning"); reasoning != "" {
+		c.say(Delta{Reasoning: reasoning})
+	}
+	if text := d.text("content"); text != "" {
+		c.say(Delta{Text: text})
+	}
+	if text := d.text("refusal"); text != "" {
+		c.refused = true
+		c.say(Delta{Text: text})
+	}
+	var calls []assembled
+	if raw := d["tool_calls"]; isSet(raw) && json.Unmarshal(raw, &calls) == nil {
+		for _, call := range calls {
+			c.call(call)
+		}
+	}
+	for name, value := range d {
+		if name != "role" && name != "tool_calls" {
+			c.message.join(name, value)
+		}
+	}
+}
+
+// call takes a piece of a call.
+func (c *completion) call(piece assembled) {
+	var function assembled
+	if json.Unmarshal(piece["function"], &function) != nil {
+		function = assembled{}
+	}
+	id, name := piece.text("id"), function.text("name")
+	slot := c.slot(piece.number("index"), id, name)
+	call := c.calls[slot]
+	started := call.name != ""
+	if call.id == "" {
+		call.id = id
+	}
+	if call.name == "" {
+		call.name = name
+	}
+	arguments := argumentsOf(function["arguments"])
+	call.arguments.WriteString(arguments)
+	for name, value := range piece {
+		if name != "index" && name != "function" {
+			call.rest.set(name, value)
+		}
+	}
+	for name, value := range function {
+		if name != "arguments" {
+			call.function.set(name, value)
+		}
+	}
+	d := CallDelta{Slot: slot, Arguments: arguments}
+	if !started {
+		d.ID, d.Name = call.id, call.name
+	}
+	c.say(Delta{Call: &d})
+}
+
+// slot finds the call that a piece belongs to, or begins one. Its index alone is not
+// enough: some servers give 0 to all calls, or none.
+func (c *completion) slot(index int, id, name string) int {
+	last := -1
+	for i, call := range c.calls {
+		if index >= 0 && call.index != index {
+			continue
+		}
+		if id != "" && call.id == id {
+			return i
+		}
+		last = i
+	}
+	if last >= 0 {
+		call := c.calls[last]
+		another := id != "" && call.id != ""
+		again := name != "" && call.name != "" && json.Valid([]byte(call.arguments.String()))
+		if !another && !again {
+			return last
+		}
+	}
+	c.calls = append(c.calls, &chatCall{index: max(index, 0), rest: assembled{}, function: assembled{}})
+	return len(c.calls) - 1
+}
+
+// argumentsOf reads a piece of arguments: a text, or an object as a whole.
+func argumentsOf(raw json.RawMessage) string {
+	if !isSet(raw) {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
+}
+
+// end yields how the answer ended.
+func (c *completion) end(w *wire) error {
+	if c.left {
+		return nil
+	}
+	finish, whole := c.finished()
+	if !whole {
+		return w.cutOff(nil)
+	}
+	raw, err := c.raw()
+	if err != nil {
+		return err
+	}
+	c.say(Delta{End: &End{Finish: finish, Raw: raw}})
+	return nil
+}
+
+// finished says why the model has stopped, and whether it has at all: a connection
+// that closes cleanly is no end, and neither is one without a reason and without calls.
+func (c *completion) finished() (f Finish, whole bool) {
+	switch {
+	case c.finish == "length":
+		return Length, true
+	case c.finish == "content_filter" || c.refused && c.finish != "":
+		return Refused, true
+	case len(c.calls) > 0 && (c.finish != "" || c.done):
+		return Calls, true
+	default:
+		return Stop, c.finish != ""
+	}
+}
+
+// raw puts the message together.
+func (c *completion) raw() (json.RawMessage, error) {
+	all, err := c.message.whole()
+	if err != nil {
+		return nil, err
+	}
+	all["role"] = json.RawMessage(`"assistant"`)
+	if _, is := all["content"]; !is {
+		all["content"] = json.RawMessage("null")
+	}
+	if len(c.calls) == 0 {
+		return json.Marshal(all)
+	}
+	calls := make([]assembled, len(c.calls))
+	for i, call := range c.calls {
+		if calls[i], err = call.whole(); err != nil {
+			return nil, err
+		}
+	}
+	if all["tool_calls"], err = json.Marshal(calls); err != nil {
+		return nil, err
+	}
+	return json.Marshal(all)
+}
+
+// whole is the call as it is sent back.
+func (c *chatCall) whole() (assembled, error) {
+	arguments, err := json.Marshal(cmp.Or(strings.TrimSpace(c.arguments.String()), "{}"))
+	if err != nil {
+		return nil, err
+	}
+	c.function["arguments"] = arguments
+	c.rest["function"], err = json.Marshal(c.function)
+	return c.rest, err
+}

@@ -1,0 +1,155 @@
+package model
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/runtime/profile"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// maxFiles is how much of a task's files a model is given, in bytes of text.
+const maxFiles = 400_000
+
+// system is what the model is told about itself. A task's override stands in the
+// place of the record's instructions. It comes before everything else and is the
+// same for all tasks alike, so that providers can keep it.
+func system(r agent.Record, t task.Spec) string {
+	var parts []string
+	switch i := r.Instructions; {
+	case orEmpty(t.InstructionsOverride) != "":
+		parts = append(parts, *t.InstructionsOverride)
+	case i != nil:
+		parts = append(parts, strings.Join(i.Role, "\n"))
+		if len(i.Goal) > 0 {
+			parts = append(parts, "Goal:\n"+strings.Join(i.Goal, "\n"))
+		}
+		parts = append(parts, i.General)
+	}
+	format := cmp.Or(orEmpty(t.OutputFormat), orEmpty(r.OutputFormat))
+	schema := t.OutputSchema
+	if !isObject(schema) {
+		schema = r.OutputSchema
+	}
+	return joined(append(parts, form(format, schema))...)
+}
+
+// form says in which form the answer is wanted.
+func form(format string, schema []byte) string {
+	switch format {
+	case "json":
+		if isObject(schema) {
+			return "Answer with JSON alone, without a fence around it, that follows this JSON Schema:\n" + string(schema)
+		}
+		return "Answer with JSON alone, without a fence around it."
+	case "markdown":
+		return "Answer in Markdown."
+	case "text":
+		return "Answer in plain text."
+	case "voice":
+		return "Answer in words that are going to be spoken aloud."
+	default:
+		return ""
+	}
+}
+
+func isObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) }
+
+// joined puts paragraphs together, without empty ones.
+func joined(parts ...string) string {
+	var b strings.Builder
+	for _, p := range parts {
+		if p = strings.TrimSpace(p); p == "" {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("\n\n")
+		}
+		b.WriteString(p)
+	}
+	return b.String()
+}
+
+// conversation is what was said in the task's earlier turns, and what is asked now.
+func conversation(ctx context.Context, a *runtime.Attempt) ([]model.Message, error) {
+	var messages []model.Message
+	for turn, err := range a.Earlier(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if turn.Prompt == "" || turn.Result == "" { // half of it would be taken for another's
+			continue
+		}
+		messages = append(messages, model.Message{Role: model.User, Text: turn.Prompt}, model.Message{Role: model.Assistant, Text: turn.Result})
+	}
+	parts := []string{a.Prompt()}
+	if expected := orEmpty(a.Spec.ExpectedOutput); expected != "" {
+		parts = append(parts, "Expected output: "+expected)
+	}
+	if more := orEmpty(a.State.AdditionalContext); more != "" {
+		parts = append(parts, "Additional context:\n"+more)
+	}
+	given, err := files(ctx, a.Files, a.State.DisableAttachmentInjection)
+	if err != nil {
+		return nil, err
+	}
+	text := joined(append(parts, given...)...)
+	if text == "" {
+		return nil, &failure{"The task asks nothing: it has neither a prompt nor a file."}
+	}
+	return append(messages, model.Message{Role: model.User, Text: text}), nil
+}
+
+// files are the texts of files, as far as there is room, and the names of what is no
+// text; of all of them if they are not wanted.
+func files(ctx context.Context, list []runtime.File, namesOnly bool) ([]string, error) {
+	var parts []string
+	room := maxFiles
+	for _, f := range list {
+		if namesOnly {
+			parts = append(parts, fmt.Sprintf("<file name=%q/>", f.Name))
+			continue
+		}
+		text, err := read(ctx, f, room)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, &failure{fmt.Sprintf("The file %s could not be read: %v", f.Name, err)}
+		}
+		switch {
+		case !text.Is:
+			parts = append(parts, fmt.Sprintf("<file name=%q>\n(It is no text and was not given to you.)\n</file>", f.Name))
+		case !text.Whole:
+			parts = append(parts, fmt.Sprintf("<file name=%q>\n%s\n(Only the first %d bytes were given to you.)\n</file>", f.Name, text.Text, len(text.Text)))
+		default:
+			parts = append(parts, fmt.Sprintf("<file name=%q>\n%s\n</file>", f.Name, text.Text))
+		}
+		room -= len(text.Text)
+	}
+	return parts, nil
+}
+
+func read(ctx context.Context, f runtime.File, limit int) (profile.Text, error) {
+	content, err := f.Open(ctx)
+	if err != nil {
+		return profile.Text{}, err
+	}
+	defer content.Close() //nolint:errcheck // it was only read
+	return profile.ReadText(content, limit)
+}
+
+// beginning is the first part of a text, for a sentence.
+func beginning(text string) string {
+	const some = 2000
+	if len(text) <= some {
+		return text
+	}
+	return strings.ToValidUTF8(text[:some], "") + "…"
+}

@@ -1,0 +1,156 @@
+package model
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+const (
+	// gather is how long what a model says is collected after something was sent, so
+	// that a fast one does not fill the log with an event for each syllable. What
+	// comes first, or after a silence, is sent at once.
+	gather = 50 * time.Millisecond
+	// maxPiece is the most that one event says. Written as JSON, one byte becomes six
+	// at worst, which still fits the limit of an event.
+	maxPiece = 32 << 10
+)
+
+// voice brings what a model says into the log while it goes on talking.
+type voice struct {
+	report runtime.Journal
+	more   chan struct{} // holds a token after something was said
+	over   chan struct{} // closed when nothing more will be said
+	told   chan struct{} // closed when everything is in the log, or cannot be
+
+	mu     sync.Mutex
+	said   []piece
+	spoken bool
+	err    error // of the log; read after told
+}
+
+// piece is something that was said in one go.
+type piece struct {
+	as   task.Type // chunk or think
+	text []byte
+}
+
+// newVoice makes a voice; failed is called when the log takes nothing more.
+func newVoice(ctx context.Context, report runtime.Journal, failed func(error)) *voice {
+	v := &voice{report: report, more: make(chan struct{}, 1), over: make(chan struct{}), told: make(chan struct{})}
+	go func() {
+		defer close(v.told)
+		if v.err = v.tell(ctx); v.err != nil {
+			failed(v.err)
+		}
+	}()
+	return v
+}
+
+// say continues what is said. It does not wait.
+func (v *voice) say(as task.Type, text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.spoken = true
+	if last := len(v.said) - 1; last >= 0 && v.said[last].as == as {
+		v.said[last].text = append(v.said[last].text, text...)
+	} else {
+		v.said = append(v.said, piece{as, []byte(text)})
+	}
+	select {
+	case v.more <- struct{}{}:
+	default:
+	}
+}
+
+// end waits until all of it is in the log, and answers whether there was anything.
+func (v *voice) end() (spoken bool, err error) {
+	close(v.over)
+	<-v.told
+	return v.spoken, v.err
+}
+
+func (v *voice) tell(ctx context.Context) error {
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	for last := false; !last; {
+		select {
+		case <-v.over:
+			last = true
+		case <-v.more:
+		}
+		if err := v.send(ctx); err != nil {
+			return err
+		}
+		rest.Reset(gather)
+		select {
+		case <-v.over:
+		case <-rest.C:
+		}
+	}
+	return nil
+}
+
+// send brings what was said so far into the log.
+func (v *voice) send(ctx context.Context) error {
+	v.mu.Lock()
+	said := v.said
+	v.said = nil
+	v.mu.Unlock()
+	var events []runtime.Event
+	for _, p := range said {
+		for rest := p.text; len(rest) > 0; {
+			n := pieceEnd(rest)
+			e, err := event(p.as, string(rest[:n]))
+			if err != nil {
+				return err
+			}
+			events = append(events, e)
+			rest = rest[n:]
+		}
+	}
+	for len(events) > 0 {
+		n := min(len(events), maxEvents)
+		if err := v.report.Events(ctx, events[:n]); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// maxEvents is how many long pieces are sent at a time.
+const maxEvents = 16
+
+// pieceEnd is how much of a text makes one event, never cutting a character.
+func pieceEnd(text []byte) int {
+	if len(text) <= maxPiece {
+		return len(text)
+	}
+	end := maxPiece
+	for end > maxPiece-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return end
+}
+
+// event makes the event of what was said: a chunk of the result, or a thought.
+func event(as task.Type, text string) (runtime.Event, error) {
+	var data any = text
+	if as == task.Think {
+		data = thought{Title: "Thinking", Thought: text}
+	}
+	raw, err := json.Marshal(data)
+	return runtime.Event{Type: as, Data: raw}, err
+}
+
+// thought is the data of a think event.
+type thought struct {
+	Title   string `json:"title"`
+	Thought string `json:"thought"`
+}
