@@ -36,16 +36,6 @@ const (
 // address is nowhere. It is left out of every message.
 const base = "https://errand.invalid/output_schema"
 
-// Given reports whether a schema asks for anything: null and {} do not.
-func Given(raw json.RawMessage) bool {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 || string(raw) == "null" {
-		return false
-	}
-	var members map[string]json.RawMessage
-	return json.Unmarshal(raw, &members) != nil || len(members) > 0
-}
-
 // Validate returns why a schema cannot be used, in words for who gave it, nil if it can.
 func Validate(raw json.RawMessage) error {
 	_, err := compile(raw)

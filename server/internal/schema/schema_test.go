@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestCheck(t *testing.T) {
@@ -108,11 +107,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add(`{"$dynamicRef":"#x","$dynamicAnchor":"x","items":{"$dynamicRef":"#x"}}`, `[[1]]`)
 	f.Add(`{"multipleOf":1e-300,"unevaluatedProperties":false}`, `1e300`)
 	f.Fuzz(func(t *testing.T, schema, result string) {
-		began := time.Now()
 		found := Check(json.RawMessage(schema), &result)
-		if took := time.Since(began); took > 20*time.Second {
-			t.Errorf("it took %v", took)
-		}
 		if len(found) > MaxErrors {
 			t.Errorf("%d", len(found))
 		}

@@ -1,11 +1,22 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 )
+
+// HasSchema reports whether a JSON Schema asks for anything: null and {} do not.
+func HasSchema(raw json.RawMessage) bool {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || string(raw) == "null" {
+		return false
+	}
+	var members map[string]json.RawMessage
+	return json.Unmarshal(raw, &members) != nil || len(members) > 0
+}
 
 // ResultCheck is how a result follows the schema that a task asks for (S8).
 type ResultCheck struct {

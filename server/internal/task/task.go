@@ -3,8 +3,6 @@ package task
 import (
 	"encoding/json"
 	"time"
-
-	"github.com/errand-dev/errand/server/internal/schema"
 )
 
 // Task is one task at one moment: its present turn, and the attempt that
@@ -149,7 +147,7 @@ func (s Spec) Terms() Terms {
 	terms := Terms{
 		Turn: s.Turn, PinnedWorkerID: s.PinnedWorkerID, RunLocally: s.RunLocally,
 		MaxAttempts: s.MaxAttempts, Timeout: s.Timeout, Keep: s.OnParentEnd != nil && *s.OnParentEnd == KeepOnParentEnd,
-		Schema: schema.Given(s.OutputSchema),
+		Schema: HasSchema(s.OutputSchema),
 	}
 	if s.ParentExecution != nil {
 		terms.ParentID = *s.ParentExecution

@@ -7,7 +7,6 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
-	"github.com/errand-dev/errand/server/internal/schema"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -72,10 +71,10 @@ func documents(e *env) {
 			same("another", state.PendingECARequest)
 			same("the plan", state.DeepPlanning)
 			same("the result", json.RawMessage(*state.Result))
-			if schema.Given(raw) {
+			if task.HasSchema(raw) {
 				e.same(name+": the check of its result", &task.ResultCheck{State: task.CheckInvalid, Errors: []string{name}}, state.ResultCheck)
 			}
-			e.same(name+": whether it is checked", schema.Given(raw), s.Task.Terms.Schema)
+			e.same(name+": whether it is checked", task.HasSchema(raw), s.Task.Terms.Schema)
 		}
 		e.same(name+": snapshots", string(snap.Spec), string(again.Spec))
 		log := e.log(id)
