@@ -105,7 +105,7 @@ func checkLine(c *errand.ResultCheck) string {
 	case c == nil:
 		return ""
 	case c.State == errand.CheckRepaired:
-		return fmt.Sprintf("followed, after it was sent back %s", times(c.Rounds))
+		return "followed, after it was sent back " + times(c.Rounds)
 	case c.State == errand.CheckValid:
 		return "followed"
 	}
