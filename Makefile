@@ -125,6 +125,7 @@ test-more: ## what does not fit into make test: all of it on PostgreSQL (under 2
 	@$(MAKE) test-nodes
 	@$(MAKE) crash-postgres
 	@$(MAKE) conformance-postgres
+	@$(MAKE) models
 
 # A command beside a PostgreSQL server that its tests share.
 ON_POSTGRES := $(CURDIR)/$(TMP)/postgres
@@ -182,6 +183,15 @@ fuzz-api: ## every route of a real server, asked what its OpenAPI document allow
 	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
 	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
 	  $(PYTHON) server/test/conformance/fuzz.py $(EXAMPLES) $(SEED) 2>&1 | tee $(TMP)/fuzz-api.log
+
+.PHONY: models
+models: ## agents of runtime model, against a stand-in for their providers that is not ours
+	@mkdir -p $(TMP)
+	@if ! $(PYTHON_IS_THERE); then \
+	  echo "models: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
+	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
+	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
+	  $(PYTHON) server/test/models/run.py 2>&1 | tee $(TMP)/models.log
 
 .PHONY: conformance-model
 conformance-model: ## the same client with a small language model (its server is compiled once, for minutes)

@@ -108,9 +108,9 @@ class Process:
 class Server(Process):
     """`errand serve` in a folder of its own. What the client has no call for goes through /v1."""
 
-    def __init__(self, binary: str, folder: Path, *flags: str):
+    def __init__(self, binary: str, folder: Path, *flags: str, env: dict | None = None):
         super().__init__(folder / "server.log")
-        self.binary, self.folder, self.flags = binary, folder, flags
+        self.binary, self.folder, self.flags, self.env = binary, folder, flags, env or {}
         self.key = secrets.token_hex(24)
         self.url = f"http://127.0.0.1:{free_port()}"
         self.database = create_database()
@@ -127,6 +127,7 @@ class Server(Process):
                 "HOME": str(self.folder),
                 "ERRAND_ADMIN_KEY": self.key,
                 "ERRAND_DATABASE_URL": self.database,
+                **self.env,
             },
         )  # fmt: skip
         until(self.ready, f"the server is ready:\n{self.log()}")
@@ -212,6 +213,7 @@ class Worker(Process):
 class Oracle(Process):
     """An OpenAI-compatible server whose answers follow from oracle/fixtures.json alone."""
 
+    FOLDER = HERE / "oracle"
     KEY = "key-of-the-agent-record"
 
     def __init__(self, modules: Path, folder: Path):
@@ -219,7 +221,7 @@ class Oracle(Process):
         program = modules / "node_modules" / "@copilotkit" / "aimock" / "dist" / "aimock-cli.js"
         self.spawn(
             "node", str(program), "--config", "aimock.json", "--port", "0",
-            cwd=HERE / "oracle",
+            cwd=self.FOLDER,
             env={"PATH": os.environ["PATH"], "AIMOCK_API_KEYS": self.KEY},
         )  # fmt: skip
         self.url = until(self.listening, "the oracle listens")[1]

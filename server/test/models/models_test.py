@@ -1,0 +1,135 @@
+"""Agents of runtime model against aimock, which knows nothing of Errand."""
+
+import json
+import os
+import time
+import urllib.request
+from pathlib import Path
+
+import anthropic.types
+import environment
+import openai.types.chat
+import pytest
+from parts import DIRECT, Oracle, Server
+from parts import HERE as CONFORMANCE
+from pydantic import TypeAdapter
+
+HERE = Path(__file__).resolve().parent
+OPENAI = TypeAdapter(openai.types.chat.CompletionCreateParams)
+ANTHROPIC = TypeAdapter(anthropic.types.MessageCreateParams)
+MODELS = {"openai": "o4-mini", "anthropic": "claude-opus-4-7"}
+
+
+class Providers(Oracle):
+    """Both providers, at one address."""
+
+    FOLDER = HERE
+
+    def asked(self, words: str) -> list[dict]:
+        """The requests whose last message has some words, each held against the provider's own types."""
+        request = urllib.request.Request(f"{self.url}/__aimock/journal", headers={"x-api-key": self.KEY})
+        with DIRECT.open(request, timeout=30) as answer:
+            entries = [entry for entry in json.load(answer) if words in str(entry["body"]["messages"][-1])]
+        for entry in entries:
+            types = ANTHROPIC if "/messages" in entry["path"] else OPENAI
+            types.validate_python(entry["body"], strict=False)
+            assert not {"temperature", "top_p", "top_k"} & entry["body"].keys()
+            if types is ANTHROPIC:
+                assert entry["headers"]["anthropic-version"] == "2026-10-21"
+                assert entry["body"]["max_tokens"] > 0
+        return entries
+
+
+@pytest.fixture(scope="session")
+def providers(tmp_path_factory):
+    with Providers(environment.node(CONFORMANCE / "oracle"), tmp_path_factory.mktemp("providers")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(providers, tmp_path_factory):
+    accounts = {
+        "OPENAI_API_KEY": providers.KEY, "OPENAI_BASE_URL": f"{providers.url}/v1",
+        "ANTHROPIC_API_KEY": providers.KEY, "ANTHROPIC_BASE_URL": providers.url,
+    }  # fmt: skip
+    host = providers.url.removeprefix("http://")
+    binary = os.environ["ERRAND_BIN"]
+    with Server(binary, tmp_path_factory.mktemp("server"), "--allow-model-host", host, env=accounts) as running:
+        yield running
+        assert providers.KEY not in running.log()
+
+
+@pytest.fixture(params=MODELS)
+def agent(request, server):
+    provider = request.param
+    record = {"runtime": "model", "model_provider": provider, "model_name": MODELS[provider]}
+    server.apply_agent(provider, **record)
+    return provider
+
+
+def ask(server, agent, words, **more):
+    """Invokes the agent with words that say whose they are: the stand-in counts for both providers together."""
+    task = server.call("POST", f"/v1/agents/{agent}/invoke", {"input": {"text": f"{words} ({agent.split('-')[0]})"}, **more})
+    events = server.events(task["id"])
+    return task, events
+
+
+def said(events, kind="chunk"):
+    """What a viewer is left with: what was said before a void is not shown any more."""
+    void = [i for i, e in enumerate(events) if e["type"] == "task_compactization" and e["data"].get("type") == "retry"]
+    return "".join(e["data"] for e in events[void[-1] + 1 if void else 0 :] if e["type"] == kind)
+
+
+def asked(providers, agent, words):
+    return [entry for entry in providers.asked(words) if f"({agent})" in str(entry["body"]["messages"])]
+
+
+def test_text_and_thoughts(server, providers, agent):
+    task, events = ask(server, agent, "What is the capital of France?")
+    assert (task["status"], task["result"]) == ("completed", "The capital of France is Paris.")
+    assert said(events) == task["result"]
+    assert "They ask for a city." in json.dumps(events), "it thinks aloud"
+    assert (task["tokens"]["prompt_tokens"], task["tokens"]["completion_tokens"]) == (12, 7)
+    (request,) = asked(providers, agent, "capital of France")
+    assert request["body"]["model"] == MODELS[agent]
+    assert request["body"]["stream"] is True
+
+
+def test_waits_as_long_as_it_is_told(server, providers, agent):
+    began = time.monotonic()
+    task, events = ask(server, agent, "This is too many")
+    assert (task["status"], task["result"]) == ("completed", "Here I am again.")
+    assert time.monotonic() - began >= 1, "Retry-After is kept"
+    assert len(asked(providers, agent, "too many")) == 2
+    assert said(events) == task["result"]
+
+
+def test_overloaded(server, providers, agent):
+    task, _ = ask(server, agent, "You are overloaded")
+    assert (task["status"], task["result"]) == ("completed", "Here I am again.")
+    assert len(asked(providers, agent, "overloaded")) == 2
+
+
+def test_cut_in_mid_stream(server, providers, agent):
+    task, events = ask(server, agent, "Tell me the cut story")
+    assert (task["status"], task["result"]) == ("completed", "Once upon a time there was a stream that somebody had cut.")
+    assert said(events) == task["result"], "every viewer and the result agree"
+    assert len(asked(providers, agent, "cut story")) == 2
+
+
+def test_structured(server, providers, agent):
+    schema = {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}
+    task, _ = ask(server, agent, "Answer as JSON", output_format="json", output_schema=schema)
+    assert (task["status"], task["result_check"]["state"]) == ("completed", "valid")
+    task, _ = ask(server, agent, "Answer badly as JSON", output_format="json", output_schema=schema)
+    assert (task["status"], task["end_reason"]) == ("failed", "schema_mismatch")
+
+
+def test_a_refused_key_is_not_told(server, agent):
+    other = f"{agent}-refused"
+    secret = {"name": "own", "value": "sk-a-key-that-nobody-knows"}
+    server.apply_agent(other, runtime="model", model_provider=agent, model_name=MODELS[agent], llm_credentials=secret)
+    task, events = ask(server, other, "What is the capital of France?")
+    assert task["status"] in ("failed", "error")
+    assert "401" in task["result"]
+    assert secret["value"] not in json.dumps([task, events]) + server.log()
