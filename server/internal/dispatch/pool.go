@@ -431,6 +431,15 @@ func (j journal) Commit(ctx context.Context, step task.Step) (committed task.Ste
 	return committed, err
 }
 
+// Offer implements runtime.Journal.
+func (j journal) Offer(ctx context.Context, result string) (wrong []string, err error) {
+	err = persist(ctx, func() (err error) {
+		wrong, err = j.service.Offer(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Token, result)
+		return err
+	})
+	return wrong, err
+}
+
 // persist calls until the store has answered, or ctx ends.
 func persist(ctx context.Context, call func() error) error {
 	for {

@@ -285,15 +285,42 @@ func (e End) command(tx writing, t task.Task) (task.Command, error) {
 			return nil, err
 		}
 	}
-	rounds, err := repairs(tx, t, o)
+	rounds := 0
+	if o.Repair {
+		if rounds, err = repairs(tx, t); err != nil {
+			return nil, err
+		}
+	}
 	return task.Finish{
 		Repair: rounds, Retry: retry, Delay: o.Delay, By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats,
-	}, err
+	}, nil
+}
+
+// Offer holds a result against the schema of its task before the attempt ends with it:
+// it returns what does not follow, nil if all does, if none was asked for, or if results
+// were sent back as often as they may be (S8).
+func (s *Service) Offer(ctx context.Context, org, id, token, result string) (wrong []string, err error) {
+	if err := invalidToken(token); err != nil {
+		return nil, err
+	}
+	result = fitText(result)
+	after, err := s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
+		by, err := holder(tx, t, token)
+		if err != nil {
+			return nil, err
+		}
+		rounds, err := repairs(tx, t)
+		return task.Offer{By: by, Result: &result, Repair: rounds}, err
+	})
+	if fault.CodeOf(err) == fault.Invalid { // it was sent back
+		return after.Task.State().ResultCheck.Errors, nil
+	}
+	return nil, err
 }
 
 // repairs is how often results of a turn may be sent back.
-func repairs(tx Tx, t task.Task, o Outcome) (int, error) {
-	if !o.Repair || !t.Terms.Schema {
+func repairs(tx Tx, t task.Task) (int, error) {
+	if !t.Terms.Schema {
 		return 0, nil
 	}
 	a, err := tx.Agent(t.OrganizationID, t.AgentID, 0)

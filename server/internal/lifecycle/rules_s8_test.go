@@ -143,6 +143,37 @@ func TestS8Repair(t *testing.T) {
 	}
 }
 
+// An attempt may ask before it ends.
+func TestS8Offer(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", asking)
+	for round := range 2 {
+		wrong, err := b.Offer(b.ctx(), org, "t", token, fails)
+		b.must(err)
+		if len(wrong) != 1 || !strings.HasPrefix(wrong[0], "/n: ") {
+			t.Errorf("S8: found %q", wrong)
+		}
+		b.checked(task.CheckInvalid, round+1)
+	}
+	for _, result := range []string{fails, follows} { // as often as it may; and one that follows
+		b.unchanged("t", func() {
+			wrong, err := b.Offer(b.ctx(), org, "t", token, result)
+			b.must(err)
+			if len(wrong) > 0 {
+				t.Errorf("S8: sent back once more: %q", wrong)
+			}
+		})
+	}
+	_, err := b.finish("t", token, task.EndCompleted, follows)
+	b.must(err)
+	b.checked(task.CheckRepaired, 2)
+	_, err = b.Offer(b.ctx(), org, "t", token, fails)
+	b.refused(err, fault.Conflict)
+	_, err = b.Offer(b.ctx(), org, "t", "nobody's", fails)
+	b.refused(err, fault.Conflict)
+}
+
 func TestS8RoundsAreTheAgents(t *testing.T) {
 	t.Parallel()
 	b := open(t)

@@ -94,6 +94,11 @@ type Journal interface {
 	// Commit commits a step (its ID, Kind and Body), after everything that was
 	// written before. The first one of its id in the turn stands, and is answered.
 	Commit(ctx context.Context, step task.Step) (task.Step, error)
+	// Offer holds a result against the schema that the task asks for, before the
+	// attempt ends with it: it returns what does not follow, in words for whoever is
+	// to repair it. It returns none if the attempt may end with the result as it is,
+	// and counts each other time: the agent says how many there may be (rule S8).
+	Offer(ctx context.Context, result string) (wrong []string, err error)
 }
 
 // Outcome is how an attempt ended that the platform did not fail.

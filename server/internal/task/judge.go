@@ -104,13 +104,45 @@ func (d *draft) judge(ended EndReason) error {
 	return nil
 }
 
-// sendBack lets an attempt go on whose result is to be repaired.
-func (d *draft) sendBack() {
+// Offer holds a result against the task's schema before its attempt ends with it. One
+// that does not follow is sent back; any other changes nothing.
+type Offer struct {
+	By     Holder
+	Result *string
+	// Repair is how often results are sent back in the turn.
+	Repair int
+}
+
+func (c Offer) apply(d *draft) error {
+	if !d.mayWrite(c.By) {
+		d.late(c.By.Attempt, "", nil)
+		return nil
+	}
+	before := d.t.state
+	d.t.state.Result = c.Result
+	if err := d.judge(EndCompleted); err != nil {
+		return err
+	}
+	if !d.mismatch() || !d.sendBack(before, c.Repair) {
+		d.t.state = before
+	}
+	return nil
+}
+
+// sendBack lets an attempt go on whose result, which has been judged, is to be
+// repaired: of what it gave only the check is kept. It reports false when that was
+// done as often as it may.
+func (d *draft) sendBack(before State, limit int) bool {
 	check := *d.t.state.ResultCheck
+	if check.Rounds >= limit {
+		return false
+	}
 	check.Rounds++
+	d.t.state = before
 	d.t.state.ResultCheck = &check
 	d.logState(TaskUpdated, nil)
 	d.refused = fault.Field("result", "does not follow output_schema (round %d): %s", check.Rounds, strings.Join(check.Errors, "; "))
+	return true
 }
 
 // mismatch reports whether the result was judged, and does not follow.

@@ -283,10 +283,7 @@ func (c Finish) apply(d *draft) error {
 		return err
 	}
 	if c.Reason == EndCompleted && d.mismatch() {
-		if check := d.t.state.ResultCheck; check.Rounds < c.Repair {
-			d.t.state = before
-			d.t.state.ResultCheck = check
-			d.sendBack()
+		if d.sendBack(before, c.Repair) {
 			return nil
 		}
 		c.Reason = EndSchemaMismatch

@@ -121,8 +121,16 @@ def test_structured(server, providers, agent):
     schema = {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}
     task, _ = ask(server, agent, "Answer as JSON", output_format="json", output_schema=schema)
     assert (task["status"], task["result_check"]["state"]) == ("completed", "valid")
-    task, _ = ask(server, agent, "Answer badly as JSON", output_format="json", output_schema=schema)
+
+    task, events = ask(server, agent, "Answer badly as JSON", output_format="json", output_schema=schema)
+    assert (task["status"], json.loads(task["result"])) == ("completed", {"city": "Paris"})
+    assert (task["result_check"]["state"], task["result_check"]["rounds"]) == ("repaired", 1)
+    assert "75" not in said(events), "what was sent back is void"
+
+    task, _ = ask(server, agent, "Answer never as JSON", output_format="json", output_schema=schema)
     assert (task["status"], task["end_reason"]) == ("failed", "schema_mismatch")
+    assert (task["result_check"]["state"], task["result_check"]["rounds"]) == ("invalid", 2)
+    assert len([entry for entry in providers.asked("missing property") if f"({agent})" in str(entry["body"])]) == 2
 
 
 def test_a_refused_key_is_not_told(server, agent):

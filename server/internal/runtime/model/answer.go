@@ -24,6 +24,8 @@ type answer struct {
 	Finish   model.Finish    `json:"finish"`
 	Usage    *model.Usage    `json:"usage"`
 	Raw      json.RawMessage `json:"raw"`
+
+	parts []model.Message // of a whole answer, as they go back to the provider
 }
 
 // outcome is the answer as the end of a turn.
@@ -44,27 +46,80 @@ func (a answer) outcome() runtime.Outcome {
 	}
 }
 
+// bare takes the fence away in which models like to put what is to be JSON alone.
+func bare(text string) string {
+	text = strings.TrimSpace(text)
+	inner, fenced := strings.CutPrefix(text, "```")
+	inner, ended := strings.CutSuffix(inner, "```")
+	_, inner, lines := strings.Cut(inner, "\n") // the language stands behind the fence
+	if !fenced || !ended || !lines {
+		return text
+	}
+	return strings.TrimSpace(inner)
+}
+
+// offer holds a whole answer against the schema of the task: it reports whether the
+// model is to be asked once more, and has then told it why. What was found is a step,
+// too, so that no attempt counts it again.
+func (t *turn) offer(ctx context.Context, a *answer) (again bool, err error) {
+	if !task.HasSchema(t.Spec.OutputSchema) || a.outcome().Reason != task.EndCompleted {
+		return false, nil
+	}
+	a.Text = bare(a.Text)
+	t.answers++
+	id := fmt.Sprintf("check-%d", t.answers)
+	var wrong []string
+	if known := find(t.steps, id); known != nil {
+		err = json.Unmarshal(known.Body, &wrong)
+	} else if wrong, err = t.Offer(ctx, a.Text); err == nil && len(wrong) > 0 {
+		var body json.RawMessage
+		if body, err = json.Marshal(wrong); err == nil {
+			_, err = t.Commit(ctx, task.Step{ID: id, Kind: "check", Body: body})
+		}
+	}
+	if err != nil || len(wrong) == 0 {
+		return false, err
+	}
+	t.shown = true
+	t.request.Messages = append(append(slices.Clip(t.request.Messages), a.parts...), model.Message{
+		Role: model.User, Text: "Your answer does not follow the JSON Schema that was asked for:\n- " + strings.Join(wrong, "\n- ") +
+			"\nAnswer again, with the whole JSON alone.",
+	})
+	return true, nil
+}
+
+// find is a step that was committed, nil if it was not.
+func find(steps []task.Step, id string) *task.Step {
+	for i := range steps {
+		if steps[i].ID == id {
+			return &steps[i]
+		}
+	}
+	return nil
+}
+
 // ask asks once, and again for as long as the model only pauses. What an earlier
 // attempt has been answered is not asked again, but told to viewers.
 func (t *turn) ask(ctx context.Context) (answer, error) {
-	steps, err := t.Steps(ctx)
-	if err != nil {
+	var err error
+	if t.steps, err = t.Steps(ctx); err != nil {
 		return answer{}, err
 	}
 	var whole answer
 	var text strings.Builder
 	request := t.request
 	for n := 1; n <= maxParts; n++ {
-		part, err := t.part(ctx, fmt.Sprintf("model-%d", n), request, steps)
+		part, err := t.part(ctx, fmt.Sprintf("model-%d", t.heard+n), request)
 		if err != nil {
 			return answer{}, err
 		}
 		text.WriteString(part.Text)
 		whole.Finish, whole.Calls = part.Finish, append(whole.Calls, part.Calls...)
+		whole.parts = append(whole.parts, model.Message{Role: model.Assistant, Raw: part.Raw})
 		if part.Finish != model.Interrupted {
 			break
 		}
-		request.Messages = append(slices.Clip(request.Messages), model.Message{Role: model.Assistant, Raw: part.Raw})
+		request.Messages = append(slices.Clip(request.Messages), whole.parts[n-1])
 	}
 	whole.Text = text.String()
 	return whole, nil
@@ -72,11 +127,8 @@ func (t *turn) ask(ctx context.Context) (answer, error) {
 
 // part is one answer of the provider: a step that was committed, or one that is heard
 // now and committed. What was cut by a limit is asked for again, and is none.
-func (t *turn) part(ctx context.Context, id string, request model.Request, steps []task.Step) (answer, error) {
-	for _, s := range steps {
-		if s.ID != id {
-			continue
-		}
+func (t *turn) part(ctx context.Context, id string, request model.Request) (answer, error) {
+	if s := find(t.steps, id); s != nil {
 		var a answer
 		if err := json.Unmarshal(s.Body, &a); err != nil {
 			return a, fmt.Errorf("decode step %s: %w", id, err)

@@ -142,6 +142,10 @@ type turn struct {
 	request  model.Request
 	used     task.Tokens
 	shown    bool // viewers have something that no answer stands behind
+	steps    []task.Step
+	// heard is how many steps the answers had that were sent back, and answers how
+	// many whole ones were held against a schema.
+	heard, answers int
 }
 
 const (
@@ -177,7 +181,12 @@ func (t *turn) run(ctx context.Context) (runtime.Outcome, error) {
 			t.request.MaxTokens = larger * cmp.Or(t.request.MaxTokens, usual)
 			continue
 		case err == nil:
-			return said.outcome(), nil
+			again, err := t.offer(ctx, &said)
+			if err != nil || !again {
+				return said.outcome(), err
+			}
+			t.heard, try = t.heard+len(said.parts), 0
+			continue
 		case !is || failed.Access:
 			return runtime.Outcome{}, err
 		case !failed.Temporary:

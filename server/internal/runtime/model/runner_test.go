@@ -21,8 +21,10 @@ type journal struct {
 	events []string
 }
 
-func (j *journal) Progress(context.Context, string) error     { return nil }
-func (j *journal) Chunk(context.Context, string) error        { return nil }
+func (j *journal) Progress(context.Context, string) error          { return nil }
+func (j *journal) Chunk(context.Context, string) error             { return nil }
+func (j *journal) Offer(context.Context, string) ([]string, error) { return nil, nil }
+
 func (j *journal) Steps(context.Context) ([]task.Step, error) { return j.steps, nil }
 
 func (j *journal) Events(_ context.Context, events []runtime.Event) error {

@@ -32,6 +32,8 @@ func (r *recorder) Chunk(_ context.Context, text string) error {
 
 func (r *recorder) Events(context.Context, []runtime.Event) error { return r.call() }
 
+func (r *recorder) Offer(context.Context, string) ([]string, error) { return nil, r.call() }
+
 func (r *recorder) Steps(context.Context) ([]task.Step, error) { return nil, r.call() }
 
 func (r *recorder) Commit(_ context.Context, s task.Step) (task.Step, error) { return s, r.call() }
