@@ -10,7 +10,7 @@ import anthropic.types
 import environment
 import openai.types.chat
 import pytest
-from parts import DIRECT, Oracle, Server
+from parts import DIRECT, Oracle, Server, until
 from parts import HERE as CONFORMANCE
 from pydantic import TypeAdapter
 
@@ -46,25 +46,33 @@ def providers(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="session")
-def server(providers, tmp_path_factory):
+def serve(providers, folder):
+    """A server with an account at both."""
     accounts = {
         "OPENAI_API_KEY": providers.KEY, "OPENAI_BASE_URL": f"{providers.url}/v1",
         "ANTHROPIC_API_KEY": providers.KEY, "ANTHROPIC_BASE_URL": providers.url,
     }  # fmt: skip
     host = providers.url.removeprefix("http://")
-    binary = os.environ["ERRAND_BIN"]
-    with Server(binary, tmp_path_factory.mktemp("server"), "--allow-model-host", host, env=accounts) as running:
+    return Server(os.environ["ERRAND_BIN"], folder, "--allow-model-host", host, env=accounts)
+
+
+@pytest.fixture(scope="session")
+def server(providers, tmp_path_factory):
+    """The server that most checks share."""
+    with serve(providers, tmp_path_factory.mktemp("server")) as running:
+        for provider in MODELS:
+            running.apply_agent(provider, **record(provider))
         yield running
         assert providers.KEY not in running.log()
 
 
+def record(provider, **more):
+    return {"runtime": "model", "model_provider": provider, "model_name": MODELS[provider], **more}
+
+
 @pytest.fixture(params=MODELS)
-def agent(request, server):
-    provider = request.param
-    record = {"runtime": "model", "model_provider": provider, "model_name": MODELS[provider]}
-    server.apply_agent(provider, **record)
-    return provider
+def agent(request):
+    return request.param
 
 
 def ask(server, agent, words, **more):
@@ -136,8 +144,28 @@ def test_structured(server, providers, agent):
 def test_a_refused_key_is_not_told(server, agent):
     other = f"{agent}-refused"
     secret = {"name": "own", "value": "sk-a-key-that-nobody-knows"}
-    server.apply_agent(other, runtime="model", model_provider=agent, model_name=MODELS[agent], llm_credentials=secret)
+    server.apply_agent(other, **record(agent, llm_credentials=secret))
     task, events = ask(server, other, "What is the capital of France?")
     assert task["status"] in ("failed", "error")
     assert "401" in task["result"]
     assert secret["value"] not in json.dumps([task, events]) + server.log()
+
+
+def test_killed_in_mid_answer(providers, agent, tmp_path):
+    """What was answered before is paid for once, what was under way is asked for again."""
+    schema = {"type": "object", "properties": {"village": {"type": "string"}}}
+    with serve(providers, tmp_path) as server:
+        server.apply_agent(agent, **record(agent, lease_seconds=1))
+        body = {"input": {"text": f"Answer slowly as JSON ({agent})"}, "output_format": "json", "output_schema": schema}
+        task_id = server.call("POST", f"/v1/agents/{agent}/invoke/async", body)["id"]
+        until(lambda: said(server.events(task_id)).startswith('{"vill') and "75" not in said(server.events(task_id)), "the second answer has begun")
+        server.kill()
+        server.start()
+        until(lambda: server.task(task_id)["status"] not in ("pending", "executing"), "the task ends", 60)
+        task, events = server.task(task_id), server.events(task_id)
+    assert (task["status"], json.loads(task["result"])) == ("completed", {"village": "Ely"})
+    assert (task["result_check"]["state"], task["result_check"]["rounds"]) == ("repaired", 1)
+    assert json.loads(said(events)) == {"village": "Ely"}, "every viewer and the result agree"
+    assert len(asked(providers, agent, "slowly as JSON")) == 1, "a finished answer is paid for once"
+    first, second = asked(providers, agent, "/village:")
+    assert first["body"] == second["body"], "the conversation is rebuilt as it was"
