@@ -66,12 +66,13 @@ func declared(t *testing.T) map[string][]string {
 func TestListsAreTheServers(t *testing.T) {
 	t.Parallel()
 	constants := declared(t)
-	if kinds := slices.Sorted(maps.Keys(constants)); !slices.Equal(kinds, []string{"Code", "EndReason", "EventType", "Status"}) {
+	if kinds := slices.Sorted(maps.Keys(constants)); !slices.Equal(kinds, []string{"CheckState", "Code", "EndReason", "EventType", "Status"}) {
 		t.Fatalf("there are constants of %q", kinds)
 	}
 	same(t, "declared statuses", constants["Status"], task.Statuses())
 	same(t, "declared reasons", constants["EndReason"], task.EndReasons())
 	same(t, "declared types of events", constants["EventType"], task.Types())
+	same(t, "declared verdicts", constants["CheckState"], task.CheckStates())
 	same(t, "declared codes", constants["Code"], fault.Codes())
 	same(t, "statuses", errand.Statuses(), task.Statuses())
 	same(t, "reasons", errand.EndReasons(), task.EndReasons())
