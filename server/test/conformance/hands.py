@@ -9,7 +9,7 @@ import socket
 import threading
 from pathlib import Path
 
-from parts import HERE, Server, Worker, free_port, until
+from parts import HERE, Server, Worker, listen, until
 
 # On a machine that is busy with other things the client takes its time to load.
 START = 300
@@ -118,7 +118,7 @@ class Gate:
 
     def __init__(self, server: Server):
         self.target = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-        self.listener = socket.create_server(("127.0.0.1", free_port()))
+        self.listener = listen()
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.loses = lambda line, body: False
         self.open: list[socket.socket] = []

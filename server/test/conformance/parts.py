@@ -23,22 +23,23 @@ ORGANIZATION = "default"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def free_port() -> int:
-    """A free port that the client does not treat specially (it knows 8085 and 9016).
+def listen() -> socket.socket:
+    """A listener at a port that the client does not treat specially (it knows 8085 and 9016).
 
     It is below those that a system gives to outgoing connections, any of which could
     take it before it is used.
     """
     while True:
         port = random.randrange(10_000, 32_000)
-        if re.search("8085|9016", str(port)):
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:  # It is taken.
-                continue
-        return port
+        if not re.search("8085|9016", str(port)):
+            with contextlib.suppress(OSError):  # It is taken.
+                return socket.create_server(("127.0.0.1", port))
+
+
+def free_port() -> int:
+    """Such a port, for another process to listen at."""
+    with listen() as probe:
+        return probe.getsockname()[1]
 
 
 # What makes databases (server/test/postgres), if the servers are to be on PostgreSQL.
@@ -294,7 +295,7 @@ class ImpatientProxy:
         self.keep_alives = 0
         self.heard = threading.Condition()
         self.target = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-        self.listener = socket.create_server(("127.0.0.1", free_port()))
+        self.listener = listen()
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
 
