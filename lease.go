@@ -200,9 +200,9 @@ type beaten struct {
 }
 
 // beside makes a call, and whenever nothing was answered for so long the same once
-// more: the connection may be dead, so that before makes ready for a new one, or the server so busy that
-// the first call is still in its queue, whose place it keeps. What is answered first
-// counts, and an error only if no other call is under way.
+// more: the connection may be dead, so that before makes ready for a new one, or the
+// server so busy that the first call is still in its queue, whose place it keeps. What
+// is answered first counts, and an error only if no other call is under way.
 func beside[T any](ctx context.Context, every time.Duration, before func(), call func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		told T

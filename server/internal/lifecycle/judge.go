@@ -38,9 +38,13 @@ type verdict struct {
 // verdicts are those that a write needs, by turn.
 type verdicts map[about]verdict
 
-// judge adds the verdict that was missing.
-func (v verdicts) judge(e unjudgedError) {
+// judge adds the verdict that was missing. Most writes need none, and make no map.
+func (v verdicts) judge(e unjudgedError) verdicts {
+	if v == nil {
+		v = verdicts{}
+	}
 	v[e.about] = verdict{e.result, schema.Check(e.schema, e.result)}
+	return v
 }
 
 // judged applies a command with the verdict on the result that it comes to.

@@ -46,14 +46,14 @@ func (e unfinishedError) Error() string {
 // room for is done, too. If fn has to wait for the rest of an earlier write, or for the
 // verdict on a result, that is done first.
 func (s *Service) write(ctx context.Context, by string, about []Key, fn func(writing) error) error {
-	known := verdicts{}
+	var known verdicts
 	for {
 		left, err := s.commit(ctx, by, about, known, fn)
 		var before unfinishedError
 		var unjudged unjudgedError
 		switch {
 		case errors.As(err, &unjudged):
-			known.judge(unjudged)
+			known = known.judge(unjudged)
 			continue
 		case errors.As(err, &before):
 			left = []Key{before.task}
