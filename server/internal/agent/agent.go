@@ -7,7 +7,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -61,6 +63,8 @@ type Record struct {
 	OutputFormat    *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
 	OutputSchema    json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
 	Repairs         *int            `json:"repair_rounds,omitempty" minimum:"0" maximum:"20" doc:"How often in a turn a result that does not follow output_schema is sent back to be repaired, to those who ask for that; 2 when left open."`
+	Tools           []Tool          `json:"tools,omitempty" doc:"For runtime model: the built-in tools that the model may use."`
+	MaxSteps        int             `json:"max_steps,omitempty" minimum:"1" maximum:"1000" doc:"For runtime model: how often in a turn the model is asked at most; 50 when left open."`
 	DeepPlanning    bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
 	EnforcePlan     bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
 	Lease           int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
@@ -105,6 +109,20 @@ type Credentials struct {
 	Value       string  `json:"value" minLength:"1" doc:"The key itself."`
 	Description *string `json:"description,omitempty" doc:"What it is for."`
 }
+
+// Tool names something that the server itself does for a model.
+type Tool string
+
+// The built-in tools.
+const (
+	// Fetch reads a URL.
+	Fetch Tool = "fetch"
+	// Files lists and reads the task's files.
+	Files Tool = "files"
+)
+
+// Tools lists the built-in tools.
+func Tools() []Tool { return []Tool{Fetch, Files} }
 
 func (r Runtime) known() bool {
 	switch r {
@@ -161,6 +179,14 @@ const (
 	maxRepairs     = 20
 )
 
+const (
+	defaultSteps = 50
+	maxSteps     = 1000
+)
+
+// Steps is how often in a turn its model is asked at most.
+func (a Agent) Steps() int { return cmp.Or(a.Record.MaxSteps, defaultSteps) }
+
 // RepairRounds is how often in a turn a result is sent back to be repaired (S8).
 func (a Agent) RepairRounds() int {
 	if a.Record.Repairs == nil {
@@ -197,10 +223,26 @@ func (r *Record) Normalize() error {
 		return fault.Field("llm_credentials.value", "must not be empty")
 	case r.Repairs != nil && (*r.Repairs < 0 || *r.Repairs > maxRepairs):
 		return fault.Field("repair_rounds", "must be from 0 to %d", maxRepairs)
+	case len(r.Tools) > 0 && r.Runtime != Model:
+		return fault.Field("tools", "are for runtime model only, not for %s", r.Runtime)
+	case r.MaxSteps < 0 || r.MaxSteps > maxSteps:
+		return fault.Field("max_steps", "must be from 1 to %d", maxSteps)
 	case len(r.OutputSchema) > 0 && !bytes.HasPrefix(bytes.TrimSpace(r.OutputSchema), []byte("{")) &&
 		string(r.OutputSchema) != "null":
 		return fault.Field("output_schema", "must be an object")
 	}
+	return r.checkTools()
+}
+
+// checkTools sorts the names of tools and refuses those that nobody knows.
+func (r *Record) checkTools() error {
+	for i, name := range r.Tools {
+		if !slices.Contains(Tools(), name) {
+			return fault.Field(fmt.Sprintf("tools[%d]", i), "must be one of %v", Tools())
+		}
+	}
+	slices.Sort(r.Tools)
+	r.Tools = slices.Compact(r.Tools)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/runtime/command"
 	"github.com/errand-dev/errand/server/internal/runtime/model"
 	"github.com/errand-dev/errand/server/internal/runtime/profile"
+	"github.com/errand-dev/errand/server/internal/tool"
 )
 
 // runners answers what executes an agent's tasks inside the server, nil for
@@ -56,7 +57,13 @@ func models(o Options, s *lifecycle.Service) *model.Runner {
 			}
 			return c.Value, nil
 		},
+		Tools: kit().Tools,
 	}
+}
+
+// kit has the built-in tools, each by the name by which agents ask for it.
+func kit() tool.Kit {
+	return tool.Kit{}
 }
 
 // warnOfUnknown tells of agents whose tasks nobody will execute.

@@ -364,6 +364,7 @@ func TestA2ModelRecords(t *testing.T) {
 		`{"name": "x", "runtime": "model", "model_name": "m", "temperature": 3}`:                 "temperature",
 		`{"name": "x", "runtime": "model", "model_name": "m", "max_tokens": 0}`:                  "max_tokens",
 		`{"name": "x", "runtime": "nonsense", "model_name": "m"}`:                                "runtime",
+		`{"name": "x", "runtime": "model", "model_name": "m", "max_steps": 1001}`:                "max_steps",
 	} {
 		if got := s.must(t, 422, call{method: "PUT", path: "/v1/agents/x", body: body}); got["field"] != field {
 			t.Errorf("%s: field %v, want %s", body, got["field"], field)

@@ -189,6 +189,7 @@ func documented(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[agent.Credentials](), reflect.TypeFor[credentials]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.ResultCheck](), reflect.TypeFor[resultCheck]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.CheckState](), reflect.TypeFor[checkState]())
+	registry.RegisterTypeAlias(reflect.TypeFor[agent.Tool](), reflect.TypeFor[builtin]())
 }
 
 // resultCheck documents task.ResultCheck in its place, where it may be null, like
@@ -209,6 +210,14 @@ type checkState struct{}
 // Schema implements huma.SchemaProvider.
 func (checkState) Schema(huma.Registry) *huma.Schema {
 	return oneOf("repaired is valid, after the result had been sent back.", task.CheckStates())
+}
+
+// builtin documents agent.Tool.
+type builtin struct{}
+
+// Schema implements huma.SchemaProvider.
+func (builtin) Schema(huma.Registry) *huma.Schema {
+	return oneOf("A built-in tool, which may be several for the model.", agent.Tools())
 }
 
 // credentials documents agent.Credentials in its place, where it may be null: a

@@ -20,6 +20,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/tool"
 )
 
 // Runner implements [runtime.Runner]. One serves all model agents of a server, and
@@ -33,6 +34,8 @@ type Runner struct {
 	Client *http.Client
 	// Credential opens an agent's own key, "" for none.
 	Credential func(ctx context.Context, org, agentID string) (string, error)
+	// Tools are those that an attempt's model may call, nil for none.
+	Tools tool.Source
 }
 
 var _ runtime.Runner = (*Runner)(nil)
