@@ -127,6 +127,9 @@ func (a *App) start(ctx context.Context) error {
 	if err := prepare(ctx, service); err != nil {
 		return err
 	}
+	if err := a.ApplyAgents(ctx, o.Agents); err != nil {
+		return err
+	}
 	if err := warnOfUnknown(ctx, service, o.Commands, o.Log); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/agentfile"
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/model"
@@ -60,6 +61,8 @@ type Options struct {
 	// Commands are the programs that agents of runtime command may name, as
 	// Program.Check has found them good.
 	Commands map[string]program.Program
+	// Agents are applied at the start.
+	Agents []agentfile.Agent
 	// MaxQueued is how many tasks of an agent may wait, CreateRate how many a
 	// key may create per second; 0 is any number.
 	MaxQueued  int

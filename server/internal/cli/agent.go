@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
 	"github.com/errand-dev/errand"
+	"github.com/errand-dev/errand/server/internal/agentfile"
 )
 
 type agentCmds struct {
@@ -21,7 +24,7 @@ type agentCmds struct {
 type agentApplyCmd struct {
 	remote
 	ID           string  `arg:"" optional:"" help:"The agent's id; with the flags below, what they leave out stays as it is."`
-	File         string  `short:"f" help:"A file (YAML or JSON) with the records of any number of agents; - is standard input." placeholder:"FILE"`
+	File         string  `short:"f" help:"A file (YAML or JSON) with the records of any number of agents, or a folder of such files; - is standard input." placeholder:"FILE"`
 	Name         *string `help:"A name for people; for a new agent its id, if left out."`
 	Description  *string `help:"What it is for."`
 	Instructions *string `help:"What it is told about itself."`
@@ -61,17 +64,52 @@ func (c *agentApplyCmd) Run(e *env) error {
 		return err
 	}
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
-		for _, a := range agents {
-			before, err := existing(ctx, client, a.ID)
+		for _, given := range agents {
+			before, err := existing(ctx, client, given.ID)
+			if err != nil {
+				return err
+			}
+			a, err := recordOf(given)
 			if err != nil {
 				return err
 			}
 			if err := c.apply(ctx, e, client, before, a); err != nil {
-				return fmt.Errorf("agent %s: %w", a.ID, err)
+				return refusedAt(given, err)
 			}
 		}
 		return nil
 	})
+}
+
+// readAgents reads a file, a folder of files, or standard input for "-".
+func readAgents(e *env, name string) ([]agentfile.Agent, error) {
+	return await(e, func() ([]agentfile.Agent, error) {
+		if name != "-" {
+			return agentfile.Read(name)
+		}
+		content, err := io.ReadAll(e.In)
+		if err != nil {
+			return nil, err
+		}
+		return agentfile.Parse("standard input", content)
+	})
+}
+
+// recordOf is what a file says of an agent, for the server.
+func recordOf(given agentfile.Agent) (errand.Agent, error) {
+	a := errand.Agent{ID: given.ID}
+	if err := json.Unmarshal(given.JSON, &a); err != nil {
+		return a, given.Wrong("", err.Error())
+	}
+	return a, nil
+}
+
+// refusedAt says where the server's refusal has its reason.
+func refusedAt(given agentfile.Agent, err error) error {
+	if refused, is := errors.AsType[*errand.Error](err); is && refused.Code == errand.CodeInvalid {
+		return given.Wrong(refused.Field, refused.Message)
+	}
+	return fmt.Errorf("agent %s: %w", given.ID, err)
 }
 
 // existing is an agent, or one of version 0 if there is none yet.

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -52,40 +50,6 @@ func FuzzFitting(f *testing.F) {
 		}
 		if strings.ContainsFunc(safeText(got, true), func(r rune) bool { return r == 0x1b || r == 0x9b }) {
 			t.Errorf("%q commands the terminal", got)
-		}
-	})
-}
-
-// FuzzAgentFile holds for any file that it is read as agents with ids that are
-// different, or refused with one line that begins with its name.
-func FuzzAgentFile(f *testing.F) {
-	for _, seed := range []string{
-		"id: a\nname: A\n", "- id: a\n- {id: b, runtime: worker, instructions: {role: [x]}}\n", "id: a\n---\nid: a\n", "- &x {id: a}\n- *x\n", "", "a", "[]", "id: [a]\n",
-		"id: a\nllm_credentials: {name: n, valu: v}\n", "&a [*a]\n", "id: a\n<<: {name: b}\n", "? {a: b}\n: c\n", "id: !!binary aGk=\n", "id: a\n? [x]\n: 1\n", "1: 2\n", "id: .nan\n",
-	} {
-		f.Add([]byte(seed))
-	}
-	name := filepath.Join(f.TempDir(), "agents.yaml")
-	f.Fuzz(func(t *testing.T, content []byte) {
-		if err := os.WriteFile(name, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		agents, err := readAgents(&env{}, name)
-		if err != nil {
-			if text := err.Error(); !strings.HasPrefix(text, name+":") || len(agents) > 0 {
-				t.Errorf("%q: %q with %d agents", content, text, len(agents))
-			}
-			return
-		}
-		seen := map[string]bool{}
-		for _, a := range agents {
-			if a.ID == "" || a.Name == "" || seen[a.ID] {
-				t.Errorf("%q: %+v", content, a)
-			}
-			seen[a.ID] = true
-		}
-		if len(agents) == 0 {
-			t.Errorf("%q: no agents and no error", content)
 		}
 	})
 }

@@ -3,10 +3,14 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/agentfile"
 	"github.com/errand-dev/errand/server/internal/app"
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
@@ -16,6 +20,7 @@ import (
 
 type serveCmd struct {
 	Config       string        `help:"Configuration file (YAML): these flags by their names, and commands; see docs/CONFIGURATION.md." env:"ERRAND_CONFIG" placeholder:"FILE"`
+	Agents       string        `help:"File of agents (YAML or JSON), or a folder of such files, applied at the start and at SIGHUP; see docs/CONFIGURATION.md." env:"ERRAND_AGENTS" placeholder:"FILE"`
 	Addr         string        `help:"Where to listen." default:"127.0.0.1:4747" env:"ERRAND_ADDR"`
 	Data         string        `help:"Data folder." default:".errand" env:"ERRAND_DATA"`
 	DatabaseURL  string        `name:"database-url" help:"PostgreSQL URL; several servers may share the database, with one data folder for their files and keys. Use the variable, it may hold a password. Without it: SQLite in the data folder." env:"ERRAND_DATABASE_URL" placeholder:"postgres://…"`
@@ -72,7 +77,10 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 		return o, err
 	}
 	o.Log = log
-	return o, nil
+	if c.Agents != "" {
+		o.Agents, err = agentfile.Read(c.Agents)
+	}
+	return o, err
 }
 
 // Run serves until it is told to end. A second signal ends it at once.
@@ -93,10 +101,18 @@ func (c *serveCmd) Run(e *env) error {
 	defer os.Remove(app.AddressFile(c.Data)) //nolint:errcheck // nothing depends on it
 	c.greet(e, a)
 	o.Log.Info("serving", "url", a.URL(), "data", c.Data)
-	select {
-	case err = <-a.Failed():
-	case s := <-e.interrupts:
-		o.Log.Info("shutting down", "signal", s.String(), "drain", c.Drain)
+	again, ignore := c.reloads(e)
+	defer ignore()
+	for serving := true; serving; {
+		select {
+		case <-again:
+			c.reload(e, a, o.Log)
+		case err = <-a.Failed():
+			serving = false
+		case s := <-e.interrupts:
+			o.Log.Info("shutting down", "signal", s.String(), "drain", c.Drain)
+			serving = false
+		}
 	}
 	go func() {
 		<-e.interrupts
@@ -108,6 +124,31 @@ func (c *serveCmd) Run(e *env) error {
 	}
 	o.Log.Info("stopped")
 	return nil
+}
+
+// reloads yields a SIGHUP for each time that the agents are to be read again. On a
+// terminal it means what it always has: that the terminal is gone.
+func (c *serveCmd) reloads(e *env) (signals <-chan os.Signal, ignore func()) {
+	if c.Agents == "" || isTerminal(e.Err) {
+		return nil, func() {}
+	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	return again, func() { signal.Stop(again) }
+}
+
+// reload applies the agents as their files are now. If these are wrong, the log says so
+// and everything stays as it was.
+func (c *serveCmd) reload(e *env, a *app.App, log *slog.Logger) {
+	agents, err := agentfile.Read(c.Agents)
+	if err == nil {
+		err = a.ApplyAgents(e.ctx, agents)
+	}
+	if err != nil {
+		log.Error("the agents stay as they were", "error", err)
+		return
+	}
+	log.Info("the agents are as their files say", "agents", len(agents))
 }
 
 // greet tells the admin key that a first start has made: on a terminal the key

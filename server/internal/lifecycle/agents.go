@@ -18,16 +18,7 @@ import (
 // that says what the newest version says makes no new one (A2). Credentials
 // belong to the agent, not to a version: they are replaced, kept or removed.
 func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) (agent.Agent, error) {
-	if err := CheckID("agent_id", id); err != nil {
-		return agent.Agent{}, err
-	}
-	if err := r.Normalize(); err != nil {
-		return agent.Agent{}, err
-	}
-	if err := s.checkCommand(r); err != nil {
-		return agent.Agent{}, err
-	}
-	if err := checkSchema("output_schema", r.OutputSchema); err != nil {
+	if err := s.CheckAgent(id, &r); err != nil {
 		return agent.Agent{}, err
 	}
 	secret, forget := r.LLMCredential, r.NoCredential
@@ -69,6 +60,20 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		return tx.PutAgent(a)
 	})
 	return a, err
+}
+
+// CheckAgent says what PutAgent would refuse in a record, and fills what it leaves open.
+func (s *Service) CheckAgent(id string, r *agent.Record) error {
+	if err := CheckID("agent_id", id); err != nil {
+		return err
+	}
+	if err := r.Normalize(); err != nil {
+		return err
+	}
+	if err := s.checkCommand(*r); err != nil {
+		return err
+	}
+	return checkSchema("output_schema", r.OutputSchema)
 }
 
 // CreateAgent makes an agent with an id of the server's.

@@ -2,6 +2,7 @@ package v1
 
 import (
 	"context"
+	"encoding/json"
 	"math"
 	"net/http"
 	"slices"
@@ -40,6 +41,15 @@ type AgentRecord struct{ agent.Record }
 type AgentList struct {
 	Items      []Agent `json:"items" doc:"The agents."`
 	NextCursor *string `json:"next_cursor" doc:"Give it as cursor for what follows; null at the end."`
+}
+
+// ReadAgent reads a record that comes from elsewhere than a request, and holds it to
+// what apply-agent takes. Its errors name the field.
+func ReadAgent(raw json.RawMessage) (agent.Record, error) {
+	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	documented(schemas)
+	r, err := read[AgentRecord](schemas, raw)
+	return r.Record, err
 }
 
 type agentAnswer struct{ Body Agent }

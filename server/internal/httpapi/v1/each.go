@@ -32,13 +32,18 @@ func (each[T]) Schema(r huma.Registry) *huma.Schema {
 // read is the item as T, held to the document; as much of it as can be read if it is
 // refused.
 func (e each[T]) read(r *routes) (T, error) {
+	return read[T](r.api.OpenAPI().Components.Schemas, e.raw)
+}
+
+// read reads a value that is not the body of a request of its own, and holds it to the
+// document.
+func read[T any](schemas huma.Registry, raw json.RawMessage) (T, error) {
 	var item T
-	mistyped := json.Unmarshal(e.raw, &item)
+	mistyped := json.Unmarshal(raw, &item)
 	var plain any
-	if err := json.Unmarshal(e.raw, &plain); err != nil {
+	if err := json.Unmarshal(raw, &plain); err != nil {
 		return item, fault.New(fault.Malformed, "the item is not valid JSON")
 	}
-	schemas := r.api.OpenAPI().Components.Schemas
 	at := huma.NewPathBuffer(nil, 0)
 	at.Push("body")
 	var found huma.ValidateResult
