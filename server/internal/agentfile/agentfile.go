@@ -63,9 +63,10 @@ func Parse(name string, content []byte) ([]Agent, error) {
 	return r.found(name)
 }
 
-// IsName tells whether a text names a file of agents, rather than an agent: it ends as
-// one, or holds a path.
+// IsName tells whether a text names a file of agents, or an agent in one (FILE#ID),
+// rather than an agent: it ends as such a file does, or holds a path.
 func IsName(text string) bool {
+	text, _, _ = strings.Cut(text, "#")
 	return strings.ContainsRune(text, filepath.Separator) || strings.ContainsRune(text, '/') || slices.Contains(endings(), filepath.Ext(text))
 }
 

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,15 +17,44 @@ import (
 	"github.com/errand-dev/errand/server/internal/outbound"
 )
 
+// party is who does the task of a run.
+type party struct {
+	agent string // its id
+	// model is the one to ask in the place of the agent's own, "" for that.
+	model string
+	// options are what an own server needs for it; nil if it is at a server, in place.
+	options func(*app.Options)
+	place   place
+	// define makes the agent at the server.
+	define func(context.Context, *errand.Client) error
+	// said are lines that say who is asked; the last goes on with what it is given.
+	said []string
+}
+
+// profiler asks nobody.
+func profiler() party {
+	return party{agent: app.ProfileAgent, options: func(*app.Options) {}, define: nothing, said: []string{
+		"No model is used: the built-in profiler reads the files and reports what they hold.",
+	}}
+}
+
+func nothing(context.Context, *errand.Client) error { return nil }
+
+// given says who is asked and what they are given, before anything is sent.
+func (p party) given(files []string) []string {
+	if p.agent == app.ProfileAgent {
+		return p.said
+	}
+	what := "It is given the prompt"
+	if len(files) > 0 {
+		what += " and the files " + strings.Join(files, ", ")
+	}
+	lines, last := p.said[:len(p.said)-1], p.said[len(p.said)-1]
+	return append(slices.Clip(lines), last+" "+what+".")
+}
+
 // modelAgent is the id of the agent that asks the model which 'errand run' has chosen.
 const modelAgent = "model"
-
-// chosen is who does a task without a server: the profiler, or a model.
-type chosen struct {
-	agent    string
-	provider model.Provider
-	model    string
-}
 
 // Models that are asked when nobody names one: inexpensive ones of their providers.
 const (
@@ -36,19 +65,19 @@ const (
 // lookTime bounds how long a local model's server is looked for.
 const lookTime = 2 * time.Second
 
-// choose decides who does a task that has files or not: what the user names, else a
-// model of the first account that the environment has, else a model that runs here,
-// else, for files, the profiler.
-func choose(ctx context.Context, agent, name string, files bool) (chosen, error) {
-	if agent == app.ProfileAgent {
-		return chosen{agent: app.ProfileAgent}, nil
-	}
-	providers, err := model.FromEnvironment(os.Getenv)
+// noModel says what to set.
+const noModel = "there is no model to ask: set OPENAI_API_KEY (and OPENAI_BASE_URL for a compatible endpoint) or ANTHROPIC_API_KEY," +
+	" or start Ollama; data files that --file names are also reported on without a model"
+
+// choose decides who does a task that has files or not, when nobody is named: a model
+// of the first account that the environment has, else one that runs here, else, for
+// files, the profiler.
+func choose(ctx context.Context, name string, files bool) (party, error) {
+	accounts, err := model.FromEnvironment(os.Getenv)
 	if err != nil {
-		return chosen{}, err
+		return party{}, err
 	}
-	p := providers[0] // accounts come first, Ollama is last
-	c := chosen{agent: modelAgent, provider: p, model: name}
+	p := accounts[0] // Ollama is last
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	switch {
@@ -56,25 +85,39 @@ func choose(ctx context.Context, agent, name string, files bool) (chosen, error)
 		first, err := model.First(ctx, p, chooser(p))
 		switch {
 		case err == nil && name == "":
-			c.model = first
+			name = first
 		case err == nil:
-		case files:
-			return chosen{agent: app.ProfileAgent}, nil
+		case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return party{}, err
+		case files && name == "":
+			return profiler(), nil
 		default:
-			return chosen{}, errors.New("there is no model to ask: set OPENAI_API_KEY (and OPENAI_BASE_URL for a compatible endpoint) or ANTHROPIC_API_KEY," +
-				" or start Ollama; data files that --file names are also reported on without a model")
+			return party{}, errors.New(noModel)
 		}
 	case name != "":
 	case p.Name == model.Anthropic:
-		c.model = anthropicModel
+		name = anthropicModel
 	case strings.HasSuffix(hostOf(p), ".openai.com"):
-		c.model = openaiModel
+		name = openaiModel
 	default: // a compatible endpoint has models of its own
-		if c.model, err = model.First(ctx, p, chooser(p)); err != nil {
-			return chosen{}, fmt.Errorf("which model? Name one with --model: %w", err)
+		if name, err = model.First(ctx, p, chooser(p)); err != nil {
+			return party{}, fmt.Errorf("which model? Name one with --model: %w", err)
 		}
 	}
-	return c, nil
+	return party{
+		agent: modelAgent,
+		// The own server reaches the model at that address, and no other private one.
+		options: func(o *app.Options) { o.Providers, o.AllowModelHosts = []model.Provider{p}, []string{p.Host()} },
+		define: func(ctx context.Context, client *errand.Client) error {
+			_, err := client.Agents.Apply(ctx, modelAgent, errand.Agent{Name: "Model", Runtime: "model", ModelProvider: p.Name, ModelName: name})
+			return err
+		},
+		said: []string{asks(name, p)},
+	}, nil
+}
+
+func asks(name string, p model.Provider) string {
+	return fmt.Sprintf("The model %s of %s is asked at %s.", name, p.Name, p.Host())
 }
 
 // chooser is a client that connects to a provider that the environment names,
@@ -88,35 +131,4 @@ func hostOf(p model.Provider) string {
 		return u.Hostname()
 	}
 	return p.BaseURL
-}
-
-// options let an own server ask the model, at that address and no other private one.
-func (c chosen) options(o *app.Options) {
-	if c.agent == modelAgent {
-		o.Providers, o.AllowModelHosts = []model.Provider{c.provider}, []string{c.provider.Host()}
-	}
-}
-
-// define makes the agent that asks the model.
-func (c chosen) define(ctx context.Context, client *errand.Client) error {
-	if c.agent != modelAgent {
-		return nil
-	}
-	_, err := client.Agents.Apply(ctx, modelAgent, errand.Agent{
-		Name: "Model", Runtime: "model", ModelProvider: c.provider.Name, ModelName: c.model,
-	})
-	return err
-}
-
-// say tells who is asked and what they are given, before anything is sent.
-func (c chosen) say(w io.Writer, files []string) {
-	if c.agent == app.ProfileAgent {
-		fmt.Fprintln(w, "No model is used: the built-in profiler reads the files and reports what they hold.")
-		return
-	}
-	given := "the prompt"
-	if len(files) > 0 {
-		given += " and the files " + strings.Join(files, ", ")
-	}
-	fmt.Fprintln(w, printable(fmt.Sprintf("The model %s of %s is asked at %s. It is given %s.", c.model, c.provider.Name, c.provider.Host(), given)))
 }

@@ -73,7 +73,7 @@ func (c *doctorCmd) Run(e *env) (err error) {
 	x := &examination{Server: at.URL, From: at.from, OK: true}
 	switch {
 	case c.Own || errors.Is(findErr, errNoServer):
-		own, startErr := startOwn(e.ctx, chosen{agent: app.ProfileAgent}.options)
+		own, startErr := startOwn(e.ctx, func(*app.Options) {})
 		if startErr != nil {
 			return startErr
 		}

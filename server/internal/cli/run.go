@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand"
+	"github.com/errand-dev/errand/server/internal/agentfile"
 	"github.com/errand-dev/errand/server/internal/app"
 )
 
 type runCmd struct {
 	Prompt  string   `arg:"" help:"What is to be done; - reads it from standard input."`
 	File    []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
-	Agent   string   `help:"Who is to do it. Without a server: profile, which uses no model; left out, a model if there is one. On a server profile if left out." placeholder:"ID"`
+	Agent   string   `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, on a server that is named profile." placeholder:"ID|FILE"`
 	Model   string   `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
 	JSON    bool     `help:"Print the finished task as JSON, and nothing else."`
 	Server  string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
@@ -33,66 +34,106 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return "Without a server and an --agent, a model is asked: with OPENAI_API_KEY (OPENAI_BASE_URL for a compatible endpoint), else with ANTHROPIC_API_KEY," +
 		" else one of an Ollama that runs here (or at OLLAMA_HOST). If there is none, the profiler reads the files." +
+		" --agent agents.yaml has a task done by the first agent of a file, agents.yaml#writer by another one of it; at a server that is named, the file's agents are applied first." +
+		" The id of an agent that is neither profile nor in a file is looked for at the server that the other commands talk to." +
 		" Exit code: 0 completed, 3 failed, 4 error, 5 stopped, 130 stopped by Ctrl-C, 1 anything else."
 }
 
-// Run runs the task, with a server of its own in a temporary folder when none
-// is given.
+// Run runs the task: at the server that is named, at the one that has the agent, or
+// with one of its own in a temporary folder.
 func (c *runCmd) Run(e *env) (err error) {
 	prompt, err := e.prompt(c.Prompt)
 	if err != nil {
 		return err
 	}
-	own := c.Server == "" && c.Profile == ""
-	if own && c.Agent != "" && c.Agent != app.ProfileAgent {
-		return fmt.Errorf("--agent %s: without a server there is only %s; set ERRAND_URL to the server that has this agent", c.Agent, app.ProfileAgent)
-	}
 	if err := checkFiles(c.File); err != nil {
 		return err
 	}
-	who := chosen{agent: cmp.Or(c.Agent, app.ProfileAgent)}
-	request := errand.TaskRequest{Prompt: prompt}
-	var at place
-	if own {
-		if who, err = choose(e.ctx, c.Agent, c.Model, len(c.File) > 0); err != nil {
-			return err
-		}
+	who, err := c.party(e)
+	if err != nil {
+		return err
+	}
+	at := who.place
+	if who.options != nil {
 		server, startErr := startOwn(e.ctx, who.options)
 		if startErr != nil {
 			return startErr
 		}
 		defer func() { err = errors.Join(err, server.stop()) }()
 		at.profile = profile{server.URL(), server.FirstStart().Key}
-	} else {
-		request.ModelName = c.Model
-		if at, err = (connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}).find(); err != nil {
-			return err
-		}
 	}
 	client, err := at.client()
 	if err != nil {
 		return err
 	}
-	request.AgentID = who.agent
-	if own && !c.JSON {
-		who.say(e.Err, c.File)
-	}
 	var task *errand.Task
 	err = e.interruptible(func(ctx context.Context) error {
-		err := who.define(ctx, client)
-		if err == nil {
-			task, err = create(ctx, client, request, c.File)
+		if err := who.define(ctx, client); err != nil {
+			return err
 		}
+		if !c.JSON {
+			for _, line := range who.given(c.File) {
+				fmt.Fprintln(e.Err, printable(line))
+			}
+		}
+		task, err = create(ctx, client, errand.TaskRequest{AgentID: who.agent, Prompt: prompt, ModelName: who.model}, c.File)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if !own && !c.JSON && who.agent == app.ProfileAgent {
-		who.say(e.Err, c.File)
-	}
 	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
 	return f.follow(task.ID, c.JSON)
+}
+
+// party decides who does the task, and where.
+func (c *runCmd) party(e *env) (who party, err error) {
+	servers := connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}
+	named, inFile := c.Server != "" || c.Profile != "", agentfile.IsName(c.Agent)
+	switch {
+	case !named && c.Agent == "":
+		err := e.interruptible(func(ctx context.Context) error {
+			who, err = choose(ctx, c.Model, len(c.File) > 0)
+			return err
+		})
+		return who, err
+	case !named && c.Agent == app.ProfileAgent:
+		return profiler(), nil
+	case inFile:
+		crew, err := readCrew(e, c.Agent)
+		if err != nil {
+			return party{}, err
+		}
+		if !named {
+			return crew.own(c.Model)
+		}
+		at, err := servers.find()
+		if err != nil {
+			return party{}, err
+		}
+		return crew.at(at, c.Model), nil
+	}
+	at, err := servers.find()
+	if errors.Is(err, errNoServer) {
+		return party{}, fmt.Errorf("--agent %s: without a server there is only %s, or a file of agents; %w", c.Agent, app.ProfileAgent, err)
+	} else if err != nil {
+		return party{}, err
+	}
+	return atServer(at, cmp.Or(c.Agent, app.ProfileAgent), c.Model), nil
+}
+
+// atServer is an agent that a server has.
+func atServer(at place, id, model string) party {
+	who := profiler()
+	if id != app.ProfileAgent {
+		who.said = []string{"The agent " + id + " of " + at.URL + " does it."}
+	}
+	who.agent, who.model, who.place, who.options = id, model, at, nil
+	who.define = func(ctx context.Context, client *errand.Client) error {
+		_, err := client.Agents.Get(ctx, id) // before files go anywhere
+		return err
+	}
+	return who
 }
 
 // checkFiles looks before anything is started or sent.

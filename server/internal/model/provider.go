@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,28 +41,69 @@ const (
 // listens by itself.
 func FromEnvironment(getenv func(string) string) ([]Provider, error) {
 	var found []Provider
-	for _, p := range [...]struct{ name, variables, base string }{
-		{OpenAI, "OPENAI", "https://api.openai.com/v1"},
-		{Anthropic, "ANTHROPIC", "https://api.anthropic.com"},
-	} {
-		key, base := getenv(p.variables+"_API_KEY"), getenv(p.variables+"_BASE_URL")
+	for _, name := range []string{OpenAI, Anthropic} {
+		variables := strings.ToUpper(name)
+		key, base := getenv(variables+"_API_KEY"), getenv(variables+"_BASE_URL")
 		if key == "" && base == "" {
 			continue
 		}
-		if base == "" {
-			base = p.base
-		}
-		base = strings.TrimRight(base, "/")
+		base = strings.TrimRight(cmp.Or(base, home(name)), "/")
 		if err := agent.CheckBaseURL(base); err != nil {
-			return nil, fmt.Errorf("%s_BASE_URL: %w", p.variables, err)
+			return nil, fmt.Errorf("%s_BASE_URL: %w", variables, err)
 		}
-		found = append(found, Provider{p.name, base, key})
+		found = append(found, Provider{name, base, key})
 	}
 	base := ollamaURL(getenv("OLLAMA_HOST"))
 	if err := agent.CheckBaseURL(base); err != nil {
 		return nil, fmt.Errorf("OLLAMA_HOST: %w", err)
 	}
 	return append(found, Provider{Name: Ollama, BaseURL: base}), nil
+}
+
+// home is where a provider is that is in one place, "" for any other.
+func home(name string) string {
+	switch name {
+	case OpenAI:
+		return "https://api.openai.com/v1"
+	case Anthropic:
+		return "https://api.anthropic.com"
+	default:
+		return ""
+	}
+}
+
+// Account is the provider of a name, with the account at it that is among accounts. If
+// there is none, known is false, and it is the provider's own address without a key.
+func Account(accounts []Provider, name string) (p Provider, known bool) {
+	for _, account := range accounts {
+		if account.Name == name {
+			return account, true
+		}
+	}
+	return Provider{Name: name, BaseURL: home(name)}, false
+}
+
+// Endpoint is where the model of a record is asked: at the record's own address, for
+// which no account's key is meant, or with an account. It is known when nothing is
+// missing but the key that the agent itself may have.
+func Endpoint(accounts []Provider, r agent.Record) (p Provider, known bool) {
+	p, known = Account(accounts, r.Provider())
+	if base := r.LLMAPIBase; base != nil && *base != "" && *base != p.BaseURL {
+		p.BaseURL, p.Key, known = *base, "", true
+	}
+	return p, known
+}
+
+// Missing says what is to be set for a provider at which there is no account, and where
+// ("" for here).
+func Missing(name, where string) error {
+	switch name {
+	case OpenAI, Anthropic:
+		return fmt.Errorf("there is no account at %s: set %s, or give the agent llm_credentials",
+			name, strings.TrimSpace(strings.ToUpper(name)+"_API_KEY "+where))
+	default:
+		return fmt.Errorf("nothing is known of the provider %q: give the agent an llm_api_base, and llm_credentials if it wants a key", name)
+	}
 }
 
 // ollamaURL reads the address that Ollama itself takes from OLLAMA_HOST: any of

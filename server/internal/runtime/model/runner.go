@@ -10,7 +10,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -95,46 +94,32 @@ func orEmpty(text *string) string {
 // endpoint decides who is asked: what the task names goes before what the record
 // names. The agent's own address and key are those of its own provider.
 func (r *Runner) endpoint(ctx context.Context, who agent.Agent, asked task.State) (p model.Provider, name string, err error) {
-	own := who.Record.Provider()
-	p = model.Provider{Name: cmp.Or(orEmpty(asked.LLMModelProvider), own)}
-	if name = orEmpty(asked.LLMModelName); name == "" && p.Name == own {
+	own, provider := who.Record.Provider(), orEmpty(asked.LLMModelProvider)
+	isOwn := provider == "" || provider == own
+	if name = orEmpty(asked.LLMModelName); name == "" && isOwn {
 		name = who.Record.ModelName
 	}
 	if name == "" {
-		return p, "", errors.New("llm_model_provider names " + p.Name + ", and llm_model_name no model of it")
+		return p, "", errors.New("llm_model_provider names " + provider + ", and llm_model_name no model of it")
 	}
-	known := false
-	for _, account := range r.Providers {
-		if account.Name == p.Name {
-			p, known = account, true
-		}
+	if !isOwn {
+		p, known := model.Account(r.Providers, provider)
+		return p, name, missing(p, known)
 	}
-	if p.Name != own {
-		return p, name, missing(p.Name, known)
-	}
-	if base := who.Record.LLMAPIBase; base != nil && *base != "" && *base != p.BaseURL {
-		p.BaseURL, p.Key, known = *base, "", true // the server's key is not for somebody else
-	}
+	p, known := model.Endpoint(r.Providers, who.Record)
 	key, err := r.Credential(ctx, who.OrganizationID, who.ID)
 	if err != nil {
 		return p, "", err
 	}
 	p.Key = cmp.Or(key, p.Key)
-	return p, name, missing(p.Name, known)
+	return p, name, missing(p, known || key != "" && p.BaseURL != "")
 }
 
-// missing says what is to be set for a provider that the server does not know.
-func missing(provider string, known bool) error {
-	switch {
-	case known:
+func missing(p model.Provider, known bool) error {
+	if known {
 		return nil
-	case provider == model.OpenAI:
-		return errors.New("the server has no account at openai: set OPENAI_API_KEY where it is started")
-	case provider == model.Anthropic:
-		return errors.New("the server has no account at anthropic: set ANTHROPIC_API_KEY where it is started")
-	default:
-		return fmt.Errorf("the server does not know the provider %q: give the agent an llm_api_base, and llm_credentials if it wants a key", provider)
 	}
+	return model.Missing(p.Name, "where the server is started")
 }
 
 // turn is a question that is put until it is answered.
