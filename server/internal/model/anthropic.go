@@ -19,15 +19,40 @@ const (
 )
 
 type messagesRequest struct {
-	Model        string        `json:"model"`
-	MaxTokens    int           `json:"max_tokens"`
-	System       string        `json:"system,omitempty"`
-	Messages     []any         `json:"messages"`
-	Stream       bool          `json:"stream"`
-	Temperature  *float64      `json:"temperature,omitempty"`
-	CacheControl kind          `json:"cache_control"`
-	Thinking     *kind         `json:"thinking,omitempty"`
-	OutputConfig *outputConfig `json:"output_config,omitempty"`
+	Model        string         `json:"model"`
+	MaxTokens    int            `json:"max_tokens"`
+	System       string         `json:"system,omitempty"`
+	Messages     []any          `json:"messages"`
+	Stream       bool           `json:"stream"`
+	Temperature  *float64       `json:"temperature,omitempty"`
+	CacheControl kind           `json:"cache_control"`
+	Thinking     *kind          `json:"thinking,omitempty"`
+	OutputConfig *outputConfig  `json:"output_config,omitempty"`
+	Tools        []messagesTool `json:"tools,omitempty"`
+}
+
+type messagesTool struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	InputSchema json.RawMessage `json:"input_schema"`
+}
+
+// blocksMessage is a message of blocks.
+type blocksMessage struct {
+	Role    Role  `json:"role"`
+	Content []any `json:"content"`
+}
+
+type textBlock struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
+
+type resultBlock struct {
+	Type      string `json:"type"`
+	ToolUseID string `json:"tool_use_id"`
+	Content   string `json:"content"`
+	IsError   bool   `json:"is_error,omitempty"`
 }
 
 type kind struct {
@@ -47,13 +72,31 @@ func (a *anthropic) request(r Request) messagesRequest {
 		m.Thinking, m.OutputConfig = &kind{"adaptive"}, &outputConfig{r.Effort}
 	}
 	for _, said := range r.Messages {
-		if said.Raw != nil {
+		switch {
+		case said.Raw != nil:
 			m.Messages = append(m.Messages, said.Raw)
-		} else {
-			m.Messages = append(m.Messages, chatMessage{string(said.Role), said.Text})
+		case len(said.Results) > 0:
+			m.Messages = append(m.Messages, blocksMessage{User, resultBlocks(said)})
+		default:
+			m.Messages = append(m.Messages, chatMessage{Role: string(said.Role), Content: said.Text})
 		}
 	}
+	for _, t := range r.Tools {
+		m.Tools = append(m.Tools, messagesTool{t.Name, t.Description, t.Input})
+	}
 	return m
+}
+
+// resultBlocks are results, and what is said behind them.
+func resultBlocks(said Message) []any {
+	var blocks []any
+	for _, r := range said.Results {
+		blocks = append(blocks, resultBlock{"tool_result", r.CallID, r.Text, r.IsError})
+	}
+	if said.Text != "" {
+		blocks = append(blocks, textBlock{"text", said.Text})
+	}
+	return blocks
 }
 
 func (a *anthropic) header() http.Header {
@@ -68,7 +111,7 @@ func (a *anthropic) header() http.Header {
 // Stream implements Model.
 func (a *anthropic) Stream(ctx context.Context, r Request) iter.Seq2[Delta, error] {
 	return a.answers(func(yield func(Delta) bool) error {
-		s := &speech{yield: yield}
+		s := &speech{yield: yield, names: newNames(r)}
 		err := a.exchange(ctx, "/v1/messages", a.header(), a.request(r), func(_ string, data []byte) (bool, error) {
 			return s.take(&a.wire, data)
 		})
@@ -86,6 +129,7 @@ func (a *anthropic) Stream(ctx context.Context, r Request) iter.Seq2[Delta, erro
 // speech is an answer that is coming in, block by block.
 type speech struct {
 	yield  func(Delta) bool
+	names  names
 	blocks []*block
 	calls  int
 	usage  messagesUsage
@@ -246,7 +290,7 @@ func (s *speech) delta(b *block, d assembled) {
 	}
 }
 
-// close ends a block. What is no JSON then was cut.
+// close ends a block. Arguments that are no object then were cut.
 func (b *block) close() {
 	b.open = false
 	written := b.texts["input"]
@@ -256,7 +300,7 @@ func (b *block) close() {
 	delete(b.texts, "input")
 	switch text := []byte(written.String()); {
 	case len(text) == 0:
-	case json.Valid(text):
+	case isObject(text):
 		b.members["input"] = text
 	default:
 		b.cut = true
@@ -265,14 +309,21 @@ func (b *block) close() {
 
 // end yields how the answer ended.
 func (s *speech) end(w *wire) error {
-	finish := finishOf(s.reason)
+	end := End{Finish: finishOf(s.reason)}
+	if end.Finish == Calls && s.calls == 0 {
+		end.Finish = Stop
+	}
 	content := make([]assembled, 0, len(s.blocks))
 	for _, b := range s.blocks {
-		if b.cut = b.cut || b.open; b.cut && finish != Length {
+		if b.cut = b.cut || b.open; b.cut && end.Finish != Length {
 			return w.cutOff(nil)
 		}
-		if b.empty() || b.cut && b.kind == "tool_use" {
+		called := b.kind == "tool_use"
+		if b.empty() || called && end.Finish != Calls { // providers refuse to be sent them
 			continue
+		}
+		if called {
+			end.Calls = append(end.Calls, s.call(b))
 		}
 		whole, err := b.whole()
 		if err != nil {
@@ -280,15 +331,24 @@ func (s *speech) end(w *wire) error {
 		}
 		content = append(content, whole)
 	}
-	raw, err := json.Marshal(struct {
+	var err error
+	if end.Raw, err = json.Marshal(struct {
 		Role    Role        `json:"role"`
 		Content []assembled `json:"content"`
-	}{Assistant, content})
-	if err != nil {
-		return err
+	}{Assistant, content}); err == nil {
+		s.say(Delta{End: &end})
 	}
-	s.say(Delta{End: &End{Finish: finish, Raw: raw}})
-	return nil
+	return err
+}
+
+// call is a block that is a call, which gets an id if it needs one.
+func (s *speech) call(b *block) Call {
+	id := s.names.name(b.members.text("id"), b.slot)
+	b.members["id"] = quoted(id)
+	if !isSet(b.members["input"]) {
+		b.members["input"] = json.RawMessage("{}")
+	}
+	return Call{id, b.members.text("name"), string(b.members["input"])}
 }
 
 // finishOf says why Anthropic's models have stopped. Reasons that are not known are

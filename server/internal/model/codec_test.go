@@ -21,7 +21,8 @@ import (
 // answer is what a stream amounts to.
 type answer struct {
 	Text, Reasoning string
-	Calls           []CallDelta // whole ones
+	Calls           []CallDelta // put together
+	Whole           []Call
 	Usage           *Usage
 	Finish          Finish
 	Raw             string
@@ -41,7 +42,7 @@ func (a *answer) add(d Delta) {
 		a.Usage = d.Usage
 	}
 	if d.End != nil {
-		a.Finish, a.Raw = d.End.Finish, string(d.End.Raw)
+		a.Finish, a.Whole, a.Raw = d.End.Finish, d.End.Calls, string(d.End.Raw)
 	}
 }
 
@@ -67,7 +68,11 @@ func answering(provider string, status int, header http.Header, body io.Reader) 
 }
 
 func ask(ctx context.Context, m Model) (a answer, err error) {
-	for d, err := range m.Stream(ctx, Request{Model: "m", Messages: []Message{{Role: User, Text: "hello"}}}) {
+	for d, err := range m.Stream(ctx, Request{Model: "m", CallPrefix: "own_", Messages: []Message{
+		{Role: User, Text: "hello"},
+		{Role: Assistant, Raw: json.RawMessage(`{}`)},
+		{Role: User, Results: []Result{{CallID: "before", Text: "x"}}},
+	}}) {
 		if err != nil {
 			return a, err
 		}
@@ -174,6 +179,7 @@ func streams() []struct {
 [DONE]`),
 			answer{
 				Calls: []CallDelta{call(0, "a", "f", `{"x":1}`), call(1, "b", "g", `{}`)}, Finish: Calls,
+				Whole: []Call{{"a", "f", `{"x":1}`}, {"b", "g", `{}`}},
 				Raw: `{"content":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{\"x\":1}","name":"f"},"id":"a","type":"function"},` +
 					`{"function":{"arguments":"{}","name":"g"},"id":"b","type":"function"}]}`,
 			},
@@ -186,8 +192,9 @@ func streams() []struct {
 [DONE]`),
 			answer{
 				Calls: []CallDelta{call(0, "a", "f", `{"x":1}`), call(1, "b", "f", `{"y":2}`)}, Finish: Calls,
-				Raw: `{"content":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{\"x\":1}","name":"f"},"id":"a"},` +
-					`{"function":{"arguments":"{\"y\":2}","name":"f"},"id":"b"}]}`,
+				Whole: []Call{{"a", "f", `{"x":1}`}, {"b", "f", `{"y":2}`}},
+				Raw: `{"content":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{\"x\":1}","name":"f"},"id":"a","type":"function"},` +
+					`{"function":{"arguments":"{\"y\":2}","name":"f"},"id":"b","type":"function"}]}`,
 			},
 		},
 		{
@@ -198,8 +205,9 @@ func streams() []struct {
 [DONE]`),
 			answer{
 				Calls: []CallDelta{call(0, "", "f", `{"x":1}`), call(1, "", "f", `{"y":2}`)}, Finish: Calls,
-				Raw: `{"content":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{\"x\":1}","name":"f"}},` +
-					`{"function":{"arguments":"{\"y\":2}","name":"f"}}]}`,
+				Whole: []Call{{"own_0", "f", `{"x":1}`}, {"own_1", "f", `{"y":2}`}},
+				Raw: `{"content":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{\"x\":1}","name":"f"},"id":"own_0","type":"function"},` +
+					`{"function":{"arguments":"{\"y\":2}","name":"f"},"id":"own_1","type":"function"}]}`,
 			},
 		},
 		{
@@ -207,9 +215,39 @@ func streams() []struct {
 {"choices":[{"delta":{"content":"","tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""},"extra_content":{"google":{"thought_signature":"s"}}}]}}]}
 [DONE]`),
 			answer{
-				Calls: []CallDelta{call(0, "a", "f", "")}, Finish: Calls,
+				Calls: []CallDelta{call(0, "a", "f", "")}, Finish: Calls, Whole: []Call{{"a", "f", `{}`}},
 				Raw: `{"content":"","role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},` +
 					`"function":{"arguments":"{}","name":"f"},"id":"a","type":"function"}]}`,
+			},
+		},
+		{
+			"one id for two calls, and one that the conversation has", OpenAI, chunks(`
+{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"before","type":"function","function":{"name":"f","arguments":"{}"}}]}}]}
+{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}}]}
+{"choices":[{"delta":{"tool_calls":[{"index":2,"id":"a","type":"function","function":{"name":"g","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`),
+			answer{
+				Calls: []CallDelta{call(0, "before", "f", "{}"), call(1, "a", "f", "{}"), call(2, "a", "g", "{}")}, Finish: Calls,
+				Whole: []Call{{"own_0", "f", `{}`}, {"a", "f", `{}`}, {"own_2", "g", `{}`}},
+				Raw: `{"content":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{}","name":"f"},"id":"own_0","type":"function"},` +
+					`{"function":{"arguments":"{}","name":"f"},"id":"a","type":"function"},{"function":{"arguments":"{}","name":"g"},"id":"own_2","type":"function"}]}`,
+			},
+		},
+		{
+			"arguments that are no JSON, or no object, go back as none", OpenAI, chunks(`
+{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\": 1"}}]}}]}
+{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"b","type":"function","function":{"name":"f","arguments":"[1]"}}]},"finish_reason":"tool_calls"}]}`),
+			answer{
+				Calls: []CallDelta{call(0, "a", "f", `{"x": 1`), call(1, "b", "f", `[1]`)}, Finish: Calls,
+				Whole: []Call{{"a", "f", `{"x": 1`}, {"b", "f", `[1]`}},
+				Raw: `{"content":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{}","name":"f"},"id":"a","type":"function"},` +
+					`{"function":{"arguments":"{}","name":"f"},"id":"b","type":"function"}]}`,
+			},
+		},
+		{
+			"a call that the limit may have cut", OpenAI, chunks(`
+{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"amount\": 12}"}}]},"finish_reason":"length"}]}`),
+			answer{
+				Calls: []CallDelta{call(0, "a", "f", `{"amount": 12}`)}, Finish: Length, Raw: `{"content":null,"role":"assistant"}`,
 			},
 		},
 		{
@@ -263,6 +301,7 @@ func streams() []struct {
 			answer{
 				Reasoning: "Hmm.", Usage: &Usage{Prompt: 1, Completion: 3}, Finish: Calls,
 				Calls: []CallDelta{call(0, "a", "f", `{"x": 9007199254740993}`), call(1, "b", "g", "")},
+				Whole: []Call{{"a", "f", `{"x": 9007199254740993}`}, {"b", "g", `{}`}},
 				Raw: `{"role":"assistant","content":[{"signature":"sig","thinking":"Hmm.","type":"thinking"},{"data":"xyz","type":"redacted_thinking"},` +
 					`{"id":"a","input":{"x":9007199254740993},"name":"f","type":"tool_use"},` +
 					`{"caller":{"type":"direct"},"id":"b","input":{},"name":"g","type":"tool_use"}]}`,
@@ -294,6 +333,27 @@ func streams() []struct {
 				Text: "a", Usage: &Usage{}, Finish: Interrupted,
 				Raw: `{"role":"assistant","content":[{"citations":[{"n":1},{"n":2}],"text":"a","type":"text"}]}`,
 			},
+		},
+		{
+			"messages: a call without the reason that it is one is none, and does not go back", Anthropic, events(`
+{"type":"message_start","message":{}}
+{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"a"}}
+{"type":"content_block_stop","index":0}
+{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"a","name":"f","input":{}}}
+{"type":"content_block_stop","index":1}
+{"type":"message_delta","delta":{"stop_reason":"end_turn"}}
+{"type":"message_stop"}`),
+			answer{
+				Text: "a", Usage: &Usage{}, Calls: []CallDelta{call(0, "a", "f", "")}, Finish: Stop,
+				Raw: `{"role":"assistant","content":[{"text":"a","type":"text"}]}`,
+			},
+		},
+		{
+			"messages: the reason for calls without one", Anthropic, events(`
+{"type":"message_start","message":{}}
+{"type":"message_delta","delta":{"stop_reason":"tool_use"}}
+{"type":"message_stop"}`),
+			answer{Usage: &Usage{}, Finish: Stop, Raw: `{"role":"assistant","content":[]}`},
 		},
 		{
 			"messages: a refusal", Anthropic, events(`
@@ -436,6 +496,8 @@ func TestRequests(t *testing.T) {
 	t.Parallel()
 	warm := 0.5
 	conversation := []Message{{Role: User, Text: "a"}, {Role: Assistant, Raw: json.RawMessage(`{"role":"assistant","content":"b","extra":{"x":[1]}}`)}, {Role: User, Text: "c"}}
+	answered := append(conversation[:2:2], Message{Role: User, Text: "c", Results: []Result{{"1", "x", false}, {"2", "y", true}}})
+	tools := []Tool{{"f", "d", json.RawMessage(`{"type":"object"}`)}}
 	for _, c := range []struct {
 		name   string
 		p      Provider
@@ -469,6 +531,26 @@ func TestRequests(t *testing.T) {
 			http.Header{"Anthropic-Version": {"2026-10-21"}, "X-Api-Key": {"k"}},
 			`{"model":"m","max_tokens":16384,"system":"s","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","extra":{"x":[1]}},` +
 				`{"role":"user","content":"c"}],"stream":true,"cache_control":{"type":"ephemeral"}}`,
+		},
+		{
+			"openai, tools",
+			Provider{OpenAI, "https://api.openai.com/v1", ""},
+			Request{Model: "m", Messages: answered, Tools: tools},
+			"https://api.openai.com/v1/chat/completions",
+			http.Header{},
+			`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","extra":{"x":[1]}},` +
+				`{"role":"tool","tool_call_id":"1","content":"x"},{"role":"tool","tool_call_id":"2","content":"Error: y"},{"role":"user","content":"c"}],` +
+				`"stream":true,"stream_options":{"include_usage":true},"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}]}`,
+		},
+		{
+			"anthropic, tools: results stand first in the next message",
+			Provider{Anthropic, "https://api.anthropic.com", ""},
+			Request{Model: "m", Messages: answered, Tools: tools},
+			"https://api.anthropic.com/v1/messages",
+			http.Header{"Anthropic-Version": {"2026-10-21"}},
+			`{"model":"m","max_tokens":16384,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","extra":{"x":[1]}},` +
+				`{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"x"},{"type":"tool_result","tool_use_id":"2","content":"y","is_error":true},{"type":"text","text":"c"}]}],` +
+				`"stream":true,"cache_control":{"type":"ephemeral"},"tools":[{"name":"f","description":"d","input_schema":{"type":"object"}}]}`,
 		},
 		{
 			"anthropic, thinking",

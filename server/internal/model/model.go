@@ -35,6 +35,20 @@ type Request struct {
 	MaxTokens int
 	// CacheKey is the same for requests that begin alike, "" for none.
 	CacheKey string
+	// Tools are what the model may call: the same as long as the conversation has calls,
+	// and in the same order.
+	Tools []Tool
+	// CallPrefix and a number name a call of the answer to which the provider gives no
+	// id, or one that the conversation has already.
+	CallPrefix string
+}
+
+// Tool is a tool as a model is told of it.
+type Tool struct {
+	// Name has up to 64 of A-Z a-z 0-9 _ -.
+	Name, Description string
+	// Input is the JSON Schema of its arguments, an object's.
+	Input json.RawMessage
 }
 
 // Role says who wrote a message.
@@ -53,6 +67,24 @@ type Message struct {
 	// Raw is an assistant's message as this provider gave it, which then counts in the
 	// place of Text: providers want back all of what they have said, signatures too.
 	Raw json.RawMessage
+	// Results, of a user's message, answer all calls of the message before it, in their
+	// order. Text comes behind them.
+	Results []Result
+}
+
+// Call is a call of a tool in an answer.
+type Call struct {
+	// ID is the provider's, or one that was made of Request.CallPrefix.
+	ID, Name string
+	// Arguments are what the model wrote, "{}" for nothing: it may be no JSON.
+	Arguments string
+}
+
+// Result is what came of a call.
+type Result struct {
+	CallID  string
+	Text    string
+	IsError bool
 }
 
 // Delta is a piece of an answer: one of its fields is set.
@@ -64,8 +96,9 @@ type Delta struct {
 	End       *End
 }
 
-// CallDelta is a piece of a call of a tool. The first of a slot has its id, if the
-// provider gave one, and its name; Arguments are to be joined.
+// CallDelta is a piece of a call of a tool, to be shown: End has the whole ones. The
+// first of a slot has its id, if the provider gave one, and its name; Arguments are to
+// be joined.
 type CallDelta struct {
 	Slot      int // from 0, in the order in which the calls began
 	ID        string
@@ -85,6 +118,9 @@ type Usage struct {
 // End is how an answer ended.
 type End struct {
 	Finish Finish
+	// Calls are what the model wants answered, in the order in which they began: there
+	// are some if, and only if, Finish says so. A call that may be cut is none.
+	Calls []Call
 	// Raw is the whole answer as the provider gave it, put together: what Message.Raw
 	// takes.
 	Raw json.RawMessage

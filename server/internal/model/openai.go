@@ -23,6 +23,18 @@ type chatRequest struct {
 	MaxTokens           int           `json:"max_tokens,omitempty"`
 	MaxCompletionTokens int           `json:"max_completion_tokens,omitempty"`
 	PromptCacheKey      string        `json:"prompt_cache_key,omitempty"`
+	Tools               []chatTool    `json:"tools,omitempty"`
+}
+
+type chatTool struct {
+	Type     string       `json:"type"`
+	Function chatFunction `json:"function"`
+}
+
+type chatFunction struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Parameters  json.RawMessage `json:"parameters"`
 }
 
 type streamOptions struct {
@@ -30,8 +42,9 @@ type streamOptions struct {
 }
 
 type chatMessage struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
+	Role       string `json:"role"`
+	ToolCallID string `json:"tool_call_id,omitempty"`
+	Content    string `json:"content"`
 }
 
 // request is what is sent. Only OpenAI itself is known to take what is not among the
@@ -47,16 +60,31 @@ func (o *openai) request(r Request) chatRequest {
 		c.MaxTokens = r.MaxTokens
 	}
 	if r.System != "" {
-		c.Messages = append(c.Messages, chatMessage{"system", r.System})
+		c.Messages = append(c.Messages, chatMessage{Role: "system", Content: r.System})
 	}
 	for _, m := range r.Messages {
-		if m.Raw != nil {
+		for _, result := range m.Results {
+			c.Messages = append(c.Messages, chatMessage{"tool", result.CallID, toldResult(result)})
+		}
+		switch {
+		case m.Raw != nil:
 			c.Messages = append(c.Messages, m.Raw)
-		} else {
-			c.Messages = append(c.Messages, chatMessage{string(m.Role), m.Text})
+		case m.Text != "" || len(m.Results) == 0:
+			c.Messages = append(c.Messages, chatMessage{Role: string(m.Role), Content: m.Text})
 		}
 	}
+	for _, t := range r.Tools {
+		c.Tools = append(c.Tools, chatTool{"function", chatFunction{t.Name, t.Description, t.Input}})
+	}
 	return c
+}
+
+// toldResult is a result where only its text can say that it is an error.
+func toldResult(r Result) string {
+	if r.IsError {
+		return "Error: " + r.Text
+	}
+	return r.Text
 }
 
 // genuine reports whether the endpoint is OpenAI's own.
@@ -76,7 +104,7 @@ func (o *openai) header() http.Header {
 // Stream implements Model.
 func (o *openai) Stream(ctx context.Context, r Request) iter.Seq2[Delta, error] {
 	return o.answers(func(yield func(Delta) bool) error {
-		c := &completion{yield: yield, message: newMessage()}
+		c := &completion{yield: yield, message: newMessage(), names: newNames(r)}
 		err := o.exchange(ctx, "/chat/completions", o.header(), o.request(r), func(_ string, data []byte) (bool, error) {
 			if string(data) == "[DONE]" {
 				c.done = true
@@ -95,6 +123,7 @@ func (o *openai) Stream(ctx context.Context, r Request) iter.Seq2[Delta, error] 
 type completion struct {
 	yield   func(Delta) bool
 	message message
+	names   names
 	calls   []*chatCall
 	finish  string
 	done    bool // by its own word
@@ -260,12 +289,18 @@ func (c *completion) end(w *wire) error {
 	if !whole {
 		return w.cutOff(nil)
 	}
-	raw, err := c.raw()
-	if err != nil {
-		return err
+	end := End{Finish: finish}
+	if finish == Calls {
+		for i, call := range c.calls {
+			call.id = c.names.name(call.id, i)
+			end.Calls = append(end.Calls, Call{call.id, call.name, call.written()})
+		}
 	}
-	c.say(Delta{End: &End{Finish: finish, Raw: raw}})
-	return nil
+	var err error
+	if end.Raw, err = c.raw(end.Calls); err == nil {
+		c.say(Delta{End: &end})
+	}
+	return err
 }
 
 // finished says why the model has stopped, and whether it has at all: a connection
@@ -283,8 +318,9 @@ func (c *completion) finished() (f Finish, whole bool) {
 	}
 }
 
-// raw puts the message together.
-func (c *completion) raw() (json.RawMessage, error) {
+// raw puts the message together. Calls that nobody answers are left out: providers
+// refuse to be sent them.
+func (c *completion) raw(answered []Call) (json.RawMessage, error) {
 	all, err := c.message.whole()
 	if err != nil {
 		return nil, err
@@ -293,7 +329,7 @@ func (c *completion) raw() (json.RawMessage, error) {
 	if _, is := all["content"]; !is {
 		all["content"] = json.RawMessage("null")
 	}
-	if len(c.calls) == 0 {
+	if len(answered) == 0 {
 		return json.Marshal(all)
 	}
 	calls := make([]assembled, len(c.calls))
@@ -308,13 +344,19 @@ func (c *completion) raw() (json.RawMessage, error) {
 	return json.Marshal(all)
 }
 
-// whole is the call as it is sent back.
+// written is what the model gave for arguments.
+func (c *chatCall) written() string { return cmp.Or(strings.TrimSpace(c.arguments.String()), "{}") }
+
+// whole is the call as it is sent back. Arguments that are no object are not: some
+// servers fail on them, and the call's result says what was wrong.
 func (c *chatCall) whole() (assembled, error) {
-	arguments, err := json.Marshal(cmp.Or(strings.TrimSpace(c.arguments.String()), "{}"))
-	if err != nil {
-		return nil, err
+	arguments := c.written()
+	if !isObject([]byte(arguments)) {
+		arguments = "{}"
 	}
-	c.function["arguments"] = arguments
+	c.function["arguments"], c.rest["id"] = quoted(arguments), quoted(c.id)
+	c.rest.set("type", json.RawMessage(`"function"`))
+	var err error
 	c.rest["function"], err = json.Marshal(c.function)
 	return c.rest, err
 }
