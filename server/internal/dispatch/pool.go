@@ -388,7 +388,7 @@ func (j journal) Chunk(ctx context.Context, text string) error {
 func (j journal) Events(ctx context.Context, events []runtime.Event) error {
 	list := make([]lifecycle.NewEvent, len(events))
 	for i, e := range events {
-		list[i] = lifecycle.NewEvent{Type: string(e.Type), Data: e.Data}
+		list[i] = lifecycle.NewEvent{Type: string(e.Type), Data: e.Data, ClientID: e.ClientID}
 	}
 	return j.append(ctx, list)
 }

@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/errand-dev/errand/server/internal/task"
@@ -41,35 +40,20 @@ func (s *Service) ReportToolCall(ctx context.Context, who Caller, id string, c T
 	return err
 }
 
-// told is the data of a tool_call event, in the client's form.
-type told struct {
-	RequestID   string          `json:"request_id"`
-	OperationID string          `json:"operation_id"`
-	ToolName    string          `json:"tool_name"`
-	Payload     json.RawMessage `json:"payload"`
-	Result      json.RawMessage `json:"result,omitempty"`
-	IsError     *bool           `json:"is_error,omitempty"`
-}
-
-// events makes the two events of a call. What is too long for an event is cut:
-// the worker must not fail because its tool had much to say.
+// events makes the two events of a call.
 func (c ToolCall) events() ([]task.Event, error) {
 	tool := cleanText(c.Tool)
-	request := told{RequestID: c.RequestID, OperationID: tool, ToolName: tool, Payload: storable(c.Payload)}
+	request := task.ToolCall{RequestID: c.RequestID, OperationID: tool, ToolName: tool, Payload: storable(c.Payload)}
 	result, failed := request, false
 	result.Result, result.IsError = storable(c.Result), &failed
 	events := []task.Event{
 		{Type: task.ToolCallRequest, ClientID: reportedCall(c.RequestID)},
 		{Type: task.ToolCallResult},
 	}
-	for i, x := range []told{request, result} {
+	for i, x := range []task.ToolCall{request, result} {
 		var err error
-		if events[i].Own, err = json.Marshal(x); err == nil && len(events[i].Own) > task.MaxEvent {
-			x.Payload, x.Result = shortened(x.Payload), shortened(x.Result)
-			events[i].Own, err = json.Marshal(x)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("encode tool call: %w", err)
+		if events[i].Own, err = x.Data(); err != nil {
+			return nil, err
 		}
 	}
 	return events, nil
@@ -87,7 +71,7 @@ func nameCalls(tx Tx, t task.Task, events []NewEvent) ([]NewEvent, error) {
 	named, given := slices.Clone(events), map[string]bool{}
 	for i, e := range events {
 		request, result := e.Type == string(task.ToolCallRequest), e.Type == string(task.ToolCallResult)
-		var x told
+		var x task.ToolCall
 		if e.ClientID != "" || !request && !result ||
 			json.Unmarshal(e.Data, &x) != nil || CheckID("request_id", x.RequestID) != nil {
 			continue
@@ -121,19 +105,4 @@ func storable(raw json.RawMessage) json.RawMessage {
 		return nil
 	}
 	return Mend(raw)
-}
-
-// longest is how many bytes of a value that made an event too long are shown.
-const longest = 16 << 10
-
-// shortened answers a long value as the beginning of its JSON, as text.
-func shortened(raw json.RawMessage) json.RawMessage {
-	if len(raw) <= longest {
-		return raw
-	}
-	short, err := json.Marshal(cutBytes(string(raw), longest) + "…")
-	if err != nil {
-		return nil
-	}
-	return short
 }

@@ -75,9 +75,10 @@ type Message struct {
 // Call is a call of a tool in an answer.
 type Call struct {
 	// ID is the provider's, or one that was made of Request.CallPrefix.
-	ID, Name string
+	ID   string `json:"id"`
+	Name string `json:"name"`
 	// Arguments are what the model wrote, "{}" for nothing: it may be no JSON.
-	Arguments string
+	Arguments string `json:"arguments"`
 }
 
 // Result is what came of a call.

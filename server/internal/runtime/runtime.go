@@ -68,6 +68,9 @@ var ErrLost = errors.New("the attempt is lost")
 type Event struct {
 	Type task.Type // a writable one (rule T6)
 	Data json.RawMessage
+	// ClientID makes sure that the turn's log has the event once, whichever of its
+	// attempts write it; "" for any number of times.
+	ClientID string
 }
 
 // File is one file of a task. Its content is read on demand and only once per Open.

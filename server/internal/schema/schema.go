@@ -46,20 +46,35 @@ func Validate(raw json.RawMessage) error {
 // for nothing: at most MaxErrors, in words for whoever is to repair it. Each begins with
 // where it is, as a JSON pointer. A schema that Validate refuses asks for nothing.
 func Check(raw json.RawMessage, result *string) []string {
+	if result == nil || strings.TrimSpace(*result) == "" {
+		if Validate(raw) != nil {
+			return nil
+		}
+		return []string{"there is no result: it must be JSON that follows output_schema"}
+	}
+	return check(raw, *result, "the result")
+}
+
+// CheckInput returns in the same way what in the arguments of a tool does not follow the
+// schema of its input.
+func CheckInput(raw json.RawMessage, arguments string) []string {
+	return check(raw, arguments, "the input")
+}
+
+// check holds a text against a schema; what names the whole of it.
+func check(raw json.RawMessage, text, what string) []string {
 	s, err := compile(raw)
 	switch {
 	case err != nil:
 		return nil
-	case result == nil || strings.TrimSpace(*result) == "":
-		return []string{"there is no result: it must be JSON that follows output_schema"}
-	case len(*result) > maxChecked:
-		return []string{fmt.Sprintf("the result is too long to be checked: it must not exceed %d bytes", maxChecked)}
+	case len(text) > maxChecked:
+		return []string{fmt.Sprintf("%s is too long to be checked: it must not exceed %d bytes", what, maxChecked)}
 	}
-	instance, err := decode([]byte(*result))
+	instance, err := decode([]byte(text))
 	if err != nil {
-		return []string{brief("the result is not JSON: " + err.Error())}
+		return []string{brief(what + " is not JSON: " + err.Error())}
 	}
-	return s.check(instance)
+	return s.check(instance, what)
 }
 
 // checker is a schema that is used once.
@@ -140,7 +155,7 @@ func (c counter) Validate(*jsonschema.ValidatorContext, any) {
 	}
 }
 
-func (s *checker) check(instance any) (found []string) {
+func (s *checker) check(instance any, what string) (found []string) {
 	defer func() {
 		if r := recover(); r != nil {
 			if r != errLong { //nolint:errorlint // it is that very value
@@ -154,13 +169,13 @@ func (s *checker) check(instance any) (found []string) {
 		return nil
 	}
 	if wrong, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
-		return leaves(wrong)
+		return leaves(wrong, what)
 	}
 	return []string{brief(err.Error())}
 }
 
 // leaves are the innermost errors, in the order of their places.
-func leaves(err *jsonschema.ValidationError) []string {
+func leaves(err *jsonschema.ValidationError, what string) []string {
 	var all []string
 	english := message.NewPrinter(language.English)
 	var walk func(*jsonschema.ValidationError)
@@ -169,7 +184,7 @@ func leaves(err *jsonschema.ValidationError) []string {
 			walk(cause)
 		}
 		if len(e.Causes) == 0 {
-			all = append(all, brief(place(e.InstanceLocation)+": "+e.ErrorKind.LocalizedString(english)))
+			all = append(all, brief(place(e.InstanceLocation, what)+": "+e.ErrorKind.LocalizedString(english)))
 		}
 	}
 	walk(err)
@@ -181,10 +196,10 @@ func leaves(err *jsonschema.ValidationError) []string {
 	return all
 }
 
-// place is a path as a JSON pointer; "the result" is the whole.
-func place(path []string) string {
+// place is a path as a JSON pointer; what names the whole.
+func place(path []string, what string) string {
 	if len(path) == 0 {
-		return "the result"
+		return what
 	}
 	escape := strings.NewReplacer("~", "~0", "/", "~1")
 	var b strings.Builder
@@ -208,7 +223,7 @@ func explain(err error) error {
 		return errors.New(brief(fmt.Sprintf("it refers to %s: what is elsewhere is not read, so put it under $defs", strings.TrimPrefix(load.URL, base))))
 	}
 	if bad, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
-		at := strings.Replace(leaves(bad)[0], "the result", "the schema", 1)
+		at := leaves(bad, "the schema")[0]
 		if strings.Contains(at, "regex") { // it is one in other languages, perhaps
 			at += " (patterns are expressions of RE2)"
 		}

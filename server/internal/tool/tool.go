@@ -31,7 +31,7 @@ type Tool struct {
 	// failures too, is a Result. An error ends the attempt: as soon as the other calls
 	// of the model's answer are over, it is returned as the error of [runtime.Runner],
 	// so a *runtime.Later gives the task back. The next attempt of the turn then runs
-	// the call again, with the same ID, whether the tool is Idempotent or not.
+	// the call again, with the same ID, if the tool is Idempotent.
 	Run func(ctx context.Context, c Call) (Result, error)
 }
 

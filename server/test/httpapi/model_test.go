@@ -248,7 +248,6 @@ func TestS2EndsOfModels(t *testing.T) {
 		{"a prompt that is too long", "failed", "400: too long", refuses(400, "", "", `{"error":{"message":"too long"}}`)},
 		{"a refusal", "failed", "No.", says(`{"choices":[{"delta":{"refusal":"No."},"finish_reason":"stop"}]}`)},
 		{"nothing", "failed", "without saying anything", says(ended)},
-		{"a tool", "failed", "called a tool (f)", says(`{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

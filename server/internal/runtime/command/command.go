@@ -38,7 +38,7 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 		Emit: func(ctx context.Context, said []program.Event) error {
 			events := make([]runtime.Event, len(said))
 			for i, e := range said {
-				events[i] = runtime.Event(e)
+				events[i] = runtime.Event{Type: e.Type, Data: e.Data}
 			}
 			return a.Events(ctx, events)
 		},

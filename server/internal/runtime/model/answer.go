@@ -20,7 +20,7 @@ type answer struct {
 	Provider string          `json:"provider"`
 	Model    string          `json:"model"`
 	Text     string          `json:"text"`
-	Calls    []string        `json:"calls,omitempty"` // the names of tools
+	Calls    []model.Call    `json:"calls,omitempty"`
 	Finish   model.Finish    `json:"finish"`
 	Usage    *model.Usage    `json:"usage"`
 	Raw      json.RawMessage `json:"raw"`
@@ -37,8 +37,6 @@ func (a answer) outcome() runtime.Outcome {
 		return runtime.Failed(cmp.Or(a.Text, "The model has refused to answer."))
 	case a.Finish == model.Interrupted:
 		return runtime.Failed(fmt.Sprintf("The model has paused %d times without an end.", maxParts))
-	case len(a.Calls) > 0:
-		return runtime.Failed(fmt.Sprintf("The model has called a tool (%s), and this agent has none.", a.Calls[0]))
 	case a.Text == "":
 		return runtime.Failed("The model has ended without saying anything.")
 	default:
@@ -69,12 +67,10 @@ func (t *turn) offer(ctx context.Context, a *answer) (again bool, err error) {
 	t.answers++
 	id := fmt.Sprintf("check-%d", t.answers)
 	var wrong []string
-	if known := find(t.steps, id); known != nil {
-		err = json.Unmarshal(known.Body, &wrong)
-	} else if wrong, err = t.Offer(ctx, a.Text); err == nil && len(wrong) > 0 {
-		var body json.RawMessage
-		if body, err = json.Marshal(wrong); err == nil {
-			_, err = t.Commit(ctx, task.Step{ID: id, Kind: "check", Body: body})
+	known, err := t.recall(id, &wrong)
+	if err == nil && !known {
+		if wrong, err = t.Offer(ctx, a.Text); err == nil && len(wrong) > 0 {
+			err = t.commit(ctx, id, "check", &wrong)
 		}
 	}
 	if err != nil || len(wrong) == 0 {
@@ -88,38 +84,25 @@ func (t *turn) offer(ctx context.Context, a *answer) (again bool, err error) {
 	return true, nil
 }
 
-// find is a step that was committed, nil if it was not.
-func find(steps []task.Step, id string) *task.Step {
-	for i := range steps {
-		if steps[i].ID == id {
-			return &steps[i]
-		}
-	}
-	return nil
-}
-
 // ask asks once, and again for as long as the model only pauses. What an earlier
 // attempt has been answered is not asked again, but told to viewers.
-func (t *turn) ask(ctx context.Context) (answer, error) {
-	var err error
-	if t.steps, err = t.Steps(ctx); err != nil {
-		return answer{}, err
-	}
+func (t *turn) ask(ctx context.Context, request model.Request) (answer, error) {
 	var whole answer
 	var text strings.Builder
-	request := t.request
-	for n := 1; n <= maxParts; n++ {
-		part, err := t.part(ctx, fmt.Sprintf("model-%d", t.heard+n), request)
+	for n := t.heard + 1; n <= t.heard+maxParts; n++ {
+		request.CallPrefix = fmt.Sprintf("call_%d_%d_", t.Turn, n)
+		part, err := t.part(ctx, fmt.Sprintf("model-%d", n), request)
 		if err != nil {
 			return answer{}, err
 		}
 		text.WriteString(part.Text)
-		whole.Finish, whole.Calls = part.Finish, append(whole.Calls, part.Calls...)
-		whole.parts = append(whole.parts, model.Message{Role: model.Assistant, Raw: part.Raw})
+		whole.Finish, whole.Calls = part.Finish, part.Calls
+		said := model.Message{Role: model.Assistant, Raw: part.Raw}
+		whole.parts = append(whole.parts, said)
 		if part.Finish != model.Interrupted {
 			break
 		}
-		request.Messages = append(slices.Clip(request.Messages), whole.parts[n-1])
+		request.Messages = append(slices.Clip(request.Messages), said)
 	}
 	whole.Text = text.String()
 	return whole, nil
@@ -127,27 +110,31 @@ func (t *turn) ask(ctx context.Context) (answer, error) {
 
 // part is one answer of the provider: a step that was committed, or one that is heard
 // now and committed. What was cut by a limit is asked for again, and is none.
-func (t *turn) part(ctx context.Context, id string, request model.Request) (answer, error) {
-	if s := find(t.steps, id); s != nil {
-		var a answer
-		if err := json.Unmarshal(s.Body, &a); err != nil {
-			return a, fmt.Errorf("decode step %s: %w", id, err)
-		}
+func (t *turn) part(ctx context.Context, id string, request model.Request) (a answer, err error) {
+	known, err := t.recall(id, &a)
+	switch {
+	case err != nil || known && len(a.Calls) > 0: // what was said before calls has been told, as a thought
+		return a, err
+	case known:
 		v := newVoice(ctx, t, func(error) {})
 		v.say(task.Chunk, a.Text)
-		_, err := v.end()
+		t.shown, err = v.end()
 		return a, err
 	}
-	a, err := t.listen(ctx, request)
-	if err != nil || a.Finish == model.Length {
+	if a, err = t.listen(ctx, request); err != nil || a.Finish == model.Length {
 		return a, err
 	}
 	body, err := json.Marshal(a)
-	if err != nil || len(body) > maxStep { // an answer that long is asked for again if it must be
+	switch {
+	case err != nil:
 		return a, err
+	case len(body) <= maxStep:
+		return a, t.commit(ctx, id, "model", &a)
+	case len(a.Calls) > 0: // nothing is run that could not be remembered
+		return a, &failure{fmt.Sprintf("The model's calls of tools are too long: %d bytes.", len(body))}
+	default: // an answer that long is asked for again if it must be
+		return a, nil
 	}
-	_, err = t.Commit(ctx, task.Step{ID: id, Kind: "model", Body: body})
-	return a, err
 }
 
 // maxStep leaves room in an event for what else stands in a step's.
@@ -171,18 +158,16 @@ func (t *turn) listen(ctx context.Context, request model.Request) (answer, error
 			voice.say(task.Chunk, d.Text)
 		case d.Reasoning != "":
 			voice.say(task.Think, d.Reasoning)
-		case d.Call != nil && d.Call.Name != "":
-			a.Calls = append(a.Calls, d.Call.Name)
 		case d.Usage != nil:
 			a.Usage = d.Usage
 		case d.End != nil:
-			a.Finish, a.Raw = d.End.Finish, d.End.Raw
+			a.Finish, a.Calls, a.Raw = d.End.Finish, d.End.Calls, d.End.Raw
 		}
 	}
 	spoken, told := voice.end()
 	t.shown = t.shown || spoken
 	if u := a.Usage; u != nil {
-		t.used.Add(task.Tokens{Prompt: u.Prompt, Completion: u.Completion, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite})
+		t.used.Tokens.Add(task.Tokens{Prompt: u.Prompt, Completion: u.Completion, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite})
 	}
 	a.Text = text.String()
 	return a, cmp.Or(told, err)

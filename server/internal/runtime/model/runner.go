@@ -2,18 +2,15 @@
 // (package model of the wires). A task is one conversation: the agent's instructions,
 // the earlier turns of the task, and what the present one asks, with its files as text.
 // What the model says is streamed while it comes; a part that turns out to be of no
-// answer is marked as void, so that every viewer and the result agree.
+// answer is marked as void, so that every viewer and the result agree. What it calls is
+// run, and it is asked again with the results, until it has answered.
 package model
 
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
-	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/model"
@@ -42,12 +39,17 @@ var _ runtime.Runner = (*Runner)(nil)
 // Run asks the model until it has answered.
 func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
 	t := &turn{Attempt: a}
+	var used task.Tokens
 	if before := a.State.Tokens; before != nil { // of earlier attempts
-		t.used = *before
+		used = *before
 	}
+	t.used.Tokens = &used
 	answer, err := r.run(ctx, t)
-	if t.used != (task.Tokens{}) {
-		answer.Tokens = &t.used
+	if failed, is := errors.AsType[*failure](err); is {
+		answer, err = runtime.Failed(failed.message), nil
+	}
+	if answer.Usage = t.used; used == (task.Tokens{}) {
+		answer.Tokens = nil
 	}
 	return answer, err
 }
@@ -62,9 +64,7 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 		return runtime.Outcome{}, err
 	}
 	messages, err := conversation(ctx, t.Attempt)
-	if failed, is := errors.AsType[*failure](err); is {
-		return runtime.Failed(failed.message), nil
-	} else if err != nil {
+	if err != nil {
 		return runtime.Outcome{}, err
 	}
 	t.provider, t.model = provider.Name, model.New(provider, r.Client)
@@ -73,10 +73,30 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 		Temperature: who.Record.Temperature, MaxTokens: who.Record.MaxTokens,
 		Effort: cmp.Or(orEmpty(t.State.LLMReasoningEffort), who.Record.ReasoningEffort),
 	}
+	if err := t.equip(ctx, r.Tools, who); err != nil {
+		return runtime.Outcome{}, err
+	}
 	if err := t.Progress(ctx, "Asking "+name+" of "+provider.Name); err != nil {
 		return runtime.Outcome{}, err
 	}
-	return t.run(ctx)
+	return t.run(ctx, who.Steps())
+}
+
+// equip gives the model its tools.
+func (t *turn) equip(ctx context.Context, source tool.Source, who agent.Agent) error {
+	if source == nil {
+		return nil
+	}
+	tools, err := source(ctx, t.Attempt, who)
+	if err != nil {
+		return err
+	}
+	t.tools = make(map[string]tool.Tool, len(tools))
+	for _, x := range tools {
+		t.tools[x.Name] = x
+		t.request.Tools = append(t.request.Tools, model.Tool{Name: x.Name, Description: x.Description, Input: x.Input})
+	}
+	return nil
 }
 
 // failure is what the agent could not do, for its user.
@@ -120,84 +140,4 @@ func missing(p model.Provider, known bool) error {
 		return nil
 	}
 	return model.Missing(p.Name, "where the server is started")
-}
-
-// turn is a question that is put until it is answered.
-type turn struct {
-	*runtime.Attempt
-	provider string
-	model    model.Model
-	request  model.Request
-	used     task.Tokens
-	shown    bool // viewers have something that no answer stands behind
-	steps    []task.Step
-	// heard is how many steps the answers had that were sent back, and answers how
-	// many whole ones were held against a schema.
-	heard, answers int
-}
-
-const (
-	// tries is how often a provider is asked before the attempt is given back.
-	tries = 5
-	// maxAfter is how long a provider's wish is waited for within an attempt.
-	maxAfter = 2 * time.Minute
-	// maxRest bounds it when the attempt is given back.
-	maxRest = time.Hour
-	// larger is by how much a limit is raised that has cut an answer, and usual the
-	// one that is raised when there was none of ours.
-	larger, usual = 4, 16_384
-	// maxParts bounds how often an answer is continued.
-	maxParts = 20
-)
-
-// run asks until there is an answer. What viewers have seen of one that broke off is
-// void: the provider says it all again, in other words.
-func (t *turn) run(ctx context.Context) (runtime.Outcome, error) {
-	wait := backoff.ExponentialBackOff{InitialInterval: 500 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 8 * time.Second}
-	wait.Reset()
-	t.shown = t.Number > 1
-	raised := false
-	for try := 1; ; try++ {
-		if err := t.void(ctx); err != nil {
-			return runtime.Outcome{}, err
-		}
-		said, err := t.ask(ctx)
-		failed, is := errors.AsType[*model.Error](err)
-		switch {
-		case err == nil && said.Finish == model.Length && !raised:
-			raised, try = true, 0
-			t.request.MaxTokens = larger * cmp.Or(t.request.MaxTokens, usual)
-			continue
-		case err == nil:
-			again, err := t.offer(ctx, &said)
-			if err != nil || !again {
-				return said.outcome(), err
-			}
-			t.heard, try = t.heard+len(said.parts), 0
-			continue
-		case !is || failed.Access:
-			return runtime.Outcome{}, err
-		case !failed.Temporary:
-			return runtime.Failed(failed.Error()), nil
-		case try == tries || failed.After > maxAfter:
-			return runtime.Outcome{}, &runtime.Later{Reason: failed.Error(), Delay: max(min(failed.After, maxRest), task.Backoff(t.Number))}
-		}
-		if err := t.Progress(ctx, "Waiting to ask again: "+failed.Error()); err != nil {
-			return runtime.Outcome{}, err
-		}
-		select {
-		case <-ctx.Done():
-			return runtime.Outcome{}, context.Cause(ctx)
-		case <-time.After(cmp.Or(failed.After, wait.NextBackOff())):
-		}
-	}
-}
-
-// void tells viewers that what they have seen of the turn is no part of its answer.
-func (t *turn) void(ctx context.Context) error {
-	if !t.shown {
-		return nil
-	}
-	t.shown = false
-	return t.Events(ctx, []runtime.Event{{Type: task.TaskCompactization, Data: json.RawMessage(`{"type": "retry", "data": {"is_retry": true}}`)}})
 }

@@ -1,0 +1,265 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/schema"
+	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/tool"
+)
+
+// maxSide is how many calls of an answer run side by side.
+const maxSide = 16
+
+// call is one call of an answer, on its way to a result.
+type call struct {
+	model.Call
+	step   string // the numbers of the answer's step and of the call, as in 3-0
+	id     string // names the call in the task
+	tool   tool.Tool
+	refuse string // why it is not run, "" if it may be
+	result result
+	known  bool // the result is an earlier attempt's
+	err    error
+}
+
+// result is what came of a call: the body of its step.
+type result struct {
+	ID      string `json:"id"`
+	Tool    string `json:"tool"`
+	Ran     bool   `json:"ran"`
+	Text    string `json:"text"`
+	IsError bool   `json:"is_error"`
+}
+
+// begun is the body of the step that says that a call is under way which must not be
+// run twice.
+type begun struct {
+	ID   string `json:"id"`
+	Tool string `json:"tool"`
+}
+
+// unknown is the result of a call that was under way when its attempt ended.
+const unknown = "It is not known whether this call was carried out: it was under way when the server or the attempt was stopped, and it was not repeated. " +
+	"Find out before you call it again, if calling it twice could do harm."
+
+// call runs what an answer calls, side by side, and continues the conversation with it
+// and all results, in the order of the calls. Its error is that of the first call that
+// has one, once all of them are over.
+func (t *turn) call(ctx context.Context, said answer) error {
+	calls, err := t.calls(said)
+	if err != nil {
+		return err
+	}
+	if err := t.announce(ctx, said, calls); err != nil {
+		return err
+	}
+	t.runAll(ctx, calls)
+	answered := model.Message{Role: model.User}
+	for _, c := range calls {
+		if c.err != nil {
+			return cmp.Or(context.Cause(ctx), c.err)
+		}
+		if c.result.Ran && !slices.Contains(t.used.Tools, c.Name) {
+			t.used.Tools = append(t.used.Tools, c.Name)
+		}
+		answered.Results = append(answered.Results, model.Result{CallID: c.ID, Text: c.result.Text, IsError: c.result.IsError})
+	}
+	t.request.Messages = append(append(slices.Clip(t.request.Messages), said.parts...), answered)
+	return nil
+}
+
+// calls are those of the answer that was heard last.
+func (t *turn) calls(said answer) ([]*call, error) {
+	calls := make([]*call, len(said.Calls))
+	for i, asked := range said.Calls {
+		c := &call{Call: asked, step: fmt.Sprintf("%d-%d", t.heard, i), id: fmt.Sprintf("call_%d_%d_%d", t.Turn, t.heard, i)}
+		t.called++
+		var err error
+		if c.known, err = t.recall("result-"+c.step, &c.result); err != nil {
+			return nil, err
+		}
+		c.tool, c.refuse = t.find(asked)
+		calls[i] = c
+	}
+	return calls, nil
+}
+
+// find finds what is called, or says to the model why nothing is.
+func (t *turn) find(asked model.Call) (found tool.Tool, refuse string) {
+	found, is := t.tools[asked.Name]
+	limit := t.State.ToolCallLimit
+	switch {
+	case !is && len(t.tools) == 0:
+		return found, fmt.Sprintf("There is no tool %q, nor any other.", asked.Name)
+	case !is:
+		return found, fmt.Sprintf("There is no tool %q. There are: %s.", asked.Name, strings.Join(slices.Sorted(maps.Keys(t.tools)), ", "))
+	case limit != nil && t.called > *limit:
+		return found, fmt.Sprintf("Not carried out: this task may call %d tools, and has. Answer with what you know.", *limit)
+	}
+	if wrong := schema.CheckInput(found.Input, asked.Arguments); len(wrong) > 0 {
+		return found, "Not carried out: the arguments do not follow the tool's schema.\n- " + strings.Join(wrong, "\n- ")
+	}
+	return found, ""
+}
+
+// announce tells viewers what is called, and what an earlier attempt may not have got
+// round to telling them. What the model said before it called was no answer: it is told
+// as a thought.
+func (t *turn) announce(ctx context.Context, said answer, calls []*call) error {
+	var events []runtime.Event
+	if said.Text != "" {
+		if t.shown {
+			events = append(events, void())
+		}
+		e, err := event(task.Think, said.Text)
+		if err != nil {
+			return err
+		}
+		e.ClientID = fmt.Sprintf("think-%d", t.heard)
+		events = append(events, e)
+	}
+	t.shown = false
+	for _, c := range calls {
+		e, err := c.event(task.ToolCallRequest)
+		if err != nil {
+			return err
+		}
+		events = append(events, e)
+	}
+	for _, c := range calls {
+		if !c.known {
+			continue
+		}
+		e, err := c.event(task.ToolCallResult)
+		if err != nil {
+			return err
+		}
+		events = append(events, e)
+	}
+	for some := range slices.Chunk(events, maxEvents) {
+		if err := t.Events(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// event is the call as an event, which the turn's log has once.
+func (c *call) event(as task.Type) (runtime.Event, error) {
+	told := task.ToolCall{RequestID: c.id, OperationID: c.Name, ToolCallID: c.ID, ToolName: c.Name, Payload: json.RawMessage(c.Arguments)}
+	name := "call-" + c.step
+	if !json.Valid(told.Payload) {
+		told.Payload = quoted(c.Arguments)
+	}
+	if as == task.ToolCallResult {
+		told.Result, told.IsError = quoted(c.result.Text), &c.result.IsError
+		name = "result-" + c.step
+	}
+	data, err := told.Data()
+	return runtime.Event{Type: as, Data: data, ClientID: name}, err
+}
+
+// quoted is a text as JSON.
+func quoted(text string) json.RawMessage {
+	raw, err := json.Marshal(text)
+	if err != nil {
+		return json.RawMessage(`""`) // a text can always be written
+	}
+	return raw
+}
+
+// runAll runs the calls of which no result is known.
+func (t *turn) runAll(ctx context.Context, calls []*call) {
+	var running sync.WaitGroup
+	var crash any
+	var once sync.Once
+	room := make(chan struct{}, maxSide)
+	for _, c := range calls {
+		if c.known {
+			continue
+		}
+		room <- struct{}{}
+		running.Go(func() {
+			defer func() {
+				<-room
+				if r := recover(); r != nil {
+					once.Do(func() { crash = fmt.Sprintf("tool %s: %v\n%s", c.Name, r, debug.Stack()) })
+				}
+			}()
+			c.err = t.do(ctx, c)
+		})
+	}
+	running.Wait()
+	if crash != nil {
+		panic(crash) //nolint:forbidigo // it goes on where the attempt's other crashes are caught
+	}
+}
+
+// do runs one call, and commits what came of it before anybody is told.
+func (t *turn) do(ctx context.Context, c *call) error {
+	r, ran, err := t.carryOut(ctx, c)
+	if err != nil {
+		return err
+	}
+	if r.IsError && ctx.Err() != nil { // it was cut short
+		return context.Cause(ctx)
+	}
+	c.result = result{c.id, c.Name, ran, cut(r.Text), r.IsError}
+	if err := t.commit(ctx, "result-"+c.step, "tool_result", &c.result); err != nil {
+		return err
+	}
+	e, err := c.event(task.ToolCallResult)
+	if err != nil {
+		return err
+	}
+	return t.Events(ctx, []runtime.Event{e})
+}
+
+// carryOut runs a call if it may be run. One that could do harm twice is run once: that
+// it is under way is committed first.
+func (t *turn) carryOut(ctx context.Context, c *call) (r tool.Result, ran bool, err error) {
+	if c.refuse != "" {
+		return tool.Error(c.refuse), false, nil
+	}
+	if !c.tool.Idempotent {
+		id := "call-" + c.step
+		if _, under := t.steps[id]; under {
+			return tool.Error(unknown), true, nil
+		}
+		if err := t.commit(ctx, id, "tool_call", &begun{c.id, c.Name}); err != nil {
+			return tool.Result{}, false, err
+		}
+	}
+	r, err = c.tool.Run(ctx, tool.Call{ID: c.id, Arguments: json.RawMessage(c.Arguments), Attempt: t.Attempt})
+	return r, true, err
+}
+
+// cut makes a result one that a model can be told and a step can hold.
+func cut(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if text == "" {
+		return "(It answered nothing.)"
+	}
+	beginning := func(most int) string { return strings.ToValidUTF8(text[:min(most, len(text))], "") }
+	most := tool.MaxResult
+	short := beginning(most)
+	for len(quoted(short)) > maxStep/2 { // what is escaped is longer
+		most /= 2
+		short = beginning(most)
+	}
+	if short == text {
+		return text
+	}
+	return fmt.Sprintf("%s\n… (This is the beginning: %d of %d bytes.)", short, len(short), len(text))
+}

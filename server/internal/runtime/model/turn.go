@@ -1,0 +1,163 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/tool"
+)
+
+// turn is a question that is put until it is answered: the model is asked, what it
+// calls is run, and it is asked again with what came of that. Each answer and each call
+// is a step, so that another attempt finds the conversation as it was and goes on.
+type turn struct {
+	*runtime.Attempt
+	provider string
+	model    model.Model
+	request  model.Request
+	tools    map[string]tool.Tool
+	used     runtime.Usage
+	shown    bool // viewers have something that no answer stands behind
+	steps    map[string]task.Step
+	// heard is how many steps of answers are in the conversation, called how many calls,
+	// and answers how many whole ones were held against a schema.
+	heard, called, answers int
+}
+
+const (
+	// tries is how often a provider is asked before the attempt is given back.
+	tries = 5
+	// maxAfter is how long a provider's wish is waited for within an attempt.
+	maxAfter = 2 * time.Minute
+	// maxRest bounds it when the attempt is given back.
+	maxRest = time.Hour
+	// larger is by how much a limit is raised that has cut an answer, and usual the
+	// one that is raised when there was none of ours.
+	larger, usual = 4, 16_384
+	// maxParts bounds how often an answer is continued.
+	maxParts = 20
+)
+
+// run asks until there is an answer that ends the turn, at most so many times.
+func (t *turn) run(ctx context.Context, most int) (runtime.Outcome, error) {
+	t.shown = t.Number > 1
+	if err := t.remember(ctx); err != nil {
+		return runtime.Outcome{}, err
+	}
+	for range most {
+		said, err := t.hear(ctx)
+		if err != nil {
+			return runtime.Outcome{}, err
+		}
+		var again bool
+		if len(said.Calls) > 0 {
+			again, err = true, t.call(ctx, said)
+		} else {
+			again, err = t.offer(ctx, &said)
+		}
+		if err != nil || !again {
+			return said.outcome(), err
+		}
+	}
+	return runtime.Failed(fmt.Sprintf("The model was asked %d times without an end. Let the agent have more steps (max_steps), or ask for less.", most)), nil
+}
+
+// remember reads what the attempts of the turn have committed.
+func (t *turn) remember(ctx context.Context) error {
+	steps, err := t.Steps(ctx)
+	t.steps = make(map[string]task.Step, len(steps))
+	for _, s := range steps {
+		t.steps[s.ID] = s
+	}
+	return err
+}
+
+// recall reads a step of the turn; known is false if there is none.
+func (t *turn) recall(id string, into any) (known bool, err error) {
+	s, known := t.steps[id]
+	if !known {
+		return false, nil
+	}
+	if err := json.Unmarshal(s.Body, into); err != nil {
+		return false, fmt.Errorf("decode step %s: %w", id, err)
+	}
+	return true, nil
+}
+
+// commit commits a step, and reads back what is kept: so the conversation is the same
+// for those who go by the steps.
+func (t *turn) commit(ctx context.Context, id, kind string, body any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encode step %s: %w", id, err)
+	}
+	s, err := t.Commit(ctx, task.Step{ID: id, Kind: kind, Body: raw})
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(s.Body, body)
+}
+
+// hear asks until there is a whole answer. What viewers have seen of one that broke off
+// is void: the provider says it all again, in other words.
+func (t *turn) hear(ctx context.Context) (answer, error) {
+	wait := backoff.ExponentialBackOff{InitialInterval: 500 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 8 * time.Second}
+	wait.Reset()
+	request := t.request
+	raised := false
+	for try := 1; ; try++ {
+		if err := t.void(ctx); err != nil {
+			return answer{}, err
+		}
+		said, err := t.ask(ctx, request)
+		failed, is := errors.AsType[*model.Error](err)
+		switch {
+		case err == nil && said.Finish == model.Length && !raised:
+			raised, try = true, 0
+			request.MaxTokens = larger * cmp.Or(request.MaxTokens, usual)
+			continue
+		case err == nil:
+			t.heard += len(said.parts)
+			return said, nil
+		case !is || failed.Access:
+			return answer{}, err
+		case !failed.Temporary:
+			return answer{}, &failure{failed.Error()}
+		case try == tries || failed.After > maxAfter:
+			return answer{}, &runtime.Later{Reason: failed.Error(), Delay: max(min(failed.After, maxRest), task.Backoff(t.Number))}
+		}
+		if err := t.Progress(ctx, "Waiting to ask again: "+failed.Error()); err != nil {
+			return answer{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return answer{}, context.Cause(ctx)
+		case <-time.After(cmp.Or(failed.After, wait.NextBackOff())):
+		}
+		if err := t.remember(ctx); err != nil { // a part of it may have been whole
+			return answer{}, err
+		}
+	}
+}
+
+// void tells viewers that what they have seen of the turn is no part of its answer.
+func (t *turn) void(ctx context.Context) error {
+	if !t.shown {
+		return nil
+	}
+	t.shown = false
+	return t.Events(ctx, []runtime.Event{void()})
+}
+
+func void() runtime.Event {
+	return runtime.Event{Type: task.TaskCompactization, Data: json.RawMessage(`{"type": "retry", "data": {"is_retry": true}}`)}
+}
