@@ -42,6 +42,7 @@ const (
 	ApprovalAnswered  EventType = "approval_answered"
 	BudgetWarning     EventType = "budget_warning"
 	Step              EventType = "step"
+	SubTaskFinished   EventType = "subtask_finished"
 	AgentMessage      EventType = "agent_message"
 	ContextStatus     EventType = "context_status"
 	GatewaySteer      EventType = "gateway_steer_applied"
@@ -55,7 +56,7 @@ func EventTypes() []EventType {
 		ToolCallRequest, ToolCallResult, SubAgentTrigger, Think, Analyze, PlanUpdated,
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, Step, AgentMessage, ContextStatus, GatewaySteer, Override,
+		BudgetWarning, Step, SubTaskFinished, AgentMessage, ContextStatus, GatewaySteer, Override,
 	}
 }
 

@@ -166,12 +166,14 @@ type Tokens struct {
 
 // Waiting says why a task is not executing.
 type Waiting struct {
-	// Reason is paused, assigned, run_locally, scheduled, retry,
-	// pinned_worker_absent, no_worker, behind or workers_busy; Message says
-	// it for a person.
-	Reason   string    `json:"reason"`
-	Message  string    `json:"message"`
-	WorkerID string    `json:"worker_id"`
+	// Reason is paused, person, approval, child, timer, assigned, run_locally,
+	// earlier_attempt, scheduled, retry, pinned_worker_absent, no_worker, behind or
+	// workers_busy; Message says it for a person.
+	Reason   string `json:"reason"`
+	Message  string `json:"message"`
+	WorkerID string `json:"worker_id"`
+	// SubTasks are those whose end it waits for, with the reason child.
+	SubTasks []string  `json:"sub_tasks"`
 	Until    time.Time `json:"until"`
 	LastSeen time.Time `json:"last_seen"`
 	// Ahead counts the agent's tasks that come first, Busy its executing ones.

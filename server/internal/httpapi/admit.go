@@ -122,7 +122,7 @@ func leased(r *http.Request) string {
 	rest, isTask := strings.CutPrefix(r.URL.Path, "/v1/tasks/")
 	_, verb, _ := strings.Cut(rest, "/")
 	switch verb {
-	case "heartbeat", "finish", "release", "events", "steps":
+	case "heartbeat", "finish", "release", "events", "steps", "wait":
 		if isTask && r.Method == http.MethodPost {
 			return verb
 		}

@@ -13,8 +13,14 @@ import (
 // removed.
 func (s *Service) Delete(ctx context.Context, who Caller, id string) error {
 	return s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
-		if _, err := find(tx.Tx, who.Scope, id); err != nil {
+		found, err := find(tx.Tx, who.Scope, id)
+		if err != nil {
 			return err
+		}
+		if found.Task.Ended() == "" {
+			if err := tx.tellParent(found.Task, true); err != nil {
+				return err
+			}
 		}
 		tx.rest.room = eraseRoom
 		return remove(tx, who.Organization, id)

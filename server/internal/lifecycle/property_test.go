@@ -42,7 +42,7 @@ func (w *world) pick(what string, n int) int { return rapid.IntRange(0, n-1).Dra
 func (w *world) step() {
 	verb := rapid.SampledFrom([]string{
 		"submit", "submit", "claim", "claim", "heartbeat", "append", "append", "finish", "finish", "patch", "patch", "patch", "sparse",
-		"stop", "pause", "resume", "delete", "sweep", "sweep", "register", "assign", "assign", "heard", "disconnect", "push", "forge", "release", "update",
+		"stop", "pause", "resume", "delete", "sweep", "sweep", "register", "assign", "assign", "heard", "disconnect", "push", "forge", "release", "update", "wait",
 	}).Draw(w.r, "verb")
 	switch verb {
 	case "submit":
@@ -68,7 +68,7 @@ func (w *world) step() {
 		w.later(time.Duration(w.pick("seconds", 45)) * time.Second)
 	case "assign", "heard", "disconnect":
 		w.pythonWorker(verb)
-	case "heartbeat", "append", "finish", "release":
+	case "heartbeat", "append", "finish", "release", "wait":
 		if len(w.leases) > 0 {
 			w.fenced(verb, &w.leases[w.pick("lease", len(w.leases))])
 		}
@@ -132,6 +132,11 @@ func (w *world) fenced(verb string, h *held) {
 				_, err := w.Append(w.ctx(), org, h.id, h.token, e)
 				w.must(err)
 			})
+		}
+	case "wait":
+		done, waited := w.Wait(w.ctx(), org, h.id, h.token, lifecycle.WaitFor{Until: w.store.Now().Add(time.Minute)})
+		if err = waited; err == nil && !done.Waiting || err == nil && !owns && !before.Waits() || err != nil && owns {
+			w.r.Fatalf("S9: owner %v of %s waits: %+v, %v", owns, h.id, done, err)
 		}
 	case "release":
 		_, err = w.Release(w.ctx(), org, h.id, h.token)

@@ -201,8 +201,8 @@ func apply(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	return changed, err
 }
 
-// applyAlone leaves what is below the task alone. The secrets of a turn go in the
-// commit after which nobody needs them (A5).
+// applyAlone leaves what is below the task alone, and tells what is above it of its
+// end. The secrets of a turn go in the commit after which nobody needs them (A5).
 func applyAlone(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	changed, err := tx.judged(t, c)
 	if err != nil || changed.Empty() {
@@ -213,7 +213,13 @@ func applyAlone(tx writing, t task.Task, c task.Command) (task.Change, error) {
 			return changed, err
 		}
 	}
-	return changed, tx.save(changed)
+	if err := tx.save(changed); err != nil {
+		return changed, err
+	}
+	if t.Ended() == "" && changed.Task.Ended() != "" {
+		err = tx.tellParent(changed.Task, false)
+	}
+	return changed, err
 }
 
 // save keeps a change in the name of the commit's author.

@@ -37,6 +37,10 @@ func descend(tx writing, t task.Task) (task.Task, error) {
 	if !done {
 		tx.leave(t.OrganizationID, t.ID)
 	}
+	t, err := tx.Task(t.OrganizationID, t.ID) // what was visited may have told it
+	if err != nil {
+		return task.Task{}, err
+	}
 	changed, err := applyAlone(tx, t, task.Visited{After: at, Done: done})
 	return changed.Task, err
 }

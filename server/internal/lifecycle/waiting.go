@@ -10,10 +10,11 @@ import (
 // Waiting tells why a task is not executing.
 type Waiting struct {
 	// Reason is one of a closed list, Message says it for a person.
-	Reason   string     `json:"reason" enum:"paused,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"What it waits for, from a closed list."`
+	Reason   string     `json:"reason" enum:"paused,person,approval,child,timer,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"What it waits for, from a closed list."`
 	Message  string     `json:"message" doc:"The same for a person."`
 	WorkerID string     `json:"worker_id,omitempty" doc:"The worker that it waits for."`
-	Until    task.Stamp `json:"until,omitzero" doc:"When it may start."`
+	SubTasks []string   `json:"sub_tasks,omitempty" doc:"The sub-tasks that it waits for."`
+	Until    task.Stamp `json:"until,omitzero" doc:"When it may start, or goes on whatever it waits for."`
 	LastSeen task.Stamp `json:"last_seen,omitzero" doc:"When a worker of the agent was last there."`
 	// Ahead counts tasks of the agent that come first, Busy its executing ones.
 	Ahead int `json:"ahead,omitempty" doc:"How many tasks of the agent come first."`
@@ -25,6 +26,9 @@ func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, erro
 	t := snap.Task
 	if t.Ended() != "" || t.Status() == task.Executing {
 		return nil, nil //nolint:nilnil // nil is the documented answer
+	}
+	if t.Waits() && !t.Wait.Held {
+		return awaits(t.Wait), nil
 	}
 	q, err := s.store.Waiting(ctx, t.OrganizationID, t.ID)
 	if err != nil {
@@ -94,6 +98,33 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 	default:
 		return &Waiting{Reason: "workers_busy", Busy: q.Executing, Message: fmt.Sprintf("all workers of agent %s are busy (%s executing)", t.AgentID, tasks(q.Executing))}
 	}
+}
+
+// awaits tells what a turn has given its attempt up for.
+func awaits(w task.Wait) *Waiting {
+	x := &Waiting{Reason: string(w.Cause), SubTasks: w.SubTasks, Until: w.Until}
+	switch w.Cause {
+	case task.ForChild:
+		x.Message = "waits for the end of " + subTasks(len(w.SubTasks))
+	case task.ForTimer:
+		x.Message = "goes on at " + w.Until.String()
+		return x
+	case task.ForPerson:
+		x.Message = "waits for the answer to a question"
+	case task.ForApproval:
+		x.Message = "waits for a person's approval"
+	}
+	if w.Until != 0 {
+		x.Message += ", until " + w.Until.String()
+	}
+	return x
+}
+
+func subTasks(n int) string {
+	if n == 1 {
+		return "1 sub-task"
+	}
+	return fmt.Sprintf("%d sub-tasks", n)
 }
 
 func tasks(n int) string {

@@ -130,7 +130,7 @@ func (t *Tracer) attempt(ctx context.Context, x turn, tk task.Task, a task.Attem
 		fail(span, tk.Ended())
 	case task.OutcomeLost, task.OutcomeFailed, task.OutcomeTimedOut, task.OutcomeAbandoned:
 		span.SetStatus(codes.Error, string(a.Outcome))
-	case task.OutcomeUnassigned, task.OutcomePaused, task.OutcomeReleased, task.OutcomeStopped, task.OutcomeOverruled:
+	case task.OutcomeUnassigned, task.OutcomePaused, task.OutcomeWaiting, task.OutcomeReleased, task.OutcomeStopped, task.OutcomeOverruled:
 	}
 	span.End(trace.WithTimestamp(a.EndedAt.Time()))
 }

@@ -36,6 +36,7 @@ const (
 	ApprovalAnswered  Type = "approval_answered"
 	BudgetWarning     Type = "budget_warning"
 	StepDone          Type = "step"
+	SubTaskFinished   Type = "subtask_finished"
 	AgentMessage      Type = "agent_message"
 	// What newer releases of the Python client push beside the twelve.
 	ContextStatus Type = "context_status"
@@ -58,7 +59,7 @@ func Types() []Type {
 	return append(PythonTypes(),
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, StepDone, AgentMessage, ContextStatus, GatewaySteer, Override)
+		BudgetWarning, StepDone, SubTaskFinished, AgentMessage, ContextStatus, GatewaySteer, Override)
 }
 
 // KnownToPython reports whether the Python client knows the type.

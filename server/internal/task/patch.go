@@ -207,6 +207,9 @@ func (c Patch) running(d *draft) error {
 			}
 		}
 	case Paused:
+		if t.state.Status == Paused { // a copy of what it is
+			break
+		}
 		if err := (Pause{By: c.By}).apply(d); err != nil {
 			return err
 		}

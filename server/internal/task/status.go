@@ -107,6 +107,8 @@ const (
 	actPause   action = "pause"   // no slot, no lease, until resumed
 	actResume  action = "resume"  // paused, to be dispatched again
 	actRejoin  action = "rejoin"  // paused, its unfenced attempt never stopped
+	actWait    action = "wait"    // its attempt gives it up until something has come
+	actWake    action = "wake"    // that has come, or its time has passed
 	actRequeue action = "requeue" // the attempt was lost and another may follow
 	actFinish  action = "finish"  // the attempt's own end
 	actGiveUp  action = "give up" // the attempt was lost and none may follow
@@ -132,6 +134,8 @@ var moves = sync.OnceValue(func() []move { //nolint:gochecknoglobals // a consta
 		{actPause, []Status{Pending, Executing}, []Status{Paused}},
 		{actResume, []Status{Paused}, []Status{Pending}},
 		{actRejoin, []Status{Paused}, []Status{Executing}},
+		{actWait, []Status{Executing}, []Status{Paused}},
+		{actWake, []Status{Paused}, []Status{Pending}},
 		{actRequeue, []Status{Executing}, []Status{Pending}},
 		{actFinish, []Status{Executing, Paused}, ends},
 		{actGiveUp, []Status{Executing}, []Status{Error}},

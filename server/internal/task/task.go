@@ -58,6 +58,8 @@ type Task struct {
 	// Used is how much of its time-out the turn had executed before it last began
 	// to execute, or until now if it does not: attempts and pauses add up (S7).
 	Used time.Duration
+	// Wait is what a paused turn waits for.
+	Wait Wait
 	// Stop is what became of a request to stop.
 	Stop Stop
 	// BegunAt is when the present turn began; 0, which is before all, for one of a
@@ -312,6 +314,7 @@ const (
 	OutcomeFinished   Outcome = "finished"   // it ended its turn itself
 	OutcomeUnassigned Outcome = "unassigned" // taken back before it started
 	OutcomePaused     Outcome = "paused"
+	OutcomeWaiting    Outcome = "waiting" // it gave the turn up until something has come
 	OutcomeLost       Outcome = "lost"
 	OutcomeReleased   Outcome = "released" // given back by its worker
 	OutcomeFailed     Outcome = "failed"   // its worker told of an error, and another was to follow
@@ -324,7 +327,7 @@ const (
 // Outcomes lists every outcome.
 func Outcomes() []Outcome {
 	return []Outcome{
-		OutcomeFinished, OutcomeUnassigned, OutcomePaused, OutcomeLost, OutcomeReleased, OutcomeFailed, OutcomeStopped,
+		OutcomeFinished, OutcomeUnassigned, OutcomePaused, OutcomeWaiting, OutcomeLost, OutcomeReleased, OutcomeFailed, OutcomeStopped,
 		OutcomeAbandoned, OutcomeTimedOut, OutcomeOverruled,
 	}
 }
@@ -364,6 +367,8 @@ func (t *Task) Alarm() Stamp {
 		return t.ExpiresAt
 	case t.state.Status == Executing:
 		return t.TimeoutAt
+	case t.Waits():
+		return t.Wait.Until
 	case t.Run.Live(): // paused, and a Python worker may go on; not for ever (L10)
 		return t.Run.GiveUpAt
 	default:
@@ -382,5 +387,5 @@ func Restore(t Task, state State, ended EndReason) Task {
 // event tells.
 func (t *Task) changedQuietly(was Task) bool {
 	return t.Subtasks != was.Subtasks || t.TimeoutAt != was.TimeoutAt || t.ReadyAt != was.ReadyAt || t.Stop != was.Stop ||
-		t.Sealed != was.Sealed || t.Descent != was.Descent
+		t.Sealed != was.Sealed || t.Descent != was.Descent || !t.Wait.same(was.Wait)
 }

@@ -66,7 +66,7 @@ func (c Begin) apply(d *draft) error {
 	case was == "" || t.Terms.ParentID != was:
 		t.RootID, t.Depth = t.ID, 0
 	}
-	t.Starts, t.Steps, t.Stop, t.ended, t.Sealed = 0, 0, Stop{}, "", c.Sealed
+	t.Starts, t.Steps, t.Stop, t.ended, t.Sealed, t.Wait = 0, 0, Stop{}, "", c.Sealed, Wait{}
 	t.FirstSeq, t.TimeoutAt, t.Used = t.LastSeq+1, 0, 0
 	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0
 	if c.Spec.ExpiresIn > 0 {
@@ -341,7 +341,7 @@ func (d *draft) finish(do action, reason EndReason, outcome Outcome) error {
 		return err
 	}
 	d.t.ended, d.t.state.EndReason, d.t.state.FinishedAt = reason, reason, d.now
-	d.t.TimeoutAt, d.t.ExpiresAt = 0, 0
+	d.t.TimeoutAt, d.t.ExpiresAt, d.t.Wait = 0, 0, Wait{}
 	// An attempt that is told to stop stays live until it answers or is given up.
 	if d.t.Run.Live() && !(reason == EndStopped && d.t.Run.Started()) {
 		d.endAttempt(outcome)
@@ -365,7 +365,7 @@ func (d *draft) endAttempt(outcome Outcome) {
 	a := *d.t.Run
 	a.EndedAt, a.Outcome = d.now, outcome
 	switch outcome {
-	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeFailed, OutcomeTimedOut:
+	case OutcomeFinished, OutcomeWaiting, OutcomeLost, OutcomeReleased, OutcomeFailed, OutcomeTimedOut:
 		a.LetGoAt = d.now
 	case OutcomeUnassigned, OutcomePaused, OutcomeStopped, OutcomeAbandoned, OutcomeOverruled:
 		if a.Fenced || !a.Started() {
@@ -517,12 +517,17 @@ func (d *draft) requeue(wait time.Duration) {
 	}
 }
 
-// Pause holds the turn until it is resumed (S6).
+// Pause holds the turn until it is resumed (S6). One that waits goes on when both are
+// over.
 type Pause struct{ By string }
 
 func (c Pause) apply(d *draft) error {
 	t := &d.t
 	if t.ended == "" && t.state.Status == Paused {
+		if t.Waits() && !t.Wait.Held {
+			t.Wait.Held = true
+			d.log(TurnPaused, by(c))
+		}
 		return nil
 	}
 	if err := d.move(actPause, Paused); err != nil {
@@ -541,10 +546,16 @@ func (c Pause) apply(d *draft) error {
 }
 
 // Resume lets a paused turn go on: with its unfenced attempt if that never
-// let go, else with its next attempt (S6).
+// let go, else with its next attempt (S6). One that somebody has paused while it
+// waited waits on; one that only waits goes on although nothing has come (S9).
 type Resume struct{ By string }
 
 func (c Resume) apply(d *draft) error {
+	if d.t.Wait.Held {
+		d.t.Wait.Held = false
+		d.log(TurnResumed, by(c))
+		return nil
+	}
 	if d.t.Run.Live() { // only an unfenced, started attempt stays live while paused
 		return c.rejoin(d)
 	}
@@ -576,7 +587,7 @@ func (c Resume) rejoin(d *draft) error {
 }
 
 func (c Resume) log(d *draft) error {
-	d.t.state.PausedAt = 0
+	d.t.state.PausedAt, d.t.Wait = 0, Wait{}
 	d.log(TurnResumed, by(c))
 	d.logState(TaskUpdated, nil)
 	return nil
@@ -648,6 +659,8 @@ func (c Tick) apply(d *draft) error {
 		return nil
 	case t.state.Status == Pending:
 		return d.finish(actExpire, EndExpired, OutcomeOverruled)
+	case t.Waits():
+		return d.wake()
 	case t.state.Status == Paused:
 		return Lose{Number: t.Run.Number, Reason: "its time-out has passed"}.apply(d)
 	default:

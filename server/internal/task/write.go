@@ -155,7 +155,7 @@ func (t *Task) Directive(a *Attempt) (Directive, error) {
 	switch a.Outcome {
 	case OutcomeStopped, OutcomeAbandoned, OutcomeTimedOut, OutcomeOverruled:
 		return StopWork, nil
-	case OutcomePaused:
+	case OutcomePaused, OutcomeWaiting:
 		return PauseWork, nil
 	case OutcomeFinished, OutcomeLost, OutcomeReleased, OutcomeFailed, OutcomeUnassigned:
 	}

@@ -79,6 +79,7 @@ func assaults(v victims) map[string][3]sent {
 			{tasks + one.task + "/steps", under(one, `,"id":"","body":"`+long(250<<10)+`"`)},
 			{tasks + one.task + "/steps", `{"lease_token":"none","id":"other","body":"` + long(250<<10) + `"}`},
 		},
+		"POST /v1/tasks/{task_id}/wait":            {{tasks + one.task + "/wait", under(one, `,"sub_tasks":`+many(100, `"gone"`))}, {tasks + one.task + "/wait", under(one, `,"sub_tasks":`+many(101, `"gone"`))}, {tasks + one.task + "/wait", `{"lease_token":"none","sub_tasks":` + many(100, `"gone"`) + `}`}},
 		"POST /v1/tasks/{task_id}/heartbeat":       {{tasks + one.task + "/heartbeat", under(one, `,"internal_status":"`+long(255)+`"`)}, {tasks + one.task + "/heartbeat", none}, {tasks + one.task + "/heartbeat", foreign}},
 		"POST /v1/tasks/{task_id}/finish":          {{tasks + two.task + "/finish", under(two, `,"status":"completed","result":"`+long(mib)+`"`)}, {tasks + one.task + "/finish", under(one, `,"status":"done"`)}, {tasks + one.task + "/finish", `{"lease_token":"none","status":"completed","result":"` + long(mib) + `"}`}},
 		"POST /v1/tasks/{task_id}/release":         {{tasks + three.task + "/release", under(three, "")}, {tasks + one.task + "/release", none}, {tasks + one.task + "/release", foreign}},

@@ -31,6 +31,7 @@ func routes() []route {
 		{"POST", "/v1/tasks/{task_id}/events", `{"events": [{"type": "think", "data": 1}]}`, true, true},
 		{"GET", "/v1/tasks/{task_id}/steps", "", true, true},
 		{"POST", "/v1/tasks/{task_id}/steps", `{"lease_token": "x", "id": "s", "body": 1}`, false, true},
+		{"POST", "/v1/tasks/{task_id}/wait", `{"lease_token": "x", "until": "2026-01-01T00:00:00Z"}`, false, true},
 		{"GET", "/v1/tasks/{task_id}/thread", "", true, true},
 		{"GET", "/v1/tasks/{task_id}/thread/full", "", true, true},
 		{"GET", "/v1/tasks/{task_id}/activity", "", true, true},

@@ -231,6 +231,7 @@ func tries(o owned) []try {
 		// The worker protocol is for other roles, even with the token of a lease.
 		v1("GET", "/steps", 404),
 		v1("POST", "/steps", 403, `{"lease_token": "`+o.token+`", "id": "s", "body": 1}`),
+		v1("POST", "/wait", 403, `{"lease_token": "`+o.token+`", "until": "2000-01-01T00:00:00Z"}`),
 		v1("POST", "/heartbeat", 403, `{"lease_token": "`+o.token+`"}`),
 		v1("POST", "/finish", 403, `{"lease_token": "`+o.token+`", "status": "completed"}`),
 		v1("POST", "/release", 403, `{"lease_token": "`+o.token+`"}`),

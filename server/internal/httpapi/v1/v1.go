@@ -73,6 +73,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerReport()
 	r.registerEvents()
 	r.registerSteps()
+	r.registerWait()
 	r.registerWorkers()
 	r.registerAgents()
 	r.registerKeys()

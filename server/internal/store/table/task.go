@@ -38,6 +38,7 @@ type side struct {
 	ResultCheck        *task.ResultCheck `json:"check,omitempty"`
 	Again              task.Again        `json:"again,omitzero"`
 	Schema             bool              `json:"schema,omitempty"`
+	Wait               task.Wait         `json:"wait,omitzero"`
 }
 
 func sideOf(s task.State) side {
@@ -221,7 +222,7 @@ func RowOf(t task.Task) (*Row, error) {
 	}
 	var err error
 	more := sideOf(r.state)
-	more.Again, more.Schema = t.Again, t.Terms.Schema
+	more.Again, more.Schema, more.Wait = t.Again, t.Terms.Schema, t.Wait
 	r.side, err = more.encode()
 	return r, err
 }
@@ -320,7 +321,7 @@ func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, e
 			return task.Task{}, fmt.Errorf("decode task: %w", err)
 		}
 		x.into(&state)
-		t.Again, t.Terms.Schema = x.Again, x.Schema
+		t.Again, t.Terms.Schema, t.Wait = x.Again, x.Schema, x.Wait
 	}
 	if r.descent != "" {
 		if err := json.Unmarshal([]byte(r.descent), &t.Descent); err != nil {
