@@ -51,6 +51,7 @@ func (e exitCodeError) Error() string { return e.message }
 type root struct {
 	Serve  serveCmd  `cmd:"" help:"Run the server: API, workers and streams."`
 	Run    runCmd    `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
+	Chat   chatCmd   `cmd:"" help:"Talk with an agent; without a server it brings its own."`
 	Task   taskCmds  `cmd:"" help:"Create, read, follow and stop tasks."`
 	Agent  agentCmds `cmd:"" help:"Define and read agents."`
 	File   fileCmds  `cmd:"" help:"Upload, list and delete files for tasks."`

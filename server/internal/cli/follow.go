@@ -16,6 +16,8 @@ type follower struct {
 	// stops says that Ctrl-C stops the task; else it only stops following.
 	stops bool
 	quiet bool
+	// thoughts says that what the agent thinks is shown, too.
+	thoughts bool
 
 	mu   sync.Mutex // guards view
 	view *view
@@ -35,6 +37,7 @@ func (f *follower) follow(id string, asJSON bool) error {
 	interrupted := make(chan bool, 1)
 	go func() { interrupted <- f.attend(ctx, cancel, id) }()
 	f.view = newView(f.env)
+	f.view.thoughts = f.thoughts
 	var explaining sync.WaitGroup
 	defer explaining.Wait()
 	defer cancel(nil)

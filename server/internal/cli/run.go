@@ -207,15 +207,20 @@ func startOwn(ctx context.Context, change func(*app.Options)) (*ownServer, error
 	if err != nil {
 		return nil, err
 	}
-	o := app.DefaultOptions()
-	o.Addr, o.Data, o.Drain = "127.0.0.1:0", dir, 2*time.Second
-	o.Log = slog.New(slog.DiscardHandler)
-	change(&o)
-	a, err := app.Start(ctx, o)
+	a, err := startIn(ctx, dir, change)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &ownServer{App: a, dir: dir}, nil
+}
+
+// startIn starts a server for this process alone, with a data folder.
+func startIn(ctx context.Context, data string, change func(*app.Options)) (*app.App, error) {
+	o := app.DefaultOptions()
+	o.Addr, o.Data, o.Drain = "127.0.0.1:0", data, 2*time.Second
+	o.Log = slog.New(slog.DiscardHandler)
+	change(&o)
+	return app.Start(ctx, o)
 }
 
 func (s *ownServer) stop() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }

@@ -94,11 +94,11 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	// Whole or not at all: whoever waits for the file reads it at once.
-	if err := durable.WriteFile(app.AddressFile(c.Data), []byte(a.URL()+"\n")); err != nil {
+	unlist, err := list(a, c.Data)
+	if err != nil {
 		o.Log.Warn("the local command line will not find this server", "error", err)
 	}
-	defer os.Remove(app.AddressFile(c.Data)) //nolint:errcheck // nothing depends on it
+	defer unlist()
 	c.greet(e, a)
 	o.Log.Info("serving", "url", a.URL(), "data", c.Data)
 	again, ignore := c.reloads(e)
@@ -124,6 +124,13 @@ func (c *serveCmd) Run(e *env) error {
 	}
 	o.Log.Info("stopped")
 	return nil
+}
+
+// list lets the commands that use a data folder find its server, until unlist.
+func list(a *app.App, data string) (unlist func(), err error) {
+	// Whole or not at all: whoever waits for the file reads it at once.
+	err = durable.WriteFile(app.AddressFile(data), []byte(a.URL()+"\n"))
+	return func() { _ = os.Remove(app.AddressFile(data)) }, err // nothing depends on it
 }
 
 // reloads yields a SIGHUP for each time that the agents are to be read again. On a

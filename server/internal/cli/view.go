@@ -27,6 +27,8 @@ type view struct {
 	midLine  bool // the text does not end with a newline
 	columns  int  // that its last line takes, if each letter takes one
 	anyText  bool
+	thoughts bool // what the agent thinks is shown as it comes, dim, where there are colours
+	thinking bool // a thought stands there whose line has not ended
 
 	status  errand.Status // as the events have told it
 	note    string        // what it is doing
@@ -65,7 +67,9 @@ func (v *view) event(e errand.Event) {
 	case errand.ToolCallRequest, errand.ToolCallResult:
 		v.tool(e)
 	case errand.Think, errand.Analyze:
-		if t, is := e.Thought(); is {
+		if t, is := e.Thought(); is && v.thoughts && v.live && !v.plain {
+			v.thought(t.Thought)
+		} else if is {
 			v.say(t.Title)
 		}
 	case errand.AgentMessage:
@@ -162,9 +166,31 @@ func (v *view) say(words string) {
 	v.draw()
 }
 
+// thought shows a piece of what the agent thinks.
+func (v *view) thought(text string) {
+	if text == "" {
+		return
+	}
+	v.wipe()
+	if v.joined {
+		v.endLine()
+	}
+	fmt.Fprint(v.err, v.dim(safeText(text, true)))
+	v.thinking = !strings.HasSuffix(text, "\n")
+}
+
+// endThought ends the line of a thought, so that something else can stand below it.
+func (v *view) endThought() {
+	if v.thinking {
+		fmt.Fprintln(v.err)
+		v.thinking = false
+	}
+}
+
 // line shows something that stays.
 func (v *view) line(words string) {
 	v.wipe()
+	v.endThought()
 	if v.joined { // else the line would end in a file
 		v.endLine()
 	}
@@ -199,7 +225,7 @@ func (v *view) summary() string {
 // draw draws the changing line anew. Below text that has not ended its line it
 // goes one line further down and comes back.
 func (v *view) draw() {
-	if !v.live || v.status == "" {
+	if !v.live || v.status == "" || v.thinking {
 		return
 	}
 	v.wipe()
@@ -259,6 +285,7 @@ func (v *view) text(text string) {
 		return
 	}
 	v.wipe()
+	v.endThought()
 	v.anyText = true
 	v.midLine = !strings.HasSuffix(text, "\n")
 	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
@@ -273,6 +300,7 @@ func (v *view) text(text string) {
 // leave makes room for whatever comes next on the terminal.
 func (v *view) leave() {
 	v.wipe()
+	v.endThought()
 	v.live = false // nothing changes any more
 	if v.joined {
 		v.endLine()
@@ -283,6 +311,7 @@ func (v *view) leave() {
 // was not among the chunks, and how it ended if that was not well.
 func (v *view) end(t *errand.Task) {
 	v.wipe()
+	v.endThought()
 	v.live = false
 	if !v.anyText && t.Result != "" && t.Status == errand.Completed {
 		v.text(t.Result)

@@ -151,6 +151,29 @@ func TestView(t *testing.T) {
 	}
 }
 
+// TestViewOfThoughts: where they are wanted they stand above what they lead to.
+func TestViewOfThoughts(t *testing.T) {
+	t.Parallel()
+	s := &screen{}
+	v := &view{out: s, err: s, live: true, joined: true, safe: true, thoughts: true}
+	for _, step := range []struct {
+		event errand.Event
+		want  string
+	}{
+		{told(errand.TaskUpdated, map[string]any{"status": "executing"}), "· executing · 1m30s"},
+		{told(errand.Think, errand.Thought{Title: "Thinking", Thought: "Hm,\nlet "}), "Hm,\nlet "},
+		{told(errand.Think, errand.Thought{Title: "Thinking", Thought: "me see\x1b[2J"}), "Hm,\nlet me see[2J"},
+		{told(errand.ToolCallRequest, errand.ToolCall{ToolName: "read"}), "Hm,\nlet me see[2J\n· → read\n· executing · 1m30s · 1 tool call"},
+		{told(errand.Think, errand.Thought{Thought: "Well."}), "Hm,\nlet me see[2J\n· → read\nWell."},
+		{told(errand.Chunk, "Yes."), "Hm,\nlet me see[2J\n· → read\nWell.\nYes.\n· executing · 1m30s · 1 tool call"},
+	} {
+		v.event(step.event)
+		if got := s.text(); got != strings.TrimRight(step.want, " ") && got != step.want {
+			t.Fatalf("%s %s: it shows\n%s\nwant\n%s", step.event.Type, step.event.Data, got, step.want)
+		}
+	}
+}
+
 // TestViewWithoutATerminal: what a task is doing never gets into its text.
 func TestViewWithoutATerminal(t *testing.T) {
 	t.Parallel()

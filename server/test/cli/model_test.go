@@ -37,6 +37,7 @@ func provider(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	s := httptest.NewServer(mux)
 	ts.Defer(s.Close)
+	ts.Setenv("MODEL_HOST", strings.TrimPrefix(s.URL, "http://"))
 	switch args[0] {
 	case "openai":
 		ts.Setenv("OPENAI_API_KEY", "secret-key")
