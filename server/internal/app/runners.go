@@ -14,6 +14,8 @@ import (
 	"github.com/errand-dev/errand/server/internal/runtime/model"
 	"github.com/errand-dev/errand/server/internal/runtime/profile"
 	"github.com/errand-dev/errand/server/internal/tool"
+	"github.com/errand-dev/errand/server/internal/tool/fetch"
+	"github.com/errand-dev/errand/server/internal/tool/files"
 )
 
 // runners answers what executes an agent's tasks inside the server, nil for
@@ -57,13 +59,16 @@ func models(o Options, s *lifecycle.Service) *model.Runner {
 			}
 			return c.Value, nil
 		},
-		Tools: kit().Tools,
+		Tools: kit(o).Tools,
 	}
 }
 
 // kit has the built-in tools, each by the name by which agents ask for it.
-func kit() tool.Kit {
-	return tool.Kit{}
+func kit(o Options) tool.Kit {
+	return tool.Kit{
+		agent.Fetch: fetch.New(outbound.Guard{Networks: o.AllowPrivate}),
+		agent.Files: files.Tools,
+	}
 }
 
 // warnOfUnknown tells of agents whose tasks nobody will execute.
