@@ -138,23 +138,22 @@ func streams(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	profiled := b.profile(ctx, s, "streams")
-	took, work, err := b.talk(ctx, s)
-	err = errors.Join(err, profiled())
+	took, work, theirs, err := b.talk(ctx, s)
 	if err := errors.Join(err, end()); err != nil {
 		return err
 	}
 	b.report(figure{
 		section: "Streams", name: fmt.Sprintf("%d attempts of 50 tokens/s, each with a viewer", b.talkers),
-		value: milliseconds(quantile(took, 0.5)) + ", p99 " + milliseconds(quantile(took, 0.99)), work: microseconds(work),
-		bar: "p99 300 ms", amount: quantile(took, 0.99).Seconds(), less: true, cost: work,
+		value: milliseconds(quantile(took, 0.5)) + ", p99 " + milliseconds(quantile(took, 0.99)) + "; workers and viewers " + microseconds(theirs) + " each",
+		work:  microseconds(work),
+		bar:   "p99 300 ms", amount: quantile(took, 0.99).Seconds(), less: true, cost: work,
 	})
 	return nil
 }
 
-// talk answers how long each token was on its way, and what the server computes for
-// one.
-func (b *bench) talk(ctx context.Context, s *server) (took []time.Duration, work time.Duration, err error) {
+// talk answers how long each token was on its way, and what the server, and its
+// workers and viewers together, compute for one.
+func (b *bench) talk(ctx context.Context, s *server) (took []time.Duration, work, theirs time.Duration, err error) {
 	all := make(chan struct{})
 	tokens := int(b.talking / tokenEvery)
 	end, err := s.work(ctx, b.talkers, func(ctx context.Context, a *errand.Attempt) (string, error) {
@@ -171,7 +170,7 @@ func (b *bench) talk(ctx context.Context, s *server) (took []time.Duration, work
 		return "done", nil
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	var (
 		mu      sync.Mutex
@@ -196,8 +195,12 @@ func (b *bench) talk(ctx context.Context, s *server) (took []time.Duration, work
 	}
 	waiting.Wait()
 	before, err1 := s.processor()
+	own := ownProcessor()
+	profiled := b.profile(ctx, s, "streams")
 	close(all)
 	err = group.Wait()
+	theirs = ownProcessor() - own
 	after, err2 := s.processor()
-	return took, (after - before) / time.Duration(max(1, len(took))), errors.Join(err, err1, err2, end())
+	each := time.Duration(max(1, len(took)))
+	return took, (after - before) / each, theirs / each, errors.Join(err, err1, err2, profiled(), end())
 }
