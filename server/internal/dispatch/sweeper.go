@@ -177,9 +177,12 @@ func (s *Sweeper) sweep(ctx context.Context) {
 
 // tidy cleans up what has been kept for its time.
 func (s *Sweeper) tidy(ctx context.Context) {
-	if time.Since(s.lastTrim) >= trimEvery && s.chores.Trim != nil {
+	if time.Since(s.lastTrim) >= trimEvery {
 		s.lastTrim = time.Now()
-		s.try(ctx, "trim", s.chores.Trim)
+		s.try(ctx, "pack logs", s.service.PackLogs)
+		if s.chores.Trim != nil { // what that has freed, too
+			s.try(ctx, "trim", s.chores.Trim)
+		}
 	}
 	if time.Since(s.lastForget) >= forgetEvery {
 		s.lastForget = time.Now()

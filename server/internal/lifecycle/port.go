@@ -125,6 +125,8 @@ type TaskReader interface {
 	// Unfinished lists tasks whose Descent is going, and deleted ones of which
 	// something may be left: at most limit of either.
 	Unfinished(ctx context.Context, org string, limit int) ([]string, error)
+	// Unpacked lists tasks that are Packable, at most limit.
+	Unpacked(ctx context.Context, org string, limit int) ([]string, error)
 	// Ahead lists the tasks that task.FollowClock may concern.
 	Ahead(ctx context.Context, org string, now task.Stamp) ([]string, error)
 }
@@ -151,6 +153,10 @@ type Tasks interface {
 	// many rows, and about 4 MiB. It answers how many fewer they were; then nothing
 	// is left.
 	Erase(org, id string, rows int) (int, error)
+	// Pack lets a log take less room behind a number, in place: at most so many rows
+	// of it. What can be read of it, and found in it, stays the same. It answers the
+	// number up to which that is done, after itself if there is nothing behind it.
+	Pack(org, id string, after int64, rows int) (int64, error)
 	// Unerased reports whether something may be left of a deleted task.
 	Unerased(org, id string) (bool, error)
 	// Children lists the ids of a task's sub-tasks, the oldest first, at most limit.

@@ -35,6 +35,9 @@ type Task struct {
 	// of the newest event in the log; seq is gapless over all turns (T3).
 	FirstSeq int64
 	LastSeq  int64
+	// Packed is the number up to which the store keeps the log as it keeps what is
+	// only read any more.
+	Packed int64
 
 	// Terms are the parts of the turn's Spec that decide its course.
 	Terms Terms
@@ -350,6 +353,21 @@ func (t *Task) Done() bool { return t.ended != "" && t.Stop.Settled() }
 // that nobody needs what only its execution did (L10).
 func (t *Task) LetGo() bool { return t.ended != "" && !t.Run.Holds() && t.Holdover == nil }
 
+// packAfter is how many events are worth the work.
+const packAfter = 32
+
+// Packable reports whether the store should let the log take less room: nobody writes
+// any more of what executing the turn tells.
+func (t *Task) Packable() bool { return t.LetGo() && t.LastSeq-t.Packed >= packAfter }
+
+// Pack notes up to which number the log was packed.
+type Pack struct{ To int64 }
+
+func (c Pack) apply(d *draft) error { //nolint:unparam // the form of every Command
+	d.t.Packed = c.To
+	return nil
+}
+
 // Dispatchable reports whether a worker may be given the task once ReadyAt has come.
 func (t *Task) Dispatchable() bool {
 	return t.state.Status == Pending && t.ended == "" && !t.Terms.RunLocally && !t.Run.Live() && t.Holdover == nil
@@ -387,5 +405,5 @@ func Restore(t Task, state State, ended EndReason) Task {
 // event tells.
 func (t *Task) changedQuietly(was Task) bool {
 	return t.Subtasks != was.Subtasks || t.TimeoutAt != was.TimeoutAt || t.ReadyAt != was.ReadyAt || t.Stop != was.Stop ||
-		t.Sealed != was.Sealed || t.Descent != was.Descent || !t.Wait.same(was.Wait)
+		t.Sealed != was.Sealed || t.Descent != was.Descent || !t.Wait.same(was.Wait) || t.Packed != was.Packed
 }

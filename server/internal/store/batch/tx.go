@@ -272,6 +272,16 @@ func (t *tx) Erase(org, id string, rows int) (left int, err error) {
 	return left, err
 }
 
+// Pack implements lifecycle.Tasks.
+func (t *tx) Pack(org, id string, after int64, rows int) (to int64, err error) {
+	ops, err := ask(t, table.Events, func(db table.DB) (ops []table.Op, err error) {
+		ops, to, err = table.Pack(background(), db, org, id, after, rows)
+		return ops, err
+	})
+	t.record(ops...)
+	return to, err
+}
+
 // Unerased implements lifecycle.Tasks.
 func (t *tx) Unerased(org, id string) (bool, error) {
 	return ask(t, table.Graves, func(db table.DB) (bool, error) { return table.Unerased(background(), db, org, id) })

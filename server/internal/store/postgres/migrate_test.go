@@ -3,6 +3,7 @@ package postgres
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
 )
 
@@ -81,5 +83,31 @@ func TestMigrationFindsWhatUsesFiles(t *testing.T) {
 		if strings.Join(got, ", ") != want {
 			t.Errorf("%+v sees %q, want %s", in, got, want)
 		}
+	}
+}
+
+// Events of before are found by their client_ids, of whatever form these are.
+func TestMigrationKeepsClientIDs(t *testing.T) {
+	t.Parallel()
+	long(t)
+	url, conn := before(t, "_packs.sql")
+	names := []string{"1-1", "1-2", "1-9", "1-10", "a-b-77", "-5", "1-0", "1-07", "17", "é-3", "1-1234567890123456", "x", "-", "1-2-"}
+	want := map[string]int64{}
+	for i, name := range names {
+		want[name] = int64(i + 1)
+		if _, err := conn.Exec(t.Context(), "INSERT INTO events (org, task, seq, turn, type, time, own, client_id) VALUES ('o', 't', $1, 1, 'chunk', 5, '\"c\"', $2)", i+1, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, Options{URL: url, Node: "n"})
+	var got map[string]int64
+	if err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) (err error) {
+		got, err = tx.SeqsOfClients("o", "t", 1, append(names, "1-3", "1-8", "a-b-7", "a-b-", "1-"))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(want, got) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -254,6 +254,36 @@ func TestMigrationFindsWhatUsesFiles(t *testing.T) {
 	}
 }
 
+// Events of before are found by their client_ids, of whatever form these are.
+func TestMigrationKeepsClientIDs(t *testing.T) {
+	t.Parallel()
+	names := []string{"1-1", "1-2", "1-9", "1-10", "a-b-77", "-5", "1-0", "1-07", "17", "é-3", "1-1234567890123456", "x", "-", "1-2-"}
+	var changes []string
+	for i, name := range names {
+		changes = append(changes, fmt.Sprintf("INSERT INTO events VALUES ('o', 'ring-1', %d, 1, 'chunk', 1793534417000000, '\"c\"', '%s')", i+2, name))
+	}
+	s := openPrevious(t, append(changes, fmt.Sprintf("UPDATE tasks SET last_seq = %d WHERE id = 'ring-1'", len(names)+1))...)
+	want := map[string]int64{}
+	for i, name := range names {
+		want[name] = int64(i + 2)
+	}
+	var got map[string]int64
+	if err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) (err error) {
+		got, err = tx.SeqsOfClients("o", "ring-1", 1, append(names, "1-3", "1-8", "a-b-7", "a-b-", "1-"))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "client_ids", want, got)
+	events, err := s.Events(t.Context(), "o", "ring-1", 1, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range events {
+		same(t, "client_id of an event", names[i], e.ClientID)
+	}
+}
+
 // So is one of the first release.
 func TestMigrationFromTheFirstRelease(t *testing.T) {
 	t.Parallel()

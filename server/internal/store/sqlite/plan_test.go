@@ -101,6 +101,9 @@ func TestListFiltersUseAnIndex(t *testing.T) {
 				if name == "agent" && strings.Contains(q, "t.ended = ''") {
 					index = "tasks_open (org=? AND agent_id=?" // which holds no other tasks
 				}
+				if name == "none" && strings.Contains(steps, "COVERING INDEX tasks_status (org=?)") && !strings.Contains(q, "ORDER BY") {
+					continue // it counts any tasks, along any index
+				}
 				if !strings.Contains(steps, index) || strings.Contains(steps, "SCAN t") || strings.Contains(steps, "TEMP B-TREE") {
 					t.Errorf("%s\n%s\nwant a search by %s", q, steps, index)
 				}
@@ -132,9 +135,10 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT pos, at FROM feed ORDER BY pos, n LIMIT",                       // DropFeed: from its beginning
 		"SELECT id FROM tasks INDEXED BY tasks_descending",                     // Unfinished: those that are, hardly any
 		"SELECT task FROM graves",                                              // likewise
-		readingNode,                                                            // OfNode: all workers, once after a start
-		readingAbsent,                                                          // Absent: all workers, now and then
-		readingOrphans,                                                         // Orphans: along those that are untold
+		"SELECT id FROM tasks INDEXED BY tasks_unpacked",                       // Unpacked: of the last minute
+		readingNode,    // OfNode: all workers, once after a start
+		readingAbsent,  // Absent: all workers, now and then
+		readingOrphans, // Orphans: along those that are untold
 		"SELECT id FROM tasks INDEXED BY tasks_alarm WHERE org = ? AND alarm_at > 0 AND (status", // Ahead: all alarms, after a jump of the clock
 		"SELECT id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND queued = 1 AND ready_at",  // likewise, all of the queue
 		"SELECT task, number, sent_after FROM attempts",                                          // Untold: sorts the few of one worker
@@ -229,6 +233,8 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"DELETE FROM replays WHERE org = ? AND at <", "replays_at (org=? AND at<?)"},
 		{"DELETE FROM replays INDEXED BY", "replays_task (org=? AND task=?)"},
 		{"DELETE FROM worker_posts", "worker_posts_at (org=? AND at<?)"},
+		{"SELECT id FROM tasks INDEXED BY tasks_unpacked", "USING COVERING INDEX tasks_unpacked (org=?)"},
+		{"SELECT client_no, seq, first_seq FROM events", "events_numbered (org=? AND task=? AND turn=? AND client_of=? AND client_no>?)"},
 		{"SELECT client_id, seq FROM events", "events_client (org=? AND task=? AND turn=? AND client_id=?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_parent", "tasks_parent (org=? AND parent_id=?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_below", "tasks_below (org=? AND parent_id=? AND id>?)"},
@@ -238,7 +244,8 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"SELECT seq, octet_length(own)", "PRIMARY KEY (org=? AND task=?)"},
 		{"SELECT n, octet_length(spec)", "(org=? AND task=?)"},
 		{"SELECT number, 0 FROM attempts", "PRIMARY KEY (org=? AND task=?)"},
-		{"DELETE FROM events", "PRIMARY KEY (org=? AND task=? AND seq>?)"},
+		{"DELETE FROM events WHERE org = ? AND task = ? AND seq >= ?", "PRIMARY KEY (org=? AND task=? AND seq>?)"},
+		{"DELETE FROM events WHERE org = ? AND task = ? AND seq >= ? AND seq <= ?", "PRIMARY KEY (org=? AND task=? AND seq>? AND seq<?)"},
 		{"DELETE FROM turns", "(org=? AND task=? AND n>?)"},
 		{"SELECT id FROM tasks WHERE org = ? AND parent_id = ? AND parent_id <> '' AND created_at <=", "tasks_parent (org=? AND parent_id=? AND created_at<?)"},
 		{readingWorkers + "org = ? AND agent = ? AND key_id = ?", "workers_kin (org=? AND agent=? AND key_id=? AND address=?)"},
@@ -306,7 +313,7 @@ func everyWrite(tx lifecycle.Tx) error {
 	return errors.Join(
 		create(tx, "t"), apply(tx, "t", task.Assign{Worker: "w"}), apply(tx, "t", task.Patch{Status: task.Completed, Result: new("r")}),
 		apply(tx, "t", task.Settle{Reason: task.EndFailed, Result: new("s"), Correct: true}),
-		create(tx, "u"), create(tx, "stepped"), apply(tx, "stepped", task.Claim{Worker: "w", TokenHash: "h", Lease: 1}), stepped(tx, "stepped"), create(tx, "pinned", func(s *task.Spec) { s.PinnedWorkerID = new("w") }), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
+		create(tx, "u"), create(tx, "stepped"), apply(tx, "stepped", task.Claim{Worker: "w", TokenHash: "h", Lease: 1}), stepped(tx, "stepped"), packed(tx, "stepped"), create(tx, "pinned", func(s *task.Spec) { s.PinnedWorkerID = new("w") }), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
 		tx.PutReplay("o", "r", "k", nil, r), tx.PutReplay("o", "r", "k", &r, r), tx.DropReplays("o", 1),
 		tx.PutWorker(lifecycle.Worker{Organization: "o", ID: "w", Agent: "a"}), tx.DropWorker("o", "a", "w"), tx.Freed("o", "a", "w"),
 		tx.PutNode(lifecycle.Node{ID: "n"}), tx.DropNode("n"), tx.PutAlive(lifecycle.Alive{Heard: 1}),
@@ -319,6 +326,15 @@ func everyWrite(tx lifecycle.Tx) error {
 func stepped(tx lifecycle.Tx, id string) error {
 	t, err := tx.Task("o", id)
 	return errors.Join(err, apply(tx, id, task.CommitStep{By: task.Holder{Fenced: true, Attempt: t.Run}, Step: task.Step{ID: "s", Body: []byte("1")}}))
+}
+
+func packed(tx lifecycle.Tx, id string) error {
+	t, err := tx.Task("o", id)
+	said := task.Event{Type: task.Chunk, Own: []byte(`"c"`)}
+	err = errors.Join(err, apply(tx, id, task.Append{By: task.Holder{Fenced: true, Attempt: t.Run}, Events: []task.Event{said}}),
+		apply(tx, id, task.Append{By: task.Holder{Fenced: true, Attempt: t.Run}, Events: []task.Event{said}}))
+	_, failed := tx.Pack("o", id, 0, 100)
+	return errors.Join(err, failed)
 }
 
 func erased(tx lifecycle.Tx, id string) error {
@@ -356,7 +372,7 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.Children("o", "t", 1000))
 	note(tx.Below("o", "t", "", 1000))
 	note(tx.Unerased("o", "t"))
-	note(tx.SeqsOfClients("o", "t", 1, []string{"c", "d"}))
+	note(tx.SeqsOfClients("o", "t", 1, []string{"c", "d", "e-1"}))
 	note(tx.Step("o", "u", 1, "s"))
 	note(tx.Take(lifecycle.Want{Organization: "o", Agents: []string{"a"}, Worker: "w", Limit: 1}))
 	note(tx.Replay("o", "r", "k"))
@@ -424,6 +440,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Steps(ctx, "o", "u", 1, 0, 1000))
 	note(s.SubTasks(ctx, "o", "u", 1, 1))
 	note(s.Unfinished(ctx, "o", 1))
+	note(s.Unpacked(ctx, "o", 1))
 	note(s.Waiting(ctx, "o", "u"))
 	note(s.Fronts(ctx, "o", []lifecycle.Lane{{Agent: "a"}, {Agent: "a", Pin: "w"}}, 1))
 	note(s.QueuedAgents(ctx, "o"))

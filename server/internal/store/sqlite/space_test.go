@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -215,5 +217,82 @@ func TestOldDatabasesShrink(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// What tokens take is less than three times their text once their log is packed, however
+// they came.
+func TestPackedTokensTakeLittle(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	if err := s.PutOrganization(t.Context(), "o", "o"); err != nil {
+		t.Fatal(err)
+	}
+	write := func(fn func(lifecycle.Tx) error) {
+		t.Helper()
+		if err := s.Write(t.Context(), nil, fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages := func() (n int64) {
+		t.Helper()
+		if err := s.DropFeed(t.Context(), s.Now()+1e9); err != nil { // which is kept for minutes
+			t.Fatal(err)
+		}
+		if err := s.reads.db.QueryRowContext(t.Context(), "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	text, empty, random := int64(0), pages(), rand.New(rand.NewPCG(1, 2))
+	for id := range 3 {
+		id := fmt.Sprintf("task-%d", id)
+		write(func(tx lifecycle.Tx) error {
+			return errors.Join(create(tx, id), apply(tx, id, task.Claim{Worker: "w", TokenHash: "h", Lease: time.Minute}))
+		})
+		for n := 1; n <= 8000; {
+			write(func(tx lifecycle.Tx) error {
+				held, err := tx.Task("o", id)
+				for range 80 { // some in a request, most alone
+					var said []task.Event
+					for range 1 + n%7/5*3 {
+						word := " "
+						for range random.IntN(7) { // letters that cannot be squeezed
+							word += string(rune('a' + random.IntN(26)))
+						}
+						text += int64(len(word))
+						said = append(said, task.Event{Type: task.Chunk, Own: []byte(`"` + word + `"`), ClientID: fmt.Sprintf("1-%d", n)})
+						n++
+					}
+					err = errors.Join(err, apply(tx, id, task.Append{By: task.Holder{Fenced: true, Attempt: held.Run}, Events: said}))
+				}
+				return err
+			})
+		}
+		write(func(tx lifecycle.Tx) error {
+			return apply(tx, id, task.Settle{By: "somebody", Reason: task.EndCompleted, Result: new("r"), Correct: true})
+		})
+	}
+	before := pages() - empty
+	for id := range 3 {
+		id := fmt.Sprintf("task-%d", id)
+		for more := true; more; {
+			write(func(tx lifecycle.Tx) error {
+				held, err := tx.Task("o", id)
+				if err != nil {
+					return err
+				}
+				to, err := tx.Pack("o", id, held.Packed, 500)
+				err = errors.Join(err, apply(tx, id, task.Pack{To: to}))
+				held, failed := tx.Task("o", id)
+				more = held.Packable()
+				return errors.Join(err, failed)
+			})
+		}
+	}
+	after := pages() - empty
+	t.Logf("%d bytes of text took %d, and %d when they were packed", text, before, after)
+	if after > 3*text {
+		t.Errorf("%d bytes for %d bytes of text", after, text)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -46,40 +47,41 @@ func (r *Reader) Events(ctx context.Context, org, id string, after int64, limit 
 			args = append(args, string(t))
 		}
 	}
-	rows, err := r.DB.Query(ctx, `SELECT e.seq, e.turn, e.type, e.time, e.own, e.client_id, e.attempt, e.by_whom,
+	err := each(ctx, r.DB, "SELECT "+logColumns+`,
 			CASE e.type WHEN 'task_created' THEN u.spec END, CASE e.type WHEN 'task_finished' THEN u.result END
 		FROM events e LEFT JOIN turns u ON e.type IN ('task_created', 'task_finished')
 			AND u.org = e.org AND u.task = e.task AND u.n = e.turn
-		WHERE `+where+` ORDER BY e.seq LIMIT ?`, append(args, limit)...)
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	defer rows.Close() //nolint:errcheck // Err tells what went wrong
-	for rows.Next() {
-		var e task.Event
-		var own string
-		var clientID, spec, result *string
-		if err := rows.Scan(&e.Seq, &e.Turn, &e.Type, &e.Time, &own, &clientID, &e.Author.Attempt, &e.Author.By, &spec, &result); err != nil {
-			return nil, fmt.Errorf("read events: %w", err)
+		WHERE `+where+" ORDER BY e.seq LIMIT ?", append(args, limit), func(rows Rows) error {
+		var row logRow
+		var spec, result *string
+		if err := row.scan(rows, &spec, &result); err != nil {
+			return err
 		}
-		e.Own = json.RawMessage(own)
-		if clientID != nil {
-			e.ClientID = *clientID
-		}
-		switch {
+		var err error
+		switch e := &row.last; {
 		case spec != nil:
 			e.Kept = json.RawMessage(*spec)
 		case e.Type == task.TaskFinished:
 			if e.Kept, err = task.KeptResult(result); err != nil {
-				return nil, fmt.Errorf("read events: %w", err)
+				return err
 			}
 		}
-		found = append(found, e)
-		if size += len(e.Own) + len(e.Kept); size >= maxBytes {
-			break
+		held, err := row.events(after)
+		if err != nil {
+			return err
 		}
+		for _, e := range held {
+			found = append(found, e)
+			if size += len(e.Own) + len(e.Kept); size >= maxBytes || len(found) == limit {
+				return errEnough
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("read events: %w", err)
 	}
-	return found, rows.Err()
+	return found, nil
 }
 
 // BeganAt implements lifecycle.TaskReader.
@@ -260,6 +262,15 @@ func (r *Reader) Unfinished(ctx context.Context, org string, limit int) ([]strin
 	return append(going, left...), nil
 }
 
+// Unpacked implements lifecycle.TaskReader.
+func (r *Reader) Unpacked(ctx context.Context, org string, limit int) ([]string, error) {
+	ids, err := texts(ctx, r.DB, "SELECT id FROM tasks INDEXED BY tasks_unpacked WHERE org = ? AND unpacked = 1 ORDER BY id LIMIT ?", org, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read logs that can be packed: %w", err)
+	}
+	return ids, nil
+}
+
 // TurnEnd reads how a turn ended.
 func TurnEnd(ctx context.Context, db DB, org, id string, turn int) (reason task.EndReason, result *string, err error) {
 	_, err = one(ctx, db, "SELECT end_reason, result FROM turns WHERE org = ? AND task = ? AND n = ?", []any{org, id, turn}, &reason, &result)
@@ -270,17 +281,71 @@ func TurnEnd(ctx context.Context, db DB, org, id string, turn int) (reason task.
 // at least one.
 func SeqsOfClients(ctx context.Context, db DB, org, id string, turn int, clientIDs []string) (map[string]int64, error) {
 	var seqs map[string]int64
-	places, names := among(clientIDs)
-	query := "SELECT client_id, seq FROM events INDEXED BY events_client WHERE org = ? AND task = ? AND turn = ? AND client_id IN " + places
-	err := each(ctx, db, query, append([]any{org, id, turn}, names...), func(rows Rows) error {
-		var name string
-		var seq int64
-		err := rows.Scan(&name, &seq)
+	note := func(name string, seq int64) {
 		if seqs == nil {
 			seqs = map[string]int64{}
 		}
 		seqs[name] = seq
+	}
+	others, err := seqsOfNumbered(ctx, db, org, id, turn, clientIDs, note)
+	if err != nil || len(others) == 0 {
+		return seqs, err
+	}
+	places, names := among(others)
+	query := "SELECT client_id, seq FROM events INDEXED BY events_client WHERE org = ? AND task = ? AND turn = ? AND client_id IN " + places
+	err = each(ctx, db, query, append([]any{org, id, turn}, names...), func(rows Rows) error {
+		var name string
+		var seq int64
+		err := rows.Scan(&name, &seq)
+		note(name, seq)
 		return err
 	})
 	return seqs, err
+}
+
+// seqsOfNumbered notes the numbers of the events whose client_ids are numbered, and
+// answers the other client_ids.
+func seqsOfNumbered(ctx context.Context, db DB, org, id string, turn int, clientIDs []string, note func(string, int64)) (others []string, err error) {
+	wanted := map[string][]int64{}
+	for _, name := range clientIDs {
+		if n, ok := numbered(name); ok {
+			wanted[n.of] = append(wanted[n.of], n.no)
+		} else {
+			others = append(others, name)
+		}
+	}
+	for of, numbers := range wanted {
+		slices.Sort(numbers)
+		for begin, end := 0, 0; begin < len(numbers); begin = end {
+			for end < len(numbers) && numbers[end] < numbers[begin]+packEvents {
+				end++
+			}
+			if err := seqsOfRange(ctx, db, org, id, turn, of, numbers[begin:end], note); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return others, nil
+}
+
+// seqsOfRange notes those of numbers in their order that are not far apart.
+func seqsOfRange(ctx context.Context, db DB, org, id string, turn int, of string, numbers []int64, note func(string, int64)) error {
+	low, high := numbers[0], numbers[len(numbers)-1]
+	return each(ctx, db, `SELECT client_no, seq, first_seq FROM events INDEXED BY events_numbered
+		WHERE org = ? AND task = ? AND turn = ? AND client_of = ? AND client_no >= ? ORDER BY client_no LIMIT ?`,
+		[]any{org, id, turn, of, low, high - low + 1}, func(rows Rows) error { // each row has one of them, or is behind all
+			var last, seq, first int64
+			if err := rows.Scan(&last, &seq, &first); err != nil {
+				return err
+			}
+			if first == 0 {
+				first = seq
+			}
+			for _, no := range numbers {
+				if no <= last && no >= last-(seq-first) {
+					note(numberedID{of, no}.before(0), seq-(last-no))
+				}
+			}
+			return nil
+		})
 }

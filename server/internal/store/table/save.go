@@ -20,9 +20,7 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 	if c.Turn != nil {
 		ops = saveTurn(ops, org, id, *c.Turn)
 	}
-	for _, e := range c.Events {
-		ops = append(ops, insertEvent(org, id, e))
-	}
+	ops = append(ops, insertEvents(org, id, c.Events)...)
 	for _, s := range c.Steps {
 		ops = append(ops, insertStep(org, id, s))
 	}
@@ -97,18 +95,6 @@ func saveTurn(ops []Op, org, id string, t task.TurnChange) []Op {
 		})
 	}
 	return ops
-}
-
-// insertEvent appends to a log.
-func insertEvent(org, id string, e task.Event) Op {
-	var clientID *string
-	if e.ClientID != "" {
-		clientID = &e.ClientID
-	}
-	return Op{
-		SQL:  "INSERT INTO events (org, task, seq, turn, type, time, own, client_id, attempt, by_whom) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		Args: []any{org, id, e.Seq, e.Turn, string(e.Type), int64(e.Time), string(e.Own), clientID, e.Author.Attempt, e.Author.By}, In: Events,
-	}
 }
 
 // PutAttempt makes an attempt or overwrites it.

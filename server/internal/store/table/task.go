@@ -142,6 +142,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"begun_at", &t.BegunAt},
 		{"keep", &t.Terms.Keep},
 		{"descending", &t.Descent.Going},
+		{"packed_to", &t.Packed},
 	}...)
 }
 
@@ -181,6 +182,8 @@ type Row struct {
 	descent string
 	queued  bool
 	alarm   task.Stamp
+	// unpacked is Task.Packable.
+	unpacked bool
 	// holdover is the number of Task.Holdover, 0 for none.
 	holdover int
 	// stored is what the columns hold, once somebody has asked.
@@ -190,7 +193,7 @@ type Row struct {
 // columns binds the row's columns, those that are derived included.
 func (r *Row) columns() []column {
 	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
-		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm})
+		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm}, column{"unpacked", &r.unpacked})
 }
 
 // values is what the columns hold. The row does not change any more.
@@ -206,7 +209,7 @@ const emptySide = "{}"
 
 // RowOf is the row in which a task is to be stored.
 func RowOf(t task.Task) (*Row, error) {
-	r := &Row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm()}
+	r := &Row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm(), unpacked: t.Packable()}
 	if t.Terms.PinnedWorkerID != nil {
 		r.pin = *t.Terms.PinnedWorkerID
 	}
