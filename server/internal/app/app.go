@@ -5,14 +5,17 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +33,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/observe"
 	"github.com/errand-dev/errand/server/internal/secret"
 	"github.com/errand-dev/errand/server/internal/stream"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // ProfileAgent is the id of the agent that every server has: it profiles data
@@ -175,6 +179,7 @@ func (a *App) start(ctx context.Context) error {
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
 		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
+		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()),
 		Metrics: metrics.Handler(), Measure: metrics.Request,
 	}))
 	if o.exposed() {
@@ -184,6 +189,21 @@ func (a *App) start(ctx context.Context) error {
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// sessionCookie is where browsers keep their sessions. Its name is the same after each
+// start, and on all servers of a database.
+func sessionCookie(box *secret.Box, url string) edge.SessionCookie {
+	return edge.SessionCookie{Name: "errand_" + hex.EncodeToString(box.MAC("session cookie"))[:8], Secure: strings.HasPrefix(url, "https:")}
+}
+
+// origin is what browsers say that pages below a URL come from.
+func origin(of string) string {
+	u, err := url.Parse(of)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
 
 // prepare makes what every server has and clears what a crash may have left.
 func prepare(ctx context.Context, s *lifecycle.Service) error {
@@ -316,7 +336,7 @@ func (a *App) stop() error {
 
 // trim drops what is kept for minutes, and gives the disk back what is not needed.
 func (a *App) trim(ctx context.Context) error {
-	err := a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed))
+	err := errors.Join(a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)), a.store.DropSessions(ctx, task.StampOf(time.Now())))
 	if s, ok := a.store.(shrinker); ok {
 		err = errors.Join(err, s.Shrink(ctx))
 	}

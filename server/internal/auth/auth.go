@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math/big"
 	"slices"
 	"sync"
@@ -78,6 +79,15 @@ type Principal struct {
 	Trusted      bool
 	// User is for whom a trusted key acts, "" for itself.
 	User string
+	// Session is by what the principal has shown its key; nil for the key itself.
+	Session *Session
+}
+
+func principalOf(k Key) Principal {
+	return Principal{
+		Organization: k.Organization, KeyID: k.ID, KeyName: k.Name, Role: k.Role, Agents: k.Agents,
+		Sees: k.Sees, Group: k.Group, Trusted: k.Trusted,
+	}
 }
 
 // Owner is whose what the principal makes is.
@@ -99,8 +109,9 @@ func (p Principal) MayServe(agent string) bool {
 // SeesSecrets reports whether answers to the principal may carry secrets (A5).
 func (p Principal) SeesSecrets() bool { return p.Role == Admin || p.Role == Worker }
 
-// Store keeps organizations and keys.
+// Store keeps organizations, keys and sessions.
 type Store interface {
+	SessionStore
 	// KeyByHash reads a key, revoked or not; NotFound when there is none.
 	KeyByHash(ctx context.Context, hash []byte) (Key, error)
 	PutKey(ctx context.Context, k Key) error
@@ -157,6 +168,7 @@ type Authenticator struct {
 	// revocations counts them, so that what was read before one is not cached
 	// after it.
 	revocations int
+	gate        gate
 }
 
 type cached struct {
@@ -174,37 +186,51 @@ func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principa
 	if text == "" {
 		return Principal{}, fault.New(fault.Unauthenticated, "send your key in the header x-api-key")
 	}
-	hash := hex.EncodeToString(Hash(text))
+	return a.recall(hex.EncodeToString(Hash(text)), func() (Principal, error) {
+		k, err := a.store.KeyByHash(ctx, Hash(text))
+		if fault.CodeOf(err) == fault.NotFound || err == nil && k.RevokedAt != 0 {
+			return Principal{}, fault.New(fault.Unauthenticated, "this key is not valid here")
+		}
+		if err != nil {
+			return Principal{}, fmt.Errorf("authenticate: %w", err)
+		}
+		return principalOf(k), nil
+	})
+}
+
+// recall answers who is known by a name, or finds it out.
+func (a *Authenticator) recall(name string, find func() (Principal, error)) (Principal, error) {
 	now := time.Now()
 	a.mu.Lock()
-	hit, ok := a.known[hash]
+	hit, ok := a.known[name]
 	seen := a.revocations
 	a.mu.Unlock()
 	if ok && now.Before(hit.until) {
 		return hit.who, nil
 	}
-	k, err := a.store.KeyByHash(ctx, Hash(text))
-	if fault.CodeOf(err) == fault.NotFound || err == nil && k.RevokedAt != 0 {
-		return Principal{}, fault.New(fault.Unauthenticated, "this key is not valid here")
-	}
+	who, err := find()
 	if err != nil {
-		return Principal{}, fmt.Errorf("authenticate: %w", err)
-	}
-	who := Principal{
-		Organization: k.Organization, KeyID: k.ID, KeyName: k.Name, Role: k.Role, Agents: k.Agents,
-		Sees: k.Sees, Group: k.Group, Trusted: k.Trusted,
+		return Principal{}, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for h, c := range a.known { // few keys: the whole is swept
+	for n, c := range a.known { // few keys: the whole is swept
 		if now.After(c.until) {
-			delete(a.known, h)
+			delete(a.known, n)
 		}
 	}
 	if a.revocations == seen {
-		a.known[hash] = cached{who: who, until: now.Add(cacheFor)}
+		a.known[name] = cached{who: who, until: now.Add(cacheFor)}
 	}
 	return who, nil
+}
+
+// forget takes out of the cache what is good no more.
+func (a *Authenticator) forget(revoked func(cached) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.revocations++
+	maps.DeleteFunc(a.known, func(_ string, c cached) bool { return revoked(c) })
 }
 
 // Reserved reports whether a name is the first segment of a path, so that no

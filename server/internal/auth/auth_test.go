@@ -2,14 +2,19 @@ package auth_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// shelf is a store of one key, which can hold a reader up.
+// shelf is a store of one key and its sessions, which can hold a reader up.
 type shelf struct {
+	mu       sync.Mutex
+	sessions map[string]auth.Session
+
 	key     auth.Key
 	reading chan struct{} // told when the key was read
 	goOn    chan struct{} // lets that reader go on
@@ -60,3 +65,34 @@ func TestA3RevokedWhileItIsLookedUp(t *testing.T) {
 		t.Fatalf("the next one: %v", err)
 	}
 }
+
+func (s *shelf) PutSession(_ context.Context, x auth.Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions == nil {
+		s.sessions = map[string]auth.Session{}
+	}
+	s.sessions[string(x.Hash)] = x
+	return nil
+}
+
+func (s *shelf) ExtendSession(ctx context.Context, x auth.Session) error { return s.PutSession(ctx, x) }
+
+func (s *shelf) SessionByHash(_ context.Context, hash []byte) (auth.Session, auth.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x, ok := s.sessions[string(hash)]
+	if !ok {
+		return x, auth.Key{}, fault.New(fault.NotFound, "no such session")
+	}
+	return x, s.key, nil
+}
+
+func (s *shelf) DropSession(_ context.Context, x auth.Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, string(x.Hash))
+	return nil
+}
+
+func (*shelf) DropSessions(context.Context, task.Stamp) error { return nil }

@@ -79,13 +79,6 @@ func (a *Authenticator) Revoke(ctx context.Context, org, id string) error {
 	if err := a.store.RevokeKey(ctx, org, id); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.revocations++
-	for hash, c := range a.known {
-		if c.who.Organization == org && c.who.KeyID == id {
-			delete(a.known, hash)
-		}
-	}
+	a.forget(func(c cached) bool { return c.who.Organization == org && c.who.KeyID == id })
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -45,25 +46,33 @@ func normalize(r *http.Request) *http.Request {
 	return r
 }
 
-// open reports whether a path needs no key: probes, files whose URL is signed,
-// and the API's own description, which is the same for everybody: a static
-// page, which a browser could send no key for.
-func open(path string) bool {
-	switch path {
+// open reports whether a request needs no key: probes, files whose URL is signed,
+// signing in, and the API's own description, which is the same for everybody: a
+// static page, which a browser could send no key for.
+func open(r *http.Request) bool {
+	switch r.URL.Path {
 	case "/healthz", "/readyz", "/v1/docs", "/v1/openapi.json":
 		return true
+	case sessionPath:
+		return r.Method == http.MethodPost
 	}
-	return strings.HasPrefix(path, "/f/")
+	return strings.HasPrefix(r.URL.Path, "/f/")
 }
+
+// sessionPath is where a browser signs in.
+const sessionPath = "/v1/session"
 
 // admit finds out who calls. The key is checked before the route, and an
 // organization in the path must be the key's own; None, which the client sends
 // for none, is (rules H1, A3).
 func (s *server) admit(r *http.Request) (*http.Request, error) {
-	if open(r.URL.Path) {
+	if open(r) {
+		if r.URL.Path == sessionPath {
+			return r, s.ownPage(r)
+		}
 		return r, nil
 	}
-	who, err := s.Auth.Authenticate(r.Context(), key(r))
+	who, err := s.authenticate(r)
 	if err != nil {
 		return r, err
 	}
@@ -74,6 +83,40 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 		return r, err
 	}
 	return r.WithContext(edge.WithPrincipal(r.Context(), who)), nil
+}
+
+// authenticate answers whose key a request shows, or, on /v1, whose session (rule A6).
+func (s *server) authenticate(r *http.Request) (auth.Principal, error) {
+	shown := key(r)
+	if shown == "" && strings.HasPrefix(r.URL.Path, "/v1/") {
+		session, err := s.Cookie.Read(r)
+		if err != nil {
+			return auth.Principal{}, err
+		}
+		if session != "" {
+			if err := s.ownPage(r); err != nil {
+				return auth.Principal{}, err
+			}
+			return s.Auth.Resume(r.Context(), session)
+		}
+	}
+	return s.Auth.Authenticate(r.Context(), shown)
+}
+
+// ownPage refuses what a browser may have sent for a page of another site, with a
+// cookie that it adds by itself. A form can send no JSON; an upload, whose body is no
+// JSON either, has the first check alone.
+func (s *server) ownPage(r *http.Request) error {
+	if err := s.sites.Check(r); err != nil {
+		return fault.New(fault.Forbidden, "a page of another site has sent this")
+	}
+	if r.Body == nil || r.Body == http.NoBody || r.URL.Path == "/v1/files" {
+		return nil
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return fault.Field("Content-Type", "must be application/json in a request with a cookie")
+	}
+	return nil
 }
 
 // key is the key that a request shows: in x-api-key, or as a bearer token for

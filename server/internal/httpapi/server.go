@@ -27,8 +27,13 @@ import (
 type Options struct {
 	edge.Kit
 	Version string
-	Auth    *auth.Authenticator
-	Shelf   *files.Shelf
+	// UI names the web UI that is built in, "" for none.
+	UI   string
+	Auth *auth.Authenticator
+	// Cookie is where browsers keep their sessions, Origin what their pages come from.
+	Cookie edge.SessionCookie
+	Origin string
+	Shelf  *files.Shelf
 	// Defaults are for agents that leave them open.
 	Defaults xpander.Defaults
 	// Ready says why the server cannot serve now; nil means that it can.
@@ -43,13 +48,16 @@ type Options struct {
 type server struct {
 	Options
 	mux *http.ServeMux
+	// sites refuses what other sites' pages make a browser send.
+	sites *http.CrossOriginProtection
 }
 
 // New makes the handler of all faces.
 func New(o Options) http.Handler {
-	s := &server{Options: o, mux: http.NewServeMux()}
+	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
+	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	xpander.Register(s.mux, o.Kit, o.Defaults)
-	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Auth: o.Auth, Shelf: o.Shelf})
+	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, UI: o.UI, Auth: o.Auth, Cookie: o.Cookie, Shelf: o.Shelf})
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})

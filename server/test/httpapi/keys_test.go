@@ -53,6 +53,9 @@ func routes() []route {
 		{"PUT", "/v1/agents/{agent_id}", `{}`, false, false},
 		{"DELETE", "/v1/agents/{agent_id}", "", false, false},
 		{"GET", "/v1/agents/{agent_id}/versions", "", true, true},
+		{"POST", "/v1/session", `{}`, true, true},
+		{"GET", "/v1/session", "", true, true},
+		{"DELETE", "/v1/session", "", true, true},
 		{"POST", "/v1/keys", `{}`, false, false},
 		{"GET", "/v1/keys", "", false, false},
 		{"DELETE", "/v1/keys/{key_id}", "", false, false},
@@ -84,6 +87,9 @@ func routes() []route {
 	}
 }
 
+// open reports whether a route needs no key.
+func (r route) open() bool { return r.method == "POST" && r.path == "/v1/session" }
+
 func (r route) call(key string) call {
 	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key").Replace(r.path)
 	return call{method: r.method, path: path, key: key, body: r.body}
@@ -108,6 +114,10 @@ func TestA3RolesByRoute(t *testing.T) {
 			got := s.do(t, r.call(who.key))
 			name := fmt.Sprintf("%s %s with %s key", r.method, r.path, who.name)
 			switch {
+			case r.open():
+				if got.status != 422 {
+					t.Errorf("%s: answered %d, want 422: %s", name, got.status, clip(got.body))
+				}
 			case who.key == "-" || who.key == wrongKey:
 				if got.status != 401 {
 					t.Errorf("%s: answered %d, want 401", name, got.status)

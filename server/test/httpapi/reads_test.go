@@ -63,6 +63,7 @@ func reads() map[string]struct {
 	} {
 		all["GET "+unbuilt] = read{}
 	}
+	all["GET /v1/session"] = read{"/v1/session", few}
 	all["GET /v1/files"] = read{"/v1/files", few}
 	all["GET /v1/files/{file_id}"] = read{"/v1/files/x", few}
 	all["GET /events/{agent}"] = read{} // a worker's stream: a task at a time, as GET …/status answers it

@@ -36,6 +36,7 @@ func tags() []*huma.Tag {
 		{Name: "agents", Description: "Who executes tasks, and how."},
 		{Name: "files", Description: "Files for tasks to read."},
 		{Name: "keys", Description: "Who may do what."},
+		{Name: "session", Description: "Browsers that are signed in with a key."},
 	}
 }
 
@@ -43,6 +44,8 @@ func tags() []*huma.Tag {
 type operation struct {
 	huma.Operation
 	roles []auth.Role
+	// open operations need no key.
+	open bool
 	// also are statuses that answer the same body as the usual one.
 	also []int
 	// errors are the codes that only this operation answers, beside those
@@ -62,7 +65,11 @@ func (r *routes) describe(op *operation, hasBody bool) {
 	for _, role := range op.roles {
 		roles = append(roles, string(role))
 	}
-	op.Description = strings.TrimSpace(op.Description + "\n\nRoles: " + strings.Join(roles, ", ") + ".")
+	allowed := "Roles: " + strings.Join(roles, ", ") + "."
+	if op.open {
+		allowed, op.Security = "No key is needed.", []map[string][]string{}
+	}
+	op.Description = strings.TrimSpace(op.Description + "\n\n" + allowed)
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}

@@ -31,8 +31,11 @@ import (
 type Options struct {
 	edge.Kit
 	Version string
-	Auth    *auth.Authenticator
-	Shelf   *files.Shelf
+	// UI names the web UI that is built in, "" for none.
+	UI     string
+	Auth   *auth.Authenticator
+	Cookie edge.SessionCookie
+	Shelf  *files.Shelf
 }
 
 type routes struct {
@@ -52,9 +55,10 @@ func Register(mux *http.ServeMux, o Options) {
 	config.CreateHooks = nil // no links to schemas inside the answers
 	config.Formats = formats()
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"key": {Type: "apiKey", In: "header", Name: "x-api-key", Description: "A key of your organization."},
+		"key":     {Type: "apiKey", In: "header", Name: "x-api-key", Description: "A key of your organization."},
+		"session": {Type: "apiKey", In: "cookie", Name: "errand_…", Description: "A browser's session; the name ends with 8 hexadecimal digits that are the server's own."},
 	}
-	config.Security = []map[string][]string{{"key": {}}}
+	config.Security = []map[string][]string{{"key": {}}, {"session": {}}}
 	documented(config.Components.Schemas)
 	hook.Do(func() {
 		huma.ValidateStrictCasing = true // a field in other letters is an unknown field
@@ -77,6 +81,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerWorkers()
 	r.registerAgents()
 	r.registerKeys()
+	r.registerSession()
 	r.registerFiles()
 	r.explain()
 	r.registerDocs(mux)
@@ -151,7 +156,10 @@ func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O
 	op.MaxBodyBytes = edge.MaxBody
 	op.BodyReadTimeout = -1 // the body has been read when it comes here
 	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
-		err := r.admit(hc, op.roles)
+		var err error
+		if !op.open {
+			err = r.admit(hc, op.roles)
+		}
 		if err == nil {
 			err = checkQuery(hc)
 		}

@@ -22,6 +22,7 @@ func recordParts() []part {
 		{"AnUndoneAgentIsForgotten", undoneAgent},
 		{"AgentsAreReadAsTheyAreNow", agentNow},
 		{"Keys", keys},
+		{"Sessions", sessions},
 		{"Secrets", secrets},
 		{"Replays", replays},
 		{"OrganizationsAreListed", organizations},
@@ -264,6 +265,47 @@ func keys(e *env) {
 	}
 	listed(home, worker, second, first)
 	listed(away, foreign)
+}
+
+func sessions(e *env) {
+	ctx := e.t.Context()
+	k := auth.Key{Organization: home, ID: "k", Name: "k", Role: auth.User, Agents: []string{}, Hash: auth.Hash("k"), CreatedAt: 1, Sees: auth.SeesAll}
+	e.ok(e.PutKey(ctx, k))
+	session := func(text string, until task.Stamp) auth.Session {
+		return auth.Session{Organization: home, Hash: auth.Hash(text), KeyID: k.ID, Until: until}
+	}
+	one, other := session("one", 100), session("other", 200)
+	expect := func(s auth.Session) {
+		e.t.Helper()
+		got, of, err := e.SessionByHash(ctx, s.Hash)
+		e.ok(err)
+		e.same("session", s, got)
+		e.same("its key", k, of)
+	}
+	gone := func(what string, s auth.Session) {
+		e.t.Helper()
+		_, _, err := e.SessionByHash(ctx, s.Hash)
+		e.missing(what, err)
+	}
+	gone("unknown session", one)
+	e.ok(e.ExtendSession(ctx, one))
+	gone("session that was not there to be extended", one)
+	for _, s := range []auth.Session{one, other} {
+		e.ok(e.PutSession(ctx, s))
+		expect(s)
+	}
+	one.Until = 150
+	e.ok(e.ExtendSession(ctx, one))
+	expect(one)
+	expect(other)
+	e.ok(e.DropSessions(ctx, 149))
+	expect(one)
+	e.ok(e.DropSessions(ctx, 150))
+	gone("session that is over", one)
+	expect(other)
+	e.ok(e.DropSession(ctx, one))
+	e.ok(e.DropSession(ctx, other))
+	gone("dropped session", other)
 }
 
 func secrets(e *env) {

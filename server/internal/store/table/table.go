@@ -63,6 +63,7 @@ const (
 	Meta
 	Graves
 	Steps
+	Sessions
 )
 
 // each calls scan for every row of a query.

@@ -50,6 +50,32 @@ func (w *Writer) RevokeKey(ctx context.Context, org, id string) error {
 	})
 }
 
+// PutSession implements auth.SessionStore.
+func (w *Writer) PutSession(ctx context.Context, s auth.Session) error {
+	return w.put(ctx, func(task.Stamp) []Op { return []Op{insertSession(s)} })
+}
+
+// ExtendSession implements auth.SessionStore.
+func (w *Writer) ExtendSession(ctx context.Context, s auth.Session) error {
+	return w.put(ctx, func(task.Stamp) []Op { return []Op{extendSession(s)} })
+}
+
+// DropSession implements auth.SessionStore.
+func (w *Writer) DropSession(ctx context.Context, s auth.Session) error {
+	return w.put(ctx, func(task.Stamp) []Op { return []Op{dropSession(s)} })
+}
+
+// DropSessions implements auth.SessionStore.
+func (w *Writer) DropSessions(ctx context.Context, at task.Stamp) error {
+	return w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
+		over, err := exists(ctx, db, "SELECT 1 FROM sessions WHERE until <= ? LIMIT 1", int64(at))
+		if err != nil || !over { // an idle server writes nothing
+			return nil, err
+		}
+		return []Op{dropSessions(at)}, nil
+	})
+}
+
 // PutOrganization implements auth.Store.
 func (w *Writer) PutOrganization(ctx context.Context, id, name string) error {
 	if auth.Reserved(id) {

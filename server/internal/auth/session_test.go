@@ -1,0 +1,70 @@
+package auth_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
+)
+
+// A6: a session lasts 12 hours behind its last use.
+func TestA6ASessionLastsWhileItIsUsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := auth.NewAuthenticator(&shelf{key: auth.Key{Organization: "o", ID: "k", Role: auth.User}})
+		session, err := a.SignIn(t.Context(), "key", "127.0.0.1:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			time.Sleep(auth.SessionLength - time.Second)
+			who, err := a.Resume(t.Context(), session)
+			if err != nil || who.KeyID != "k" || who.Session == nil {
+				t.Fatalf("a used session: %+v, %v", who, err)
+			}
+			if left := time.Until(who.Session.Until.Time()); left != auth.SessionLength {
+				t.Errorf("it lasts for %s more", left)
+			}
+		}
+		time.Sleep(auth.SessionLength + time.Second)
+		if _, err := a.Resume(t.Context(), session); fault.CodeOf(err) != fault.Unauthenticated {
+			t.Errorf("a session that nobody has used: %v", err)
+		}
+	})
+}
+
+// A6: an address has 10 attempts a minute, and no network of IPv6 has more.
+func TestA6AttemptsToSignInAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := auth.NewAuthenticator(&shelf{key: auth.Key{Organization: "o", ID: "k", Role: auth.User}})
+		try := func(address string) fault.Code {
+			_, err := a.SignIn(t.Context(), "key", address)
+			return fault.CodeOf(err)
+		}
+		for i := range 10 {
+			for _, address := range []string{fmt.Sprintf("192.0.2.1:%d", i+1), fmt.Sprintf("[2001:db8::%x]:443", i+1)} {
+				if code := try(address); code != "" {
+					t.Fatalf("attempt %d of %s: %s", i+1, address, code)
+				}
+			}
+		}
+		for address, want := range map[string]fault.Code{
+			"192.0.2.1:99": fault.RateLimited, "[2001:db8::ffff]:443": fault.RateLimited, "192.0.2.2:1": "", "[2001:db8:1::]:443": "",
+		} {
+			if code := try(address); code != want {
+				t.Errorf("%s: %q, want %q", address, code, want)
+			}
+		}
+		time.Sleep(6 * time.Second)
+		if code := try("192.0.2.1:1"); code != "" {
+			t.Errorf("a while later: %s", code)
+		}
+		if code := try("192.0.2.1:1"); code != fault.RateLimited {
+			t.Errorf("and at once again: %q", code)
+		}
+	})
+}
