@@ -43,6 +43,7 @@ const (
 	BudgetWarning     EventType = "budget_warning"
 	Step              EventType = "step"
 	SubTaskFinished   EventType = "subtask_finished"
+	OutputWritten     EventType = "output"
 	AgentMessage      EventType = "agent_message"
 	ContextStatus     EventType = "context_status"
 	GatewaySteer      EventType = "gateway_steer_applied"
@@ -56,7 +57,7 @@ func EventTypes() []EventType {
 		ToolCallRequest, ToolCallResult, SubAgentTrigger, Think, Analyze, PlanUpdated,
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, Step, SubTaskFinished, AgentMessage, ContextStatus, GatewaySteer, Override,
+		BudgetWarning, Step, SubTaskFinished, OutputWritten, AgentMessage, ContextStatus, GatewaySteer, Override,
 	}
 }
 

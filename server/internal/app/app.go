@@ -143,7 +143,7 @@ func (a *App) start(ctx context.Context) error {
 	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
 	a.parts.Go(func() { desk.Run(a.closing) })
 	pool := dispatch.NewPool(dispatch.PoolOptions{
-		Service: service, Line: line, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate)),
+		Service: service, Line: line, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate), service),
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {
 			return presenter.Task(ctx, s, nil)
 		},

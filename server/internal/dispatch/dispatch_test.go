@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -363,6 +364,10 @@ func TestLocalRuntimeGoesOnFromItsSteps(t *testing.T) {
 type noFiles struct{}
 
 func (noFiles) Files(string, []string) []runtime.File { return nil }
+
+func (noFiles) Output(context.Context, string, string, string, string, io.Reader) (task.Output, error) {
+	return task.Output{}, errors.New("nothing is kept")
+}
 
 // pool starts the server's own workers on one task; it answers what ends them.
 func (b *bench) pool(panics bool) (j *job, stopWork context.CancelFunc) {

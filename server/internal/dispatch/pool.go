@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"runtime/debug"
@@ -19,9 +20,11 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// FileOpener opens the files of a task for the server's runtimes.
+// FileOpener opens the files of a task for the server's runtimes, and keeps those that
+// they write.
 type FileOpener interface {
 	Files(org string, refs []string) []runtime.File
+	Output(ctx context.Context, org, id, token, name string, content io.Reader) (task.Output, error)
 }
 
 // Watcher signals changes of a task (package stream).
@@ -258,7 +261,7 @@ func (p *Pool) attempt(c lifecycle.Claimed) (*runtime.Attempt, error) {
 	org, t := c.Task.OrganizationID, c.Task
 	return &runtime.Attempt{
 		Organization: org, TaskID: t.ID, Turn: t.Terms.Turn, Number: t.State().Attempt, TraceParent: c.TraceParent,
-		Spec: spec, State: t.State(), Files: p.files.Files(org, refs), Journal: journal{p.service, c},
+		Spec: spec, State: t.State(), Files: p.files.Files(org, refs), Journal: journal{p.service, p.files, c},
 		Agent: func(ctx context.Context) (agent.Agent, error) {
 			return p.service.AgentOf(ctx, org, spec)
 		},
@@ -363,6 +366,7 @@ func (p *Pool) hold(ctx context.Context, cancel context.CancelCauseFunc, c lifec
 // ends that as well.
 type journal struct {
 	service *lifecycle.Service
+	files   FileOpener
 	c       lifecycle.Claimed
 }
 
@@ -438,6 +442,18 @@ func (j journal) Offer(ctx context.Context, result string) (wrong []string, err 
 		return err
 	})
 	return wrong, err
+}
+
+// Output implements runtime.Journal.
+func (j journal) Output(ctx context.Context, name string, content io.ReadSeeker) (written task.Output, err error) {
+	err = persist(ctx, func() error {
+		if _, err := content.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		written, err = j.files.Output(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Token, name, content)
+		return err
+	})
+	return written, err
 }
 
 // persist calls until the store has answered, or ctx ends.

@@ -104,9 +104,10 @@ func (s *Shelf) Delete(ctx context.Context, in auth.Scope, id string) error {
 }
 
 // Forget drops what tasks have used, KeepLeft after the last of them was deleted, and
-// erases the contents that no organization has any more. It erases nothing else: what
-// this database does not know may be another's that had the folder before. So the
-// contents that a crash keeps from being erased stay.
+// erases the contents that no organization has any more, those among them that a crash
+// kept from being noted. It erases nothing else: what this database does not know may
+// be another's that had the folder before. So the contents that a crash keeps from
+// being erased stay.
 func (s *Shelf) Forget(ctx context.Context) error {
 	orgs, err := s.store.Organizations(ctx)
 	if err != nil {
@@ -124,6 +125,9 @@ func (s *Shelf) Forget(ctx context.Context) error {
 			}
 		}
 	}
+	if err := s.erase(ctx, nil); err != nil {
+		return err
+	}
 	return s.tidy()
 }
 
@@ -134,7 +138,7 @@ func (s *Shelf) tidy() error {
 		return nil
 	}
 	for _, entry := range entries {
-		if info, gone := entry.Info(); Unfinished(entry.Name()) && gone == nil && time.Since(info.ModTime()) > deadUpload {
+		if info, gone := entry.Info(); strings.HasPrefix(entry.Name(), upload) && gone == nil && time.Since(info.ModTime()) > deadUpload {
 			err = errors.Join(err, remove(filepath.Join(s.dir, entry.Name())))
 		}
 	}
@@ -147,14 +151,16 @@ func without(ids, others []string) []string {
 }
 
 // erase removes the contents of files that were dropped, those left by earlier calls
-// among them, unless an organization has them again. It has the folder alone: what is
-// being brought again either is known, or comes after this. What it does not get to is
-// left to the next call.
+// and those whose commit never came among them, unless an organization has them again.
+// It has the folder alone: what is being brought again either is known, or comes after
+// this. What it does not get to is left to the next call.
 func (s *Shelf) erase(ctx context.Context, ids []string) error {
 	s.erasing.Lock()
 	defer s.erasing.Unlock()
-	if s.left = append(s.left, ids...); len(s.left) == 0 {
-		return nil
+	s.left = append(s.left, ids...)
+	marks, err := s.marks()
+	if err != nil || len(s.left) == 0 && len(marks) == 0 {
+		return err
 	}
 	lock := flock.New(lockOf(s.dir))
 	waiting, stop := context.WithTimeout(ctx, eraseWait)
@@ -168,18 +174,51 @@ func (s *Shelf) erase(ctx context.Context, ids []string) error {
 	defer lock.Unlock() //nolint:errcheck // closing it is what counts
 	for len(s.left) > 0 {
 		some := s.left[:min(len(s.left), eraseBatch)]
-		known, err := s.store.KnownFiles(ctx, some)
-		if err != nil {
-			return fmt.Errorf("erase files: %w", err)
-		}
-		for _, id := range without(some, known) {
-			if err := remove(s.path(id)); err != nil {
-				return fmt.Errorf("erase files: %w", err)
-			}
+		if err := s.eraseUnknown(ctx, some); err != nil {
+			return err
 		}
 		s.left = s.left[len(some):]
 	}
+	for some := range slices.Chunk(marks, eraseBatch) { // nobody brings anything now
+		if err := s.eraseUnknown(ctx, some); err != nil {
+			return err
+		}
+		for _, id := range some {
+			if err := remove(filepath.Join(s.dir, coming+id)); err != nil {
+				return fmt.Errorf("erase files: %w", err)
+			}
+		}
+	}
 	return nil
+}
+
+// eraseUnknown removes those of some contents that no organization has.
+func (s *Shelf) eraseUnknown(ctx context.Context, ids []string) error {
+	known, err := s.store.KnownFiles(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("erase files: %w", err)
+	}
+	for _, id := range without(ids, known) {
+		if err := remove(s.path(id)); err != nil {
+			return fmt.Errorf("erase files: %w", err)
+		}
+	}
+	return nil
+}
+
+// marks are the ids of files whose commit is under way, or never came.
+func (s *Shelf) marks() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing was ever uploaded
+		return nil, fmt.Errorf("erase files: %w", err)
+	}
+	var ids []string
+	for _, entry := range entries {
+		if id, is := strings.CutPrefix(entry.Name(), coming); is && isID(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 // remove removes a file, if it is there, and makes that last.

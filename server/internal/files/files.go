@@ -42,6 +42,7 @@ const (
 	scheme  = "file:"
 	prefix  = "/f/"
 	upload  = "upload-" // begins the name of a file that is not whole yet
+	coming  = "coming-" // begins the name of a mark, before the id of a file whose commit is under way
 )
 
 // File is what is known of a stored file.
@@ -175,6 +176,12 @@ func storing(err error) error {
 
 // Put stores what r yields under a name; more than MaxSize bytes are TooLarge.
 func (s *Shelf) Put(ctx context.Context, org string, by Owner, name string, r io.Reader) (File, error) {
+	return s.bring(ctx, name, r, func(f File) error { return s.store.PutFile(ctx, org, f, name, by) })
+}
+
+// bring stores what r yields, and then calls note, which is to commit that the file is
+// there: on an error the content goes again, unless somebody has it.
+func (s *Shelf) bring(ctx context.Context, name string, r io.Reader, note func(File) error) (File, error) {
 	if err := durable.Mkdir(s.dir); err != nil {
 		return File{}, storing(err)
 	}
@@ -202,6 +209,11 @@ func (s *Shelf) Put(ctx context.Context, org string, by Owner, name string, r io
 		return File{}, storing(err)
 	}
 	defer release()
+	// A crash between here and the commit leaves a mark, by which the content is found.
+	mark := filepath.Join(s.dir, coming+f.ID)
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		return File{}, storing(err)
+	}
 	final := s.path(f.ID)
 	if err := durable.Mkdir(filepath.Dir(final)); err != nil {
 		return File{}, storing(err)
@@ -209,11 +221,18 @@ func (s *Shelf) Put(ctx context.Context, org string, by Owner, name string, r io
 	if err := durable.Rename(tmp.Name(), final); err != nil {
 		return File{}, storing(err)
 	}
-	return f, s.store.PutFile(ctx, org, f, name, by)
+	if err := note(f); err != nil {
+		return File{}, err
+	}
+	_ = os.Remove(mark) // one that stays costs a question
+	return f, nil
 }
 
-// Unfinished tells whether a file in the shelf's folder is not whole yet.
-func Unfinished(name string) bool { return strings.HasPrefix(name, upload) }
+// Unfinished tells whether a file in the shelf's folder is no content: it is not whole
+// yet, or says that one is coming.
+func Unfinished(name string) bool {
+	return strings.HasPrefix(name, upload) || strings.HasPrefix(name, coming)
+}
 
 func (s *Shelf) path(id string) string { return filepath.Join(s.dir, id[:2], id) }
 

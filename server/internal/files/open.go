@@ -11,8 +11,11 @@ import (
 	"path"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // Fetcher reads URLs that users gave. They are hostile: only http and https,
@@ -77,11 +80,18 @@ func fetchError(host string, err error) error {
 type Opener struct {
 	shelf   *Shelf
 	fetcher *Fetcher
+	service *lifecycle.Service
 }
 
 // NewOpener makes an opener.
-func NewOpener(shelf *Shelf, fetcher *Fetcher) *Opener {
-	return &Opener{shelf: shelf, fetcher: fetcher}
+func NewOpener(shelf *Shelf, fetcher *Fetcher, service *lifecycle.Service) *Opener {
+	return &Opener{shelf: shelf, fetcher: fetcher, service: service}
+}
+
+// Output keeps a file that an attempt of the server's own writes under its lease.
+func (o *Opener) Output(ctx context.Context, org, id, token, name string, r io.Reader) (task.Output, error) {
+	out, _, err := o.shelf.PutOutput(ctx, o.service, lifecycle.Caller{Scope: auth.All(org)}, id, token, name, r)
+	return out, err
 }
 
 // Files makes the files of a task readable.

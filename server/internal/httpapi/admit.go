@@ -132,7 +132,7 @@ func key(r *http.Request) string {
 // once lists the headers that say one thing. The names are canonical.
 var once = []string{ //nolint:gochecknoglobals // a constant
 	"X-Api-Key", "Authorization", "X-Errand-User", "Idempotency-Key", "Last-Event-Id",
-	"X-Agent-Version", "X-Execution-Id", "X-Preflight-Check", "X-Tool-Call-Id",
+	"X-Agent-Version", "X-Execution-Id", "X-Preflight-Check", "X-Tool-Call-Id", "X-Errand-Lease-Token",
 }
 
 // single refuses what is said twice: a reader of the first word and a reader of the
@@ -179,7 +179,7 @@ func leased(r *http.Request) string {
 // tells of it.
 func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	path := r.URL.Path
-	if !strings.HasPrefix(path, "/v1/") || path == "/v1/files" || r.Body == nil || r.Body == http.NoBody {
+	if !strings.HasPrefix(path, "/v1/") || isFile(r) || r.Body == nil || r.Body == http.NoBody {
 		return r, nil
 	}
 	body, err := edge.ReadBody(w, r)
@@ -206,6 +206,12 @@ func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.ContentLength = int64(len(body))
 	return r, nil
+}
+
+// isFile reports whether a body is a file, and no JSON.
+func isFile(r *http.Request) bool {
+	rest, ofTask := strings.CutPrefix(r.URL.Path, "/v1/tasks/")
+	return r.URL.Path == "/v1/files" || ofTask && r.Method == http.MethodPut && strings.Contains(rest, "/outputs/")
 }
 
 // plain refuses what no text may hold, and a member twice.

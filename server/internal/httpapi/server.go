@@ -183,8 +183,7 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
-// file serves an uploaded file by its signed URL: no key, no redirect (H6).
-// Whatever it holds, a browser must not run it.
+// file serves a file by its signed URL: no key, no redirect (H6).
 func (s *server) file(w http.ResponseWriter, r *http.Request) {
 	id, name := r.PathValue("id"), r.PathValue("name")
 	org, err := s.Shelf.Verify(id, r.PathValue("signature"), name)
@@ -198,11 +197,6 @@ func (s *server) file(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer content.Close() //nolint:errcheck // it was only read
-	h := w.Header()
-	h.Set("Content-Type", f.ContentType)
-	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
-	h.Set("Cache-Control", "private, max-age=3600")
-	http.ServeContent(w, r, name, f.CreatedAt.Time(), content)
+	w.Header().Set("Cache-Control", "private, max-age=3600")
+	edge.ServeFile(w, r, edge.Content{Name: name, Type: f.ContentType, ID: id, At: f.CreatedAt.Time(), ReadSeeker: content})
 }

@@ -102,6 +102,12 @@ type TaskReader interface {
 	// Steps lists the steps of a turn behind an event, in order, with the bounds of
 	// Events.
 	Steps(ctx context.Context, org, id string, turn int, after int64, limit int) ([]task.Step, error)
+	// Outputs lists the output files of a turn, of all turns with 0, behind an event, in
+	// order, at most limit.
+	Outputs(ctx context.Context, org, id string, turn int, after int64, limit int) ([]task.Output, error)
+	// Output reads one by its name, of the newest turn that has one with 0; nil when
+	// there is none.
+	Output(ctx context.Context, org, id string, turn int, name string) (*task.Output, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error)
 	// CountOpen counts the tasks of a filter that have not ended.
@@ -169,6 +175,10 @@ type Tasks interface {
 	SeqsOfClients(org, id string, turn int, clientIDs []string) (map[string]int64, error)
 	// Step reads a step of a turn by its id, nil when there is none.
 	Step(org, id string, turn int, step string) (*task.Step, error)
+	// Output reads an output of a turn by its name, nil when there is none.
+	Output(org, id string, turn int, name string) (*task.Output, error)
+	// CountOutputs counts the outputs of a turn.
+	CountOutputs(org, id string, turn int) (int, error)
 	// Take reads tasks that may be handed out now: by priority, then oldest, over
 	// all agents alike. Nobody else is given them before the commit; those that
 	// somebody else has taken are passed over.
@@ -210,7 +220,8 @@ type Records interface {
 	// Files are those of some files that the organization has: they stay until the
 	// commit.
 	Files(org string, ids []string) ([]string, error)
-	// PutUse notes that a task uses a file, and DropUses that it uses none any more.
+	// PutUse notes that a task was given a file, and DropUses that it uses none any
+	// more, neither those nor its outputs.
 	PutUse(of task.Task, file string) error
 	DropUses(org, id string) error
 

@@ -97,6 +97,10 @@ type Journal interface {
 	// Commit commits a step (its ID, Kind and Body), after everything that was
 	// written before. The first one of its id in the turn stands, and is answered.
 	Commit(ctx context.Context, step task.Step) (task.Step, error)
+	// Output keeps a file, read from its beginning, as an output of the turn: in place
+	// of the one of its name, at most 1 GiB (rule O1). The name is made fit, which what
+	// is answered shows.
+	Output(ctx context.Context, name string, content io.ReadSeeker) (task.Output, error)
 	// Offer holds a result against the schema that the task asks for, before the
 	// attempt ends with it: it returns what does not follow, in words for whoever is
 	// to repair it. It returns none if the attempt may end with the result as it is,

@@ -28,6 +28,8 @@ type Change struct {
 	Turn *TurnChange
 	// Steps are those that its events commit.
 	Steps []Step
+	// Outputs are those that its events tell of.
+	Outputs []Output
 	// Refused, if not nil, is the caller's answer although the change
 	// stands: the refusal itself is part of the log.
 	Refused error
@@ -118,7 +120,7 @@ func Apply(t Task, c Command, now Stamp) (Change, error) {
 	}
 	d.t.Sealed = d.t.Sealed && !d.t.LetGo()
 	return Change{
-		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Steps: d.steps, Refused: d.refused, quiet: d.t.changedQuietly(t),
+		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Steps: d.steps, Outputs: d.outputs, Refused: d.refused, quiet: d.t.changedQuietly(t),
 	}, nil
 }
 
@@ -132,6 +134,7 @@ type draft struct {
 	attempts []Attempt
 	turn     *TurnChange
 	steps    []Step
+	outputs  []Output
 	author   Author // of the events that follow, if an attempt writes them
 	judged   *Judged
 	refused  error

@@ -37,6 +37,7 @@ const (
 	BudgetWarning     Type = "budget_warning"
 	StepDone          Type = "step"
 	SubTaskFinished   Type = "subtask_finished"
+	OutputWritten     Type = "output"
 	AgentMessage      Type = "agent_message"
 	// What newer releases of the Python client push beside the twelve.
 	ContextStatus Type = "context_status"
@@ -59,7 +60,7 @@ func Types() []Type {
 	return append(PythonTypes(),
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, StepDone, SubTaskFinished, AgentMessage, ContextStatus, GatewaySteer, Override)
+		BudgetWarning, StepDone, SubTaskFinished, OutputWritten, AgentMessage, ContextStatus, GatewaySteer, Override)
 }
 
 // KnownToPython reports whether the Python client knows the type.

@@ -45,11 +45,15 @@ func (d *draft) mayWrite(h Holder) bool {
 // Python worker, and for a turn that nobody was given (T6, L8). Whether the turn
 // still takes anything is another question: nobody else's write is a late one.
 func (t *Task) mayPush(h Holder) error {
-	if h.Stands && (t.ended != "" || !t.Run.Holds() || !t.Run.Fenced) {
+	if t.stands(h) {
 		return nil
 	}
 	return fault.New(fault.Forbidden,
 		"an attempt's events are written under its lease: send its lease_token; without one only %s may be written", AgentMessage)
+}
+
+func (t *Task) stands(h Holder) bool {
+	return h.Stands && (t.ended != "" || !t.Run.Holds() || !t.Run.Fenced)
 }
 
 // unnamed is the attempt that a write without a token is taken for.

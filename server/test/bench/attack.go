@@ -79,7 +79,12 @@ func assaults(v victims) map[string][3]sent {
 			{tasks + one.task + "/steps", under(one, `,"id":"","body":"`+long(250<<10)+`"`)},
 			{tasks + one.task + "/steps", `{"lease_token":"none","id":"other","body":"` + long(250<<10) + `"}`},
 		},
-		"POST /v1/tasks/{task_id}/wait":            {{tasks + one.task + "/wait", under(one, `,"sub_tasks":`+many(100, `"gone"`))}, {tasks + one.task + "/wait", under(one, `,"sub_tasks":`+many(101, `"gone"`))}, {tasks + one.task + "/wait", `{"lease_token":"none","sub_tasks":` + many(100, `"gone"`) + `}`}},
+		"POST /v1/tasks/{task_id}/wait": {{tasks + one.task + "/wait", under(one, `,"sub_tasks":`+many(100, `"gone"`))}, {tasks + one.task + "/wait", under(one, `,"sub_tasks":`+many(101, `"gone"`))}, {tasks + one.task + "/wait", `{"lease_token":"none","sub_tasks":` + many(100, `"gone"`) + `}`}},
+		"PUT /v1/tasks/{task_id}/outputs/{name}": {
+			{tasks + one.task + "/outputs/a.txt", long(4 * mib)},
+			{tasks + one.task + "/outputs/a.txt?nonsense=1", long(mib)},
+			{tasks + two.task + "/outputs/a.txt", long(mib)},
+		},
 		"POST /v1/tasks/{task_id}/heartbeat":       {{tasks + one.task + "/heartbeat", under(one, `,"internal_status":"`+long(255)+`"`)}, {tasks + one.task + "/heartbeat", none}, {tasks + one.task + "/heartbeat", foreign}},
 		"POST /v1/tasks/{task_id}/finish":          {{tasks + two.task + "/finish", under(two, `,"status":"completed","result":"`+long(mib)+`"`)}, {tasks + one.task + "/finish", under(one, `,"status":"done"`)}, {tasks + one.task + "/finish", `{"lease_token":"none","status":"completed","result":"` + long(mib) + `"}`}},
 		"POST /v1/tasks/{task_id}/release":         {{tasks + three.task + "/release", under(three, "")}, {tasks + one.task + "/release", none}, {tasks + one.task + "/release", foreign}},
@@ -186,7 +191,7 @@ func (b *bench) attack(ctx context.Context, route string) (got attacked, err err
 	var moved atomic.Int64
 	var group errgroup.Group
 	for i := range attackers {
-		group.Go(func() error { return s.assault(over, method, assaults(v)[route], i, &moved) })
+		group.Go(func() error { return s.assault(over, v.running[0].token, method, assaults(v)[route], i, &moved) })
 	}
 	begun := time.Now()
 	during, err := b.speed(ctx, creators, creating)
@@ -201,8 +206,8 @@ func (b *bench) attack(ctx context.Context, route string) (got attacked, err err
 }
 
 // assault sends requests in turn until ctx ends. Whatever is answered is right, but
-// for a failure of the server's own.
-func (s *server) assault(ctx context.Context, method string, requests [3]sent, turn int, moved *atomic.Int64) error {
+// for a failure of the server's own. The lease token is for what takes it in a header.
+func (s *server) assault(ctx context.Context, token, method string, requests [3]sent, turn int, moved *atomic.Int64) error {
 	var c *conn
 	for cut := 0; ctx.Err() == nil; turn++ {
 		r := requests[turn%len(requests)]
@@ -214,7 +219,7 @@ func (s *server) assault(ctx context.Context, method string, requests [3]sent, t
 			}
 		}
 		var status int
-		if err = c.send(method, r.path, body); err == nil {
+		if err = c.send(method, r.path, body, "X-Errand-Lease-Token", token); err == nil {
 			status, err = c.receive()
 		}
 		if err != nil { // who is refused before their body has come loses the connection

@@ -35,6 +35,8 @@ func reads() map[string]struct {
 		"GET /v1/tasks/{task_id}":                             {"/v1/tasks/big", one},
 		"GET /v1/tasks/{task_id}/events":                      {"/v1/tasks/big/events?turns=all&limit=1000", one},
 		"GET /v1/tasks/{task_id}/steps":                       {"/v1/tasks/big/steps?limit=1000", few},
+		"GET /v1/tasks/{task_id}/outputs":                     {"/v1/tasks/big/outputs?limit=1000", few},
+		"GET /v1/tasks/{task_id}/outputs/{name}":              {"/v1/tasks/big/outputs/x", few}, // from the disk
 		"GET /v1/tasks/{task_id}/thread":                      {"/v1/tasks/big/thread?limit=1000", one},
 		"GET /v1/tasks/{task_id}/thread/full":                 {"/v1/tasks/big/thread/full?limit=1000", one},
 		"GET /v1/tasks/{task_id}/activity":                    {"/v1/tasks/big/activity?limit=1000", one},

@@ -74,6 +74,7 @@ func (s *server) own(t *testing.T, p person, mark string) owned {
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks/" + o.running + "/steps", key: workerKey, body: fmt.Sprintf(
 		`{"lease_token": %q, "id": "s", "body": %q}`, o.token, name("step"),
 	)})
+	s.must(t, 201, writing(o.running, o.token, name("out.txt"), name("output")))
 	s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/" + o.running, body: fmt.Sprintf(`{"internal_status": %q}`, name("note"))})
 	create(o.child, fmt.Sprintf(`, "parent_execution": %q`, o.running), "")
 	file := s.must(t, 201, p.as(call{
@@ -96,7 +97,7 @@ func (s *server) shown(t *testing.T, o owned) string {
 	t.Helper()
 	var all strings.Builder
 	for _, id := range o.tasks() {
-		for _, path := range []string{"", "/events?turns=all&limit=1000", "/steps", "/thread/full", "/activity"} {
+		for _, path := range []string{"", "/events?turns=all&limit=1000", "/steps", "/outputs", "/thread/full", "/activity"} {
 			all.Write(s.do(t, call{method: "GET", path: "/v1/tasks/" + id + path}).body)
 		}
 	}
@@ -232,6 +233,15 @@ func tries(o owned) []try {
 		v1("GET", "/steps", 404),
 		v1("POST", "/steps", 403, `{"lease_token": "`+o.token+`", "id": "s", "body": 1}`),
 		v1("POST", "/wait", 403, `{"lease_token": "`+o.token+`", "until": "2000-01-01T00:00:00Z"}`),
+		v1("GET", "/outputs", 404),
+		{"GET /v1/tasks/{task_id}/outputs/{name}", 404, []call{
+			{method: "GET", path: "/v1/tasks/" + o.running + "/outputs/" + o.mark + "-out.txt"},
+			{method: "GET", path: "/v1/tasks/" + o.running + "/outputs/" + o.mark + "-out.txt?turn=1"},
+		}},
+		{"PUT /v1/tasks/{task_id}/outputs/{name}", 404, []call{
+			{method: "PUT", path: "/v1/tasks/" + o.running + "/outputs/x", body: "x"},
+			{method: "PUT", path: "/v1/tasks/" + o.running + "/outputs/x", body: "x", header: map[string]string{"X-Errand-Lease-Token": o.token}},
+		}},
 		v1("POST", "/heartbeat", 403, `{"lease_token": "`+o.token+`"}`),
 		v1("POST", "/finish", 403, `{"lease_token": "`+o.token+`", "status": "completed"}`),
 		v1("POST", "/release", 403, `{"lease_token": "`+o.token+`"}`),

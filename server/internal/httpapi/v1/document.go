@@ -32,6 +32,7 @@ func tags() []*huma.Tag {
 		{Name: "threads", Description: "Tasks as conversations."},
 		{Name: "events", Description: "The log of a task, by pages or live."},
 		{Name: "steps", Description: "What the attempts of a turn have committed, for those after them."},
+		{Name: "outputs", Description: "The files that the attempts of a task have written."},
 		{Name: "workers", Description: "The worker protocol: claim, heartbeat, events, finish. docs/WORKER_PROTOCOL.md has a complete worker in a dozen lines."},
 		{Name: "agents", Description: "Who executes tasks, and how."},
 		{Name: "files", Description: "Files for tasks to read."},

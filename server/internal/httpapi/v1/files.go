@@ -125,17 +125,25 @@ func (r *routes) registerUpload() {
 			Description: "Stored.", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[File](r)}},
 		}},
 	}}
-	r.describe(&op, true)
+	r.stream(op, true, r.upload)
+}
+
+// stream registers an operation whose body or answer is a file: it is in the document,
+// and outside of huma's decoding.
+func (r *routes) stream(op operation, hasBody bool, handle func(http.ResponseWriter, *http.Request) error) {
+	r.describe(&op, hasBody)
 	r.api.OpenAPI().AddOperation(&op.Operation)
 	r.api.Adapter().Handle(&op.Operation, func(hc huma.Context) {
 		req, w := humago.Unwrap(hc)
-		ctx := req.Context()
-		err := edge.Require(ctx, op.roles...)
+		err := r.admit(hc, op.roles)
 		if err == nil {
-			err = r.upload(w, req)
+			err = checkQuery(hc)
+		}
+		if err == nil {
+			err = handle(w, req)
 		}
 		if err != nil {
-			edge.WriteError(ctx, w, r.Log, err)
+			edge.WriteError(req.Context(), w, r.Log, err)
 		}
 	})
 }

@@ -78,6 +78,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerEvents()
 	r.registerSteps()
 	r.registerWait()
+	r.registerOutputs()
 	r.registerWorkers()
 	r.registerAgents()
 	r.registerKeys()

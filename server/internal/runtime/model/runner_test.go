@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"iter"
 	"net/http"
 	"testing"
@@ -24,6 +25,10 @@ type journal struct {
 func (j *journal) Progress(context.Context, string) error          { return nil }
 func (j *journal) Chunk(context.Context, string) error             { return nil }
 func (j *journal) Offer(context.Context, string) ([]string, error) { return nil, nil }
+
+func (j *journal) Output(_ context.Context, name string, _ io.ReadSeeker) (task.Output, error) {
+	return task.Output{Name: name}, nil
+}
 
 func (j *journal) Steps(context.Context) ([]task.Step, error) { return j.steps, nil }
 

@@ -34,6 +34,10 @@ func (r *recorder) Events(context.Context, []runtime.Event) error { return r.cal
 
 func (r *recorder) Offer(context.Context, string) ([]string, error) { return nil, r.call() }
 
+func (r *recorder) Output(context.Context, string, io.ReadSeeker) (task.Output, error) {
+	return task.Output{}, r.call()
+}
+
 func (r *recorder) Steps(context.Context) ([]task.Step, error) { return nil, r.call() }
 
 func (r *recorder) Commit(_ context.Context, s task.Step) (task.Step, error) { return s, r.call() }

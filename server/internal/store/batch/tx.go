@@ -264,7 +264,7 @@ func (t *tx) TurnEnd(org, id string, turn int) (reason task.EndReason, result *s
 
 // Erase implements lifecycle.Tasks.
 func (t *tx) Erase(org, id string, rows int) (left int, err error) {
-	ops, err := ask(t, table.Graves|table.Steps|table.Events|table.Turns|table.Attempts, func(db table.DB) (ops []table.Op, err error) {
+	ops, err := ask(t, table.Graves|table.Steps|table.Files|table.Events|table.Turns|table.Attempts, func(db table.DB) (ops []table.Op, err error) {
 		ops, left, err = table.Erase(background(), db, org, id, rows)
 		return ops, err
 	})
@@ -308,6 +308,20 @@ func (t *tx) SeqsOfClients(org, id string, turn int, clientIDs []string) (map[st
 	}
 	return ask(t, tables, func(db table.DB) (map[string]int64, error) {
 		return table.SeqsOfClients(background(), db, org, id, turn, clientIDs)
+	})
+}
+
+// Output implements lifecycle.Tasks.
+func (t *tx) Output(org, id string, turn int, name string) (*task.Output, error) {
+	return ask(t, table.Files|table.Events, func(db table.DB) (*task.Output, error) {
+		return table.ReadOutput(background(), db, org, id, turn, name)
+	})
+}
+
+// CountOutputs implements lifecycle.Tasks.
+func (t *tx) CountOutputs(org, id string, turn int) (int, error) {
+	return ask(t, table.Files, func(db table.DB) (int, error) {
+		return table.CountOutputs(background(), db, org, id, turn)
 	})
 }
 

@@ -38,6 +38,9 @@ func (e *env) furnish(org, id string) {
 	e.do(org, id, task.Patch{Full: true, Status: task.Completed, Number: 1, From: run, Result: new("late")},
 		beginning(org, id, func(b *task.Begin) { b.Spec.ParentExecution = new("parent") }), claim("w"))
 	e.do(org, id, task.CommitStep{By: task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}, Step: task.Step{ID: "s", Body: json.RawMessage(`"of ` + org + `"`)}})
+	e.do(org, id, task.WriteOutput{
+		By: task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}, Output: &task.Output{Name: "o", File: "of " + id, Size: 1, ContentType: "text/plain"},
+	})
 	e.write(func(tx lifecycle.Tx) error {
 		return errors.Join(
 			tx.PutSecret(org, lifecycle.OfTask, id, []byte(org)),
@@ -53,6 +56,8 @@ type belongings struct {
 	Log                   []task.Event
 	Steps                 []task.Step
 	Step                  *task.Step
+	Outputs               []task.Output
+	Output                *task.Output
 	Attempts              []*task.Attempt
 	ByToken               *task.Attempt
 	Secret, SecretOfAgent []byte
@@ -65,13 +70,14 @@ func (e *env) belongings(org, id string) belongings {
 	e.t.Helper()
 	ctx := e.t.Context()
 	var b belongings
-	var failed [6]error
+	var failed [7]error
 	b.Task, failed[0] = e.Task(ctx, auth.All(org), id)
 	b.Log, failed[1] = e.Events(ctx, org, id, 0, 1000)
 	b.Secret, failed[2] = e.Secret(ctx, org, lifecycle.OfTask, id)
 	b.SecretOfAgent, failed[3] = e.Secret(ctx, org, lifecycle.OfAgent, id)
 	b.Queue, failed[4] = e.Waiting(ctx, org, id)
 	b.Steps, failed[5] = e.Steps(ctx, org, id, 2, 0, 1000)
+	b.Outputs, failed[6] = e.Outputs(ctx, org, id, 2, 0, 1000)
 	b.Queue.Holders = nil // they hold other tasks as well
 	for i, err := range failed {
 		if i == 0 || i == 4 {
@@ -97,6 +103,9 @@ func (e *env) belongings(org, id string) belongings {
 		if b.Step, err = tx.Step(org, id, 2, "s"); err != nil {
 			return err
 		}
+		if b.Output, err = tx.Output(org, id, 2, "o"); err != nil {
+			return err
+		}
 		b.Replay, err = tx.Replay(org, "create", "of "+id)
 		return err
 	})
@@ -110,7 +119,7 @@ func deleted(e *env) {
 	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "t", 1)) })
 	neighbour, foreign := e.belongings(home, "neighbour"), e.belongings(away, "t")
 	for _, b := range []belongings{neighbour, foreign} {
-		if b.ByToken == nil || b.Attempts[1] == nil || len(b.Steps) != 1 || b.Step == nil || b.Secret == nil || b.Replay == nil || b.Client == nil {
+		if b.ByToken == nil || b.Attempts[1] == nil || len(b.Steps) != 1 || b.Step == nil || len(b.Outputs) != 1 || b.Output == nil || b.Secret == nil || b.Replay == nil || b.Client == nil {
 			e.t.Fatalf("a furnished task lacks something: %+v", b)
 		}
 	}

@@ -21,6 +21,7 @@ func fileParts() []part {
 		{"FilesAreListed", listedFiles},
 		{"FilesAreRemovedForWhoBroughtThem", removedFiles},
 		{"FilesGoWhenTheirTasksAreGone", leftFiles},
+		{"OutputsAreFilesOfTheirTask", outputFiles},
 	}
 }
 
@@ -359,4 +360,79 @@ func racedUses(e *env) {
 		}
 	}
 	e.t.Logf("%d tasks have their file, %d were refused", used, refused)
+}
+
+// outputFiles: the newest output of a name is read, in each turn; a file is used for as
+// long as an output or what the task was given names it, and then left.
+func outputFiles(e *env) {
+	ctx := e.t.Context()
+	by := files.Owner{Owner: "key:1", Group: "g"}
+	e.bring("given", "given.txt", by)
+	e.uses("t", by, "given")
+	e.clock.advance(time.Second)
+	e.begin("other", func(b *task.Begin) {})
+	e.do(home, "t", claim("w"))
+	writes := func(name, file string) task.Output {
+		t := e.task(home, "t").Task
+		before := read(e, func(tx lifecycle.Tx) (*task.Output, error) { return tx.Output(home, "t", t.Terms.Turn, name) })
+		e.do(home, "t", task.WriteOutput{
+			By: task.Holder{Fenced: true, Attempt: t.Run}, Before: before,
+			Output: &task.Output{Name: name, File: file, Size: 7, ContentType: "text/plain; é"},
+		})
+		got, err := e.Output(ctx, home, "t", t.Terms.Turn, name)
+		e.ok(err)
+		want := task.Output{Turn: t.Terms.Turn, Name: name, File: file, Size: 7, ContentType: "text/plain; é", Seq: t.LastSeq + 1, At: e.clock.stamp(), Attempt: t.Run.Number}
+		e.same("output", want, *got)
+		return want
+	}
+	list := func(turn int, after int64, limit int) []task.Output {
+		found, err := e.Outputs(ctx, home, "t", turn, after, limit)
+		e.ok(err)
+		return found
+	}
+	used := func(want ...string) {
+		e.t.Helper()
+		e.same("files and how many tasks use them", want, e.shelf(auth.Scope{Organization: home, Owner: by.Owner}))
+	}
+	writes("a", "first")
+	e.clock.advance(time.Second)
+	writes("b", "first")
+	e.clock.advance(time.Second)
+	writes("c", "given")
+	used("first a 1", "given given.txt 1")
+	e.clock.advance(time.Second)
+	a := writes("a", "second")
+	used("second a 1", "first a 1", "given given.txt 1")
+	b := writes("b", "second")
+	used("second a 1", "first a 0", "given given.txt 1")
+	c := writes("c", "second")
+	used("second a 1", "first a 0", "given given.txt 1") // it was given it, too
+	e.same("all", []task.Output{a, b, c}, list(0, 0, 10))
+	e.same("the first", []task.Output{a}, list(0, 0, 1))
+	e.same("behind it", []task.Output{b, c}, list(1, a.Seq, 10))
+	e.same("of another turn", 0, len(list(2, 0, 10)))
+	e.same("count", 3, read(e, func(tx lifecycle.Tx) (int, error) { return tx.CountOutputs(home, "t", 1) }))
+	for _, of := range []struct{ org, id string }{{home, "other"}, {away, "t"}} {
+		none, err := e.Output(ctx, of.org, of.id, 0, "a")
+		e.ok(err)
+		e.same("of another task", true, none == nil)
+	}
+	ids, _, err := e.DropLeft(ctx, home, e.clock.stamp()+1, 10)
+	e.ok(err)
+	e.same("dropped", []string{"first"}, ids)
+
+	e.do(home, "t", settle(task.EndCompleted, "x"), beginning(home, "t", func(*task.Begin) {}), claim("w"))
+	next := writes("a", "third")
+	newest, err := e.Output(ctx, home, "t", 0, "a")
+	e.ok(err)
+	e.same("of the newest turn", next, *newest)
+	newest, err = e.Output(ctx, home, "t", 0, "b")
+	e.ok(err)
+	e.same("of the newest turn that has one", b, *newest)
+	e.leaves("t")
+	e.clock.advance(time.Second)
+	ids, _, err = e.DropLeft(ctx, home, e.clock.stamp(), 10)
+	e.ok(err)
+	slices.Sort(ids)
+	e.same("dropped with the task", []string{"given", "second", "third"}, ids)
 }

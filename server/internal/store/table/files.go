@@ -13,7 +13,8 @@ import (
 )
 
 // A file has a row in files, one in file_owners for each who has brought it, of
-// which there is always one, and one in file_uses for each task that uses it. Where
+// which there is always one, and one in file_uses for each task that uses it: that was
+// given it, or has written it. Where
 // others write, too, whoever begins to use a file shares the lock of its row in
 // files, and whoever brings it or removes rows has that lock alone: a file is never
 // removed beneath a task that is being created, nor while it is brought again.
@@ -27,16 +28,22 @@ func lockFile(ctx context.Context, db DB, org, id string) (bool, error) {
 // brought again counts as not used yet.
 func PutFile(org string, f files.File, name string, by files.Owner, at task.Stamp) []Op {
 	return []Op{
-		{
-			SQL: `INSERT INTO files (org, id, size, content_type, created_at) VALUES (?, ?, ?, ?, ?)
-				ON CONFLICT (org, id) DO UPDATE SET size = files.size`, // it locks the row, and waits for who removes it
-			Args: []any{org, f.ID, f.Size, f.ContentType, int64(at)}, In: Files,
-		},
+		putFile(org, f, at),
 		{
 			SQL: `INSERT INTO file_owners (org, id, owner, grp, name, at) VALUES (?, ?, ?, ?, ?, ?)
 				ON CONFLICT (org, id, owner, grp) DO UPDATE SET name = excluded.name, left_at = 0`,
 			Args: []any{org, f.ID, by.Owner, by.Group, name, int64(at)}, In: Files,
 		},
+	}
+}
+
+// putFile notes that an organization has a file. It locks the row, and waits for who
+// removes it.
+func putFile(org string, f files.File, at task.Stamp) Op {
+	return Op{
+		SQL: `INSERT INTO files (org, id, size, content_type, created_at) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (org, id) DO UPDATE SET size = files.size`,
+		Args: []any{org, f.ID, f.Size, f.ContentType, int64(at)}, In: Files,
 	}
 }
 
@@ -158,10 +165,10 @@ func LockFiles(ctx context.Context, db DB, org string, ids []string) ([]string, 
 	return texts(ctx, db, "SELECT id FROM files WHERE org = ? AND id IN "+places+" ORDER BY id FOR KEY SHARE", append([]any{org}, args...)...)
 }
 
-// PutUse notes that a task uses a file.
+// PutUse notes that a task was given a file.
 func PutUse(org, id, taskID, owner, group string) Op {
 	return Op{
-		SQL:  "INSERT INTO file_uses (org, id, task, owner, grp) VALUES (?, ?, ?, ?, ?) ON CONFLICT (org, id, task) DO NOTHING",
+		SQL:  "INSERT INTO file_uses (org, id, task, owner, grp, given) VALUES (?, ?, ?, ?, ?, 1) ON CONFLICT (org, id, task) DO UPDATE SET given = 1",
 		Args: []any{org, id, taskID, owner, group}, In: Files,
 	}
 }

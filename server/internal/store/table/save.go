@@ -24,6 +24,9 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 	for _, s := range c.Steps {
 		ops = append(ops, insertStep(org, id, s))
 	}
+	for _, o := range c.Outputs {
+		ops = append(ops, saveOutput(c.Task, o)...)
+	}
 	for _, a := range c.Attempts {
 		ops = append(ops, PutAttempt(org, id, a))
 	}
