@@ -62,6 +62,8 @@ type Agent struct {
 	MaxAttempts int `json:"max_attempts,omitempty"`
 	// RetryStarted lets a Python worker's started attempt be followed by another.
 	RetryStarted bool `json:"retry_started,omitempty"`
+	// Budget is for tasks that leave it open and are below no other.
+	Budget *Budget `json:"budget,omitempty"`
 	// RetryErrors lets another attempt follow one that ended with an error of its
 	// worker, as Retry does. A Python worker's needs RetryStarted, too.
 	RetryErrors bool `json:"retry_errors,omitempty"`

@@ -41,6 +41,7 @@ const (
 	ApprovalRequested EventType = "approval_requested"
 	ApprovalAnswered  EventType = "approval_answered"
 	BudgetWarning     EventType = "budget_warning"
+	ModelUsed         EventType = "usage" // the tokens and cost of a call of a model
 	Step              EventType = "step"
 	SubTaskFinished   EventType = "subtask_finished"
 	OutputWritten     EventType = "output"
@@ -57,7 +58,7 @@ func EventTypes() []EventType {
 		ToolCallRequest, ToolCallResult, SubAgentTrigger, Think, Analyze, PlanUpdated,
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, Step, SubTaskFinished, OutputWritten, AgentMessage, ContextStatus, GatewaySteer, Override,
+		BudgetWarning, ModelUsed, Step, SubTaskFinished, OutputWritten, AgentMessage, ContextStatus, GatewaySteer, Override,
 	}
 }
 
@@ -138,6 +139,8 @@ type Change struct {
 	Adjusted []string `json:"adjusted"`
 	// ResultCheck is the task's.
 	ResultCheck *ResultCheck `json:"result_check"`
+	// Budget is the task's.
+	Budget *Budget `json:"budget"`
 }
 
 // Change answers what the event changed in the task, and whether it is of a

@@ -104,11 +104,15 @@ type Task struct {
 	PayloadExtension           json.RawMessage `json:"payload_extension"`
 	MCPServers                 []MCPServer     `json:"mcp_servers"`
 	Plan                       *Plan           `json:"deep_planning"`
-	HITLRequest                json.RawMessage `json:"hitl_request"`
-	PendingECARequest          json.RawMessage `json:"pending_eca_request"`
-	LastExecutedNodeID         string          `json:"last_executed_node_id"`
-	TestRunNodeID              string          `json:"test_run_node_id"`
-	VoiceID                    string          `json:"voice_id"`
+	// Budget is what the task and all below it may use, nil if it has none of its own;
+	// Spent what was used of that, or of the budget of a task above it.
+	Budget             *Budget         `json:"budget"`
+	Spent              *Spent          `json:"spent"`
+	HITLRequest        json.RawMessage `json:"hitl_request"`
+	PendingECARequest  json.RawMessage `json:"pending_eca_request"`
+	LastExecutedNodeID string          `json:"last_executed_node_id"`
+	TestRunNodeID      string          `json:"test_run_node_id"`
+	VoiceID            string          `json:"voice_id"`
 
 	client *Client
 	raw    json.RawMessage
@@ -166,7 +170,7 @@ type Tokens struct {
 
 // Waiting says why a task is not executing.
 type Waiting struct {
-	// Reason is paused, person, approval, child, timer, assigned, run_locally,
+	// Reason is paused, budget, person, approval, child, timer, assigned, run_locally,
 	// earlier_attempt, scheduled, retry, pinned_worker_absent, no_worker, behind or
 	// workers_busy; Message says it for a person.
 	Reason   string `json:"reason"`

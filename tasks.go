@@ -40,6 +40,9 @@ type TaskRequest struct {
 	ExpiresIn time.Duration
 	// MaxAttempts bounds how many attempts may start; 0 is the agent's.
 	MaxAttempts int
+	// Budget is what it and all below it may use; nil is the agent's. A sub-task below a
+	// budget has none of its own.
+	Budget *Budget
 	// WorkerID lets only that worker have it.
 	WorkerID string
 	// RunLocally says that the creator executes it; no worker is given it.
@@ -128,6 +131,7 @@ type taskBody struct {
 	Priority             int            `json:"priority,omitempty"`
 	RunAt                time.Time      `json:"run_at,omitzero"`
 	MaxAttempts          int            `json:"max_attempts,omitempty"`
+	Budget               *Budget        `json:"budget,omitempty"`
 	Timeout              float64        `json:"timeout,omitempty"`
 	ExpiresIn            float64        `json:"expires_in,omitempty"`
 	Tags                 []string       `json:"tags,omitempty"`
@@ -147,7 +151,7 @@ func (r TaskRequest) body() taskBody {
 		AdditionalContext: r.AdditionalContext, InstructionsOverride: r.Instructions, ExpectedOutput: r.ExpectedOutput,
 		MCPServers: r.MCPServers, TriggeringAgentID: r.TriggeringAgentID, ThinkMode: r.ThinkMode,
 		NoAttachments: r.DisableAttachmentInjection, UserOIDCToken: r.UserOIDCToken, UserTokens: r.UserTokens,
-		AgentVersion: r.AgentVersion, Priority: r.Priority, RunAt: r.RunAt, MaxAttempts: r.MaxAttempts,
+		AgentVersion: r.AgentVersion, Priority: r.Priority, RunAt: r.RunAt, MaxAttempts: r.MaxAttempts, Budget: r.Budget,
 		Timeout: seconds(r.Timeout), ExpiresIn: seconds(r.ExpiresIn), Tags: r.Tags,
 		ModelProvider: r.ModelProvider, ModelName: r.ModelName, ReasoningEffort: r.ReasoningEffort,
 		ToolCallLimit: r.ToolCallLimit, HarnessCLI: r.HarnessCLI, PermissionMode: r.PermissionMode,
@@ -214,6 +218,9 @@ type TaskUpdate struct {
 	ModelProvider, ModelName, ReasoningEffort *string
 	ToolCallLimit                             *int
 	HarnessCLI, PermissionMode                *string
+	// Budget is put in the place of the limits that the task has; what was spent stays.
+	// What was paused because they were reached goes on if they are no more.
+	Budget *Budget
 }
 
 type updateBody struct {
@@ -234,6 +241,7 @@ type updateBody struct {
 	ToolCallLimit    *int       `json:"tool_call_limit,omitempty"`
 	HarnessCLI       *string    `json:"harness_cli,omitempty"`
 	PermissionMode   *string    `json:"permission_mode,omitempty"`
+	Budget           *Budget    `json:"budget,omitempty"`
 }
 
 // Update changes a task.

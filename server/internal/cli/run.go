@@ -19,15 +19,16 @@ import (
 )
 
 type runCmd struct {
-	Prompt  string   `arg:"" help:"What is to be done; - reads it from standard input."`
-	File    []string `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
-	Agent   string   `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, on a server that is named profile." placeholder:"ID|FILE"`
-	Model   string   `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
-	JSON    bool     `help:"Print the finished task as JSON, and nothing else."`
-	Server  string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
-	Key     string   `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
-	Profile string   `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
-	Data    string   `help:"Data folder whose key is for its own server." default:".errand" env:"ERRAND_DATA"`
+	Prompt  string     `arg:"" help:"What is to be done; - reads it from standard input."`
+	File    []string   `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
+	Agent   string     `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, on a server that is named profile." placeholder:"ID|FILE"`
+	Model   string     `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
+	Budget  budgetFlag `help:"What it and its sub-tasks may use, for example tokens=100000." placeholder:"LIMITS"`
+	JSON    bool       `help:"Print the finished task as JSON, and nothing else."`
+	Server  string     `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
+	Key     string     `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
+	Profile string     `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
+	Data    string     `help:"Data folder whose key is for its own server." default:".errand" env:"ERRAND_DATA"`
 }
 
 // Help says what cannot be said in flags.
@@ -76,7 +77,7 @@ func (c *runCmd) Run(e *env) (err error) {
 				fmt.Fprintln(e.Err, printable(line))
 			}
 		}
-		task, err = create(ctx, client, errand.TaskRequest{AgentID: who.agent, Prompt: prompt, ModelName: who.model}, c.File)
+		task, err = create(ctx, client, errand.TaskRequest{AgentID: who.agent, Prompt: prompt, Budget: c.Budget.Budget, ModelName: who.model}, c.File)
 		return err
 	})
 	if err != nil {

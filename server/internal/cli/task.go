@@ -86,6 +86,7 @@ func (r remote) show(e *env, t *errand.Task) {
 	if u := t.Tokens; u != nil {
 		w.pair("tokens", fmt.Sprintf("%d in, %d out", u.Prompt, u.Completion))
 	}
+	w.pair("budget", budgetLine(t))
 	w.pair("tools", strings.Join(t.UsedTools, ", "))
 	w.pair("not whole", strings.Join(t.Adjusted, ", "))
 	w.pair("output schema", checkLine(t.ResultCheck))
@@ -211,6 +212,7 @@ type taskUpdateCmd struct {
 	InternalStatus *string        `name:"internal-status" help:"The agent's own word for what it does, at most 255 characters."`
 	Priority       *int           `help:"From -100 to 100; while it is pending."`
 	In             *time.Duration `help:"Start after this time, for example 10m; while it is pending."`
+	Budget         budgetFlag     `help:"Limits in the place of those that it has, for example tokens=200000; what was paused because of them goes on." placeholder:"LIMITS"`
 	ModelProvider  *string        `name:"model-provider" help:"The provider of the model; empty for the agent's own."`
 	Model          *string        `help:"The model; empty for the agent's own."`
 	Effort         *string        `name:"reasoning-effort" help:"low, medium, high or xhigh; empty for the agent's own."`
@@ -228,7 +230,7 @@ func (c *taskUpdateCmd) Run(e *env) error {
 		Title: c.Title, InternalStatus: c.InternalStatus, Priority: c.Priority,
 		Status: errand.Status(c.Status), Result: c.Result, Override: c.Override,
 		ModelProvider: c.ModelProvider, ModelName: c.Model, ReasoningEffort: c.Effort,
-		ToolCallLimit: c.ToolCallLimit, HarnessCLI: c.HarnessCLI, PermissionMode: c.PermissionMode,
+		ToolCallLimit: c.ToolCallLimit, HarnessCLI: c.HarnessCLI, PermissionMode: c.PermissionMode, Budget: c.Budget.Budget,
 	}
 	if c.In != nil {
 		at := time.Now().Add(*c.In)
@@ -238,7 +240,7 @@ func (c *taskUpdateCmd) Run(e *env) error {
 	case c.Result != nil && c.Status == "":
 		return errors.New("--result goes with --status completed, failed or error")
 	case isNothing(u):
-		return errors.New("nothing to change: give --title, --internal-status, --priority, --in, what is asked of the model, or --status with --result")
+		return errors.New("nothing to change: give --title, --internal-status, --priority, --in, --budget, what is asked of the model, or --status with --result")
 	}
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Update(ctx, c.ID, u)

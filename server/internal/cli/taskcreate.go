@@ -24,6 +24,7 @@ type taskCreateCmd struct {
 	Timeout        time.Duration `help:"How long it may execute, over all attempts."`
 	ExpiresIn      time.Duration `name:"expires-in" help:"How long it may wait to be started, from when it may run."`
 	MaxAttempts    int           `name:"max-attempts" help:"How many attempts may start."`
+	Budget         budgetFlag    `help:"What it and its sub-tasks may use, for example tokens=100000,cost=2,seconds=600,at_limit=end." placeholder:"LIMITS"`
 	ModelProvider  string        `name:"model-provider" help:"The provider of the model, in the place of the agent's own."`
 	Model          string        `help:"The model, in the place of the agent's own."`
 	Effort         string        `name:"reasoning-effort" help:"How much the model is to reason: low, medium, high or xhigh."`
@@ -52,7 +53,7 @@ func (c *taskCreateCmd) Run(e *env) error {
 	}
 	r := errand.TaskRequest{
 		AgentID: c.Agent, Prompt: prompt, ID: c.ID, Title: c.Title, Tags: c.Tag, Priority: c.Priority,
-		Timeout: c.Timeout, ExpiresIn: c.ExpiresIn, MaxAttempts: c.MaxAttempts,
+		Timeout: c.Timeout, ExpiresIn: c.ExpiresIn, MaxAttempts: c.MaxAttempts, Budget: c.Budget.Budget,
 		WorkerID: c.Worker, ParentTaskID: c.Parent, OnParentEnd: errand.OnParentEnd(c.OnParentEnd), IdempotencyKey: c.IdempotencyKey,
 		ModelProvider: c.ModelProvider, ModelName: c.Model, ReasoningEffort: c.Effort, ToolCallLimit: c.ToolCallLimit,
 		HarnessCLI: c.HarnessCLI, PermissionMode: c.PermissionMode,

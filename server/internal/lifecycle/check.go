@@ -71,6 +71,9 @@ func check(sub *Submission) error {
 	if err := checkSchema("output_schema", spec.OutputSchema); err != nil {
 		return err
 	}
+	if err := state.Budget.Check("budget"); err != nil {
+		return err
+	}
 	if f := spec.OutputFormat; f != nil && !slices.Contains([]string{"text", "markdown", "json", "voice"}, *f) {
 		return fault.Field("output_format", "must be text, markdown, json or voice")
 	}

@@ -87,6 +87,9 @@ func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) (
 		if err != nil {
 			return nil, err
 		}
+		if !changed.Task.Run.Live() { // its budget is used up
+			continue
+		}
 		claimed = append(claimed, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token})
 	}
 	return claimed, nil

@@ -21,6 +21,8 @@ type Edit struct {
 	Asked     Asked
 	Priority  *int
 	RunAt     *task.Stamp
+	// Budget is put in the place of the limits that the task has (B1).
+	Budget *task.Budget
 	// Status ends the turn: it may be completed, failed or error. Executing
 	// begins a task that its creator executes itself (L8).
 	Status *task.Status
@@ -101,6 +103,9 @@ func (e Edit) commands(by string) ([]task.Command, error) {
 	if !isNull(e.Extension) {
 		commands = append(commands, task.Patch{By: by, Extension: e.Extension})
 	}
+	if e.Budget != nil {
+		commands = append(commands, task.SetBudget{By: by, Budget: *e.Budget})
+	}
 	switch {
 	case e.Status == nil:
 		return append(commands, task.Edit{Who: by, Side: side, Priority: e.Priority, RunAt: e.RunAt}), nil
@@ -142,6 +147,9 @@ func (e Edit) check() error {
 		}
 	}
 	if err := e.Asked.into(new(task.State)); err != nil {
+		return err
+	}
+	if err := e.Budget.Check("budget"); err != nil {
 		return err
 	}
 	if e.RunAt != nil {

@@ -13,9 +13,9 @@ func (s *Service) Pause(ctx context.Context, who Caller, id string) (Snapshot, e
 	})
 }
 
-// Resume lets a paused task go on (S6).
+// Resume lets a paused task go on (S6), unless its budget is used up (B1).
 func (s *Service) Resume(ctx context.Context, who Caller, id string) (Snapshot, error) {
-	return s.change(ctx, who, id, func(writing, task.Task) (task.Command, error) {
-		return task.Resume{By: who.By}, nil
+	return s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
+		return task.Resume{By: who.By}, solvent(tx, t)
 	})
 }

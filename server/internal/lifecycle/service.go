@@ -191,12 +191,15 @@ func change(tx writing, in auth.Scope, id string, command func(task.Task) (task.
 	return Snapshot{Task: changed.Task, Spec: before.Spec}, changed.Refused, err
 }
 
-// apply applies a command in a transaction, saves what it changed, and begins the
-// descent that may follow from it.
+// apply applies a command in a transaction, saves what it changed, and does what
+// follows from it: begins the descent, and lets the payer pay for what was spent.
 func apply(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	changed, err := applyAlone(tx, t, c)
 	if x := changed.Task.Descent; err == nil && x.Going && x != t.Descent {
 		changed.Task, err = descend(tx, changed.Task)
+	}
+	if err == nil && changed.Task.Account != nil {
+		changed.Task, err = pay(tx, t, changed.Task, task.Partial(c))
 	}
 	return changed, err
 }

@@ -18,6 +18,11 @@ type NewStep struct {
 	ID, Kind string
 	// Body is what came of it.
 	Body json.RawMessage
+	// Use is what a model has used for it, as the server has counted it; nil for nothing.
+	Use *task.Use
+	// Partial is what the turn has come to so far, nil for nothing: it is kept if its
+	// budget ends it.
+	Partial *string
 }
 
 // CommitStep commits a step of the turn that an attempt holds under its lease. The
@@ -49,7 +54,7 @@ func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewSt
 		if known = first != nil; known {
 			step = *first
 		}
-		changed, err = apply(tx, t, task.CommitStep{By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known})
+		changed, err = apply(tx, t, task.CommitStep{By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known, Use: n.Use, Partial: n.Partial})
 		return err
 	})
 	switch {

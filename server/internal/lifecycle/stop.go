@@ -34,14 +34,14 @@ func descend(tx writing, t task.Task) (task.Task, error) {
 			at = id
 		}
 	}
+	now, err := tx.Task(t.OrganizationID, t.ID) // what was visited may have told it, or begun another descent
+	if err != nil || !now.Descent.Same(t.Descent) {
+		return now, err
+	}
 	if !done {
 		tx.leave(t.OrganizationID, t.ID)
 	}
-	t, err := tx.Task(t.OrganizationID, t.ID) // what was visited may have told it
-	if err != nil {
-		return task.Task{}, err
-	}
-	changed, err := applyAlone(tx, t, task.Visited{After: at, Done: done})
+	changed, err := applyAlone(tx, now, task.Visited{After: at, Done: done})
 	return changed.Task, err
 }
 
@@ -54,7 +54,7 @@ func visit(tx writing, x task.Descent, org, id string) error {
 	}
 	switch {
 	case x.Reaches(&child):
-		_, err = apply(tx, child, task.RequestStop{By: x.By})
+		_, err = apply(tx, child, x.Command())
 	case x.PassesBy(&child):
 		_, err = apply(tx, child, task.Pass{Descent: x})
 	}

@@ -271,13 +271,16 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 	changed, err := apply(tx, before, task.Begin{
 		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
 		TraceParent: traceParent, Owner: sub.who.Owner, Group: sub.who.Group, Scoped: sub.who.Scoped, Parent: parent,
-		Sealed: sub.sealed != nil,
+		Sealed: sub.sealed != nil, Budget: a.Record.Budget,
 	})
 	if err != nil { // a refusal, and nothing has been written
 		return Snapshot{}, err
 	}
 	if !counted.Empty() {
 		if err := tx.save(counted); err != nil {
+			return Snapshot{}, err
+		}
+		if err := payForChild(tx, counted.Task); err != nil {
 			return Snapshot{}, err
 		}
 	}
@@ -364,6 +367,9 @@ func adopt(tx writing, in auth.Scope, spec task.Spec, before task.Task) (*task.T
 	}
 	if before.Terms.ParentID == parent { // it stays where it is, and was counted
 		return &p.Task, task.Change{}, nil
+	}
+	if err := afford(tx, p.Task); err != nil {
+		return nil, task.Change{}, err
 	}
 	counted, err := task.Apply(p.Task, task.AddChild{}, tx.Now())
 	return &counted.Task, counted, err

@@ -142,7 +142,7 @@ func (tx writing) tellParent(t task.Task, deleted bool) error {
 		return nil
 	}
 	if err == nil && p.Ended() == "" {
-		_, err = applyAlone(tx, p, task.SubTaskOver{Child: &t, Deleted: deleted})
+		_, err = apply(tx, p, task.SubTaskOver{Child: &t, Deleted: deleted})
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 // Waiting tells why a task is not executing.
 type Waiting struct {
 	// Reason is one of a closed list, Message says it for a person.
-	Reason   string     `json:"reason" enum:"paused,person,approval,child,timer,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"What it waits for, from a closed list."`
+	Reason   string     `json:"reason" enum:"paused,budget,person,approval,child,timer,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"What it waits for, from a closed list."`
 	Message  string     `json:"message" doc:"The same for a person."`
 	WorkerID string     `json:"worker_id,omitempty" doc:"The worker that it waits for."`
 	SubTasks []string   `json:"sub_tasks,omitempty" doc:"The sub-tasks that it waits for."`
@@ -62,6 +62,8 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		seen = "last seen " + lastSeen.String()
 	}
 	switch {
+	case t.Account != nil && t.Account.Held:
+		return &Waiting{Reason: "budget", Message: fmt.Sprintf("the budget of task %s is used up: raise it to let this go on", t.Account.Payer)}
 	case t.Status() == task.Paused:
 		return &Waiting{Reason: "paused", Message: "paused by " + q.PausedBy}
 	case t.Run.Live():

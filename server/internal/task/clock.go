@@ -86,6 +86,14 @@ func (c FollowClock) apply(d *draft) error { //nolint:unparam // the form of eve
 	if t.ended == "" && t.state.Status == Executing && t.TimeoutAt != 0 {
 		t.TimeoutAt = min(t.TimeoutAt.Add(max(c.Jump, 0)), d.now.Add(t.timeLeft()))
 	}
+	if a := t.Account; a != nil && a.Since != 0 {
+		a = d.account()
+		length := a.Until.Sub(a.Since)
+		a.Since = min(a.Since.Add(max(c.Jump, 0)), d.now)
+		if a.Until != 0 {
+			a.Until = a.Since.Add(length)
+		}
+	}
 	if t.Dispatchable() && t.ReadyAt > d.now && t.state.RunAt < t.ReadyAt {
 		t.ReadyAt = max(t.state.RunAt, min(t.ReadyAt.Add(min(c.Jump, 0)), d.now.Add(t.Again.Wait)))
 	}

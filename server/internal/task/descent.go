@@ -12,14 +12,60 @@ type Descent struct {
 	// it is the end of the task's turn, which those sub-tasks outlive that are to
 	// (on_parent_end).
 	All bool `json:"all"`
+	// To is what it does to what it reaches, if not to stop it.
+	To DescentTo `json:"to,omitempty"`
 	// Going says that it has not visited all sub-tasks yet; After is the last one
 	// that it has.
 	Going bool   `json:"-"`
 	After string `json:"after,omitempty"`
 }
 
-// Reaches reports whether the descent stops a sub-task.
+// DescentTo says what a descent does to what it reaches.
+type DescentTo string
+
+// What a budget does to those that spend from it (B1).
+const (
+	DescentHolds DescentTo = "hold"
+	DescentFrees DescentTo = "free"
+	DescentEnds  DescentTo = "end"
+)
+
+// Command is what the descent asks of a sub-task that it reaches.
+func (x Descent) Command() Command {
+	switch x.To {
+	case DescentHolds:
+		return held{Hold{x.By}, x}
+	case DescentFrees:
+		return held{Free{x.By}, x}
+	case DescentEnds:
+		return UseUp{}
+	default:
+		return RequestStop{By: x.By}
+	}
+}
+
+// held goes on to what is below, which a stop does by itself.
+type held struct {
+	Command
+	on Descent
+}
+
+func (c held) apply(d *draft) error {
+	d.descend(Descent{At: c.on.At, By: c.on.By, All: true, To: c.on.To})
+	return c.Command.apply(d)
+}
+
+// Reaches reports whether the descent stops a sub-task, or does to it what else it is
+// to do.
 func (x Descent) Reaches(child *Task) bool {
+	switch x.To {
+	case DescentHolds:
+		return child.Running()
+	case DescentFrees:
+		return child.ended == "" && child.Account != nil && child.Account.Held
+	case DescentEnds:
+		return child.ended == ""
+	}
 	return child.ended == "" && child.BegunAt <= x.At && (x.All || !child.Terms.Keep)
 }
 
@@ -27,7 +73,7 @@ func (x Descent) Reaches(child *Task) bool {
 // stop. One that it has passed by before is left out: so it ends although somebody
 // has made a circle of tasks.
 func (x Descent) PassesBy(child *Task) bool {
-	return x.All && child.Subtasks > 0 && !(child.Descent.All && child.Descent.At >= x.At)
+	return x.All && child.Subtasks > 0 && !(child.Descent.All && child.Descent.At >= x.At && child.Descent.To == x.To)
 }
 
 // descend begins a descent, if there may be anybody to visit. What one before it
@@ -36,15 +82,27 @@ func (d *draft) descend(x Descent) {
 	if d.t.Subtasks == 0 {
 		return
 	}
-	x.Going, x.All = true, x.All || d.t.Descent.Going && d.t.Descent.All
+	was := d.t.Descent
+	if was.Going && was.ends() && !x.ends() { // which do not go on whatever their budget
+		return
+	}
+	x.Going, x.All = true, x.All || was.Going && was.ends() && was.All
 	d.t.Descent = x
 }
+
+// Same reports whether they are the same descent, however far it has come.
+func (x Descent) Same(y Descent) bool {
+	return x.At == y.At && x.By == y.By && x.All == y.All && x.To == y.To
+}
+
+// ends reports whether what it reaches is over then.
+func (x Descent) ends() bool { return x.To == "" || x.To == DescentEnds }
 
 // Pass lets a descent go on to what is below a task that it does not stop.
 type Pass struct{ Descent Descent }
 
 func (c Pass) apply(d *draft) error { //nolint:unparam // the form of every Command
-	d.descend(Descent{At: c.Descent.At, By: c.Descent.By, All: c.Descent.All})
+	d.descend(Descent{At: c.Descent.At, By: c.Descent.By, All: c.Descent.All, To: c.Descent.To})
 	return nil
 }
 

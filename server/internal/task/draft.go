@@ -115,6 +115,7 @@ func Apply(t Task, c Command, now Stamp) (Change, error) {
 	if d.err != nil {
 		return Change{}, d.err
 	}
+	d.book(t)
 	if len(d.events) > 0 {
 		d.t.UpdatedAt = now
 	}
@@ -137,6 +138,7 @@ type draft struct {
 	outputs  []Output
 	author   Author // of the events that follow, if an attempt writes them
 	judged   *Judged
+	cost     float64 // of models that were used
 	refused  error
 	err      error
 }
@@ -268,6 +270,7 @@ func (d *draft) move(do action, to Status) error {
 		return fault.New(fault.Conflict, "cannot %s a task that is %s", do, from)
 	}
 	d.t.state.Status = to
+	d.clock(from, to)
 	return nil
 }
 
@@ -290,6 +293,7 @@ func (d *draft) take(side json.RawMessage, result *string, adjusted []string) er
 		return err
 	}
 	s := &d.t.state
+	d.atLeastMetered()
 	if result != nil {
 		s.Result = result
 	}

@@ -35,6 +35,7 @@ const (
 	ApprovalRequested Type = "approval_requested"
 	ApprovalAnswered  Type = "approval_answered"
 	BudgetWarning     Type = "budget_warning"
+	ModelUsed         Type = "usage"
 	StepDone          Type = "step"
 	SubTaskFinished   Type = "subtask_finished"
 	OutputWritten     Type = "output"
@@ -60,7 +61,7 @@ func Types() []Type {
 	return append(PythonTypes(),
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, StepDone, SubTaskFinished, OutputWritten, AgentMessage, ContextStatus, GatewaySteer, Override)
+		BudgetWarning, ModelUsed, StepDone, SubTaskFinished, OutputWritten, AgentMessage, ContextStatus, GatewaySteer, Override)
 }
 
 // KnownToPython reports whether the Python client knows the type.

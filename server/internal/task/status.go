@@ -116,6 +116,7 @@ const (
 	actStop    action = "stop"
 	actExpire  action = "expire"
 	actTimeout action = "time out"
+	actBudget  action = "end" // its budget is used up
 )
 
 // move is one line of the table of legal transitions.
@@ -143,6 +144,7 @@ var moves = sync.OnceValue(func() []move { //nolint:gochecknoglobals // a consta
 		{actStop, []Status{Pending, Executing, Paused}, []Status{Stopped}},
 		{actExpire, []Status{Pending}, []Status{Error}},
 		{actTimeout, []Status{Executing}, []Status{Error}},
+		{actBudget, []Status{Pending, Executing, Paused}, []Status{Failed}},
 	}
 })
 

@@ -65,6 +65,9 @@ type CommitStep struct {
 	Step Step
 	// Known says that the turn has a step of that id already. The first one stands.
 	Known bool
+	// Use is what a model has used for it, nil for nothing. Partial is as in Spend.
+	Use     *Use
+	Partial *string
 }
 
 func (c CommitStep) apply(d *draft) error {
@@ -90,5 +93,8 @@ func (c CommitStep) apply(d *draft) error {
 	e := d.events[len(d.events)-1]
 	s.Turn, s.Seq, s.At, s.Attempt = e.Turn, e.Seq, e.Time, e.Author.Attempt
 	d.steps = append(d.steps, s)
+	if c.Use != nil {
+		d.use(*c.Use, "")
+	}
 	return nil
 }

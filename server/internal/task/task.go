@@ -63,6 +63,10 @@ type Task struct {
 	Used time.Duration
 	// Wait is what a paused turn waits for.
 	Wait Wait
+	// Account is how the turn stands to a budget, nil for none (B1). Metered are the
+	// model tokens of the turn that the server has counted itself, nil for none.
+	Account *Account
+	Metered *Tokens
 	// Stop is what became of a request to stop.
 	Stop Stop
 	// BegunAt is when the present turn began; 0, which is before all, for one of a
@@ -229,6 +233,9 @@ type State struct {
 	// ResultCheck is how the turn's result, or one that was sent back, follows the
 	// schema that was asked for; nil if none was, or while there was no result (S8).
 	ResultCheck *ResultCheck `json:"result_check"`
+	// Budget is what the turn and all below it may use; nil for no limits of its own
+	// (B1).
+	Budget *Budget `json:"budget"`
 }
 
 // Stop is what became of a request to stop a turn (rules X).
@@ -384,7 +391,7 @@ func (t *Task) Alarm() Stamp {
 	case t.state.Status == Pending:
 		return t.ExpiresAt
 	case t.state.Status == Executing:
-		return t.TimeoutAt
+		return earlier(t.TimeoutAt, t.countAt())
 	case t.Waits():
 		return t.Wait.Until
 	case t.Run.Live(): // paused, and a Python worker may go on; not for ever (L10)
@@ -392,6 +399,22 @@ func (t *Task) Alarm() Stamp {
 	default:
 		return 0
 	}
+}
+
+// countAt is when the seconds of executing are to be counted next, 0 for never.
+func (t *Task) countAt() Stamp {
+	if t.Account == nil {
+		return 0
+	}
+	return t.Account.Until
+}
+
+// earlier is the earlier of two moments, of which 0 is never.
+func earlier(a, b Stamp) Stamp {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // Restore rebuilds a task from its stored parts. Only stores may call it: it
@@ -405,5 +428,6 @@ func Restore(t Task, state State, ended EndReason) Task {
 // event tells.
 func (t *Task) changedQuietly(was Task) bool {
 	return t.Subtasks != was.Subtasks || t.TimeoutAt != was.TimeoutAt || t.ReadyAt != was.ReadyAt || t.Stop != was.Stop ||
-		t.Sealed != was.Sealed || t.Descent != was.Descent || !t.Wait.same(was.Wait) || t.Packed != was.Packed
+		t.Sealed != was.Sealed || t.Descent != was.Descent || !t.Wait.same(was.Wait) || t.Packed != was.Packed ||
+		!t.Account.same(was.Account) || t.Metered != was.Metered
 }

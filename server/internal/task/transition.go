@@ -32,6 +32,8 @@ type Begin struct {
 	Parent *Task
 	// Sealed says that the turn has secrets.
 	Sealed bool
+	// Budget is the agent's, for a turn that has none and is below none.
+	Budget *Budget
 }
 
 func (c Begin) apply(d *draft) error {
@@ -66,7 +68,7 @@ func (c Begin) apply(d *draft) error {
 	case was == "" || t.Terms.ParentID != was:
 		t.RootID, t.Depth = t.ID, 0
 	}
-	t.Starts, t.Steps, t.Stop, t.ended, t.Sealed, t.Wait = 0, 0, Stop{}, "", c.Sealed, Wait{}
+	t.Starts, t.Steps, t.Stop, t.ended, t.Sealed, t.Wait, t.Metered = 0, 0, Stop{}, "", c.Sealed, Wait{}, nil
 	t.FirstSeq, t.TimeoutAt, t.Used = t.LastSeq+1, 0, 0
 	t.ReadyAt, t.ExpiresAt = max(d.now, c.RunAt), 0
 	if c.Spec.ExpiresIn > 0 {
@@ -78,6 +80,9 @@ func (c Begin) apply(d *draft) error {
 	t.state.Priority, t.state.RunAt = c.Priority, c.RunAt
 	t.state.Attempt, t.state.ExecutionAttempts = 1, max(last.ExecutionAttempts, c.Numbered)+1
 	t.state.WorkerID = t.Terms.PinnedWorkerID
+	if err := c.open(t, was); err != nil {
+		return err
+	}
 	if t.state.Title == nil {
 		t.state.Title = last.Title
 	}
@@ -351,9 +356,12 @@ func (d *draft) finish(do action, reason EndReason, outcome Outcome) error {
 		extra = map[string][]string{"adjusted": told} // an end says what of it is not whole, told before or not
 	}
 	d.logState(TaskFinished, extra)
-	if reason == EndStopped {
+	switch {
+	case do == actBudget:
+		d.descend(Descent{At: d.now, By: d.t.by(), All: true, To: DescentEnds})
+	case reason == EndStopped:
 		d.descend(Descent{At: d.now, By: d.t.Stop.By, All: true})
-	} else {
+	default:
 		d.descend(Descent{At: d.now, By: "parent " + d.t.ID})
 	}
 	return nil
@@ -519,14 +527,18 @@ func (d *draft) requeue(wait time.Duration) {
 
 // Pause holds the turn until it is resumed (S6). One that waits goes on when both are
 // over.
-type Pause struct{ By string }
+type Pause struct {
+	By string `json:"by"`
+	// Cause is "" where somebody just wants it.
+	Cause Cause `json:"cause,omitempty"`
+}
 
 func (c Pause) apply(d *draft) error {
 	t := &d.t
 	if t.ended == "" && t.state.Status == Paused {
 		if t.Waits() && !t.Wait.Held {
 			t.Wait.Held = true
-			d.log(TurnPaused, by(c))
+			d.log(TurnPaused, c)
 		}
 		return nil
 	}
@@ -540,7 +552,7 @@ func (c Pause) apply(d *draft) error {
 			d.endAttempt(OutcomePaused)
 		} // else it cannot be told and may go on (L10)
 	}
-	d.log(TurnPaused, by(c))
+	d.log(TurnPaused, c)
 	d.logState(TaskUpdated, nil)
 	return nil
 }
@@ -555,6 +567,9 @@ func (c Resume) apply(d *draft) error {
 		d.t.Wait.Held = false
 		d.log(TurnResumed, by(c))
 		return nil
+	}
+	if a := d.account(); a != nil {
+		a.Held = false
 	}
 	if d.t.Run.Live() { // only an unfenced, started attempt stays live while paused
 		return c.rejoin(d)
@@ -663,6 +678,11 @@ func (c Tick) apply(d *draft) error {
 		return d.wake()
 	case t.state.Status == Paused:
 		return Lose{Number: t.Run.Number, Reason: "its time-out has passed"}.apply(d)
+	case !d.outOfTime(): // of a budget
+		a := d.account()
+		d.count(a)
+		a.Until = 0
+		return nil
 	default:
 		return d.finish(actTimeout, EndTimeout, OutcomeTimedOut)
 	}

@@ -15,10 +15,11 @@ const (
 	ForApproval Cause = "approval" // a person's yes or no
 	ForChild    Cause = "child"    // the end of sub-tasks
 	ForTimer    Cause = "timer"    // a moment
+	ForBudget   Cause = "budget"   // a larger one (rule B1)
 )
 
 // Causes lists every cause.
-func Causes() []Cause { return []Cause{ForPerson, ForApproval, ForChild, ForTimer} }
+func Causes() []Cause { return []Cause{ForPerson, ForApproval, ForChild, ForTimer, ForBudget} }
 
 // Wait is what a paused turn waits for; the zero value is nothing, so that only
 // somebody may resume it. The turn has no attempt, and thereby no slot and no lease

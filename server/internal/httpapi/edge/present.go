@@ -40,6 +40,7 @@ type extras struct {
 	Stop         *task.Stop         `json:"stop"`
 	Waiting      *lifecycle.Waiting `json:"waiting"`
 	LastEventSeq int64              `json:"last_event_seq"`
+	Spent        *task.Shown        `json:"spent"`
 	Below
 	Owner string `json:"owner"`
 	Group string `json:"group"`
@@ -75,7 +76,7 @@ func (p *Presenter) join(ctx context.Context, spec json.RawMessage, s lifecycle.
 		return nil, fmt.Errorf("encode task: %w", err)
 	}
 	x := extras{
-		UpdatedAt: s.Task.UpdatedAt, Waiting: waiting, LastEventSeq: s.Task.LastSeq, Below: Below{[]string{}},
+		UpdatedAt: s.Task.UpdatedAt, Waiting: waiting, LastEventSeq: s.Task.LastSeq, Spent: s.Task.ShowSpent(), Below: Below{[]string{}},
 		Owner: s.Task.Owner, Group: s.Task.Group,
 	}
 	if s.Task.Subtasks > 0 {

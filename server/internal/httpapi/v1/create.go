@@ -56,6 +56,7 @@ type TaskRequest struct {
 	MaxAttempts          int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of the turn may start; the agent's own number when left open."`
 	Timeout              float64         `json:"timeout,omitempty" minimum:"0" doc:"Seconds of executing, over all attempts of the turn, after which it ends with the reason timeout; 0 is none."`
 	ExpiresIn            float64         `json:"expires_in,omitempty" minimum:"0" doc:"Seconds of being pending, from when it may run (run_at), after which it ends with the reason expired; 0 is none."`
+	Budget               *task.Budget    `json:"budget,omitempty" doc:"What it and all below it may use; the agent's own when left open. A sub-task below a budget has none of its own."`
 	Tags                 []string        `json:"tags,omitempty" maxItems:"32" doc:"Labels of your own, at most 64 bytes each."`
 	lifecycle.Asked
 }
@@ -75,7 +76,8 @@ func (b TaskRequest) submission(agentID, route, key string) (lifecycle.Submissio
 		},
 		State: task.State{
 			PayloadExtension: b.PayloadExtension, Source: b.Source, TriggeringAgentID: b.TriggeringAgentID,
-			Title: b.Title, AdditionalContext: b.AdditionalContext, DisableAttachmentInjection: b.NoAttachments,
+			Budget: b.Budget,
+			Title:  b.Title, AdditionalContext: b.AdditionalContext, DisableAttachmentInjection: b.NoAttachments,
 		},
 		Asked: b.Asked, Priority: b.Priority, AgentVersion: b.AgentVersion, Route: route,
 	}

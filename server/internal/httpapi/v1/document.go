@@ -196,6 +196,7 @@ func documented(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[fault.Code](), reflect.TypeFor[code]())
 	registry.RegisterTypeAlias(reflect.TypeFor[agent.Credentials](), reflect.TypeFor[credentials]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.ResultCheck](), reflect.TypeFor[resultCheck]())
+	registry.RegisterTypeAlias(reflect.TypeFor[task.Budget](), reflect.TypeFor[budget]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.CheckState](), reflect.TypeFor[checkState]())
 	registry.RegisterTypeAlias(reflect.TypeFor[agent.Tool](), reflect.TypeFor[builtin]())
 }
@@ -207,6 +208,17 @@ type resultCheck struct{}
 // Schema implements huma.SchemaProvider.
 func (resultCheck) Schema(r huma.Registry) *huma.Schema {
 	type plain task.ResultCheck
+	s := huma.SchemaFromType(r, reflect.TypeFor[plain]())
+	s.Nullable = true
+	return s
+}
+
+// budget documents task.Budget in its place, where it may be null, like credentials.
+type budget struct{}
+
+// Schema implements huma.SchemaProvider.
+func (budget) Schema(r huma.Registry) *huma.Schema {
+	type plain task.Budget
 	s := huma.SchemaFromType(r, reflect.TypeFor[plain]())
 	s.Nullable = true
 	return s

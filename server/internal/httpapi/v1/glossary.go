@@ -55,6 +55,7 @@ func glossary() map[string]string {
 		"voice_id":                     "The voice for a spoken result.",
 		"adjusted":                     "The fields of which the task has something else than its worker gave in this turn: cut at a limit, with U+FFFD for what no text may hold, or left out because of a wrong type. Sorted; empty when everything is as it was given.",
 		"result_check":                 "How the result follows output_schema; null when that asks for nothing, or there was no result yet.",
+		"budget":                       "What it and all below it may use; null for no limits of its own.",
 		"state":                        "The verdict on the result.",
 		"rounds":                       "How often a result was sent back to be repaired in this turn.",
 		"errors":                       "What does not follow, each with its place: at most 10 lines of at most 300 bytes.",
@@ -85,6 +86,14 @@ func glossary() map[string]string {
 		"abandoned_at": "When the server gave up waiting for the worker's answer.",
 
 		// What it has used.
+		"task_id":            "The task whose budget it is: of that one all that its tree has used is told, of a sub-task what it has used itself.",
+		"tokens":             "Model tokens, read and written.",
+		"cost":               "Money, in the currency of the configured prices.",
+		"tool_calls":         "Calls of tools.",
+		"steps":              "Committed steps.",
+		"seconds":            "Seconds of executing; those of the present attempt are counted when it ceases to execute, and now and then before if they are limited.",
+		"subtasks":           "Tasks that were created below it.",
+		"over":               "The limits that are reached.",
 		"prompt_tokens":      "Tokens that the model read.",
 		"completion_tokens":  "Tokens that the model wrote.",
 		"cache_read_tokens":  "Of those read, how many came from the model's cache.",

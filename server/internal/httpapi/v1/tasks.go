@@ -134,11 +134,12 @@ type TaskUpdate struct {
 	Duration         *float64        `json:"duration,omitempty" minimum:"0" doc:"Seconds of work."`
 	PayloadExtension json.RawMessage `json:"payload_extension,omitempty" doc:"An object that is merged into the one that is there, member by member, all the way down."`
 	lifecycle.Asked
-	Priority *int       `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Only while pending."`
-	RunAt    *time.Time `json:"run_at,omitempty" doc:"Only while pending."`
-	Status   *string    `json:"status,omitempty" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"completed, failed or error: decides how an executing task ends, or with override how an ended one is shown. executing: begins a pending task with run_locally, which its creator executes. For the rest use pause, resume and stop."`
-	Result   *string    `json:"result,omitempty" doc:"Together with a status that ends the task."`
-	Override bool       `json:"override,omitempty" doc:"Also correct how an ended task is shown to have ended."`
+	Budget   *task.Budget `json:"budget,omitempty" doc:"Limits in the place of those that it has; what was spent stays. What was paused because of them goes on if none is reached any more."`
+	Priority *int         `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Only while pending."`
+	RunAt    *time.Time   `json:"run_at,omitempty" doc:"Only while pending."`
+	Status   *string      `json:"status,omitempty" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"completed, failed or error: decides how an executing task ends, or with override how an ended one is shown. executing: begins a pending task with run_locally, which its creator executes. For the rest use pause, resume and stop."`
+	Result   *string      `json:"result,omitempty" doc:"Together with a status that ends the task."`
+	Override bool         `json:"override,omitempty" doc:"Also correct how an ended task is shown to have ended."`
 }
 
 // TokensGiven are model tokens that somebody reports; what is left out is 0.
@@ -164,7 +165,7 @@ func (r *routes) patch(ctx context.Context, in *struct {
 	b := in.Body
 	e := lifecycle.Edit{
 		Title: b.Title, InternalStatus: b.InternalStatus, Tokens: b.Tokens.tokens(), UsedTools: b.UsedTools, Duration: b.Duration,
-		Extension: b.PayloadExtension, Asked: b.Asked, Priority: b.Priority, Result: b.Result, Override: b.Override,
+		Extension: b.PayloadExtension, Asked: b.Asked, Priority: b.Priority, Result: b.Result, Override: b.Override, Budget: b.Budget,
 	}
 	if b.RunAt != nil {
 		at := task.StampOf(*b.RunAt)

@@ -249,6 +249,7 @@ type Task struct {
 	UpdatedAt    task.Stamp                `json:"updated_at" doc:"When anything about it last changed."`
 	Stop         orNull[task.Stop]         `json:"stop" doc:"What became of a request to stop; null when there was none."`
 	Waiting      orNull[lifecycle.Waiting] `json:"waiting" doc:"Why a task that has not ended is not executing; null otherwise, and wherever it was not asked."`
+	Spent        orNull[task.Shown]        `json:"spent" doc:"What was used of the budget that it spends from; null without one."`
 	LastEventSeq int64                     `json:"last_event_seq" doc:"The number of the newest event in its log."`
 	SubTasks     []string                  `json:"sub_executions" doc:"The ids of its sub-tasks, the oldest first; the first 1000."`
 	Owner        string                    `json:"owner" doc:"Whose task it is: the key (key:…) that created it, or the user (user:…) for whom it did; a sub-task's is its parent's. Empty for a task of a time before owners."`

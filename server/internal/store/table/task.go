@@ -39,6 +39,9 @@ type side struct {
 	Again              task.Again        `json:"again,omitzero"`
 	Schema             bool              `json:"schema,omitempty"`
 	Wait               task.Wait         `json:"wait,omitzero"`
+	Budget             *task.Budget      `json:"budget,omitempty"`
+	Account            *task.Account     `json:"account,omitempty"`
+	Metered            *task.Tokens      `json:"metered,omitempty"`
 }
 
 func sideOf(s task.State) side {
@@ -49,6 +52,7 @@ func sideOf(s task.State) side {
 		AdditionalContext: s.AdditionalContext, ReturnMetrics: s.ReturnMetrics, DeepPlanning: s.DeepPlanning, Tokens: s.Tokens, Duration: s.Duration,
 		ModelProvider: s.LLMModelProvider, ModelName: s.LLMModelName, ReasoningEffort: s.LLMReasoningEffort,
 		ToolCallLimit: s.ToolCallLimit, HarnessCLI: s.HarnessCLI, PermissionMode: s.PermissionMode, ResultCheck: s.ResultCheck,
+		Budget: s.Budget,
 	}
 	if len(s.UsedTools) > 0 {
 		x.UsedTools = s.UsedTools
@@ -80,6 +84,7 @@ func (x side) into(s *task.State) {
 	s.DeepPlanning, s.Tokens, s.Duration, s.Adjusted = x.DeepPlanning, x.Tokens, x.Duration, x.Adjusted
 	s.LLMModelProvider, s.LLMModelName, s.LLMReasoningEffort = x.ModelProvider, x.ModelName, x.ReasoningEffort
 	s.ToolCallLimit, s.HarnessCLI, s.PermissionMode, s.ResultCheck = x.ToolCallLimit, x.HarnessCLI, x.PermissionMode, x.ResultCheck
+	s.Budget = x.Budget
 }
 
 // rowWidth is room for the columns of a task and of an attempt.
@@ -226,6 +231,7 @@ func RowOf(t task.Task) (*Row, error) {
 	var err error
 	more := sideOf(r.state)
 	more.Again, more.Schema, more.Wait = t.Again, t.Terms.Schema, t.Wait
+	more.Account, more.Metered = t.Account, t.Metered
 	r.side, err = more.encode()
 	return r, err
 }
@@ -325,6 +331,7 @@ func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, e
 		}
 		x.into(&state)
 		t.Again, t.Terms.Schema, t.Wait = x.Again, x.Schema, x.Wait
+		t.Account, t.Metered = x.Account, x.Metered
 	}
 	if r.descent != "" {
 		if err := json.Unmarshal([]byte(r.descent), &t.Descent); err != nil {
