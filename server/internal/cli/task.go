@@ -13,18 +13,19 @@ import (
 )
 
 type taskCmds struct {
-	Create taskCreateCmd `cmd:"" help:"Create a task."`
-	Get    taskGetCmd    `cmd:"" help:"Show a task."`
-	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
-	Watch  taskWatchCmd  `cmd:"" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
-	Wait   taskWaitCmd   `cmd:"" help:"Wait for the end of tasks, and print their results."`
-	Events taskEventsCmd `cmd:"" help:"Show a task's log as it is now."`
-	Thread taskThreadCmd `cmd:"" help:"Show what a task was asked and what it answered, over all turns."`
-	Stop   taskStopCmd   `cmd:"" help:"Stop tasks and their sub-tasks."`
-	Pause  taskPauseCmd  `cmd:"" help:"Hold tasks until they are resumed."`
-	Resume taskResumeCmd `cmd:"" help:"Let paused tasks go on."`
-	Update taskUpdateCmd `cmd:"" help:"Change a task, or decide how it ends."`
-	Rm     taskRmCmd     `cmd:"" help:"Delete tasks, their sub-tasks and their logs for good; what runs is stopped first."`
+	Create   taskCreateCmd   `cmd:"" help:"Create a task."`
+	Get      taskGetCmd      `cmd:"" help:"Show a task."`
+	List     taskListCmd     `cmd:"" help:"List tasks, newest first."`
+	Watch    taskWatchCmd    `cmd:"" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
+	Wait     taskWaitCmd     `cmd:"" help:"Wait for the end of tasks, and print their results."`
+	Events   taskEventsCmd   `cmd:"" help:"Show a task's log as it is now."`
+	Download taskDownloadCmd `cmd:"" help:"Download the files that a task has written."`
+	Thread   taskThreadCmd   `cmd:"" help:"Show what a task was asked and what it answered, over all turns."`
+	Stop     taskStopCmd     `cmd:"" help:"Stop tasks and their sub-tasks."`
+	Pause    taskPauseCmd    `cmd:"" help:"Hold tasks until they are resumed."`
+	Resume   taskResumeCmd   `cmd:"" help:"Let paused tasks go on."`
+	Update   taskUpdateCmd   `cmd:"" help:"Change a task, or decide how it ends."`
+	Rm       taskRmCmd       `cmd:"" help:"Delete tasks, their sub-tasks and their logs for good; what runs is stopped first."`
 }
 
 type taskGetCmd struct {
@@ -36,15 +37,34 @@ type taskGetCmd struct {
 func (c *taskGetCmd) Run(e *env) error {
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Get(ctx, c.ID)
-		if err == nil {
-			c.show(e, task)
+		if err != nil {
+			return err
 		}
-		return err
+		var outputs []errand.Output
+		if !c.JSON {
+			if outputs, err = outputsOf(ctx, client, c.ID); err != nil {
+				return err
+			}
+		}
+		c.show(e, task, outputs...)
+		return nil
 	})
 }
 
+// outputsOf lists a task's output files.
+func outputsOf(ctx context.Context, client *errand.Client, id string) ([]errand.Output, error) {
+	var all []errand.Output
+	for o, err := range client.Tasks.Outputs(ctx, id, 0) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
 // show prints a task for a person or a program.
-func (r remote) show(e *env, t *errand.Task) {
+func (r remote) show(e *env, t *errand.Task, outputs ...errand.Output) {
 	if r.JSON {
 		fmt.Fprintln(e.Out, string(t.JSON()))
 		return
@@ -93,6 +113,9 @@ func (r remote) show(e *env, t *errand.Task) {
 	w.pair("prompt", t.Input.Text)
 	for _, f := range t.Input.Files {
 		w.pair("file", f)
+	}
+	for _, o := range outputs {
+		w.pair("output", fmt.Sprintf("%s (%s, turn %d)", o.Name, bytesBriefly(o.Size), o.Turn))
 	}
 	w.end()
 	if t.Result != "" {

@@ -151,6 +151,8 @@ func brief(e errand.Event) string {
 		text = fmt.Sprintf("attempt %d, worker %s", started.Attempt, started.Worker)
 	} else if e.Type == errand.AttemptLost {
 		text = lostWhy(e)
+	} else if e.Type == errand.OutputWritten {
+		text = written(e)
 	} else if text == "" && string(e.Data) != "null" && string(e.Data) != "{}" {
 		text = string(e.Data)
 	}
@@ -166,6 +168,15 @@ func lostWhy(e errand.Event) string {
 		return "the worker was lost"
 	}
 	return lost.Reason
+}
+
+// written says which file was written.
+func written(e errand.Event) string {
+	var o errand.Output
+	if e.Decode(&o) != nil {
+		return "a file"
+	}
+	return fmt.Sprintf("%s (%s)", o.Name, bytesBriefly(o.Size))
 }
 
 // changed says in a few words what became of a task.

@@ -72,6 +72,8 @@ func (v *view) event(e errand.Event) {
 		} else if is {
 			v.say(t.Title)
 		}
+	case errand.OutputWritten:
+		v.line("wrote " + written(e))
 	case errand.AgentMessage:
 		v.line(e.Author.String() + ": " + brief(e))
 	case errand.SubAgentTrigger:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -132,6 +133,13 @@ func handler(p program.Program) errand.Handler {
 				return nil
 			},
 			Step: a.Step,
+			Output: func(ctx context.Context, name string, content io.ReadSeeker) error {
+				_, err := a.Output(ctx, name, content)
+				if errors.Is(err, errand.ErrInvalid) || errors.Is(err, errand.ErrTooLarge) {
+					return &program.RefusedError{Reason: err.Error()}
+				}
+				return err
+			},
 			Lost: func(cause error) bool { return errors.Is(cause, errand.ErrLeaseLost) },
 		})
 		if exit, is := errors.AsType[*program.ExitError](err); is && exit.Later() {

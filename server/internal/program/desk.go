@@ -21,6 +21,7 @@ const (
 	messageFile = "message"
 	resultFile  = "result"
 	socketFile  = "steps"
+	outFolder   = "out"
 )
 
 // newDesk makes the folder (mode 0700) with its files (0600).
@@ -33,6 +34,7 @@ func newDesk(a Attempt) (desk, error) {
 	err = errors.Join(
 		os.WriteFile(d.path(taskFile), a.Task, 0o600),
 		os.WriteFile(d.path(messageFile), []byte(a.Message), 0o600),
+		os.Mkdir(d.path(outFolder), 0o700),
 	)
 	if err != nil {
 		d.remove()
@@ -60,6 +62,9 @@ func (d desk) environment(p Program, a Attempt, steps *counter) []string {
 		"ERRAND_TASK_FILE="+d.path(taskFile),
 		"ERRAND_RESULT_FILE="+d.path(resultFile),
 	)
+	if a.Output != nil {
+		env = append(env, "ERRAND_OUT="+d.path(outFolder))
+	}
 	if a.TraceParent != "" {
 		env = append(env, "TRACEPARENT="+a.TraceParent)
 	}

@@ -6,7 +6,8 @@
 // ERRAND_RESULT_FILE. Of its parent's environment it sees only PATH, HOME,
 // LANG, TZ and the names in its definition. Each line of its standard output
 // is an event as soon as it is whole; its result is what it leaves in
-// ERRAND_RESULT_FILE, else all of standard output. Exit code 0 is success.
+// ERRAND_RESULT_FILE, else all of standard output. Exit code 0 is success. What it leaves
+// in the folder ERRAND_OUT are its task's output files.
 //
 // It runs in a process group of its own below a supervisor (this program,
 // started again; see Supervise), which ends the whole group when it is told
@@ -105,6 +106,9 @@ type Attempt struct {
 	Emit func(ctx context.Context, events []Event) error
 	// Step does the program's steps ('errand step'). Nil is for programs without.
 	Step StepFunc
+	// Output keeps the files that the program leaves in the folder that ERRAND_OUT
+	// names, when it has ended and its attempt goes on. Nil is for programs without.
+	Output OutputFunc
 	// Lost tells of a cause of the context's end whether the attempt is not
 	// its worker's any more: its group is then killed without a grace time.
 	// Nil is never.
@@ -164,6 +168,10 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 	stopped := p.attend(ctx, g, said.failed, a.Lost)
 	end := g.wait()
 	text, tail, failed := said.rest()
+	var lost error
+	if ctx.Err() == nil && failed == nil {
+		lost = desk.collect(ctx, a)
+	}
 	switch {
 	case stopped != nil:
 		return "", stopped
@@ -173,6 +181,8 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 		return "", &ExitError{Code: end.Exit, Signal: end.Signal, Stderr: tail}
 	case failed != nil:
 		return "", failed
+	case lost != nil:
+		return "", lost
 	}
 	return desk.result(text)
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"sync"
 
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -43,6 +45,14 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 			return a.Events(ctx, events)
 		},
 		Step: (&steps{attempt: a}).do,
+		Output: func(ctx context.Context, name string, content io.ReadSeeker) error {
+			_, err := a.Output(ctx, name, content)
+			switch fault.CodeOf(err) { //nolint:exhaustive // the others are not the file's
+			case fault.Invalid, fault.TooLarge:
+				return &program.RefusedError{Reason: err.Error()}
+			}
+			return err
+		},
 		Lost: func(cause error) bool { return errors.Is(cause, runtime.ErrLost) },
 	})
 	if exit, is := errors.AsType[*program.ExitError](err); is && exit.Later() {
