@@ -39,6 +39,14 @@ build: ## build bin/errand
 fmt: $(GOLANGCI) ## format the Go code
 	$(GOLANGCI) fmt
 
+.PHONY: ui
+ui: web/node_modules/.package-lock.json ## build the web UI into server/internal/ui/dist, which is committed (Node 20.15 or newer)
+	cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
 .PHONY: clean
 clean: ## remove what was built (the Python client's environments stay in the user's cache)
 	rm -rf bin $(TMP)

@@ -13,6 +13,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/ui"
 )
 
 // normalize is what happens to every path before the router (rule H1): double
@@ -47,8 +48,8 @@ func normalize(r *http.Request) *http.Request {
 }
 
 // open reports whether a request needs no key: probes, files whose URL is signed,
-// signing in, and the API's own description, which is the same for everybody: a
-// static page, which a browser could send no key for.
+// signing in, the web UI, and the API's own description: pages that are the same for
+// everybody, which a browser could send no key for.
 func open(r *http.Request) bool {
 	switch r.URL.Path {
 	case "/healthz", "/readyz", "/v1/docs", "/v1/openapi.json":
@@ -56,7 +57,7 @@ func open(r *http.Request) bool {
 	case sessionPath:
 		return r.Method == http.MethodPost
 	}
-	return strings.HasPrefix(r.URL.Path, "/f/")
+	return strings.HasPrefix(r.URL.Path, "/f/") || ui.Page(r)
 }
 
 // sessionPath is where a browser signs in.

@@ -1,6 +1,6 @@
 // Package httpapi puts the HTTP faces together: the path normalizer and the
 // key check in front of one router, then the Python client's routes, /v1,
-// files, probes and metrics.
+// files, the web UI, probes and metrics.
 package httpapi
 
 import (
@@ -21,15 +21,14 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/server/internal/ui"
 )
 
 // Options are what the faces need.
 type Options struct {
 	edge.Kit
 	Version string
-	// UI names the web UI that is built in, "" for none.
-	UI   string
-	Auth *auth.Authenticator
+	Auth    *auth.Authenticator
 	// Cookie is where browsers keep their sessions, Origin what their pages come from.
 	Cookie edge.SessionCookie
 	Origin string
@@ -57,7 +56,7 @@ func New(o Options) http.Handler {
 	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	xpander.Register(s.mux, o.Kit, o.Defaults)
-	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, UI: o.UI, Auth: o.Auth, Cookie: o.Cookie, Shelf: o.Shelf})
+	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, UI: ui.Built(), Auth: o.Auth, Cookie: o.Cookie, Shelf: o.Shelf})
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -66,6 +65,7 @@ func New(o Options) http.Handler {
 	s.mux.HandleFunc("GET /metrics", s.operator(o.Metrics.ServeHTTP))
 	s.mux.HandleFunc("GET /debug/pprof/profile", s.operator(pprof.Profile))
 	s.mux.HandleFunc("GET /debug/pprof/{name}", s.operator(pprof.Index))
+	ui.Register(s.mux, s.missing)
 	s.mux.HandleFunc(noRoute, s.unrouted)
 	return s
 }
@@ -155,6 +155,11 @@ func (s *server) unrouted(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, fault.New(fault.MethodNotAllowed, "there is no %s %s, only %s", r.Method, r.URL.Path, list))
 		return
 	}
+	s.missing(w, r)
+}
+
+// missing answers a path that nothing is behind.
+func (s *server) missing(w http.ResponseWriter, r *http.Request) {
 	s.fail(w, r, fault.New(fault.NotFound, "there is no %s %s", r.Method, r.URL.Path))
 }
 

@@ -1,0 +1,57 @@
+import { call, Fault, faultOf, send, refusal, onSignedOut } from "./client";
+import type { Session } from "./types";
+
+/** Who is signed in here. The key itself is kept by nobody but the person. */
+class Signed {
+  who = $state<Session | null>(null);
+  /** Whether the server has said yet who it is. */
+  known = $state(false);
+  /** A server of another version than this page has answered. */
+  newer = $state("");
+  admin = $derived(this.who?.key.role === "admin");
+  #first = "";
+
+  constructor() {
+    onSignedOut(() => {
+      this.who = null;
+      this.known = true;
+    });
+  }
+
+  /** Asks who is signed in; throws only if the server cannot be reached. */
+  async ask(): Promise<void> {
+    const res = await send("GET", "/v1/session");
+    if (res.ok) this.#take((await res.json()) as Session);
+    else if (res.status === 401) this.who = null;
+    else throw await refusal(res);
+    this.known = true;
+  }
+
+  async signIn(key: string): Promise<void> {
+    await call<void>("POST", "/v1/session", { body: { key } });
+    await this.ask();
+    if (!this.who) throw new Fault(401, "unauthenticated", "this browser does not keep the cookie that signs you in");
+  }
+
+  async signOut(): Promise<void> {
+    try {
+      await call<void>("DELETE", "/v1/session");
+    } catch (err) {
+      if (faultOf(err).status !== 401) throw err;
+    }
+    this.who = null;
+  }
+
+  /** Notes the version of a server that answers now. */
+  heard(version: string): void {
+    if (this.#first && version && version !== this.#first) this.newer = version;
+    this.#first ||= version;
+  }
+
+  #take(s: Session): void {
+    this.who = s;
+    this.heard(s.version);
+  }
+}
+
+export const session = new Signed();

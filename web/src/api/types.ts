@@ -1,0 +1,193 @@
+/** What the API answers, as far as the pages read it. */
+
+export const statuses = ["pending", "executing", "paused", "completed", "failed", "error", "stopped"] as const;
+export type Status = (typeof statuses)[number];
+
+export const ended = (s: Status | undefined): boolean =>
+  s === "completed" || s === "failed" || s === "error" || s === "stopped";
+
+export interface Waiting {
+  reason: string;
+  message: string;
+  worker_id: string | null;
+  until: string | null;
+  last_seen: string | null;
+  ahead: number;
+  busy: number;
+}
+
+export interface Stop {
+  requested_at: string;
+  by: string | null;
+  confirmed_at: string | null;
+  abandoned_at: string | null;
+}
+
+export interface Tokens {
+  prompt_tokens: number;
+  completion_tokens: number;
+  cache_read_tokens?: number;
+  cache_write_tokens?: number;
+}
+
+export interface ResultCheck {
+  state: "valid" | "repaired" | "invalid";
+  rounds: number;
+  errors: string[];
+}
+
+export interface Plan {
+  enabled: boolean;
+  tasks: { id: string; title: string; completed: boolean }[];
+}
+
+export interface Input {
+  text: string | null;
+  files: string[] | null;
+  user: { id?: string; email?: string; first_name?: string } | null;
+}
+
+export interface Task {
+  id: string;
+  agent_id: string;
+  agent_version: string | null;
+  organization_id: string;
+  owner?: string;
+  group?: string;
+  turn: number;
+  input: Input;
+  status: Status;
+  end_reason: string | null;
+  internal_status: string | null;
+  title: string | null;
+  result: string | null;
+  created_at: string;
+  updated_at: string;
+  started_at: string | null;
+  paused_at: string | null;
+  finished_at: string | null;
+  waiting: Waiting | null;
+  stop: Stop | null;
+  last_event_seq: number;
+  attempt: number;
+  execution_attempts: number;
+  max_attempts: number;
+  worker_id: string | null;
+  priority: number;
+  run_at: string | null;
+  timeout: number;
+  expires_in: number;
+  tags: string[];
+  tokens: Tokens | null;
+  used_tools: string[];
+  duration: number;
+  adjusted: string[];
+  result_check: ResultCheck | null;
+  parent_execution: string | null;
+  sub_executions: string[];
+  source: string | null;
+  output_format: string | null;
+  output_schema: unknown;
+  expected_output: string | null;
+  instructions_override: string | null;
+  deep_planning: Plan | null;
+  llm_model_name: string | null;
+}
+
+/** A task as a list shows it (`view=row`). */
+export interface Row {
+  id: string;
+  agent_id: string;
+  status: Status;
+  internal_status: string | null;
+  parent_task_id: string | null;
+  user_id: string | null;
+  created_at: string;
+  updated_at: string;
+  title: string | null;
+  prompt: string | null;
+  tags: string[];
+  turn: number;
+  attempt: number;
+  max_attempts: number;
+  started_at: string | null;
+  finished_at: string | null;
+  end_reason: string | null;
+  waiting: Waiting | null;
+  stop: Stop | null;
+  tokens: Tokens | null;
+  budget?: { tokens?: number } | null;
+  worker_id: string | null;
+  created_by: string | null;
+  result_bytes: number | null;
+  result_check: ResultCheck | null;
+  children: { total: number; open: number } | null;
+  plan: { done: number; total: number; now: string | null } | null;
+  last_text: string | null;
+  approval?: { id: string; title: string; deadline: string | null } | null;
+  last_event_seq: number;
+}
+
+export interface TaskEvent {
+  id: number;
+  type: string;
+  task_id: string;
+  turn: number;
+  time: string;
+  author: { attempt?: number; by?: string };
+  data: unknown;
+}
+
+export interface Agent {
+  id: string;
+  version: number;
+  name: string;
+  runtime?: string;
+  command?: string;
+  description?: string;
+  instructions?: { role?: string[]; goal?: string[]; general?: string };
+  model_provider?: string;
+  model_name?: string;
+  tools?: string[];
+  output_format?: string;
+  output_schema?: unknown;
+  lease_seconds?: number;
+  max_attempts?: number;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface Key {
+  id: string;
+  name: string;
+  role: "admin" | "user" | "worker";
+  agents: string[] | null;
+  sees?: string;
+  group?: string;
+  created_at: string;
+  revoked_at: string | null;
+  last_used_at?: string | null;
+  created_by?: string | null;
+  key?: string;
+}
+
+export interface Session {
+  key: { id: string; name: string; role: "admin" | "user" | "worker"; agents?: string[] | null };
+  organization_id: string;
+  expires_at: string;
+  version: string;
+  ui: string;
+}
+
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+  total?: number;
+  total_is_capped?: boolean;
+}
+
+export interface Counts {
+  by_status: Partial<Record<Status, number>>;
+  needs_you?: number;
+  next_deadline?: string | null;
+}

@@ -1,0 +1,80 @@
+/** What this browser remembers: how things look. Never who is signed in. */
+class Browser {
+  theme = $state<"" | "light" | "dark">(read("theme", ["", "light", "dark"]));
+  utc = $state(read("times", ["", "utc"]) === "utc");
+  roomy = $state(read("rows", ["", "roomy"]) === "roomy");
+  keys = $state(read("keys", ["", "off"]) !== "off");
+  /** The present moment, which relative times are counted from. */
+  now = $state(Date.now());
+
+  constructor() {
+    this.#dress();
+    setInterval(() => {
+      if (document.visibilityState === "visible") this.now = Date.now();
+    }, 1000);
+    document.addEventListener("visibilitychange", () => (this.now = Date.now()));
+  }
+
+  set(what: "theme", value: "" | "light" | "dark"): void;
+  set(what: "utc" | "roomy" | "keys", value: boolean): void;
+  set(what: "theme" | "utc" | "roomy" | "keys", value: string | boolean): void {
+    if (what === "theme") this.theme = value as "" | "light" | "dark";
+    else this[what] = value as boolean;
+    write("theme", this.theme);
+    write("times", this.utc ? "utc" : "");
+    write("rows", this.roomy ? "roomy" : "");
+    write("keys", this.keys ? "" : "off");
+    this.#dress();
+  }
+
+  /** Light to dark and back, whatever the system says. */
+  flip(): void {
+    const dark = this.theme === "dark" || (this.theme === "" && matchMedia("(prefers-color-scheme: dark)").matches);
+    this.set("theme", dark ? "light" : "dark");
+  }
+
+  #dress(): void {
+    document.documentElement.dataset.theme = this.theme;
+    document.documentElement.dataset.rows = this.roomy ? "roomy" : "";
+  }
+
+  /** The exact moment, in words. */
+  exact(time: string): string {
+    const d = new Date(time);
+    if (Number.isNaN(d.getTime())) return "";
+    return d.toLocaleString("en-GB", {
+      day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
+      timeZoneName: "short", ...(this.utc ? { timeZone: "UTC" } : {}),
+    });
+  }
+
+  /** The time of day, with the day if it is another one. */
+  clock(time: string, seconds = false): string {
+    const d = new Date(time);
+    if (Number.isNaN(d.getTime())) return "";
+    const zone = this.utc ? { timeZone: "UTC" } : {};
+    const day = (x: Date): string => x.toLocaleDateString("en-GB", { day: "numeric", month: "short", ...zone });
+    const at = d.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}), ...zone });
+    return day(d) === day(new Date(this.now)) ? at : `${day(d)}, ${at}`;
+  }
+}
+
+function read<T extends string>(name: string, allowed: readonly T[]): T {
+  try {
+    const value = localStorage.getItem("errand." + name) as T | null;
+    return value !== null && allowed.includes(value) ? value : (allowed[0] as T);
+  } catch {
+    return allowed[0] as T;
+  }
+}
+
+function write(name: string, value: string): void {
+  try {
+    if (value) localStorage.setItem("errand." + name, value);
+    else localStorage.removeItem("errand." + name);
+  } catch {
+    // a browser that keeps nothing
+  }
+}
+
+export const browser = new Browser();

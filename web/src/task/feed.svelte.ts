@@ -1,0 +1,93 @@
+import { get } from "../api/client";
+import type { Task, TaskEvent } from "../api/types";
+import { follow, type Line } from "../live/stream";
+import { Log } from "../live/log";
+import { RulerOf } from "./ruler";
+
+interface EventPage {
+  items: TaskEvent[];
+  next_after: number;
+  done: boolean;
+}
+
+/** A task's log as it is and as it grows. What has come is shown once a frame. */
+export class TaskFeed {
+  log = new Log();
+  ruler = new RulerOf();
+  /** Grows with each frame in which something has come. */
+  version = $state(0);
+  line = $state.raw<Line>({ state: "connecting" });
+  /** Whether all that was there when the page was opened has been read. */
+  whole = $state(false);
+  #id: string;
+  #closed = false;
+  #stream: ReturnType<typeof follow> | null = null;
+  #due = false;
+  #ended: () => void;
+
+  constructor(id: string, ended: () => void) {
+    this.#id = id;
+    this.#ended = ended;
+  }
+
+  /** Reads what is there, then follows. Throws what the first read throws. */
+  async open(): Promise<void> {
+    const path = `/v1/tasks/${encodeURIComponent(this.#id)}/events`;
+    for (;;) {
+      const page = await get<EventPage>(path, { query: { after: this.log.last, turns: this.log.last ? null : "all", limit: 1000 } });
+      if (this.#closed) return;
+      for (const e of page.items) this.#take(e);
+      if (page.items.length < 1000 && (page.done || page.items.length === 0)) break;
+    }
+    this.whole = true;
+    this.follow();
+  }
+
+  /** Follows from where the log ends, if it does not already. */
+  follow(): void {
+    if (this.#closed) return;
+    this.#stream?.close();
+    this.#stream = follow({
+      url: () => `/v1/tasks/${encodeURIComponent(this.#id)}/events?after=${this.log.last}`,
+      frame: (f) => {
+        if (!f.data) return;
+        const e = JSON.parse(f.data) as TaskEvent;
+        if (typeof e.id === "number" && this.#take(e) === "gap") queueMicrotask(() => this.follow());
+      },
+      line: (l) => {
+        this.line = l;
+        if (l.state === "ended") this.#ended();
+      },
+      done: () => ["completed", "failed", "error", "stopped"].includes(this.log.fold.status),
+    });
+  }
+
+  now(): void {
+    this.#stream?.now();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stream?.close();
+  }
+
+  #take(e: TaskEvent): "taken" | "old" | "gap" {
+    const what = this.log.add(e);
+    if (what === "taken") {
+      this.ruler.add(e);
+      if (!this.#due) {
+        this.#due = true;
+        const draw = (): void => {
+          this.#due = false;
+          this.version++;
+        };
+        if (document.visibilityState === "visible") requestAnimationFrame(draw);
+        else setTimeout(draw, 250);
+      }
+    }
+    return what;
+  }
+}
+
+/** What a task waits for is said by the server alone: the log does not know of workers. */
+export const readTask = (id: string): Promise<Task> => get<Task>(`/v1/tasks/${encodeURIComponent(id)}`);
