@@ -44,8 +44,8 @@ type Agent struct {
 	Temperature     *float64 `json:"temperature,omitempty"`
 	ReasoningEffort string   `json:"reasoning_effort,omitempty"`
 	MaxTokens       int      `json:"max_tokens,omitempty"`
-	// Tools are the built-in tools that the model of runtime model may use: fetch and
-	// files. MaxSteps is how often in a turn the model is asked at most; 0 is 50.
+	// Tools are the built-in tools that the model of runtime model may use: fetch,
+	// files and sql. MaxSteps is how often in a turn the model is asked at most; 0 is 50.
 	Tools    []string `json:"tools,omitempty"`
 	MaxSteps int      `json:"max_steps,omitempty"`
 	// OutputFormat and OutputSchema are for tasks that leave them open.

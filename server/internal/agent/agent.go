@@ -120,10 +120,12 @@ const (
 	Fetch Tool = "fetch"
 	// Files lists and reads the task's files.
 	Files Tool = "files"
+	// SQL queries the tables in them.
+	SQL Tool = "sql"
 )
 
 // Tools lists the built-in tools.
-func Tools() []Tool { return []Tool{Fetch, Files} }
+func Tools() []Tool { return []Tool{Fetch, Files, SQL} }
 
 func (r Runtime) known() bool {
 	switch r {

@@ -16,6 +16,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/tool"
 	"github.com/errand-dev/errand/server/internal/tool/fetch"
 	"github.com/errand-dev/errand/server/internal/tool/files"
+	"github.com/errand-dev/errand/server/internal/tool/query"
 )
 
 // runners answers what executes an agent's tasks inside the server, nil for
@@ -68,6 +69,7 @@ func kit(o Options) tool.Kit {
 	return tool.Kit{
 		agent.Fetch: fetch.New(outbound.Guard{Networks: o.AllowPrivate}),
 		agent.Files: files.Tools,
+		agent.SQL:   query.New(),
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/tool/query"
 )
 
 // Streams are the program's standard streams.
@@ -145,6 +146,9 @@ func moments(signals <-chan os.Signal) <-chan os.Signal {
 // Main runs a command line and answers the exit code.
 func Main(args []string, streams Streams) int {
 	if code, mine := program.Supervise(args); mine {
+		return code
+	}
+	if code, mine := query.Serve(args); mine {
 		return code
 	}
 	signals := make(chan os.Signal, 2)

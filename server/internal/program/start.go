@@ -12,7 +12,7 @@ import (
 
 // start starts the program below a supervisor.
 func (p Program) start(d desk, a Attempt, steps *counter) (_ *group, err error) {
-	self, err := executable()
+	self, err := Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the supervisor: %w", err)
 	}

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// executable is this program's file, also when another has taken its name.
-func executable() (string, error) { return "/proc/self/exe", nil }
+// Executable is this program's file, also when another has taken its name.
+func Executable() (string, error) { return "/proc/self/exe", nil }
 
 // adopt makes this process the parent of all descendants that lose theirs.
 func adopt() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } // kernels older than 3.4 do without

@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-func executable() (string, error) { return os.Executable() }
+// Executable is this program's file.
+func Executable() (string, error) { return os.Executable() }
 
 func adopt() {}
 

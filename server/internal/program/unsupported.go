@@ -4,8 +4,12 @@ package program
 
 import (
 	"errors"
+	"os"
 	"runtime"
 )
+
+// Executable is this program's file.
+func Executable() (string, error) { return os.Executable() }
 
 func (p Program) start(desk, Attempt, *counter) (*group, error) {
 	return nil, errors.New("programs cannot be run on " + runtime.GOOS + " yet: use Linux or macOS")

@@ -20,7 +20,17 @@ func provider(ts *testscript.TestScript, _ bool, args []string) {
 		fmt.Fprint(w, `{"data": [{"id": "local-1"}, {"id": "local-2"}]}`)
 	})
 	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
-		for _, text := range []string{"", "This is ", lastWords(r)} {
+		words := lastWords(r)
+		if _, sql, asked := strings.Cut(words, "SQL: "); asked {
+			sql, _, _ = strings.Cut(sql, "\n")
+			arguments, _ := json.Marshal(map[string]string{"sql": sql})
+			chunk, _ := json.Marshal(map[string]any{"choices": []any{map[string]any{"finish_reason": "tool_calls", "delta": map[string]any{"tool_calls": []any{
+				map[string]any{"index": 0, "id": "c1", "type": "function", "function": map[string]string{"name": "query_tables", "arguments": string(arguments)}},
+			}}}}})
+			fmt.Fprintf(w, "data: %s\n\ndata: [DONE]\n\n", chunk)
+			return
+		}
+		for _, text := range []string{"", "This is ", words} {
 			chunk, _ := json.Marshal(map[string]any{"choices": []any{map[string]any{"delta": map[string]any{"content": text, "reasoning": "Hm. "}}}})
 			fmt.Fprintf(w, "data: %s\n\n", chunk)
 			w.(http.Flusher).Flush()

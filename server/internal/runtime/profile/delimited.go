@@ -17,7 +17,7 @@ func profileDelimited(src *source, extension string) string {
 	}
 	d := sniffDialect(src.head, src.whole(), extension)
 	reader := newRecordReader(src.Reader, d.comma)
-	data := &delimited{dialect: d, table: newTable()}
+	data := &delimited{dialect: d, table: src.newTable()}
 	for {
 		record, line, ok := reader.next()
 		if !ok {
@@ -83,7 +83,9 @@ func (d *delimited) section(src *source, flaws recordFlaws) string {
 	md.para(fmt.Sprintf("%s in %s, %s, separated by %s%s; %s.",
 		bold(plural(d.table.rows, "row")), bold(plural(d.width, "column")),
 		src.sizeText(), commaName(d.dialect.comma), d.decimalCommas(), header))
-	writeTable(&md, d.table, slices.Concat(d.notes(), flaws.notes(), src.notes()), 3)
+	notes := slices.Concat(d.notes(), flaws.notes(), src.notes())
+	src.found("", d.table, notes)
+	writeTable(&md, d.table, notes, 3)
 	return md.String()
 }
 

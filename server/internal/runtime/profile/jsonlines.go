@@ -18,7 +18,7 @@ var errLongLine = errors.New("the line is longer than 4 MiB")
 // profileJSONLines profiles a file with one JSON value a line. A line that is
 // not JSON is left out, which is what the format is good for.
 func profileJSONLines(src *source) string {
-	rows := newJSONRows()
+	rows := newJSONRows(src)
 	var bad flaw
 	var cause error
 	deepest := 0
@@ -56,7 +56,9 @@ func profileJSONLines(src *source) string {
 		notes = append(notes, fmt.Sprintf("%s left out as not valid JSON; the first is line %s: %s.",
 			plural(bad.count, "line"), humanInt(bad.line), jsonReason(cause)))
 	}
-	writeTable(&md, rows.table, append(notes, src.notes()...), 3)
+	notes = append(notes, src.notes()...)
+	src.found("", rows.table, notes)
+	writeTable(&md, rows.table, notes, 3)
 	return md.String()
 }
 

@@ -26,7 +26,7 @@ type jsonRows struct {
 	dropped bool // Some column did not fit the table.
 }
 
-func newJSONRows() *jsonRows { return &jsonRows{table: newTable()} }
+func newJSONRows(src *source) *jsonRows { return &jsonRows{table: src.newTable()} }
 
 // set stores a cell of the current row, adding its column if it is new.
 func (r *jsonRows) set(path, cell string) {
@@ -101,10 +101,12 @@ func (f *jsonFile) section() string {
 		md.para("Not analysed: the content is not JSON.")
 		md.list(f.notes(err))
 	case first == json.Delim('['):
-		rows := newJSONRows()
+		rows := newJSONRows(f.src)
 		notes := f.notes(f.list(rows))
 		f.overview(&md, "A list of "+bold(plural(rows.table.rows, "element")))
-		writeTable(&md, rows.table, slices.Concat(rows.notes(), notes), 3)
+		notes = slices.Concat(rows.notes(), notes)
+		f.src.found("", rows.table, notes)
+		writeTable(&md, rows.table, notes, 3)
 	case first == json.Delim('{'):
 		f.object(&md)
 	default:
@@ -184,6 +186,7 @@ func (f *jsonFile) object(md *markdown) {
 	for i, rows := range lists {
 		md.heading(3, "The list "+inline(names[i], maxName))
 		md.para(bold(plural(rows.table.rows, "element")) + ".")
+		f.src.found(names[i], rows.table, slices.Concat(rows.notes(), notes))
 		writeTable(md, rows.table, rows.notes(), 4)
 	}
 }
@@ -204,7 +207,7 @@ func (f *jsonFile) member(profileList bool) (jsonKey, *jsonRows, error) {
 		key.name = "(no name)"
 	}
 	if first == json.Delim('[') && profileList {
-		rows := newJSONRows()
+		rows := newJSONRows(f.src)
 		err = f.list(rows)
 		key.content = plural(rows.table.rows, "element")
 		return key, rows, err

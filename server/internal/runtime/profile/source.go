@@ -38,6 +38,9 @@ type source struct {
 	sample   []byte // The start of the content, to tell what it is.
 	raw      *countingReader
 	decoder  *decoder
+
+	// load takes the tables, too, if somebody wants more of them than a report.
+	load *loader
 }
 
 func newSource(ctx context.Context, content io.Reader, progress *progress) *source {

@@ -27,6 +27,9 @@ type table struct {
 	planned   bool
 	totals    *totals // nil if there is nothing to add up.
 
+	// each is told of each row before anything else is made of it; nil for nobody.
+	each func(t *table, row []string)
+
 	// What is made of the totals in the end.
 	measures   []*column
 	breakdowns []*breakdown
@@ -64,6 +67,9 @@ func (t *table) addColumn(name string, format numberFormat) {
 func (t *table) add(row []string, line int) {
 	t.rows++
 	row = row[:min(len(row), len(t.columns))]
+	if t.each != nil {
+		t.each(t, row)
+	}
 	if t.planned {
 		t.profile(row, line)
 		return

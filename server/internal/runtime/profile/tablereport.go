@@ -147,21 +147,8 @@ func (c *column) categorical() bool {
 func (r *tableReport) columnNotes() []string {
 	var notes []string
 	for _, c := range r.of.columns {
+		notes = append(notes, c.notes()...)
 		name := inline(c.name, maxName)
-		if m := c.misfits(); m.count > 0 {
-			first := ""
-			if m.first != "" {
-				first = fmt.Sprintf(", the first is “%s” on line %s", inline(m.first, maxCell), humanInt(m.line))
-			}
-			notes = append(notes, fmt.Sprintf("%s: %s not read as %s%s.",
-				name, plural(m.count, "value"), c.kindName(), first))
-		}
-		if c.kind() == kindText && c.numbers.codes > 0 && c.numbers.count == c.values {
-			notes = append(notes, name+": digits with leading zeros are taken for labels, not for numbers.")
-		}
-		if c.kind() == kindDate && c.dates.ambiguous() {
-			notes = append(notes, name+": day and month cannot be told apart; the month is taken to come first.")
-		}
 		if n := &c.numbers; c.numeric() && n.sample.full {
 			notes = append(notes, fmt.Sprintf("%s: quartiles are estimated from %s picked at random; everything else is exact.",
 				name, plural(len(n.sample.values), "value")))
@@ -173,6 +160,26 @@ func (r *tableReport) columnNotes() []string {
 	}
 	if skipped := len(r.of.choose((*column).categorical)) - maxTopColumns; skipped > 0 {
 		notes = append(notes, fmt.Sprintf("The top values of %s more are not shown.", plural(skipped, "column")))
+	}
+	return notes
+}
+
+// notes says what in the column was read otherwise than it may be meant.
+func (c *column) notes() []string {
+	var notes []string
+	name := inline(c.name, maxName)
+	if m := c.misfits(); m.count > 0 {
+		first := ""
+		if m.first != "" {
+			first = fmt.Sprintf(", the first is “%s” on line %s", inline(m.first, maxCell), humanInt(m.line))
+		}
+		notes = append(notes, fmt.Sprintf("%s: %s not read as %s%s.", name, plural(m.count, "value"), c.kindName(), first))
+	}
+	if c.kind() == kindText && c.numbers.codes > 0 && c.numbers.count == c.values {
+		notes = append(notes, name+": digits with leading zeros are taken for labels, not for numbers.")
+	}
+	if c.kind() == kindDate && c.dates.ambiguous() {
+		notes = append(notes, name+": day and month cannot be told apart; the month is taken to come first.")
 	}
 	return notes
 }
