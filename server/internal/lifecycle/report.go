@@ -114,7 +114,7 @@ func (s *Service) Append(ctx context.Context, who Caller, id, token string, even
 		}
 	}
 	var seqs []int64
-	_, err := s.change(Long(ctx, len(events)), who, id, func(tx writing, t task.Task) (task.Command, error) {
+	_, err := s.change(Long(ctx, weight(events)), who, id, func(tx writing, t task.Task) (task.Command, error) {
 		c, given := task.Append{By: who.holder(t)}, events
 		var err error
 		if token != "" {
@@ -129,6 +129,29 @@ func (s *Service) Append(ctx context.Context, who Caller, id, token string, even
 		return c, err
 	})
 	return seqs, err
+}
+
+const (
+	// besideEvents is how many rows an append writes of its task, its attempt and the feed.
+	besideEvents = 3
+	// asOneRow is how many events that continue one another cost about as much as a row.
+	asOneRow = 16
+)
+
+// weight is about how many rows a store writes for an append.
+func weight(events []NewEvent) int {
+	rows := besideEvents + len(events)/asOneRow
+	for i, e := range events {
+		if i == 0 || !e.event().Continues(events[i-1].event()) {
+			rows++
+		}
+	}
+	return rows
+}
+
+// event is what a log has of it.
+func (e NewEvent) event() task.Event {
+	return task.Event{Type: task.Type(e.Type), Own: e.Data, ClientID: e.ClientID}
 }
 
 func mended(events []NewEvent) []NewEvent {
@@ -162,7 +185,7 @@ func number(tx Tx, t task.Task, events []NewEvent) ([]int64, []task.Event, error
 			seqs[i] = seq
 			continue
 		}
-		fresh = append(fresh, task.Event{Type: task.Type(e.Type), Own: e.Data, ClientID: e.ClientID})
+		fresh = append(fresh, e.event())
 		seqs[i] = t.LastSeq + int64(len(fresh))
 		if e.ClientID != "" {
 			known[e.ClientID] = seqs[i]

@@ -181,13 +181,22 @@ func TestL2NoHeartbeatWaitsBehindEvents(t *testing.T) {
 	token := b.run("t", nil)
 	noted := &lengths{Store: b.store}
 	s := b.service(noted)
-	_, err := s.Append(b.ctx(), who(), "t", token, []lifecycle.NewEvent{{Type: "chunk", Data: []byte(`"a"`)}, {Type: "chunk", Data: []byte(`"b"`)}})
+	_, err := s.Append(b.ctx(), who(), "t", token, []lifecycle.NewEvent{{Type: "chunk", Data: []byte(`"a"`)}, {Type: "think", Data: []byte(`"b"`)}})
+	b.must(err)
+	// Chunks that continue one another stand in one row.
+	_, err = s.Append(b.ctx(), who(), "t", token, spoken(1, 1000))
+	b.must(err)
+	many := spoken(1001, 1000)
+	for i := range many {
+		many[i].ClientID = "x" + many[i].ClientID + "x"
+	}
+	_, err = s.Append(b.ctx(), who(), "t", token, many)
 	b.must(err)
 	_, err = s.Heartbeat(b.ctx(), org, "t", token)
 	b.must(err)
 	_, err = s.Finish(b.ctx(), org, "t", token, lifecycle.Outcome{Reason: task.EndCompleted})
 	b.must(err)
-	if want := []int{2, 0, 0}; !slices.Equal(noted.noted, want) {
+	if want := []int{5, 66, 1065, 0, 0}; !slices.Equal(noted.noted, want) {
 		t.Errorf("L2: writes of %v rows, want %v", noted.noted, want)
 	}
 }

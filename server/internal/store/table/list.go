@@ -308,8 +308,8 @@ func SeqsOfClients(ctx context.Context, db DB, org, id string, turn int, clientI
 func seqsOfNumbered(ctx context.Context, db DB, org, id string, turn int, clientIDs []string, note func(string, int64)) (others []string, err error) {
 	wanted := map[string][]int64{}
 	for _, name := range clientIDs {
-		if n, ok := numbered(name); ok {
-			wanted[n.of] = append(wanted[n.of], n.no)
+		if n, ok := task.Numbered(name); ok {
+			wanted[n.Of] = append(wanted[n.Of], n.No)
 		} else {
 			others = append(others, name)
 		}
@@ -343,7 +343,7 @@ func seqsOfRange(ctx context.Context, db DB, org, id string, turn int, of string
 			}
 			for _, no := range numbers {
 				if no <= last && no >= last-(seq-first) {
-					note(numberedID{of, no}.before(0), seq-(last-no))
+					note(task.NumberedID{Of: of, No: no}.Before(0), seq-(last-no))
 				}
 			}
 			return nil

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/errand-dev/errand/server/internal/task"
@@ -34,41 +32,9 @@ const (
 	deflated = 'd'
 )
 
-// numberedID is a client_id that ends with a dash and a number. Those of a pack follow
-// one another, so that the last of them and how many they are name them all.
-type numberedID struct {
-	of string // what stands in front of the number
-	no int64
-}
-
-// maxDigits is how long the number of a numberedID may be.
-const maxDigits = 15
-
-// numbered reads a client_id as a numberedID, if it is one. Just one client_id reads so.
-func numbered(id string) (n numberedID, ok bool) {
-	of := strings.TrimRight(id, "0123456789")
-	digits := id[len(of):]
-	if !strings.HasSuffix(of, "-") || digits == "" || len(digits) > maxDigits || digits[0] == '0' {
-		return numberedID{}, false
-	}
-	no, err := strconv.ParseInt(digits, 10, 64)
-	return numberedID{of, no}, err == nil
-}
-
-// before is the numberedID that stands so far in front of this one.
-func (n numberedID) before(by int64) string { return n.of + strconv.FormatInt(n.no-by, 10) }
-
 // joins reports whether an event may stand in one pack with the one before it.
 func joins(last, e task.Event) bool {
-	if last.Type != task.Chunk || e.Type != task.Chunk || e.Seq != last.Seq+1 || e.Turn != last.Turn || e.Author != last.Author {
-		return false
-	}
-	if last.ClientID == "" || e.ClientID == "" {
-		return last.ClientID == e.ClientID
-	}
-	a, isA := numbered(last.ClientID)
-	b, isB := numbered(e.ClientID)
-	return isA && isB && a.of == b.of && a.no+1 == b.no
+	return e.Continues(last) && e.Seq == last.Seq+1 && e.Turn == last.Turn && e.Author == last.Author
 }
 
 // inPacks cuts events into what one row holds each.
@@ -105,10 +71,10 @@ func insertRow(org, id string, events []task.Event, packed []byte) Op {
 		own, from = "", first.Seq
 	}
 	var named, of *string
-	n, ok := numbered(last.ClientID)
+	n, ok := task.Numbered(last.ClientID)
 	switch {
 	case ok:
-		of = &n.of
+		of = &n.Of
 	case last.ClientID != "":
 		named = &last.ClientID
 	}
@@ -116,7 +82,7 @@ func insertRow(org, id string, events []task.Event, packed []byte) Op {
 		SQL: `INSERT INTO events (org, task, seq, first_seq, turn, type, time, own, packed, client_id, client_of, client_no, attempt, by_whom)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		Args: []any{
-			org, id, last.Seq, from, last.Turn, string(last.Type), int64(first.Time), own, packed, named, of, n.no,
+			org, id, last.Seq, from, last.Turn, string(last.Type), int64(first.Time), own, packed, named, of, n.No,
 			last.Author.Attempt, last.Author.By,
 		}, In: Events,
 	}
@@ -194,7 +160,7 @@ func (r *logRow) scan(rows Rows, more ...any) error {
 	case clientID != nil:
 		e.ClientID = *clientID
 	case r.of != nil:
-		e.ClientID = numberedID{*r.of, r.no}.before(0)
+		e.ClientID = task.NumberedID{Of: *r.of, No: r.no}.Before(0)
 	}
 	return nil
 }
@@ -228,7 +194,7 @@ func (r *logRow) events(after int64) ([]task.Event, error) {
 		e := r.last
 		e.Seq, e.Time = r.first+int64(i), at
 		if r.of != nil {
-			e.ClientID = numberedID{*r.of, r.no}.before(r.last.Seq - e.Seq)
+			e.ClientID = task.NumberedID{Of: *r.of, No: r.no}.Before(r.last.Seq - e.Seq)
 		}
 		events[i] = e
 	}
