@@ -166,7 +166,7 @@ func leased(r *http.Request) string {
 	rest, isTask := strings.CutPrefix(r.URL.Path, "/v1/tasks/")
 	_, verb, _ := strings.Cut(rest, "/")
 	switch verb {
-	case "heartbeat", "finish", "release", "events", "steps", "wait":
+	case "heartbeat", "finish", "release", "events", "steps", "wait", "approvals":
 		if isTask && r.Method == http.MethodPost {
 			return verb
 		}
@@ -175,8 +175,8 @@ func leased(r *http.Request) string {
 }
 
 // checked refuses bodies on /v1 that hold what no text may hold, or a member
-// twice. What carries a lease is made to fit instead (rule S5): an attempt's events
-// and steps here, what its other words say of the task where they are read, which
+// twice. What carries a lease is made to fit instead (rule S5): an attempt's events,
+// steps and questions here, what its other words say of the task where they are read, which
 // tells of it.
 func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	path := r.URL.Path
@@ -195,7 +195,7 @@ func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 			err = plain(edge.Blank(body, "finished"))
 		}
 		switch {
-		case err != nil && (door != "events" && door != "steps" || !edge.ShowsLease(body)):
+		case err != nil && (door != "events" && door != "steps" && door != "approvals" || !edge.ShowsLease(body)):
 			return r, err
 		case err != nil:
 			body = edge.Mend(body)

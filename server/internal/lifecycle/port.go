@@ -108,6 +108,14 @@ type TaskReader interface {
 	// Output reads one by its name, of the newest turn that has one with 0; nil when
 	// there is none.
 	Output(ctx context.Context, org, id string, turn int, name string) (*task.Output, error)
+	// Approval reads an approval.
+	Approval(ctx context.Context, in auth.Scope, id string) (task.Approval, error)
+	// Approvals lists those of a state, "" for all, newest first, behind a cursor, with
+	// the bounds of Events.
+	Approvals(ctx context.Context, in auth.Scope, state task.ApprovalState, behind Cursor, limit int) ([]task.Approval, error)
+	// ApprovalsOf lists those of a task's turn behind an event, in order, with the
+	// bounds of Events.
+	ApprovalsOf(ctx context.Context, org, id string, turn int, after int64, limit int) ([]task.Approval, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error)
 	// CountOpen counts the tasks of a filter that have not ended.
@@ -179,6 +187,10 @@ type Tasks interface {
 	Output(org, id string, turn int, name string) (*task.Output, error)
 	// CountOutputs counts the outputs of a turn.
 	CountOutputs(org, id string, turn int) (int, error)
+	// Approval reads an approval by its id, and ApprovalOf that of a turn by its key,
+	// nil when there is none.
+	Approval(org, id string) (*task.Approval, error)
+	ApprovalOf(org, id string, turn int, key string) (*task.Approval, error)
 	// Take reads tasks that may be handed out now: by priority, then oldest, over
 	// all agents alike. Nobody else is given them before the commit; those that
 	// somebody else has taken are passed over.

@@ -93,6 +93,8 @@ type Caller struct {
 	Scoped bool
 	// Worker says that it may stand for a worker that shows no token (T6).
 	Worker bool
+	// Admin says that it may answer what others are asked (S10).
+	Admin bool
 	// By names the caller in the log, for example "key admin".
 	By string
 	// Key is the id of the caller's key, by which its creates are counted.

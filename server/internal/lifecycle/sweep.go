@@ -221,6 +221,11 @@ func sweepOne(tx writing, p Pulse, org, id string) (changed bool, err error) {
 			}
 		}
 	}
+	t, expired, err := expire(tx, t, p.AsOf)
+	if err != nil {
+		return false, err
+	}
+	changed = changed || expired
 	after, err := apply(tx, t, task.Tick{Renewed: p.Renewed})
 	return changed || !after.Empty(), err
 }

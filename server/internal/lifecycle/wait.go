@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,8 +12,9 @@ import (
 
 // WaitFor is what an attempt gives its turn up for.
 type WaitFor struct {
-	// SubTasks are the ids of sub-tasks whose end it waits for.
-	SubTasks []string
+	// SubTasks are the ids of sub-tasks whose end it waits for, Approvals those of
+	// approvals whose answer it does.
+	SubTasks, Approvals []string
 	// Any says that the first of all that it waits for is enough.
 	Any bool
 	// Until is when it waits no longer, 0 for never. Without anything else, the turn
@@ -25,10 +27,11 @@ type Waited struct {
 	// Waiting says that the attempt is over: the next one of the turn begins when
 	// what it waits for has come. Otherwise it goes on.
 	Waiting bool
-	// SubTasks are those that had not ended.
-	SubTasks []string
+	// SubTasks are those that had not ended, Approvals those that were open.
+	SubTasks, Approvals []string
 
-	came bool // something has
+	came  bool // something has
+	cause task.Cause
 }
 
 // Wait ends an attempt until something has come: its turn is paused without a slot
@@ -54,13 +57,13 @@ func (s *Service) Wait(ctx context.Context, org, id, token string, w WaitFor) (W
 			return err
 		}
 		if gaveUp(t, by.Attempt) { // the first answer was lost
-			done = Waited{Waiting: true, SubTasks: slices.Clone(t.Wait.SubTasks)}
+			done = Waited{Waiting: true, SubTasks: slices.Clone(t.Wait.SubTasks), Approvals: slices.Clone(t.Wait.Asks)}
 			return nil
 		}
-		if err := done.look(tx, t, w.SubTasks); err != nil {
+		if err := done.look(tx, t, w); err != nil {
 			return err
 		}
-		_, done.Waiting, err = await(tx, t, by, w, done)
+		done.Waiting, err = await(tx, t, by, w, done)
 		return err
 	})
 	return done, err
@@ -73,22 +76,24 @@ func gaveUp(t task.Task, a *task.Attempt) bool {
 
 // await lets the turn wait for what is left, unless it has come. Then the attempt goes
 // on, with its lease renewed.
-func await(tx writing, t task.Task, by task.Holder, w WaitFor, left Waited) (after task.Task, waits bool, err error) {
+func await(tx writing, t task.Task, by task.Holder, w WaitFor, left Waited) (waits bool, err error) {
 	var c task.Command = task.Renew{By: by}
 	if waits = w.lasts(left, tx.Now()); waits {
 		c = task.Await{By: by, For: task.Wait{
-			Cause: left.cause(), SubTasks: left.SubTasks, Any: w.Any, Until: w.Until,
+			Cause: cmp.Or(left.cause, task.ForTimer), SubTasks: left.SubTasks, Asks: left.Approvals, Any: w.Any, Until: w.Until,
 		}}
 	}
-	changed, err := apply(tx, t, c)
-	return changed.Task, waits, err
+	_, err = apply(tx, t, c)
+	return waits, err
 }
 
 func (w WaitFor) check() error {
-	switch n := len(w.SubTasks); {
-	case n > task.MaxAwaited:
+	switch {
+	case len(w.SubTasks) > task.MaxAwaited:
 		return fault.Field("sub_tasks", "must not be more than %d", task.MaxAwaited)
-	case n == 0 && w.Until == 0:
+	case len(w.Approvals) > task.MaxAwaited:
+		return fault.Field("approvals", "must not be more than %d", task.MaxAwaited)
+	case len(w.SubTasks)+len(w.Approvals) == 0 && w.Until == 0:
 		return fault.Field("until", "is needed where nothing else is waited for")
 	}
 	return nil
@@ -100,21 +105,15 @@ func (w WaitFor) lasts(left Waited, now task.Stamp) bool {
 	case w.Until != 0 && w.Until <= now, w.Any && left.came:
 		return false
 	default:
-		return len(left.SubTasks) > 0 || !left.came
+		return len(left.SubTasks)+len(left.Approvals) > 0 || !left.came
 	}
 }
 
-func (left Waited) cause() task.Cause {
-	if len(left.SubTasks) > 0 {
-		return task.ForChild
-	}
-	return task.ForTimer
-}
-
-// look finds out which of a task's sub-tasks have not ended. One that was deleted has.
-func (left *Waited) look(tx Tx, t task.Task, ids []string) error {
-	left.SubTasks = []string{}
-	for i, id := range ids {
+// look finds out what of all that is waited for has not come. A sub-task that was
+// deleted has ended.
+func (left *Waited) look(tx Tx, t task.Task, w WaitFor) error {
+	left.SubTasks, left.Approvals = []string{}, []string{}
+	for i, id := range w.SubTasks {
 		child, err := tx.Task(t.OrganizationID, id)
 		switch {
 		case fault.CodeOf(err) == fault.NotFound:
@@ -126,10 +125,31 @@ func (left *Waited) look(tx Tx, t task.Task, ids []string) error {
 		case child.Ended() != "":
 			left.came = true
 		case !slices.Contains(left.SubTasks, id):
-			left.SubTasks = append(left.SubTasks, id)
+			left.SubTasks, left.cause = append(left.SubTasks, id), task.ForChild
 		}
 	}
+	for i, id := range w.Approvals {
+		a, err := tx.Approval(t.OrganizationID, id)
+		if err != nil {
+			return err
+		}
+		if a == nil || a.TaskID != t.ID || a.Turn != t.Terms.Turn {
+			return fault.Field(fmt.Sprintf("approvals[%d]", i), "is no approval that this turn has asked for")
+		}
+		left.note(*a)
+	}
 	return nil
+}
+
+// note finds out whether an approval is still to be waited for. That somebody has to
+// answer is what the task says of all that it waits for.
+func (left *Waited) note(a task.Approval) {
+	switch {
+	case a.State != task.ApprovalOpen:
+		left.came = true
+	case !slices.Contains(left.Approvals, a.ID):
+		left.Approvals, left.cause = append(left.Approvals, a.ID), a.Kind.Cause()
+	}
 }
 
 // tellParent tells a task's parent that the task has ended, or was deleted (S9).

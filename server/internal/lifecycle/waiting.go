@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -10,12 +11,14 @@ import (
 // Waiting tells why a task is not executing.
 type Waiting struct {
 	// Reason is one of a closed list, Message says it for a person.
-	Reason   string     `json:"reason" enum:"paused,budget,person,approval,child,timer,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"What it waits for, from a closed list."`
-	Message  string     `json:"message" doc:"The same for a person."`
-	WorkerID string     `json:"worker_id,omitempty" doc:"The worker that it waits for."`
-	SubTasks []string   `json:"sub_tasks,omitempty" doc:"The sub-tasks that it waits for."`
-	Until    task.Stamp `json:"until,omitzero" doc:"When it may start, or goes on whatever it waits for."`
-	LastSeen task.Stamp `json:"last_seen,omitzero" doc:"When a worker of the agent was last there."`
+	Reason   string   `json:"reason" enum:"paused,budget,person,approval,child,timer,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"What it waits for, from a closed list."`
+	Message  string   `json:"message" doc:"The same for a person."`
+	WorkerID string   `json:"worker_id,omitempty" doc:"The worker that it waits for."`
+	SubTasks []string `json:"sub_tasks,omitempty" doc:"The sub-tasks that it waits for."`
+	// Approvals are those that it waits for.
+	Approvals []string   `json:"approvals,omitempty" doc:"The approvals and questions that it waits for."`
+	Until     task.Stamp `json:"until,omitzero" doc:"When it may start, or goes on whatever it waits for."`
+	LastSeen  task.Stamp `json:"last_seen,omitzero" doc:"When a worker of the agent was last there."`
 	// Ahead counts tasks of the agent that come first, Busy its executing ones.
 	Ahead int `json:"ahead,omitempty" doc:"How many tasks of the agent come first."`
 	Busy  int `json:"busy,omitempty" doc:"How many of them are executing."`
@@ -28,7 +31,7 @@ func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, erro
 		return nil, nil //nolint:nilnil // nil is the documented answer
 	}
 	if t.Waits() && !t.Wait.Held {
-		return awaits(t.Wait), nil
+		return awaits(t), nil
 	}
 	q, err := s.store.Waiting(ctx, t.OrganizationID, t.ID)
 	if err != nil {
@@ -103,8 +106,14 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 }
 
 // awaits tells what a turn has given its attempt up for.
-func awaits(w task.Wait) *Waiting {
-	x := &Waiting{Reason: string(w.Cause), SubTasks: w.SubTasks, Until: w.Until}
+func awaits(t task.Task) *Waiting {
+	w := t.Wait
+	x := &Waiting{Reason: string(w.Cause), SubTasks: w.SubTasks, Approvals: w.Asks, Until: w.Until}
+	for _, o := range t.Open { // the next deadline of those
+		if slices.Contains(w.Asks, o.ID) && o.Until != 0 && (x.Until == 0 || o.Until < x.Until) {
+			x.Until = o.Until
+		}
+	}
 	switch w.Cause {
 	case task.ForChild:
 		x.Message = "waits for the end of " + subTasks(len(w.SubTasks))
@@ -112,12 +121,12 @@ func awaits(w task.Wait) *Waiting {
 		x.Message = "goes on at " + w.Until.String()
 		return x
 	case task.ForPerson:
-		x.Message = "waits for the answer to a question"
+		x.Message = "waits for a person to answer a question"
 	case task.ForApproval:
 		x.Message = "waits for a person's approval"
 	}
-	if w.Until != 0 {
-		x.Message += ", until " + w.Until.String()
+	if x.Until != 0 {
+		x.Message += ", until " + x.Until.String()
 	}
 	return x
 }

@@ -30,6 +30,10 @@ type Change struct {
 	Steps []Step
 	// Outputs are those that its events tell of.
 	Outputs []Output
+	// Asked are the approvals that its events ask for, and Settled those that are open
+	// no more.
+	Asked   []Approval
+	Settled []Settled
 	// Refused, if not nil, is the caller's answer although the change
 	// stands: the refusal itself is part of the log.
 	Refused error
@@ -121,7 +125,8 @@ func Apply(t Task, c Command, now Stamp) (Change, error) {
 	}
 	d.t.Sealed = d.t.Sealed && !d.t.LetGo()
 	return Change{
-		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Steps: d.steps, Outputs: d.outputs, Refused: d.refused, quiet: d.t.changedQuietly(t),
+		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Steps: d.steps, Outputs: d.outputs, Asked: d.asked, Settled: d.settled,
+		Refused: d.refused, quiet: d.t.changedQuietly(t),
 	}, nil
 }
 
@@ -136,6 +141,8 @@ type draft struct {
 	turn     *TurnChange
 	steps    []Step
 	outputs  []Output
+	asked    []Approval
+	settled  []Settled
 	author   Author // of the events that follow, if an attempt writes them
 	judged   *Judged
 	cost     float64 // of models that were used

@@ -15,8 +15,12 @@ const (
 	MaxTag            = 64 // bytes
 	MaxID             = 128
 	MaxStepKind       = 64  // bytes
-	MaxPriority       = 100 // and -100
-	MaxAskedName      = 255 // code points of a model's, provider's or harness's name
+	MaxTitle          = 255 // code points of an approval's title
+	MaxApprovers      = 100
+	MaxReply          = 64 << 10 // bytes of the value of an answer
+	MaxNote           = 4 << 10  // bytes of what is said beside it
+	MaxPriority       = 100      // and -100
+	MaxAskedName      = 255      // code points of a model's, provider's or harness's name
 	MaxToolCalls      = 1_000_000
 
 	maxWhy           = 1 << 10  // bytes of what became of an attempt, for those who ask why its task waits

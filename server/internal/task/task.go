@@ -67,6 +67,8 @@ type Task struct {
 	// model tokens of the turn that the server has counted itself, nil for none.
 	Account *Account
 	Metered *Tokens
+	// Open are the approvals of the turn that nobody has answered.
+	Open []Open
 	// Stop is what became of a request to stop.
 	Stop Stop
 	// BegunAt is when the present turn began; 0, which is before all, for one of a
@@ -380,8 +382,11 @@ func (t *Task) Dispatchable() bool {
 	return t.state.Status == Pending && t.ended == "" && !t.Terms.RunLocally && !t.Run.Live() && t.Holdover == nil
 }
 
-// Alarm is the moment at which Tick has something to decide; 0 is never.
-func (t *Task) Alarm() Stamp {
+// Alarm is the moment at which Tick, or Respond, has something to decide; 0 is never.
+func (t *Task) Alarm() Stamp { return sooner(t.tickAt(), t.nextDeadline()) }
+
+// tickAt is the moment at which Tick has something to decide.
+func (t *Task) tickAt() Stamp {
 	switch {
 	case t.ended != "":
 		if t.Stop.Settled() || t.Run == nil {

@@ -347,6 +347,7 @@ func (d *draft) finish(do action, reason EndReason, outcome Outcome) error {
 	}
 	d.t.ended, d.t.state.EndReason, d.t.state.FinishedAt = reason, reason, d.now
 	d.t.TimeoutAt, d.t.ExpiresAt, d.t.Wait = 0, 0, Wait{}
+	d.closeAll()
 	// An attempt that is told to stop stays live until it answers or is given up.
 	if d.t.Run.Live() && !(reason == EndStopped && d.t.Run.Started()) {
 		d.endAttempt(outcome)
@@ -661,7 +662,7 @@ type Tick struct {
 
 func (c Tick) apply(d *draft) error {
 	t := &d.t
-	if alarm := t.Alarm(); alarm == 0 || alarm > d.now {
+	if at := t.tickAt(); at == 0 || at > d.now {
 		return nil
 	}
 	switch {

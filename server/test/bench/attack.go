@@ -85,6 +85,8 @@ func assaults(v victims) map[string][3]sent {
 			{tasks + one.task + "/outputs/a.txt?nonsense=1", long(mib)},
 			{tasks + two.task + "/outputs/a.txt", long(mib)},
 		},
+		"POST /v1/tasks/{task_id}/approvals":       {{tasks + one.task + "/approvals", under(one, `,"key":"k","stay":true,"message":"m","payload":"`+long(200<<10)+`"`)}, {tasks + one.task + "/approvals", under(one, `,"key":"","message":"m","payload":"`+long(200<<10)+`"`)}, {tasks + one.task + "/approvals", `{"lease_token":"none","key":"k","message":"m","payload":"` + long(200<<10) + `"}`}},
+		"POST /v1/approvals/{approval_id}/answer":  {{"/v1/approvals/nobody/answer", `{"value":"` + long(60<<10) + `"}`}, {"/v1/approvals/nobody/answer", `{"answer":"perhaps"}`}, {"/v1/approvals/nobody/answer?nonsense=1", `{"answer":"approve"}`}},
 		"POST /v1/tasks/{task_id}/heartbeat":       {{tasks + one.task + "/heartbeat", under(one, `,"internal_status":"`+long(255)+`"`)}, {tasks + one.task + "/heartbeat", none}, {tasks + one.task + "/heartbeat", foreign}},
 		"POST /v1/tasks/{task_id}/finish":          {{tasks + two.task + "/finish", under(two, `,"status":"completed","result":"`+long(mib)+`"`)}, {tasks + one.task + "/finish", under(one, `,"status":"done"`)}, {tasks + one.task + "/finish", `{"lease_token":"none","status":"completed","result":"` + long(mib) + `"}`}},
 		"POST /v1/tasks/{task_id}/release":         {{tasks + three.task + "/release", under(three, "")}, {tasks + one.task + "/release", none}, {tasks + one.task + "/release", foreign}},

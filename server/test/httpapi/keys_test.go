@@ -31,6 +31,11 @@ func routes() []route {
 		{"POST", "/v1/tasks/{task_id}/events", `{"events": [{"type": "think", "data": 1}]}`, true, true},
 		{"GET", "/v1/tasks/{task_id}/steps", "", true, true},
 		{"POST", "/v1/tasks/{task_id}/steps", `{"lease_token": "x", "id": "s", "body": 1}`, false, true},
+		{"GET", "/v1/tasks/{task_id}/approvals", "", true, true},
+		{"POST", "/v1/tasks/{task_id}/approvals", `{"lease_token": "x", "key": "k", "message": "m"}`, false, true},
+		{"GET", "/v1/approvals", "", true, false},
+		{"GET", "/v1/approvals/{approval_id}", "", true, false},
+		{"POST", "/v1/approvals/{approval_id}/answer", `{"answer": "approve"}`, true, false},
 		{"POST", "/v1/tasks/{task_id}/wait", `{"lease_token": "x", "until": "2026-01-01T00:00:00Z"}`, false, true},
 		{"GET", "/v1/tasks/{task_id}/outputs", "", true, true},
 		{"GET", "/v1/tasks/{task_id}/outputs/{name}", "", true, true},
@@ -79,6 +84,8 @@ func routes() []route {
 		{"GET", "/agents/" + agent, "", true, true},
 		{"GET", "/agents/" + agent + "/db", "", false, true},
 		{"POST", "/agents/" + agent + "/operations/xpget_agent_plan", "", true, true},
+		{"POST", "/hitl/no-such-task/approve", "", true, false},
+		{"POST", "/hitl/no-such-task/reject", "", true, false},
 		{"GET", "/agents/list", "", true, true},
 		{"GET", "/metadata/default_llm_extra_headers", "", true, true},
 		{"GET", "/events/bad%20id", "", false, true}, // answered before a worker is registered
@@ -94,7 +101,7 @@ func routes() []route {
 func (r route) open() bool { return r.method == "POST" && r.path == "/v1/session" }
 
 func (r route) call(key string) call {
-	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key").Replace(r.path)
+	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key", "{approval_id}", "no-such-approval").Replace(r.path)
 	return call{method: r.method, path: path, key: key, body: r.body}
 }
 

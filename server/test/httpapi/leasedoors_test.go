@@ -84,6 +84,10 @@ func leaseDoors() map[string]door {
 			{"broken UTF-8 in a step", "\"body\": {\"a\": \"hono\xffr\"}", nil, nil},
 			{"a member twice", `"body": {"a": 1, "a": 12345678901234567890}`, nil, nil},
 		}, ""},
+		"POST /v1/tasks/{task_id}/approvals": {`"key": "k", "message": "m"`, []ill{
+			{"NUL in a question", `"title": "hono\u0000r"`, nil, nil},
+			{"broken UTF-8 in a question", "\"payload\": {\"a\": \"hono\xffr\"}", nil, nil},
+		}, ""},
 		"POST /v1/tasks/{task_id}/wait": {`"until": "2000-01-01T00:00:00Z"`, nil, ""},
 		"POST /v1/tasks/{task_id}/events": {"", []ill{
 			{"NUL in a chunk", `"events": [{"type": "chunk", "data": "hono\u0000r"}]`, nil, nil},

@@ -37,6 +37,9 @@ func reads() map[string]struct {
 		"GET /v1/tasks/{task_id}/steps":                       {"/v1/tasks/big/steps?limit=1000", few},
 		"GET /v1/tasks/{task_id}/outputs":                     {"/v1/tasks/big/outputs?limit=1000", few},
 		"GET /v1/tasks/{task_id}/outputs/{name}":              {"/v1/tasks/big/outputs/x", few}, // from the disk
+		"GET /v1/tasks/{task_id}/approvals":                   {"/v1/tasks/big/approvals?limit=1000", few},
+		"GET /v1/approvals":                                   {"/v1/approvals?limit=1000", few},
+		"GET /v1/approvals/{approval_id}":                     {"/v1/approvals/x", few},
 		"GET /v1/tasks/{task_id}/thread":                      {"/v1/tasks/big/thread?limit=1000", one},
 		"GET /v1/tasks/{task_id}/thread/full":                 {"/v1/tasks/big/thread/full?limit=1000", one},
 		"GET /v1/tasks/{task_id}/activity":                    {"/v1/tasks/big/activity?limit=1000", one},
@@ -123,6 +126,9 @@ func (s *server) fill(t *testing.T) {
 		}
 		for i := range 40 {
 			send("POST", "/v1/tasks/big/steps", fmt.Sprintf(`{"lease_token": %q, "id": "%d", "body": %q}`, token, i, strings.Repeat("s", 250<<10)))
+		}
+		for i := range 40 {
+			send("POST", "/v1/tasks/big/approvals", fmt.Sprintf(`{"lease_token": %q, "key": "%d", "message": %q, "stay": true}`, token, i, strings.Repeat("s", 240<<10)))
 		}
 		send("POST", "/v1/tasks/big/finish", `{"lease_token": "`+token+`", "status": "completed", "result": "`+strings.Repeat("r", 16<<20)+`"}`)
 	}

@@ -46,7 +46,7 @@ type owned struct {
 	// running is a task that a worker executes under token, with a sub-task child;
 	// open waits, with a file; ended has ended; deleted is no more.
 	running, child, open, ended, deleted string
-	token, file, url                     string
+	token, file, url, approval           string
 }
 
 func (o owned) tasks() []string { return []string{o.running, o.child, o.open, o.ended} }
@@ -75,6 +75,10 @@ func (s *server) own(t *testing.T, p person, mark string) owned {
 		`{"lease_token": %q, "id": "s", "body": %q}`, o.token, name("step"),
 	)})
 	s.must(t, 201, writing(o.running, o.token, name("out.txt"), name("output")))
+	asked := s.must(t, 201, call{method: "POST", path: "/v1/tasks/" + o.running + "/approvals", key: workerKey, body: fmt.Sprintf(
+		`{"lease_token": %q, "key": "k", "message": %q, "stay": true}`, o.token, name("question"),
+	)})
+	o.approval = asked["id"].(string)
 	s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/" + o.running, body: fmt.Sprintf(`{"internal_status": %q}`, name("note"))})
 	create(o.child, fmt.Sprintf(`, "parent_execution": %q`, o.running), "")
 	file := s.must(t, 201, p.as(call{
@@ -97,7 +101,7 @@ func (s *server) shown(t *testing.T, o owned) string {
 	t.Helper()
 	var all strings.Builder
 	for _, id := range o.tasks() {
-		for _, path := range []string{"", "/events?turns=all&limit=1000", "/steps", "/outputs", "/thread/full", "/activity"} {
+		for _, path := range []string{"", "/events?turns=all&limit=1000", "/steps", "/outputs", "/approvals", "/thread/full", "/activity"} {
 			all.Write(s.do(t, call{method: "GET", path: "/v1/tasks/" + id + path}).body)
 		}
 	}
@@ -232,6 +236,11 @@ func tries(o owned) []try {
 		// The worker protocol is for other roles, even with the token of a lease.
 		v1("GET", "/steps", 404),
 		v1("POST", "/steps", 403, `{"lease_token": "`+o.token+`", "id": "s", "body": 1}`),
+		v1("GET", "/approvals", 404),
+		one("GET /v1/approvals", 200, "/v1/approvals", ""),
+		one("GET /v1/approvals/{approval_id}", 404, "/v1/approvals/"+o.approval, ""),
+		one("POST /v1/approvals/{approval_id}/answer", 404, "/v1/approvals/"+o.approval+"/answer", `{"value": 1}`),
+		v1("POST", "/approvals", 403, `{"lease_token": "`+o.token+`", "key": "k", "message": "m"}`),
 		v1("POST", "/wait", 403, `{"lease_token": "`+o.token+`", "until": "2000-01-01T00:00:00Z"}`),
 		v1("GET", "/outputs", 404),
 		{"GET /v1/tasks/{task_id}/outputs/{name}", 404, []call{
@@ -287,6 +296,8 @@ func tries(o owned) []try {
 		wire("POST", "/agent-execution/{agent}/report_task", 404, `{"id": "{id}", "result": "x"}`),
 		wire("GET", "/activity/{agent}/{task}", 404),
 		wire("POST", "/agents-metrics/{agent}/execution", 404, `{"execution_id": "{id}", "duration": 3, "llm_tokens": {"worker": {"prompt_tokens": 5}}}`),
+		wire("POST", "/hitl/{task}/approve", 404),
+		wire("POST", "/hitl/{task}/reject", 404),
 		one("GET /agents/list", 200, "/agents/list", ""),
 		one("GET /agents/{agent}", 200, "/agents/agent-1", ""),
 		one("GET /agents/{agent}/db", 403, "/agents/agent-1/db", ""),

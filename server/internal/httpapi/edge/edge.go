@@ -49,8 +49,8 @@ func Caller(ctx context.Context) lifecycle.Caller {
 	traceParent, _ := ctx.Value(traceParentKey).(string)
 	return lifecycle.Caller{
 		Scope: p.Scope(), Owner: p.Owner(), Group: p.Group, Scoped: p.User != "" || p.Sees == auth.SeesOwn,
-		Worker: p.Role == auth.Admin || p.Role == auth.Worker,
-		By:     p.By(), Key: p.KeyID, TraceParent: traceParent,
+		Worker: p.Role == auth.Admin || p.Role == auth.Worker, Admin: p.Role == auth.Admin,
+		By: p.By(), Key: p.KeyID, TraceParent: traceParent,
 	}
 }
 

@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"slices"
@@ -33,6 +34,7 @@ func tags() []*huma.Tag {
 		{Name: "events", Description: "The log of a task, by pages or live."},
 		{Name: "steps", Description: "What the attempts of a turn have committed, for those after them."},
 		{Name: "outputs", Description: "The files that the attempts of a task have written."},
+		{Name: "approvals", Description: "What attempts ask of people, and the answers."},
 		{Name: "workers", Description: "The worker protocol: claim, heartbeat, events, finish. docs/WORKER_PROTOCOL.md has a complete worker in a dozen lines."},
 		{Name: "agents", Description: "Who executes tasks, and how."},
 		{Name: "files", Description: "Files for tasks to read."},
@@ -198,6 +200,9 @@ func documented(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[task.ResultCheck](), reflect.TypeFor[resultCheck]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.Budget](), reflect.TypeFor[budget]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.CheckState](), reflect.TypeFor[checkState]())
+	registry.RegisterTypeAlias(reflect.TypeFor[task.ApprovalKind](), reflect.TypeFor[approvalKind]())
+	registry.RegisterTypeAlias(reflect.TypeFor[task.ApprovalState](), reflect.TypeFor[approvalState]())
+	registry.RegisterTypeAlias(reflect.TypeFor[task.Answer](), reflect.TypeFor[answer]())
 	registry.RegisterTypeAlias(reflect.TypeFor[agent.Tool](), reflect.TypeFor[builtin]())
 }
 
@@ -238,6 +243,30 @@ type builtin struct{}
 // Schema implements huma.SchemaProvider.
 func (builtin) Schema(huma.Registry) *huma.Schema {
 	return oneOf("A built-in tool, which may be several for the model.", agent.Tools())
+}
+
+// approvalKind documents task.ApprovalKind.
+type approvalKind struct{}
+
+// Schema implements huma.SchemaProvider.
+func (approvalKind) Schema(huma.Registry) *huma.Schema {
+	return oneOf("Whether a yes is asked for, or an answer.", task.ApprovalKinds())
+}
+
+// approvalState documents task.ApprovalState.
+type approvalState struct{}
+
+// Schema implements huma.SchemaProvider.
+func (approvalState) Schema(huma.Registry) *huma.Schema {
+	return oneOf("open until it is answered; expired when nobody has in time and there was no default; closed when its turn has ended before.", task.ApprovalStates())
+}
+
+// answer documents task.Answer.
+type answer struct{}
+
+// Schema implements huma.SchemaProvider.
+func (answer) Schema(huma.Registry) *huma.Schema {
+	return oneOf("approve or decline.", task.Answers())
 }
 
 // credentials documents agent.Credentials in its place, where it may be null: a
@@ -300,6 +329,15 @@ type orNull[T any] struct{}
 func (orNull[T]) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(reflect.TypeFor[T](), true, ""), {Type: "null"}}}
 }
+
+// orNone is an object, or null for nil.
+type orNone[T any] struct{ Value *T }
+
+// MarshalJSON implements json.Marshaler.
+func (x orNone[T]) MarshalJSON() ([]byte, error) { return json.Marshal(x.Value) }
+
+// Schema implements huma.SchemaProvider.
+func (orNone[T]) Schema(r huma.Registry) *huma.Schema { return orNull[T]{}.Schema(r) }
 
 // eventKind is the type of an event that may be appended (rule T6).
 type eventKind string

@@ -79,6 +79,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerSteps()
 	r.registerWait()
 	r.registerOutputs()
+	r.registerApprovals()
 	r.registerWorkers()
 	r.registerAgents()
 	r.registerKeys()

@@ -18,20 +18,22 @@ import (
 type WaitBody struct {
 	LeaseToken string     `json:"lease_token" doc:"Of the claim."`
 	SubTasks   []string   `json:"sub_tasks,omitempty" maxItems:"100" doc:"Sub-tasks of this task whose end it waits for."`
+	Approvals  []string   `json:"approvals,omitempty" maxItems:"100" doc:"Approvals and questions of this turn whose answer it waits for."`
 	Any        bool       `json:"any,omitempty" doc:"The first of all that it waits for is enough; otherwise it waits for all."`
 	Until      *time.Time `json:"until,omitempty" doc:"When it waits no longer. Without anything else to wait for, the task just goes on then."`
 }
 
 // WaitAnswer says what came of a wait.
 type WaitAnswer struct {
-	Waiting  bool     `json:"waiting" doc:"The attempt is over, and does not count: the next one begins when it has come. Otherwise it has come already, and the attempt goes on with its lease renewed."`
-	SubTasks []string `json:"sub_tasks" doc:"Those of them that have not ended."`
+	Waiting   bool     `json:"waiting" doc:"The attempt is over, and does not count: the next one begins when it has come. Otherwise it has come already, and the attempt goes on with its lease renewed."`
+	SubTasks  []string `json:"sub_tasks" doc:"Those of them that have not ended."`
+	Approvals []string `json:"approvals" doc:"Those of them that nobody has answered."`
 }
 
 func (r *routes) registerWait() {
 	add(r, operation{roles: workers(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{
 		OperationID: "wait", Method: http.MethodPost, Path: "/v1/tasks/{task_id}/wait", Tags: []string{"workers"},
-		Summary:     "Give a task up until sub-tasks have ended, or a moment has come",
+		Summary:     "Give a task up until sub-tasks have ended, people have answered, or a moment has come",
 		Description: "The task is paused without a slot and without a lease, and queued again when that has come. The next attempt finds the steps of this one.",
 	}}, r.wait)
 }
@@ -41,7 +43,7 @@ func (r *routes) wait(ctx context.Context, in *struct {
 	Body WaitBody
 },
 ) (*struct{ Body WaitAnswer }, error) {
-	w := lifecycle.WaitFor{SubTasks: in.Body.SubTasks, Any: in.Body.Any}
+	w := lifecycle.WaitFor{SubTasks: in.Body.SubTasks, Approvals: in.Body.Approvals, Any: in.Body.Any}
 	if in.Body.Until != nil {
 		w.Until = task.StampOf(*in.Body.Until)
 	}
@@ -49,5 +51,5 @@ func (r *routes) wait(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &struct{ Body WaitAnswer }{WaitAnswer{done.Waiting, slices.Concat([]string{}, done.SubTasks)}}, nil
+	return &struct{ Body WaitAnswer }{WaitAnswer{done.Waiting, slices.Concat([]string{}, done.SubTasks), slices.Concat([]string{}, done.Approvals)}}, nil
 }

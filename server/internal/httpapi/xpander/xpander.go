@@ -14,6 +14,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 type routes struct {
@@ -62,7 +63,9 @@ func Register(mux Router, kit edge.Kit, defaults Defaults) {
 		{"/tools/{task}/xp-code-executor", everybody, unbuilt("a code sandbox")},
 		{"/knowledge_bases", everybody, unbuilt("knowledge bases")},
 		{"/knowledge_bases/", everybody, unbuilt("knowledge bases")},
-		{"/hitl/", everybody, unbuilt("human-in-the-loop requests")},
+		{"POST /hitl/{task}/approve", []auth.Role{auth.User}, r.answers(task.Approve)},
+		{"POST /hitl/{task}/reject", []auth.Role{auth.User}, r.answers(task.Decline)},
+		{"/hitl/", everybody, unbuilt("human-in-the-loop requests of its workers")},
 		{"/agentic_context/", everybody, unbuilt("agentic context")},
 		{"GET /agents/{agent}/llm_preflight", everybody, unbuilt("model preflight checks")},
 	} {

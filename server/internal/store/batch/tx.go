@@ -264,7 +264,7 @@ func (t *tx) TurnEnd(org, id string, turn int) (reason task.EndReason, result *s
 
 // Erase implements lifecycle.Tasks.
 func (t *tx) Erase(org, id string, rows int) (left int, err error) {
-	ops, err := ask(t, table.Graves|table.Steps|table.Files|table.Events|table.Turns|table.Attempts, func(db table.DB) (ops []table.Op, err error) {
+	ops, err := ask(t, table.Graves|table.Steps|table.Files|table.Approvals|table.Events|table.Turns|table.Attempts, func(db table.DB) (ops []table.Op, err error) {
 		ops, left, err = table.Erase(background(), db, org, id, rows)
 		return ops, err
 	})
@@ -329,6 +329,20 @@ func (t *tx) CountOutputs(org, id string, turn int) (int, error) {
 func (t *tx) Step(org, id string, turn int, step string) (*task.Step, error) {
 	return ask(t, table.Steps|table.Events, func(db table.DB) (*task.Step, error) {
 		return table.ReadStep(background(), db, org, id, turn, step)
+	})
+}
+
+// Approval implements lifecycle.Tasks.
+func (t *tx) Approval(org, id string) (*task.Approval, error) {
+	return ask(t, table.Approvals|table.Events|table.Tasks, func(db table.DB) (*task.Approval, error) {
+		return table.ReadApproval(background(), db, org, id)
+	})
+}
+
+// ApprovalOf implements lifecycle.Tasks.
+func (t *tx) ApprovalOf(org, id string, turn int, key string) (*task.Approval, error) {
+	return ask(t, table.Approvals|table.Events|table.Tasks, func(db table.DB) (*task.Approval, error) {
+		return table.ReadApprovalOf(background(), db, org, id, turn, key)
 	})
 }
 

@@ -313,7 +313,7 @@ func everyWrite(tx lifecycle.Tx) error {
 	return errors.Join(
 		create(tx, "t"), apply(tx, "t", task.Assign{Worker: "w"}), apply(tx, "t", task.Patch{Status: task.Completed, Result: new("r")}),
 		apply(tx, "t", task.Settle{Reason: task.EndFailed, Result: new("s"), Correct: true}),
-		create(tx, "u"), create(tx, "stepped"), apply(tx, "stepped", task.Claim{Worker: "w", TokenHash: "h", Lease: 1}), stepped(tx, "stepped"), packed(tx, "stepped"), create(tx, "pinned", func(s *task.Spec) { s.PinnedWorkerID = new("w") }), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
+		create(tx, "u"), create(tx, "stepped"), apply(tx, "stepped", task.Claim{Worker: "w", TokenHash: "h", Lease: 1}), stepped(tx, "stepped"), packed(tx, "stepped"), asked(tx, "stepped"), create(tx, "pinned", func(s *task.Spec) { s.PinnedWorkerID = new("w") }), tx.PutSecret("o", lifecycle.OfTask, "t", []byte{1}), tx.DeleteSecret("o", lifecycle.OfTask, "t"),
 		tx.PutReplay("o", "r", "k", nil, r), tx.PutReplay("o", "r", "k", &r, r), tx.DropReplays("o", 1),
 		tx.PutWorker(lifecycle.Worker{Organization: "o", ID: "w", Agent: "a"}), tx.DropWorker("o", "a", "w"), tx.Freed("o", "a", "w"),
 		tx.PutNode(lifecycle.Node{ID: "n"}), tx.DropNode("n"), tx.PutAlive(lifecycle.Alive{Heard: 1}),
@@ -335,6 +335,12 @@ func packed(tx lifecycle.Tx, id string) error {
 		apply(tx, id, task.Append{By: task.Holder{Fenced: true, Attempt: t.Run}, Events: []task.Event{said}}))
 	_, failed := tx.Pack("o", id, 0, 100)
 	return errors.Join(err, failed)
+}
+
+func asked(tx lifecycle.Tx, id string) error {
+	t, err := tx.Task("o", id)
+	return errors.Join(err, apply(tx, id, task.Ask{By: task.Holder{Fenced: true, Attempt: t.Run}, ID: "asked", Asked: task.Asked{Key: "k", Kind: task.KindQuestion}}),
+		apply(tx, id, task.Respond{To: task.Approval{ID: "asked", Turn: 1}}))
 }
 
 func erased(tx lifecycle.Tx, id string) error {
@@ -374,6 +380,8 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.Unerased("o", "t"))
 	note(tx.SeqsOfClients("o", "t", 1, []string{"c", "d", "e-1"}))
 	note(tx.Step("o", "u", 1, "s"))
+	note(tx.Approval("o", "asked"))
+	note(tx.ApprovalOf("o", "u", 1, "k"))
 	note(tx.Take(lifecycle.Want{Organization: "o", Agents: []string{"a"}, Worker: "w", Limit: 1}))
 	note(tx.Replay("o", "r", "k"))
 	note(tx.Queued("o", "a", 1))
@@ -442,6 +450,14 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Outputs(ctx, "o", "u", 1, 0, 1000))
 	note(s.Output(ctx, "o", "u", 0, "a"))
 	note(s.Output(ctx, "o", "u", 1, "a"))
+	note(s.ApprovalsOf(ctx, "o", "u", 1, 0, 1000))
+	for _, in := range []auth.Scope{auth.All("o"), {Organization: "o", Owner: "key:k"}, {Organization: "o", Group: "g"}} {
+		for _, state := range []task.ApprovalState{"", task.ApprovalOpen} {
+			note(s.Approvals(ctx, in, state, lifecycle.Cursor{}, 10))
+			note(s.Approvals(ctx, in, state, lifecycle.Cursor{CreatedAt: 1, ID: "x"}, 10))
+		}
+		_, _ = s.Approval(ctx, in, "asked") // there is none, and it is looked for
+	}
 	note(s.SubTasks(ctx, "o", "u", 1, 1))
 	note(s.Unfinished(ctx, "o", 1))
 	note(s.Unpacked(ctx, "o", 1))

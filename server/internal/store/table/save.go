@@ -27,6 +27,12 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 	for _, o := range c.Outputs {
 		ops = append(ops, saveOutput(c.Task, o)...)
 	}
+	for _, a := range c.Asked {
+		ops = append(ops, insertApproval(c.Task, a))
+	}
+	for _, s := range c.Settled {
+		ops = append(ops, settleApproval(org, s))
+	}
 	for _, a := range c.Attempts {
 		ops = append(ops, PutAttempt(org, id, a))
 	}

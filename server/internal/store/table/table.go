@@ -64,6 +64,7 @@ const (
 	Graves
 	Steps
 	Sessions
+	Approvals
 )
 
 // each calls scan for every row of a query.

@@ -42,6 +42,7 @@ type side struct {
 	Budget             *task.Budget      `json:"budget,omitempty"`
 	Account            *task.Account     `json:"account,omitempty"`
 	Metered            *task.Tokens      `json:"metered,omitempty"`
+	Open               []task.Open       `json:"open,omitempty"`
 }
 
 func sideOf(s task.State) side {
@@ -230,8 +231,8 @@ func RowOf(t task.Task) (*Row, error) {
 	}
 	var err error
 	more := sideOf(r.state)
-	more.Again, more.Schema, more.Wait = t.Again, t.Terms.Schema, t.Wait
 	more.Account, more.Metered = t.Account, t.Metered
+	more.Again, more.Schema, more.Wait, more.Open = t.Again, t.Terms.Schema, t.Wait, t.Open
 	r.side, err = more.encode()
 	return r, err
 }
@@ -330,8 +331,8 @@ func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, e
 			return task.Task{}, fmt.Errorf("decode task: %w", err)
 		}
 		x.into(&state)
-		t.Again, t.Terms.Schema, t.Wait = x.Again, x.Schema, x.Wait
 		t.Account, t.Metered = x.Account, x.Metered
+		t.Again, t.Terms.Schema, t.Wait, t.Open = x.Again, x.Schema, x.Wait, x.Open
 	}
 	if r.descent != "" {
 		if err := json.Unmarshal([]byte(r.descent), &t.Descent); err != nil {
