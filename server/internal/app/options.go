@@ -46,6 +46,8 @@ type Options struct {
 	AllowModelHosts []string
 	// Providers are the accounts with which models are asked.
 	Providers []model.Provider
+	// Prices are what models cost, for budgets of money.
+	Prices model.Prices
 	// KeepAlive is the silence after which a stream gets a comment.
 	KeepAlive time.Duration
 	// WriteTimeout bounds each write of an answer or a stream.

@@ -51,8 +51,8 @@ func runners(commands map[string]program.Program, models *model.Runner) func(age
 // it is needed.
 func models(o Options, s *lifecycle.Service) *model.Runner {
 	return &model.Runner{
-		Providers: o.Providers,
-		Client:    wire.NewClient(outbound.Guard{Networks: o.AllowPrivate, Hosts: o.AllowModelHosts}),
+		Providers: o.Providers, Prices: o.Prices,
+		Client: wire.NewClient(outbound.Guard{Networks: o.AllowPrivate, Hosts: o.AllowModelHosts}),
 		Credential: func(ctx context.Context, org, agentID string) (string, error) {
 			c, err := s.AgentCredentials(ctx, org, agentID)
 			if err != nil || c == nil {

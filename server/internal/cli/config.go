@@ -41,7 +41,7 @@ func (c *serveCmd) BeforeResolve(ctx *kong.Context) error {
 		}
 	}
 	ctx.AddResolver(r)
-	c.commands = file.Commands
+	c.commands, c.prices = file.Commands, file.Prices
 	return nil
 }
 

@@ -41,6 +41,7 @@ type serveCmd struct {
 	logging
 
 	commands map[string]program.Program // of the configuration file
+	prices   model.Prices               // likewise
 }
 
 // Help says what cannot be said in flags.
@@ -56,7 +57,7 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.Addr, o.Data, o.DatabaseURL, o.PublicURL = c.Addr, c.Data, c.DatabaseURL, c.PublicURL
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
-	o.Commands = c.commands
+	o.Commands, o.Prices = c.commands, c.prices
 	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
 	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}

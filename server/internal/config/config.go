@@ -14,6 +14,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v4"
 
+	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/program"
 )
 
@@ -23,6 +24,8 @@ type File struct {
 	Options []Option
 	// Commands are the programs that agents may name.
 	Commands map[string]program.Program
+	// Prices are what models cost, by their names.
+	Prices model.Prices
 
 	name string
 }
@@ -36,8 +39,11 @@ type Option struct {
 	line   int
 }
 
-// commandsKey is the one key that is no flag.
-const commandsKey = "commands"
+// The keys that are no flags.
+const (
+	commandsKey = "commands"
+	pricesKey   = "prices"
+)
 
 // Parse reads the content of the file with that name.
 func Parse(name string, content []byte) (*File, error) {
@@ -58,6 +64,9 @@ func Parse(name string, content []byte) (*File, error) {
 	err = f.each("", doc.Content[0], func(key string, value *yaml.Node) error {
 		if key == commandsKey {
 			return f.each(commandsKey, value, f.command)
+		}
+		if key == pricesKey {
+			return f.each(pricesKey, value, f.price)
 		}
 		return f.option(key, value)
 	})
@@ -183,7 +192,7 @@ func (f *File) command(name string, node *yaml.Node) error {
 
 // Unknown is an error about an option that is none of the known ones.
 func (f *File) Unknown(o Option, known []string) error {
-	known = append(slices.Clone(known), commandsKey)
+	known = append(slices.Clone(known), commandsKey, pricesKey)
 	slices.Sort(known)
 	return f.Wrong(o, "is unknown; there are %s", strings.Join(known, ", "))
 }

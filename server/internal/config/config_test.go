@@ -138,3 +138,20 @@ func TestCommandDocument(t *testing.T) {
 		}
 	}
 }
+
+// Prices are those of models, each per million tokens.
+func TestPrices(t *testing.T) {
+	t.Parallel()
+	f, err := config.Parse("errand.yaml", []byte("prices:\n  gpt-4o: {input: 2.5, output: 10, cache_read: 1.25}\n  anthropic/c: {input: 3}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := f.Prices["gpt-4o"]; p.Input != 2.5 || p.Output != 10 || *p.CacheRead != 1.25 || p.CacheWrite != nil {
+		t.Errorf("read %+v", p)
+	}
+	for _, wrong := range []string{"{input: -1}", "{input: much}", "{inputs: 1}", "{input: .inf}", "3"} {
+		if _, err := config.Parse("errand.yaml", []byte("prices:\n  m: "+wrong+"\n")); err == nil || !strings.Contains(err.Error(), "prices.m") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}

@@ -426,13 +426,44 @@ func (j journal) Steps(ctx context.Context) ([]task.Step, error) {
 }
 
 // Commit implements runtime.Journal.
-func (j journal) Commit(ctx context.Context, step task.Step) (committed task.Step, err error) {
-	n := lifecycle.NewStep{ID: step.ID, Kind: step.Kind, Body: step.Body}
+func (j journal) Commit(ctx context.Context, step task.Step) (task.Step, error) {
+	return j.commit(ctx, lifecycle.NewStep{ID: step.ID, Kind: step.Kind, Body: step.Body})
+}
+
+func (j journal) commit(ctx context.Context, n lifecycle.NewStep) (committed task.Step, err error) {
 	err = persist(ctx, func() (err error) {
 		committed, _, err = j.service.CommitStep(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Token, n)
 		return err
 	})
 	return committed, err
+}
+
+// MaySpend implements runtime.Journal.
+func (j journal) MaySpend(ctx context.Context, priced bool) error {
+	return persist(ctx, func() error {
+		return j.service.MaySpend(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Task.Run.Number, priced)
+	})
+}
+
+// Spend implements runtime.Journal.
+func (j journal) Spend(ctx context.Context, id string, paid runtime.Paid) error {
+	return persist(ctx, func() error {
+		return j.service.Spend(ctx, j.c.Task.OrganizationID, j.c.Task.ID, id, paid.Use, partial(paid))
+	})
+}
+
+// CommitPaid implements runtime.Journal.
+func (j journal) CommitPaid(ctx context.Context, step task.Step, paid runtime.Paid) (task.Step, error) {
+	return j.commit(ctx, lifecycle.NewStep{
+		ID: step.ID, Kind: step.Kind, Body: step.Body, Use: &paid.Use, Partial: partial(paid), Last: paid.Last,
+	})
+}
+
+func partial(paid runtime.Paid) *string {
+	if paid.Partial == "" {
+		return nil
+	}
+	return &paid.Partial
 }
 
 // Offer implements runtime.Journal.

@@ -10,9 +10,9 @@ import (
 )
 
 // pay charges the payer with what a task has spent by a change, in the same commit
-// (B1). A turn that begins to run is held at once if the budget is used up. partial is
-// kept as the task's result if it ends thereby. It returns the task as it is then.
-func pay(tx writing, before, t task.Task, partial *string) (task.Task, error) {
+// (B1). A turn that begins to run is held at once if the budget is used up. bill says how
+// it is to be charged. It returns the task as it is then.
+func pay(tx writing, before, t task.Task, bill task.Charge) (task.Task, error) {
 	spent := t.Unpaid(before)
 	begins := t.Running() && (t.Status() != before.Status() || counted(before, t))
 	if spent == (task.Spent{}) && !begins {
@@ -24,12 +24,12 @@ func pay(tx writing, before, t task.Task, partial *string) (task.Task, error) {
 	}
 	charged := *payer
 	if spent != (task.Spent{}) {
-		done, err := applyAlone(tx, *payer, charge(t, spent, partial))
+		done, err := applyAlone(tx, *payer, charge(t, spent, bill))
 		if err != nil {
 			return t, err
 		}
 		charged = done.Task
-		if err := keep(tx, &t, &charged, partial); err != nil {
+		if err := keep(tx, &t, &charged, bill.Partial); err != nil {
 			return t, err
 		}
 		if x := charged.Descent; x.Going && x != payer.Descent {
@@ -37,7 +37,7 @@ func pay(tx writing, before, t task.Task, partial *string) (task.Task, error) {
 				return t, err
 			}
 		}
-		if charged, err = pay(tx, *payer, charged, nil); err != nil { // for the seconds until it was held
+		if charged, err = pay(tx, *payer, charged, task.Charge{}); err != nil { // for the seconds until it was held
 			return t, err
 		}
 	}
@@ -49,7 +49,7 @@ func pay(tx writing, before, t task.Task, partial *string) (task.Task, error) {
 			return t, err
 		}
 	}
-	if charged.Broke() && t.Running() {
+	if charged.Broke() && t.Running() && !bill.Last {
 		held, err := apply(tx, t, charged.Exhausted()) // which does not run then
 		return held.Task, err
 	}
@@ -64,11 +64,11 @@ func counted(before, t task.Task) bool {
 }
 
 // charge is the command by which the payer pays for what a task has spent.
-func charge(t task.Task, spent task.Spent, partial *string) task.Charge {
-	if !t.Pays() {
-		partial = nil
+func charge(t task.Task, spent task.Spent, bill task.Charge) task.Charge {
+	if bill.Spent = spent; !t.Pays() {
+		bill.Partial = nil
 	}
-	return task.Charge{Spent: spent, Partial: partial}
+	return bill
 }
 
 // payerOf reads the task whose budget another spends from, nil when it is deleted.
@@ -85,7 +85,7 @@ func payerOf(tx writing, t task.Task) (*task.Task, error) {
 
 // keep gives a task that its budget ends what it has come to so far.
 func keep(tx writing, t, payer *task.Task, partial *string) error {
-	if partial == nil || t.ID == payer.ID || !payer.Broke() || !payer.EndsAtLimit() {
+	if partial == nil || t.ID == payer.ID || payer.Ended() != task.EndBudget {
 		return nil
 	}
 	ended, err := applyAlone(tx, *t, task.UseUp{Result: partial})
@@ -169,7 +169,8 @@ func (s *Service) Spend(ctx context.Context, org, taskID, id string, use task.Us
 }
 
 // MaySpend refuses an attempt that no longer owns its task, or whose budget is used up.
-// It is asked before each call of a model. priced says that the call's price is known.
+// It is asked before each call of a model. priced says that the call's price is known:
+// one that is not is Invalid where the cost is limited.
 func (s *Service) MaySpend(ctx context.Context, org, id string, number int, priced bool) error {
 	t, err := s.Task(ctx, auth.All(org), id)
 	if err != nil {
@@ -190,7 +191,7 @@ func (s *Service) MaySpend(ctx context.Context, org, id string, number int, pric
 		}
 	}
 	if b := payer.State().Budget; !priced && b != nil && b.Cost > 0 {
-		return fault.New(fault.Conflict, "the budget of task %s limits the cost, and the server's configuration has no price for this model", payer.ID)
+		return fault.New(fault.Invalid, "The budget of task %s limits the cost, and the server's configuration has no price for this model (prices).", payer.ID)
 	}
 	return usedUp(payer)
 }

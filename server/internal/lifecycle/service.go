@@ -201,7 +201,7 @@ func apply(tx writing, t task.Task, c task.Command) (task.Change, error) {
 		changed.Task, err = descend(tx, changed.Task)
 	}
 	if err == nil && changed.Task.Account != nil {
-		changed.Task, err = pay(tx, t, changed.Task, task.Partial(c))
+		changed.Task, err = pay(tx, t, changed.Task, task.Bill(c))
 	}
 	return changed, err
 }

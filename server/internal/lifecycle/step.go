@@ -21,8 +21,9 @@ type NewStep struct {
 	// Use is what a model has used for it, as the server has counted it; nil for nothing.
 	Use *task.Use
 	// Partial is what the turn has come to so far, nil for nothing: it is kept if its
-	// budget ends it.
+	// budget ends it. Last says that it is all, and that the turn is about to end.
 	Partial *string
+	Last    bool
 }
 
 // CommitStep commits a step of the turn that an attempt holds under its lease. The
@@ -54,7 +55,7 @@ func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewSt
 		if known = first != nil; known {
 			step = *first
 		}
-		changed, err = apply(tx, t, task.CommitStep{By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known, Use: n.Use, Partial: n.Partial})
+		changed, err = apply(tx, t, task.CommitStep{By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known, Use: n.Use, Partial: n.Partial, Last: n.Last})
 		return err
 	})
 	switch {

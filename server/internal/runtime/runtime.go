@@ -101,11 +101,30 @@ type Journal interface {
 	// of the one of its name, at most 1 GiB (rule O1). The name is made fit, which what
 	// is answered shows.
 	Output(ctx context.Context, name string, content io.ReadSeeker) (task.Output, error)
+	// MaySpend is asked before each call of a model, whose price may be known. It fails
+	// with a conflict if the attempt is over or its budget is used up, and with an
+	// invalid if the budget needs a price.
+	MaySpend(ctx context.Context, priced bool) error
+	// Spend counts what a call of a model has used of which no step tells. id names the
+	// call in the turn.
+	Spend(ctx context.Context, id string, paid Paid) error
+	// CommitPaid is Commit for a step for which a model was used.
+	CommitPaid(ctx context.Context, step task.Step, paid Paid) (task.Step, error)
 	// Offer holds a result against the schema that the task asks for, before the
 	// attempt ends with it: it returns what does not follow, in words for whoever is
 	// to repair it. It returns none if the attempt may end with the result as it is,
 	// and counts each other time: the agent says how many there may be (rule S8).
 	Offer(ctx context.Context, result string) (wrong []string, err error)
+}
+
+// Paid is what the use of a model has cost and brought.
+type Paid struct {
+	Use task.Use
+	// Partial is what the turn has come to by it, "" for nothing: the result, if its
+	// budget ends the task.
+	Partial string
+	// Last says that it is all, and that the turn is about to end with it.
+	Last bool
 }
 
 // Outcome is how an attempt ended that the platform did not fail.

@@ -141,7 +141,18 @@ func (t *Task) Pays() bool { return t.Account != nil && t.Account.Payer == t.ID 
 
 // Broke reports whether the task is a payer that has reached a limit: nothing that
 // spends from its budget goes on before that is raised.
-func (t *Task) Broke() bool { return t.Pays() && len(t.Account.Over) > 0 }
+func (t *Task) Broke() bool { return t.Pays() && len(t.over()) > 0 }
+
+// over are the names of the limits that are reached.
+func (t *Task) over() []string {
+	over := []string{}
+	for _, l := range t.state.Budget.limits(t.Account.Total) {
+		if l.reached() {
+			over = append(over, l.name)
+		}
+	}
+	return over
+}
 
 // Running reports whether the turn executes, or may be handed out.
 func (t *Task) Running() bool {
@@ -291,6 +302,9 @@ type Charge struct {
 	// Partial is what the payer has come to so far, nil for what it has: it is kept if
 	// this ends it.
 	Partial *string
+	// Last says that nothing more is to follow: a limit that this reaches holds nobody
+	// before somebody spends more.
+	Last bool
 }
 
 func (c Charge) apply(d *draft) error {
@@ -298,6 +312,9 @@ func (c Charge) apply(d *draft) error {
 		return nil
 	}
 	d.account().Total.Add(c.Spent)
+	if c.Last {
+		return nil
+	}
 	return d.weigh(c.Partial)
 }
 
@@ -462,6 +479,9 @@ type Use struct {
 	Tokens   Tokens `json:"tokens"`
 	// Cost is nil where no price is known.
 	Cost *float64 `json:"cost"`
+	// Estimated says that the provider did not tell what was used, as of a call that
+	// broke off.
+	Estimated bool `json:"estimated,omitempty"`
 }
 
 // Spend counts the use of a model that no step tells of: of a call that broke off, or
@@ -518,15 +538,15 @@ func (d *draft) atLeastMetered() {
 	}
 }
 
-// Partial is what a command has brought that may yet become no result.
-func Partial(c Command) *string {
+// Bill is the charge for what a command has spent, but for how much that is.
+func Bill(c Command) Charge {
 	switch x := c.(type) {
 	case Spend:
-		return x.Partial
+		return Charge{Partial: x.Partial}
 	case CommitStep:
-		return x.Partial
+		return Charge{Partial: x.Partial, Last: x.Last}
 	default:
-		return nil
+		return Charge{}
 	}
 }
 
@@ -546,7 +566,7 @@ func (t *Task) ShowSpent() *Shown {
 	case a == nil:
 		return nil
 	case t.Pays():
-		return &Shown{a.Payer, a.Total, append([]string{}, a.Over...)}
+		return &Shown{a.Payer, a.Total, t.over()}
 	default:
 		return &Shown{a.Payer, a.Spent, []string{}}
 	}

@@ -68,6 +68,8 @@ type CommitStep struct {
 	// Use is what a model has used for it, nil for nothing. Partial is as in Spend.
 	Use     *Use
 	Partial *string
+	// Last is as in Charge.
+	Last bool
 }
 
 func (c CommitStep) apply(d *draft) error {

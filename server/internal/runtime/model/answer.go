@@ -25,7 +25,8 @@ type answer struct {
 	Usage    *model.Usage    `json:"usage"`
 	Raw      json.RawMessage `json:"raw"`
 
-	parts []model.Message // of a whole answer, as they go back to the provider
+	thought int             // how many bytes of reasoning there were
+	parts   []model.Message // of a whole answer, as they go back to the provider
 }
 
 // outcome is the answer as the end of a turn.
@@ -121,20 +122,23 @@ func (t *turn) part(ctx context.Context, id string, request model.Request) (a an
 		t.shown, err = v.end()
 		return a, err
 	}
-	if a, err = t.listen(ctx, request); err != nil || a.Finish == model.Length {
+	if err := t.afford(ctx, request.Model); err != nil {
 		return a, err
+	}
+	if a, err = t.listen(ctx, request); err != nil || a.Finish == model.Length {
+		return a, cmp.Or(err, t.spend(ctx, id, request, a))
 	}
 	body, err := json.Marshal(a)
 	switch {
 	case err != nil:
 		return a, err
 	case len(body) <= maxStep:
-		return a, t.commit(ctx, id, "model", &a)
+		return a, t.keep(id, "model", &a, func(s task.Step) (task.Step, error) { return t.CommitPaid(ctx, s, t.paid(request, a)) })
 	case len(a.Calls) > 0: // nothing is run that could not be remembered
-		return a, &failure{fmt.Sprintf("The model's calls of tools are too long: %d bytes.", len(body))}
-	default: // an answer that long is asked for again if it must be
-		return a, nil
+		err = &failure{fmt.Sprintf("The model's calls of tools are too long: %d bytes.", len(body))}
 	}
+	// An answer that long is asked for again if it must be.
+	return a, cmp.Or(t.spend(ctx, id, request, a), err)
 }
 
 // maxStep leaves room in an event for what else stands in a step's.
@@ -147,6 +151,7 @@ func (t *turn) listen(ctx context.Context, request model.Request) (answer, error
 	defer cancel(nil)
 	a := answer{Provider: t.provider, Model: request.Model}
 	var text strings.Builder
+	var thought int
 	var err error
 	voice := newVoice(ctx, t, cancel)
 	for d, failed := range t.model.Stream(ctx, request) {
@@ -157,6 +162,7 @@ func (t *turn) listen(ctx context.Context, request model.Request) (answer, error
 			text.WriteString(d.Text)
 			voice.say(task.Chunk, d.Text)
 		case d.Reasoning != "":
+			thought += len(d.Reasoning)
 			voice.say(task.Think, d.Reasoning)
 		case d.Usage != nil:
 			a.Usage = d.Usage
@@ -166,9 +172,6 @@ func (t *turn) listen(ctx context.Context, request model.Request) (answer, error
 	}
 	spoken, told := voice.end()
 	t.shown = t.shown || spoken
-	if u := a.Usage; u != nil {
-		t.used.Tokens.Add(task.Tokens{Prompt: u.Prompt, Completion: u.Completion, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite})
-	}
-	a.Text = text.String()
+	a.Text, a.thought = text.String(), thought
 	return a, cmp.Or(told, err)
 }

@@ -70,8 +70,8 @@ func (t *turn) call(ctx context.Context, said answer) error {
 		if c.err != nil {
 			return cmp.Or(context.Cause(ctx), c.err)
 		}
-		if c.result.Ran && !slices.Contains(t.used.Tools, c.Name) {
-			t.used.Tools = append(t.used.Tools, c.Name)
+		if c.result.Ran && !slices.Contains(t.tried, c.Name) {
+			t.tried = append(t.tried, c.Name)
 		}
 		answered.Results = append(answered.Results, model.Result{CallID: c.ID, Text: c.result.Text, IsError: c.result.IsError})
 	}

@@ -97,6 +97,17 @@ func (b *book) Chunk(context.Context, string) error             { return b.write
 func (b *book) Offer(context.Context, string) ([]string, error) { return nil, nil }
 func (b *book) Steps(context.Context) ([]task.Step, error)      { return b.steps, nil }
 
+func (b *book) Output(_ context.Context, name string, _ io.ReadSeeker) (task.Output, error) {
+	return task.Output{Name: name}, nil
+}
+
+func (b *book) MaySpend(context.Context, bool) error              { return nil }
+func (b *book) Spend(context.Context, string, runtime.Paid) error { return nil }
+
+func (b *book) CommitPaid(ctx context.Context, s task.Step, _ runtime.Paid) (task.Step, error) {
+	return b.Commit(ctx, s)
+}
+
 func (b *book) Events(_ context.Context, events []runtime.Event) error {
 	return b.write(func() {
 		for _, e := range events {

@@ -30,6 +30,8 @@ type Runner struct {
 	Client *http.Client
 	// Credential opens an agent's own key, "" for none.
 	Credential func(ctx context.Context, org, agentID string) (string, error)
+	// Prices are those of models, for budgets of money.
+	Prices model.Prices
 	// Tools are those that an attempt's model may call, nil for none.
 	Tools tool.Source
 }
@@ -39,18 +41,11 @@ var _ runtime.Runner = (*Runner)(nil)
 // Run asks the model until it has answered.
 func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, error) {
 	t := &turn{Attempt: a}
-	var used task.Tokens
-	if before := a.State.Tokens; before != nil { // of earlier attempts
-		used = *before
-	}
-	t.used.Tokens = &used
 	answer, err := r.run(ctx, t)
 	if failed, is := errors.AsType[*failure](err); is {
 		answer, err = runtime.Failed(failed.message), nil
 	}
-	if answer.Usage = t.used; used == (task.Tokens{}) {
-		answer.Tokens = nil
-	}
+	answer.Tools = t.tried
 	return answer, err
 }
 
@@ -67,7 +62,7 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 	if err != nil {
 		return runtime.Outcome{}, err
 	}
-	t.provider, t.model = provider.Name, model.New(provider, r.Client)
+	t.provider, t.model, t.prices = provider.Name, model.New(provider, r.Client), r.Prices
 	t.request = model.Request{
 		Model: name, System: system(who.Record, t.Spec), Messages: messages, CacheKey: who.ID,
 		Temperature: who.Record.Temperature, MaxTokens: who.Record.MaxTokens,

@@ -23,14 +23,16 @@ type turn struct {
 	*runtime.Attempt
 	provider string
 	model    model.Model
+	prices   model.Prices
 	request  model.Request
 	tools    map[string]tool.Tool
-	used     runtime.Usage
-	shown    bool // viewers have something that no answer stands behind
+	tried    []string // the names of tools that were run
+	shown    bool     // viewers have something that no answer stands behind
 	steps    map[string]task.Step
 	// heard is how many steps of answers are in the conversation, called how many calls,
 	// and answers how many whole ones were held against a schema.
 	heard, called, answers int
+	asked                  int // how often the provider was, by this attempt
 }
 
 const (
@@ -96,11 +98,16 @@ func (t *turn) recall(id string, into any) (known bool, err error) {
 // commit commits a step, and reads back what is kept: so the conversation is the same
 // for those who go by the steps.
 func (t *turn) commit(ctx context.Context, id, kind string, body any) error {
+	return t.keep(id, kind, body, func(s task.Step) (task.Step, error) { return t.Commit(ctx, s) })
+}
+
+// keep is commit in the way that write does it.
+func (t *turn) keep(id, kind string, body any, write func(task.Step) (task.Step, error)) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encode step %s: %w", id, err)
 	}
-	s, err := t.Commit(ctx, task.Step{ID: id, Kind: kind, Body: raw})
+	s, err := write(task.Step{ID: id, Kind: kind, Body: raw})
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,13 @@ func (r *recorder) Events(context.Context, []runtime.Event) error { return r.cal
 
 func (r *recorder) Offer(context.Context, string) ([]string, error) { return nil, r.call() }
 
+func (r *recorder) MaySpend(context.Context, bool) error              { return nil }
+func (r *recorder) Spend(context.Context, string, runtime.Paid) error { return nil }
+
+func (r *recorder) CommitPaid(ctx context.Context, s task.Step, _ runtime.Paid) (task.Step, error) {
+	return r.Commit(ctx, s)
+}
+
 func (r *recorder) Output(context.Context, string, io.ReadSeeker) (task.Output, error) {
 	return task.Output{}, r.call()
 }

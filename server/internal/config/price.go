@@ -1,0 +1,45 @@
+package config
+
+import (
+	"math"
+	"strconv"
+
+	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/errand-dev/errand/server/internal/model"
+)
+
+// price reads what a million tokens of one model cost.
+func (f *File) price(name string, node *yaml.Node) error {
+	var p model.Price
+	key := within(pricesKey, name)
+	err := f.each(key, node, func(field string, value *yaml.Node) error {
+		at := within(key, field)
+		text, err := f.text(at, value)
+		if err != nil {
+			return err
+		}
+		amount, err := strconv.ParseFloat(text, 64)
+		if err != nil || amount < 0 || math.IsInf(amount, 0) || math.IsNaN(amount) {
+			return f.wrong(value.Line, at, "must be the price of a million tokens, for example 2.50")
+		}
+		switch field {
+		case "input":
+			p.Input = amount
+		case "output":
+			p.Output = amount
+		case "cache_read":
+			p.CacheRead = &amount
+		case "cache_write":
+			p.CacheWrite = &amount
+		default:
+			return f.wrong(value.Line, at, "is unknown; a price may have input, output, cache_read, cache_write")
+		}
+		return nil
+	})
+	if f.Prices == nil {
+		f.Prices = model.Prices{}
+	}
+	f.Prices[name] = p
+	return err
+}
