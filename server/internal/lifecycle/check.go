@@ -16,10 +16,12 @@ import (
 // KeepReplays is how long an idempotency key is remembered (rule H3).
 const KeepReplays = 24 * time.Hour
 
+// fitID is made once: each create asks.
+var fitID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+
 // CheckID checks an id that a caller chose (rule T1).
 func CheckID(field, id string) error {
-	ok, err := regexp.MatchString(`^[A-Za-z0-9._:-]{1,128}$`, id)
-	if err != nil || !ok || id == "." || id == ".." { // clients take those two out of a URL's path
+	if !fitID.MatchString(id) || id == "." || id == ".." { // clients take those two out of a URL's path
 		return fault.Field(field, `must be 1 to %d of A-Z a-z 0-9 . _ : -, and neither "." nor ".."`, task.MaxID)
 	}
 	return nil
