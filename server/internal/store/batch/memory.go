@@ -26,6 +26,42 @@ type known struct {
 	row  *table.Row
 	spec json.RawMessage // of its present turn, nil if that was not kept
 	gone bool            // it was deleted
+	said said
+}
+
+// said is what is known of the client_ids of a turn's events: none of those that begin
+// like this and end with a number has a higher one than top. The zero value is nothing.
+type said struct {
+	turn int
+	of   string
+	top  int64
+}
+
+// one reads client_ids that differ in their number only, and the lowest of these.
+func one(clientIDs []string) (of string, low int64, ok bool) {
+	for i, id := range clientIDs {
+		n, ok := task.Numbered(id)
+		if !ok || i > 0 && n.Of != of {
+			return "", 0, false
+		}
+		if of = n.Of; i == 0 || n.No < low {
+			low = n.No
+		}
+	}
+	return of, low, len(clientIDs) > 0
+}
+
+// with is what is known after some events of the turn were appended.
+func (s said) with(turn int, events []task.Event) said {
+	if s.turn != turn {
+		return said{}
+	}
+	for _, e := range events {
+		if n, ok := task.Numbered(e.ClientID); ok && n.Of == s.of {
+			s.top = max(s.top, n.No)
+		}
+	}
+	return s
 }
 
 const (

@@ -235,6 +235,7 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"DELETE FROM worker_posts", "worker_posts_at (org=? AND at<?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_unpacked", "USING COVERING INDEX tasks_unpacked (org=?)"},
 		{"SELECT client_no, seq, first_seq FROM events", "events_numbered (org=? AND task=? AND turn=? AND client_of=? AND client_no>?)"},
+		{"SELECT client_no FROM events", "USING COVERING INDEX events_numbered (org=? AND task=? AND turn=? AND client_of=?)"},
 		{"SELECT client_id, seq FROM events", "events_client (org=? AND task=? AND turn=? AND client_id=?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_parent", "tasks_parent (org=? AND parent_id=?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_below", "tasks_below (org=? AND parent_id=? AND id>?)"},
@@ -379,6 +380,7 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.Below("o", "t", "", 1000))
 	note(tx.Unerased("o", "t"))
 	note(tx.SeqsOfClients("o", "t", 1, []string{"c", "d", "e-1"}))
+	note(tx.SeqsOfClients("o", "t", 1, []string{"e-1"}))
 	note(tx.Step("o", "u", 1, "s"))
 	note(tx.Approval("o", "asked"))
 	note(tx.ApprovalOf("o", "u", 1, "k"))

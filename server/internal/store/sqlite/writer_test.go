@@ -3,7 +3,10 @@ package sqlite
 import (
 	"bytes"
 	"database/sql"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -216,3 +219,91 @@ func TestCommitsAreMeasured(t *testing.T) {
 		t.Errorf("commits of %v callers, want two of one", sizes)
 	}
 }
+
+// An attempt that numbers its events one behind the other is asked once which of them
+// are there; a repeat is found all the same, and so is what an undone write has told.
+func TestNumberedEventsAreAskedForOnce(t *testing.T) {
+	t.Parallel()
+	ask := func(s *Store, undo bool, names ...string) (found map[string]int64) {
+		t.Helper()
+		err := s.Write(t.Context(), about("t"), func(tx lifecycle.Tx) (err error) {
+			held, err := tx.Task("o", "t")
+			if err != nil {
+				return err
+			}
+			if found, err = tx.SeqsOfClients("o", "t", held.Terms.Turn, names); err != nil {
+				return err
+			}
+			var fresh []task.Event
+			for _, name := range names {
+				if found[name] == 0 {
+					fresh = append(fresh, task.Event{Type: task.Chunk, Own: []byte(`"c"`), ClientID: name})
+				}
+			}
+			if err := apply(tx, "t", task.Append{By: task.Holder{Fenced: true, Attempt: held.Run}, Events: fresh}); err != nil || !undo {
+				return err
+			}
+			return errUndone
+		})
+		if undo != errors.Is(err, errUndone) {
+			t.Fatal(err)
+		}
+		return found
+	}
+	talk := func(s *Store) {
+		t.Helper()
+		if err := s.Write(t.Context(), about("t"), func(tx lifecycle.Tx) error {
+			return errors.Join(create(tx, "t"), apply(tx, "t", task.Claim{Worker: "w", TokenHash: "h", Lease: time.Minute}))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		held, err := s.Task(t.Context(), auth.All("o"), "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := held.Task.LastSeq
+		for _, c := range []struct {
+			undo  bool
+			names []string
+			want  map[string]int64
+		}{
+			{false, []string{"1-1", "1-2"}, nil},
+			{true, []string{"1-3", "1-4"}, nil},
+			{false, []string{"1-3"}, nil},
+			{false, []string{"1-4", "1-5"}, nil},
+			{false, []string{"2-1"}, nil},
+			{false, []string{"1-2", "1-6"}, map[string]int64{"1-2": last + 2}},
+			{false, []string{"1-6", "1-5"}, map[string]int64{"1-6": last + 7, "1-5": last + 5}},
+			{false, []string{"x", "1-7"}, nil},
+			{false, []string{"1-7"}, map[string]int64{"1-7": last + 9}},
+		} {
+			if got := ask(s, c.undo, c.names...); len(got)+len(c.want) > 0 && !maps.Equal(got, c.want) {
+				t.Fatalf("%v are known as %v, want %v", c.names, got, c.want)
+			}
+		}
+	}
+	talk(open(t, t.TempDir())) // which compares what it remembers
+	_, queries := queriesOf(t, func(s *Store) error {
+		talk(s)
+		return nil
+	})
+	if !slices.ContainsFunc(queries, func(q string) bool { return strings.HasPrefix(q, "SELECT client_no, seq, first_seq") }) {
+		t.Error("a repeat asked nothing")
+	}
+	_, queries = queriesOf(t, func(s *Store) error {
+		if err := s.Write(t.Context(), about("t"), func(tx lifecycle.Tx) error {
+			return errors.Join(create(tx, "t"), apply(tx, "t", task.Claim{Worker: "w", TokenHash: "h", Lease: time.Minute}))
+		}); err != nil {
+			return err
+		}
+		for n := range 5 {
+			ask(s, false, fmt.Sprintf("1-%d", 2*n+1), fmt.Sprintf("1-%d", 2*n+2))
+		}
+		return nil
+	})
+	if slices.ContainsFunc(queries, func(q string) bool { return strings.HasPrefix(q, "SELECT client_no, seq, first_seq") }) {
+		t.Error("what is new was asked for")
+	}
+}
+
+var errUndone = errors.New("to be undone")

@@ -303,6 +303,14 @@ func SeqsOfClients(ctx context.Context, db DB, org, id string, turn int, clientI
 	return seqs, err
 }
 
+// TopOfClients reads the highest number of the client_ids of a turn that begin like
+// this, 0 for none: see task.NumberedID.
+func TopOfClients(ctx context.Context, db DB, org, id string, turn int, of string) (top int64, err error) {
+	_, err = one(ctx, db, `SELECT client_no FROM events INDEXED BY events_numbered
+		WHERE org = ? AND task = ? AND turn = ? AND client_of = ? ORDER BY client_no DESC LIMIT 1`, []any{org, id, turn, of}, &top)
+	return top, err
+}
+
 // seqsOfNumbered notes the numbers of the events whose client_ids are numbered, and
 // answers the other client_ids.
 func seqsOfNumbered(ctx context.Context, db DB, org, id string, turn int, clientIDs []string, note func(string, int64)) (others []string, err error) {
