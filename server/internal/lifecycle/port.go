@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -118,6 +119,20 @@ type TaskReader interface {
 	ApprovalsOf(ctx context.Context, org, id string, turn int, after int64, limit int) ([]task.Approval, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error)
+	// Rows lists tasks as people look at them, newest first: a page, which ends with
+	// the row that makes it longer than about a mebibyte.
+	Rows(ctx context.Context, in auth.Scope, f Filter, p Page) (RowList, error)
+	// RowsOf reads those of some tasks that match a filter, in no order.
+	RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error)
+	// Count counts the tasks of a filter, at most MaxCount+1.
+	Count(ctx context.Context, in auth.Scope, f Filter) (int, error)
+	// Staff is what a pending task of an agent waits for beside those in front of it.
+	Staff(ctx context.Context, org, agent string) (Queue, error)
+	// Line lists the tasks of a lane that may be handed out now, in their order, at
+	// most limit.
+	Line(ctx context.Context, org string, lane Lane, limit int) ([]string, error)
+	// PausedBy tells who paused a task last, "" for nobody.
+	PausedBy(ctx context.Context, org, id string) (string, error)
 	// CountOpen counts the tasks of a filter that have not ended.
 	CountOpen(ctx context.Context, in auth.Scope, f Filter) (int, error)
 	// Open lists such tasks, newest first, behind a cursor.
@@ -377,9 +392,39 @@ type TaskAttempt struct {
 // Filter narrows a list; empty fields do not.
 type Filter struct {
 	Agent, User, Parent, Trigger string
-	Status                       task.Status
+	Status                       Statuses
 	InternalStatus               string
-	From, To                     task.Stamp // of created_at, To exclusive
+	Worker                       string
+	EndReason                    task.EndReason
+	// Root are the tasks of one tree, Roots those without a parent.
+	Root     string
+	Roots    bool
+	From, To task.Stamp // of created_at, To exclusive
+}
+
+// Statuses are any of some statuses; the zero value is any.
+type Statuses uint8
+
+// Among is any of some statuses.
+func Among(some ...task.Status) Statuses {
+	var s Statuses
+	for i, status := range task.Statuses() {
+		if slices.Contains(some, status) {
+			s |= 1 << i
+		}
+	}
+	return s
+}
+
+// List lists them, none for any.
+func (s Statuses) List() []task.Status {
+	var list []task.Status
+	for i, status := range task.Statuses() {
+		if s&(1<<i) != 0 {
+			list = append(list, status)
+		}
+	}
+	return list
 }
 
 // Page says which part of a list is wanted: after a cursor, or by number.
@@ -404,6 +449,42 @@ const MaxCount = 10_000
 // List is a page of tasks.
 type List struct {
 	Items []Listed
+	// Total counts all that match, at most MaxCount+1.
+	Total int
+	// Next is the cursor of the following page, zero when this is the last.
+	Next Cursor
+}
+
+// Row is what a list for people shows of a task: all that is stored of it but for
+// what may be long.
+type Row struct {
+	// Task is without its result.
+	Task task.Task
+	// Prompt begins what the turn was asked, "" for nothing.
+	Prompt string
+	Tags   []string
+	// CreatedBy wrote the first event of the turn.
+	CreatedBy   string
+	ResultBytes int
+	// OpenChildren counts the sub-tasks that have not ended, at most MaxChildren.
+	OpenChildren int
+	// LastText is the end of what a turn that has not ended has said last.
+	LastText string
+	Waiting  *Waiting
+}
+
+// MaxChildren is how far a row counts a task's sub-tasks.
+const MaxChildren = 1000
+
+// What a row shows of a text, in code points.
+const (
+	RowPrompt = 200
+	RowText   = 120
+)
+
+// RowList is a page of rows.
+type RowList struct {
+	Items []Row
 	// Total counts all that match, at most MaxCount+1.
 	Total int
 	// Next is the cursor of the following page, zero when this is the last.

@@ -274,7 +274,7 @@ func TestX1StopMany(t *testing.T) {
 	if b.must(err); none.Matched != 0 || none.Stopped != 0 || none.IDs == nil {
 		t.Errorf("X1: of nobody: %+v", none)
 	}
-	all := lifecycle.Filter{Status: task.Pending, To: b.get("later").CreatedAt}
+	all := lifecycle.Filter{Status: lifecycle.Among(task.Pending), To: b.get("later").CreatedAt}
 	dry, err := b.StopMany(b.ctx(), who(), all, true)
 	b.must(err)
 	done, err := b.StopMany(b.ctx(), who(), all, false)

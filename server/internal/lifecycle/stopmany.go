@@ -98,6 +98,7 @@ func (s *Service) stopBatch(ctx context.Context, who Caller, f Filter, batch []C
 // changed since.
 func (f Filter) fits(t task.Task) bool {
 	state := t.State()
-	return (f.Status == "" || f.Status == state.Status) &&
-		(f.InternalStatus == "" || state.InternalStatus != nil && f.InternalStatus == *state.InternalStatus)
+	return (f.Status == 0 || f.Status&Among(state.Status) != 0) &&
+		(f.InternalStatus == "" || state.InternalStatus != nil && f.InternalStatus == *state.InternalStatus) &&
+		(f.Worker == "" || state.WorkerID != nil && f.Worker == *state.WorkerID)
 }

@@ -32,7 +32,7 @@ func TestL2VeryManyLeasesAreLostAtOnce(t *testing.T) {
 	fill(who(), many)
 	fill(other, 1)
 	count := func(who lifecycle.Caller) int {
-		found, err := b.Service.List(b.ctx(), who.Scope, lifecycle.Filter{Status: task.Executing}, lifecycle.Page{Number: 1, Size: 1, Count: true})
+		found, err := b.Service.List(b.ctx(), who.Scope, lifecycle.Filter{Status: lifecycle.Among(task.Executing)}, lifecycle.Page{Number: 1, Size: 1, Count: true})
 		b.must(err)
 		return found.Total
 	}

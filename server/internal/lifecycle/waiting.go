@@ -27,17 +27,30 @@ type Waiting struct {
 // WhyWaiting answers what a pending or paused task waits for, nil for any other.
 func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, error) {
 	t := snap.Task
-	if t.Ended() != "" || t.Status() == task.Executing {
-		return nil, nil //nolint:nilnil // nil is the documented answer
-	}
-	if t.Waits() && !t.Wait.Held {
-		return awaits(t), nil
+	if w, known := plainly(t); known {
+		return w, nil
 	}
 	q, err := s.store.Waiting(ctx, t.OrganizationID, t.ID)
 	if err != nil {
 		return nil, err
 	}
-	now := s.store.Now()
+	return s.whyWaiting(ctx, t, q, s.store.Now())
+}
+
+// plainly is what a task itself tells of what it waits for, nil for nothing; known is
+// false if its queue has to be asked.
+func plainly(t task.Task) (w *Waiting, known bool) {
+	switch {
+	case t.Ended() != "", t.Status() == task.Executing:
+		return nil, true
+	case t.Waits() && !t.Wait.Held:
+		return awaits(t), true
+	}
+	return nil, false
+}
+
+// whyWaiting is what a task waits for in its queue.
+func (s *Service) whyWaiting(ctx context.Context, t task.Task, q Queue, now task.Stamp) (*Waiting, error) {
 	var alive []Worker
 	var lastSeen task.Stamp
 	for _, w := range q.Workers {

@@ -322,6 +322,26 @@ func (code) Schema(huma.Registry) *huma.Schema {
 	return oneOf("The kind of error, from a closed list.", fault.Codes())
 }
 
+// either is an answer of one of two forms.
+type either[A, B any] struct{ form any }
+
+// MarshalJSON writes the form.
+func (x either[A, B]) MarshalJSON() ([]byte, error) { return json.Marshal(x.form) }
+
+// Schema implements huma.SchemaProvider.
+func (either[A, B]) Schema(r huma.Registry) *huma.Schema {
+	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(reflect.TypeFor[A](), true, ""), r.Schema(reflect.TypeFor[B](), true, "")}}
+}
+
+// Schema implements huma.SchemaProvider.
+func (Counted) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
+	for _, status := range task.Statuses() {
+		s.Properties[string(status)] = &huma.Schema{Type: huma.TypeInteger, Description: "How many are " + string(status) + "."}
+	}
+	return s
+}
+
 // orNull documents an object that may be null.
 type orNull[T any] struct{}
 

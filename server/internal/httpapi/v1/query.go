@@ -28,6 +28,8 @@ func checkQuery(hc huma.Context) error {
 		switch {
 		case at < 0:
 			return fault.Field(name, "%s", unknownParameter(parameters))
+		case len(given) > 1 && parameters[at].Schema.Type != huma.TypeArray:
+			return fault.Field(name, "stands more than once")
 		case !isText(parameters[at].Schema) && slices.Contains(given, ""):
 			return fault.Field(name, "is empty: give it a value, or leave it out")
 		}

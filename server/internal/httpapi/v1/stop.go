@@ -27,7 +27,7 @@ type StopFilter struct {
 
 func (f StopFilter) filter() lifecycle.Filter {
 	return lifecycle.Filter{
-		Agent: f.Agent, User: f.User, Parent: f.Parent, Trigger: f.Trigger, Status: task.Status(f.Status),
+		Agent: f.Agent, User: f.User, Parent: f.Parent, Trigger: f.Trigger, Status: lifecycle.Among(task.Status(f.Status)),
 		InternalStatus: f.InternalStatus, From: task.StampOf(f.From), To: task.StampOf(f.To),
 	}
 }

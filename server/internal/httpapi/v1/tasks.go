@@ -23,6 +23,25 @@ type ListQuery struct {
 	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
 	Narrowing
 	Paging
+	Showing
+}
+
+// CountQuery says which tasks are counted.
+type CountQuery struct {
+	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
+	Narrowing
+}
+
+func (n Narrowing) filter(agent string) lifecycle.Filter {
+	statuses := make([]task.Status, len(n.Status))
+	for i, s := range n.Status {
+		statuses[i] = task.Status(s)
+	}
+	return lifecycle.Filter{
+		Agent: agent, User: n.User, Parent: n.Parent, Trigger: n.Trigger, Status: lifecycle.Among(statuses...),
+		InternalStatus: n.InternalStatus, Worker: n.Worker, EndReason: task.EndReason(n.EndReason), Roots: n.Roots,
+		From: task.StampOf(n.From), To: task.StampOf(n.To),
+	}
 }
 
 // Narrowing says which tasks of a list are wanted.
@@ -30,8 +49,11 @@ type Narrowing struct {
 	User           string    `query:"user_id" doc:"Only tasks of the user with this id."`
 	Parent         string    `query:"parent_task_id" doc:"Only sub-tasks of this task."`
 	Trigger        string    `query:"triggering_agent_id" doc:"Only tasks that this agent asked for."`
-	Status         string    `query:"status" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"Only tasks with this status."`
+	Status         []string  `query:"status,explode" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"Only tasks with this status; it may stand more than once."`
 	InternalStatus string    `query:"internal_status" doc:"Only tasks with exactly this internal status."`
+	Worker         string    `query:"worker_id" doc:"Only tasks that this worker has, or had last."`
+	EndReason      string    `query:"end_reason" enum:"completed,failed,schema_mismatch,budget,worker_error,worker_lost,timeout,expired,stopped" doc:"Only tasks that ended so."`
+	Roots          bool      `query:"roots" doc:"Only tasks that are no sub-tasks."`
 	From           time.Time `query:"from_date" doc:"Created at or after this moment."`
 	To             time.Time `query:"to_date" doc:"Created before this moment."`
 }
@@ -39,7 +61,7 @@ type Narrowing struct {
 // Paging says which part of a list is wanted.
 type Paging struct {
 	Page    int    `query:"page" minimum:"1" default:"1" doc:"Which page; pages reach the first 10,000 tasks."`
-	PerPage int    `query:"per_page" minimum:"1" maximum:"50" default:"20" doc:"How many tasks a page holds."`
+	PerPage int    `query:"per_page" minimum:"1" maximum:"200" default:"20" doc:"How many tasks a page holds: at most 50, or 200 with view=row."`
 	Cursor  string `query:"cursor" doc:"next_cursor of the page before; goes on where pages end."`
 }
 
@@ -54,7 +76,43 @@ type TaskList struct {
 	NextCursor    *string         `json:"next_cursor" doc:"Give it as cursor for what follows; null on the last page."`
 }
 
-type listAnswer struct{ Body TaskList }
+// Showing says what is shown of each task.
+type Showing struct {
+	View string `query:"view" enum:"item,row" default:"item" doc:"item: the task with its result. row: what it does or why not, in a few hundred bytes, without its result."`
+}
+
+// Row documents edge.Row, in which these may be null.
+type Row struct {
+	edge.Row
+	Waiting orNull[lifecycle.Waiting] `json:"waiting" doc:"Why it is not executing; null while it is, and when it has ended."`
+	Stop    orNull[task.Stop]         `json:"stop" doc:"What became of a request to stop; null when there was none."`
+	Tokens  orNull[task.Tokens]       `json:"tokens" doc:"Model tokens that the turn has used; null while that is not known."`
+	Plan    orNull[edge.RowPlan]      `json:"plan" doc:"How far its plan is; null without one."`
+}
+
+// TaskRows is a page of rows.
+type TaskRows struct {
+	Items         []raw[Row] `json:"items" doc:"The tasks of this page; fewer than there is room for where they are long."`
+	Total         int        `json:"total" doc:"How many match, counted to 10,000."`
+	TotalIsCapped bool       `json:"total_is_capped" doc:"Whether more match than were counted."`
+	Page          int        `json:"page" doc:"The number of this page; 1 also with a cursor."`
+	PerPage       int        `json:"per_page" doc:"How many tasks a page holds."`
+	TotalPages    int        `json:"total_pages" doc:"How many pages the counted tasks fill."`
+	NextCursor    *string    `json:"next_cursor" doc:"Give it as cursor for what follows; null on the last page."`
+}
+
+// TaskCounts are how many tasks match.
+type TaskCounts struct {
+	ByStatus Counted       `json:"by_status" doc:"How many tasks have which status, each counted to 10,000."`
+	Capped   []task.Status `json:"capped" nullable:"false" doc:"The statuses of which there are more."`
+}
+
+// Counted are numbers of tasks by their status.
+type Counted map[task.Status]int
+
+type listAnswer struct {
+	Body either[TaskList, TaskRows]
+}
 
 func (r *routes) registerTasks() {
 	tags := []string{"tasks"}
@@ -67,22 +125,27 @@ func (r *routes) registerTasks() {
 		AgentPath
 		Narrowing
 		Paging
+		Showing
 	},
 	) (*listAnswer, error) {
-		return r.list(ctx, ListQuery{Agent: in.AgentID, Narrowing: in.Narrowing, Paging: in.Paging})
+		return r.list(ctx, ListQuery{Agent: in.AgentID, Narrowing: in.Narrowing, Paging: in.Paging, Showing: in.Showing})
 	})
 	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-children", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/children", Tags: tags, Summary: "List a task's sub-tasks, newest first",
 	}}, func(ctx context.Context, in *struct {
 		TaskPath
 		Paging
+		Showing
 	},
 	) (*listAnswer, error) {
 		if _, err := r.Service.Task(ctx, edge.Scope(ctx), in.ID); err != nil {
 			return nil, err
 		}
-		return r.list(ctx, ListQuery{Narrowing: Narrowing{Parent: in.ID}, Paging: in.Paging})
+		return r.list(ctx, ListQuery{Narrowing: Narrowing{Parent: in.ID}, Paging: in.Paging, Showing: in.Showing})
 	})
+	add(r, operation{roles: users(), Operation: huma.Operation{
+		OperationID: "count-tasks", Method: http.MethodGet, Path: "/v1/tasks/counts", Tags: tags, Summary: "Count tasks by their status",
+	}}, r.counts)
 	add(r, operation{roles: everybody(), Operation: huma.Operation{
 		OperationID: "get-task", Method: http.MethodGet, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Read a task",
 	}}, r.get)
@@ -179,14 +242,13 @@ func (r *routes) patch(ctx context.Context, in *struct {
 	return r.answer(ctx, s, err)
 }
 
+// maxItems is how many tasks a page holds with their results.
+const maxItems = 50
+
 // reach is how far page numbers go; cursors reach everything (rule H5).
 const reach = 10_000
 
 func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
-	f := lifecycle.Filter{
-		Agent: in.Agent, User: in.User, Parent: in.Parent, Trigger: in.Trigger, Status: task.Status(in.Status),
-		InternalStatus: in.InternalStatus, From: task.StampOf(in.From), To: task.StampOf(in.To),
-	}
 	page := lifecycle.Page{Number: in.Page, Size: in.PerPage, Count: true}
 	if in.Cursor != "" {
 		var err error
@@ -196,20 +258,57 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 	} else if in.Page > reach/in.PerPage {
 		return nil, fault.Field("page", "pages reach %d tasks: go on with cursor", reach)
 	}
-	found, err := r.Service.List(ctx, edge.Scope(ctx), f, page)
-	if err != nil {
-		return nil, err
+	scope, f := edge.Scope(ctx), in.filter(in.Agent)
+	if in.View != "row" && in.PerPage > maxItems {
+		return nil, fault.Field("per_page", "must be at most %d, or 200 with view=row", maxItems)
 	}
-	list := TaskList{
-		Items: make([]edge.ListItem, 0, len(found.Items)), Total: min(found.Total, lifecycle.MaxCount),
-		TotalIsCapped: found.Total > lifecycle.MaxCount, Page: in.Page, PerPage: in.PerPage,
+	if in.View == "row" {
+		found, err := r.Service.Rows(ctx, scope, f, page)
+		list := pageOf(in.Paging, found.Total, found.Next)
+		rows := make([]raw[Row], 0, len(found.Items))
+		for _, x := range found.Items {
+			row, err := json.Marshal(edge.RowOf(x))
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, raw[Row]{row})
+		}
+		return &listAnswer{either[TaskList, TaskRows]{TaskRows{
+			rows, list.Total, list.TotalIsCapped, list.Page, list.PerPage, list.TotalPages, list.NextCursor,
+		}}}, err
 	}
-	list.TotalPages = int(math.Ceil(float64(list.Total) / float64(in.PerPage)))
+	found, err := r.Service.List(ctx, scope, f, page)
+	list := pageOf(in.Paging, found.Total, found.Next)
 	for _, x := range found.Items {
 		list.Items = append(list.Items, edge.ListItemOf(x))
 	}
-	list.NextCursor = nextOf(found.Next)
-	return &listAnswer{Body: list}, nil
+	return &listAnswer{either[TaskList, TaskRows]{list}}, err
+}
+
+// pageOf is a page without its items.
+func pageOf(in Paging, total int, next lifecycle.Cursor) TaskList {
+	list := TaskList{
+		Items: []edge.ListItem{}, Total: min(total, lifecycle.MaxCount), TotalIsCapped: total > lifecycle.MaxCount,
+		Page: in.Page, PerPage: in.PerPage, NextCursor: nextOf(next),
+	}
+	list.TotalPages = int(math.Ceil(float64(list.Total) / float64(in.PerPage)))
+	return list
+}
+
+func (r *routes) counts(ctx context.Context, in *CountQuery) (*struct{ Body TaskCounts }, error) {
+	found, err := r.Service.Counts(ctx, edge.Scope(ctx), in.filter(in.Agent))
+	return &struct{ Body TaskCounts }{countsOf(found)}, err
+}
+
+func countsOf(found []lifecycle.StatusCount) TaskCounts {
+	counts := TaskCounts{ByStatus: Counted{}, Capped: []task.Status{}}
+	for _, x := range found {
+		if x.Count > lifecycle.MaxCount {
+			counts.Capped = append(counts.Capped, x.Status)
+		}
+		counts.ByStatus[x.Status] = min(x.Count, lifecycle.MaxCount)
+	}
+	return counts
 }
 
 func writeCursor(c lifecycle.Cursor) string {

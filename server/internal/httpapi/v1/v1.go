@@ -138,7 +138,10 @@ var misfit = regexp.MustCompile(`^json: cannot unmarshal number .* into Go (?:st
 // fieldOf answers the field that one of huma's errors is about, and what was
 // wrong. A missing member is named itself, not what it is missing from.
 func fieldOf(d *huma.ErrorDetail) (field, message string) {
-	field = strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query.")
+	field = strings.TrimPrefix(d.Location, "body.")
+	if parameter, isQuery := strings.CutPrefix(d.Location, "query."); isQuery { // of one that may stand more than once no place is told
+		field, _, _ = strings.Cut(parameter, "[")
+	}
 	if wrong := misfit.FindStringSubmatch(d.Message); wrong != nil {
 		return cmp.Or(wrong[1], field), "holds a number that does not fit: whole numbers are written without fraction and exponent, and have a largest"
 	}

@@ -172,7 +172,7 @@ func (r *routes) list(w http.ResponseWriter, req *http.Request) error {
 		if err := lifecycle.CheckStatus("status", status); err != nil {
 			return err
 		}
-		f.Status = task.Status(status)
+		f.Status = lifecycle.Among(task.Status(status))
 	}
 	page := lifecycle.Page{Number: 1, Size: newest}
 	var err error

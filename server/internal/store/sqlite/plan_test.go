@@ -74,7 +74,7 @@ func TestListFiltersUseAnIndex(t *testing.T) {
 		"user":     {lifecycle.Filter{User: "x"}, "tasks_user (org=? AND user_id=?", auth.All("o")},
 		"parent":   {lifecycle.Filter{Parent: "x"}, "tasks_parent (org=? AND parent_id=?", auth.All("o")},
 		"trigger":  {lifecycle.Filter{Trigger: "x"}, "tasks_trigger (org=? AND triggering_agent_id=?", auth.All("o")},
-		"status":   {lifecycle.Filter{Status: task.Failed}, "tasks_status (org=? AND status=?", auth.All("o")},
+		"status":   {lifecycle.Filter{Status: lifecycle.Among(task.Failed)}, "tasks_status (org=? AND status=?", auth.All("o")},
 		"internal": {lifecycle.Filter{InternalStatus: "x"}, "tasks_note (org=? AND internal_status=?", auth.All("o")},
 		"from":     {lifecycle.Filter{From: 1}, "tasks_created (org=? AND created_at>?", auth.All("o")},
 		"to":       {lifecycle.Filter{To: 1}, "tasks_created (org=? AND created_at<?", auth.All("o")},

@@ -149,7 +149,7 @@ func deleted(e *env) {
 		{User: "user"},
 		{Parent: "parent"},
 		{Trigger: "trigger"},
-		{Status: task.Executing},
+		{Status: lifecycle.Among(task.Executing)},
 		{InternalStatus: "note"},
 	} {
 		for _, x := range e.list(f, lifecycle.Page{Size: 10}).Items {

@@ -20,6 +20,7 @@ func listParts() []part {
 		{"ListShowsResults", listedResults},
 		{"ListPagesWhileTasksArrive", arriving},
 		{"ListTotalIsCapped", cappedTotal},
+		{"RowsOfPeople", rowsOfPeople},
 	}
 }
 
@@ -58,7 +59,8 @@ func matches(f lifecycle.Filter, x lifecycle.Listed) bool {
 		(f.User == "" || f.User == x.UserID) &&
 		(f.Parent == "" || f.Parent == x.ParentID) &&
 		(f.Trigger == "" || f.Trigger == x.TriggeringAgentID) &&
-		(f.Status == "" || f.Status == x.Status) &&
+		(f.Status == 0 || f.Status&lifecycle.Among(x.Status) != 0) &&
+		(!f.Roots || x.ParentID == "") &&
 		(f.InternalStatus == "" || x.InternalStatus != nil && f.InternalStatus == *x.InternalStatus) &&
 		(f.From == 0 || x.CreatedAt >= f.From) &&
 		(f.To == 0 || x.CreatedAt < f.To)
@@ -117,7 +119,9 @@ func filters(e *env) {
 		{User: "user-1"},
 		{Parent: "parent-1"},
 		{Trigger: "trigger-1"},
-		{Status: task.Completed},
+		{Status: lifecycle.Among(task.Completed)},
+		{Status: lifecycle.Among(task.Completed, task.Failed)},
+		{Roots: true},
 		{InternalStatus: "note"},
 		{From: all[20].CreatedAt},
 		{To: all[20].CreatedAt},
@@ -132,7 +136,7 @@ func filters(e *env) {
 		{User: "x"},
 		{Parent: "x"},
 		{Trigger: "x"},
-		{Status: task.Failed},
+		{Status: lifecycle.Among(task.Failed)},
 		{InternalStatus: "x"},
 		{From: all[0].CreatedAt + 1},
 		{To: all[len(all)-1].CreatedAt},
@@ -145,7 +149,8 @@ func filters(e *env) {
 			User:           rapid.SampledFrom([]string{"", "", "user-1"}).Draw(t, "user"),
 			Parent:         rapid.SampledFrom([]string{"", "", "parent-1"}).Draw(t, "parent"),
 			Trigger:        rapid.SampledFrom([]string{"", "", "trigger-1"}).Draw(t, "trigger"),
-			Status:         rapid.SampledFrom([]task.Status{"", "", task.Pending, task.Completed}).Draw(t, "status"),
+			Status:         rapid.SampledFrom([]lifecycle.Statuses{0, 0, lifecycle.Among(task.Pending), lifecycle.Among(task.Completed), lifecycle.Among(task.Completed, task.Pending), lifecycle.Among(task.Failed, task.Completed)}).Draw(t, "status"),
+			Roots:          rapid.Bool().Draw(t, "roots"),
 			InternalStatus: rapid.SampledFrom([]string{"", "", "note"}).Draw(t, "note"),
 			From:           rapid.SampledFrom([]task.Stamp{0, all[40].CreatedAt}).Draw(t, "from"),
 			To:             rapid.SampledFrom([]task.Stamp{0, all[10].CreatedAt}).Draw(t, "to"),
@@ -314,7 +319,94 @@ func cappedTotal(e *env) {
 	page := lifecycle.Page{Size: 1, Count: true}
 	e.same("total at the cap", lifecycle.MaxCount, e.list(lifecycle.Filter{}, page).Total)
 	fill(lifecycle.MaxCount, lifecycle.MaxCount+3)
-	e.same("total beyond the cap", lifecycle.MaxCount+1, e.list(lifecycle.Filter{Status: task.Pending}, page).Total)
+	e.same("total beyond the cap", lifecycle.MaxCount+1, e.list(lifecycle.Filter{Status: lifecycle.Among(task.Pending)}, page).Total)
 	page.Number = lifecycle.MaxCount + 3
 	e.same("items of the last page", 1, len(e.list(lifecycle.Filter{}, page).Items))
+}
+
+// rowsOfPeople are the tasks themselves, but for their results, with what stands in
+// their turns and logs.
+func rowsOfPeople(e *env) {
+	ctx, long := e.t.Context(), strings.Repeat("é\"", 20<<10)
+	e.begin("root", func(b *task.Begin) {
+		b.Spec.Input.Text, b.Spec.Tags = new("<do> \U0001F600\n\"it\""), []string{"a", `","tags":["b"]`}
+		b.State.Title = new("Title")
+	})
+	e.clock.advance(time.Second)
+	root := e.task(home, "root").Task
+	e.begin("child", func(b *task.Begin) {
+		b.Parent = &root
+		b.Spec.Input.Text, b.Spec.Tags, b.Spec.ParentExecution = &long, []string{"c"}, new("root")
+	})
+	e.clock.advance(time.Second)
+	e.begin("ended", func(b *task.Begin) { b.Parent, b.Spec.ParentExecution = &root, new("root") })
+	e.do(home, "ended", settle(task.EndTimeout, "0123456789"))
+	e.clock.advance(time.Second)
+	e.begin("alone", func(b *task.Begin) { b.Spec.AgentID = "agent-2" })
+	for range 2 {
+		e.do(home, "root", task.AddChild{})
+	}
+	page := func(f lifecycle.Filter, p lifecycle.Page) lifecycle.RowList {
+		e.t.Helper()
+		found, err := e.Rows(ctx, auth.All(home), f, p)
+		e.ok(err)
+		return found
+	}
+	ids := func(rows []lifecycle.Row) []string {
+		var all []string
+		for _, x := range rows {
+			all = append(all, x.Task.ID)
+		}
+		return all
+	}
+	all := page(lifecycle.Filter{}, lifecycle.Page{Size: 10, Count: true})
+	e.same("rows", []string{"alone", "ended", "child", "root"}, ids(all.Items))
+	e.same("total", 4, all.Total)
+	for _, x := range all.Items {
+		stored := e.task(home, x.Task.ID).Task
+		e.same("state of "+x.Task.ID, stored.Status(), x.Task.Status())
+		e.same("last event of "+x.Task.ID, stored.LastSeq, x.Task.LastSeq)
+		e.same("result of "+x.Task.ID, (*string)(nil), x.Task.State().Result)
+	}
+	ended, child, top := all.Items[1], all.Items[2], all.Items[3]
+	e.same("prompt", "<do> \U0001F600\n\"it\"", top.Prompt)
+	e.same("tags", []string{"a", `","tags":["b"]`}, top.Tags)
+	e.same("title", "Title", *top.Task.State().Title)
+	e.same("open children", 1, top.OpenChildren)
+	e.same("children", 2, top.Task.Subtasks)
+	e.same("a long prompt", strings.Repeat("é\"", lifecycle.RowPrompt/2), child.Prompt)
+	e.same("tags behind it", []string{"c"}, child.Tags)
+	e.same("bytes of the result", 10, ended.ResultBytes)
+
+	first := page(lifecycle.Filter{}, lifecycle.Page{Size: 3})
+	e.same("first page", []string{"alone", "ended", "child"}, ids(first.Items))
+	rest := page(lifecycle.Filter{}, lifecycle.Page{Size: 3, Cursor: first.Next})
+	e.same("next page", []string{"root"}, ids(rest.Items))
+	e.same("its end", lifecycle.Cursor{}, rest.Next)
+	for name, c := range map[string]struct {
+		filter lifecycle.Filter
+		want   []string
+	}{
+		"agent":              {lifecycle.Filter{Agent: "agent-2"}, []string{"alone"}},
+		"two statuses":       {lifecycle.Filter{Status: lifecycle.Among(task.Error, task.Failed)}, []string{"ended"}},
+		"end reason":         {lifecycle.Filter{EndReason: task.EndTimeout}, []string{"ended"}},
+		"another end reason": {lifecycle.Filter{EndReason: task.EndExpired}, nil},
+		"completed":          {lifecycle.Filter{EndReason: task.EndCompleted}, nil},
+		"roots":              {lifecycle.Filter{Roots: true}, []string{"alone", "root"}},
+		"tree":               {lifecycle.Filter{Root: "root"}, []string{"ended", "child", "root"}},
+		"worker":             {lifecycle.Filter{Worker: "nobody"}, nil},
+	} {
+		e.same(name, c.want, ids(page(c.filter, lifecycle.Page{Size: 10}).Items))
+		n, err := e.Count(ctx, auth.All(home), c.filter)
+		e.ok(err)
+		e.same(name+", counted", len(c.want), n)
+	}
+	some, err := e.RowsOf(ctx, auth.All(home), lifecycle.Filter{Roots: true}, []string{"root", "child", "alone", "nobody"})
+	e.ok(err)
+	got := ids(some)
+	slices.Sort(got)
+	e.same("some rows", []string{"alone", "root"}, got)
+	none, err := e.Rows(ctx, auth.All(away), lifecycle.Filter{}, lifecycle.Page{Size: 10})
+	e.ok(err)
+	e.same("rows of another organization", 0, len(none.Items))
 }

@@ -82,7 +82,7 @@ func scopedLists(e *env) {
 			Agent:  rapid.SampledFrom([]string{"", "", agent, "agent-2"}).Draw(t, "agent"),
 			User:   rapid.SampledFrom([]string{"", "", "user-1"}).Draw(t, "user"),
 			Parent: rapid.SampledFrom([]string{"", "", "parent-1"}).Draw(t, "parent"),
-			Status: rapid.SampledFrom([]task.Status{"", "", task.Pending, task.Completed}).Draw(t, "status"),
+			Status: rapid.SampledFrom([]lifecycle.Statuses{0, 0, lifecycle.Among(task.Pending), lifecycle.Among(task.Completed), lifecycle.Among(task.Completed, task.Pending), lifecycle.Among(task.Failed, task.Completed)}).Draw(t, "status"),
 			From:   rapid.SampledFrom([]task.Stamp{0, all[40].CreatedAt}).Draw(t, "from"),
 			To:     rapid.SampledFrom([]task.Stamp{0, all[10].CreatedAt}).Draw(t, "to"),
 		}

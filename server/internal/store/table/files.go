@@ -130,14 +130,14 @@ func (r *Reader) FileOf(ctx context.Context, in auth.Scope, id string) (files.Li
 
 // among is a list of at least one id as arguments of IN: padded, so that few
 // statements need to be prepared.
-func among(ids []string) (places string, args []any) {
+func among[T ~string](ids []T) (places string, args []any) {
 	n := 1
 	for n < len(ids) {
 		n *= 2
 	}
 	args = make([]any, n)
 	for i := range args {
-		args[i] = ids[min(i, len(ids)-1)]
+		args[i] = string(ids[min(i, len(ids)-1)])
 	}
 	return "(?" + strings.Repeat(", ?", n-1) + ")", args
 }

@@ -136,27 +136,20 @@ func (r *Reader) Turns(ctx context.Context, org, id string, after, limit int) ([
 
 // Tasks implements lifecycle.TaskReader.
 func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (lifecycle.List, error) {
-	where, args := condition(in, f)
 	var found lifecycle.List
+	var err error
 	if p.Count {
-		if _, err := one(ctx, r.DB, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE %s LIMIT %d) counted",
-			where, lifecycle.MaxCount+1), args, &found.Total); err != nil {
-			return found, fmt.Errorf("count tasks: %w", err)
+		if found.Total, err = r.Count(ctx, in, f); err != nil {
+			return found, err
 		}
 	}
-	offset := 0
-	if p.Cursor != (lifecycle.Cursor{}) {
-		where += " AND (t.created_at, t.id) < (?, ?)"
-		args = append(args, p.Cursor.CreatedAt, p.Cursor.ID)
-	} else {
-		offset = (max(p.Number, 1)-1)*p.Size + p.Skip
-	}
+	page, args := pageOf(in, f, p)
 	query := `SELECT t.id, t.agent_id, t.org, t.status, t.user_id, t.parent_id, COALESCE(t.triggering_agent_id, ''),
 			t.source, t.owner, t.grp, CASE WHEN octet_length(t.title) <= 65536 THEN t.title END, t.internal_status, t.created_at, t.updated_at,
 			(SELECT CASE WHEN octet_length(COALESCE(u.shown_result, u.result)) <= 65536 THEN COALESCE(u.shown_result, u.result) END
 				FROM turns u WHERE u.org = t.org AND u.task = t.id AND u.n = t.turn)
-		FROM tasks t WHERE ` + where + ` ORDER BY t.created_at DESC, t.id DESC LIMIT ? OFFSET ?`
-	err := each(ctx, r.DB, query, append(args, p.Size+1, offset), func(rows Rows) error {
+		FROM ` + page
+	err = each(ctx, r.DB, query, args, func(rows Rows) error {
 		var x lifecycle.Listed
 		if err := rows.Scan(&x.ID, &x.AgentID, &x.OrganizationID, &x.Status, &x.UserID, &x.ParentID,
 			&x.TriggeringAgentID, &x.Source, &x.Owner, &x.Group, &x.Title, &x.InternalStatus, &x.CreatedAt, &x.UpdatedAt, &x.Result); err != nil {
@@ -176,47 +169,137 @@ func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p
 	return found, nil
 }
 
+// newestFirst is the order of lists.
+const newestFirst = " ORDER BY t.created_at DESC, t.id DESC"
+
+// pageOf is the tasks t of a page, one more than it holds, in their order: what stands
+// behind FROM, with its arguments.
+func pageOf(in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (string, []any) {
+	offset := 0
+	if p.Cursor == (lifecycle.Cursor{}) {
+		offset = (max(p.Number, 1)-1)*p.Size + p.Skip
+	}
+	walks := walksOf(in, f)
+	for i := range walks {
+		walks[i].behind(p.Cursor)
+	}
+	if len(walks) == 1 {
+		return "tasks t WHERE " + walks[0].where + newestFirst + " LIMIT ? OFFSET ?", append(walks[0].args, p.Size+1, offset)
+	}
+	union, args := joined("t.org, t.created_at, t.id", walks, offset+p.Size+1)
+	return "(SELECT * FROM (" + union + ") t" + newestFirst + " LIMIT ? OFFSET ?) p JOIN tasks t ON t.org = p.org AND t.id = p.id" + newestFirst,
+		append(args, p.Size+1, offset)
+}
+
+// joined is what walks find in their order, each at most limit.
+func joined(columns string, walks []walk, limit int) (string, []any) {
+	var parts []string
+	var args []any
+	for i, w := range walks {
+		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s FROM tasks t WHERE %s%s LIMIT ?) walk_%d", columns, w.where, newestFirst, i))
+		args = append(append(args, w.args...), limit)
+	}
+	return strings.Join(parts, " UNION ALL "), args
+}
+
+// Count implements lifecycle.TaskReader.
+func (r *Reader) Count(ctx context.Context, in auth.Scope, f lifecycle.Filter) (int, error) {
+	total := 0
+	for _, w := range walksOf(in, f) {
+		n, err := count(ctx, r.DB, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE %s LIMIT %d) counted", w.where, lifecycle.MaxCount+1), w.args...)
+		if err != nil {
+			return 0, fmt.Errorf("count tasks: %w", err)
+		}
+		total += n
+	}
+	return min(total, lifecycle.MaxCount+1), nil
+}
+
 // CountOpen implements lifecycle.TaskReader.
 func (r *Reader) CountOpen(ctx context.Context, in auth.Scope, f lifecycle.Filter) (int, error) {
-	where, args := condition(in, f)
-	// In the list's order, so that it walks the list's index.
-	n, err := count(ctx, r.DB, "SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE "+where+
-		" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT 1000000000) counted", args...)
-	if err != nil {
-		return 0, fmt.Errorf("count open tasks: %w", err)
+	total := 0
+	for _, w := range walksOf(in, f) {
+		// In the list's order, so that it walks the list's index.
+		n, err := count(ctx, r.DB, "SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE "+w.where+" AND t.ended = ''"+newestFirst+" LIMIT 1000000000) counted", w.args...)
+		if err != nil {
+			return 0, fmt.Errorf("count open tasks: %w", err)
+		}
+		total += n
 	}
-	return n, nil
+	return total, nil
 }
 
 // Open implements lifecycle.TaskReader.
 func (r *Reader) Open(ctx context.Context, in auth.Scope, f lifecycle.Filter, behind lifecycle.Cursor, limit int) ([]lifecycle.Cursor, error) {
-	where, args := condition(in, f)
-	if behind != (lifecycle.Cursor{}) {
-		where += " AND (t.created_at, t.id) < (?, ?)"
-		args = append(args, behind.CreatedAt, behind.ID)
+	walks := walksOf(in, f)
+	for i := range walks {
+		walks[i].behind(behind)
+		walks[i].where += " AND t.ended = ''"
+	}
+	query, args := "SELECT t.created_at, t.id FROM tasks t WHERE "+walks[0].where+newestFirst+" LIMIT ?", append(walks[0].args, limit)
+	if len(walks) > 1 {
+		query, args = joined("t.created_at, t.id", walks, limit)
+		query, args = "SELECT t.created_at, t.id FROM ("+query+") t"+newestFirst+" LIMIT ?", append(args, limit)
 	}
 	var found []lifecycle.Cursor
-	err := each(ctx, r.DB, "SELECT t.created_at, t.id FROM tasks t WHERE "+where+" AND t.ended = '' ORDER BY t.created_at DESC, t.id DESC LIMIT ?",
-		append(args, limit), func(rows Rows) error {
-			var c lifecycle.Cursor
-			if err := rows.Scan(&c.CreatedAt, &c.ID); err != nil {
-				return err
-			}
-			found = append(found, c)
-			return nil
-		})
+	err := each(ctx, r.DB, query, args, func(rows Rows) error {
+		var c lifecycle.Cursor
+		if err := rows.Scan(&c.CreatedAt, &c.ID); err != nil {
+			return err
+		}
+		found = append(found, c)
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list open tasks: %w", err)
 	}
 	return found, nil
 }
 
+// walk is a condition on tasks that one index finds in the order of lists.
+type walk struct {
+	where string
+	args  []any
+}
+
+// behind leaves out what does not stand behind a cursor.
+func (w *walk) behind(c lifecycle.Cursor) {
+	if c != (lifecycle.Cursor{}) {
+		w.where += " AND (t.created_at, t.id) < (?, ?)"
+		w.args = append(w.args, c.CreatedAt, c.ID)
+	}
+}
+
+// walksOf is a filter in SQL: a walk for each of several statuses, of which no index
+// has all in one order, and one for the root of a tree, which no index of trees has.
+func walksOf(in auth.Scope, f lifecycle.Filter) []walk {
+	statuses := f.Status.List()
+	if len(statuses) < 2 {
+		statuses = []task.Status{""}
+	}
+	var walks []walk
+	for _, status := range statuses {
+		if status != "" {
+			f.Status = lifecycle.Among(status)
+		}
+		where, args := condition(in, f)
+		if f.Root == "" {
+			walks = append(walks, walk{where, args})
+			continue
+		}
+		walks = append(walks,
+			walk{where + " AND t.depth > 0", args},
+			walk{where + " AND t.depth = 0 AND t.id = ?", append(slices.Clone(args), f.Root)})
+	}
+	return walks
+}
+
 // condition is a filter in SQL. Each single filter matches an index.
 func condition(in auth.Scope, f lifecycle.Filter) (string, []any) {
 	parts, args := []string{"t.org = ?"}, []any{in.Organization}
-	add := func(part string, wanted bool, arg any) {
+	add := func(part string, wanted bool, more ...any) {
 		if wanted {
-			parts, args = append(parts, part), append(args, arg)
+			parts, args = append(parts, part), append(args, more...)
 		}
 	}
 	add("t.owner = ? AND t.scoped = 1", in.Owner != "", in.Owner)
@@ -225,8 +308,17 @@ func condition(in auth.Scope, f lifecycle.Filter) (string, []any) {
 	add("t.user_id = ? AND t.user_id <> ''", f.User != "", f.User)
 	add("t.parent_id = ? AND t.parent_id <> ''", f.Parent != "", f.Parent)
 	add("t.triggering_agent_id = ?", f.Trigger != "", f.Trigger)
-	add("t.status = ?", f.Status != "", f.Status)
+	if statuses := f.Status.List(); len(statuses) > 0 {
+		places, names := among(statuses)
+		add("t.status IN "+places, len(statuses) > 1, names...)
+		add("t.status = ?", len(statuses) == 1, names...)
+	}
 	add("t.internal_status = ?", f.InternalStatus != "", f.InternalStatus)
+	add("t.worker_id = ?", f.Worker != "", f.Worker)
+	add("t.status = ? AND t.end_reason = ?", f.EndReason == task.EndCompleted, string(task.Completed), string(f.EndReason))
+	add("t.end_reason = ? AND t.end_reason NOT IN ('', 'completed')", f.EndReason != "" && f.EndReason != task.EndCompleted, string(f.EndReason))
+	add("t.root_id = ?", f.Root != "", f.Root)
+	add("t.parent_id = ''", f.Roots)
 	add("t.created_at >= ?", f.From != 0, f.From)
 	add("t.created_at < ?", f.To != 0, f.To)
 	return strings.Join(parts, " AND "), args

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -297,30 +296,49 @@ func (r *Reader) Waiting(ctx context.Context, org, id string) (lifecycle.Queue, 
 	if err != nil {
 		return found, err
 	}
-	if found.Workers, err = readWorkers(ctx, r.DB, "org = ? AND agent = ? ORDER BY last_heard DESC LIMIT 100", org, t.AgentID); err != nil {
+	ahead := found.Ahead
+	if found, err = r.Staff(ctx, org, t.AgentID); err != nil {
+		return found, err
+	}
+	if found.Ahead = ahead; t.Status() == task.Paused {
+		found.PausedBy, err = r.PausedBy(ctx, org, id)
+	}
+	return found, err
+}
+
+// Staff implements lifecycle.TaskReader.
+func (r *Reader) Staff(ctx context.Context, org, agent string) (found lifecycle.Queue, err error) {
+	if found.Workers, err = readWorkers(ctx, r.DB, "org = ? AND agent = ? ORDER BY last_heard DESC LIMIT 100", org, agent); err != nil {
 		return found, err
 	}
 	found.Executing, err = count(ctx, r.DB, `SELECT count(*) FROM tasks t INDEXED BY tasks_status
 		JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts AND a.ended_at = 0
-		WHERE t.org = ? AND t.agent_id = ? AND t.status = 'executing'`, org, t.AgentID)
+		WHERE t.org = ? AND t.agent_id = ? AND t.status = 'executing'`, org, agent)
 	if err != nil {
 		return found, err
 	}
-	if found.Holders, err = holders(ctx, r.DB, org, now); err != nil {
-		return found, err
-	}
-	if t.Status() == task.Paused { // then its end is near in the log
-		var own *string
-		_, err = one(ctx, r.DB, "SELECT own FROM events WHERE org = ? AND task = ? AND type = 'paused' ORDER BY seq DESC LIMIT 1", []any{org, id}, &own)
-		if own != nil {
-			var told struct {
-				By string `json:"by"`
-			}
-			err = errors.Join(err, json.Unmarshal([]byte(*own), &told))
-			found.PausedBy = told.By
-		}
-	}
+	found.Holders, err = holders(ctx, r.DB, org, r.Clock())
 	return found, err
+}
+
+// Line implements lifecycle.TaskReader.
+func (r *Reader) Line(ctx context.Context, org string, lane lifecycle.Lane, limit int) ([]string, error) {
+	return texts(ctx, r.DB, `SELECT id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND agent_id = ? AND pin = ? AND queued = 1 AND ready_at <= ?
+		ORDER BY priority DESC, ready_at, id LIMIT ?`, org, lane.Agent, lane.Pin, int64(r.Clock()), limit)
+}
+
+// PausedBy implements lifecycle.TaskReader.
+func (r *Reader) PausedBy(ctx context.Context, org, id string) (string, error) {
+	var own *string // near the end of the log
+	_, err := one(ctx, r.DB, "SELECT own FROM events WHERE org = ? AND task = ? AND type = 'paused' ORDER BY seq DESC LIMIT 1", []any{org, id}, &own)
+	if err != nil || own == nil {
+		return "", err
+	}
+	var told struct {
+		By string `json:"by"`
+	}
+	err = json.Unmarshal([]byte(*own), &told)
+	return told.By, err
 }
 
 // Counts sums up an organization's tasks that have not ended, by every status

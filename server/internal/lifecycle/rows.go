@@ -1,0 +1,121 @@
+package lifecycle
+
+import (
+	"context"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Rows lists tasks of the scope as people look at them, newest first, and says of
+// each that has not ended and is not executing what it waits for.
+func (s *Service) Rows(ctx context.Context, in auth.Scope, f Filter, p Page) (RowList, error) {
+	found, err := s.store.Rows(ctx, in, f, p)
+	if err != nil {
+		return found, err
+	}
+	return found, s.explain(ctx, in.Organization, found.Items)
+}
+
+// RowsOf answers those of some tasks of the scope that match a filter, as Rows does.
+func (s *Service) RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error) {
+	found, err := s.store.RowsOf(ctx, in, f, ids)
+	if err != nil {
+		return nil, err
+	}
+	return found, s.explain(ctx, in.Organization, found)
+}
+
+// Counts counts the tasks of the scope that match a filter by their status: each at
+// most to MaxCount+1. A filter that names statuses counts these only.
+func (s *Service) Counts(ctx context.Context, in auth.Scope, f Filter) ([]StatusCount, error) {
+	counted := f.Status.List()
+	if len(counted) == 0 {
+		counted = task.Statuses()
+	}
+	counts := make([]StatusCount, 0, len(counted))
+	for _, status := range counted {
+		f.Status = Among(status)
+		n, err := s.store.Count(ctx, in, f)
+		if err != nil {
+			return nil, err
+		}
+		counts = append(counts, StatusCount{Status: status, Count: n})
+	}
+	return counts, nil
+}
+
+// ahead is how many tasks of a lane are looked at to tell how many are in front of one.
+const ahead = 1000
+
+// explainer tells what many tasks of an organization wait for: what their agents have
+// in common is read once.
+type explainer struct {
+	*Service
+	ctx    context.Context //nolint:containedctx // it lives as long as one call of explain
+	org    string
+	now    task.Stamp
+	staff  map[string]Queue
+	places map[Lane]map[string]int
+}
+
+// explain says in rows what their tasks wait for.
+func (s *Service) explain(ctx context.Context, org string, rows []Row) error {
+	x := explainer{Service: s, ctx: ctx, org: org, now: s.store.Now(), staff: map[string]Queue{}, places: map[Lane]map[string]int{}}
+	for i := range rows {
+		var err error
+		if rows[i].Waiting, err = x.of(rows[i].Task); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x explainer) of(t task.Task) (*Waiting, error) {
+	if w, known := plainly(t); known {
+		return w, nil
+	}
+	var err error
+	q, ok := x.staff[t.AgentID]
+	if !ok {
+		if q, err = x.store.Staff(x.ctx, x.org, t.AgentID); err != nil {
+			return nil, err
+		}
+		x.staff[t.AgentID] = q
+	}
+	if t.Status() == task.Paused {
+		if q.PausedBy, err = x.store.PausedBy(x.ctx, x.org, t.ID); err != nil {
+			return nil, err
+		}
+	} else if q.Ahead, err = x.ahead(t); err != nil {
+		return nil, err
+	}
+	return x.whyWaiting(x.ctx, t, q, x.now)
+}
+
+// ahead counts the tasks that stand in front of one.
+func (x explainer) ahead(t task.Task) (int, error) {
+	if !t.Dispatchable() {
+		return 0, nil
+	}
+	lane := Lane{Agent: t.AgentID}
+	if t.Terms.PinnedWorkerID != nil {
+		lane.Pin = *t.Terms.PinnedWorkerID
+	}
+	places, ok := x.places[lane]
+	if !ok {
+		line, err := x.store.Line(x.ctx, x.org, lane, ahead)
+		if err != nil {
+			return 0, err
+		}
+		places = make(map[string]int, len(line))
+		for i, id := range line {
+			places[id] = i
+		}
+		x.places[lane] = places
+	}
+	if at, ok := places[t.ID]; ok {
+		return at, nil
+	}
+	return len(places), nil
+}

@@ -1,0 +1,237 @@
+package table
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// rowNames is what a row is read from: of a long spec the two ends, in which the
+// prompt begins and the tags stand.
+var rowNames = "SELECT " + names(new(Row).columns(), "t.") + ", " + names(attemptColumns(new(task.Attempt), new(int64)), "a.") + `,
+	CASE WHEN octet_length(u.spec) <= 8192 THEN u.spec ELSE substr(u.spec, 1, 2560) END,
+	CASE WHEN octet_length(u.spec) <= 8192 THEN '' WHEN length(u.spec) <= 4096 THEN u.spec ELSE substr(u.spec, length(u.spec) - 4095) END,
+	COALESCE(octet_length(COALESCE(u.shown_result, u.result)), 0), octet_length(t.side), COALESCE(e.by_whom, ''),
+	CASE WHEN t.subtasks > 0 THEN (SELECT count(*) FROM (SELECT 1 FROM tasks c
+		WHERE c.org = t.org AND c.parent_id = t.id AND c.parent_id <> '' AND c.ended = '' LIMIT 1000) counted) ELSE 0 END`
+
+// rowTables is what joins a task t.
+const rowTables = ` JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn
+	LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts
+	LEFT JOIN events e ON e.org = t.org AND e.task = t.id AND e.seq = t.first_seq`
+
+// Rows implements lifecycle.TaskReader.
+func (r *Reader) Rows(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (lifecycle.RowList, error) {
+	var found lifecycle.RowList
+	var err error
+	if p.Count {
+		if found.Total, err = r.Count(ctx, in, f); err != nil {
+			return found, err
+		}
+	}
+	page, args := pageOf(in, f, p)
+	query := rowNames + " FROM (SELECT t.org, t.id FROM " + page + ") q JOIN tasks t ON t.org = q.org AND t.id = q.id" + rowTables + newestFirst
+	var cut bool
+	if found.Items, cut, err = r.rows(ctx, query, args); err != nil {
+		return found, err
+	}
+	if n := len(found.Items); n > p.Size || cut {
+		found.Items = found.Items[:min(n, p.Size)]
+		last := found.Items[len(found.Items)-1].Task
+		found.Next = lifecycle.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
+	}
+	return found, r.lastWords(ctx, in.Organization, found.Items)
+}
+
+// RowsOf implements lifecycle.TaskReader.
+func (r *Reader) RowsOf(ctx context.Context, in auth.Scope, f lifecycle.Filter, ids []string) ([]lifecycle.Row, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	where, args := condition(in, f)
+	places, names := among(ids)
+	found, _, err := r.rows(ctx, rowNames+" FROM tasks t"+rowTables+" WHERE "+where+" AND t.id IN "+places, append(args, names...))
+	if err != nil {
+		return nil, err
+	}
+	return found, r.lastWords(ctx, in.Organization, found)
+}
+
+// rows reads what rowNames name. cut says that there may be more: it ends with the
+// row that makes it long.
+func (r *Reader) rows(ctx context.Context, query string, args []any) (found []lifecycle.Row, cut bool, err error) {
+	size := 0
+	err = each(ctx, r.DB, query, args, func(rows Rows) error {
+		x, n, err := readRow(rows)
+		if err != nil {
+			return err
+		}
+		found = append(found, x)
+		if size += n; size >= maxBytes {
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, false, fmt.Errorf("read rows of tasks: %w", err)
+	}
+	return found, err != nil, r.heldOver(ctx, found)
+}
+
+// heldOver reads the attempts that still hold an earlier turn, of the few rows that
+// have one.
+func (r *Reader) heldOver(ctx context.Context, rows []lifecycle.Row) error {
+	for i := range rows {
+		t := &rows[i].Task
+		if t.Holdover == nil {
+			continue
+		}
+		holdover, err := ReadAttempt(ctx, r.DB, t.OrganizationID, t.ID, t.Holdover.Number)
+		if err != nil {
+			return err
+		}
+		if t.Holdover = holdover; !holdover.Holds() {
+			t.Holdover = nil
+		}
+	}
+	return nil
+}
+
+// readRow reads one row, and how much it holds in memory.
+func readRow(rows Rows) (x lifecycle.Row, size int, err error) {
+	var (
+		row               Row
+		run               task.Attempt
+		lease             int64
+		head, tail        string
+		current, holdover *task.Attempt
+	)
+	if err := scan(rows, append(row.columns(), attemptColumns(&run, &lease)...),
+		&head, &tail, &x.ResultBytes, &size, &x.CreatedBy, &x.OpenChildren); err != nil {
+		return x, 0, err
+	}
+	if run.Number > 0 {
+		current = &run
+	}
+	if row.holdover > 0 { // heldOver reads the rest
+		holdover = &task.Attempt{Number: row.holdover}
+	}
+	if x.Task, err = row.Restore(current, holdover, nil); err != nil {
+		return x, 0, err
+	}
+	x.Prompt, x.Tags = asked(head, tail)
+	return x, size + len(x.Prompt), nil
+}
+
+// asked is the beginning of the prompt and the tags in a spec, of which there are the
+// ends if it is long: package task writes the prompt first and the tags last.
+func asked(head, tail string) (prompt string, tags []string) {
+	const text, label = `"input":{"text":"`, `,"tags":`
+	if tail == "" {
+		tail = head
+	}
+	if _, rest, ok := strings.Cut(head, text); ok {
+		prompt = firstWords(rest, lifecycle.RowPrompt)
+	}
+	if at := strings.LastIndex(tail, label); at >= 0 {
+		_ = json.NewDecoder(strings.NewReader(tail[at+len(label):])).Decode(&tags) // what is none is none
+	}
+	return prompt, tags
+}
+
+// firstWords are the first so many code points of a JSON text, whose end may be cut off.
+func firstWords(raw string, limit int) string {
+	var words strings.Builder
+	for n := 0; raw != "" && raw[0] != '"' && n < limit; n++ {
+		size := pointSize(raw)
+		if size > len(raw) {
+			break
+		}
+		var one string
+		if json.Unmarshal([]byte(`"`+raw[:size]+`"`), &one) != nil {
+			break
+		}
+		words.WriteString(one)
+		raw = raw[size:]
+	}
+	return words.String()
+}
+
+// pointSize is how many bytes the first code point of a JSON text takes.
+func pointSize(raw string) int {
+	switch {
+	case strings.HasPrefix(raw, `\u`) && len(raw) >= 12 && raw[6] == '\\' && strings.ContainsRune("dD", rune(raw[2])) && strings.ContainsRune("89abAB", rune(raw[3])):
+		return 12 // a pair
+	case strings.HasPrefix(raw, `\u`):
+		return 6
+	case raw[0] == '\\':
+		return 2
+	}
+	_, size := utf8.DecodeRuneInString(raw)
+	return size
+}
+
+const (
+	// lastEvents is how far from the end of a log its last words are looked for.
+	lastEvents = 40
+	// longWords are passed over: chunks are short.
+	longWords = 4096
+)
+
+// lastWords says in rows what turns that have not ended have said last.
+func (r *Reader) lastWords(ctx context.Context, org string, rows []lifecycle.Row) error {
+	said := map[string]*lifecycle.Row{}
+	var ids []string
+	for i := range rows {
+		if t := &rows[i].Task; t.Ended() == "" && t.LastSeq > t.FirstSeq+1 {
+			said[t.ID] = &rows[i]
+			ids = append(ids, t.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	places, args := among(ids)
+	query := "SELECT " + logColumns + `, e.task FROM tasks t JOIN events e ON e.org = t.org AND e.task = t.id AND e.seq > t.last_seq - ? AND e.seq > t.first_seq
+		WHERE t.org = ? AND t.id IN ` + places + " AND e.type = 'chunk' AND octet_length(e.own) <= ? ORDER BY e.task, e.seq"
+	err := each(ctx, r.DB, query, slices.Concat([]any{lastEvents, org}, args, []any{longWords}), func(found Rows) error {
+		var id string
+		var row logRow
+		if err := row.scan(found, &id); err != nil {
+			return err
+		}
+		events, err := row.events(0)
+		if err != nil {
+			return err
+		}
+		for _, e := range events[max(0, len(events)-lastEvents):] {
+			var words string
+			if json.Unmarshal(e.Own, &words) == nil {
+				said[id].LastText = lastRunes(said[id].LastText+words, lifecycle.RowText)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read last words: %w", err)
+	}
+	return nil
+}
+
+// lastRunes are the last so many code points of a text.
+func lastRunes(text string, limit int) string {
+	at := len(text)
+	for n := 0; at > 0 && n < limit; n++ {
+		_, size := utf8.DecodeLastRuneInString(text[:at])
+		at -= size
+	}
+	return text[at:]
+}
