@@ -31,6 +31,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/observe"
+	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/secret"
 	"github.com/errand-dev/errand/server/internal/stream"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -49,6 +50,7 @@ type App struct {
 	service  *lifecycle.Service
 	tracer   *observe.Tracer // nil for no traces
 	first    FirstStart
+	reader   *reading.Reader
 
 	closing, sweeping, working context.Context //nolint:containedctx // the lives of the server's own parts
 	beginClose                 context.CancelFunc
@@ -142,12 +144,13 @@ func (a *App) start(ctx context.Context) error {
 	source := stream.NewSource(hub, service)
 	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
 	a.parts.Go(func() { desk.Run(a.closing) })
+	a.reader = reading.New(filepath.Join(o.Data, reading.Folder))
 	pool := dispatch.NewPool(dispatch.PoolOptions{
 		Service: service, Line: line, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate), service),
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {
 			return presenter.Task(ctx, s, nil)
 		},
-		Runner: runners(o.Commands, models(o, service)), Slots: o.Slots, Log: o.Log,
+		Runner: runners(o.Commands, models(o, service, a.reader)), Slots: o.Slots, Log: o.Log,
 	})
 	a.parts.Go(func() {
 		defer close(a.pool)
@@ -331,7 +334,7 @@ func (a *App) stop() error {
 	a.leave()
 	late.Stop()
 	a.tracer.Close(context.Background())
-	return errors.Join(err, a.store.Close())
+	return errors.Join(err, a.reader.Close(), a.store.Close())
 }
 
 // trim drops what is kept for minutes, and gives the disk back what is not needed.

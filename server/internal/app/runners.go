@@ -9,6 +9,7 @@ import (
 	wire "github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/runtime/command"
 	"github.com/errand-dev/errand/server/internal/runtime/model"
@@ -49,7 +50,7 @@ func runners(commands map[string]program.Program, models *model.Runner) func(age
 
 // models is the runtime of agents that ask a model. An agent's own key is opened when
 // it is needed.
-func models(o Options, s *lifecycle.Service) *model.Runner {
+func models(o Options, s *lifecycle.Service, reader *reading.Reader) *model.Runner {
 	return &model.Runner{
 		Providers: o.Providers, Prices: o.Prices,
 		Client: wire.NewClient(outbound.Guard{Networks: o.AllowPrivate, Hosts: o.AllowModelHosts}),
@@ -60,16 +61,17 @@ func models(o Options, s *lifecycle.Service) *model.Runner {
 			}
 			return c.Value, nil
 		},
-		Tools: kit(o).Tools,
+		Tools:   kit(o, reader).Tools,
+		Reading: reader,
 	}
 }
 
 // kit has the built-in tools, each by the name by which agents ask for it.
-func kit(o Options) tool.Kit {
+func kit(o Options, reader *reading.Reader) tool.Kit {
 	return tool.Kit{
 		agent.Fetch: fetch.New(outbound.Guard{Networks: o.AllowPrivate}),
-		agent.Files: files.Tools,
 		agent.SQL:   query.New(),
+		agent.Files: files.New(reader),
 	}
 }
 

@@ -5,12 +5,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/runtime"
-	"github.com/errand-dev/errand/server/internal/runtime/profile"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -77,7 +78,7 @@ func joined(parts ...string) string {
 }
 
 // conversation is what was said in the task's earlier turns, and what is asked now.
-func conversation(ctx context.Context, a *runtime.Attempt) ([]model.Message, error) {
+func conversation(ctx context.Context, reader *reading.Reader, a *runtime.Attempt) ([]model.Message, error) {
 	var messages []model.Message
 	for turn, err := range a.Earlier(ctx) {
 		if err != nil {
@@ -95,7 +96,7 @@ func conversation(ctx context.Context, a *runtime.Attempt) ([]model.Message, err
 	if more := orEmpty(a.State.AdditionalContext); more != "" {
 		parts = append(parts, "Additional context:\n"+more)
 	}
-	given, err := files(ctx, a.Files, a.State.DisableAttachmentInjection)
+	given, err := files(ctx, reader, a.Files, a.State.DisableAttachmentInjection)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func conversation(ctx context.Context, a *runtime.Attempt) ([]model.Message, err
 
 // files are the texts of files, as far as there is room, and the names of what is no
 // text; of all of them if they are not wanted.
-func files(ctx context.Context, list []runtime.File, namesOnly bool) ([]string, error) {
+func files(ctx context.Context, reader *reading.Reader, list []runtime.File, namesOnly bool) ([]string, error) {
 	var parts []string
 	room := maxFiles
 	for _, f := range list {
@@ -116,33 +117,42 @@ func files(ctx context.Context, list []runtime.File, namesOnly bool) ([]string, 
 			parts = append(parts, fmt.Sprintf("<file name=%q/>", f.Name))
 			continue
 		}
-		text, err := read(ctx, f, room)
+		text, err := read(ctx, reader, f, room)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
 			return nil, &failure{fmt.Sprintf("The file %s could not be read: %v", f.Name, err)}
 		}
-		switch {
-		case !text.Is:
-			parts = append(parts, fmt.Sprintf("<file name=%q>\n(It is no text and was not given to you.)\n</file>", f.Name))
-		case !text.Whole:
-			parts = append(parts, fmt.Sprintf("<file name=%q>\n%s\n(Only the first %d bytes were given to you.)\n</file>", f.Name, text.Text, len(text.Text)))
-		default:
-			parts = append(parts, fmt.Sprintf("<file name=%q>\n%s\n</file>", f.Name, text.Text))
-		}
+		parts = append(parts, fileGiven(f.Name, text))
 		room -= len(text.Text)
 	}
 	return parts, nil
 }
 
-func read(ctx context.Context, f runtime.File, limit int) (profile.Text, error) {
+// fileGiven is a file as the model is given it.
+func fileGiven(name string, text reading.Text) string {
+	notes := slices.Clone(text.Why)
+	switch {
+	case text.As == reading.AsNothing:
+		notes = append(notes, "It was not given to you.")
+	case !text.Whole:
+		notes = append(notes, fmt.Sprintf("Only the first %d bytes of its text were given to you.", len(text.Text)))
+	}
+	inside := text.Text
+	if len(notes) > 0 {
+		inside = strings.TrimPrefix(strings.TrimRight(inside, "\n")+"\n("+strings.Join(notes, " ")+")", "\n")
+	}
+	return fmt.Sprintf("<file name=%q>\n%s\n</file>", name, inside)
+}
+
+func read(ctx context.Context, reader *reading.Reader, f runtime.File, limit int) (reading.Text, error) {
 	content, err := f.Open(ctx)
 	if err != nil {
-		return profile.Text{}, err
+		return reading.Text{}, err
 	}
 	defer content.Close() //nolint:errcheck // it was only read
-	return profile.ReadText(content, limit)
+	return reader.Read(ctx, content, limit)
 }
 
 // beginning is the first part of a text, for a sentence.

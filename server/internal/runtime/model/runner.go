@@ -14,6 +14,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
 	"github.com/errand-dev/errand/server/internal/tool"
@@ -34,6 +35,8 @@ type Runner struct {
 	Prices model.Prices
 	// Tools are those that an attempt's model may call, nil for none.
 	Tools tool.Source
+	// Reading makes text of the files that a task gives its agent.
+	Reading *reading.Reader
 }
 
 var _ runtime.Runner = (*Runner)(nil)
@@ -58,7 +61,7 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 	if err != nil {
 		return runtime.Outcome{}, err
 	}
-	messages, err := conversation(ctx, t.Attempt)
+	messages, err := conversation(ctx, r.Reading, t.Attempt)
 	if err != nil {
 		return runtime.Outcome{}, err
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/runtime"
-	"github.com/errand-dev/errand/server/internal/runtime/profile"
 	"github.com/errand-dev/errand/server/internal/tool"
 )
 
@@ -20,8 +20,14 @@ const (
 	piece = tool.MaxResult - 1<<10
 )
 
-// Tools are those of an attempt.
-func Tools(_ context.Context, a *runtime.Attempt, _ agent.Agent) ([]tool.Tool, error) {
+// New makes the tools of an attempt; the reader makes text of files.
+func New(reader *reading.Reader) tool.Source {
+	return func(_ context.Context, a *runtime.Attempt, _ agent.Agent) ([]tool.Tool, error) {
+		return tools(reader, a), nil
+	}
+}
+
+func tools(reader *reading.Reader, a *runtime.Attempt) []tool.Tool {
 	return []tool.Tool{
 		{
 			Name:        "list_files",
@@ -44,10 +50,10 @@ func Tools(_ context.Context, a *runtime.Attempt, _ agent.Agent) ([]tool.Tool, e
 				`"offset":{"type":"integer","minimum":0,"description":"Where in the text to begin, in bytes; 0 when left out."}}}`),
 			Idempotent: true,
 			Run: func(ctx context.Context, c tool.Call) (tool.Result, error) {
-				return read(ctx, a.Files, c.Arguments)
+				return read(ctx, reader, a.Files, c.Arguments)
 			},
 		},
-	}, nil
+	}
 }
 
 func names(list []runtime.File) []string {
@@ -58,7 +64,7 @@ func names(list []runtime.File) []string {
 	return all
 }
 
-func read(ctx context.Context, list []runtime.File, arguments json.RawMessage) (tool.Result, error) {
+func read(ctx context.Context, reader *reading.Reader, list []runtime.File, arguments json.RawMessage) (tool.Result, error) {
 	var asked struct {
 		Name   string `json:"name"`
 		Offset int    `json:"offset"`
@@ -73,29 +79,29 @@ func read(ctx context.Context, list []runtime.File, arguments json.RawMessage) (
 		if f.Name != asked.Name {
 			continue
 		}
-		text, err := open(ctx, f, asked.Offset+piece)
+		text, err := open(ctx, reader, f, asked.Offset+piece)
 		switch {
 		case err != nil:
 			return tool.Error(fmt.Sprintf("The file %s could not be read: %v", f.Name, err)), nil
-		case !text.Is:
-			return tool.Error(fmt.Sprintf("The file %s is no text.", f.Name)), nil
+		case text.As == reading.AsNothing:
+			return tool.Error(fmt.Sprintf("The file %s has no text for you. %s", f.Name, strings.Join(text.Why, " "))), nil
 		}
 		return tool.Text(part(text, asked.Offset)), nil
 	}
 	return tool.Error(fmt.Sprintf("There is no file %q. There are: %s.", asked.Name, strings.Join(names(list), ", "))), nil
 }
 
-func open(ctx context.Context, f runtime.File, limit int) (profile.Text, error) {
+func open(ctx context.Context, reader *reading.Reader, f runtime.File, limit int) (reading.Text, error) {
 	content, err := f.Open(ctx)
 	if err != nil {
-		return profile.Text{}, err
+		return reading.Text{}, err
 	}
 	defer content.Close() //nolint:errcheck // it was only read
-	return profile.ReadText(content, limit)
+	return reader.Read(ctx, content, limit)
 }
 
 // part is the end of what was read, from an offset.
-func part(text profile.Text, offset int) string {
+func part(text reading.Text, offset int) string {
 	if text.Whole {
 		return tool.Piece(text.Text, offset, piece)
 	}

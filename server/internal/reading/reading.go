@@ -1,0 +1,164 @@
+// Package reading makes text of files for agents that read text: of text in any
+// encoding, of workbooks (xlsx), of documents (docx) and of PDF. Everything that it
+// reads is hostile: what a file becomes when it is unpacked is bounded for each format,
+// and PDF is read in a sandbox without files or network.
+package reading
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/gif" // their sizes are told
+	_ "image/jpeg"
+	_ "image/png"
+	"io"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/server/internal/runtime/profile"
+)
+
+// Folder is the name of a reader's folder in the data folder.
+const Folder = "reading"
+
+const (
+	// MaxFile is the most of a file that is no text, in bytes: it is read as a whole.
+	MaxFile = 64 << 20
+	// maxUnpacked is the most that a part of a packed file may become.
+	maxUnpacked = 256 << 20
+)
+
+// As says what a file is given as.
+type As string
+
+// What a file is given as.
+const (
+	AsText    As = "text"
+	AsTable   As = "table"
+	AsNothing As = "nothing"
+)
+
+// Text is what an agent is given of a file.
+type Text struct {
+	As As
+	// Text is UTF-8, whatever the file's encoding; Whole says that it is all of it.
+	Text  string
+	Whole bool
+	// Why says what else is to be known: why it is nothing, what was left out.
+	Why []string
+	// Pages, Rows, Width and Height are how much there is, as far as that was read; 0
+	// where it does not apply.
+	Pages, Rows   int
+	Width, Height int
+}
+
+// nothing is a file that cannot be given.
+func nothing(why string, args ...any) Text {
+	return Text{As: AsNothing, Whole: true, Why: []string{fmt.Sprintf(why, args...)}}
+}
+
+// Reader reads files. It is safe for concurrent use.
+type Reader struct{ pdf *sandbox }
+
+// New makes a reader. What it has to prepare for PDF, with the first one, it keeps in a
+// folder, "" for nowhere: then that takes seconds in each process.
+func New(cache string) *Reader { return &Reader{pdf: &sandbox{cache: cache}} }
+
+// Close ends what it has begun.
+func (r *Reader) Close() error { return r.pdf.close() }
+
+// headSize is how much of a file tells what it is.
+const headSize = 512
+
+// Read reads a file up to about limit bytes of text. Its errors are those of content
+// and of ctx; what is wrong with the file itself is told in what it returns.
+func (r *Reader) Read(ctx context.Context, content io.Reader, limit int) (Text, error) {
+	b := bufio.NewReaderSize(content, 64<<10)
+	head, err := b.Peek(headSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return Text{}, err
+	}
+	read := formatOf(head)
+	if read == nil {
+		return plainText(b, limit)
+	}
+	all, err := io.ReadAll(io.LimitReader(b, MaxFile+1))
+	if err != nil {
+		return Text{}, err
+	}
+	if len(all) > MaxFile {
+		return nothing("It has more than %d MiB, and is no text.", MaxFile>>20), nil
+	}
+	return read(r, ctx, all, limit)
+}
+
+// formatOf finds out by its beginning how a file is read; nil is as text.
+func formatOf(head []byte) func(*Reader, context.Context, []byte, int) (Text, error) {
+	switch {
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return (*Reader).packed
+	case bytes.Contains(head, []byte("%PDF-")):
+		return (*Reader).portable
+	}
+	if _, _, err := image.DecodeConfig(bytes.NewReader(head)); err == nil || isImage(head) {
+		return (*Reader).picture
+	}
+	return nil
+}
+
+func isImage(head []byte) bool {
+	for _, magic := range []string{"\x89PNG\r\n\x1a\n", "\xff\xd8\xff", "GIF8"} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return true
+		}
+	}
+	return false
+}
+
+func plainText(content io.Reader, limit int) (Text, error) {
+	t, err := profile.ReadText(content, limit)
+	if err != nil {
+		return Text{}, err
+	}
+	if !t.Is {
+		return nothing("It is no text, and of a kind that cannot be read."), nil
+	}
+	out := Text{As: AsText, Text: t.Text, Whole: t.Whole}
+	return out, nil
+}
+
+// picture tells how large an image is.
+func (*Reader) picture(_ context.Context, all []byte, _ int) (Text, error) {
+	c, kind, err := image.DecodeConfig(bytes.NewReader(all))
+	if err != nil {
+		return nothing("It is an image that is broken."), nil
+	}
+	t := nothing("It is an image (%s, %d × %d), which is not given as text.", kind, c.Width, c.Height)
+	t.Width, t.Height = c.Width, c.Height
+	return t, nil
+}
+
+// builder gathers text up to a limit.
+type builder struct {
+	bytes.Buffer
+	limit int
+}
+
+func (b *builder) full() bool { return b.Len() > b.limit }
+
+// text is what was gathered, at most limit bytes of it, and whether that is all.
+func (b *builder) text() (text string, whole bool) {
+	all := b.Bytes()
+	if whole = len(all) <= b.limit; !whole {
+		all = all[:b.limit]
+		for len(all) > 0 && !utf8.Valid(all[max(0, len(all)-utf8.UTFMax):]) {
+			if r, size := utf8.DecodeLastRune(all); r != utf8.RuneError || size != 1 {
+				break
+			}
+			all = all[:len(all)-1]
+		}
+	}
+	return string(bytes.ToValidUTF8(all, []byte("\uFFFD"))), whole
+}
