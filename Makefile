@@ -134,6 +134,7 @@ test-more: ## what does not fit into make test: all of it on PostgreSQL (under 2
 	@$(MAKE) crash-postgres
 	@$(MAKE) conformance-postgres
 	@$(MAKE) models
+	@$(MAKE) ui-test
 
 # A command beside a PostgreSQL server that its tests share.
 ON_POSTGRES := $(CURDIR)/$(TMP)/postgres
@@ -200,6 +201,18 @@ models: ## agents of runtime model, against a stand-in for their providers that 
 	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
 	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
 	  $(PYTHON) server/test/models/run.py 2>&1 | tee $(TMP)/models.log
+
+CHROMIUM ?= /usr/bin/chromium
+
+.PHONY: ui-test
+ui-test: ## the web UI: types, units, whether what is committed is what a build makes, then its pages in a real Chromium (about 5 minutes)
+	@mkdir -p $(TMP)
+	@if ! node -e '' 2>/dev/null || ! [[ -x $(CHROMIUM) ]]; then \
+	  echo "ui-test: SKIPPED: needs Node 20.15 or newer, and Chromium" >&2; [[ $${CI:-} != true ]]; exit; fi; \
+	  $(MAKE) web/node_modules/.package-lock.json; \
+	  $(GO) build -trimpath -o $(TMP)/errand-ui ./server/cmd/errand; \
+	  (cd web && npm run --silent check && npm --silent test && node test/same.mjs && \
+	    CHROMIUM=$(CHROMIUM) ERRAND_BIN=$(CURDIR)/$(TMP)/errand-ui npm run --silent test:browser) 2>&1 | tee $(TMP)/ui-test.log
 
 .PHONY: conformance-model
 conformance-model: ## the same client with a small language model (its server is compiled once, for minutes)

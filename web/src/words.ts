@@ -45,6 +45,7 @@ export function size(bytes: number): string {
 export function span(ms: number): string {
   if (!Number.isFinite(ms)) return "";
   ms = Math.max(0, ms);
+  if (ms < 950) return `${Math.round(ms)} ms`;
   if (ms < 9_950) return `${(ms / 1000).toFixed(1)} s`;
   const s = Math.round(ms / 1000);
   if (s < 60) return `${s} s`;

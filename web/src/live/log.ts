@@ -43,6 +43,9 @@ export interface Fold {
   stopAt: string;
   stopEndedAt: string;
   attempts: Attempt[];
+  /** How often people were asked in this turn, and how often one has answered. */
+  asked: number;
+  told: number;
 }
 
 export interface Attempt {
@@ -68,7 +71,7 @@ export class Log {
   readonly items: Item[] = [];
   readonly fold: Fold = {
     status: "", endReason: "", internal: "", title: "", result: "", turn: 0, attempt: 0, worker: "", tokens: null, plan: null,
-    startedAt: "", finishedAt: "", stop: "", stopBy: "", stopAt: "", stopEndedAt: "", attempts: [],
+    startedAt: "", finishedAt: "", stop: "", stopBy: "", stopAt: "", stopEndedAt: "", attempts: [], asked: 0, told: 0,
   };
   readonly #tools = new Map<string, number>();
 
@@ -147,10 +150,15 @@ export class Log {
         this.#push(e, { kind: "note", tone: "hold", title: "The budget runs out", words: brief(e.data), struck: "" });
         return;
       case "approval_requested":
+        this.fold.asked++;
         this.#push(e, { kind: "note", tone: "person", title: str(d.title) || "Asks for a decision", words: str(d.message), struck: "" });
         return;
       case "approval_answered":
-        this.#push(e, { kind: "note", tone: "person", title: `${str(d.by) || by(e)}: ${str(d.answer) || "answered"}`, words: str(d.note), struck: "" });
+        this.fold.told++;
+        this.#push(e, {
+          kind: "note", tone: "person", struck: "", words: str(d.note),
+          title: d.by_default === true ? "Nobody answered in time, so the default counts." : `${(str(d.by) || by(e)).replace(/^(key|user):? ?/, "")} ${d.answer === "decline" ? "declined" : d.answer === "approve" ? "approved" : "answered"}.`,
+        });
         return;
       case "tool_call_request":
         return this.#called(e, d);

@@ -28,7 +28,23 @@ export class TaskFeed {
   constructor(id: string, ended: () => void) {
     this.#id = id;
     this.#ended = ended;
+    document.addEventListener("visibilitychange", this.#seen);
   }
+
+  /** A browser has six connections for a server: a page that nobody looks at holds none, and goes on where it was. */
+  #seen = (): void => {
+    clearTimeout(this.#rest);
+    if (document.visibilityState === "visible") {
+      if (this.#resting) this.follow();
+    } else if (this.#stream) {
+      this.#rest = setTimeout(() => {
+        this.#resting = true;
+        this.#stream?.close();
+      }, 1000);
+    }
+  };
+  #rest: ReturnType<typeof setTimeout> | undefined;
+  #resting = false;
 
   /** Reads what is there, then follows. Throws what the first read throws. */
   async open(): Promise<void> {
@@ -46,6 +62,7 @@ export class TaskFeed {
   /** Follows from where the log ends, if it does not already. */
   follow(): void {
     if (this.#closed) return;
+    this.#resting = false;
     this.#stream?.close();
     this.#stream = follow({
       url: () => `/v1/tasks/${encodeURIComponent(this.#id)}/events?after=${this.log.last}`,
@@ -68,6 +85,8 @@ export class TaskFeed {
 
   close(): void {
     this.#closed = true;
+    document.removeEventListener("visibilitychange", this.#seen);
+    clearTimeout(this.#rest);
     this.#stream?.close();
   }
 

@@ -1,0 +1,162 @@
+// A real server, a real Chromium, and a worker that the test itself plays.
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+const binary = process.env.ERRAND_BIN ?? join(root, ".tmp/errand");
+export const shots = process.env.ERRAND_SHOTS ?? join(root, ".tmp/ui-shots");
+mkdirSync(shots, { recursive: true });
+
+const adminKey = "errand_browser-tests-" + "0".repeat(30);
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const s = createServer();
+    s.once("error", reject);
+    s.listen(0, "127.0.0.1", () => {
+      const { port } = s.address();
+      s.close(() => resolve(port));
+    });
+  });
+}
+
+/** A server with data of its own, which can be killed and started again. */
+export class Server {
+  static async start() {
+    const s = new Server();
+    s.port = await freePort();
+    s.url = `http://127.0.0.1:${s.port}`;
+    s.key = adminKey;
+    s.data = mkdtempSync(join(tmpdir(), "errand-ui-"));
+    await s.up();
+    return s;
+  }
+
+  async up() {
+    this.child = spawn(binary, ["serve", "--addr", `127.0.0.1:${this.port}`, "--data", this.data], {
+      env: { PATH: process.env.PATH, HOME: this.data, ERRAND_ADMIN_KEY: adminKey },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    this.child.stderr.on("data", (d) => (said = (said + d).slice(-4000)));
+    for (let tries = 0; ; tries++) {
+      const ok = await fetch(this.url + "/readyz").then((r) => r.ok, () => false);
+      if (ok) return;
+      if (this.child.exitCode !== null || tries > 300) throw new Error(`the server does not start: ${said}`);
+      await new Promise((r) => setTimeout(r, 100));
+    }
+  }
+
+  /** Ends the process as a loss of power would. */
+  kill() {
+    const gone = new Promise((r) => this.child.once("exit", r));
+    this.child.kill("SIGKILL");
+    return gone;
+  }
+
+  async stop() {
+    if (this.child.exitCode === null && this.child.signalCode === null) await this.kill();
+    rmSync(this.data, { recursive: true, force: true });
+  }
+
+  async api(method, path, body, headers = {}) {
+    const res = await fetch(this.url + path, {
+      method,
+      headers: { "x-api-key": this.key, ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const text = await res.text();
+    if (!res.ok) throw new Error(`${method} ${path}: ${res.status} ${text}`);
+    return text && JSON.parse(text);
+  }
+
+  agent(id, record = {}) {
+    return this.api("PUT", `/v1/agents/${id}`, { name: id, ...record });
+  }
+
+  create(agent, text, more = {}) {
+    return this.api("POST", "/v1/tasks", { agent_id: agent, input: { text }, ...more });
+  }
+
+  /** Takes the agent's next task as a worker does. */
+  async claim(agent, worker = "w-1") {
+    const { claims } = await this.api("POST", "/v1/claim", { agent_ids: [agent], worker_id: worker, wait: 10 });
+    if (!claims.length) throw new Error(`no task of ${agent} to claim`);
+    return new Attempt(this, claims[0]);
+  }
+
+  async log(id) {
+    const all = [];
+    for (;;) {
+      const page = await this.api("GET", `/v1/tasks/${id}/events?after=${all.at(-1)?.id ?? 0}&limit=1000`);
+      all.push(...page.items);
+      if (page.items.length < 1000) return all;
+    }
+  }
+}
+
+/** An attempt that the test executes. */
+export class Attempt {
+  constructor(server, { task, lease }) {
+    this.server = server;
+    this.id = task.id;
+    this.token = lease.token;
+  }
+  emit(...events) {
+    return this.server.api("POST", `/v1/tasks/${this.id}/events`, { lease_token: this.token, events: events.map(([type, data]) => ({ type, data })) });
+  }
+  text(...pieces) {
+    return this.emit(...pieces.map((p) => ["chunk", p]));
+  }
+  say(internal_status) {
+    return this.server.api("POST", `/v1/tasks/${this.id}/heartbeat`, { lease_token: this.token, internal_status });
+  }
+  finish(status, result, more = {}) {
+    return this.server.api("POST", `/v1/tasks/${this.id}/finish`, { lease_token: this.token, status, result, ...more });
+  }
+}
+
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+
+/** A browser of one person. What must not happen is gathered in `bad`. */
+export async function person(browser, server, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  context.setDefaultTimeout(20_000);
+  const bad = [];
+  context.on("page", (page) => {
+    page.on("pageerror", (e) => bad.push(`error: ${e.message}`));
+    page.on("dialog", (d) => {
+      bad.push(`dialog: ${d.message()}`);
+      void d.dismiss();
+    });
+    page.on("console", (m) => {
+      if (/Content Security Policy|TrustedHTML|TrustedScript/.test(m.text())) bad.push(`policy: ${m.text()}`);
+    });
+    page.on("request", (r) => {
+      if (!/^(blob|data):/.test(r.url()) && !r.url().startsWith(server.url + "/")) bad.push(`asked elsewhere: ${r.url()}`);
+    });
+  });
+  const page = await context.newPage();
+  return { context, page, bad };
+}
+
+export async function signIn(page, server, path = "/ui/tasks", key = server.key) {
+  await page.goto(server.url + path);
+  await page.getByLabel("API key").fill(key);
+  await page.keyboard.press("Enter");
+  await page.locator("main#main").waitFor();
+}
+
+const axeSource = readFileSync(join(root, "web/node_modules/axe-core/axe.min.js"), "utf8");
+
+/** What axe finds against WCAG 2.2 AA, in lines. */
+export async function axe(page) {
+  await page.evaluate(axeSource);
+  const found = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
+  return found.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.join(" ")}: ${n.failureSummary?.split("\n")[1]?.trim() ?? ""}`));
+}

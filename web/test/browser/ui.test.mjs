@@ -1,0 +1,397 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { axe, launch, person, Server, shots, signIn } from "./harness.mjs";
+
+let server;
+let browser;
+before(async () => {
+  [server, browser] = await Promise.all([Server.start(), launch()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** Everybody's check at the end: nothing ran, nobody else was asked, the policy held. */
+async function leave({ context, bad }) {
+  await context.close();
+  assert.deepEqual(bad, []);
+}
+
+describe("signing in", () => {
+  test("a wrong key is told, the right one opens what was asked for, and nothing keeps it", async () => {
+    const me = await person(browser, server);
+    const { page } = me;
+    await page.goto(server.url + "/ui/settings/browser");
+    await page.getByLabel("API key").fill("errand_wrong");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").waitFor();
+    await page.getByLabel("API key").fill(server.key);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Settings" }).waitFor();
+    const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href]));
+    assert.ok(!kept.includes(server.key), kept);
+    assert.equal(await page.evaluate(() => document.cookie), "");
+    const [cookie] = await me.context.cookies();
+    assert.ok(cookie.httpOnly && cookie.sameSite === "Strict" && !cookie.value.includes(server.key));
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("API key").waitFor();
+    await leave(me);
+  });
+
+  test("a key that is revoked signs its pages out", async () => {
+    const key = await server.api("POST", "/v1/keys", { name: "of a while", role: "user" });
+    const me = await person(browser, server);
+    await signIn(me.page, server, "/ui/settings/keys", key.key);
+    await me.page.getByText("For admins").waitFor();
+    await server.api("DELETE", `/v1/keys/${key.id}`);
+    await me.page.getByRole("link", { name: "Agents" }).first().click();
+    await me.page.getByLabel("API key").waitFor();
+    await leave(me);
+  });
+
+  test("only own paths are gone to afterwards", async () => {
+    const me = await person(browser, server);
+    for (const next of ["https://evil.example/", "//evil.example", "/ui//evil.example", "/v1/docs"]) {
+      await signIn(me.page, server, `/ui/sign-in?next=${encodeURIComponent(next)}`);
+      await me.page.waitForURL((u) => u.pathname === "/ui/tasks");
+      await me.context.clearCookies();
+    }
+    await leave(me);
+  });
+});
+
+test("the list is live, and nothing moves while something is ticked", async () => {
+  await server.agent("lister");
+  const first = await server.create("lister", "The first one");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/tasks?agent=lister");
+  const row = (name) => page.getByRole("row", { name });
+  await row("The first one").waitFor();
+  await server.create("lister", "The second one");
+  await row("The second one").waitFor();
+  await page.keyboard.press("j");
+  await page.keyboard.press("x");
+  await page.getByText("1 ticked").waitFor();
+  await server.create("lister", "The third one");
+  await page.getByRole("button", { name: "1 new task" }).waitFor();
+  assert.deepEqual(await page.locator("tbody a.title").allInnerTexts(), ["The second one", "The first one"]);
+  await page.keyboard.press("Escape");
+  await row("The third one").waitFor();
+  await server.api("POST", `/v1/tasks/${first.id}/stop`);
+  await row("The first one").getByText("Stopped by").waitFor();
+  // Chips are filters, and a filter is an address.
+  await page.getByRole("button", { name: /^Stopped/ }).click();
+  await page.waitForURL(/status=stopped/);
+  await row("The second one").waitFor({ state: "detached" });
+  await leave(me);
+});
+
+test("a task is created with a file and watched to its end", async () => {
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/new?agent=profile");
+  await page.getByLabel("What is to be done?").fill("Look at it");
+  await page.locator("input[type=file]").setInputFiles({ name: "sales.csv", mimeType: "text/csv", buffer: Buffer.from("region,net\nnorth,1\nsouth,2\n") });
+  await page.getByText("27 B").waitFor();
+  await page.getByRole("button", { name: "Create and watch" }).click();
+  await page.waitForURL(/\/ui\/tasks\/.+/);
+  await page.locator(".pill.completed").waitFor();
+  await page.getByRole("tab", { name: "Result" }).click();
+  await page.getByRole("heading", { name: "Data profile" }).waitFor();
+  await page.getByRole("tab", { name: "Story" }).click();
+  await page.getByText("sales.csv", { exact: true }).first().waitFor();
+  await leave(me);
+});
+
+test("text that streams is whole: the line is cut, the server killed, and not a byte is lost or told twice", async () => {
+  await server.agent("teller", { lease_seconds: 600 });
+  const { id } = await server.create("teller", "Tell it");
+  const run = await server.claim("teller");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, `/ui/tasks/${id}?view=story`);
+  let n = 0;
+  const some = (many) => run.text(...Array.from({ length: many }, () => `w${n++}\u00e4\u20ac\u{1f600} `));
+  await some(200);
+  await page.getByText("w199\u00e4").waitFor();
+  // A server that is killed as it speaks.
+  const speaking = (async () => {
+    try {
+      for (;;) await some(20);
+    } catch {
+      // it is gone
+    }
+  })();
+  await page.getByText("w420\u00e4").waitFor();
+  await server.kill();
+  await speaking;
+  await page.getByText("Not connected since").waitFor();
+  assert.equal(await page.getByRole("button", { name: /^Stop/ }).isDisabled(), true);
+  await server.up();
+  n = 10_000;
+  await some(100);
+  await page.getByText("w10099\u00e4").waitFor({ timeout: 30_000 });
+  const log = await server.log(id);
+  const text = log.filter((e) => e.type === "chunk").map((e) => e.data).join("");
+  assert.equal((await page.locator(".md").innerText()).trimEnd(), text.trimEnd());
+  await page.getByRole("tab", { name: "Raw" }).click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: /NDJSON/ }).click()]);
+  const lines = readFileSync(await download.path(), "utf8").trimEnd().split("\n").map((l) => JSON.parse(l));
+  assert.deepEqual(lines.filter((e) => e.type === "chunk").map((e) => e.data).join(""), text);
+  assert.deepEqual(lines.map((e) => e.id), log.map((e) => e.id));
+  await run.finish("completed", "all told");
+  await page.locator(".pill.completed").waitFor();
+  await leave(me);
+});
+
+test("a stop has three faces: asked, confirmed, never confirmed; and a late write is shown", async () => {
+  await server.agent("stopper", { lease_seconds: 3 });
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server);
+  const open = async () => {
+    const { id } = await server.create("stopper", "Work");
+    const run = await server.claim("stopper");
+    await run.text("so far");
+    await page.goto(`${server.url}/ui/tasks/${id}?view=story`);
+    await page.getByText("so far").waitFor();
+    await page.keyboard.press("s");
+    await page.getByRole("button", { name: "Stop it" }).click();
+    await page.getByText("not yet confirmed", { exact: false }).first().waitFor();
+    return run;
+  };
+  const good = await open();
+  await good.finish("stopped", "");
+  await page.getByText(/Stop confirmed after/).first().waitFor();
+  const bad = await open();
+  await page.getByText(/did not answer for/).first().waitFor();
+  await bad.finish("completed", "too late").catch(() => {});
+  await page.reload();
+  await page.getByText(/Refused: a late end/).waitFor();
+  await leave(me);
+});
+
+test("an attempt that is lost is told, and the next one goes on", async () => {
+  await server.agent("loser", { lease_seconds: 1 });
+  const { id } = await server.create("loser", "Work");
+  const lost = await server.claim("loser", "w-lost");
+  await lost.text("half ");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, `/ui/tasks/${id}?view=story`);
+  await page.getByText(/Attempt 1 is over/).waitFor();
+  const next = await server.claim("loser", "w-next");
+  await next.finish("completed", "whole");
+  await page.locator(".pill.completed").waitFor();
+  await page.getByText("half").waitFor();
+  assert.match(await page.locator(".ruler").innerText(), /w-lost · lost/);
+  await leave(me);
+});
+
+test("a thread goes on with its next turn", async () => {
+  await server.agent("talker");
+  const { id } = await server.create("talker", "Say one");
+  await (await server.claim("talker")).finish("completed", "one");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, `/ui/tasks/${id}`);
+  await page.getByLabel("Message that begins the next turn").fill("And two?");
+  await page.getByRole("button", { name: /Send/ }).click();
+  await page.locator(".pill.pending").waitFor();
+  const run = await server.claim("talker");
+  await run.text("two it is");
+  await page.getByText("two it is").waitFor();
+  await run.finish("completed", "two");
+  await page.locator(".pill.completed").waitFor();
+  assert.deepEqual(await page.getByRole("article").filter({ hasText: "asked · turn" }).count(), 2);
+  await leave(me);
+});
+
+test("an approval is answered in the inbox, a question on its task's page, and the agent reads both", async () => {
+  await server.agent("asker", { lease_seconds: 600 });
+  const me = await person(browser, server);
+  const { page } = me;
+  const { id } = await server.create("asker", "Refund the duplicates");
+  let run = await server.claim("asker");
+  const ask = (body) => server.api("POST", `/v1/tasks/${id}/approvals`, { lease_token: run.token, ...body });
+  await ask({ key: "refund", kind: "approval", title: "Refund \u20ac 1,284.00?", message: "Three orders were paid twice.", payload: { orders: [88121, 88124] }, deadline: new Date(Date.now() + 3_600_000).toISOString(), default: { answer: "decline" } });
+  await signIn(page, server, "/ui/inbox");
+  await page.getByRole("heading", { name: "Refund" }).waitFor();
+  await page.getByLabel("Note to the agent").fill("but only these");
+  await page.screenshot({ path: join(shots, "inbox-light-1440.png") });
+  assert.deepEqual(await axe(page), []);
+  await page.getByRole("button", { name: "Approve" }).click();
+  await page.getByText("approved by").waitFor();
+  run = await server.claim("asker");
+  const first = await ask({ key: "refund", kind: "approval" });
+  assert.deepEqual([first.answered.answer, first.answered.note], ["approve", "but only these"]);
+  await ask({ key: "vat", kind: "question", title: "Which VAT id?", schema: { type: "object", required: ["id"], properties: { id: { type: "string", title: "VAT id" } } } });
+  await page.goto(`${server.url}/ui/tasks/${id}`);
+  await page.locator(".pill.needs").waitFor();
+  await page.getByLabel("VAT id").fill("CZ123");
+  await page.screenshot({ path: join(shots, "tasks-needs-you-light-1440.png") });
+  assert.deepEqual(await axe(page), []);
+  await page.getByRole("button", { name: "Answer" }).click();
+  await page.getByRole("heading", { name: "Which VAT id?" }).waitFor({ state: "detached" });
+  run = await server.claim("asker");
+  assert.deepEqual((await ask({ key: "vat" })).answered.value, { id: "CZ123" });
+  await run.finish("completed", "refunded");
+  await page.locator(".pill.completed").waitFor();
+  await leave(me);
+});
+
+test("what tasks say runs nowhere, asks nobody, and turns no text round", async () => {
+  await server.agent("evil", { lease_seconds: 600 });
+  const html = `<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><svg onload=alert(1)><a href="javascript:window.pwned=1">x</a>`;
+  const markdown = `# ${html}\n\n[click](javascript:window.pwned=1) ![p](https://evil.example/x.png) [data](data:text/html,<script>window.pwned=1</script>) <https://evil.example/>\n\n${html}\n\n| ${html} | b |\n| - | - |\n| \`${html}\` | ${html} |\n\n\u202egnp.exe\u2066`;
+  const { id } = await server.create("evil", html + "\u202eturned", { title: html + "\u202e", tags: [html.slice(0, 60)] });
+  const run = await server.claim("evil", "w-x");
+  await run.emit(
+    ["think", { title: html, thought: html }],
+    ["tool_call_request", { request_id: "r", operation_id: "t", tool_name: html, payload: { [html]: html } }],
+    ["tool_call_result", { request_id: "r", operation_id: "t", tool_name: html, result: html, is_error: true }],
+    ["plan_updated", { enabled: true, tasks: [{ id: "1", title: html, completed: false }] }],
+    ["sub_agent_trigger", { agent_id: html, task_id: "../../v1/docs", query: html, reasoning: {} }],
+    ["chunk", markdown],
+    ["chunk", "x".repeat(100_000)],
+  );
+  await run.say(html.slice(0, 200));
+  await run.finish("completed", markdown + "\n\n" + "y".repeat(900_000));
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server);
+  for (const view of ["story", "all", "raw", "result"]) {
+    await page.goto(`${server.url}/ui/tasks/${id}?view=${view}`);
+    await page.locator("#panel").waitFor();
+    await page.locator(".pill.completed").waitFor();
+    assert.equal(await page.evaluate(() => window.pwned), undefined, view);
+    for (const href of await page.locator("main a[href]").evaluateAll((all) => all.map((a) => a.getAttribute("href")))) {
+      assert.match(href, /^(\/ui\/|https?:|mailto:|#|blob:)/, `${view}: ${href}`);
+    }
+    assert.equal(await page.locator("main img").count(), 0, view);
+    assert.doesNotMatch(await page.locator("main").innerText(), /[\u202a-\u202e\u2066-\u2069]/, view);
+  }
+  await page.goto(server.url + "/ui/tasks?agent=evil");
+  await page.getByRole("row", { name: /img src/ }).waitFor();
+  await page.goto(server.url + "/ui/agents/" + encodeURIComponent(html));
+  await page.getByText("No such agent").waitFor();
+  assert.equal(await page.evaluate(() => window.pwned), undefined);
+  await leave(me);
+});
+
+test("eight tabs are live at once", async () => {
+  await server.agent("many", { lease_seconds: 600 });
+  const me = await person(browser, server);
+  await signIn(me.page, server);
+  const tabs = [];
+  for (let i = 0; i < 8; i++) {
+    const { id } = await server.create("many", `Task ${i}`);
+    const run = await server.claim("many");
+    await run.text(`begin${i} `);
+    const page = await me.context.newPage();
+    await page.goto(`${server.url}/ui/tasks/${id}?view=story`);
+    await page.getByText(`begin${i}`).waitFor();
+    tabs.push({ page, run });
+  }
+  await Promise.all(tabs.map(({ run }, i) => run.text(`more${i}`)));
+  for (const [i, { page }] of tabs.entries()) {
+    await page.bringToFront();
+    await page.getByText(`more${i}`).waitFor();
+  }
+  await leave(me);
+});
+
+test("10,000 events are shown, and few elements hold them", async () => {
+  await server.agent("long", { lease_seconds: 600 });
+  const { id } = await server.create("long", "A long one");
+  const run = await server.claim("long");
+  for (let i = 0; i < 10; i++) {
+    await run.emit(...Array.from({ length: 1000 }, (_, k) => (k % 4 ? ["think", { title: `t${i}-${k}`, thought: "a thought" }] : ["agent_message", `m${i}-${k}`])));
+  }
+  await run.finish("completed", "done");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, `/ui/tasks/${id}?view=story`);
+  await page.getByText(/all 10,0\d\d events/).waitFor();
+  for (const view of ["Story", "Everything"]) {
+    await page.getByRole("tab", { name: new RegExp(view) }).click();
+    const elements = await page.evaluate(() => document.querySelectorAll("*").length);
+    assert.ok(elements < 1500, `${view}: ${elements} elements`);
+  }
+  await page.goto(`${server.url}/ui/tasks/${id}?view=all#e7000`);
+  await page.locator("#e7000").waitFor();
+  await leave(me);
+});
+
+test("the way of a task by keys alone", async () => {
+  await server.agent("keys");
+  await server.create("keys", "By keys");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/tasks?agent=keys");
+  await page.getByRole("row", { name: "By keys" }).waitFor();
+  await page.keyboard.press("/");
+  await page.keyboard.type("nsj?"); // none of these acts while one types
+  assert.equal(await page.getByLabel("Filter").inputValue(), "nsj?");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/\/ui\/tasks\/.+/);
+  await page.getByRole("button", { name: /^Stop/ }).waitFor();
+  await page.keyboard.press("s");
+  await page.getByRole("dialog").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").fill("this browser");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/settings/);
+  await leave(me);
+});
+
+test("each page, in both themes and at three widths, is without a fault that axe knows", async () => {
+  await server.agent("shown", { description: "Answers questions about our data, with tables and a recommendation.", lease_seconds: 600 });
+  const done = await server.create("shown", "Compare the offers", { title: "Compare the offers of Q2 and Q3", tags: ["q3"] });
+  const one = await server.claim("shown");
+  await one.emit(["tool_call_request", { request_id: "a", operation_id: "query", payload: { sql: "select 1" } }], ["tool_call_result", { request_id: "a", operation_id: "query", result: [{ region: "north", net: 1 }] }]);
+  await one.text("## Offers\n\n| a | b |\n| - | -: |\n| x | 1 |\n\n- one\n- two\n");
+  await one.finish("completed", JSON.stringify({ quarter: "2026-Q3", regions: [{ region: "north", net: 1284310.5 }], actions: ["Ask the west"] }));
+  const failed = await server.create("shown", "Read the meter photographs");
+  await (await server.claim("shown")).finish("failed", "the photographs are black");
+  await server.create("shown", "Analyze the sales data of the third quarter and say what to do");
+  const run = await server.claim("shown", "w-2");
+  await run.emit(["think", { title: "Thought for 9 s.", thought: "Columns first." }], ["chunk", "Net sales came to **\u20ac 2.91 million**."]);
+  await run.say("Comparing with last year");
+  const names = { [done.id]: "done", [failed.id]: "failed", [run.id]: "live" };
+  const pages = ["tasks", "tasks?status=failed", "tasks?agent=nobody", `tasks/${done.id}`, `tasks/${done.id}?view=story`, `tasks/${done.id}?view=all`, `tasks/${done.id}?view=raw`, `tasks/${failed.id}?view=story`, `tasks/${run.id}`, "tasks/none", "inbox", "new", "agents", "agents/shown", "agents/shown/versions", "agents/shown/call", "overview", "settings/keys", "settings/server", "settings/browser", "none"];
+  const faults = [];
+  for (const [width, height] of [[1440, 900], [820, 1100], [390, 844]]) {
+    for (const colorScheme of ["light", "dark"]) {
+      const me = await person(browser, server, { viewport: { width, height }, colorScheme });
+      const { page } = me;
+      const look = async (name) => {
+        await page.screenshot({ path: join(shots, `${name}-${colorScheme}-${width}.png`) });
+        faults.push(...(await axe(page)).map((f) => `${name} ${colorScheme} ${width}: ${f}`));
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (wide > 0) faults.push(`${name} ${width}: ${wide} px too wide`);
+      };
+      await page.goto(server.url + "/ui/");
+      await page.getByLabel("API key").waitFor();
+      await look("sign-in");
+      await signIn(page, server);
+      for (const path of pages) {
+        await page.goto(`${server.url}/ui/${path}`);
+        await page.locator("main h1").first().waitFor();
+        await page.waitForLoadState("networkidle", { timeout: 1200 }).catch(() => {});
+        const name = Object.entries(names).reduce((text, [id, word]) => text.replace(id, word), path).replace(/[^a-z]+/g, "-");
+        await look(name);
+      }
+      await leave(me);
+    }
+  }
+  assert.deepEqual([...new Set(faults)], []);
+});
