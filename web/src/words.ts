@@ -131,10 +131,10 @@ function stopped(r: Row): Why {
 }
 
 function resultWords(r: Row): string {
-  const bytes = r.result_bytes === null || r.result_bytes === undefined ? "" : size(r.result_bytes);
+  const bytes = r.result_bytes ? size(r.result_bytes) : "";
   if (r.result_check?.state === "valid") return `valid JSON${bytes && " \u00b7 " + bytes}`;
   if (r.result_check?.state === "repaired") return `valid JSON after ${many(r.result_check.rounds, "repair")}${bytes && " \u00b7 " + bytes}`;
-  return bytes || "Completed";
+  return bytes ? `Result of ${bytes}` : "Completed";
 }
 
 export const sentence = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);

@@ -188,6 +188,4 @@ export interface Page<T> {
 
 export interface Counts {
   by_status: Partial<Record<Status, number>>;
-  needs_you?: number;
-  next_deadline?: string | null;
 }
