@@ -220,6 +220,49 @@ func TestOldDatabasesShrink(t *testing.T) {
 	}
 }
 
+// A large one of such a release keeps its size, whatever is deleted. A copy of it gives
+// back what is deleted there.
+func TestCopiesOfLargeOldDatabasesShrink(t *testing.T) {
+	t.Parallel()
+	s := openPrevious(t, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)
+		INSERT INTO events SELECT 'o', 'ring-1', i + 1, 1, 'agent_message', 1793534417000000, '"' || hex(zeroblob(32768)) || '"', NULL FROM n`,
+		"UPDATE tasks SET last_seq = 1101 WHERE org = 'o' AND id = 'ring-1'")
+	into := t.TempDir()
+	if err := Backup(t.Context(), filepath.Dir(s.path()), into); err != nil {
+		t.Fatal(err)
+	}
+	if s.shrinks || fileSize(t, s.path()) <= rebuiltAtOnce {
+		t.Fatalf("a database of %d bytes was rebuilt at the start", fileSize(t, s.path()))
+	}
+	copied := open(t, into)
+	for _, x := range []struct {
+		s    *Store
+		most int64
+	}{{s, 1 << 40}, {copied, 8 << 20}} {
+		before := fileSize(t, x.s.path())
+		remove(t, x.s, "ring-1")
+		for left := 0; left == 0; {
+			if err := x.s.Write(t.Context(), about("ring-1"), func(tx lifecycle.Tx) (err error) {
+				left, err = tx.Erase("o", "ring-1", 1000)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 { // what is still in the log is left to the next time
+			if err := x.s.Shrink(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := fileSize(t, x.s.path()); after > x.most || x.s == s && after < before {
+			t.Errorf("a database of %d bytes has %d after nearly all of it was deleted", before, after)
+		}
+		if log, err := x.s.Task(t.Context(), auth.All("o"), "root"); err != nil || log.Task.LastSeq == 0 {
+			t.Errorf("another task: %+v, %v", log.Task, err)
+		}
+	}
+}
+
 // What tokens take is less than three times their text once their log is packed, however
 // they came.
 func TestPackedTokensTakeLittle(t *testing.T) {
