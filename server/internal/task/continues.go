@@ -20,7 +20,7 @@ func (e Event) Continues(last Event) bool {
 	return isA && isB && a.Of == b.Of && a.No+1 == b.No
 }
 
-// NumberedID is a client_id that ends with a dash and a number.
+// NumberedID is a client_id that is a number, or ends with a dash and one.
 type NumberedID struct {
 	Of string // what stands in front of the number
 	No int64
@@ -33,7 +33,7 @@ const maxDigits = 15
 func Numbered(id string) (n NumberedID, ok bool) {
 	of := strings.TrimRight(id, "0123456789")
 	digits := id[len(of):]
-	if !strings.HasSuffix(of, "-") || digits == "" || len(digits) > maxDigits || digits[0] == '0' {
+	if of != "" && !strings.HasSuffix(of, "-") || digits == "" || len(digits) > maxDigits || digits[0] == '0' {
 		return NumberedID{}, false
 	}
 	no, err := strconv.ParseInt(digits, 10, 64)

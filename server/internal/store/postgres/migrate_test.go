@@ -91,7 +91,7 @@ func TestMigrationKeepsClientIDs(t *testing.T) {
 	t.Parallel()
 	long(t)
 	url, conn := before(t, "_packs.sql")
-	names := []string{"1-1", "1-2", "1-9", "1-10", "a-b-77", "-5", "1-0", "1-07", "17", "é-3", "1-1234567890123456", "x", "-", "1-2-"}
+	names := []string{"1-1", "1-2", "1-9", "1-10", "a-b-77", "-5", "1-0", "1-07", "17", "18", "0", "007", "é-3", "1-1234567890123456", "x", "-", "1-2-"}
 	want := map[string]int64{}
 	for i, name := range names {
 		want[name] = int64(i + 1)
@@ -102,7 +102,7 @@ func TestMigrationKeepsClientIDs(t *testing.T) {
 	s := open(t, Options{URL: url, Node: "n"})
 	var got map[string]int64
 	if err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) (err error) {
-		got, err = tx.SeqsOfClients("o", "t", 1, append(names, "1-3", "1-8", "a-b-7", "a-b-", "1-"))
+		got, err = tx.SeqsOfClients("o", "t", 1, append(names, "1-3", "1-8", "a-b-7", "a-b-", "1-", "16", "7", ""))
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -257,7 +257,7 @@ func TestMigrationFindsWhatUsesFiles(t *testing.T) {
 // Events of before are found by their client_ids, of whatever form these are.
 func TestMigrationKeepsClientIDs(t *testing.T) {
 	t.Parallel()
-	names := []string{"1-1", "1-2", "1-9", "1-10", "a-b-77", "-5", "1-0", "1-07", "17", "é-3", "1-1234567890123456", "x", "-", "1-2-"}
+	names := []string{"1-1", "1-2", "1-9", "1-10", "a-b-77", "-5", "1-0", "1-07", "17", "18", "0", "007", "é-3", "1-1234567890123456", "x", "-", "1-2-"}
 	var changes []string
 	for i, name := range names {
 		changes = append(changes, fmt.Sprintf("INSERT INTO events VALUES ('o', 'ring-1', %d, 1, 'chunk', 1793534417000000, '\"c\"', '%s')", i+2, name))
@@ -269,7 +269,7 @@ func TestMigrationKeepsClientIDs(t *testing.T) {
 	}
 	var got map[string]int64
 	if err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) (err error) {
-		got, err = tx.SeqsOfClients("o", "ring-1", 1, append(names, "1-3", "1-8", "a-b-7", "a-b-", "1-"))
+		got, err = tx.SeqsOfClients("o", "ring-1", 1, append(names, "1-3", "1-8", "a-b-7", "a-b-", "1-", "16", "7", ""))
 		return err
 	}); err != nil {
 		t.Fatal(err)

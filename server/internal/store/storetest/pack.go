@@ -63,6 +63,8 @@ func (e *env) talk(id string) {
 		e.clock.advance(-time.Hour) // clocks go back, too
 		e.say(id, append(words("other", 7, `"f"`, `"g"`), words("1-", 0, `"zero"`, `"one"`)...)...)
 		e.say(id, append(words("1-0", 1, `"padded"`, `"h"`), task.Event{Type: task.Think, Own: json.RawMessage(`{"a":1}`), ClientID: "1-100"})...)
+		e.say(id, words("", 0, `"n"`)...)
+		e.say(id, task.Event{Own: json.RawMessage(`"bare"`), ClientID: "1"}, task.Event{Own: json.RawMessage(`"numbers"`), ClientID: "2"}, task.Event{Own: json.RawMessage(`"not"`), ClientID: "03"})
 		e.say(id, words("long-", 1, `"`+strings.Repeat("x", 60<<10)+`"`, `"`+strings.Repeat("y", 60<<10)+`"`, `"z"`)...)
 		e.do(home, id, lose(e.task(home, id).Task.Run.Number))
 		e.clock.advance(time.Hour)
@@ -145,7 +147,7 @@ func packs(e *env) {
 		e.same(what+": of one type", chunks[:len(got)], got)
 		e.write(func(tx lifecycle.Tx) error {
 			for turn := 1; turn <= 2; turn++ {
-				want, names := map[string]int64{}, []string{"1-8", "1-1", "1-19", "1-22", "1-010", "1-", "-1", "m-0", "m-1101", "other9", "2-1000000000000001", "nobody-7"}
+				want, names := map[string]int64{}, []string{"1-8", "1-1", "1-19", "1-22", "1-010", "1-", "-1", "m-0", "m-1101", "other9", "0", "3", "02", "2-1000000000000001", "nobody-7"}
 				for _, ev := range before {
 					if ev.Turn == turn && ev.ClientID != "" {
 						want[ev.ClientID] = ev.Seq

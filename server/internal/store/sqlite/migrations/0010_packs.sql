@@ -1,7 +1,7 @@
 -- +goose Up
 -- A row of a log may hold several events: those from first_seq to seq, in packed.
--- A client_id that ends with a dash and a number is kept as these two, that of the last
--- event of the row: those of its events follow one another.
+-- A client_id that is a number, or ends with a dash and one, is kept in two parts, that of
+-- the last event of the row: those of its events follow one another.
 ALTER TABLE events ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 0; -- 0 for one event, which own holds
 ALTER TABLE events ADD COLUMN packed    BLOB;
 ALTER TABLE events ADD COLUMN client_of TEXT;
@@ -11,7 +11,7 @@ UPDATE events SET
     client_of = rtrim(client_id, '0123456789'),
     client_no = CAST(substr(client_id, length(rtrim(client_id, '0123456789')) + 1) AS INTEGER),
     client_id = NULL
-WHERE client_id GLOB '*-[1-9]*' AND substr(rtrim(client_id, '0123456789'), -1) = '-'
+WHERE client_id GLOB '*[1-9]*' AND (rtrim(client_id, '0123456789') = '' OR substr(rtrim(client_id, '0123456789'), -1) = '-')
     AND length(client_id) - length(rtrim(client_id, '0123456789')) BETWEEN 1 AND 15
     AND substr(client_id, length(rtrim(client_id, '0123456789')) + 1, 1) <> '0';
 
