@@ -7,12 +7,18 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/errand-dev/errand"
+	"github.com/errand-dev/errand/server/internal/app"
 )
 
 // threadid NAME takes the id of the newest task into the environment.
@@ -90,5 +96,80 @@ func TestChatStops(t *testing.T) {
 	}
 	if text := told.String(); !strings.Contains(text, ": stopped") || !strings.Contains(text, "To come back: errand chat --data ") {
 		t.Errorf("%s", text)
+	}
+}
+
+// TestChatSurvivesARestart: the server goes away in the middle of an answer and comes
+// back; the answer comes all the same, and the thread goes on.
+func TestChatSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{}, 10)
+	var asked atomic.Int32
+	model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			return
+		}
+		fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{\"content\":\"I begin\"}}]}\n\n")
+		w.(http.Flusher).Flush()
+		if asked.Add(1) == 1 {
+			began <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{\"content\":\" and end\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+	}))
+	t.Cleanup(model.Close)
+	u, err := url.Parse(model.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := app.DefaultOptions()
+	o.Addr, o.Data, o.Drain, o.AllowModelHosts = "127.0.0.1:0", t.TempDir(), time.Millisecond, []string{u.Host}
+	serve := func() *app.App {
+		t.Helper()
+		a, err := app.Start(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	first := serve()
+	o.Addr = strings.TrimPrefix(first.URL(), "http://")
+	client, err := errand.NewClient(errand.WithURL(first.URL()), errand.WithKey(first.FirstStart().Key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Agents.Apply(t.Context(), "a", errand.Agent{Name: "A", Runtime: "model", ModelProvider: "mine", ModelName: "m", LLMAPIBase: model.URL}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, "errand", "chat", "--agent", "a")
+	c.Env = append(os.Environ(), "ERRAND_URL="+first.URL(), "ERRAND_API_KEY="+first.FirstStart().Key, "GORACE=atexit_sleep_ms=0")
+	c.Stdin = strings.NewReader("one\ntwo\n")
+	var out, told strings.Builder
+	c.Stdout, c.Stderr = &out, &told
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-began:
+	case <-ctx.Done():
+		t.Fatalf("the model was never asked\n%s", told.String())
+	}
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	second := serve()
+	t.Cleanup(func() {
+		if err := second.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := c.Wait(); err != nil {
+		t.Errorf("chat: %v", err)
+	}
+	if !strings.HasSuffix(out.String(), "I begin and end\nI begin and end\n") || !strings.Contains(told.String(), "what was said so far is void") {
+		t.Errorf("%s\n%s", out.String(), told.String())
 	}
 }
