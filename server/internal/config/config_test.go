@@ -142,7 +142,7 @@ func TestCommandDocument(t *testing.T) {
 // Prices are those of models, each per million tokens.
 func TestPrices(t *testing.T) {
 	t.Parallel()
-	f, err := config.Parse("errand.yaml", []byte("prices:\n  gpt-4o: {input: 2.5, output: 10, cache_read: 1.25}\n  anthropic/c: {input: 3}\n"))
+	f, err := Parse("errand.yaml", []byte("prices:\n  gpt-4o: {input: 2.5, output: 10, cache_read: 1.25}\n  anthropic/c: {input: 3}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestPrices(t *testing.T) {
 		t.Errorf("read %+v", p)
 	}
 	for _, wrong := range []string{"{input: -1}", "{input: much}", "{inputs: 1}", "{input: .inf}", "3"} {
-		if _, err := config.Parse("errand.yaml", []byte("prices:\n  m: "+wrong+"\n")); err == nil || !strings.Contains(err.Error(), "prices.m") {
+		if _, err := Parse("errand.yaml", []byte("prices:\n  m: "+wrong+"\n")); err == nil || !strings.Contains(err.Error(), "prices.m") {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}
