@@ -10,7 +10,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/agentfile"
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
-	"github.com/errand-dev/errand/server/internal/httpapi/v1"
+	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 )
 
 // ApplyAgents applies the records of files to the default organization, in their order.

@@ -72,7 +72,7 @@ func (c *chatCmd) Run(e *env) (err error) {
 func (c *chatCmd) party(e *env) (who party, err error) {
 	at, err := c.find()
 	named, inFile := c.Server != "" || c.Profile != "", agentfile.IsName(c.Agent)
-	own := !named && (errors.Is(err, errNoServer) || err == nil && c.left(at))
+	own := !named && (errors.Is(err, errNoServer) || err == nil && c.left(e.ctx, at))
 	if err != nil && !own {
 		return party{}, err
 	}
@@ -120,7 +120,7 @@ func (c *chatCmd) party(e *env) (who party, err error) {
 
 // left reports whether a server is only what its data folder says of one that has
 // crashed.
-func (c *chatCmd) left(at place) bool {
+func (c *chatCmd) left(ctx context.Context, at place) bool {
 	if local, err := c.local(); err != nil || local != at.URL {
 		return false
 	}
@@ -128,7 +128,8 @@ func (c *chatCmd) left(at place) bool {
 	if err != nil {
 		return true
 	}
-	conn, err := net.DialTimeout("tcp", u.Host, time.Second)
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", u.Host)
 	if err == nil {
 		_ = conn.Close() // nothing was said
 	}
@@ -143,28 +144,28 @@ func (c *chatCmd) meet(ctx context.Context, t *talk) error {
 		if err != nil {
 			return err
 		}
-		if t.party.agent != "" && t.party.agent != task.AgentID {
-			return fmt.Errorf("--agent %s: the thread %s is with the agent %s", t.party.agent, c.Thread, task.AgentID)
+		if t.agent != "" && t.agent != task.AgentID {
+			return fmt.Errorf("--agent %s: the thread %s is with the agent %s", t.agent, c.Thread, task.AgentID)
 		}
-		t.party.agent, t.before = task.AgentID, task
+		t.agent, t.before = task.AgentID, task
 	}
 	own := t.options != nil
 	switch {
-	case own && c.Agent == "" && (t.party.agent == "" || t.party.agent == modelAgent):
+	case own && c.Agent == "" && (t.agent == "" || t.agent == modelAgent):
 		who, err := choose(ctx, c.Model, false)
 		if err != nil {
 			return err
 		}
-		t.party.agent, t.party.define, t.party.said = who.agent, who.define, who.said
-	case t.party.agent == "":
+		t.agent, t.define, t.said = who.agent, who.define, who.said
+	case t.agent == "":
 		if err := c.only(ctx, t); err != nil {
 			return err
 		}
 	}
-	if len(t.party.said) == 0 {
-		t.party.said = atServer(t.place, t.party.agent, "").said
+	if len(t.said) == 0 {
+		t.said = atServer(t.place, t.agent, "").said
 	}
-	return t.party.define(ctx, t.client)
+	return t.define(ctx, t.client)
 }
 
 // only takes the server's only agent that asks a model.
@@ -187,7 +188,7 @@ func (c *chatCmd) only(ctx context.Context, t *talk) error {
 		}
 		return fmt.Errorf("who is to answer? Name an agent of %s with --agent: %s", t.place.URL, strings.Join(ids, ", "))
 	}
-	t.party.agent = ids[0]
+	t.agent = ids[0]
 	return nil
 }
 

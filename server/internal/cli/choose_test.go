@@ -7,7 +7,7 @@ import (
 
 // TestChoose: with a key alone, the provider's own address and an inexpensive model of
 // it, without asking anybody.
-func TestChoose(t *testing.T) {
+func TestChoose(t *testing.T) { //nolint:paralleltest // it sets the environment
 	for _, c := range []struct{ variable, model, said string }{
 		{"OPENAI_API_KEY", "", "The model gpt-4o-mini of openai is asked at api.openai.com:443. It is given the prompt and the files a.csv, b.csv."},
 		{"OPENAI_API_KEY", "other", "The model other of openai is asked at api.openai.com:443. It is given the prompt and the files a.csv, b.csv."},

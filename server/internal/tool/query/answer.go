@@ -283,7 +283,7 @@ func (d *database) list(ctx context.Context) (string, error) {
 }
 
 func (d *database) first(ctx context.Context, t *loaded) (string, error) {
-	rows, err := d.conn.QueryContext(ctx, "SELECT * FROM "+quoted(t.name)+" LIMIT "+strconv.Itoa(firstRows))
+	rows, err := d.conn.QueryContext(ctx, "SELECT * FROM "+quoted(t.name)+" LIMIT "+strconv.Itoa(firstRows)) //nolint:gosec // the name is quoted
 	if err != nil {
 		return "", err
 	}

@@ -18,7 +18,7 @@ func limitMemory(more uint64) error {
 	if _, err := fmt.Sscan(string(statm), &pages); err != nil {
 		return fmt.Errorf("limit memory: %w", err)
 	}
-	most := pages*uint64(os.Getpagesize()) + more
+	most := pages*uint64(os.Getpagesize()) + more //nolint:gosec // a page's size is positive
 	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: most, Max: most}); err != nil {
 		return fmt.Errorf("limit memory: %w", err)
 	}

@@ -3,7 +3,7 @@ package query
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -227,7 +227,7 @@ func TestFiles(t *testing.T) {
 			t.Errorf("no %q in\n%s", part, got.Text)
 		}
 	}
-	files = append(files, runtime.File{Name: "f.csv", Open: func(context.Context) (io.ReadCloser, error) { return nil, fmt.Errorf("it is gone") }})
+	files = append(files, runtime.File{Name: "f.csv", Open: func(context.Context) (io.ReadCloser, error) { return nil, errors.New("it is gone") }})
 	if got := query(t, files, "SELECT x FROM e"); got.IsError {
 		t.Errorf("a file that the query is not about: %s", got.Text)
 	}
