@@ -17,18 +17,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/board"
 	"github.com/errand-dev/errand/server/internal/dispatch"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/observe"
 	"github.com/errand-dev/errand/server/internal/reading"
@@ -48,6 +51,7 @@ type App struct {
 	http     *http.Server
 	store    store
 	service  *lifecycle.Service
+	pages    atomic.Pointer[board.Board]
 	tracer   *observe.Tracer // nil for no traces
 	first    FirstStart
 	reader   *reading.Reader
@@ -94,6 +98,9 @@ func (a *App) start(ctx context.Context) error {
 	node := nodeName(o)
 	tailer := feed.NewTailer(node, func(entries []feed.Entry) { //nolint:contextcheck // it outlives the start
 		hub.Publish(entries)
+		if pages := a.pages.Load(); pages != nil {
+			pages.Publish(entries)
+		}
 		line.Publish(entries)
 		metrics.Committed(entries)
 		a.tracer.Committed(entries)
@@ -142,6 +149,8 @@ func (a *App) start(ctx context.Context) error {
 	metrics.ShowState(a.store, hub.Subscribers, o.Log)
 	presenter := edge.NewPresenter(shelf, service)
 	source := stream.NewSource(hub, service)
+	a.pages.Store(board.New(service, board.Show{Row: edge.ShowRow, Counts: v1.ShowCounts}))
+	a.parts.Go(func() { a.pages.Load().Run(a.closing) })
 	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
 	a.parts.Go(func() { desk.Run(a.closing) })
 	a.reader = reading.New(filepath.Join(o.Data, reading.Folder))
@@ -177,7 +186,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Kit: edge.Kit{
-			Service: service, Desk: desk, Presenter: presenter, Log: o.Log,
+			Service: service, Desk: desk, Board: a.pages.Load(), Presenter: presenter, Log: o.Log,
 			Source: source, KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"maps"
 	"mime"
@@ -83,7 +84,14 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 	if who, err = who.For(r.Header.Get("X-Errand-User")); err != nil {
 		return r, err
 	}
-	return r.WithContext(edge.WithPrincipal(r.Context(), who)), nil
+	ctx := edge.WithPrincipal(r.Context(), who)
+	if r.URL.Path == "/v1/events" {
+		ctx = edge.WithStill(ctx, func(context.Context) error {
+			_, err := s.authenticate(r)
+			return err
+		})
+	}
+	return r.WithContext(ctx), nil
 }
 
 // authenticate answers whose key a request shows, or, on /v1, whose session (rule A6).

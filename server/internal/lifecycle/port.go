@@ -402,6 +402,12 @@ type Filter struct {
 	From, To task.Stamp // of created_at, To exclusive
 }
 
+// Lasting is the part of the filter that a task matches always or never.
+func (f Filter) Lasting() Filter {
+	f.Status, f.InternalStatus, f.Worker, f.EndReason = 0, "", "", ""
+	return f
+}
+
 // Statuses are any of some statuses; the zero value is any.
 type Statuses uint8
 

@@ -69,6 +69,7 @@ func reads() map[string]struct {
 		all["GET "+unbuilt] = read{}
 	}
 	all["GET /v1/tasks/counts"] = read{"/v1/tasks/counts", few}
+	all["GET /v1/events"] = read{} // a page's stream: rows and events, a few at a time
 	all["GET /v1/session"] = read{"/v1/session", few}
 	all["GET /v1/files"] = read{"/v1/files", few}
 	all["GET /v1/files/{file_id}"] = read{"/v1/files/x", few}

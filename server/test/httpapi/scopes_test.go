@@ -200,6 +200,7 @@ func tries(o owned) []try {
 		post("POST /v1/tasks/batch", "/v1/tasks/batch", 200, together(false, slices.Concat(asks, uses)), nil),
 		lists("GET /v1/tasks", "/v1/tasks"),
 		one("GET /v1/tasks", 200, "/v1/tasks?view=row&status=pending&status=executing&status=completed", ""),
+		one("GET /v1/events", 422, "/v1/events", ""), // see TestA3PagesOfOthers
 		lists("GET /v1/tasks/counts", "/v1/tasks/counts"),
 		v1("GET", "", 404),
 		v1("PATCH", "", 404, `{"title": "x"}`, `{"status": "completed", "result": "x"}`, `{"status": "failed", "override": true}`, `{"priority": 9}`),

@@ -30,6 +30,7 @@ const (
 	requestIDKey
 	connectionKey
 	traceParentKey
+	stillKey
 )
 
 // WithPrincipal notes who makes the request.
@@ -41,6 +42,19 @@ func WithPrincipal(ctx context.Context, p auth.Principal) context.Context {
 func Principal(ctx context.Context) auth.Principal {
 	p, _ := ctx.Value(principalKey).(auth.Principal)
 	return p
+}
+
+// WithStill notes what asks again whether the request would be let in.
+func WithStill(ctx context.Context, ask func(context.Context) error) context.Context {
+	return context.WithValue(ctx, stillKey, ask)
+}
+
+// Still reports why a request would not be let in any more.
+func Still(ctx context.Context) error {
+	if ask, ok := ctx.Value(stillKey).(func(context.Context) error); ok {
+		return ask(ctx)
+	}
+	return nil
 }
 
 // Caller is the principal as package lifecycle wants it.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/board"
 	"github.com/errand-dev/errand/server/internal/dispatch"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
@@ -19,6 +20,7 @@ type Kit struct {
 	Service   *lifecycle.Service
 	Source    *stream.Source
 	Desk      *dispatch.Desk
+	Board     *board.Board
 	Presenter *Presenter
 	Log       *slog.Logger
 	// KeepAlive is the interval of silence after which a stream gets a comment.

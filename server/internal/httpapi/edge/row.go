@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"encoding/json"
 	"strings"
 	"unicode/utf8"
 
@@ -83,6 +84,9 @@ func RowOf(x lifecycle.Row) Row {
 	}
 	return row
 }
+
+// ShowRow renders a row.
+func ShowRow(x lifecycle.Row) (json.RawMessage, error) { return json.Marshal(RowOf(x)) }
 
 // planOf is how far a task's plan is, nil without one.
 func planOf(s task.State) *RowPlan {

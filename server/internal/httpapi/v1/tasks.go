@@ -267,7 +267,7 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 		list := pageOf(in.Paging, found.Total, found.Next)
 		rows := make([]raw[Row], 0, len(found.Items))
 		for _, x := range found.Items {
-			row, err := json.Marshal(edge.RowOf(x))
+			row, err := edge.ShowRow(x)
 			if err != nil {
 				return nil, err
 			}
@@ -309,6 +309,11 @@ func countsOf(found []lifecycle.StatusCount) TaskCounts {
 		counts.ByStatus[x.Status] = min(x.Count, lifecycle.MaxCount)
 	}
 	return counts
+}
+
+// ShowCounts renders counts.
+func ShowCounts(found []lifecycle.StatusCount) (json.RawMessage, error) {
+	return json.Marshal(countsOf(found))
 }
 
 func writeCursor(c lifecycle.Cursor) string {

@@ -76,6 +76,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerThreads()
 	r.registerReport()
 	r.registerEvents()
+	r.registerPages()
 	r.registerSteps()
 	r.registerWait()
 	r.registerOutputs()
