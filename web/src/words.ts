@@ -71,6 +71,10 @@ export function plain(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "\u25af");
 }
 
+/** The same for text within JSON, where such marks have a spelling. */
+export const escaped = (text: string): string =>
+  text.replace(/[\u007f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+
 /** What people call a task: its title, or the first line of what was asked. */
 export function titleOf(t: { title: string | null; prompt?: string | null; input?: { text: string | null }; id: string }): string {
   const first = (t.title || t.prompt || t.input?.text || "").trim().split("\n", 1)[0] ?? "";

@@ -1,4 +1,4 @@
-import { ended, type Plan, type Status, type TaskEvent, type Tokens } from "../api/types";
+import type { Plan, Status, TaskEvent, Tokens } from "../api/types";
 
 /** An entry of a task's story: one event, or several that belong together. */
 export type Item = {
@@ -407,5 +407,3 @@ function seconds(from: string, to: string): string {
   const ms = Date.parse(to) - Date.parse(from);
   return Number.isFinite(ms) ? `${(Math.max(0, ms) / 1000).toFixed(1)} s` : "a while";
 }
-
-export { ended };

@@ -1,5 +1,6 @@
 import { get } from "../api/client";
-import type { Task, TaskEvent } from "../api/types";
+import { ended, type Task, type TaskEvent } from "../api/types";
+import { takeSlot } from "../live/slots";
 import { follow, type Line } from "../live/stream";
 import { Log } from "../live/log";
 import { RulerOf } from "./ruler";
@@ -35,11 +36,14 @@ export class TaskFeed {
   #seen = (): void => {
     clearTimeout(this.#rest);
     if (document.visibilityState === "visible") {
-      if (this.#resting) this.follow();
-    } else if (this.#stream) {
+      if (this.#resting) {
+        this.#resting = false;
+        this.follow();
+      }
+    } else if (this.line.state !== "ended") {
       this.#rest = setTimeout(() => {
         this.#resting = true;
-        this.#stream?.close();
+        this.#letGo();
       }, 1000);
     }
   };
@@ -59,11 +63,20 @@ export class TaskFeed {
     this.follow();
   }
 
-  /** Follows from where the log ends, if it does not already. */
+  /** Follows from where the log ends. */
   follow(): void {
     if (this.#closed) return;
-    this.#resting = false;
-    this.#stream?.close();
+    this.#letGo();
+    const turn = ++this.#turn;
+    void takeSlot().then((free) => {
+      if (turn !== this.#turn || this.#closed) return free?.();
+      this.#free = free;
+      if (free) this.#listen();
+      else this.#ask(turn);
+    });
+  }
+
+  #listen(): void {
     this.#stream = follow({
       url: () => `/v1/tasks/${encodeURIComponent(this.#id)}/events?after=${this.log.last}`,
       frame: (f) => {
@@ -73,11 +86,49 @@ export class TaskFeed {
       },
       line: (l) => {
         this.line = l;
-        if (l.state === "ended") this.#ended();
+        if (l.state !== "ended") return;
+        this.#letGo();
+        this.#ended();
       },
-      done: () => ["completed", "failed", "error", "stopped"].includes(this.log.fold.status),
+      done: this.#over,
     });
   }
+
+  /** Reads on every second, as long as other tabs have all places for streams. */
+  #ask(turn: number): void {
+    this.#asking = setTimeout(async () => {
+      if (turn !== this.#turn) return;
+      try {
+        const page = await get<EventPage>(`/v1/tasks/${encodeURIComponent(this.#id)}/events`, { query: { after: this.log.last, limit: 1000 } });
+        if (turn !== this.#turn) return;
+        for (const e of page.items) this.#take(e);
+        if (this.#over() && page.items.length < 1000) {
+          this.line = { state: "ended" };
+          return this.#ended();
+        }
+        this.line = { state: "open" };
+      } catch {
+        const since = this.line.state === "cut" ? this.line.since : Date.now();
+        this.line = { state: "cut", since, retryAt: Date.now() + 1000 };
+      }
+      if (turn === this.#turn) this.follow();
+    }, 1000);
+  }
+
+  #over = (): boolean => ended(this.log.fold.status || undefined);
+
+  /** Gives up the stream, and its place. */
+  #letGo(): void {
+    this.#turn++;
+    clearTimeout(this.#asking);
+    this.#stream?.close();
+    this.#stream = null;
+    this.#free?.();
+    this.#free = null;
+  }
+  #turn = 0;
+  #asking: ReturnType<typeof setTimeout> | undefined;
+  #free: (() => void) | null = null;
 
   now(): void {
     this.#stream?.now();
@@ -87,7 +138,7 @@ export class TaskFeed {
     this.#closed = true;
     document.removeEventListener("visibilitychange", this.#seen);
     clearTimeout(this.#rest);
-    this.#stream?.close();
+    this.#letGo();
   }
 
   #take(e: TaskEvent): "taken" | "old" | "gap" {
