@@ -89,6 +89,7 @@ func TestKillWhileLogsArePacked(t *testing.T) {
 
 // tell tells chunks in so many requests, some of them twice, and ends the attempt.
 func (c *client) tell(t *testing.T, held claimed, appends, each int) {
+	t.Helper()
 	path := "/v1/tasks/" + held.Task.ID
 	post := func(what string, body obj) {
 		body["lease_token"] = held.Lease.Token

@@ -83,9 +83,10 @@ func (e *env) talk(id string) {
 	}
 }
 
-// packAll packs a log in steps of so many rows.
-func (e *env) packAll(id string, rows int) {
+// packAll packs the log of the task t in steps of so many rows.
+func (e *env) packAll(rows int) {
 	e.t.Helper()
+	const id = "t"
 	packable := func() bool {
 		t := e.task(home, id).Task
 		return t.Packable()
@@ -180,11 +181,11 @@ func packs(e *env) {
 	}
 	looks("as it was stored")
 	e.same("unpacked", []string{"t"}, e.unpacked())
-	e.packAll("t", 7)
+	e.packAll(7)
 	looks("packed in steps")
 	e.same("unpacked", []string{}, e.unpacked())
 	e.do(home, "t", task.Pack{To: 0})
-	e.packAll("t", 1000)
+	e.packAll(1000)
 	looks("packed again")
 	e.do(home, "t", beginning(home, "t"))
 	e.same("told", before, e.told.events(home, "t")[:len(before)])
@@ -205,7 +206,7 @@ func (e *env) unpacked() []string {
 // meanwhile has no holes.
 func packedIsErased(e *env) {
 	e.talk("t")
-	e.packAll("t", 100)
+	e.packAll(100)
 	e.write(func(tx lifecycle.Tx) error { return tx.Delete(home, "t") }, about(home, "t")...)
 	for left, steps := 0, 0; left == 0; steps++ {
 		if steps > 10_000 {
@@ -250,7 +251,7 @@ func packedMeanwhile(e *env) {
 			}
 		})
 	}
-	e.packAll("t", 11)
+	e.packAll(11)
 	close(over)
 	readers.Wait()
 	select {

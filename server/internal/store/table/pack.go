@@ -116,7 +116,7 @@ var deflaters = sync.Pool{New: func() any {
 
 // squeezed is a pack that takes less room, if it can.
 func squeezed(packed []byte) []byte {
-	w, _ := deflaters.Get().(*flate.Writer) //nolint:errcheck // nothing else is put there
+	w, _ := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
 	var small bytes.Buffer
 	small.WriteByte(deflated)
