@@ -36,8 +36,8 @@ func (s *stream) until(t *testing.T, event string, holds ...string) map[string]a
 	}
 }
 
-// H9: a page is told of rows as they change, of those that leave its list, and of counts.
-func TestH9APageIsToldOfItsList(t *testing.T) {
+// H10: a page is told of rows as they change, of those that leave its list, and of counts.
+func TestH10APageIsToldOfItsList(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
@@ -62,8 +62,8 @@ func TestH9APageIsToldOfItsList(t *testing.T) {
 	all.until(t, "row", `{"gone":"one"}`)
 }
 
-// H9: logs have no gap, and say where they end; what is not there is said to be gone.
-func TestH9APageFollowsLogs(t *testing.T) {
+// H10: logs have no gap, and say where they end; what is not there is said to be gone.
+func TestH10APageFollowsLogs(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
@@ -102,8 +102,8 @@ func TestH9APageFollowsLogs(t *testing.T) {
 	}
 }
 
-// H9: a page ends when its session does, and when the server closes.
-func TestH9APageIsSignedOut(t *testing.T) {
+// H10: a page ends when its session does, and when the server closes.
+func TestH10APageIsSignedOut(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	c := s.signIn(t, userKey)
@@ -146,8 +146,8 @@ func TestA3PagesOfOthers(t *testing.T) {
 	}
 }
 
-// H9: what cannot be followed is refused.
-func TestH9BadPages(t *testing.T) {
+// H10: what cannot be followed is refused.
+func TestH10BadPages(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, query := range []string{"", "?rows=false", "?log=one", "?log=one~x", "?log=one~-1", "?log=~1", "?" + strings.Repeat("log=one~0&", 20) + "log=one~0", "?rows=true&rows=true", "?rows=true&status=done"} {
