@@ -45,9 +45,13 @@ type Agent struct {
 	ReasoningEffort string   `json:"reasoning_effort,omitempty"`
 	MaxTokens       int      `json:"max_tokens,omitempty"`
 	// Tools are the built-in tools that the model of runtime model may use: fetch,
-	// files and sql. MaxSteps is how often in a turn the model is asked at most; 0 is 50.
-	Tools    []string `json:"tools,omitempty"`
-	MaxSteps int      `json:"max_steps,omitempty"`
+	// files, sql, ask_person and delegate, which has SubAgents do things. NeedsApproval
+	// are the tools, as the model calls them, of which a person has to approve each call;
+	// * is all of them. MaxSteps is how often in a turn the model is asked at most; 0 is 50.
+	Tools         []string `json:"tools,omitempty"`
+	SubAgents     []string `json:"sub_agents,omitempty"`
+	NeedsApproval []string `json:"needs_approval,omitempty"`
+	MaxSteps      int      `json:"max_steps,omitempty"`
 	// OutputFormat and OutputSchema are for tasks that leave them open.
 	OutputFormat string          `json:"output_format,omitempty"`
 	OutputSchema json.RawMessage `json:"output_schema,omitempty"`

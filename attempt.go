@@ -28,6 +28,7 @@ type Attempt struct {
 	lease *lease
 	out   *outbox
 	steps *steps
+	part  context.CancelCauseFunc // ends the work because the task waits
 
 	mu     sync.Mutex // guards what follows, and keeps events in order
 	events int
@@ -65,6 +66,12 @@ func (a *Attempt) Chunk(ctx context.Context, text string) error {
 // are no UTF-8 become U+FFFD. An event that cannot be written is refused here and
 // costs no other.
 func (a *Attempt) Emit(ctx context.Context, kind EventType, data any) error {
+	return a.emit(ctx, kind, data, "")
+}
+
+// emit tells an event that the turn's log has once, whichever of its attempts tell it;
+// "" is any number of times.
+func (a *Attempt) emit(ctx context.Context, kind EventType, data any, id string) error {
 	encoded, err := json.Marshal(data)
 	encoded = mend(encoded)
 	switch {
@@ -79,8 +86,10 @@ func (a *Attempt) Emit(ctx context.Context, kind EventType, data any) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.events++
-	id := strconv.Itoa(a.Task.ExecutionAttempts) + "-" + strconv.Itoa(a.events)
+	if id == "" {
+		a.events++
+		id = strconv.Itoa(a.Task.ExecutionAttempts) + "-" + strconv.Itoa(a.events)
+	}
 	return a.out.put(ctx, eventBody{kind, encoded, id})
 }
 
@@ -120,8 +129,9 @@ func (a *Attempt) Progress(ctx context.Context, status string) error {
 	return err
 }
 
-// SubTask creates a sub-task: it is stopped with this task. Task.Wait on what
-// it answers waits for its end. The worker's key must be allowed to create
+// SubTask creates a sub-task: it is stopped with this task. Attempt.Wait waits for its
+// end without a slot; Task.Wait, which keeps the slot, may wait for ever where the
+// sub-task needs one of the same worker. The worker's key must be allowed to create
 // tasks. With an IdempotencyKey, a later attempt of this task that asks for
 // the same finds the same sub-task.
 func (a *Attempt) SubTask(ctx context.Context, r TaskRequest) (*Task, error) {
@@ -131,9 +141,9 @@ func (a *Attempt) SubTask(ctx context.Context, r TaskRequest) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sub, a.Emit(ctx, SubAgentTrigger, SubAgent{
+	return sub, a.emit(ctx, SubAgentTrigger, SubAgent{
 		AgentID: r.AgentID, TaskID: sub.ID, Query: r.Prompt, Files: r.FileURLs, Reasoning: Reasoning{Title: r.Title},
-	})
+	}, "sub-task-"+sub.ID)
 }
 
 // Spend adds to the tokens that the task has used. They are reported with the

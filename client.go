@@ -18,6 +18,8 @@ type Client struct {
 	Agents *Agents
 	// Files uploads, lists and deletes files.
 	Files *Files
+	// Approvals reads and answers what tasks ask of people.
+	Approvals *Approvals
 	// Keys makes and revokes API keys. It needs an admin key.
 	Keys *Keys
 
@@ -103,7 +105,7 @@ func NewClient(options ...Option) (*Client, error) {
 
 // expose makes the groups of verbs.
 func (c *Client) expose() {
-	c.Tasks, c.Agents, c.Files, c.Keys = &Tasks{c}, &Agents{c}, &Files{c}, &Keys{c}
+	c.Tasks, c.Agents, c.Files, c.Keys, c.Approvals = &Tasks{c}, &Agents{c}, &Files{c}, &Keys{c}, &Approvals{c}
 }
 
 // ForUser answers a client that acts for a user of yours, named by at most 128

@@ -15,7 +15,7 @@ import (
 
 // Handler executes a run attempt of a task. What it answers is the task's
 // result. ctx ends when the attempt has to: context.Cause(ctx) is then
-// ErrStopped, ErrPaused, ErrLeaseLost or ErrShutdown. After ErrShutdown an answer
+// ErrStopped, ErrPaused, ErrWaiting, ErrLeaseLost or ErrShutdown. After ErrShutdown an answer
 // without an error still counts, so that nothing is done twice; otherwise
 // whatever the handler answers is not the task's result any more. A handler that
 // does not heed ctx keeps its slot.
@@ -282,7 +282,7 @@ func (w *Worker) execute(claiming, work, handling context.Context, c claim, told
 	defer shut(nil)
 	defer context.AfterFunc(handling, func() { shut(context.Cause(handling)) })()
 	lease := newLease(w.client.Tasks, c)
-	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, lease: lease, out: newOutbox(lease), steps: newSteps()}
+	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, lease: lease, out: newOutbox(lease), steps: newSteps(), part: cancel}
 	var helpers sync.WaitGroup
 	helpers.Go(func() { lease.hold(ctx, cancel) })
 	helpers.Go(func() { lease.listen(ctx, c.Task.LastEventSeq) })
@@ -310,6 +310,9 @@ func (w *Worker) execute(claiming, work, handling context.Context, c claim, told
 	case errors.Is(cause, ErrShutdown):
 		log.InfoContext(work, "attempt given back")
 		err = lease.release(work, "", 0)
+	case errors.Is(cause, ErrWaiting):
+		log.InfoContext(work, "the task waits")
+		return nil
 	case cause != nil:
 		log.WarnContext(work, "attempt given up", "cause", cause)
 		return nil

@@ -64,6 +64,8 @@ type Record struct {
 	OutputSchema    json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
 	Repairs         *int            `json:"repair_rounds,omitempty" minimum:"0" maximum:"20" doc:"How often in a turn a result that does not follow output_schema is sent back to be repaired, to those who ask for that; 2 when left open."`
 	Tools           []Tool          `json:"tools,omitempty" doc:"For runtime model: the built-in tools that the model may use."`
+	SubAgents       []string        `json:"sub_agents,omitempty" maxItems:"100" doc:"The agents that the model may have do things, with the tool delegate."`
+	NeedsApproval   []string        `json:"needs_approval,omitempty" maxItems:"100" doc:"For runtime model: the tools, as the model calls them, of which a person has to approve each call; * for all but ask_person."`
 	MaxSteps        int             `json:"max_steps,omitempty" minimum:"1" maximum:"1000" doc:"For runtime model: how often in a turn the model is asked at most; 50 when left open."`
 	DeepPlanning    bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
 	EnforcePlan     bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
@@ -122,10 +124,14 @@ const (
 	Files Tool = "files"
 	// SQL queries the tables in them.
 	SQL Tool = "sql"
+	// Ask asks a person.
+	Ask Tool = "ask_person"
+	// Delegate has other agents do things.
+	Delegate Tool = "delegate"
 )
 
 // Tools lists the built-in tools.
-func Tools() []Tool { return []Tool{Fetch, Files, SQL} }
+func Tools() []Tool { return []Tool{Fetch, Files, SQL, Ask, Delegate} }
 
 func (r Runtime) known() bool {
 	switch r {
@@ -179,6 +185,7 @@ func (a Agent) MaxAttempts() int {
 // defaultRepairs is how often a result is sent back where the record leaves it open.
 const (
 	defaultRepairs = 2
+	maxName        = 128 // bytes
 	maxRepairs     = 20
 )
 
@@ -248,6 +255,18 @@ func (r *Record) checkTools() error {
 	}
 	slices.Sort(r.Tools)
 	r.Tools = slices.Compact(r.Tools)
+	delegates := slices.Contains(r.Tools, Delegate)
+	switch {
+	case delegates != (len(r.SubAgents) > 0):
+		return fault.Field("sub_agents", "and the tool %s are for each other", Delegate)
+	case len(r.NeedsApproval) > 0 && r.Runtime != Model:
+		return fault.Field("needs_approval", "is for runtime model only, not for %s", r.Runtime)
+	}
+	for i, name := range r.SubAgents {
+		if name == "" || len(name) > maxName {
+			return fault.Field(fmt.Sprintf("sub_agents[%d]", i), "must be the id of an agent")
+		}
+	}
 	return nil
 }
 

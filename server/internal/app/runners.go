@@ -15,8 +15,10 @@ import (
 	"github.com/errand-dev/errand/server/internal/runtime/model"
 	"github.com/errand-dev/errand/server/internal/runtime/profile"
 	"github.com/errand-dev/errand/server/internal/tool"
+	"github.com/errand-dev/errand/server/internal/tool/delegate"
 	"github.com/errand-dev/errand/server/internal/tool/fetch"
 	"github.com/errand-dev/errand/server/internal/tool/files"
+	"github.com/errand-dev/errand/server/internal/tool/people"
 	"github.com/errand-dev/errand/server/internal/tool/query"
 )
 
@@ -72,6 +74,9 @@ func kit(o Options, reader *reading.Reader) tool.Kit {
 		agent.Fetch: fetch.New(outbound.Guard{Networks: o.AllowPrivate}),
 		agent.SQL:   query.New(),
 		agent.Files: files.New(reader),
+		agent.Ask:   people.Tools,
+
+		agent.Delegate: delegate.Tools,
 	}
 }
 

@@ -188,6 +188,8 @@ func (p *Pool) execute(claim, work context.Context, c lifecycle.Claimed, runner 
 	defer done()
 	later, putOff := errors.AsType[*runtime.Later](err)
 	switch {
+	case errors.Is(err, runtime.ErrWaiting): // it has given its task up itself
+		return
 	case errors.Is(cause, runtime.ErrLost):
 		log.WarnContext(work, "attempt given up", "cause", cause)
 		return
@@ -473,6 +475,46 @@ func (j journal) Offer(ctx context.Context, result string) (wrong []string, err 
 		return err
 	})
 	return wrong, err
+}
+
+// Ask implements runtime.Journal.
+func (j journal) Ask(ctx context.Context, q task.Asked) (asked task.Approval, err error) {
+	err = persist(ctx, func() error {
+		done, err := j.service.AskPeople(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Token, lifecycle.Asking{Asked: q, Stay: true})
+		asked = done.Approval
+		return err
+	})
+	return asked, err
+}
+
+// SubTask implements runtime.Journal.
+func (j journal) SubTask(ctx context.Context, key string, s runtime.SubTask) (below runtime.Below, err error) {
+	sub := lifecycle.Submission{Spec: task.Spec{AgentID: s.Agent, Input: task.Input{Text: &s.Prompt}}}
+	sub.State.TriggeringAgentID = &j.c.Task.AgentID
+	if s.Title != "" {
+		sub.State.Title = &s.Title
+	}
+	err = persist(ctx, func() error {
+		t, gone, err := j.service.SubTask(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Token, key, sub)
+		state := t.State()
+		below = runtime.Below{ID: t.ID, Ended: t.Ended(), Gone: gone, Result: orEmpty(state.Result)}
+		return err
+	})
+	return below, err
+}
+
+// Await implements runtime.Journal.
+func (j journal) Await(ctx context.Context, w runtime.Wait) error {
+	org, id := j.c.Task.OrganizationID, j.c.Task.ID
+	return persist(ctx, func() error {
+		done, err := j.service.Wait(ctx, org, id, j.c.Token, lifecycle.WaitFor{
+			SubTasks: w.SubTasks, Approvals: w.Approvals, Any: w.Any, Until: w.Until,
+		})
+		if err == nil && done.Waiting {
+			err = runtime.ErrWaiting
+		}
+		return err
+	})
 }
 
 // Output implements runtime.Journal.

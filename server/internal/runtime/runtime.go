@@ -64,6 +64,34 @@ type Turn struct {
 // What it runs must end at once. Any other cause leaves it a few seconds.
 var ErrLost = errors.New("the attempt is lost")
 
+// ErrWaiting is the error of a runtime whose attempt is over because it has given its
+// task up: the next attempt of the turn begins when what it waits for has come.
+var ErrWaiting = errors.New("the task waits, and its next attempt goes on")
+
+// Wait is what an attempt gives its task up for (rule S9).
+type Wait struct {
+	// Approvals and SubTasks are the ids of what has not come. With Any the first is
+	// enough.
+	Approvals, SubTasks []string
+	Any                 bool
+	// Until is when it waits no longer, 0 for never.
+	Until task.Stamp
+}
+
+// SubTask is what an attempt has another agent do.
+type SubTask struct {
+	Agent, Prompt, Title string
+}
+
+// Below is a sub-task as it is now.
+type Below struct {
+	ID string
+	// Ended is how it has ended, "" while it has not. Gone says that it was deleted.
+	Ended  task.EndReason
+	Gone   bool
+	Result string
+}
+
 // Event is one entry for a task's log.
 type Event struct {
 	Type task.Type // a writable one (rule T6)
@@ -110,6 +138,16 @@ type Journal interface {
 	Spend(ctx context.Context, id string, paid Paid) error
 	// CommitPaid is Commit for a step for which a model was used.
 	CommitPaid(ctx context.Context, step task.Step, paid Paid) (task.Step, error)
+	// Ask asks people something, or answers what has become of it since: the first one
+	// of its key in the turn stands. It does not wait (rule S10).
+	Ask(ctx context.Context, q task.Asked) (task.Approval, error)
+	// SubTask has another agent do something, once for each key of the turn, and answers
+	// the sub-task as it is now. It does not wait.
+	SubTask(ctx context.Context, key string, s SubTask) (Below, error)
+	// Await gives the task up until something has come, after everything that was
+	// written before. If it has not, the attempt is over: it returns ErrWaiting, which
+	// the runtime returns. It returns nil if it has come already.
+	Await(ctx context.Context, w Wait) error
 	// Offer holds a result against the schema that the task asks for, before the
 	// attempt ends with it: it returns what does not follow, in words for whoever is
 	// to repair it. It returns none if the attempt may end with the result as it is,

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/runtime"
 )
 
@@ -27,12 +28,36 @@ type Tool struct {
 	// nobody knows what became of the first time. Of any other call of which that is
 	// not known, the model is told so.
 	Idempotent bool
+	// Approved says that a person has to approve of each call before it is run.
+	Approved bool
 	// Run runs one call and returns soon after ctx ends. What the model is to learn, of
 	// failures too, is a Result. An error ends the attempt: as soon as the other calls
 	// of the model's answer are over, it is returned as the error of [runtime.Runner],
 	// so a *runtime.Later gives the task back. The next attempt of the turn then runs
 	// the call again, with the same ID, if the tool is Idempotent.
 	Run func(ctx context.Context, c Call) (Result, error)
+}
+
+// Pending is the error of a call that waits for something that has not come: for
+// people, or for sub-tasks. When the other calls of the answer are over the attempt gives
+// its task up until that has come, and the next one runs the call again: such a tool is
+// Idempotent.
+type Pending struct { //nolint:errname // it is what happens, not what is wrong
+	// Approvals and SubTasks are the ids of what it waits for.
+	Approvals, SubTasks []string
+}
+
+func (p *Pending) Error() string { return "the call waits for what has not come" }
+
+// Refused tells the model what the server has refused to do for it. Any other error is
+// the attempt's.
+func Refused(err error) (Result, error) {
+	switch fault.CodeOf(err) { //nolint:exhaustive // the others are not about what was asked
+	case fault.Invalid, fault.NotFound, fault.Conflict, fault.Malformed, fault.TooLarge, fault.RateLimited:
+		return Error("Not carried out: " + err.Error()), nil
+	default:
+		return Result{}, err
+	}
 }
 
 // MaxName is how long a tool's name may be: what all providers take.

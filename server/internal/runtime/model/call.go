@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -64,7 +65,9 @@ func (t *turn) call(ctx context.Context, said answer) error {
 	if err := t.announce(ctx, said, calls); err != nil {
 		return err
 	}
-	t.runAll(ctx, calls)
+	if err := t.runAll(ctx, calls); err != nil {
+		return err
+	}
 	answered := model.Message{Role: model.User}
 	for _, c := range calls {
 		if c.err != nil {
@@ -179,8 +182,34 @@ func quoted(text string) json.RawMessage {
 	return raw
 }
 
-// runAll runs the calls of which no result is known.
-func (t *turn) runAll(ctx context.Context, calls []*call) {
+// runAll runs the calls of which no result is known. If some of them wait for what has
+// not come, the attempt gives its task up once the others are over.
+func (t *turn) runAll(ctx context.Context, calls []*call) error {
+	for {
+		t.runOnce(ctx, calls)
+		var w runtime.Wait
+		for _, c := range calls {
+			pending, is := errors.AsType[*tool.Pending](c.err)
+			switch {
+			case is:
+				w.Approvals, w.SubTasks = append(w.Approvals, pending.Approvals...), append(w.SubTasks, pending.SubTasks...)
+			case c.err != nil:
+				return nil // which ends the attempt
+			}
+		}
+		if len(w.Approvals)+len(w.SubTasks) == 0 {
+			return nil
+		}
+		w.Any = len(w.Approvals) > 0 || len(w.SubTasks) > task.MaxAwaited // what was approved of is run while the others wait
+		w.Approvals, w.SubTasks = w.Approvals[:min(len(w.Approvals), task.MaxAwaited)], w.SubTasks[:min(len(w.SubTasks), task.MaxAwaited)]
+		if err := t.Await(ctx, w); err != nil {
+			return err
+		}
+	}
+}
+
+// runOnce runs the calls of which no result is known, and notes which have one then.
+func (t *turn) runOnce(ctx context.Context, calls []*call) {
 	var running sync.WaitGroup
 	var crash any
 	var once sync.Once
@@ -198,6 +227,7 @@ func (t *turn) runAll(ctx context.Context, calls []*call) {
 				}
 			}()
 			c.err = t.do(ctx, c)
+			c.known = c.err == nil
 		})
 	}
 	running.Wait()
@@ -232,6 +262,15 @@ func (t *turn) carryOut(ctx context.Context, c *call) (r tool.Result, ran bool, 
 	if c.refuse != "" {
 		return tool.Error(c.refuse), false, nil
 	}
+	if c.tool.Approved {
+		refused, err := t.approve(ctx, c)
+		switch {
+		case err != nil:
+			return tool.Result{}, false, err
+		case refused != nil:
+			return *refused, false, nil
+		}
+	}
 	if !c.tool.Idempotent {
 		id := "call-" + c.step
 		if _, under := t.steps[id]; under {
@@ -243,6 +282,31 @@ func (t *turn) carryOut(ctx context.Context, c *call) (r tool.Result, ran bool, 
 	}
 	r, err = c.tool.Run(ctx, tool.Call{ID: c.id, Arguments: json.RawMessage(c.Arguments), Attempt: t.Attempt})
 	return r, true, err
+}
+
+// approve asks a person whether a call may be run: it answers what the model is told if
+// it may not.
+func (t *turn) approve(ctx context.Context, c *call) (refused *tool.Result, err error) {
+	asked, err := t.Ask(ctx, task.Asked{
+		Key: "approve-" + c.id, Kind: task.KindApproval, Title: "May " + c.Name + " be called?", ToolName: c.Name, Payload: json.RawMessage(c.Arguments),
+	})
+	a := asked.Answered
+	switch {
+	case err != nil:
+		r, err := tool.Refused(err)
+		return &r, err
+	case asked.State == task.ApprovalOpen:
+		return nil, &tool.Pending{Approvals: []string{asked.ID}}
+	case a == nil:
+		return new(tool.Error("Not carried out: nobody has approved of it in time.")), nil
+	case a.Answer == task.Approve:
+		return nil, nil //nolint:nilnil // it may be run
+	}
+	text := "Not carried out: a person has declined it."
+	if a.Note != "" {
+		text += " They say: " + a.Note
+	}
+	return new(tool.Error(text)), nil
 }
 
 // cut makes a result one that a model can be told and a step can hold.

@@ -73,6 +73,8 @@ func saying(text string) string {
 // book is a journal on which attempts die: it takes so many writes and no more, and
 // keeps what it took for the next one.
 type book struct {
+	runtime.Journal
+
 	mu     sync.Mutex
 	left   int // -1 for no end
 	steps  []task.Step

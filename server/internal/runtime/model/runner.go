@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/model"
@@ -90,7 +91,9 @@ func (t *turn) equip(ctx context.Context, source tool.Source, who agent.Agent) e
 		return err
 	}
 	t.tools = make(map[string]tool.Tool, len(tools))
+	needs := who.Record.NeedsApproval
 	for _, x := range tools {
+		x.Approved = x.Approved || slices.Contains(needs, x.Name) || slices.Contains(needs, "*") && x.Name != string(agent.Ask)
 		t.tools[x.Name] = x
 		t.request.Tools = append(t.request.Tools, model.Tool{Name: x.Name, Description: x.Description, Input: x.Input})
 	}

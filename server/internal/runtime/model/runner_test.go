@@ -18,6 +18,8 @@ import (
 
 // journal is one that remembers, and that earlier attempts have written in.
 type journal struct {
+	runtime.Journal
+
 	steps  []task.Step
 	events []string
 }

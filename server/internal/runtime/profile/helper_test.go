@@ -15,6 +15,8 @@ import (
 
 // recorder is a journal that remembers, and calls hook before each report.
 type recorder struct {
+	runtime.Journal
+
 	statuses []string
 	chunks   []string
 	hook     func() error
