@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,10 +18,10 @@ func outputOf(name, content string) task.Output {
 	return task.Output{Name: name, File: strings.Repeat(content, 64)[:64], Size: int64(len(content)), ContentType: "text/plain"}
 }
 
-// put writes an output that must be taken.
-func (b *bench) put(id, token, name, content string) (o task.Output, known bool) {
+// put writes an output of task t that must be taken.
+func (b *bench) put(token, name, content string) (o task.Output, known bool) {
 	b.t.Helper()
-	o, known, err := b.WriteOutput(b.ctx(), who(), id, token, outputOf(name, content))
+	o, known, err := b.WriteOutput(b.ctx(), who(), "t", token, outputOf(name, content))
 	b.must(err)
 	return o, known
 }
@@ -31,7 +32,7 @@ func TestO1OnlyTheHolderOfTheLeaseWrites(t *testing.T) {
 	t.Parallel()
 	b := open(t)
 	lost := b.run("t", nil)
-	first, known := b.put("t", lost, "a", "1")
+	first, known := b.put(lost, "a", "1")
 	if known || first.Turn != 1 || first.Attempt != 1 {
 		t.Errorf("O1: written %+v, known %v", first, known)
 	}
@@ -54,10 +55,10 @@ func TestO1OnlyTheHolderOfTheLeaseWrites(t *testing.T) {
 	}
 	b.clock.forward(2 * lease)
 	now := b.claim("w", 1)[0]
-	if again, known := b.put("t", now.Token, "a", "1"); !known || again != first {
+	if again, known := b.put(now.Token, "a", "1"); !known || again != first {
 		t.Errorf("O1: the same file is %+v, known %v", again, known)
 	}
-	second, known := b.put("t", now.Token, "a", "3")
+	second, known := b.put(now.Token, "a", "3")
 	if !known || second.Attempt != 2 {
 		t.Errorf("O1: another in its place is %+v, known %v", second, known)
 	}
@@ -76,8 +77,8 @@ func TestO1AFileRenewsTheLease(t *testing.T) {
 	token := b.run("t", nil)
 	for _, write := range []func(){
 		func() { b.must(b.AwaitOutput(b.ctx(), who(), "t", token)) },
-		func() { b.put("t", token, "a", "1") },
-		func() { b.put("t", token, "a", "1") },
+		func() { b.put(token, "a", "1") },
+		func() { b.put(token, "a", "1") },
 	} {
 		b.clock.forward(lease * 3 / 4)
 		write()
@@ -91,14 +92,14 @@ func TestO1ATurnHasAThousandAtMost(t *testing.T) {
 	b := open(t)
 	token := b.run("t", nil)
 	for i := range task.MaxOutputs {
-		b.put("t", token, fmt.Sprint(i), "1")
+		b.put(token, strconv.Itoa(i), "1")
 	}
 	b.unchanged("t", func() {
 		_, _, err := b.WriteOutput(b.ctx(), who(), "t", token, outputOf("one more", "1"))
 		b.refused(err, fault.Invalid)
 	})
-	b.put("t", token, "7", "2")
+	b.put(token, "7", "2")
 	_, err := b.Finish(b.ctx(), org, "t", token, lifecycle.Outcome{Reason: task.EndCompleted})
 	b.must(err)
-	b.put("t", b.run("t", nil), "in the next turn", "1")
+	b.put(b.run("t", nil), "in the next turn", "1")
 }

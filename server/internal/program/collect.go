@@ -73,7 +73,7 @@ type collection struct {
 func (c *collection) visit(path string, entry fs.DirEntry, err error) error {
 	if err != nil {
 		c.refuse(path, "it cannot be read")
-		return nil
+		return nil //nolint:nilerr // the log says so
 	}
 	if c.ctx.Err() != nil {
 		return context.Cause(c.ctx)
@@ -102,7 +102,7 @@ func (c *collection) keep(path, name string) error {
 	content, err := c.root.Open(path)
 	if err != nil {
 		c.refuse(path, "it cannot be read")
-		return nil
+		return nil //nolint:nilerr // the log says so
 	}
 	defer content.Close() //nolint:errcheck // it was only read
 	err = c.attempt.Output(c.ctx, name, content)

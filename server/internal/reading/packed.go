@@ -16,7 +16,7 @@ import (
 func (r *Reader) packed(ctx context.Context, all []byte, limit int) (Text, error) {
 	archive, err := zip.NewReader(bytes.NewReader(all), int64(len(all)))
 	if err != nil {
-		return nothing("It is an archive that is broken."), nil
+		return nothing("It is an archive that is broken."), nil //nolint:nilerr // as the text says
 	}
 	var unpacked uint64
 	for _, f := range archive.File {

@@ -133,7 +133,7 @@ func plainText(content io.Reader, limit int) (Text, error) {
 func (*Reader) picture(_ context.Context, all []byte, _ int) (Text, error) {
 	c, kind, err := image.DecodeConfig(bytes.NewReader(all))
 	if err != nil {
-		return nothing("It is an image that is broken."), nil
+		return nothing("It is an image that is broken."), nil //nolint:nilerr // as the text says
 	}
 	t := nothing("It is an image (%s, %d × %d), which is not given as text.", kind, c.Width, c.Height)
 	t.Width, t.Height = c.Width, c.Height
