@@ -68,7 +68,7 @@ func TestX1MuchIsStoppedAndDeletedInSteps(t *testing.T) {
 	s.agent(t, "other")
 	const appends, children = 25, 1000
 	s.task(t, "long")
-	events := `"events": [` + strings.TrimSuffix(strings.Repeat(`{"type": "chunk", "data": "x"},`, 1000), ",") + `]}`
+	events := `"events": [` + strings.TrimSuffix(strings.Repeat(`{"type": "think", "data": "x"},`, 1000), ",") + `]}`
 	token := s.claim(t)
 	for range appends {
 		s.must(t, 200, call{method: "POST", path: "/v1/tasks/long/events", body: `{"lease_token": "` + token + `", ` + events})
