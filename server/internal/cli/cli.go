@@ -54,6 +54,7 @@ type root struct {
 	Run    runCmd    `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
 	Chat   chatCmd   `cmd:"" help:"Talk with an agent; without a server it brings its own."`
 	Task   taskCmds  `cmd:"" help:"Create, read, follow and stop tasks."`
+	Inbox  inboxCmds `cmd:"" help:"Show and answer what tasks ask of people."`
 	Agent  agentCmds `cmd:"" help:"Define and read agents."`
 	File   fileCmds  `cmd:"" help:"Upload, list and delete files for tasks."`
 	Key    keyCmds   `cmd:"" help:"Make, list and revoke API keys."`

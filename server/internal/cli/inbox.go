@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/errand-dev/errand"
+)
+
+type inboxCmds struct {
+	List   inboxListCmd   `cmd:"" default:"withargs" help:"Show what tasks ask of people; on a terminal, answer it."`
+	Answer inboxAnswerCmd `cmd:"" help:"Answer an approval or a question."`
+}
+
+type inboxListCmd struct {
+	remote
+	Status string `help:"open, answered, expired, closed or all." enum:"open,answered,expired,closed,all" default:"open"`
+	Limit  int    `help:"How many." default:"20"`
+}
+
+// Help says what cannot be said in flags.
+func (inboxListCmd) Help() string {
+	return "On a terminal it asks for the answer to each that is open: y or n to an approval, the answer to a question; nothing leaves it open."
+}
+
+// Run prints what is asked, newest first.
+func (c *inboxListCmd) Run(e *env) error {
+	if c.Limit < 1 {
+		return errors.New("--limit must be at least 1")
+	}
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	list, more, err := c.read(e, client)
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return printJSON(e.Out, list)
+	case c.Status == "open" && isTerminal(e.Out) && isTerminalIn(e.In):
+		return c.answer(e, client, list)
+	}
+	w := newTable(e.Out, "ID", "TASK", "KIND", "STATUS", "DEADLINE", "ASKS")
+	for _, a := range list {
+		w.row(a.ID, a.TaskID, string(a.Kind), string(a.Status), when(a.Deadline), headline(a))
+	}
+	w.end()
+	if more {
+		fmt.Fprintf(e.Err, "the newest %d; --limit shows more\n", len(list))
+	}
+	return nil
+}
+
+func (c *inboxListCmd) read(e *env, client *errand.Client) (list []errand.Approval, more bool, err error) {
+	status := errand.ApprovalStatus(c.Status)
+	if status == "all" {
+		status = ""
+	}
+	list = []errand.Approval{}
+	err = e.interruptible(func(ctx context.Context) error {
+		for a, err := range client.Approvals.All(ctx, status) {
+			if err != nil {
+				return err
+			}
+			if more = len(list) == c.Limit; more {
+				return nil
+			}
+			list = append(list, a)
+		}
+		return nil
+	})
+	return list, more, err
+}
+
+// headline is what is asked, in one line.
+func headline(a errand.Approval) string {
+	text := strings.Join(strings.Fields(a.Title+" "+a.Message), " ")
+	if text == "" {
+		text = a.ToolName
+	}
+	return text
+}
+
+// answer asks whoever sits at the terminal.
+func (c *inboxListCmd) answer(e *env, client *errand.Client, list []errand.Approval) error {
+	in := bufio.NewReader(e.In)
+	for _, a := range list {
+		fmt.Fprintf(e.Out, "\n%s, task %s: %s\n", a.Kind, a.TaskID, safeText(headline(a), true))
+		for name, part := range map[string]json.RawMessage{"about": a.Payload, "the answer follows": a.Schema} {
+			if len(part) > 0 && string(part) != "null" {
+				fmt.Fprintf(e.Out, "  %s %s\n", name, safeText(string(part), true))
+			}
+		}
+		prompt := "answer: "
+		if a.Kind == errand.KindApproval {
+			prompt = "approve (y or n): "
+		}
+		fmt.Fprint(e.Out, prompt)
+		line, err := await(e, func() (string, error) { return in.ReadString('\n') })
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		reply, said := replyOf(a, strings.TrimSpace(line))
+		if !said {
+			continue
+		}
+		if err := e.interruptible(func(ctx context.Context) error { _, err := client.Approvals.Answer(ctx, a.ID, reply); return err }); err != nil {
+			fmt.Fprintln(e.Err, err)
+		}
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(e.Out, "nobody asks anything")
+	}
+	return nil
+}
+
+// replyOf is what a line at the terminal answers; said is false for nothing.
+func replyOf(a errand.Approval, line string) (reply errand.Reply, said bool) {
+	if line == "" {
+		return errand.Reply{}, false
+	}
+	if a.Kind == errand.KindApproval {
+		reply.Answer = errand.Decline
+		if strings.EqualFold(line, "y") || strings.EqualFold(line, "yes") {
+			reply.Answer = errand.Approve
+		}
+		return reply, true
+	}
+	return errand.Reply{Value: answerValue(line)}, true
+}
+
+// answerValue is a text as JSON: as it stands if it is some, else as a text.
+func answerValue(text string) json.RawMessage {
+	if json.Valid([]byte(text)) {
+		return json.RawMessage(text)
+	}
+	raw, _ := json.Marshal(text) // a text can always be written
+	return raw
+}
+
+type inboxAnswerCmd struct {
+	remote
+	ID      string `arg:"" help:"The approval's id."`
+	Value   string `arg:"" optional:"" help:"The answer to a question: JSON, or else a text."`
+	Decline bool   `help:"Say no."`
+	Note    string `help:"Something for whoever asked."`
+}
+
+// Run answers it.
+func (c *inboxAnswerCmd) Run(e *env) error {
+	reply := errand.Reply{Answer: errand.Approve, Note: c.Note}
+	switch {
+	case c.Decline && c.Value != "":
+		return errors.New("--decline goes without a value: say why with --note")
+	case c.Decline:
+		reply.Answer = errand.Decline
+	case c.Value != "":
+		reply.Value = answerValue(c.Value)
+	}
+	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		a, err := client.Approvals.Answer(ctx, c.ID, reply)
+		switch {
+		case err != nil:
+			return err
+		case c.JSON:
+			return printJSON(e.Out, a)
+		}
+		fmt.Fprintf(e.Out, "%s %s\n", a.ID, a.Status)
+		return nil
+	})
+}
