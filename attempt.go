@@ -24,11 +24,12 @@ type Attempt struct {
 	// Number counts the attempts of the task's turn, from 1.
 	Number int
 
-	trace string
-	lease *lease
-	out   *outbox
-	steps *steps
-	part  context.CancelCauseFunc // ends the work because the task waits
+	trace  string
+	models *Models
+	lease  *lease
+	out    *outbox
+	steps  *steps
+	part   context.CancelCauseFunc // ends the work because the task waits
 
 	mu     sync.Mutex // guards what follows, and keeps events in order
 	events int
@@ -40,6 +41,21 @@ type Attempt struct {
 // traceparent: whoever traces makes it the parent of the handler's spans. It is
 // "" when the task's creator sent none and the server makes no traces.
 func (a *Attempt) TraceParent() string { return a.trace }
+
+// Models is how models are asked with the server's own accounts.
+type Models struct {
+	// URL is the server's: chat completions are below /proxy/openai/v1, Anthropic's
+	// messages below /proxy/anthropic/v1. Token takes the place of the provider's key,
+	// for as long as the attempt holds its task.
+	URL   string `json:"-"`
+	Token string `json:"token"`
+	// Providers are openai and anthropic, as far as the server has accounts there.
+	Providers []string `json:"providers"`
+}
+
+// Models is how the attempt asks models with the server's accounts, nil if that has
+// none. What it uses so is counted on the task, and on its budget.
+func (a *Attempt) Models() *Models { return a.models }
 
 // largestPiece bounds a chunk's text in bytes: however it is escaped, it fits
 // in an event.

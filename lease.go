@@ -16,7 +16,8 @@ type claim struct {
 		Seconds float64 `json:"seconds"`
 		Attempt int     `json:"attempt"`
 	} `json:"lease"`
-	TraceParent string `json:"traceparent"`
+	TraceParent string  `json:"traceparent"`
+	Models      *Models `json:"models"`
 	// came is when the answer came. The lease is a little older; the first
 	// heartbeat, long before its end, finds out if it is much older.
 	came time.Time
@@ -54,6 +55,9 @@ func (a claimAnswer) came(c *Client) []claim {
 	for i := range a.Claims {
 		a.Claims[i].came = time.Now()
 		a.Claims[i].Task.client = c
+		if m := a.Claims[i].Models; m != nil {
+			m.URL = c.base
+		}
 	}
 	return a.Claims
 }

@@ -282,7 +282,7 @@ func (w *Worker) execute(claiming, work, handling context.Context, c claim, told
 	defer shut(nil)
 	defer context.AfterFunc(handling, func() { shut(context.Cause(handling)) })()
 	lease := newLease(w.client.Tasks, c)
-	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, lease: lease, out: newOutbox(lease), steps: newSteps(), part: cancel}
+	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, models: c.Models, lease: lease, out: newOutbox(lease), steps: newSteps(), part: cancel}
 	var helpers sync.WaitGroup
 	helpers.Go(func() { lease.hold(ctx, cancel) })
 	helpers.Go(func() { lease.listen(ctx, c.Task.LastEventSeq) })

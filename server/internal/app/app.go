@@ -132,6 +132,7 @@ func (a *App) start(ctx context.Context) error {
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
 	service.Name(node)
 	a.service = service
+	service.OfferModels(proxied(o.Providers))
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
 	if a.tracer != nil {
@@ -159,7 +160,7 @@ func (a *App) start(ctx context.Context) error {
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {
 			return presenter.Task(ctx, s, nil)
 		},
-		Runner: runners(o.Commands, models(o, service, a.reader)), Slots: o.Slots, Log: o.Log,
+		Runner: runners(o.Commands, models(o, service, a.reader)), Slots: o.Slots, Log: o.Log, URL: a.URL,
 	})
 	a.parts.Go(func() {
 		defer close(a.pool)
@@ -191,6 +192,7 @@ func (a *App) start(ctx context.Context) error {
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
 		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
+		Proxy:  modelProxy(o, service),
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()),
 		Metrics: metrics.Handler(), Measure: metrics.Request,
 	}))

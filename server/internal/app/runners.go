@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	wire "github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/outbound"
@@ -97,4 +98,23 @@ func warnOfUnknown(ctx context.Context, s *lifecycle.Service, commands map[strin
 		}
 	}
 	return nil
+}
+
+// modelProxy lets attempts ask the providers at which the server has accounts.
+func modelProxy(o Options, s *lifecycle.Service) proxy.Options {
+	return proxy.Options{
+		Service: s, Providers: o.Providers, Prices: o.Prices, Timeout: o.WriteTimeout, Log: o.Log,
+		Client: wire.NewClient(outbound.Guard{Networks: o.AllowPrivate, Hosts: o.AllowModelHosts}),
+	}
+}
+
+// proxied are the names of those of the providers that the proxy leads to.
+func proxied(providers []wire.Provider) []string {
+	var names []string
+	for _, p := range providers {
+		if p.Name == wire.OpenAI || p.Name == wire.Anthropic {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }

@@ -123,7 +123,7 @@ func handler(p program.Program) errand.Handler {
 			return "", err
 		}
 		result, err := p.Execute(ctx, program.Attempt{
-			TaskID: a.Task.ID, Number: a.Number, Task: a.Task.JSON(), Message: message, TraceParent: a.TraceParent(),
+			TaskID: a.Task.ID, Number: a.Number, Task: a.Task.JSON(), Message: message, TraceParent: a.TraceParent(), Models: (*program.Models)(a.Models()),
 			Emit: func(ctx context.Context, said []program.Event) error {
 				for _, event := range said {
 					if err := a.Emit(ctx, errand.EventType(event.Type), event.Data); err != nil {

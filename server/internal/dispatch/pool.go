@@ -35,6 +35,7 @@ type Watcher interface {
 // Pool executes the agents whose runtime is inside the server. It claims like
 // any other worker, through the same verbs.
 type Pool struct {
+	url     func() string
 	service *lifecycle.Service
 	worker  string // the id under which it claims: its node's
 	watcher Watcher
@@ -61,13 +62,15 @@ type PoolOptions struct {
 	// Slots bounds how many attempts run at a time.
 	Slots int
 	Log   *slog.Logger
+	// URL is under what programs reach the server; nil for not at all.
+	URL func() string
 }
 
 // NewPool makes a pool; Run starts it.
 func NewPool(o PoolOptions) *Pool {
 	p := &Pool{
 		service: o.Service, worker: o.Service.Node(), watcher: o.Watcher, files: o.Files, present: o.Present,
-		backlog: newBacklog(o.Service, o.Runner), slots: o.Slots, freed: make(chan struct{}, 1), log: o.Log,
+		backlog: newBacklog(o.Service, o.Runner), slots: o.Slots, freed: make(chan struct{}, 1), log: o.Log, url: o.URL,
 	}
 	o.Line.tell(p.backlog.heard)
 	return p
@@ -261,8 +264,12 @@ func (p *Pool) attempt(c lifecycle.Claimed) (*runtime.Attempt, error) {
 		return nil, err
 	}
 	org, t := c.Task.OrganizationID, c.Task
+	var models *runtime.Models
+	if c.Models != nil && p.url != nil {
+		models = &runtime.Models{URL: p.url(), Token: c.Models.Token, Providers: c.Models.Providers}
+	}
 	return &runtime.Attempt{
-		Organization: org, TaskID: t.ID, Turn: t.Terms.Turn, Number: t.State().Attempt, TraceParent: c.TraceParent,
+		Models: models, Organization: org, TaskID: t.ID, Turn: t.Terms.Turn, Number: t.State().Attempt, TraceParent: c.TraceParent,
 		Spec: spec, State: t.State(), Files: p.files.Files(org, refs), Journal: journal{p.service, p.files, c},
 		Agent: func(ctx context.Context) (agent.Agent, error) {
 			return p.service.AgentOf(ctx, org, spec)

@@ -14,6 +14,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
 	"github.com/errand-dev/errand/server/internal/ui"
 )
 
@@ -48,8 +49,8 @@ func normalize(r *http.Request) *http.Request {
 	return r
 }
 
-// open reports whether a request needs no key: probes, files whose URL is signed,
-// signing in, the web UI, and the API's own description: pages that are the same for
+// open reports whether a request needs no key of ours: probes, files whose URL is
+// signed, calls of models, which have one of their attempt, signing in, the web UI, and the API's own description: pages that are the same for
 // everybody, which a browser could send no key for.
 func open(r *http.Request) bool {
 	switch r.URL.Path {
@@ -58,7 +59,7 @@ func open(r *http.Request) bool {
 	case sessionPath:
 		return r.Method == http.MethodPost
 	}
-	return strings.HasPrefix(r.URL.Path, "/f/") || ui.Page(r)
+	return strings.HasPrefix(r.URL.Path, "/f/") || strings.HasPrefix(r.URL.Path, proxy.Prefix) || ui.Page(r)
 }
 
 // sessionPath is where a browser signs in.

@@ -19,6 +19,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/ui"
@@ -33,6 +34,8 @@ type Options struct {
 	Cookie edge.SessionCookie
 	Origin string
 	Shelf  *files.Shelf
+	// Proxy lets attempts ask models.
+	Proxy proxy.Options
 	// Defaults are for agents that leave them open.
 	Defaults xpander.Defaults
 	// Ready says why the server cannot serve now; nil means that it can.
@@ -57,6 +60,7 @@ func New(o Options) http.Handler {
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	xpander.Register(s.mux, o.Kit, o.Defaults)
 	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, UI: ui.Built(), Auth: o.Auth, Cookie: o.Cookie, Shelf: o.Shelf})
+	proxy.Register(s.mux, o.Proxy)
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})

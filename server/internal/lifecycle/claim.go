@@ -29,6 +29,16 @@ type Claimed struct {
 	Token string
 	// TraceParent is the W3C trace context of the attempt, "" for none.
 	TraceParent string
+	// Models is how the attempt may ask models through the server, nil for not at all.
+	Models *ModelAccess
+}
+
+// ModelAccess is how an attempt asks models through the server (B2).
+type ModelAccess struct {
+	// Token stands in the place of a provider's key for as long as the lease is held.
+	Token string `json:"token"`
+	// Providers are those at which the server has accounts: openai, anthropic.
+	Providers []string `json:"providers"`
 }
 
 // Claim hands out and starts up to Slots tasks of the agents: by priority, then
@@ -90,7 +100,7 @@ func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) (
 		if !changed.Task.Run.Live() { // its budget is used up
 			continue
 		}
-		claimed = append(claimed, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token})
+		claimed = append(claimed, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token, Models: s.modelAccess(changed.Task)})
 	}
 	return claimed, nil
 }

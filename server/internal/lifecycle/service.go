@@ -44,6 +44,7 @@ type Service struct {
 	gate   *gate // nil for no limits
 
 	commands []string // names of programs, sorted
+	models   []string // names of providers that attempts may ask
 	trace    func(task.Task) string
 	node     string
 
@@ -68,6 +69,10 @@ func (s *Service) Node() string { return s.node }
 // DefineCommands says which programs the agents of runtime command may name
 // (rule A4). It is called before anything else.
 func (s *Service) DefineCommands(names []string) { s.commands = slices.Sorted(slices.Values(names)) }
+
+// OfferModels says which providers of models attempts may ask with the server's
+// accounts (rule B2). It is called before anything else.
+func (s *Service) OfferModels(providers []string) { s.models = providers }
 
 // Trace says that a tracer makes spans of what happens to tasks. place answers
 // the trace context of its span of a task's present attempt, or of the turn if

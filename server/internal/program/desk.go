@@ -65,6 +65,7 @@ func (d desk) environment(p Program, a Attempt, steps *counter) []string {
 	if a.Output != nil {
 		env = append(env, "ERRAND_OUT="+d.path(outFolder))
 	}
+	env = append(env, a.Models.environment(p)...)
 	if a.TraceParent != "" {
 		env = append(env, "TRACEPARENT="+a.TraceParent)
 	}

@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +101,8 @@ type Attempt struct {
 	Message string
 	// TraceParent is the W3C trace context of the attempt, "" for none.
 	TraceParent string
+	// Models is how the program asks models through the server, nil for not at all.
+	Models *Models
 	// Emit takes what the program says: one or more events, in order, from
 	// one goroutine. While it has not returned the program's output waits.
 	// Its error ends the program.
@@ -113,6 +116,34 @@ type Attempt struct {
 	// its worker's any more: its group is then killed without a grace time.
 	// Nil is never.
 	Lost func(cause error) bool
+}
+
+// Models is how a program asks models through a server (rule B2): the environment
+// variables that the providers' own clients read lead there.
+type Models struct {
+	// URL is the server's, and Token what stands for a provider's key.
+	URL, Token string
+	// Providers are openai and anthropic, as far as the server has accounts there.
+	Providers []string
+}
+
+// environment is that of a program, but for what its definition names itself.
+func (m *Models) environment(p Program) []string {
+	if m == nil {
+		return nil
+	}
+	base := strings.TrimRight(m.URL, "/") + "/proxy/"
+	var env []string
+	for _, x := range []struct{ provider, name, path string }{
+		{"openai", "OPENAI", "openai/v1"},
+		{"anthropic", "ANTHROPIC", "anthropic"},
+	} {
+		own := slices.Contains(p.Env, x.name+"_API_KEY") || slices.Contains(p.Env, x.name+"_BASE_URL")
+		if slices.Contains(m.Providers, x.provider) && !own {
+			env = append(env, x.name+"_BASE_URL="+base+x.path, x.name+"_API_KEY="+m.Token)
+		}
+	}
+	return env
 }
 
 // ExitError is the error of a program that did not end with exit code 0.

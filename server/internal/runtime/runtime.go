@@ -31,6 +31,9 @@ type Attempt struct {
 	Files []File
 	// TraceParent is the W3C trace context of the attempt, "" for none.
 	TraceParent string
+	// Models is how a program of the attempt asks models through the server, nil for
+	// not at all.
+	Models *Models
 
 	// Agent reads the agent in the version that the task asks for.
 	Agent func(ctx context.Context) (agent.Agent, error)
@@ -41,6 +44,14 @@ type Attempt struct {
 	Task func(ctx context.Context) (json.RawMessage, error)
 
 	Journal
+}
+
+// Models is how models are asked through the server (rule B2).
+type Models struct {
+	// URL is the server's, and Token what stands for a provider's key.
+	URL, Token string
+	// Providers are those that it has accounts at.
+	Providers []string
 }
 
 // Prompt is the text of what the turn was asked.

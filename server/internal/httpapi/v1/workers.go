@@ -46,6 +46,14 @@ type Claim struct {
 	Lease Lease     `json:"lease" doc:"The worker's right to it."`
 	// TraceParent is left out when there is no trace.
 	TraceParent string `json:"traceparent,omitempty" doc:"The W3C trace context to which the attempt belongs: make it the parent of the worker's own spans. Left out when there is no trace."`
+	// Models is left out when the server has no accounts.
+	Models *ModelAccess `json:"models,omitempty" doc:"How the attempt asks models with the server's accounts, which count on the task what was used: below /proxy/openai and /proxy/anthropic of this server. Left out when it has none."`
+}
+
+// ModelAccess is how an attempt asks models through the server.
+type ModelAccess struct {
+	Token     string   `json:"token" doc:"Takes the place of a provider's key, for as long as the lease is held."`
+	Providers []string `json:"providers" nullable:"false" doc:"Those at which the server has accounts: openai, anthropic."`
 }
 
 // HeartbeatBody says that an attempt is under way.
@@ -293,6 +301,14 @@ func (r *routes) claims(ctx context.Context, claimed []lifecycle.Claimed, ending
 		out.Write(lease)
 		if c.TraceParent != "" { // 55 characters that need no quoting
 			out.WriteString(`,"traceparent":"` + c.TraceParent + `"`)
+		}
+		if c.Models != nil {
+			access, err := json.Marshal(ModelAccess(*c.Models))
+			if err != nil {
+				return nil, err
+			}
+			out.WriteString(`,"models":`)
+			out.Write(access)
 		}
 		out.WriteByte('}')
 	}

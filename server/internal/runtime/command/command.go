@@ -36,7 +36,7 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 		return runtime.Outcome{}, err
 	}
 	result, err := r.program.Execute(ctx, program.Attempt{
-		TaskID: a.TaskID, Number: a.Number, Task: asked, Message: message, TraceParent: a.TraceParent,
+		TaskID: a.TaskID, Number: a.Number, Task: asked, Message: message, TraceParent: a.TraceParent, Models: (*program.Models)(a.Models),
 		Emit: func(ctx context.Context, said []program.Event) error {
 			events := make([]runtime.Event, len(said))
 			for i, e := range said {
