@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -10,7 +11,7 @@ import anthropic.types
 import environment
 import openai.types.chat
 import pytest
-from parts import DIRECT, Oracle, Server, until
+from parts import DIRECT, Oracle, Process, Server, until
 from parts import HERE as CONFORMANCE
 from pydantic import TypeAdapter
 
@@ -149,6 +150,29 @@ def test_a_refused_key_is_not_told(server, agent):
     assert task["status"] in ("failed", "error")
     assert "401" in task["result"]
     assert secret["value"] not in json.dumps([task, events]) + server.log()
+
+
+@pytest.mark.parametrize("mode", ["plain", "stream"])
+def test_a_program_behind_the_proxy(server, providers, agent, mode, tmp_path):
+    """An unmodified client asks with the server's account, never sees its key, and is cut at the budget's line."""
+    name, words = f"spender-{agent}-{mode}", f"Name the capital of France, {mode} ({agent})"
+    server.apply_agent(name)
+    body = {"agent_id": name, "input": {"text": words}, "budget": {"tokens": 100}}
+    task_id = server.call("POST", "/v1/tasks", body)["id"]
+    with Process(tmp_path / "worker.log") as worker:
+        program = [sys.executable, str(HERE / "spender.py"), agent, MODELS[agent], mode]
+        worker.spawn(os.environ["ERRAND_BIN"], "worker", "--agent", name, "--", *program, env=server.environment(ERRAND_URL=server.url, ERRAND_API_KEY=server.key))
+        until(lambda: server.task(task_id)["status"] not in ("pending", "executing"), "the budget is used up", 60)
+        time.sleep(1)  # For whatever the program still wants to ask.
+    task, events = server.task(task_id), server.events(task_id)
+    assert (task["status"], task["waiting"]["reason"]) == ("paused", "budget")
+    uses = [event["data"] for event in events if event["type"] == "usage"]
+    each = sum(uses[0]["tokens"][part] for part in ("prompt_tokens", "completion_tokens"))
+    assert each > 0
+    assert task["spent"]["tokens"] == each * len(uses)
+    assert each * (len(uses) - 1) < 100 <= each * len(uses), "no call after the line"
+    assert len(asked(providers, agent, words)) == len(uses)
+    assert providers.KEY not in json.dumps([task, events]) + worker.log() + server.log()
 
 
 def test_killed_in_mid_answer(providers, agent, tmp_path):
