@@ -15,6 +15,7 @@ import (
 // TestDistIsOfTheSource says without Node whether what lies in the program was
 // built from what lies in web/: `make ui` writes the sum that this computes.
 func TestDistIsOfTheSource(t *testing.T) {
+	t.Parallel()
 	root := filepath.Join("..", "..", "..", "web")
 	sum, err := sourceSum(root)
 	if err != nil {
@@ -61,6 +62,7 @@ func sourceSum(root string) (string, error) {
 
 // TestBudgetOfTheFirstView: what a browser loads before it shows anything.
 func TestBudgetOfTheFirstView(t *testing.T) {
+	t.Parallel()
 	const most = 130 << 10 // fonts too
 	assets, err := site()
 	if err != nil {
@@ -131,6 +133,7 @@ func firstView(t *testing.T, index string) map[string]bool {
 // TestNothingOfTheBuildsMachine: no path of the machine that built the pages, and no other
 // host that a browser would ask.
 func TestNothingOfTheBuildsMachine(t *testing.T) {
+	t.Parallel()
 	assets, err := site()
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +154,7 @@ func TestNothingOfTheBuildsMachine(t *testing.T) {
 
 // TestDistIsWhole: what the page names lies in the program.
 func TestDistIsWhole(t *testing.T) {
+	t.Parallel()
 	assets, err := site()
 	if err != nil {
 		t.Fatal(err)
