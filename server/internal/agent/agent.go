@@ -9,8 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -31,6 +34,11 @@ const (
 	Model Runtime = "model"
 )
 
+var (
+	serverName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+	headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+)
+
 // runtimes lists them for people.
 const runtimes = "worker, profile, command or model"
 
@@ -45,7 +53,7 @@ type Agent struct {
 }
 
 // Record is what a person decides of an agent. Its JSON is stored as it is;
-// secret values (LLMCredentials) are kept elsewhere, sealed.
+// secret values (LLMCredentials, the Headers of MCPServers) are kept elsewhere, sealed.
 type Record struct {
 	Name            string          `json:"name" minLength:"1" maxLength:"255" doc:"A name for people."`
 	Runtime         Runtime         `json:"runtime,omitempty" enum:"worker,profile,command,model" default:"worker" doc:"Who executes its tasks: remote workers, the built-in data profiler, a program of the server's, or a language model that the server asks."`
@@ -66,6 +74,7 @@ type Record struct {
 	Tools           []Tool          `json:"tools,omitempty" doc:"For runtime model: the built-in tools that the model may use."`
 	SubAgents       []string        `json:"sub_agents,omitempty" maxItems:"100" doc:"The agents that the model may have do things, with the tool delegate."`
 	NeedsApproval   []string        `json:"needs_approval,omitempty" maxItems:"100" doc:"For runtime model: the tools, as the model calls them, of which a person has to approve each call; * for all but ask_person."`
+	MCPServers      []MCPServer     `json:"mcp_servers,omitempty" doc:"For runtime model: MCP servers whose tools the model may use, beside those that its task names."`
 	MaxSteps        int             `json:"max_steps,omitempty" minimum:"1" maximum:"1000" doc:"For runtime model: how often in a turn the model is asked at most; 50 when left open."`
 	DeepPlanning    bool            `json:"deep_planning,omitempty" doc:"Whether the agent plans its work in steps."`
 	EnforcePlan     bool            `json:"enforce_deep_planning,omitempty" doc:"Whether it must finish its plan."`
@@ -132,6 +141,16 @@ const (
 
 // Tools lists the built-in tools.
 func Tools() []Tool { return []Tool{Fetch, Files, SQL, Ask, Delegate} }
+
+// MCPServer is an MCP server whose tools an agent's model may use: one with a URL, or a
+// program that the server's configuration defines.
+type MCPServer struct {
+	Name         string            `json:"name" minLength:"1" maxLength:"32" pattern:"^[A-Za-z0-9_-]+$" doc:"What it is called: the names of its tools begin with it."`
+	URL          string            `json:"url,omitempty" doc:"Where it is reached over streamable HTTP."`
+	Program      string            `json:"program,omitempty" maxLength:"64" doc:"The name of a program that the server's configuration file defines under mcp_servers, which speaks on standard input and output."`
+	Headers      map[string]string `json:"headers,omitempty" doc:"What it is sent with each request, a key for example. Kept encrypted, for all versions, and never answered. Left out, those that were given for the same URL stay; {} removes them."`
+	AllowedTools []string          `json:"allowed_tools,omitempty" doc:"The tools that may be used, by the server's own names; all when left out."`
+}
 
 func (r Runtime) known() bool {
 	switch r {
@@ -243,7 +262,61 @@ func (r *Record) Normalize() error {
 		string(r.OutputSchema) != "null":
 		return fault.Field("output_schema", "must be an object")
 	}
-	return r.checkTools()
+	if err := r.checkTools(); err != nil {
+		return err
+	}
+	return r.checkServers()
+}
+
+// checkServers checks which MCP servers the record names.
+func (r *Record) checkServers() error {
+	if len(r.MCPServers) > 0 && r.Runtime != Model {
+		return fault.Field("mcp_servers", "are for runtime model only, not for %s", r.Runtime)
+	}
+	named := map[string]bool{}
+	for i, s := range r.MCPServers {
+		wrong := func(field, format string, args ...any) error {
+			return fault.Field(fmt.Sprintf("mcp_servers[%d].%s", i, field), format, args...)
+		}
+		switch {
+		case !serverName.MatchString(s.Name):
+			return wrong("name", "must be 1 to 32 of A-Z a-z 0-9 _ -")
+		case named[s.Name]:
+			return wrong("name", "is another's, too")
+		case (s.URL == "") == (s.Program == ""):
+			return wrong("url", "give a url or a program")
+		case s.Program != "" && len(s.Headers) > 0:
+			return wrong("headers", "are for servers with a url")
+		}
+		if err := CheckServerURL(s.URL); s.URL != "" && err != nil {
+			return wrong("url", "%v", err)
+		}
+		for name, value := range s.Headers {
+			if !validHeader(name, value) {
+				return wrong("headers", "%q is no header that can be sent", name)
+			}
+		}
+		named[s.Name] = true
+	}
+	return nil
+}
+
+// CheckServerURL says what is wrong with the URL of an MCP server.
+func CheckServerURL(given string) error {
+	u, err := url.Parse(given)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("must be an http or https URL")
+	case u.User != nil:
+		return errors.New("must not hold a name or password")
+	default:
+		return nil
+	}
+}
+
+// validHeader reports whether a header can be sent.
+func validHeader(name, value string) bool {
+	return headerName.MatchString(name) && !strings.ContainsFunc(value, unicode.IsControl)
 }
 
 // checkTools sorts the names of tools and refuses those that nobody knows.

@@ -50,13 +50,7 @@ func (d desk) remove() { _ = os.RemoveAll(d.dir) }
 
 // environment is all that the program sees of any.
 func (d desk) environment(p Program, a Attempt, steps *counter) []string {
-	var env []string
-	for _, name := range append([]string{"PATH", "HOME", "LANG", "TZ"}, p.Env...) {
-		if value, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+value)
-		}
-	}
-	env = append(env,
+	env := append(p.Environment(),
 		"ERRAND_TASK_ID="+a.TaskID,
 		"ERRAND_ATTEMPT="+strconv.Itoa(a.Number),
 		"ERRAND_TASK_FILE="+d.path(taskFile),

@@ -85,6 +85,17 @@ func (p Program) Check() error {
 	return nil
 }
 
+// Environment is what it sees of this process's environment.
+func (p Program) Environment() []string {
+	var env []string
+	for _, name := range append([]string{"PATH", "HOME", "LANG", "TZ"}, p.Env...) {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
 // Event is one thing that a program said.
 type Event struct {
 	Type task.Type // a writable one
