@@ -52,6 +52,8 @@ type Agent struct {
 	SubAgents     []string `json:"sub_agents,omitempty"`
 	NeedsApproval []string `json:"needs_approval,omitempty"`
 	MaxSteps      int      `json:"max_steps,omitempty"`
+	// MCPServers are for runtime model: their tools are the model's, too.
+	MCPServers []ToolServer `json:"mcp_servers,omitempty"`
 	// OutputFormat and OutputSchema are for tasks that leave them open.
 	OutputFormat string          `json:"output_format,omitempty"`
 	OutputSchema json.RawMessage `json:"output_schema,omitempty"`
@@ -71,6 +73,21 @@ type Agent struct {
 	// RetryErrors lets another attempt follow one that ended with an error of its
 	// worker, as Retry does. A Python worker's needs RetryStarted, too.
 	RetryErrors bool `json:"retry_errors,omitempty"`
+}
+
+// ToolServer is an MCP server whose tools an agent's model may use.
+type ToolServer struct {
+	// Name begins the names of its tools.
+	Name string `json:"name"`
+	// URL is where it is reached over streamable HTTP; Program is, in its place, one that
+	// the server's configuration defines.
+	URL     string `json:"url,omitempty"`
+	Program string `json:"program,omitempty"`
+	// Headers are sent with each request. They are kept encrypted and never answered; nil
+	// keeps those that were given for the same URL.
+	Headers map[string]string `json:"headers,omitzero"`
+	// AllowedTools are the tools that may be used, nil for all.
+	AllowedTools []string `json:"allowed_tools,omitempty"`
 }
 
 // Instructions are what an agent is told about itself.

@@ -16,7 +16,7 @@ import (
 // secretFields are those whose values are kept sealed and never shown. Only they may
 // refer to the environment and to files: everything else of a record is for everybody
 // who may read agents.
-func secretFields() []string { return []string{"llm_credentials.value"} }
+func secretFields() []string { return []string{"llm_credentials.value", "mcp_servers.headers"} }
 
 // reference is what a secret may hold in the place of itself: ${env:NAME} or ${file:PATH}.
 var reference = regexp.MustCompile(`\$\{(env|file):([^}]*)\}`)
@@ -71,7 +71,13 @@ func (r *reader) text(n *yaml.Node, path, text string) (string, error) {
 	return text, err
 }
 
-func isSecret(path string) bool { return slices.Contains(secretFields(), path) }
+func isSecret(path string) bool {
+	path = indices.ReplaceAllString(path, "")
+	return slices.ContainsFunc(secretFields(), func(field string) bool { return path == field || strings.HasPrefix(path, field+".") })
+}
+
+// indices are the places of items in a path.
+var indices = regexp.MustCompile(`\[[0-9]+\]`)
 
 // lookUp answers what a reference stands for. Its errors hold nothing of it.
 func lookUp(kind, name string) (string, error) {

@@ -33,7 +33,9 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/mcp"
 	"github.com/errand-dev/errand/server/internal/observe"
+	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/secret"
 	"github.com/errand-dev/errand/server/internal/stream"
@@ -52,6 +54,7 @@ type App struct {
 	store    store
 	service  *lifecycle.Service
 	pages    atomic.Pointer[board.Board]
+	servers  *mcp.Host
 	tracer   *observe.Tracer // nil for no traces
 	first    FirstStart
 	reader   *reading.Reader
@@ -134,6 +137,8 @@ func (a *App) start(ctx context.Context) error {
 	a.service = service
 	service.OfferModels(proxied(o.Providers))
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
+	service.DefineServers(slices.Collect(maps.Keys(o.MCPServers)))
+	a.servers = mcp.NewHost(mcp.Options{Guard: outbound.Guard{Networks: o.AllowPrivate}, Programs: o.MCPServers, Log: o.Log})
 	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
 	if a.tracer != nil {
 		service.Trace(a.tracer.Place)
@@ -160,7 +165,7 @@ func (a *App) start(ctx context.Context) error {
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {
 			return presenter.Task(ctx, s, nil)
 		},
-		Runner: runners(o.Commands, models(o, service, a.reader)), Slots: o.Slots, Log: o.Log, URL: a.URL,
+		Runner: runners(o.Commands, models(o, service, a.reader, a.servers)), Slots: o.Slots, Log: o.Log, URL: a.URL,
 	})
 	a.parts.Go(func() {
 		defer close(a.pool)
@@ -331,6 +336,7 @@ func (a *App) stop() error {
 	}
 	a.stopWorking()
 	<-a.pool
+	a.servers.Close()
 	// Requests that are still under way have a little longer than the work.
 	grace, cancelGrace := context.WithTimeout(context.Background(), max(5*time.Second, a.opts.Drain/4))
 	defer cancelGrace()

@@ -63,6 +63,9 @@ type Options struct {
 	// Commands are the programs that agents of runtime command may name, as
 	// Program.Check has found them good.
 	Commands map[string]program.Program
+	// MCPServers are the programs that agents may name as MCP servers, found good in the
+	// same way.
+	MCPServers map[string]program.Program
 	// Agents are applied at the start.
 	Agents []agentfile.Agent
 	// MaxQueued is how many tasks of an agent may wait, CreateRate how many a

@@ -7,6 +7,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/mcp"
 	wire "github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/program"
@@ -53,7 +54,7 @@ func runners(commands map[string]program.Program, models *model.Runner) func(age
 
 // models is the runtime of agents that ask a model. An agent's own key is opened when
 // it is needed.
-func models(o Options, s *lifecycle.Service, reader *reading.Reader) *model.Runner {
+func models(o Options, s *lifecycle.Service, reader *reading.Reader, servers *mcp.Host) *model.Runner {
 	return &model.Runner{
 		Providers: o.Providers, Prices: o.Prices,
 		Client: wire.NewClient(outbound.Guard{Networks: o.AllowPrivate, Hosts: o.AllowModelHosts}),
@@ -66,6 +67,7 @@ func models(o Options, s *lifecycle.Service, reader *reading.Reader) *model.Runn
 		},
 		Tools:   kit(o, reader).Tools,
 		Reading: reader,
+		Servers: (&toolServers{s, servers}).open,
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 type serveCmd struct {
-	Config       string        `help:"Configuration file (YAML): these flags by their names, and commands; see docs/CONFIGURATION.md." env:"ERRAND_CONFIG" placeholder:"FILE"`
+	Config       string        `help:"Configuration file (YAML): these flags by their names, commands and mcp_servers; see docs/CONFIGURATION.md." env:"ERRAND_CONFIG" placeholder:"FILE"`
 	Agents       string        `help:"File of agents (YAML or JSON), or a folder of such files, applied at the start and at SIGHUP; see docs/CONFIGURATION.md." env:"ERRAND_AGENTS" placeholder:"FILE"`
 	Addr         string        `help:"Where to listen." default:"127.0.0.1:4747" env:"ERRAND_ADDR"`
 	Data         string        `help:"Data folder." default:".errand" env:"ERRAND_DATA"`
@@ -42,6 +42,7 @@ type serveCmd struct {
 
 	commands map[string]program.Program // of the configuration file
 	prices   model.Prices               // likewise
+	servers  map[string]program.Program // of the same
 }
 
 // Help says what cannot be said in flags.
@@ -57,7 +58,7 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.Addr, o.Data, o.DatabaseURL, o.PublicURL = c.Addr, c.Data, c.DatabaseURL, c.PublicURL
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
-	o.Commands, o.Prices = c.commands, c.prices
+	o.Commands, o.MCPServers, o.Prices = c.commands, c.servers, c.prices
 	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
 	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -46,7 +44,11 @@ func fields() map[string]setter {
 	}
 }
 
-func fieldNames() []string { return slices.Sorted(maps.Keys(fields())) }
+// serverFields are what an MCP server may have: no task is its own.
+func serverFields() map[string]setter {
+	all := fields()
+	return map[string]setter{"run": all["run"], "dir": all["dir"], "env": all["env"], "grace": all["grace"]}
+}
 
 func (f *File) duration(key string, value *yaml.Node) (time.Duration, error) {
 	text, err := f.text(key, value)

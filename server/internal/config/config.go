@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,6 +27,8 @@ type File struct {
 	Commands map[string]program.Program
 	// Prices are what models cost, by their names.
 	Prices model.Prices
+	// Servers are the MCP servers on standard input and output that agents may name.
+	Servers map[string]program.Program
 
 	name string
 }
@@ -43,11 +46,12 @@ type Option struct {
 const (
 	commandsKey = "commands"
 	pricesKey   = "prices"
+	serversKey  = "mcp_servers"
 )
 
 // Parse reads the content of the file with that name.
 func Parse(name string, content []byte) (*File, error) {
-	f := &File{name: name, Commands: map[string]program.Program{}}
+	f := &File{name: name, Commands: map[string]program.Program{}, Servers: map[string]program.Program{}}
 	loader, err := yaml.NewLoader(bytes.NewReader(content))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -62,13 +66,20 @@ func Parse(name string, content []byte) (*File, error) {
 		return nil, fmt.Errorf("%s: has more than one document", name)
 	}
 	err = f.each("", doc.Content[0], func(key string, value *yaml.Node) error {
-		if key == commandsKey {
-			return f.each(commandsKey, value, f.command)
+		switch key {
+		case commandsKey:
+			return f.each(key, value, func(name string, node *yaml.Node) error {
+				return f.program(key, name, node, fields(), f.Commands)
+			})
+		case serversKey:
+			return f.each(key, value, func(name string, node *yaml.Node) error {
+				return f.program(key, name, node, serverFields(), f.Servers)
+			})
+		case pricesKey:
+			return f.each(key, value, f.price)
+		default:
+			return f.option(key, value)
 		}
-		if key == pricesKey {
-			return f.each(pricesKey, value, f.price)
-		}
-		return f.option(key, value)
 	})
 	if err != nil {
 		return nil, err
@@ -165,18 +176,18 @@ func (f *File) texts(key string, n *yaml.Node) ([]string, error) {
 	return list, nil
 }
 
-// command reads one program.
-func (f *File) command(name string, node *yaml.Node) error {
-	key := within(commandsKey, name)
+// program reads one program of a section, which may have some fields.
+func (f *File) program(section, name string, node *yaml.Node, may map[string]setter, into map[string]program.Program) error {
+	key := within(section, name)
 	if name == "" || len(name) > 64 || strings.TrimSpace(name) != name {
-		return f.wrong(node.Line, key, "a command's name has 1 to 64 bytes")
+		return f.wrong(node.Line, key, "a program's name has 1 to 64 bytes")
 	}
 	var p program.Program
 	err := f.each(key, node, func(field string, value *yaml.Node) error {
 		at := within(key, field)
-		set, known := fields()[field]
+		set, known := may[field]
 		if !known {
-			return f.wrong(value.Line, at, "is unknown; a command may have %s", strings.Join(fieldNames(), ", "))
+			return f.wrong(value.Line, at, "is unknown; there may be %s", strings.Join(slices.Sorted(maps.Keys(may)), ", "))
 		}
 		return set(f, at, value, &p)
 	})
@@ -186,13 +197,13 @@ func (f *File) command(name string, node *yaml.Node) error {
 	if err := p.Check(); err != nil {
 		return f.wrong(node.Line, key, "%w", err)
 	}
-	f.Commands[name] = p
+	into[name] = p
 	return nil
 }
 
 // Unknown is an error about an option that is none of the known ones.
 func (f *File) Unknown(o Option, known []string) error {
-	known = append(slices.Clone(known), commandsKey, pricesKey)
+	known = append(slices.Clone(known), commandsKey, pricesKey, serversKey)
 	slices.Sort(known)
 	return f.Wrong(o, "is unknown; there are %s", strings.Join(known, ", "))
 }

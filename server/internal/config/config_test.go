@@ -1,16 +1,17 @@
 package config
 
 import (
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"github.com/errand-dev/errand/server/internal/program"
 )
 
 func TestParse(t *testing.T) {
@@ -29,6 +30,8 @@ commands:
     timeout: 30m
     grace: 10s
   other: {run: [sh], env: *keys}
+mcp_servers:
+  clock: {run: [sh], env: *keys, grace: 1s}
 `
 	f, err := Parse("errand.yaml", []byte(text))
 	if err != nil {
@@ -47,6 +50,7 @@ commands:
 			},
 			"other": {Run: []string{"sh"}, Env: []string{"A", "B"}},
 		},
+		Servers: map[string]program.Program{"clock": {Run: []string{"sh"}, Env: []string{"A", "B"}, Grace: time.Second}},
 	}
 	if diff := cmp.Diff(want, f, cmpopts.IgnoreUnexported(File{}, Option{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -75,12 +79,13 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		{"a:\n  - 1\n  - {b: 1}\n", `^f:3: a: must be a single value$`},
 		{"commands: [a]\n", `^f:1: commands: must be a mapping`},
 		{"commands:\n  x: sh\n", `^f:2: commands.x: must be a mapping`},
-		{"commands:\n  '': {run: [sh]}\n", `^f:2: commands.: a command's name`},
+		{"commands:\n  '': {run: [sh]}\n", `^f:2: commands.: a program's name`},
 		{"commands:\n  x:\n    run: sh -c true\n", `^f:3: commands.x.run: must be a list$`},
-		{"commands:\n  x:\n    run: [sh]\n    evn: [A]\n", `^f:4: commands.x.evn: is unknown; a command may have dir, env, `},
+		{"commands:\n  x:\n    run: [sh]\n    evn: [A]\n", `^f:4: commands.x.evn: is unknown; there may be dir, env, `},
 		{"commands:\n  x:\n    run: [sh]\n    events: yes\n", `^f:4: commands.x.events: must be json`},
 		{"commands:\n  x:\n    run: [sh]\n    timeout: 5\n", `^f:4: commands.x.timeout: must be a duration`},
 		{"commands:\n  x:\n    run: [sh]\n    grace: -1s\n", `^f:4: commands.x.grace: must be a duration`},
+		{"mcp_servers:\n  x: {run: [sh], timeout: 5s}\n", `^f:2: mcp_servers.x.timeout: is unknown; there may be dir, env, grace, run$`},
 		{"commands:\n  x: {env: [A]}\n", `^f:2: commands.x: run: name a program$`},
 		{"commands:\n  x: {run: [there-is-no-such-program]}\n", `^f:2: commands.x: run: there is no program`},
 		{"commands:\n  x: {run: [sh], env: [A=b]}\n", `^f:2: commands.x: env: "A=b"`},
@@ -132,7 +137,7 @@ func TestCommandDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range fieldNames() {
+	for _, name := range slices.Sorted(maps.Keys(fields())) {
 		if !regexp.MustCompile("(?m)^\\| `" + name + "` \\| .+ \\|$").Match(text) {
 			t.Errorf("docs/CONFIGURATION.md has no row for %s", name)
 		}

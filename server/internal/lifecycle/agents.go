@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,18 +22,22 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 	if err := s.CheckAgent(id, &r); err != nil {
 		return agent.Agent{}, err
 	}
-	secret, forget := r.LLMCredential, r.NoCredential
-	r.LLMCredential, r.NoCredential = nil, false
+	kept, err := s.agentSecrets(ctx, org, id)
+	if err != nil {
+		return agent.Agent{}, err
+	}
+	secrets := kept.replaced(&r)
+	changed := !reflect.DeepEqual(secrets, kept)
 	var sealed []byte
-	if secret != nil {
-		open, err := json.Marshal(secret)
+	if changed && !secrets.none() {
+		open, err := json.Marshal(secrets)
 		if err != nil {
 			return agent.Agent{}, fmt.Errorf("encode credentials: %w", err)
 		}
 		sealed = s.sealer.Seal(secretName(org, OfAgent, id), open)
 	}
 	var a agent.Agent
-	err := s.store.Write(ctx, aboutAgent(org, id), func(tx Tx) error {
+	err = s.store.Write(ctx, aboutAgent(org, id), func(tx Tx) error {
 		before, err := tx.Agent(org, id, 0)
 		isNew := fault.CodeOf(err) == fault.NotFound
 		if err != nil && !isNew {
@@ -41,7 +46,7 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		switch {
 		case sealed != nil:
 			err = tx.PutSecret(org, OfAgent, id, sealed)
-		case forget:
+		case changed:
 			err = tx.DeleteSecret(org, OfAgent, id)
 		default:
 			err = nil
@@ -72,6 +77,11 @@ func (s *Service) CheckAgent(id string, r *agent.Record) error {
 	}
 	if err := s.checkCommand(*r); err != nil {
 		return err
+	}
+	for i, server := range r.MCPServers {
+		if server.Program != "" && !slices.Contains(s.servers, server.Program) {
+			return fault.Field(fmt.Sprintf("mcp_servers[%d].program", i), "the server's configuration file does not define the MCP server %q", server.Program)
+		}
 	}
 	return checkSchema("output_schema", r.OutputSchema)
 }
@@ -185,13 +195,63 @@ func (s *Service) EachAgent(ctx context.Context, org string) iter.Seq2[agent.Age
 	}
 }
 
+// agentSecrets are what an agent keeps sealed: its model's credentials, without a value
+// for none, and the headers of its MCP servers, by their URLs.
+type agentSecrets struct {
+	agent.Credentials
+	Headers map[string]map[string]string `json:"headers,omitempty"`
+}
+
+func (s *Service) agentSecrets(ctx context.Context, org, id string) (x agentSecrets, err error) {
+	_, err = s.open(ctx, org, OfAgent, id, &x)
+	return x, err
+}
+
+func (x agentSecrets) none() bool { return x.Value == "" && len(x.Headers) == 0 }
+
+// replaced are the secrets after a record was applied, out of which it takes them. What
+// the record leaves open stays: credentials, and the headers for the same URL.
+func (x agentSecrets) replaced(r *agent.Record) agentSecrets {
+	switch {
+	case r.LLMCredential != nil:
+		x.Credentials = *r.LLMCredential
+	case r.NoCredential:
+		x.Credentials = agent.Credentials{}
+	}
+	r.LLMCredential, r.NoCredential = nil, false
+	before := x.Headers
+	x.Headers = nil
+	r.MCPServers = slices.Clone(r.MCPServers)
+	for i := range r.MCPServers {
+		server := &r.MCPServers[i]
+		headers := server.Headers
+		if headers == nil {
+			headers = before[server.URL]
+		}
+		if server.Headers = nil; len(headers) == 0 {
+			continue
+		}
+		if x.Headers == nil {
+			x.Headers = map[string]map[string]string{}
+		}
+		x.Headers[server.URL] = headers
+	}
+	return x
+}
+
 // AgentCredentials opens an agent's credentials; nil when it has none.
 func (s *Service) AgentCredentials(ctx context.Context, org, id string) (*agent.Credentials, error) {
-	var c agent.Credentials
-	if found, err := s.open(ctx, org, OfAgent, id, &c); err != nil || !found {
+	x, err := s.agentSecrets(ctx, org, id)
+	if err != nil || x.Value == "" {
 		return nil, err
 	}
-	return &c, nil
+	return &x.Credentials, nil
+}
+
+// AgentHeaders opens the headers of an agent's MCP servers, by their URLs.
+func (s *Service) AgentHeaders(ctx context.Context, org, id string) (map[string]map[string]string, error) {
+	x, err := s.agentSecrets(ctx, org, id)
+	return x.Headers, err
 }
 
 // TaskSecrets opens a task's secrets; the zero value when it has none.

@@ -45,6 +45,7 @@ type Service struct {
 
 	commands []string // names of programs, sorted
 	models   []string // names of providers that attempts may ask
+	servers  []string // names of MCP servers that are programs, sorted
 	trace    func(task.Task) string
 	node     string
 
@@ -65,6 +66,10 @@ func (s *Service) Name(node string) { s.node = node }
 
 // Node is the name of the node that the service is part of.
 func (s *Service) Node() string { return s.node }
+
+// DefineServers says which MCP servers the configuration defines, for agents to name; it
+// is called before the first verb.
+func (s *Service) DefineServers(names []string) { s.servers = slices.Sorted(slices.Values(names)) }
 
 // DefineCommands says which programs the agents of runtime command may name
 // (rule A4). It is called before anything else.

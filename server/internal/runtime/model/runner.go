@@ -34,10 +34,12 @@ type Runner struct {
 	Credential func(ctx context.Context, org, agentID string) (string, error)
 	// Prices are those of models, for budgets of money.
 	Prices model.Prices
-	// Tools are those that an attempt's model may call, nil for none.
-	Tools tool.Source
 	// Reading makes text of the files that a task gives its agent.
 	Reading *reading.Reader
+	// Tools are those that an attempt's model may call, nil for none. Servers are those
+	// of MCP servers, which can be called until done is.
+	Tools   tool.Source
+	Servers func(ctx context.Context, a *runtime.Attempt, who agent.Agent) (tools []tool.Tool, done func(), err error)
 }
 
 var _ runtime.Runner = (*Runner)(nil)
@@ -72,32 +74,42 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 		Temperature: who.Record.Temperature, MaxTokens: who.Record.MaxTokens,
 		Effort: cmp.Or(orEmpty(t.State.LLMReasoningEffort), who.Record.ReasoningEffort),
 	}
-	if err := t.equip(ctx, r.Tools, who); err != nil {
+	done, err := r.equip(ctx, t, who)
+	if err != nil {
 		return runtime.Outcome{}, err
 	}
+	defer done()
 	if err := t.Progress(ctx, "Asking "+name+" of "+provider.Name); err != nil {
 		return runtime.Outcome{}, err
 	}
 	return t.run(ctx, who.Steps())
 }
 
-// equip gives the model its tools.
-func (t *turn) equip(ctx context.Context, source tool.Source, who agent.Agent) error {
-	if source == nil {
-		return nil
+// equip gives the model its tools, which it has until done is called.
+func (r *Runner) equip(ctx context.Context, t *turn, who agent.Agent) (done func(), err error) {
+	done = func() {}
+	var tools, more []tool.Tool
+	if r.Tools != nil {
+		if tools, err = r.Tools(ctx, t.Attempt, who); err != nil {
+			return nil, err
+		}
 	}
-	tools, err := source(ctx, t.Attempt, who)
-	if err != nil {
-		return err
+	if r.Servers != nil {
+		if more, done, err = r.Servers(ctx, t.Attempt, who); err != nil {
+			return nil, err
+		}
 	}
-	t.tools = make(map[string]tool.Tool, len(tools))
+	t.tools = map[string]tool.Tool{}
 	needs := who.Record.NeedsApproval
-	for _, x := range tools {
+	for _, x := range append(tools, more...) {
+		if _, taken := t.tools[x.Name]; taken { // the server's own go first
+			continue
+		}
 		x.Approved = x.Approved || slices.Contains(needs, x.Name) || slices.Contains(needs, "*") && x.Name != string(agent.Ask)
 		t.tools[x.Name] = x
 		t.request.Tools = append(t.request.Tools, model.Tool{Name: x.Name, Description: x.Description, Input: x.Input})
 	}
-	return nil
+	return done, nil
 }
 
 // failure is what the agent could not do, for its user.
