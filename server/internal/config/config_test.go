@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/errand-dev/errand/server/internal/program"
 )
 
 func TestParse(t *testing.T) {
