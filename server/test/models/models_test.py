@@ -21,17 +21,33 @@ ANTHROPIC = TypeAdapter(anthropic.types.MessageCreateParams)
 MODELS = {"openai": "o4-mini", "anthropic": "claude-opus-4-7"}
 
 
+def in_order(messages: list[dict]) -> None:
+    """Each call is answered, in order, before anything else is said: providers refuse all else."""
+    for i, message in enumerate(messages):
+        blocks = message["content"] if isinstance(message["content"], list) else []
+        calls = [call["id"] for call in message.get("tool_calls", [])]
+        calls += [block["id"] for block in blocks if block["type"] == "tool_use"]
+        if not calls:
+            continue
+        if "tool_calls" in message:
+            results = [m.get("tool_call_id") for m in messages[i + 1 : i + 1 + len(calls)]]
+        else:
+            results = [block.get("tool_use_id") for block in messages[i + 1]["content"][: len(calls)]]
+        assert results == calls
+
+
 class Providers(Oracle):
     """Both providers, at one address."""
 
     FOLDER = HERE
 
-    def asked(self, words: str) -> list[dict]:
-        """The requests whose last message has some words, each held against the provider's own types."""
+    def asked(self, words: str, anywhere: bool = False) -> list[dict]:
+        """The requests whose last message, or any, has some words, each held against the provider's own types."""
         request = urllib.request.Request(f"{self.url}/__aimock/journal", headers={"x-api-key": self.KEY})
         with DIRECT.open(request, timeout=30) as answer:
-            entries = [entry for entry in json.load(answer) if words in str(entry["body"]["messages"][-1])]
+            entries = [entry for entry in json.load(answer) if words in str(entry["body"]["messages"][0 if anywhere else -1 :])]
         for entry in entries:
+            in_order(entry["body"]["messages"])
             types = ANTHROPIC if "/messages" in entry["path"] else OPENAI
             types.validate_python(entry["body"], strict=False)
             assert not {"temperature", "top_p", "top_k"} & entry["body"].keys()
@@ -48,13 +64,15 @@ def providers(tmp_path_factory):
 
 
 def serve(providers, folder):
-    """A server with an account at both."""
+    """A server with an account at both, and an MCP server that notes in the folder what is called."""
+    config = folder / "errand.yaml"
+    config.write_text(f"mcp_servers:\n  counter: {{run: [{sys.executable}, {HERE / 'counter.py'}, {folder / 'calls'}]}}\n")
     accounts = {
         "OPENAI_API_KEY": providers.KEY, "OPENAI_BASE_URL": f"{providers.url}/v1",
         "ANTHROPIC_API_KEY": providers.KEY, "ANTHROPIC_BASE_URL": providers.url,
     }  # fmt: skip
     host = providers.url.removeprefix("http://")
-    return Server(os.environ["ERRAND_BIN"], folder, "--allow-model-host", host, env=accounts)
+    return Server(os.environ["ERRAND_BIN"], folder, "--config", str(config), "--allow-model-host", host, env=accounts)
 
 
 @pytest.fixture(scope="session")
@@ -193,3 +211,58 @@ def test_killed_in_mid_answer(providers, agent, tmp_path):
     assert len(asked(providers, agent, "slowly as JSON")) == 1, "a finished answer is paid for once"
     first, second = asked(providers, agent, "/village:")
     assert first["body"] == second["body"], "the conversation is rebuilt as it was"
+
+
+COUNTER = [{"name": "counter", "program": "counter"}]
+
+
+def called(folder, task_id):
+    """The calls of a task, as the MCP server has noted them."""
+    notes = folder / "calls"
+    return sorted(line for line in notes.read_text().splitlines() if f" {task_id}/" in line) if notes.exists() else []
+
+
+def results(body):
+    """The results of tools in a request, in order, as ids and texts."""
+    found = [(m["tool_call_id"], m["content"]) for m in body["messages"] if m["role"] == "tool"]
+    for message in body["messages"]:
+        if isinstance(message["content"], list):
+            found += [(b["tool_use_id"], b["content"]) for b in message["content"] if b["type"] == "tool_result"]
+    return found
+
+
+def test_two_calls_at_once(server, providers, agent):
+    other = f"{agent}-counts"
+    server.apply_agent(other, **record(agent, mcp_servers=COUNTER))
+    task, events = ask(server, other, "Count twice")
+    assert (task["status"], task["result"]) == ("completed", "Counted.")
+    assert said(events) == task["result"], "what was said before the calls is a thought"
+    assert sorted(task["used_tools"]) == ["counter_count", "counter_peek"]
+    assert called(server.folder, task["id"]) == [f"count {task['id']}/call_1_1_0", f"peek {task['id']}/call_1_1_1"]
+    first, second = (e for e in providers.asked("Count twice", anywhere=True) if f"({agent})" in str(e["body"]))
+    assert second["body"]["messages"][: len(first["body"]["messages"])] == first["body"]["messages"]
+    assert [text for _, text in results(second["body"])] == ['count {"n": 1}', "peek {}"]
+    assert first["body"]["tools"] == second["body"]["tools"]
+    assert "draft-07" not in str(first["body"]["tools"])
+
+
+def test_killed_in_mid_call(providers, agent, tmp_path):
+    """A call that must not be made twice is made once; the model is told that nobody knows what became of it."""
+    with serve(providers, tmp_path) as server:
+        server.apply_agent(agent, **record(agent, lease_seconds=1, mcp_servers=COUNTER))
+        body = {"input": {"text": f"Count slowly ({agent})"}}
+        task_id = server.call("POST", f"/v1/agents/{agent}/invoke/async", body)["id"]
+        until(lambda: any("slow" in line for line in called(tmp_path, task_id)), "the call is under way")
+        server.kill()
+        server.start()
+        until(lambda: server.task(task_id)["status"] not in ("pending", "executing"), "the task ends", 60)
+        task, events = server.task(task_id), server.events(task_id)
+    assert (task["status"], task["result"]) == ("completed", "Counted.")
+    assert [line for line in called(tmp_path, task_id) if "slow" in line] == [f"slow {task_id}/call_1_1_0"]
+    requests = [e["request_id"] for e in (e["data"] for e in events if e["type"] == "tool_call_request")]
+    assert requests == ["call_1_1_0", "call_1_1_1"], "viewers are told of each call once"
+    first, second = (e for e in providers.asked("Count slowly", anywhere=True) if f"({agent})" in str(e["body"]))
+    assert second["body"]["messages"][: len(first["body"]["messages"])] == first["body"]["messages"]
+    (_, unknown), (_, peeked) = results(second["body"])
+    assert "It is not known whether this call was carried out" in unknown
+    assert peeked == "peek {}"
