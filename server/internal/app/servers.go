@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
@@ -35,7 +36,7 @@ func (s *toolServers) open(ctx context.Context, a *runtime.Attempt, who agent.Ag
 		return nil, func() {}, nil
 	}
 	tools, done, err := s.host.Open(ctx, servers)
-	if _, is := errors.AsType[*mcp.Unreachable](err); is && !mcp.IsLasting(err) {
+	if _, is := errors.AsType[*mcp.UnreachableError](err); is && !mcp.IsLasting(err) {
 		err = &runtime.Later{Reason: err.Error(), Delay: task.Backoff(a.Number)}
 	}
 	return tools, done, err
@@ -106,9 +107,7 @@ func (x taskServer) server(n int) (mcp.Server, error) {
 	case x.Auth == "oauth2":
 		return s, fmt.Errorf("the MCP server %s of the task: oauth2 is not supported by the server: give a key or headers", s.Name)
 	}
-	for name, value := range x.Headers {
-		s.Headers[name] = value
-	}
+	maps.Copy(s.Headers, x.Headers)
 	if x.APIKey != "" {
 		s.Headers["Authorization"] = "Bearer " + x.APIKey
 	}

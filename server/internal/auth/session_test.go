@@ -20,7 +20,7 @@ func TestA6ASessionLastsWhileItIsUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 4 {
-			time.Sleep(auth.SessionLength - time.Second)
+			time.Sleep(auth.SessionLength - time.Second) //nolint:forbidigo // of the bubble's clock
 			who, err := a.Resume(t.Context(), session)
 			if err != nil || who.KeyID != "k" || who.Session == nil {
 				t.Fatalf("a used session: %+v, %v", who, err)
@@ -29,7 +29,7 @@ func TestA6ASessionLastsWhileItIsUsed(t *testing.T) {
 				t.Errorf("it lasts for %s more", left)
 			}
 		}
-		time.Sleep(auth.SessionLength + time.Second)
+		time.Sleep(auth.SessionLength + time.Second) //nolint:forbidigo // of the bubble's clock
 		if _, err := a.Resume(t.Context(), session); fault.CodeOf(err) != fault.Unauthenticated {
 			t.Errorf("a session that nobody has used: %v", err)
 		}
@@ -59,7 +59,7 @@ func TestA6AttemptsToSignInAreCounted(t *testing.T) {
 				t.Errorf("%s: %q, want %q", address, code, want)
 			}
 		}
-		time.Sleep(6 * time.Second)
+		time.Sleep(6 * time.Second) //nolint:forbidigo // of the bubble's clock
 		if code := try("192.0.2.1:1"); code != "" {
 			t.Errorf("a while later: %s", code)
 		}

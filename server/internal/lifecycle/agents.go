@@ -203,7 +203,7 @@ type agentSecrets struct {
 }
 
 func (s *Service) agentSecrets(ctx context.Context, org, id string) (x agentSecrets, err error) {
-	_, err = s.open(ctx, org, OfAgent, id, &x)
+	err = s.open(ctx, org, OfAgent, id, &x)
 	return x, err
 }
 
@@ -257,21 +257,21 @@ func (s *Service) AgentHeaders(ctx context.Context, org, id string) (map[string]
 // TaskSecrets opens a task's secrets; the zero value when it has none.
 func (s *Service) TaskSecrets(ctx context.Context, org, id string) (Secrets, error) {
 	var x Secrets
-	_, err := s.open(ctx, org, OfTask, id, &x)
+	err := s.open(ctx, org, OfTask, id, &x)
 	return x, err
 }
 
-func (s *Service) open(ctx context.Context, org string, of SecretOf, id string, into any) (bool, error) {
+func (s *Service) open(ctx context.Context, org string, of SecretOf, id string, into any) error {
 	sealed, err := s.store.Secret(ctx, org, of, id)
 	if err != nil || sealed == nil {
-		return false, err
+		return err
 	}
 	open, err := s.sealer.Open(secretName(org, of, id), sealed)
 	if err != nil {
-		return false, fmt.Errorf("open secrets of %s %s: %w", of, id, err)
+		return fmt.Errorf("open secrets of %s %s: %w", of, id, err)
 	}
 	if err := json.Unmarshal(open, into); err != nil {
-		return false, fmt.Errorf("decode secrets of %s %s: %w", of, id, err)
+		return fmt.Errorf("decode secrets of %s %s: %w", of, id, err)
 	}
-	return true, nil
+	return nil
 }

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -262,7 +263,7 @@ func TestS10WhatCannotBeAsked(t *testing.T) {
 		t.Errorf("S10: %d were asked", n)
 	}
 	for i := range 100 {
-		b.asks("t", token, question(fmt.Sprint(i), func(a *lifecycle.Asking) { a.Stay = true }))
+		b.asks("t", token, question(strconv.Itoa(i), func(a *lifecycle.Asking) { a.Stay = true }))
 	}
 	_, err := b.AskPeople(b.ctx(), org, "t", token, question("more", nil))
 	b.refused(err, fault.Conflict)

@@ -237,7 +237,8 @@ func TestS9AWaitIsStoppedHeldAndEnded(t *testing.T) {
 	_, err := b.Resume(b.ctx(), who(), "resumed")
 	b.must(err)
 	b.shows("resumed", task.Pending, "")
-	b.finish("resumed", b.take("resumed"), task.EndCompleted, "r")
+	_, err = b.finish("resumed", b.take("resumed"), task.EndCompleted, "r")
+	b.must(err)
 
 	b.await("held", b.run("held", nil), hour())
 	pause := func() {

@@ -127,7 +127,7 @@ func awaits(t task.Task) *Waiting {
 			x.Until = o.Until
 		}
 	}
-	switch w.Cause {
+	switch w.Cause { //nolint:exhaustive // a budget tells what it waits for itself
 	case task.ForChild:
 		x.Message = "waits for the end of " + subTasks(len(w.SubTasks))
 	case task.ForTimer:

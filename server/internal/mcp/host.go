@@ -90,15 +90,15 @@ func (h *Host) Close() {
 	h.transport.CloseIdleConnections()
 }
 
-// Unreachable is the error of a server of which no tools could be had. Its text is for
+// UnreachableError is the error of a server of which no tools could be had. Its text is for
 // people, without secrets.
-type Unreachable struct {
+type UnreachableError struct {
 	Server, Why string
 	// Lasting says that it would be no different later.
 	Lasting bool
 }
 
-func (u *Unreachable) Error() string {
+func (u *UnreachableError) Error() string {
 	return fmt.Sprintf("the MCP server %s cannot be used: %s", u.Server, u.Why)
 }
 
@@ -143,13 +143,13 @@ func (h *Host) peer(s Server) (p *peer, mine bool, err error) {
 	if s.Program != "" {
 		p, known := h.shared[s.Program]
 		if !known {
-			return nil, false, &Unreachable{s.Name, fmt.Sprintf("the server's configuration defines no MCP server %q", s.Program), true}
+			return nil, false, &UnreachableError{s.Name, fmt.Sprintf("the server's configuration defines no MCP server %q", s.Program), true}
 		}
 		return p, false, nil
 	}
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, false, &Unreachable{s.Name, "it needs an http or https URL", true}
+		return nil, false, &UnreachableError{s.Name, "it needs an http or https URL", true}
 	}
 	w := &web{base: h.transport, headers: s.Headers, host: u.Host}
 	return &peer{
@@ -175,7 +175,7 @@ func (h *Host) tools(ctx context.Context, p *peer, s Server) ([]tool.Tool, error
 		if errors.Is(err, context.DeadlineExceeded) {
 			why = fmt.Sprintf("it did not tell its tools within %s", h.options.Connecting)
 		}
-		return nil, &Unreachable{s.Name, why, lasting}
+		return nil, &UnreachableError{s.Name, why, lasting}
 	}
 	var tools []tool.Tool
 	for _, t := range listed {

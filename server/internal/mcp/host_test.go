@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -179,7 +180,7 @@ func TestT9SessionsAreLost(t *testing.T) {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			t.Parallel()
 			var runs atomic.Int32
-			tools := map[string]handler{"count": func(context.Context, string) (string, bool) { return fmt.Sprint(runs.Add(1)), false }}
+			tools := map[string]handler{"count": func(context.Context, string) (string, bool) { return strconv.Itoa(int(runs.Add(1))), false }}
 			var mu sync.Mutex
 			now, seen, lost := over(server(tools), nil), map[string]bool{}, map[string]bool{}
 			h, url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -328,7 +329,7 @@ func TestT9ServersThatAreNotThere(t *testing.T) {
 	})
 	for want, at := range map[string]string{"connection refused": gone.URL, "did not tell its tools within 300ms": url} {
 		_, _, err := h.Open(t.Context(), []Server{{Name: "x", URL: at}})
-		if _, is := errors.AsType[*Unreachable](err); !is || !strings.Contains(err.Error(), want) || IsLasting(err) || strings.Contains(err.Error(), "query-secret") {
+		if _, is := errors.AsType[*UnreachableError](err); !is || !strings.Contains(err.Error(), want) || IsLasting(err) || strings.Contains(err.Error(), "query-secret") {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
@@ -338,8 +339,8 @@ func TestT9ServersThatAreNotThere(t *testing.T) {
 func speak(kind string) {
 	switch kind {
 	case "chatty":
-		fmt.Println("Welcome to the test server!")
-		fmt.Println(strings.Repeat("=", 200_000))
+		fmt.Fprintln(os.Stdout, "Welcome to the test server!")
+		fmt.Fprintln(os.Stdout, strings.Repeat("=", 200_000))
 		fmt.Fprintln(os.Stderr, "I am there.")
 	case "silent": // it says nothing to what it does not know
 		old(os.Stdin, os.Stdout)
@@ -347,7 +348,7 @@ func speak(kind string) {
 	}
 	runs := 0
 	s := server(map[string]handler{
-		"count": func(context.Context, string) (string, bool) { runs++; return fmt.Sprint(runs), false },
+		"count": func(context.Context, string) (string, bool) { runs++; return strconv.Itoa(runs), false },
 		"die":   func(context.Context, string) (string, bool) { os.Exit(3); return "", false },
 		"env": func(context.Context, string) (string, bool) {
 			return os.Getenv("MCP_TEST_SERVER") + os.Getenv("MCP_TEST_SECRET"), false
@@ -357,7 +358,7 @@ func speak(kind string) {
 }
 
 // old answers as servers of 2025 do, and passes over every other method.
-func old(in *os.File, out *os.File) {
+func old(in, out *os.File) {
 	d := json.NewDecoder(in)
 	for {
 		var r struct {

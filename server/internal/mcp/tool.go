@@ -155,6 +155,6 @@ func contentOf(c sdk.Content) string {
 
 // IsLasting reports whether an error says that a server cannot be used, now or later.
 func IsLasting(err error) bool {
-	u, is := errors.AsType[*Unreachable](err)
+	u, is := errors.AsType[*UnreachableError](err)
 	return is && u.Lasting
 }

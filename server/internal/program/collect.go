@@ -102,7 +102,7 @@ func (c *collection) keep(path, name string) error {
 	content, err := c.root.Open(path)
 	if err != nil {
 		c.refuse(path, "it cannot be read")
-		return nil //nolint:nilerr // the log says so
+		return nil // the log says so
 	}
 	defer content.Close() //nolint:errcheck // it was only read
 	err = c.attempt.Output(c.ctx, name, content)
@@ -123,7 +123,7 @@ func (c *collection) refuse(path, why string) {
 // tell tells the log what was not taken.
 func (c *collection) tell() error {
 	if len(c.refused) == 0 || c.ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // nobody is told any more
 	}
 	lines := c.refused[:min(len(c.refused), maxTold)]
 	if more := len(c.refused) - len(lines); more > 0 {

@@ -18,9 +18,6 @@ const (
 	ForBudget   Cause = "budget"   // a larger one (rule B1)
 )
 
-// Causes lists every cause.
-func Causes() []Cause { return []Cause{ForPerson, ForApproval, ForChild, ForTimer, ForBudget} }
-
 // Wait is what a paused turn waits for; the zero value is nothing, so that only
 // somebody may resume it. The turn has no attempt, and thereby no slot and no lease
 // (rule S9).

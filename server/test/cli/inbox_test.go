@@ -2,7 +2,6 @@ package cli_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -60,7 +59,7 @@ func TestInbox(t *testing.T) {
 	if out, err := inbox("answer", open[0].ID, "7", "--decline"); err == nil {
 		t.Errorf("declined with a value:\n%s", out)
 	}
-	if out, err := inbox("answer", open[0].ID, "7", "--note", " or so"); err != nil || out != fmt.Sprintf("%s answered\n", open[0].ID) {
+	if out, err := inbox("answer", open[0].ID, "7", "--note", " or so"); err != nil || out != open[0].ID+" answered\n" {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if out, err := inbox("answer", open[0].ID, "8"); err == nil || !strings.Contains(out, "answered before") {

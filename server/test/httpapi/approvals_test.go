@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// asks lets an attempt of a task ask something.
-func (s *server) asks(t *testing.T, status int, task, token, members string) map[string]any {
+// asks lets the attempt of the task one ask something.
+func (s *server) asks(t *testing.T, status int, token, members string) map[string]any {
 	t.Helper()
 	return s.must(t, status, call{
-		method: "POST", path: "/v1/tasks/" + task + "/approvals", key: workerKey, body: fmt.Sprintf(`{"lease_token": %q, %s}`, token, members),
+		method: "POST", path: "/v1/tasks/one/approvals", key: workerKey, body: fmt.Sprintf(`{"lease_token": %q, %s}`, token, members),
 	})
 }
 
@@ -24,11 +24,11 @@ func TestS10APersonAnswersAWorker(t *testing.T) {
 	s.task(t, "one")
 	token := s.claim(t)
 	const form = `"key": "n", "message": "how many?", "schema": {"type": "integer"}`
-	asked := s.asks(t, 201, "one", token, form+`, "default": {"value": 3}, "deadline": "2100-01-01T00:00:00Z"`)
+	asked := s.asks(t, 201, token, form+`, "default": {"value": 3}, "deadline": "2100-01-01T00:00:00Z"`)
 	if asked["waiting"] != true || asked["replayed"] != false || asked["status"] != "open" || asked["kind"] != "question" || asked["answered"] != nil {
 		t.Errorf("S10: asked %v", asked)
 	}
-	if again := s.asks(t, 200, "one", token, form); again["waiting"] != true || again["replayed"] != true || again["id"] != asked["id"] {
+	if again := s.asks(t, 200, token, form); again["waiting"] != true || again["replayed"] != true || again["id"] != asked["id"] {
 		t.Errorf("S10: again %v", again)
 	}
 	got := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one"})
@@ -53,7 +53,7 @@ func TestS10APersonAnswersAWorker(t *testing.T) {
 		t.Errorf("S10: answered %v", done)
 	}
 	answer(409, `{"value": 8}`)
-	if again := s.asks(t, 200, "one", s.claim(t), form); again["waiting"] != false || fmt.Sprint(again["answered"]) != fmt.Sprint(done["answered"]) {
+	if again := s.asks(t, 200, s.claim(t), form); again["waiting"] != false || fmt.Sprint(again["answered"]) != fmt.Sprint(done["answered"]) {
 		t.Errorf("S10: the next attempt has %v", again)
 	}
 	mine := s.parts(t, "/v1/tasks/one/approvals?limit=1", "")
@@ -72,10 +72,10 @@ func TestS10TheDefaultIsTakenInTime(t *testing.T) {
 	s.agent(t, "agent-1")
 	s.task(t, "one")
 	soon := time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)
-	s.asks(t, 201, "one", s.claim(t), `"key": "n", "kind": "approval", "message": "may I?", "default": {"answer": "decline"}, "deadline": "`+soon+`"`)
+	s.asks(t, 201, s.claim(t), `"key": "n", "kind": "approval", "message": "may I?", "default": {"answer": "decline"}, "deadline": "`+soon+`"`)
 	claimed := s.must(t, 200, call{method: "POST", path: "/v1/claim", key: workerKey, body: `{"agent_ids": ["agent-1"], "worker_id": "w", "wait": 60}`})
 	token := claimed["claims"].([]any)[0].(map[string]any)["lease"].(map[string]any)["token"].(string)
-	got := s.asks(t, 200, "one", token, `"key": "n", "message": "may I?"`)
+	got := s.asks(t, 200, token, `"key": "n", "message": "may I?"`)
 	if answered, _ := got["answered"].(map[string]any); answered["by_default"] != true || answered["answer"] != "decline" || answered["by"] != "" {
 		t.Errorf("S10: answered %v", got)
 	}
@@ -93,17 +93,17 @@ func TestS10ThePythonClientsPaths(t *testing.T) {
 	}
 	hitl(409, "approve", "")
 	token := s.claim(t)
-	s.asks(t, 201, "one", token, `"key": "a", "kind": "approval", "message": "may I?"`)
+	s.asks(t, 201, token, `"key": "a", "kind": "approval", "message": "may I?"`)
 	if got := hitl(200, "approve", ""); got["status"] != "pending" {
 		t.Errorf("S10: the task is %v", got["status"])
 	}
 	hitl(409, "approve", "")
 	token = s.claim(t)
-	if got := s.asks(t, 200, "one", token, `"key": "a", "message": "may I?"`); got["waiting"] != false {
+	if got := s.asks(t, 200, token, `"key": "a", "message": "may I?"`); got["waiting"] != false {
 		t.Errorf("S10: it is %v", got)
 	}
-	b := s.asks(t, 201, "one", token, `"key": "b", "message": "what?", "stay": true`)
-	s.asks(t, 201, "one", token, `"key": "c", "message": "and what?", "stay": true`)
+	b := s.asks(t, 201, token, `"key": "b", "message": "what?", "stay": true`)
+	s.asks(t, 201, token, `"key": "c", "message": "and what?", "stay": true`)
 	hitl(422, "reject", "")
 	hitl(400, "reject", "[")
 	hitl(422, "approve", `{"approval_id": "nobody's"}`)

@@ -14,7 +14,7 @@ import (
 
 // attempt claims the agent's next task, and answers its lease's token and its token
 // for models.
-func (s *server) attempt(t *testing.T) (id, lease, token string) {
+func (s *server) attempt(t *testing.T) (lease, token string) {
 	t.Helper()
 	got := s.must(t, 200, call{method: "POST", path: "/v1/claim", body: `{"agent_ids": ["agent-1"], "worker_id": "w"}`})
 	claims, _ := got["claims"].([]any)
@@ -24,7 +24,7 @@ func (s *server) attempt(t *testing.T) (id, lease, token string) {
 	c := claims[0].(map[string]any)
 	models, _ := c["models"].(map[string]any)
 	token, _ = models["token"].(string)
-	return c["task"].(map[string]any)["id"].(string), c["lease"].(map[string]any)["token"].(string), token
+	return c["lease"].(map[string]any)["token"].(string), token
 }
 
 // ask calls a model through the server and answers the status and the body.
@@ -75,7 +75,7 @@ func TestB2AnAttemptAsksThroughTheServer(t *testing.T) {
 	s := start(t, p.use)
 	s.agent(t, "agent-1")
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "one", "input": {"text": "a"}, "budget": {"tokens": 1200}}`})
-	_, lease, token := s.attempt(t)
+	lease, token := s.attempt(t)
 	const plain, streamed = `{"model": "m", "messages": []}`, `{"model": "m", "messages": [], "stream": true}`
 
 	if status, body := s.ask(t, chatPath, token, plain); status != 200 || !strings.Contains(body, "Yes.") {
@@ -105,7 +105,10 @@ func TestB2AnAttemptAsksThroughTheServer(t *testing.T) {
 	s.waitFor(t, "one", "paused")
 	status, body = s.ask(t, chatPath, token, plain)
 	var refused struct {
-		Error struct{ Type, Message string }
+		Error struct {
+			Type    string `json:"type"`
+			Message string `json:"message"`
+		} `json:"error"`
 	}
 	if json.Unmarshal([]byte(body), &refused) != nil || status != 403 || refused.Error.Type != "permission_error" || !strings.Contains(refused.Error.Message, "budget") {
 		t.Errorf("behind the line: %d %s", status, body)
@@ -135,7 +138,7 @@ func TestB2WhatATokenIsNot(t *testing.T) {
 	s := start(t, p.use)
 	s.agent(t, "agent-1")
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "one", "input": {"text": "a"}}`})
-	_, lease, token := s.attempt(t)
+	lease, token := s.attempt(t)
 	for _, x := range []struct {
 		path, token, body string
 		want              int
@@ -183,7 +186,7 @@ func TestB2Messages(t *testing.T) {
 	})
 	s.agent(t, "agent-1")
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "one", "input": {"text": "a"}, "budget": {"tokens": 20}}`})
-	_, _, token := s.attempt(t)
+	_, token := s.attempt(t)
 	status, body := s.ask(t, "/proxy/anthropic/v1/messages", token, `{"model": "c", "max_tokens": 5, "stream": true}`)
 	if status != 200 || !strings.Contains(body, "message_stop") {
 		t.Errorf("answered %d %s", status, body)

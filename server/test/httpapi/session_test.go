@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -29,9 +30,7 @@ func inJSON() map[string]string { return map[string]string{"Content-Type": "appl
 func with(c *http.Cookie, x call) call {
 	x.key = "-"
 	header := map[string]string{"Cookie": c.Name + "=" + c.Value, "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}
-	for name, value := range x.header {
-		header[name] = value
-	}
+	maps.Copy(header, x.header)
 	x.header = header
 	return x
 }

@@ -12,8 +12,15 @@ import (
 	"github.com/errand-dev/errand/server/internal/ui"
 )
 
+// head is what is answered beside a page.
+type head struct {
+	status        int
+	Header        http.Header
+	ContentLength int64
+}
+
 // page asks for a page as a browser does, without following a redirect.
-func (s *server) page(t *testing.T, method, path string, header map[string]string) (*http.Response, []byte) {
+func (s *server) page(t *testing.T, method, path string, header map[string]string) (head, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, http.NoBody)
 	if err != nil {
@@ -33,7 +40,7 @@ func (s *server) page(t *testing.T, method, path string, header map[string]strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, body
+	return head{res.StatusCode, res.Header, res.ContentLength}, body
 }
 
 // H9: the pages need no key, every path of theirs answers the page, and a browser is led to them.
@@ -42,8 +49,8 @@ func TestH9ThePagesAreThere(t *testing.T) {
 	s := start(t)
 	_, index := s.page(t, "GET", "/ui/", nil)
 	for _, path := range []string{"/ui", "/ui/tasks", "/ui/tasks/some-id?view=all", "/ui/../ui/x", "//ui//agents/"} {
-		if res, body := s.page(t, "GET", path, nil); res.StatusCode != 200 || !bytes.Equal(body, index) {
-			t.Errorf("%s: %d, %s", path, res.StatusCode, clip(body))
+		if res, body := s.page(t, "GET", path, nil); res.status != 200 || !bytes.Equal(body, index) {
+			t.Errorf("%s: %d, %s", path, res.status, clip(body))
 		}
 	}
 	scripts := regexp.MustCompile(`/ui/assets/[^"]+`).FindAllString(string(index), -1)
@@ -52,21 +59,21 @@ func TestH9ThePagesAreThere(t *testing.T) {
 	}
 	for _, path := range scripts {
 		res, body := s.page(t, "GET", path, nil)
-		if res.StatusCode != 200 || len(body) == 0 || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
-			t.Errorf("%s: %d, %v", path, res.StatusCode, res.Header)
+		if res.status != http.StatusOK || len(body) == 0 || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d, %v", path, res.status, res.Header)
 		}
 	}
-	if res, _ := s.page(t, "GET", "/ui/assets/index-gone.js", nil); res.StatusCode != 404 {
-		t.Errorf("an asset of another version: %d", res.StatusCode)
+	if res, _ := s.page(t, "GET", "/ui/assets/index-gone.js", nil); res.status != 404 {
+		t.Errorf("an asset of another version: %d", res.status)
 	}
-	if res, _ := s.page(t, "POST", "/ui/tasks", nil); res.StatusCode != 405 {
-		t.Errorf("a page that is written to: %d", res.StatusCode)
+	if res, _ := s.page(t, "POST", "/ui/tasks", nil); res.status != 405 {
+		t.Errorf("a page that is written to: %d", res.status)
 	}
-	if res, _ := s.page(t, "GET", "/", map[string]string{"Accept": "text/html,*/*;q=0.8"}); res.StatusCode != 303 || res.Header.Get("Location") != "/ui/" {
-		t.Errorf("a browser that knocks: %d, %v", res.StatusCode, res.Header)
+	if res, _ := s.page(t, "GET", "/", map[string]string{"Accept": "text/html,*/*;q=0.8"}); res.status != 303 || res.Header.Get("Location") != "/ui/" {
+		t.Errorf("a browser that knocks: %d, %v", res.status, res.Header)
 	}
-	if res, _ := s.page(t, "GET", "/", nil); res.StatusCode != 401 {
-		t.Errorf("a program that knocks: %d", res.StatusCode)
+	if res, _ := s.page(t, "GET", "/", nil); res.status != 401 {
+		t.Errorf("a program that knocks: %d", res.status)
 	}
 }
 
@@ -112,10 +119,10 @@ func TestH9ThePagesArePacked(t *testing.T) {
 	if res, _ := s.page(t, "GET", "/ui/", map[string]string{"Accept-Encoding": "gzip;q=0"}); res.Header.Get("Content-Encoding") != "" {
 		t.Error("packed for who refuses that")
 	}
-	if res, body := s.page(t, "GET", "/ui/", map[string]string{"If-None-Match": plain.Header.Get("Etag")}); res.StatusCode != 304 || len(body) != 0 {
-		t.Errorf("known: %d", res.StatusCode)
+	if res, body := s.page(t, "GET", "/ui/", map[string]string{"If-None-Match": plain.Header.Get("Etag")}); res.status != 304 || len(body) != 0 {
+		t.Errorf("known: %d", res.status)
 	}
-	if res, body := s.page(t, "HEAD", "/ui/", nil); res.StatusCode != 200 || len(body) != 0 || res.ContentLength != int64(len(whole)) {
-		t.Errorf("HEAD: %d, %d bytes", res.StatusCode, res.ContentLength)
+	if res, body := s.page(t, "HEAD", "/ui/", nil); res.status != 200 || len(body) != 0 || res.ContentLength != int64(len(whole)) {
+		t.Errorf("HEAD: %d, %d bytes", res.status, res.ContentLength)
 	}
 }

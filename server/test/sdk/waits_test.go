@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,7 +25,7 @@ func TestParentsThatWaitGiveTheirSlotsBack(t *testing.T) {
 		}
 		var subs []*errand.Task
 		for i := range 2 {
-			sub, err := a.SubTask(ctx, errand.TaskRequest{AgentID: agentID, Prompt: fmt.Sprint(i), IdempotencyKey: fmt.Sprint(a.Task.ID, i)})
+			sub, err := a.SubTask(ctx, errand.TaskRequest{AgentID: agentID, Prompt: strconv.Itoa(i), IdempotencyKey: fmt.Sprint(a.Task.ID, i)})
 			if err != nil {
 				return "", err
 			}

@@ -32,7 +32,7 @@ func (c SessionCookie) Read(r *http.Request) (string, error) {
 // Write is the cookie that makes a browser show a session, or, for "", none. It names
 // no end: the server knows it.
 func (c SessionCookie) Write(session string) *http.Cookie {
-	cookie := &http.Cookie{Name: c.Name, Value: session, Path: "/", HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteStrictMode}
+	cookie := &http.Cookie{Name: c.Name, Value: session, Path: "/", HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteStrictMode} //nolint:gosec // Secure wherever the address is
 	if session == "" {
 		cookie.MaxAge = -1
 	}

@@ -178,9 +178,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	case res.StatusCode != http.StatusOK:
 		return h.pass(w, res)
 	case c.stream && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"):
-		return h.streamed(w, res, c, func() { silence.Reset(patience) })
+		return h.streamed(r.Context(), w, res, c, func() { silence.Reset(patience) })
 	default:
-		return h.whole(w, res, c)
+		return h.whole(r.Context(), w, res, c)
 	}
 }
 
@@ -270,11 +270,11 @@ func (h *handler) pass(w http.ResponseWriter, res *http.Response) error {
 }
 
 // whole passes on an answer that is no stream.
-func (h *handler) whole(w http.ResponseWriter, res *http.Response, c call) error {
+func (h *handler) whole(ctx context.Context, w http.ResponseWriter, res *http.Response, c call) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	meter := model.NewMeter(h.provider)
 	meter.Whole(body)
-	if failed := h.count(c, meter); failed != nil {
+	if failed := h.count(ctx, c, meter); failed != nil {
 		return failed
 	}
 	if err != nil || len(body) > maxAnswer {
@@ -286,13 +286,13 @@ func (h *handler) whole(w http.ResponseWriter, res *http.Response, c call) error
 }
 
 // streamed passes on an answer that is a stream, event by event.
-func (h *handler) streamed(w http.ResponseWriter, res *http.Response, c call, heard func()) error {
+func (h *handler) streamed(ctx context.Context, w http.ResponseWriter, res *http.Response, c call, heard func()) error {
 	meter := model.NewMeter(h.provider)
 	counted := false
 	defer func() {
 		if !counted {
-			if err := h.count(c, meter); err != nil {
-				h.Log.Error("count what a model has used", "task_id", c.task.ID, "error", err)
+			if err := h.count(ctx, c, meter); err != nil {
+				h.Log.ErrorContext(ctx, "count what a model has used", "task_id", c.task.ID, "error", err)
 			}
 		}
 	}()
@@ -318,8 +318,8 @@ func (h *handler) streamed(w http.ResponseWriter, res *http.Response, c call, he
 			over, usage := meter.Take(bytes.TrimSpace(data))
 			hide = usage && c.quiet
 			if over && !counted {
-				if err := h.count(c, meter); err != nil {
-					return nil //nolint:nilerr // nothing more can be said; the answer ends without its end
+				if err := h.count(ctx, c, meter); err != nil {
+					return nil // nothing more can be said; the answer ends without its end
 				}
 				counted = true
 			}
@@ -330,7 +330,7 @@ func (h *handler) streamed(w http.ResponseWriter, res *http.Response, c call, he
 		if !hide {
 			_ = control.SetWriteDeadline(time.Now().Add(h.Timeout))
 			if _, err := w.Write(event); err != nil {
-				return nil //nolint:nilerr // the caller is gone
+				return nil // the caller is gone
 			}
 			_ = control.Flush()
 		}
@@ -339,16 +339,16 @@ func (h *handler) streamed(w http.ResponseWriter, res *http.Response, c call, he
 }
 
 // count counts what a call has used, whatever becomes of the caller.
-func (h *handler) count(c call, meter *model.Meter) error {
+func (h *handler) count(ctx context.Context, c call, meter *model.Meter) error {
 	used, estimated := meter.Used(len(c.body))
 	use := h.Prices.Use(h.provider, c.model, used)
 	use.Estimated = estimated
 	id := uuid.NewString()
-	ctx, cancel := context.WithTimeout(context.Background(), lastWord)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 	defer cancel()
 	for {
 		err := h.Service.Spend(ctx, c.task.OrganizationID, c.task.ID, id, use, nil)
-		switch fault.CodeOf(err) {
+		switch fault.CodeOf(err) { //nolint:exhaustive // the others are for good
 		case fault.NotFound: // deleted meanwhile
 			return nil
 		case fault.Unavailable:

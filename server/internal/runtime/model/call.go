@@ -194,7 +194,7 @@ func (t *turn) runAll(ctx context.Context, calls []*call) error {
 			case is:
 				w.Approvals, w.SubTasks = append(w.Approvals, pending.Approvals...), append(w.SubTasks, pending.SubTasks...)
 			case c.err != nil:
-				return nil // which ends the attempt
+				return nil //nolint:nilerr // the call has it, and it ends the attempt
 			}
 		}
 		if len(w.Approvals)+len(w.SubTasks) == 0 {

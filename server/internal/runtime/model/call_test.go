@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -188,11 +189,11 @@ func TestT9CallsRunSideBySide(t *testing.T) {
 		got, err := attempt(
 			t.Context(), o, b, 1, nil,
 			tool.Tool{Name: "fast", Description: "It is.", Input: json.RawMessage(anything), Idempotent: true, Run: func(context.Context, tool.Call) (tool.Result, error) {
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) //nolint:forbidigo // of the bubble's clock
 				return tool.Error("no luck"), nil
 			}},
 			tool.Tool{Name: "slow", Description: "It is.", Input: json.RawMessage(anything), Run: func(_ context.Context, c tool.Call) (tool.Result, error) {
-				time.Sleep(2 * time.Second)
+				time.Sleep(2 * time.Second) //nolint:forbidigo // of the bubble's clock
 				return tool.Text(c.ID + string(c.Arguments)), nil
 			}},
 		)
@@ -376,7 +377,7 @@ func TestT9KilledAtEveryWrite(t *testing.T) {
 		last := []byte(o.asked[len(o.asked)-1])
 		for n := range 4 {
 			if ran, err := json.Marshal(fmt.Sprintf("ran call_1_%d_0", n+1)); err == nil {
-				last = bytes.Replace(last, []byte(`"tool_call_id":"once-`+fmt.Sprint(n)+`","content":`+string(unknownText)), []byte(`"tool_call_id":"once-`+fmt.Sprint(n)+`","content":`+string(ran)), 1)
+				last = bytes.Replace(last, []byte(`"tool_call_id":"once-`+strconv.Itoa(n)+`","content":`+string(unknownText)), []byte(`"tool_call_id":"once-`+strconv.Itoa(n)+`","content":`+string(ran)), 1)
 			}
 		}
 		if diff := cmp.Diff(whole.asked[len(whole.asked)-1], string(last)); diff != "" {

@@ -14,7 +14,7 @@ import (
 func (t *turn) afford(ctx context.Context, name string) error {
 	_, priced := t.prices.Of(t.provider, name)
 	err := t.MaySpend(ctx, priced)
-	switch fault.CodeOf(err) {
+	switch fault.CodeOf(err) { //nolint:exhaustive // the others are not the budget's
 	case fault.Conflict:
 		return &runtime.Later{Reason: err.Error()}
 	case fault.Invalid:

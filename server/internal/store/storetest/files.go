@@ -365,7 +365,6 @@ func racedUses(e *env) {
 // outputFiles: the newest output of a name is read, in each turn; a file is used for as
 // long as an output or what the task was given names it, and then left.
 func outputFiles(e *env) {
-	ctx := e.t.Context()
 	by := files.Owner{Owner: "key:1", Group: "g"}
 	e.bring("given", "given.txt", by)
 	e.uses("t", by, "given")
@@ -379,14 +378,14 @@ func outputFiles(e *env) {
 			By: task.Holder{Fenced: true, Attempt: t.Run}, Before: before,
 			Output: &task.Output{Name: name, File: file, Size: 7, ContentType: "text/plain; é"},
 		})
-		got, err := e.Output(ctx, home, "t", t.Terms.Turn, name)
+		got, err := e.Output(e.t.Context(), home, "t", t.Terms.Turn, name)
 		e.ok(err)
 		want := task.Output{Turn: t.Terms.Turn, Name: name, File: file, Size: 7, ContentType: "text/plain; é", Seq: t.LastSeq + 1, At: e.clock.stamp(), Attempt: t.Run.Number}
 		e.same("output", want, *got)
 		return want
 	}
 	list := func(turn int, after int64, limit int) []task.Output {
-		found, err := e.Outputs(ctx, home, "t", turn, after, limit)
+		found, err := e.Outputs(e.t.Context(), home, "t", turn, after, limit)
 		e.ok(err)
 		return found
 	}
@@ -413,25 +412,25 @@ func outputFiles(e *env) {
 	e.same("of another turn", 0, len(list(2, 0, 10)))
 	e.same("count", 3, read(e, func(tx lifecycle.Tx) (int, error) { return tx.CountOutputs(home, "t", 1) }))
 	for _, of := range []struct{ org, id string }{{home, "other"}, {away, "t"}} {
-		none, err := e.Output(ctx, of.org, of.id, 0, "a")
+		none, err := e.Output(e.t.Context(), of.org, of.id, 0, "a")
 		e.ok(err)
 		e.same("of another task", true, none == nil)
 	}
-	ids, _, err := e.DropLeft(ctx, home, e.clock.stamp()+1, 10)
+	ids, _, err := e.DropLeft(e.t.Context(), home, e.clock.stamp()+1, 10)
 	e.ok(err)
 	e.same("dropped", []string{"first"}, ids)
 
 	e.do(home, "t", settle(task.EndCompleted, "x"), beginning(home, "t", func(*task.Begin) {}), claim("w"))
 	next := writes("a", "third")
-	newest, err := e.Output(ctx, home, "t", 0, "a")
+	newest, err := e.Output(e.t.Context(), home, "t", 0, "a")
 	e.ok(err)
 	e.same("of the newest turn", next, *newest)
-	newest, err = e.Output(ctx, home, "t", 0, "b")
+	newest, err = e.Output(e.t.Context(), home, "t", 0, "b")
 	e.ok(err)
 	e.same("of the newest turn that has one", b, *newest)
 	e.leaves("t")
 	e.clock.advance(time.Second)
-	ids, _, err = e.DropLeft(ctx, home, e.clock.stamp(), 10)
+	ids, _, err = e.DropLeft(e.t.Context(), home, e.clock.stamp(), 10)
 	e.ok(err)
 	slices.Sort(ids)
 	e.same("dropped with the task", []string{"given", "second", "third"}, ids)

@@ -88,7 +88,7 @@ func (f *fetcher) run(ctx context.Context, c tool.Call) (tool.Result, error) {
 	}
 	u, err := url.Parse(strings.TrimSpace(asked.URL))
 	if err != nil {
-		return tool.Error("that is no URL"), nil
+		return tool.Error("that is no URL"), nil //nolint:nilerr // the model is told
 	}
 	if err := check(u); err != nil {
 		return tool.Error(err.Error()), nil

@@ -91,7 +91,7 @@ func (p *reader) target(t html.Token) string {
 
 // hides reports whether what stands in an element is nothing to read.
 func hides(a atom.Atom) bool {
-	switch a {
+	switch a { //nolint:exhaustive // the others are read
 	case atom.Script, atom.Style, atom.Template, atom.Svg, atom.Noscript, atom.Iframe, atom.Object:
 		return true
 	default:
@@ -101,7 +101,7 @@ func hides(a atom.Atom) bool {
 
 // breaks reports whether an element begins a line.
 func breaks(a atom.Atom) bool {
-	switch a {
+	switch a { //nolint:exhaustive // the others go on in the line
 	case atom.Address, atom.Article, atom.Aside, atom.Blockquote, atom.Br, atom.Dd, atom.Div, atom.Dl, atom.Dt, atom.Fieldset,
 		atom.Figcaption, atom.Figure, atom.Footer, atom.Form, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Header,
 		atom.Hr, atom.Li, atom.Main, atom.Nav, atom.Ol, atom.Option, atom.P, atom.Pre, atom.Section, atom.Table, atom.Td, atom.Th,
