@@ -30,3 +30,8 @@ test("links lead to pages and mail, and nowhere else", () => {
 test("what the lexer escapes is a text again, once", () => {
   expect(unescaped("&lt;b&gt; &amp;lt; &quot;&#39;")).toBe("<b> &lt; \"'");
 });
+
+test("lines of a program stay lines", () => {
+  const [p] = new Blocks().read("Reading a\nReading b\n");
+  expect((p?.token as { tokens: { type: string }[] }).tokens.map((t) => t.type)).toEqual(["text", "br", "text"]);
+});

@@ -39,7 +39,8 @@ export class Blocks {
 
 function lex(text: string): Token[] {
   try {
-    return lexer(text, { gfm: true });
+    // Programs and models end lines for a reason: what they say on two stays on two.
+    return lexer(text, { gfm: true, breaks: true });
   } catch {
     return [{ type: "text", raw: text, text } as Tokens.Text];
   }
