@@ -29,6 +29,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if code, mine := program.Supervise(os.Args[1:]); mine {
+		os.Exit(code)
+	}
 	if kind := os.Getenv("MCP_TEST_SERVER"); kind != "" {
 		speak(kind)
 		return

@@ -4,13 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/exec"
-	"sync"
-	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -23,50 +18,29 @@ type stdio struct {
 	log     *slog.Logger
 }
 
-// dial starts the program. It ends with its transport, or when this process does: its
-// standard input is at its end then.
+// dial starts the program. It ends with its transport, or when this process does.
 func (s stdio) dial() (sdk.Transport, error) {
-	cmd := exec.Command(s.program.Run[0], s.program.Run[1:]...) //nolint:gosec,noctx // an operator's own program; it ends with its connection
-	cmd.Dir, cmd.Env = s.program.Dir, s.program.Environment()
-	ownGroup(cmd)
-	in, errIn := cmd.StdinPipe()
-	out, outEnd, errOut := os.Pipe()
-	if err := errors.Join(errIn, errOut); err != nil {
-		return nil, fmt.Errorf("make pipes for the program: %w", err)
-	}
-	cmd.Stdout, cmd.Stderr = outEnd, &logged{log: s.log}
-	err := cmd.Start()
-	_ = outEnd.Close() // the program has it
+	peer, err := s.program.Talk()
 	if err != nil {
-		_ = out.Close()
-		return nil, fmt.Errorf("start the program: %w", err)
-	}
-	p := &process{cmd: cmd, in: in, out: out, lines: bufio.NewReaderSize(out, 64<<10), ended: make(chan struct{})}
-	p.grace = s.program.Grace
-	if p.grace == 0 {
-		p.grace = program.DefaultGrace
+		return nil, err
 	}
 	go func() {
-		defer close(p.ended)
-		if err := cmd.Wait(); err != nil {
+		_, _ = io.Copy(&logged{log: s.log}, peer.Err) // its end is the program's
+		if err := peer.Wait(); err != nil {
 			s.log.Warn("an MCP server has ended", "error", err)
 		}
 	}()
-	return &sdk.IOTransport{Reader: p, Writer: in, MaxLineLength: maxMessage}, nil
+	p := &process{peer: peer, lines: bufio.NewReaderSize(peer.Out, 64<<10)}
+	return &sdk.IOTransport{Reader: p, Writer: peer.In, MaxLineLength: maxMessage}, nil
 }
 
 // process is a running server: what it writes, and how it is ended.
 type process struct {
-	cmd   *exec.Cmd
-	in    io.Closer
-	out   *os.File
+	peer  *program.Peer
 	lines *bufio.Reader
 	rest  []byte // of a line that is being read
 	within,
 	passing bool // within a line, which is passed over
-	grace time.Duration
-	ended chan struct{}
-	once  sync.Once
 }
 
 // Read reads the lines that may be messages: some servers greet people on the way.
@@ -88,27 +62,10 @@ func (p *process) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Close ends the program: its input ends, then it is told to, then it is killed.
+// Close ends the program.
 func (p *process) Close() error {
-	p.once.Do(func() {
-		_ = p.in.Close() // it may be closed
-		p.end()
-		_ = p.out.Close() // nothing more is read
-	})
+	p.peer.End()
 	return nil
-}
-
-func (p *process) end() {
-	for _, how := range []func(*exec.Cmd){terminate, kill} {
-		select {
-		case <-p.ended:
-			kill(p.cmd) // whatever it has started
-			return
-		case <-time.After(p.grace / 2):
-			how(p.cmd)
-		}
-	}
-	<-p.ended
 }
 
 // logged brings what a program says to people into the log, line by line.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,25 +98,71 @@ func TestC4NothingEscapes(t *testing.T) {
 
 func TestC4GroupDiesWithItsParent(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "pids")
-	parent := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0])
-	parent.Env = append(os.Environ(), parentEnv+"=trap '' TERM; PIDS="+file+"; "+family, "TMPDIR="+dir)
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
+	for _, kind := range []string{parentEnv, talkerEnv} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "pids")
+			parent := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0])
+			parent.Env = append(os.Environ(), kind+"=trap '' TERM; PIDS="+file+"; "+family, "TMPDIR="+dir)
+			if err := parent.Start(); err != nil {
+				t.Fatal(err)
+			}
+			pids := pidsIn(t, file, 3)
+			if err := parent.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = parent.Wait() // it was killed
+			eventually(t, "C4: the group has died", func() bool {
+				return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2])
+			})
+			eventually(t, "C1: its folder is gone", func() bool {
+				left, err := filepath.Glob(filepath.Join(dir, "errand-task-*"))
+				return err == nil && len(left) == 0
+			})
+		})
 	}
-	pids := pidsIn(t, file, 3)
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
+}
+
+// A program that is talked with ends with what it reads, is told to if it does not, and
+// is killed if that does not help either.
+func TestC4WhoIsTalkedWithEnds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, script string
+		grace        time.Duration
+		want         string
+	}{
+		{"at the end of its input", `read line; echo "$line"; cat; exit 3`, time.Hour, "exit code 3"},
+		{"when it is told", `read line; echo "$line"; exec sleep 600`, time.Second / 5, "terminated"},
+		{"killed", `trap '' TERM; read line; echo "$line"; while :; do sleep 600; done`, time.Second / 5, "KILL"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := shell(c.script)
+			p.Grace = c.grace
+			peer, err := p.Talk()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(peer.In, "hello\n"); err != nil {
+				t.Fatal(err)
+			}
+			said := make([]byte, 6)
+			if _, err := io.ReadFull(peer.Out, said); err != nil || string(said) != "hello\n" {
+				t.Errorf("it said %q, %v", said, err)
+			}
+			peer.End()
+			for _, stream := range []io.Reader{peer.Out, peer.Err} {
+				if _, err := io.Copy(io.Discard, stream); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := peer.Wait(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("ended with %v, want %s", err, c.want)
+			}
+		})
 	}
-	_ = parent.Wait() // it was killed
-	eventually(t, "C4: the group has died", func() bool {
-		return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2])
-	})
-	eventually(t, "C1: its folder is gone", func() bool {
-		left, err := filepath.Glob(filepath.Join(dir, "errand-task-*"))
-		return err == nil && len(left) == 0
-	})
 }
 
 func TestC4GroupDiesWithItsSupervisor(t *testing.T) {

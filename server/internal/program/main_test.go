@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -26,6 +27,9 @@ import (
 // when the test kills it.
 const parentEnv = "ERRAND_TEST_PARENT"
 
+// talkerEnv makes it a parent that talks with a program, and dies the same.
+const talkerEnv = "ERRAND_TEST_TALKER"
+
 func TestMain(m *testing.M) {
 	if code, mine := program.Supervise(os.Args[1:]); mine {
 		os.Exit(code)
@@ -39,6 +43,14 @@ func TestMain(m *testing.M) {
 			TaskID: "t", Number: 1, Task: []byte("{}"),
 			Emit: func(context.Context, []program.Event) error { return nil },
 		})
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if script := os.Getenv(talkerEnv); script != "" {
+		p, err := shell(script).Talk()
+		if err == nil {
+			_, err = io.Copy(io.Discard, p.Out)
+		}
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

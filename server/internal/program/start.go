@@ -10,17 +10,23 @@ import (
 	"syscall"
 )
 
-// start starts the program below a supervisor.
-func (p Program) start(d desk, a Attempt, steps *counter) (_ *group, err error) {
-	self, err := Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find the supervisor: %w", err)
-	}
+// start starts the program for an attempt.
+func (p Program) start(d desk, a Attempt, steps *counter) (*group, error) {
 	message, err := os.Open(d.path(messageFile))
 	if err != nil {
 		return nil, fmt.Errorf("open the message: %w", err)
 	}
 	defer message.Close() //nolint:errcheck // it was only read
+	return p.launch(d, d.environment(p, a, steps), message)
+}
+
+// launch starts the program below a supervisor, which removes the desk if this process
+// dies.
+func (p Program) launch(d desk, env []string, stdin *os.File) (_ *group, err error) {
+	self, err := Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the supervisor: %w", err)
+	}
 	pipes := &pipes{}
 	defer func() {
 		closeAll(pipes.theirs)
@@ -37,8 +43,8 @@ func (p Program) start(d desk, a Attempt, steps *counter) (_ *group, err error) 
 	}
 	cmd := exec.Command(self, append([]string{superviseArg, d.dir}, p.Run...)...) //nolint:gosec,noctx // an operator's own program; it ends by the supervisor
 	cmd.Args[0] = "errand"
-	cmd.Dir, cmd.Env = p.Dir, d.environment(p, a, steps)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = message, stdoutEnd, stderrEnd
+	cmd.Dir, cmd.Env = p.Dir, env
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdoutEnd, stderrEnd
 	cmd.ExtraFiles = []*os.File{controlEnd, reportsEnd}
 	// Ctrl-C at a terminal is for the server, which decides.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -11,9 +11,11 @@ import (
 // Executable is this program's file.
 func Executable() (string, error) { return os.Executable() }
 
-func (p Program) start(desk, Attempt, *counter) (*group, error) {
-	return nil, errors.New("programs cannot be run on " + runtime.GOOS + " yet: use Linux or macOS")
-}
+func (p Program) start(desk, Attempt, *counter) (*group, error) { return nil, errUnsupported }
+
+func (p Program) launch(desk, []string, *os.File) (*group, error) { return nil, errUnsupported }
+
+var errUnsupported = errors.New("programs cannot be run on " + runtime.GOOS + " yet: use Linux or macOS")
 
 // Supervise does nothing where programs cannot be run.
 func Supervise([]string) (code int, mine bool) { return 0, false }
