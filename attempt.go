@@ -2,6 +2,7 @@ package errand
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -148,18 +149,45 @@ func (a *Attempt) Progress(ctx context.Context, status string) error {
 // SubTask creates a sub-task: it is stopped with this task. Attempt.Wait waits for its
 // end without a slot; Task.Wait, which keeps the slot, may wait for ever where the
 // sub-task needs one of the same worker. The worker's key must be allowed to create
-// tasks. With an IdempotencyKey, a later attempt of this task that asks for
-// the same finds the same sub-task.
+// tasks.
+//
+// With an IdempotencyKey it is created once in the turn, by whichever attempt, and the
+// others find it: it is a Step whose id is "sub-task " and the key (of one that is too
+// long for an id, its hash), and what the others ask for is not looked at.
 func (a *Attempt) SubTask(ctx context.Context, r TaskRequest) (*Task, error) {
 	r.ParentTaskID = a.Task.ID
 	r.TriggeringAgentID = firstOf(r.TriggeringAgentID, a.Task.AgentID)
-	sub, err := a.lease.tasks.Create(ctx, r)
+	sub, err := a.subTask(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	return sub, a.emit(ctx, SubAgentTrigger, SubAgent{
 		AgentID: r.AgentID, TaskID: sub.ID, Query: r.Prompt, Files: r.FileURLs, Reasoning: Reasoning{Title: r.Title},
 	}, "sub-task-"+sub.ID)
+}
+
+func (a *Attempt) subTask(ctx context.Context, r TaskRequest) (sub *Task, err error) {
+	if r.IdempotencyKey == "" {
+		return a.lease.tasks.Create(ctx, r)
+	}
+	id, err := Once(ctx, a, subTaskStep(r.IdempotencyKey), func(ctx context.Context) (string, error) {
+		if sub, err = a.lease.tasks.Create(ctx, r); err != nil {
+			return "", err
+		}
+		return sub.ID, nil
+	})
+	if err != nil || sub != nil && sub.ID == id {
+		return sub, err
+	}
+	return a.lease.tasks.Get(ctx, id)
+}
+
+func subTaskStep(key string) string {
+	const prefix, most = "sub-task ", 128
+	if len(prefix)+len(key) > most {
+		key = fmt.Sprintf("%x", sha256.Sum256([]byte(key)))
+	}
+	return prefix + key
 }
 
 // Spend adds to the tokens that the task has used. They are reported with the

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,6 +59,59 @@ func TestParentsThatWaitGiveTheirSlotsBack(t *testing.T) {
 	if n != 2 {
 		t.Errorf("the log tells %d times of two sub-tasks", n)
 	}
+}
+
+// A sub-task is created once in a turn, however long ago the attempt that did so was: the
+// later ones find it among their steps, and do not count on the server's memory for keys.
+func TestSubTasksAreCreatedOnce(t *testing.T) {
+	t.Parallel()
+	a, c := withAgent(t, 30)
+	var created atomic.Int32
+	waits := make(chan struct{}) // the parent does
+	told := sync.OnceFunc(func() { close(waits) })
+	w := clientOf(t, a, wires(func(r *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
+		if r.Method == http.MethodPost && r.URL.Path == "/v1/tasks" {
+			created.Add(1)
+		}
+		res, err := send()
+		if strings.HasSuffix(r.URL.Path, "/wait") {
+			told()
+		}
+		return res, err
+	}).option())
+	var attempts atomic.Int32
+	start(t, w, errand.WorkerOptions{Slots: 2}, func(ctx context.Context, a *errand.Attempt) (string, error) {
+		if a.Task.ParentTaskID != "" {
+			select {
+			case <-waits:
+			case <-ctx.Done():
+			}
+			return "done below", nil
+		}
+		attempts.Add(1)
+		sub, err := a.SubTask(ctx, errand.TaskRequest{AgentID: agentID, Prompt: "below", IdempotencyKey: "research " + a.Task.ID})
+		if err != nil {
+			return "", err
+		}
+		if sub, err = waitFor(ctx, a, sub); err != nil {
+			return "", err
+		}
+		return sub.Result, nil
+	})
+	if task := ended(t, create(t, c, errand.TaskRequest{})); task.Result != "done below" {
+		t.Errorf("%s %q", task.Status, task.Result)
+	}
+	if attempts.Load() < 2 || created.Load() != 1 {
+		t.Errorf("%d attempts have created %d sub-tasks", attempts.Load(), created.Load())
+	}
+}
+
+func waitFor(ctx context.Context, a *errand.Attempt, sub *errand.Task) (*errand.Task, error) {
+	all, err := a.Wait(ctx, sub)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
 }
 
 // A question is answered, whatever becomes of the answers to the worker's requests; the
