@@ -1,7 +1,6 @@
 package model
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -35,7 +34,7 @@ func system(r agent.Record, t task.Spec) string {
 	}
 	format := cmp.Or(orEmpty(t.OutputFormat), orEmpty(r.OutputFormat))
 	schema := t.OutputSchema
-	if !isObject(schema) {
+	if !task.HasSchema(schema) {
 		schema = r.OutputSchema
 	}
 	return joined(append(parts, form(format, schema))...)
@@ -45,7 +44,7 @@ func system(r agent.Record, t task.Spec) string {
 func form(format string, schema []byte) string {
 	switch format {
 	case "json":
-		if isObject(schema) {
+		if task.HasSchema(schema) {
 			return "Answer with JSON alone, without a fence around it, that follows this JSON Schema:\n" + string(schema)
 		}
 		return "Answer with JSON alone, without a fence around it."
@@ -59,8 +58,6 @@ func form(format string, schema []byte) string {
 		return ""
 	}
 }
-
-func isObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) }
 
 // joined puts paragraphs together, without empty ones.
 func joined(parts ...string) string {
