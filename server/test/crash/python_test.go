@@ -106,7 +106,7 @@ func checkPython(t *testing.T, c *client, f *fed, messages []string) {
 	var full map[string]json.RawMessage
 	c.must(t, http.StatusOK, http.MethodGet, "/default/agent-execution/"+f.id+"/status", nil).into(t, &full)
 	// Members of one moment, and whose the task is, which a log does not tell.
-	for _, name := range []string{"updated_at", "stop", "waiting", "last_event_seq", "owner", "group"} {
+	for _, name := range []string{"updated_at", "stop", "waiting", "last_event_seq", "spent", "owner", "group"} {
 		delete(full, name)
 	}
 	wantKeys := slices.Sorted(maps.Keys(full))
