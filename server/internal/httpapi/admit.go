@@ -222,10 +222,11 @@ func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
-// isFile reports whether a body is a file, and no JSON.
+// isFile reports whether a body is a file, and no JSON, whatever the method: one that is
+// not there is told before its body is looked at.
 func isFile(r *http.Request) bool {
 	rest, ofTask := strings.CutPrefix(r.URL.Path, "/v1/tasks/")
-	return r.URL.Path == "/v1/files" || ofTask && r.Method == http.MethodPut && strings.Contains(rest, "/outputs/")
+	return r.URL.Path == "/v1/files" || ofTask && strings.Contains(rest, "/outputs/")
 }
 
 // plain refuses what no text may hold, and a member twice.

@@ -149,6 +149,7 @@ func TestO1BadOutputs(t *testing.T) {
 		{"a wrong cursor", call{method: "GET", path: "/v1/tasks/one/outputs?cursor=x"}, 400, "malformed", "cursor"},
 		{"no such output", call{method: "GET", path: "/v1/tasks/one/outputs/a"}, 404, "not_found", ""},
 		{"no such method", call{method: "DELETE", path: "/v1/tasks/one/outputs/a"}, 405, "method_not_allowed", ""},
+		{"no such method, with a file", call{method: "POST", path: "/v1/tasks/one/outputs/a", body: "\xff"}, 405, "method_not_allowed", ""},
 	})
 	if after := s.stored(t); after != before {
 		t.Errorf("O1: something was stored:\n%s\nbefore\n%s", after, before)

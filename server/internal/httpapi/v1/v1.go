@@ -56,7 +56,7 @@ func Register(mux *http.ServeMux, o Options) {
 	config.Formats = formats()
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key":     {Type: "apiKey", In: "header", Name: "x-api-key", Description: "A key of your organization."},
-		"session": {Type: "apiKey", In: "cookie", Name: "errand_…", Description: "A browser's session; the name ends with 8 hexadecimal digits that are the server's own."},
+		"session": {Type: "apiKey", In: "cookie", Name: o.Cookie.Name, Description: "A browser's session; the end of the name is the server's own."},
 	}
 	config.Security = []map[string][]string{{"key": {}}, {"session": {}}}
 	documented(config.Components.Schemas)
