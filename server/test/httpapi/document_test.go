@@ -15,6 +15,7 @@ import (
 	"github.com/pb33f/libopenapi-validator/config"
 	"github.com/pb33f/libopenapi-validator/errors"
 
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 )
 
@@ -31,7 +32,7 @@ type document struct {
 //nolint:gochecknoglobals // see above
 var served = sync.OnceValue(func() document {
 	mux := http.NewServeMux()
-	v1.Register(mux, v1.Options{Version: "test"})
+	v1.Register(mux, v1.Options{Version: "test", Cookie: edge.SessionCookie{Name: "errand_01234567"}})
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/openapi.json", http.NoBody))
 	d := document{text: w.Body.Bytes()}
