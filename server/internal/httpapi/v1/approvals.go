@@ -90,12 +90,6 @@ type approvalsInput struct {
 	Part
 }
 
-type taskApprovalsInput struct {
-	TaskPath
-	Turn int `query:"turn" minimum:"1" doc:"Of which turn; the present one when left out."`
-	Part
-}
-
 // ApprovalPath names an approval.
 type ApprovalPath struct {
 	ID string `path:"approval_id" doc:"The approval's id."`
@@ -193,46 +187,17 @@ func (r *routes) approvals(ctx context.Context, in *approvalsInput) (*struct{ Bo
 	if err != nil {
 		return nil, err
 	}
-	state := task.ApprovalState(in.State)
-	found, err := r.Service.Approvals(ctx, edge.Scope(ctx), state, behind, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	list := ApprovalList{Items: make([]Approval, 0, len(found))}
-	for _, a := range found {
-		list.Items, behind = append(list.Items, approvalShown(a)), lifecycle.Cursor{CreatedAt: a.At, ID: a.ID}
-	}
-	rest, err := r.Service.Approvals(ctx, edge.Scope(ctx), state, behind, 1)
-	if len(rest) > 0 {
-		list.NextCursor = nextOf(behind)
-	}
-	return &struct{ Body ApprovalList }{list}, err
+	items, next, err := partOf(behind, in.Limit, func(behind lifecycle.Cursor, limit int) ([]task.Approval, error) {
+		return r.Service.Approvals(ctx, edge.Scope(ctx), task.ApprovalState(in.State), behind, limit)
+	}, func(a task.Approval) (Approval, lifecycle.Cursor) {
+		return approvalShown(a), lifecycle.Cursor{CreatedAt: a.At, ID: a.ID}
+	}, nextOf)
+	return &struct{ Body ApprovalList }{ApprovalList{items, next}}, err
 }
 
-func (r *routes) taskApprovals(ctx context.Context, in *taskApprovalsInput) (*struct{ Body ApprovalList }, error) {
-	t, err := r.Service.Task(ctx, edge.Scope(ctx), in.ID)
-	if err != nil {
-		return nil, err
-	}
-	after, err := in.in(t.ID)
-	if err != nil {
-		return nil, err
-	}
-	turn := in.Turn
-	if turn == 0 {
-		turn = t.Terms.Turn
-	}
-	found, err := r.Service.ApprovalsOf(ctx, t.OrganizationID, t.ID, turn, after, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	list := ApprovalList{Items: make([]Approval, 0, len(found))}
-	for _, a := range found {
-		list.Items, after = append(list.Items, approvalShown(a)), a.Seq
-	}
-	rest, err := r.Service.ApprovalsOf(ctx, t.OrganizationID, t.ID, turn, after, 1)
-	if len(rest) > 0 {
-		list.NextCursor = next(t.ID, after)
-	}
-	return &struct{ Body ApprovalList }{list}, err
+func (r *routes) taskApprovals(ctx context.Context, in *TurnPart) (*struct{ Body ApprovalList }, error) {
+	items, next, err := partOfTask(ctx, r, in.ID, in.Part, func(t task.Task, after int64, limit int) ([]task.Approval, error) {
+		return r.Service.ApprovalsOf(ctx, t.OrganizationID, t.ID, in.of(t), after, limit)
+	}, func(a task.Approval) (Approval, int64) { return approvalShown(a), a.Seq })
+	return &struct{ Body ApprovalList }{ApprovalList{items, next}}, err
 }

@@ -91,27 +91,10 @@ func (r *routes) outputShown(org string, o task.Output) Output {
 }
 
 func (r *routes) outputs(ctx context.Context, in *outputsInput) (*struct{ Body OutputList }, error) {
-	t, err := r.Service.Task(ctx, edge.Scope(ctx), in.ID)
-	if err != nil {
-		return nil, err
-	}
-	after, err := in.in(t.ID)
-	if err != nil {
-		return nil, err
-	}
-	found, err := r.Service.Outputs(ctx, t.OrganizationID, t.ID, in.Turn, after, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	list := OutputList{Items: make([]Output, 0, len(found))}
-	for i, o := range found {
-		if i == in.Limit {
-			list.NextCursor = next(t.ID, after)
-			break
-		}
-		list.Items, after = append(list.Items, r.outputShown(t.OrganizationID, o)), o.Seq
-	}
-	return &struct{ Body OutputList }{list}, nil
+	items, next, err := partOfTask(ctx, r, in.ID, in.Part, func(t task.Task, after int64, limit int) ([]task.Output, error) {
+		return r.Service.Outputs(ctx, t.OrganizationID, t.ID, in.Turn, after, limit)
+	}, func(o task.Output) (Output, int64) { return r.outputShown(edge.Principal(ctx).Organization, o), o.Seq })
+	return &struct{ Body OutputList }{OutputList{items, next}}, err
 }
 
 func (r *routes) putOutput(w http.ResponseWriter, req *http.Request) error {

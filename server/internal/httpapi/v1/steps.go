@@ -45,12 +45,6 @@ type StepBody struct {
 	Body       json.RawMessage `json:"body" doc:"What came of it: any JSON, at most 256 KiB."`
 }
 
-type stepsInput struct {
-	TaskPath
-	Turn int `query:"turn" minimum:"1" doc:"Of which turn; the present one when left out."`
-	Part
-}
-
 type stepAnswer struct {
 	Status int
 	Body   CommittedStep
@@ -90,30 +84,9 @@ func stepShown(s task.Step) Step {
 	return Step{ID: s.ID, N: s.N, Kind: s.Kind, Body: s.Body, Turn: s.Turn, Attempt: s.Attempt, EventID: s.Seq, Time: s.At}
 }
 
-func (r *routes) steps(ctx context.Context, in *stepsInput) (*struct{ Body StepList }, error) {
-	t, err := r.Service.Task(ctx, edge.Scope(ctx), in.ID)
-	if err != nil {
-		return nil, err
-	}
-	after, err := in.in(t.ID)
-	if err != nil {
-		return nil, err
-	}
-	turn := in.Turn
-	if turn == 0 {
-		turn = t.Terms.Turn
-	}
-	found, err := r.Service.Steps(ctx, t.OrganizationID, t.ID, turn, after, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	list := StepList{Items: make([]Step, 0, len(found))}
-	for _, s := range found {
-		list.Items, after = append(list.Items, stepShown(s)), s.Seq
-	}
-	rest, err := r.Service.Steps(ctx, t.OrganizationID, t.ID, turn, after, 1)
-	if len(rest) > 0 {
-		list.NextCursor = next(t.ID, after)
-	}
-	return &struct{ Body StepList }{list}, err
+func (r *routes) steps(ctx context.Context, in *TurnPart) (*struct{ Body StepList }, error) {
+	items, next, err := partOfTask(ctx, r, in.ID, in.Part, func(t task.Task, after int64, limit int) ([]task.Step, error) {
+		return r.Service.Steps(ctx, t.OrganizationID, t.ID, in.of(t), after, limit)
+	}, func(s task.Step) (Step, int64) { return stepShown(s), s.Seq })
+	return &struct{ Body StepList }{StepList{items, next}}, err
 }

@@ -112,15 +112,15 @@ func (r *routes) registerThreads() {
 }
 
 // resume finds the task, and behind what of it a part begins.
-func (r *routes) resume(ctx context.Context, in *threadInput) (t task.Task, after int64, err error) {
-	if t, err = r.Service.Task(ctx, edge.Scope(ctx), in.ID); err == nil {
-		after, err = in.in(in.ID)
+func (r *routes) resume(ctx context.Context, id string, p Part) (t task.Task, after int64, err error) {
+	if t, err = r.Service.Task(ctx, edge.Scope(ctx), id); err == nil {
+		after, err = p.in(id)
 	}
 	return t, after, err
 }
 
 func (r *routes) activity(ctx context.Context, in *threadInput) (*struct{ Body raw[Activity] }, error) {
-	t, after, err := r.resume(ctx, in)
+	t, after, err := r.resume(ctx, in.ID, in.Part)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (r *routes) activity(ctx context.Context, in *threadInput) (*struct{ Body r
 
 // thread tells a task's turns as a conversation.
 func (r *routes) thread(ctx context.Context, in *threadInput) (*struct{ Body Thread }, error) {
-	t, after, err := r.resume(ctx, in)
+	t, after, err := r.resume(ctx, in.ID, in.Part)
 	if err != nil {
 		return nil, err
 	}
