@@ -50,11 +50,7 @@ func (s *Service) AskPeople(ctx context.Context, org, id, token string, a Asking
 	var done Inquired
 	err := s.write(ctx, s.node, aboutTask(org, id), func(tx writing) error {
 		done = Inquired{}
-		t, err := tx.Task(org, id)
-		if err != nil {
-			return err
-		}
-		by, err := holder(tx, t, token)
+		t, by, err := claimed(tx, org, id, token)
 		if err != nil {
 			return err
 		}

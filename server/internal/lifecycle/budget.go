@@ -71,9 +71,13 @@ func charge(t task.Task, spent task.Spent, bill task.Charge) task.Charge {
 	return bill
 }
 
-// payerOf reads the task whose budget another spends from, nil when it is deleted.
+// payerOf reads the task whose budget another spends from, nil when there is none or it
+// is deleted.
 func payerOf(tx writing, t task.Task) (*task.Task, error) {
-	if t.Pays() {
+	switch {
+	case t.Account == nil:
+		return nil, nil //nolint:nilnil // nil is the documented answer
+	case t.Pays():
 		return &t, nil
 	}
 	payer, err := tx.Task(t.OrganizationID, t.Account.Payer)
@@ -113,9 +117,6 @@ func meter(tx writing, t, payer task.Task) (task.Task, error) {
 
 // afford refuses a sub-task below a parent that the budget does not allow.
 func afford(tx writing, parent task.Task) error {
-	if parent.Account == nil {
-		return nil
-	}
 	payer, err := payerOf(tx, parent)
 	if err != nil || payer == nil {
 		return err
@@ -125,9 +126,6 @@ func afford(tx writing, parent task.Task) error {
 
 // payForChild charges the payer with a sub-task that was created below a parent.
 func payForChild(tx writing, parent task.Task) error {
-	if parent.Account == nil {
-		return nil
-	}
 	payer, err := payerOf(tx, parent)
 	if err != nil || payer == nil {
 		return err
@@ -138,9 +136,6 @@ func payForChild(tx writing, parent task.Task) error {
 
 // solvent refuses what cannot go on because the budget is used up.
 func solvent(tx writing, t task.Task) error {
-	if t.Account == nil {
-		return nil
-	}
 	payer, err := payerOf(tx, t)
 	if err != nil || payer == nil {
 		return err

@@ -243,6 +243,14 @@ func (tx writing) save(c task.Change) error {
 	return tx.Save(c)
 }
 
+// claimed reads a task and finds whose lease token it is.
+func claimed(tx Tx, org, id, token string) (t task.Task, by task.Holder, err error) {
+	if t, err = tx.Task(org, id); err == nil {
+		by, err = holder(tx, t, token)
+	}
+	return t, by, err
+}
+
 // holder finds whose lease token it is. An unknown token is a holder without
 // an attempt, which may not write.
 func holder(tx Tx, t task.Task, token string) (task.Holder, error) {

@@ -40,11 +40,7 @@ func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewSt
 	ctx = context.WithoutCancel(ctx) // it was done and paid for, though its sender may be gone
 	var changed task.Change
 	err = s.write(ctx, s.node, aboutTask(org, id), func(tx writing) error {
-		t, err := tx.Task(org, id)
-		if err != nil {
-			return err
-		}
-		by, err := holder(tx, t, token)
+		t, by, err := claimed(tx, org, id, token)
 		if err != nil {
 			return err
 		}

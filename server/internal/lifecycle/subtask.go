@@ -35,11 +35,7 @@ func (s *Service) SubTask(ctx context.Context, org, id, token, key string, sub S
 	var refused error
 	err = s.write(ctx, s.node, append(aboutTask(org, id), p.about...), func(tx writing) error {
 		below, gone, refused = task.Task{}, false, nil
-		t, err := tx.Task(org, id)
-		if err != nil {
-			return err
-		}
-		by, err := holder(tx, t, token)
+		t, by, err := claimed(tx, org, id, token)
 		if err != nil {
 			return err
 		}

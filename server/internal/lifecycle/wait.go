@@ -48,11 +48,7 @@ func (s *Service) Wait(ctx context.Context, org, id, token string, w WaitFor) (W
 	var done Waited
 	err := s.write(ctx, s.node, aboutTask(org, id), func(tx writing) error {
 		done = Waited{}
-		t, err := tx.Task(org, id)
-		if err != nil {
-			return err
-		}
-		by, err := holder(tx, t, token)
+		t, by, err := claimed(tx, org, id, token)
 		if err != nil {
 			return err
 		}
