@@ -166,17 +166,11 @@ func (r Record) Provider() string { return cmp.Or(r.ModelProvider, "openai") }
 
 // CheckBaseURL says what is wrong with a base URL.
 func CheckBaseURL(given string) error {
-	u, err := url.Parse(given)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("must be an http or https URL")
-	case u.User != nil:
-		return errors.New("must not hold a name or password")
-	case u.RawQuery != "" || u.Fragment != "":
-		return errors.New("must end with its path")
-	default:
-		return nil
+	u, err := webURL(given)
+	if err == nil && (u.RawQuery != "" || u.Fragment != "") {
+		err = errors.New("must end with its path")
 	}
+	return err
 }
 
 // Lease is the length of the leases of its tasks.
@@ -303,14 +297,19 @@ func (r *Record) checkServers() error {
 
 // CheckServerURL says what is wrong with the URL of an MCP server.
 func CheckServerURL(given string) error {
+	_, err := webURL(given)
+	return err
+}
+
+func webURL(given string) (*url.URL, error) {
 	u, err := url.Parse(given)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("must be an http or https URL")
+		return nil, errors.New("must be an http or https URL")
 	case u.User != nil:
-		return errors.New("must not hold a name or password")
+		return nil, errors.New("must not hold a name or password")
 	default:
-		return nil
+		return u, nil
 	}
 }
 

@@ -94,6 +94,16 @@ func (r *Reader) Read(ctx context.Context, content io.Reader, limit int) (Text, 
 	return read(r, ctx, all, limit)
 }
 
+// Open reads a file as Read does, after it has opened it.
+func (r *Reader) Open(ctx context.Context, open func(context.Context) (io.ReadCloser, error), limit int) (Text, error) {
+	content, err := open(ctx)
+	if err != nil {
+		return Text{}, err
+	}
+	defer content.Close() //nolint:errcheck // it was only read
+	return r.Read(ctx, content, limit)
+}
+
 // formatOf finds out by its beginning how a file is read; nil is as text.
 func formatOf(head []byte) func(*Reader, context.Context, []byte, int) (Text, error) {
 	switch {

@@ -114,7 +114,7 @@ func files(ctx context.Context, reader *reading.Reader, list []runtime.File, nam
 			parts = append(parts, fmt.Sprintf("<file name=%q/>", f.Name))
 			continue
 		}
-		text, err := read(ctx, reader, f, room)
+		text, err := reader.Open(ctx, f.Open, room)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
@@ -141,15 +141,6 @@ func fileGiven(name string, text reading.Text) string {
 		inside = strings.TrimPrefix(strings.TrimRight(inside, "\n")+"\n("+strings.Join(notes, " ")+")", "\n")
 	}
 	return fmt.Sprintf("<file name=%q>\n%s\n</file>", name, inside)
-}
-
-func read(ctx context.Context, reader *reading.Reader, f runtime.File, limit int) (reading.Text, error) {
-	content, err := f.Open(ctx)
-	if err != nil {
-		return reading.Text{}, err
-	}
-	defer content.Close() //nolint:errcheck // it was only read
-	return reader.Read(ctx, content, limit)
 }
 
 // beginning is the first part of a text, for a sentence.

@@ -79,7 +79,7 @@ func read(ctx context.Context, reader *reading.Reader, list []runtime.File, argu
 		if f.Name != asked.Name {
 			continue
 		}
-		text, err := open(ctx, reader, f, asked.Offset+piece)
+		text, err := reader.Open(ctx, f.Open, asked.Offset+piece)
 		switch {
 		case err != nil:
 			return tool.Error(fmt.Sprintf("The file %s could not be read: %v", f.Name, err)), nil
@@ -89,15 +89,6 @@ func read(ctx context.Context, reader *reading.Reader, list []runtime.File, argu
 		return tool.Text(part(text, asked.Offset)), nil
 	}
 	return tool.Error(fmt.Sprintf("There is no file %q. There are: %s.", asked.Name, strings.Join(names(list), ", "))), nil
-}
-
-func open(ctx context.Context, reader *reading.Reader, f runtime.File, limit int) (reading.Text, error) {
-	content, err := f.Open(ctx)
-	if err != nil {
-		return reading.Text{}, err
-	}
-	defer content.Close() //nolint:errcheck // it was only read
-	return reader.Read(ctx, content, limit)
 }
 
 // part is the end of what was read, from an offset.
