@@ -166,20 +166,28 @@ func (a *Attempt) SubTask(ctx context.Context, r TaskRequest) (*Task, error) {
 	}, "sub-task-"+sub.ID)
 }
 
-func (a *Attempt) subTask(ctx context.Context, r TaskRequest) (sub *Task, err error) {
+// subTask creates a sub-task, or finds the one that an attempt has created.
+func (a *Attempt) subTask(ctx context.Context, r TaskRequest) (*Task, error) {
 	if r.IdempotencyKey == "" {
 		return a.lease.tasks.Create(ctx, r)
 	}
+	var created *Task
 	id, err := Once(ctx, a, subTaskStep(r.IdempotencyKey), func(ctx context.Context) (string, error) {
-		if sub, err = a.lease.tasks.Create(ctx, r); err != nil {
+		sub, err := a.lease.tasks.Create(ctx, r)
+		if err != nil {
 			return "", err
 		}
+		created = sub
 		return sub.ID, nil
 	})
-	if err != nil || sub != nil && sub.ID == id {
-		return sub, err
+	switch {
+	case err != nil:
+		return nil, err
+	case created != nil && created.ID == id: // another attempt's commit may have been before
+		return created, nil
+	default:
+		return a.lease.tasks.Get(ctx, id)
 	}
-	return a.lease.tasks.Get(ctx, id)
 }
 
 func subTaskStep(key string) string {

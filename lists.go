@@ -101,6 +101,14 @@ func (t *Tasks) All(ctx context.Context, o ListOptions) iter.Seq2[ListedTask, er
 	return parts[ListedTask](ctx, t.c, "/v1/tasks", o.query())
 }
 
+// ofTurn are the parameters that name a turn: none for 0.
+func ofTurn(turn int) map[string]string {
+	if turn <= 0 {
+		return nil
+	}
+	return map[string]string{"turn": strconv.Itoa(turn)}
+}
+
 // parts yields the items of a list that is answered in parts, from the cursor of the
 // parameters on. An error is yielded last.
 func parts[T any](ctx context.Context, c *Client, path string, parameters map[string]string) iter.Seq2[T, error] {

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -34,22 +33,14 @@ type Output struct {
 // Outputs yields the files that the attempts of a task's turn have written, in that
 // order; with 0 those of all turns. An error is yielded last.
 func (t *Tasks) Outputs(ctx context.Context, id string, turn int) iter.Seq2[Output, error] {
-	parameters := map[string]string{}
-	if turn > 0 {
-		parameters["turn"] = strconv.Itoa(turn)
-	}
-	return parts[Output](ctx, t.c, taskPath(id)+"/outputs", parameters)
+	return parts[Output](ctx, t.c, taskPath(id)+"/outputs", ofTurn(turn))
 }
 
 // OpenOutput starts to read an output file of a task, by its name; with turn 0 that of
 // the newest turn that has one. The caller closes it. Reading fails when the connection
 // breaks before the end.
 func (t *Tasks) OpenOutput(ctx context.Context, id, name string, turn int) (io.ReadCloser, error) {
-	q := map[string]string{}
-	if turn > 0 {
-		q["turn"] = strconv.Itoa(turn)
-	}
-	res, err := t.c.send(ctx, request{method: http.MethodGet, path: outputPath(id, name), query: query(q)}, &content{})
+	res, err := t.c.send(ctx, request{method: http.MethodGet, path: outputPath(id, name), query: query(ofTurn(turn))}, &content{})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -32,11 +31,7 @@ type CommittedStep struct {
 // Steps yields what the attempts of a task's turn have committed, in that order; 0 is
 // the present turn. An error is yielded last.
 func (t *Tasks) Steps(ctx context.Context, id string, turn int) iter.Seq2[CommittedStep, error] {
-	parameters := map[string]string{}
-	if turn > 0 {
-		parameters["turn"] = strconv.Itoa(turn)
-	}
-	return parts[CommittedStep](ctx, t.c, taskPath(id)+"/steps", parameters)
+	return parts[CommittedStep](ctx, t.c, taskPath(id)+"/steps", ofTurn(turn))
 }
 
 // Step does a piece of work whose outcome no later attempt of the turn is to pay for

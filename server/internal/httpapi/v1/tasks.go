@@ -65,15 +65,20 @@ type Paging struct {
 	Cursor  string `query:"cursor" doc:"next_cursor of the page before; goes on where pages end."`
 }
 
+// PageNumbers say where a page stands among the others.
+type PageNumbers struct {
+	Total         int     `json:"total" doc:"How many match, counted to 10,000."`
+	TotalIsCapped bool    `json:"total_is_capped" doc:"Whether more match than were counted."`
+	Page          int     `json:"page" doc:"The number of this page; 1 also with a cursor."`
+	PerPage       int     `json:"per_page" doc:"How many tasks a page holds."`
+	TotalPages    int     `json:"total_pages" doc:"How many pages the counted tasks fill."`
+	NextCursor    *string `json:"next_cursor" doc:"Give it as cursor for what follows; null on the last page."`
+}
+
 // TaskList is a page of tasks.
 type TaskList struct {
-	Items         []edge.ListItem `json:"items" doc:"The tasks of this page."`
-	Total         int             `json:"total" doc:"How many match, counted to 10,000."`
-	TotalIsCapped bool            `json:"total_is_capped" doc:"Whether more match than were counted."`
-	Page          int             `json:"page" doc:"The number of this page; 1 also with a cursor."`
-	PerPage       int             `json:"per_page" doc:"How many tasks a page holds."`
-	TotalPages    int             `json:"total_pages" doc:"How many pages the counted tasks fill."`
-	NextCursor    *string         `json:"next_cursor" doc:"Give it as cursor for what follows; null on the last page."`
+	Items []edge.ListItem `json:"items" doc:"The tasks of this page."`
+	PageNumbers
 }
 
 // Showing says what is shown of each task.
@@ -92,13 +97,8 @@ type Row struct {
 
 // TaskRows is a page of rows.
 type TaskRows struct {
-	Items         []raw[Row] `json:"items" doc:"The tasks of this page; fewer than there is room for where they are long."`
-	Total         int        `json:"total" doc:"How many match, counted to 10,000."`
-	TotalIsCapped bool       `json:"total_is_capped" doc:"Whether more match than were counted."`
-	Page          int        `json:"page" doc:"The number of this page; 1 also with a cursor."`
-	PerPage       int        `json:"per_page" doc:"How many tasks a page holds."`
-	TotalPages    int        `json:"total_pages" doc:"How many pages the counted tasks fill."`
-	NextCursor    *string    `json:"next_cursor" doc:"Give it as cursor for what follows; null on the last page."`
+	Items []raw[Row] `json:"items" doc:"The tasks of this page; fewer than there is room for where they are long."`
+	PageNumbers
 }
 
 // TaskCounts are how many tasks match.
@@ -264,7 +264,6 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 	}
 	if in.View == "row" {
 		found, err := r.Service.Rows(ctx, scope, f, page)
-		list := pageOf(in.Paging, found.Total, found.Next)
 		rows := make([]raw[Row], 0, len(found.Items))
 		for _, x := range found.Items {
 			row, err := edge.ShowRow(x)
@@ -273,26 +272,23 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 			}
 			rows = append(rows, raw[Row]{row})
 		}
-		return &listAnswer{either[TaskList, TaskRows]{TaskRows{
-			rows, list.Total, list.TotalIsCapped, list.Page, list.PerPage, list.TotalPages, list.NextCursor,
-		}}}, err
+		return &listAnswer{either[TaskList, TaskRows]{TaskRows{rows, numbersOf(in.Paging, found.Total, found.Next)}}}, err
 	}
 	found, err := r.Service.List(ctx, scope, f, page)
-	list := pageOf(in.Paging, found.Total, found.Next)
+	list := TaskList{[]edge.ListItem{}, numbersOf(in.Paging, found.Total, found.Next)}
 	for _, x := range found.Items {
 		list.Items = append(list.Items, edge.ListItemOf(x))
 	}
 	return &listAnswer{either[TaskList, TaskRows]{list}}, err
 }
 
-// pageOf is a page without its items.
-func pageOf(in Paging, total int, next lifecycle.Cursor) TaskList {
-	list := TaskList{
-		Items: []edge.ListItem{}, Total: min(total, lifecycle.MaxCount), TotalIsCapped: total > lifecycle.MaxCount,
+func numbersOf(in Paging, total int, next lifecycle.Cursor) PageNumbers {
+	n := PageNumbers{
+		Total: min(total, lifecycle.MaxCount), TotalIsCapped: total > lifecycle.MaxCount,
 		Page: in.Page, PerPage: in.PerPage, NextCursor: nextOf(next),
 	}
-	list.TotalPages = int(math.Ceil(float64(list.Total) / float64(in.PerPage)))
-	return list
+	n.TotalPages = int(math.Ceil(float64(n.Total) / float64(in.PerPage)))
+	return n
 }
 
 func (r *routes) counts(ctx context.Context, in *CountQuery) (*struct{ Body TaskCounts }, error) {

@@ -136,13 +136,11 @@ func (r *Reader) Turns(ctx context.Context, org, id string, after, limit int) ([
 
 // Tasks implements lifecycle.TaskReader.
 func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (lifecycle.List, error) {
-	var found lifecycle.List
-	var err error
-	if p.Count {
-		if found.Total, err = r.Count(ctx, in, f); err != nil {
-			return found, err
-		}
+	total, err := r.total(ctx, in, f, p)
+	if err != nil {
+		return lifecycle.List{}, err
 	}
+	found := lifecycle.List{Total: total}
 	page, args := pageOf(in, f, p)
 	query := `SELECT t.id, t.agent_id, t.org, t.status, t.user_id, t.parent_id, COALESCE(t.triggering_agent_id, ''),
 			t.source, t.owner, t.grp, CASE WHEN octet_length(t.title) <= 65536 THEN t.title END, t.internal_status, t.created_at, t.updated_at,
@@ -167,6 +165,14 @@ func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p
 		found.Next = lifecycle.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
 	}
 	return found, nil
+}
+
+// total counts for a page that asks for it.
+func (r *Reader) total(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (int, error) {
+	if !p.Count {
+		return 0, nil
+	}
+	return r.Count(ctx, in, f)
 }
 
 // newestFirst is the order of lists.

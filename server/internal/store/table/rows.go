@@ -30,13 +30,11 @@ const rowTables = ` JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.
 
 // Rows implements lifecycle.TaskReader.
 func (r *Reader) Rows(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (lifecycle.RowList, error) {
-	var found lifecycle.RowList
-	var err error
-	if p.Count {
-		if found.Total, err = r.Count(ctx, in, f); err != nil {
-			return found, err
-		}
+	total, err := r.total(ctx, in, f, p)
+	if err != nil {
+		return lifecycle.RowList{}, err
 	}
+	found := lifecycle.RowList{Total: total}
 	page, args := pageOf(in, f, p)
 	query := rowNames + " FROM (SELECT t.org, t.id FROM " + page + ") q JOIN tasks t ON t.org = q.org AND t.id = q.id" + rowTables + newestFirst
 	var cut bool
