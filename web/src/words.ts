@@ -157,14 +157,3 @@ export function fileName(url: string): string {
     return plain(url);
   }
 }
-
-/** A task as the list shows it, made of the task itself. */
-export function rowOf(t: Task): Row {
-  const plan = t.deep_planning?.tasks ?? [];
-  return {
-    ...t, parent_task_id: t.parent_execution, user_id: t.input.user?.id ?? null, prompt: t.input.text, created_by: null,
-    result_bytes: t.result === null ? null : new TextEncoder().encode(t.result).length, last_text: null,
-    children: t.sub_executions.length ? { total: t.sub_executions.length, open: 0 } : null,
-    plan: plan.length ? { done: plan.filter((p) => p.completed).length, total: plan.length, now: plan.find((p) => !p.completed)?.title ?? null } : null,
-  };
-}
