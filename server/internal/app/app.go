@@ -152,7 +152,7 @@ func (a *App) start(ctx context.Context) error {
 	if err := warnOfUnknown(ctx, service, o.Commands, o.Log); err != nil {
 		return err
 	}
-	metrics.ShowState(a.store, hub.Subscribers, o.Log)
+	metrics.ShowState(a.store, hub.Subscribers, line.Present, o.Log)
 	presenter := edge.NewPresenter(shelf, service)
 	source := stream.NewSource(hub, service)
 	a.pages.Store(board.New(service, board.Show{Row: edge.ShowRow, Counts: v1.ShowCounts}))

@@ -91,6 +91,8 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	again, ignore := c.reloads(e) // from now on: what comes while the server starts is not its end
+	defer ignore()
 	giveHeapRoom()
 	a, err := app.Start(e.ctx, o)
 	if err != nil {
@@ -103,8 +105,6 @@ func (c *serveCmd) Run(e *env) error {
 	defer unlist()
 	c.greet(e, a)
 	o.Log.Info("serving", "url", a.URL(), "data", c.Data)
-	again, ignore := c.reloads(e)
-	defer ignore()
 	for serving := true; serving; {
 		select {
 		case <-again:

@@ -41,6 +41,7 @@ type Line struct {
 	queues   map[queue]*crowd
 	streams  map[streamKey]*place
 	tickets  int
+	present  int // places that are not gone
 	doubtful map[queue]bool
 	hint     chan struct{} // holds a token after a queue has become doubtful, or an alarm was set
 	others   []func(feed.Entry)
@@ -273,7 +274,22 @@ func (p *place) become(s state) {
 		case gone:
 		}
 	}
+	p.line.present += s.presence() - p.state.presence()
 	p.state = s
+}
+
+func (s state) presence() int {
+	if s == gone {
+		return 0
+	}
+	return 1
+}
+
+// Present returns how many are in line: claims that wait, and worker streams.
+func (l *Line) Present() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.present
 }
 
 func byTicket(a, b *place) int { return cmp.Compare(a.ticket, b.ticket) }

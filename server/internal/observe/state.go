@@ -21,11 +21,15 @@ type Store interface {
 	Size(ctx context.Context) (int64, error)
 }
 
-// ShowState adds what the store holds, and how many streams are open, to the metrics.
-func (m *Metrics) ShowState(store Store, streams func() int, log *slog.Logger) {
+// ShowState adds what the store holds, how many streams are open, and how many
+// workers are in line for tasks, to the metrics.
+func (m *Metrics) ShowState(store Store, streams, inLine func() int, log *slog.Logger) {
 	promauto.With(m.registry).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "errand_streams_open", Help: "Open subscriptions to tasks.",
 	}, func() float64 { return float64(streams()) })
+	promauto.With(m.registry).NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "errand_workers_in_line", Help: "Claims that wait for a task, and worker streams.",
+	}, func() float64 { return float64(inLine()) })
 	describe := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}

@@ -201,6 +201,7 @@ func TestTermOfOneNode(t *testing.T) {
 		polled <- err
 	}()
 	atB.next(t, "attempt_started")
+	b.awaitInLine(t, 2) // the Python worker, and the claim
 	b.signal(t, syscall.SIGTERM)
 	told := time.Now()
 	atB.rest(t)

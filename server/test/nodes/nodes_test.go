@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync"
@@ -163,8 +162,6 @@ func TestClaimElsewhere(t *testing.T) {
 	a.agent(t, "worker", 60)
 	var late []time.Duration
 	for n := range 11 {
-		asked := make(chan struct{})
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(asked) }})
 		type taken struct {
 			got []claimed
 			err error
@@ -172,12 +169,11 @@ func TestClaimElsewhere(t *testing.T) {
 		}
 		answers := make(chan taken, 1)
 		go func() {
-			got, err := b.claims(ctx, "worker", "w", 20*time.Second)
+			got, err := b.claims(t.Context(), "worker", "w", 20*time.Second)
 			answers <- taken{got, err, time.Now()}
 		}()
-		wait(t, asked, "the claim is sent")
-		// The claim has looked and waits when what came later is answered.
-		b.must(t, http.StatusOK, http.MethodGet, "/v1/agents", nil)
+		b.awaitInLine(t, 1)
+		b.must(t, http.StatusOK, http.MethodGet, "/v1/agents", nil) // the claim has looked when this is answered
 		made := a.create(t, "worker", nil)
 		begun := time.Now()
 		x := wait(t, answers, "the claim is answered")
@@ -263,6 +259,16 @@ func (a *api) metric(t *testing.T, name string) int {
 	}
 	t.Fatalf("there is no metric %s", name)
 	return 0
+}
+
+// awaitInLine waits until so many workers are in line at a node.
+func (a *api) awaitInLine(t *testing.T, workers int) {
+	t.Helper()
+	for a.metric(t, "errand_workers_in_line") < workers {
+		if t.Context().Err() != nil {
+			t.FailNow()
+		}
+	}
 }
 
 // TestFilesElsewhere uploads a file at one node. A worker of another reads it, by its
