@@ -60,6 +60,7 @@ type root struct {
 	Key    keyCmds   `cmd:"" help:"Make, list and revoke API keys."`
 	Worker workerCmd `cmd:"" help:"Do an agent's tasks with a program of yours."`
 	Step   stepCmd   `cmd:"" help:"Inside a program of a worker: run a command once, whatever becomes of the attempt."`
+	Ask    askCmd    `cmd:"" help:"Inside a program of a worker: ask a person, and wait for the answer without a slot."`
 	Backup backupCmd `cmd:"" help:"Copy the data folder, also while the server runs."`
 	Doctor doctorCmd `cmd:"" help:"Try a server out, measure it, and say what to fix."`
 	Login  loginCmd  `cmd:"" help:"Keep a server and its key, for every other command."`

@@ -13,6 +13,7 @@ import (
 
 	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 type workerCmd struct {
@@ -65,7 +66,7 @@ func (c *workerCmd) Run(e *env) error {
 	}
 	worker := errand.NewWorker(client, errand.WorkerOptions{ID: c.ID, Slots: c.Slots, Drain: c.Drain, Grace: cmp.Or(c.Grace, program.DefaultGrace), Log: log})
 	for _, id := range c.Agent {
-		worker.Handle(id, handler(p))
+		worker.Handle(id, handler(client, p))
 	}
 	return c.work(e, client, worker, log)
 }
@@ -116,11 +117,16 @@ func provide(ctx context.Context, client *errand.Client, id string, log *slog.Lo
 
 // handler runs a program for each attempt (rules C1 to C4), with the same
 // message as the server gives to programs of its own.
-func handler(p program.Program) errand.Handler {
-	return func(ctx context.Context, a *errand.Attempt) (string, error) {
+func handler(client *errand.Client, p program.Program) errand.Handler {
+	return func(ctx context.Context, at *errand.Attempt) (string, error) {
+		a := asker{at, client}
 		message, err := program.Message(a.Task.JSON())
 		if err != nil {
 			return "", err
+		}
+		answers, err := a.answersTo(ctx)
+		if err != nil { // it has not begun
+			return "", errand.Later(err, program.LaterThan(a.Number))
 		}
 		result, err := p.Execute(ctx, program.Attempt{
 			TaskID: a.Task.ID, Number: a.Number, Task: a.Task.JSON(), Message: message, TraceParent: a.TraceParent(), Models: (*program.Models)(a.Models()),
@@ -132,7 +138,7 @@ func handler(p program.Program) errand.Handler {
 				}
 				return nil
 			},
-			Step: a.Step,
+			Step: a.Step, Ask: a.ask, Answers: answers,
 			Output: func(ctx context.Context, name string, content io.ReadSeeker) error {
 				_, err := a.Output(ctx, name, content)
 				if errors.Is(err, errand.ErrInvalid) || errors.Is(err, errand.ErrTooLarge) {
@@ -146,5 +152,62 @@ func handler(p program.Program) errand.Handler {
 			return "", errand.Later(err, program.LaterThan(a.Number))
 		}
 		return result, err
+	}
+}
+
+// asker is an attempt whose program asks people.
+type asker struct {
+	*errand.Attempt
+	client *errand.Client
+}
+
+// ask implements program.AskFunc.
+func (a asker) ask(ctx context.Context, q task.Asked) (*program.Answer, error) {
+	asked := errand.Question{
+		Key: q.Key, Kind: errand.ApprovalKind(q.Kind), Title: q.Title, Message: q.Message, ToolName: q.ToolName,
+		Payload: q.Payload, Schema: q.Schema, Approvers: q.Approvers,
+	}
+	if q.Deadline != 0 {
+		asked.Deadline = q.Deadline.Time()
+	}
+	if q.Default != nil {
+		asked.Default = &errand.Reply{Answer: errand.Verdict(q.Default.Answer), Value: q.Default.Value, Note: q.Default.Note}
+	}
+	came, err := a.Ask(ctx, asked)
+	switch {
+	case errors.Is(err, errand.ErrWaiting):
+		return nil, program.ErrWaiting
+	case err != nil:
+		return nil, err
+	case came.Expired:
+		return &program.Answer{Status: task.ApprovalExpired}, nil
+	}
+	answer := answerOf(came.Answered)
+	return &answer, nil
+}
+
+// answersTo is what has come of what the turn has asked. The first attempt has asked
+// nothing yet.
+func (a asker) answersTo(ctx context.Context) (map[string]program.Answer, error) {
+	answers := map[string]program.Answer{}
+	if a.Number <= 1 {
+		return answers, nil
+	}
+	for x, err := range a.client.Approvals.OfTask(ctx, a.Task.ID) {
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("read what people have answered: %w", err)
+		case x.Answered != nil:
+			answers[x.Key] = answerOf(*x.Answered)
+		case x.Status != errand.ApprovalOpen:
+			answers[x.Key] = program.Answer{Status: task.ApprovalState(x.Status)}
+		}
+	}
+	return answers, nil
+}
+
+func answerOf(a errand.Answered) program.Answer {
+	return program.Answer{
+		Status: task.ApprovalDone, Answer: task.Answer(a.Answer), Value: a.Value, Note: a.Note, By: a.By, At: task.StampOf(a.At), ByDefault: a.ByDefault,
 	}
 }

@@ -414,23 +414,32 @@ func (j journal) append(ctx context.Context, events []lifecycle.NewEvent) error 
 	})
 }
 
-// stepsRead is how many steps one read asks for.
-const stepsRead = 1000
-
 // Steps implements runtime.Journal.
 func (j journal) Steps(ctx context.Context) ([]task.Step, error) {
-	t := j.c.Task
-	var all []task.Step
+	return whole(ctx, j.c.Task, j.service.Steps, func(x task.Step) int64 { return x.Seq })
+}
+
+// Approvals implements runtime.Journal.
+func (j journal) Approvals(ctx context.Context) ([]task.Approval, error) {
+	return whole(ctx, j.c.Task, j.service.ApprovalsOf, func(x task.Approval) int64 { return x.Seq })
+}
+
+// listRead is how many of a list one read asks for.
+const listRead = 1000
+
+// whole reads all of a list of a task's turn, whose parts begin behind an event.
+func whole[T any](ctx context.Context, t task.Task, read func(ctx context.Context, org, id string, turn int, after int64, limit int) ([]T, error), seq func(T) int64) ([]T, error) {
+	var all []T
 	for after := int64(0); ; {
-		var some []task.Step
+		var some []T
 		err := persist(ctx, func() (err error) {
-			some, err = j.service.Steps(ctx, t.OrganizationID, t.ID, t.Terms.Turn, after, stepsRead)
+			some, err = read(ctx, t.OrganizationID, t.ID, t.Terms.Turn, after, listRead)
 			return err
 		})
 		if err != nil || len(some) == 0 {
 			return all, err
 		}
-		all, after = append(all, some...), some[len(some)-1].Seq
+		all, after = append(all, some...), seq(some[len(some)-1])
 	}
 }
 

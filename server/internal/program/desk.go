@@ -31,8 +31,9 @@ func newDesk(a Attempt) (desk, error) {
 		return desk{}, fmt.Errorf("make a folder for the program: %w", err)
 	}
 	d := desk{dir}
-	err = errors.Join(
-		os.WriteFile(d.path(taskFile), a.Task, 0o600),
+	asked, err := withAnswers(a.Task, a.Answers)
+	err = errors.Join(err,
+		os.WriteFile(d.path(taskFile), asked, 0o600),
 		os.WriteFile(d.path(messageFile), []byte(a.Message), 0o600),
 		os.Mkdir(d.path(outFolder), 0o700),
 	)

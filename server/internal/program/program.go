@@ -120,6 +120,11 @@ type Attempt struct {
 	Emit func(ctx context.Context, events []Event) error
 	// Step does the program's steps ('errand step'). Nil is for programs without.
 	Step StepFunc
+	// Ask asks people in the name of the program ('errand ask'), which is ended when its
+	// attempt is over with that. It goes with Step.
+	Ask AskFunc
+	// Answers is what has come of the questions that the turn has asked, by their keys.
+	Answers map[string]Answer
 	// Output keeps the files that the program leaves in the folder that ERRAND_OUT
 	// names, when it has ended and its attempt goes on. Nil is for programs without.
 	Output OutputFunc
@@ -187,7 +192,8 @@ func (e *ExitError) Error() string {
 }
 
 // Execute runs the program to its end and answers its result. When ctx ends
-// first, the program's group is ended and the context's cause is the error.
+// first, the program's group is ended and the context's cause is the error. So it is
+// when the program asks what nobody has answered, with ErrWaiting.
 func (p Program) Execute(ctx context.Context, a Attempt) (result string, err error) {
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
@@ -197,7 +203,9 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 		return "", err
 	}
 	defer desk.remove()
-	steps, err := serveSteps(ctx, desk, a.Step)
+	ctx, over := context.WithCancelCause(ctx)
+	defer over(nil)
+	steps, err := openCounter(ctx, desk, a.Step, asking(a.Ask, over))
 	if err != nil {
 		return "", err
 	}

@@ -44,7 +44,7 @@ func TestC1ProgramGetsItsTask(t *testing.T) {
 	if len(lines) != 7 {
 		t.Fatalf("C1: it said\n%s", result)
 	}
-	if lines[0] != "Do it" || lines[1] != "Files: u" || lines[2] != `{"id":"task-1"}` || lines[5] != "task-1 2" {
+	if lines[0] != "Do it" || lines[1] != "Files: u" || lines[2] != `{"id":"task-1","answers":{}}` || lines[5] != "task-1 2" {
 		t.Errorf("C1: it was given\n%s", result)
 	}
 	if !strings.HasPrefix(lines[3], "-rw-------") || !strings.HasPrefix(lines[4], "drwx------") {

@@ -7,32 +7,39 @@ import (
 	"fmt"
 	"net"
 	"sync"
+
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // StepFunc answers what was committed under an id, or else calls do, commits what it
 // answers, and answers that: as JSON. An error of do commits nothing.
 type StepFunc func(ctx context.Context, id string, do func(context.Context) (json.RawMessage, error)) (json.RawMessage, error)
 
-// StepSocket names the variable in which a program finds the socket for its steps.
+// StepSocket names the variable in which a program finds the socket for its steps and
+// questions.
 const StepSocket = "ERRAND_STEP_SOCKET"
 
 // maxSocket is how long the path of a socket may be, everywhere.
 const maxSocket = 103
 
-// said by either end of the socket, in lines of JSON. Who asks names a step and is
-// answered with what was committed, or with run, to which it gives the body.
-type stepWord struct {
-	ID    string          `json:"id,omitempty"`
-	Run   bool            `json:"run,omitempty"`
-	Body  json.RawMessage `json:"body,omitempty"`
-	Error string          `json:"error,omitempty"`
+// said by either end of the socket, in lines of JSON. Who names a step is
+// answered with what was committed, or with run, to which it gives the body. Who asks
+// people is given their answer, or nothing, and then the attempt is over.
+type word struct {
+	ID     string          `json:"id,omitempty"`
+	Run    bool            `json:"run,omitempty"`
+	Body   json.RawMessage `json:"body,omitempty"`
+	Ask    *task.Asked     `json:"ask,omitempty"`
+	Answer *Answer         `json:"answer,omitempty"`
+	Error  string          `json:"error,omitempty"`
 }
 
-// counter serves the steps of a program on a socket in its desk: neither a key nor the
-// lease comes into the hands of the program, and what it may do ends with it.
+// counter serves the steps and questions of a program on a socket in its desk: neither
+// a key nor the lease comes into the hands of the program, and what it may do ends with it.
 type counter struct {
 	listener net.Listener
 	step     StepFunc
+	ask      AskFunc
 	hangUp   context.CancelFunc // ends its connections
 	served   sync.WaitGroup
 
@@ -40,9 +47,9 @@ type counter struct {
 	under map[string]*sync.Mutex // steps, by their ids: each is one's at a time
 }
 
-// serveSteps opens the counter; nil where there is none to open.
-func serveSteps(ctx context.Context, d desk, step StepFunc) (*counter, error) {
-	if step == nil || len(d.path(socketFile)) > maxSocket {
+// openCounter opens the counter; nil where there is none to open.
+func openCounter(ctx context.Context, d desk, step StepFunc, ask AskFunc) (*counter, error) {
+	if step == nil || ask == nil || len(d.path(socketFile)) > maxSocket {
 		return nil, nil //nolint:nilnil // a program can do without
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", d.path(socketFile))
@@ -50,7 +57,7 @@ func serveSteps(ctx context.Context, d desk, step StepFunc) (*counter, error) {
 		return nil, fmt.Errorf("open the socket for steps: %w", err)
 	}
 	over, hangUp := context.WithCancel(ctx)
-	c := &counter{listener: listener, step: step, hangUp: hangUp, under: map[string]*sync.Mutex{}}
+	c := &counter{listener: listener, step: step, ask: ask, hangUp: hangUp, under: map[string]*sync.Mutex{}}
 	c.served.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -59,7 +66,7 @@ func serveSteps(ctx context.Context, d desk, step StepFunc) (*counter, error) {
 			}
 			c.served.Go(func() {
 				defer context.AfterFunc(over, func() { _ = conn.Close() })() // what waits for the command is not to wait for ever
-				c.serve(ctx, conn)
+				c.serve(ctx, over, conn)
 			})
 		}
 	})
@@ -77,8 +84,8 @@ func (c *counter) close() {
 	c.served.Wait()
 }
 
-// one is the lock of a step.
-func (c *counter) one(id string) *sync.Mutex {
+// lock is that of a step.
+func (c *counter) lock(id string) *sync.Mutex {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.under[id] == nil {
@@ -87,45 +94,56 @@ func (c *counter) one(id string) *sync.Mutex {
 	return c.under[id]
 }
 
-// serve does one step for whoever has come.
-func (c *counter) serve(ctx context.Context, conn net.Conn) {
+// serve does what whoever has come wants: one thing. Until over ends.
+func (c *counter) serve(ctx, over context.Context, conn net.Conn) {
 	defer conn.Close() //nolint:errcheck // the answer was sent, or nobody is there
 	in, out := json.NewDecoder(conn), json.NewEncoder(conn)
-	var asked stepWord
-	if in.Decode(&asked) != nil {
+	var said word
+	if in.Decode(&said) != nil {
 		return
 	}
-	mine := c.one(asked.ID)
+	answer, err := word{}, error(nil)
+	if said.Ask != nil {
+		answer.Answer, err = c.ask(ctx, *said.Ask)
+	} else {
+		answer.Body, err = c.one(ctx, said.ID, in, out)
+	}
+	if errors.Is(err, ErrWaiting) { // the program is being ended, and goes no further
+		<-over.Done()
+		return
+	}
+	if err != nil {
+		answer = word{Error: err.Error()}
+	}
+	_ = out.Encode(answer) // who has left needs none
+}
+
+// one does a step, alone among those of its id.
+func (c *counter) one(ctx context.Context, id string, in *json.Decoder, out *json.Encoder) (json.RawMessage, error) {
+	mine := c.lock(id)
 	mine.Lock()
 	defer mine.Unlock()
-	body, err := c.step(ctx, asked.ID, func(context.Context) (json.RawMessage, error) {
-		if err := out.Encode(stepWord{Run: true}); err != nil {
+	return c.step(ctx, id, func(context.Context) (json.RawMessage, error) {
+		if err := out.Encode(word{Run: true}); err != nil {
 			return nil, err
 		}
-		var done stepWord
+		var done word
 		if err := in.Decode(&done); err != nil {
 			return nil, fmt.Errorf("the command has not succeeded: %w", err)
 		}
 		return done.Body, nil
 	})
-	answer := stepWord{Body: body}
-	if err != nil {
-		answer = stepWord{Error: err.Error()}
-	}
-	_ = out.Encode(answer) // who has left needs none
 }
 
 // Step does a step from inside a program, by the socket that StepSocket names.
 func Step(ctx context.Context, socket, id string, do func(context.Context) (json.RawMessage, error)) (json.RawMessage, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	l, err := callIn(ctx, socket)
 	if err != nil {
-		return nil, fmt.Errorf("reach the attempt: %w", err)
+		return nil, err
 	}
-	defer conn.Close() //nolint:errcheck // what matters was answered
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	in, out := json.NewDecoder(conn), json.NewEncoder(conn)
-	answer := stepWord{}
-	if err := errors.Join(out.Encode(stepWord{ID: id}), in.Decode(&answer)); err != nil {
+	defer l.hangUp()
+	answer, err := l.say(word{ID: id})
+	if err != nil {
 		return nil, fmt.Errorf("the attempt is over: %w", err)
 	}
 	if answer.Run {
@@ -133,8 +151,7 @@ func Step(ctx context.Context, socket, id string, do func(context.Context) (json
 		if err != nil {
 			return nil, err
 		}
-		answer = stepWord{}
-		if err := errors.Join(out.Encode(stepWord{Body: body}), in.Decode(&answer)); err != nil {
+		if answer, err = l.say(word{Body: body}); err != nil {
 			return nil, fmt.Errorf("the attempt ended before step %s was committed: %w", id, err)
 		}
 	}
@@ -142,4 +159,29 @@ func Step(ctx context.Context, socket, id string, do func(context.Context) (json
 		return nil, errors.New(answer.Error)
 	}
 	return answer.Body, nil
+}
+
+// line is a program's way to its counter.
+type line struct {
+	in     *json.Decoder
+	out    *json.Encoder
+	hangUp func()
+}
+
+func callIn(ctx context.Context, socket string) (*line, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("reach the attempt: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return &line{json.NewDecoder(conn), json.NewEncoder(conn), func() {
+		stop()
+		_ = conn.Close() // what matters was answered
+	}}, nil
+}
+
+// say says something and hears what is answered.
+func (l *line) say(w word) (answer word, err error) {
+	err = errors.Join(l.out.Encode(w), l.in.Decode(&answer))
+	return answer, err
 }

@@ -152,6 +152,8 @@ type Journal interface {
 	// Ask asks people something, or answers what has become of it since: the first one
 	// of its key in the turn stands. It does not wait (rule S10).
 	Ask(ctx context.Context, q task.Asked) (task.Approval, error)
+	// Approvals reads what the attempts of the turn have asked, in that order.
+	Approvals(ctx context.Context) ([]task.Approval, error)
 	// SubTask has another agent do something, once for each key of the turn, and answers
 	// the sub-task as it is now. It does not wait.
 	SubTask(ctx context.Context, key string, s SubTask) (Below, error)

@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"refused": refused, "code": code, "json": jsonFields, "jsonlines": jsonLines,
-			"use": use, "usekey": useKey, "until": until, "agent": agent, "work": work, "provider": provider, "threadid": threadID,
+			"use": use, "usekey": useKey, "until": until, "agent": agent, "work": work, "provider": provider, "threadid": threadID, "answer": answer,
 		},
 	})
 }

@@ -35,6 +35,10 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 	if err != nil {
 		return runtime.Outcome{}, err
 	}
+	answers, err := answersTo(ctx, a)
+	if err != nil {
+		return runtime.Outcome{}, err
+	}
 	result, err := r.program.Execute(ctx, program.Attempt{
 		TaskID: a.TaskID, Number: a.Number, Task: asked, Message: message, TraceParent: a.TraceParent, Models: (*program.Models)(a.Models),
 		Emit: func(ctx context.Context, said []program.Event) error {
@@ -44,7 +48,8 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 			}
 			return a.Events(ctx, events)
 		},
-		Step: (&steps{attempt: a}).do,
+		Step: (&steps{attempt: a}).do, Answers: answers,
+		Ask: func(ctx context.Context, q task.Asked) (*program.Answer, error) { return ask(ctx, a, q) },
 		Output: func(ctx context.Context, name string, content io.ReadSeeker) error {
 			_, err := a.Output(ctx, name, content)
 			switch fault.CodeOf(err) { //nolint:exhaustive // the others are not the file's
@@ -58,7 +63,55 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 	if exit, is := errors.AsType[*program.ExitError](err); is && exit.Later() {
 		return runtime.Outcome{}, &runtime.Later{Reason: exit.Error(), Delay: program.LaterThan(a.Number)}
 	}
+	if errors.Is(err, program.ErrWaiting) {
+		return runtime.Outcome{}, runtime.ErrWaiting
+	}
 	return runtime.Completed(result), err
+}
+
+// ask asks people in the name of an attempt's program.
+func ask(ctx context.Context, a *runtime.Attempt, q task.Asked) (*program.Answer, error) {
+	asked, err := a.Ask(ctx, q)
+	if err == nil && asked.State == task.ApprovalOpen {
+		if err = a.Await(ctx, runtime.Wait{Approvals: []string{asked.ID}}); err == nil { // it was answered meanwhile
+			asked, err = a.Ask(ctx, q)
+		}
+	}
+	switch {
+	case errors.Is(err, runtime.ErrWaiting):
+		return nil, program.ErrWaiting
+	case err != nil:
+		return nil, err
+	}
+	answer := answerOf(asked)
+	return &answer, nil
+}
+
+// answersTo is what has come of what the turn has asked. The first attempt has asked
+// nothing yet.
+func answersTo(ctx context.Context, a *runtime.Attempt) (map[string]program.Answer, error) {
+	if a.Number <= 1 {
+		return nil, nil
+	}
+	asked, err := a.Approvals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answers := map[string]program.Answer{}
+	for _, x := range asked {
+		if x.State != task.ApprovalOpen {
+			answers[x.Key] = answerOf(x)
+		}
+	}
+	return answers, nil
+}
+
+func answerOf(a task.Approval) program.Answer {
+	answer := program.Answer{Status: a.State}
+	if x := a.Answered; x != nil {
+		answer.Answer, answer.Value, answer.Note, answer.By, answer.At, answer.ByDefault = x.Answer, x.Value, x.Note, x.By, x.At, x.ByDefault
+	}
+	return answer
 }
 
 // steps does the steps of a program's attempt.
