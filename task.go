@@ -177,9 +177,12 @@ type Waiting struct {
 	Message  string `json:"message"`
 	WorkerID string `json:"worker_id"`
 	// SubTasks are those whose end it waits for, with the reason child.
-	SubTasks []string  `json:"sub_tasks"`
-	Until    time.Time `json:"until"`
-	LastSeen time.Time `json:"last_seen"`
+	SubTasks []string `json:"sub_tasks"`
+	// Approvals are the ids of those whose answer it waits for, with the reasons person
+	// and approval.
+	Approvals []string  `json:"approvals"`
+	Until     time.Time `json:"until"`
+	LastSeen  time.Time `json:"last_seen"`
 	// Ahead counts the agent's tasks that come first, Busy its executing ones.
 	Ahead int `json:"ahead"`
 	Busy  int `json:"busy"`

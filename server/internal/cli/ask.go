@@ -88,7 +88,7 @@ func (c *askCmd) question() (q task.Asked, err error) {
 	case c.Approval:
 		q.Default = &task.Reply{Answer: task.Answer(*c.Default)}
 	default:
-		q.Default = &task.Reply{Answer: task.Approve, Value: answerValue(*c.Default)}
+		q.Default = &task.Reply{Answer: task.Approve, Value: answerValue(q.Schema, *c.Default)}
 	}
 	return q, nil
 }
@@ -129,12 +129,8 @@ func (c *askCmd) print(e *env, a *program.Answer) error {
 
 // answerText is an answer in words: a text as it stands.
 func answerText(a *program.Answer) string {
-	if len(a.Value) == 0 || string(a.Value) == "null" {
+	if !given(a.Value) {
 		return a.Note
 	}
-	var text string
-	if json.Unmarshal(a.Value, &text) == nil {
-		return text
-	}
-	return string(a.Value)
+	return valueText(a.Value)
 }

@@ -27,6 +27,7 @@ type chatCmd struct {
 // Help says what cannot be said in flags.
 func (chatCmd) Help() string {
 	return "Type a line, see the answer come; a line that ends with \\ goes on in the next one. Ctrl-C stops the answer, Ctrl-D leaves and says how to come back." +
+		" When the agent asks something, or wants a call of a tool approved, type the answer; Ctrl-C then leaves the question in 'errand inbox'." +
 		" What does not come from a terminal is a message for each line: echo 'Why?' | errand chat." +
 		" Each message is a turn of one task, so the conversation survives the end of this program and of the server." +
 		" Where no server is found, an own one keeps it in the data folder, and the agent is chosen as 'errand run' does." +
@@ -61,7 +62,7 @@ func (c *chatCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	t := talk{env: e, client: client, party: who, thread: c.Thread, files: c.File, terminal: isTerminalIn(e.In), back: c.back()}
+	t := talk{env: e, client: client, party: who, thread: c.Thread, files: c.File, terminal: isTerminalIn(e.In), back: c.back(), inbox: c.again("inbox")}
 	if err := e.interruptible(func(ctx context.Context) error { return c.meet(ctx, &t) }); err != nil {
 		return err
 	}
@@ -194,26 +195,26 @@ func (c *chatCmd) only(ctx context.Context, t *talk) error {
 
 // back is the command that comes back to a thread, without its id.
 func (c *chatCmd) back() string {
-	words := []string{"errand", "chat"}
+	command := c.again("chat")
+	if agentfile.IsName(c.Agent) { // which the thread does not know
+		command += " --agent " + quoted(c.Agent)
+	}
+	return command
+}
+
+// again is a command that talks to the same server.
+func (c connection) again(command string) string {
+	words := []string{"errand", command}
 	for _, flag := range []struct{ name, value, known string }{
 		{"--server", c.Server, os.Getenv("ERRAND_URL")},
 		{"--profile", c.Profile, ""},
 		{"--data", c.Data, cmp.Or(os.Getenv("ERRAND_DATA"), ".errand")},
-		{"--agent", c.agentInFile(), ""},
 	} {
 		if flag.value != flag.known {
 			words = append(words, flag.name, quoted(flag.value))
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-// agentInFile is --agent if it names a file, which the thread does not know.
-func (c *chatCmd) agentInFile() string {
-	if agentfile.IsName(c.Agent) {
-		return c.Agent
-	}
-	return ""
 }
 
 // quoted is a word as a shell reads it.

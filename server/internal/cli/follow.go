@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -18,6 +19,11 @@ type follower struct {
 	quiet bool
 	// thoughts says that what the agent thinks is shown, too.
 	thoughts bool
+	// asks says that following ends with errAsked when the task waits for people. It
+	// goes on behind that when it is called again.
+	asks bool
+
+	after int64 // the last event that was shown
 
 	mu   sync.Mutex // guards view
 	view *view
@@ -36,8 +42,10 @@ func (f *follower) follow(id string, asJSON bool) error {
 	defer cancel(nil)
 	interrupted := make(chan bool, 1)
 	go func() { interrupted <- f.attend(ctx, cancel, id) }()
-	f.view = newView(f.env)
-	f.view.thoughts = f.thoughts
+	if f.view == nil {
+		f.view = newView(f.env)
+		f.view.thoughts = f.thoughts
+	}
 	var explaining sync.WaitGroup
 	defer explaining.Wait()
 	defer cancel(nil)
@@ -45,7 +53,11 @@ func (f *follower) follow(id string, asJSON bool) error {
 		explaining.Go(func() { f.explain(ctx, id) })
 		explaining.Go(func() { f.tick(ctx) })
 	}
-	for e, err := range f.client.Tasks.Events(ctx, id) {
+	var from []errand.StreamOption
+	if f.after > 0 {
+		from = append(from, errand.After(f.after))
+	}
+	for e, err := range f.client.Tasks.Events(ctx, id, from...) {
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
@@ -55,6 +67,13 @@ func (f *follower) follow(id string, asJSON bool) error {
 		}
 		if !f.quiet {
 			f.show(func(v *view) { v.event(e) })
+		}
+		f.after = e.ID
+		if f.asks && e.Type == errand.TurnPaused {
+			if t, err := f.client.Tasks.Get(ctx, id); err == nil && t.Waiting != nil && len(t.Waiting.Approvals) > 0 {
+				f.show((*view).rest)
+				return errAsked
+			}
 		}
 	}
 	task, err := f.client.Tasks.Get(ctx, id)
@@ -72,6 +91,9 @@ func (f *follower) follow(id string, asJSON bool) error {
 	}
 	return exitFor(task)
 }
+
+// errAsked is why following has ended: the task waits for people.
+var errAsked = errors.New("the task waits for people")
 
 // tick lets the changing line show how time passes.
 func (f *follower) tick(ctx context.Context) {

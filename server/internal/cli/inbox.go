@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,30 +77,15 @@ func (c *inboxListCmd) read(e *env, client *errand.Client) (list []errand.Approv
 	return list, more, err
 }
 
-// headline is what is asked, in one line.
-func headline(a errand.Approval) string {
-	text := strings.Join(strings.Fields(a.Title+" "+a.Message), " ")
-	if text == "" {
-		text = a.ToolName
-	}
-	return text
-}
-
 // answer asks whoever sits at the terminal.
 func (c *inboxListCmd) answer(e *env, client *errand.Client, list []errand.Approval) error {
 	in := bufio.NewReader(e.In)
 	for _, a := range list {
 		fmt.Fprintf(e.Out, "\n%s, task %s: %s\n", a.Kind, a.TaskID, safeText(headline(a), true))
-		for name, part := range map[string]json.RawMessage{"about": a.Payload, "the answer follows": a.Schema} {
-			if len(part) > 0 && string(part) != "null" {
-				fmt.Fprintf(e.Out, "  %s %s\n", name, safeText(string(part), true))
-			}
+		for _, line := range particulars(a) {
+			fmt.Fprintln(e.Out, "  "+safeText(line, true))
 		}
-		prompt := "answer: "
-		if a.Kind == errand.KindApproval {
-			prompt = "approve (y or n): "
-		}
-		fmt.Fprint(e.Out, prompt)
+		fmt.Fprint(e.Out, answerPrompt(a))
 		line, err := await(e, func() (string, error) { return in.ReadString('\n') })
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
@@ -120,30 +104,6 @@ func (c *inboxListCmd) answer(e *env, client *errand.Client, list []errand.Appro
 	return nil
 }
 
-// replyOf is what a line at the terminal answers; said is false for nothing.
-func replyOf(a errand.Approval, line string) (reply errand.Reply, said bool) {
-	if line == "" {
-		return errand.Reply{}, false
-	}
-	if a.Kind == errand.KindApproval {
-		reply.Answer = errand.Decline
-		if strings.EqualFold(line, "y") || strings.EqualFold(line, "yes") {
-			reply.Answer = errand.Approve
-		}
-		return reply, true
-	}
-	return errand.Reply{Value: answerValue(line)}, true
-}
-
-// answerValue is a text as JSON: as it stands if it is some, else as a text.
-func answerValue(text string) json.RawMessage {
-	if json.Valid([]byte(text)) {
-		return json.RawMessage(text)
-	}
-	raw, _ := json.Marshal(text) // a text can always be written
-	return raw
-}
-
 type inboxAnswerCmd struct {
 	remote
 	ID      string `arg:"" help:"The approval's id."`
@@ -154,17 +114,22 @@ type inboxAnswerCmd struct {
 
 // Run answers it.
 func (c *inboxAnswerCmd) Run(e *env) error {
-	reply := errand.Reply{Answer: errand.Approve, Note: c.Note}
-	switch {
-	case c.Decline && c.Value != "":
+	if c.Decline && c.Value != "" {
 		return errors.New("--decline goes without a value: say why with --note")
-	case c.Decline:
-		reply.Answer = errand.Decline
-	case c.Value != "":
-		reply.Value = answerValue(c.Value)
 	}
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
-		a, err := client.Approvals.Answer(ctx, c.ID, reply)
+		a, err := client.Approvals.Get(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		reply := errand.Reply{Answer: errand.Approve, Note: c.Note}
+		switch {
+		case c.Decline:
+			reply.Answer = errand.Decline
+		case c.Value != "":
+			reply.Value = answerValue(a.Schema, c.Value)
+		}
+		a, err = client.Approvals.Answer(ctx, c.ID, reply)
 		switch {
 		case err != nil:
 			return err

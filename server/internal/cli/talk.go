@@ -18,11 +18,13 @@ type talk struct {
 	*env
 	party
 	client   *errand.Client
-	thread   string       // its id, "" before the first message
-	before   *errand.Task // of a thread that goes on
-	files    []string     // that go with the next message
-	terminal bool         // messages are typed
-	back     string       // the command that comes back, without the thread's id
+	thread   string          // its id, "" before the first message
+	before   *errand.Task    // of a thread that goes on
+	files    []string        // that go with the next message
+	terminal bool            // messages are typed
+	back     string          // the command that comes back, without the thread's id
+	inbox    string          // the command that shows what else is asked
+	others   map[string]bool // ids of what is asked that others are to answer
 
 	lines chan string
 	last  error // how the last turn ended
@@ -36,7 +38,7 @@ func (t *talk) run() error {
 	go t.read()
 	if t.before != nil {
 		if err := t.resume(); err != nil {
-			return err
+			return t.leave(err)
 		}
 	}
 	if t.terminal {
@@ -45,15 +47,13 @@ func (t *talk) run() error {
 	for {
 		message, more, err := t.message()
 		if err != nil || !more {
-			t.leave()
-			return err
+			return t.leave(err)
 		}
 		if strings.TrimSpace(message) == "" {
 			continue
 		}
 		if err := t.turn(message); err != nil {
-			t.leave()
-			return err
+			return t.leave(err)
 		}
 	}
 }
@@ -114,11 +114,15 @@ func (t *talk) end() error {
 	return t.last
 }
 
-// leave says how to come back.
-func (t *talk) leave() {
+// leave says how to come back, and answers how the program ends.
+func (t *talk) leave(err error) error {
 	if t.thread != "" {
 		t.note("To come back: " + t.back + " " + t.thread)
 	}
+	if errors.Is(err, errLeft) {
+		return nil
+	}
+	return err
 }
 
 // resume shows what was said last, and follows the turn if it has not ended.
@@ -153,11 +157,17 @@ func (t *talk) turn(message string) error {
 	}
 }
 
-// follow shows a turn to its end. Ctrl-C stops it; a second one leaves without waiting
-// until that is confirmed.
+// follow shows a turn to its end, and takes the answers to what it asks from whoever
+// types. Ctrl-C stops it; a second one leaves without waiting until that is confirmed.
 func (t *talk) follow(id string) error {
-	f := follower{env: t.env, client: t.client, stops: true, thoughts: true}
+	f := follower{env: t.env, client: t.client, stops: true, thoughts: true, asks: t.terminal}
 	err := f.follow(id, false)
+	for errors.Is(err, errAsked) {
+		if err = t.answer(id, f.after); err != nil {
+			return err
+		}
+		err = f.follow(id, false)
+	}
 	ended, is := errors.AsType[exitCodeError](err)
 	if err != nil && (!is || ended.message != "") {
 		return err

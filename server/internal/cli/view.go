@@ -301,9 +301,14 @@ func (v *view) text(text string) {
 
 // leave makes room for whatever comes next on the terminal.
 func (v *view) leave() {
+	v.rest()
+	v.live = false // nothing changes any more
+}
+
+// rest makes room until the next event.
+func (v *view) rest() {
 	v.wipe()
 	v.endThought()
-	v.live = false // nothing changes any more
 	if v.joined {
 		v.endLine()
 	}
