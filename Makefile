@@ -194,13 +194,23 @@ fuzz-api: ## every route of a real server, asked what its OpenAPI document allow
 	  $(PYTHON) server/test/conformance/fuzz.py $(EXAMPLES) $(SEED) 2>&1 | tee $(TMP)/fuzz-api.log
 
 .PHONY: models
-models: ## agents of runtime model, against a stand-in for their providers that is not ours
+models: $(ON_POSTGRES) ## agents of runtime model, against a stand-in for their providers that is not ours
 	@mkdir -p $(TMP)
 	@if ! $(PYTHON_IS_THERE); then \
 	  echo "models: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
 	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
-	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
-	  $(PYTHON) server/test/models/run.py 2>&1 | tee $(TMP)/models.log
+	  export ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}"; \
+	  ($(PYTHON) server/test/models/run.py; \
+	    ERRAND_TEST_DATABASES=$(ON_POSTGRES) $(ON_POSTGRES) $(PYTHON) server/test/models/run.py kills_test.py) 2>&1 | tee $(TMP)/models.log
+
+# Round N of seed S is round 1 of seed S+N-1: ERRAND_KILLS=1 ERRAND_SEED=… repeats what has failed.
+.PHONY: models-soak
+models-soak: $(ON_POSTGRES) ## agents of runtime model whose server is killed: 200 rounds on each store (about an hour; ERRAND_KILLS, ERRAND_SEED)
+	@mkdir -p $(TMP)
+	@$(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand
+	@export ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" ERRAND_KILLS="$${ERRAND_KILLS:-200}"; \
+	  ($(PYTHON) server/test/models/run.py kills_test.py; \
+	    ERRAND_TEST_DATABASES=$(ON_POSTGRES) $(ON_POSTGRES) $(PYTHON) server/test/models/run.py kills_test.py) 2>&1 | tee $(TMP)/models-soak.log
 
 CHROMIUM ?= /usr/bin/chromium
 
@@ -227,10 +237,11 @@ fuzz: ## every Go fuzz target for FUZZTIME each (FUZZ: a pattern of targets), th
 	@$(MAKE) fuzz-api EXAMPLES=200 SEED=$${RANDOM}
 
 .PHONY: soak
-soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (about 10 minutes, log in .tmp/soak.log)
+soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (about 10 minutes, log in .tmp/soak.log), then models-soak
 	@mkdir -p $(TMP)
 	cd server/test && ERRAND_SOAK=1 $(GO) test -race -count=1 -parallel 4 -timeout 90m -v ./sdk ./crash $(MODULE)/server/internal/runtime/profile 2>&1 | tee $(CURDIR)/$(TMP)/soak.log
 	@grep -E '^(soak:|ok|FAIL)' $(TMP)/soak.log
+	@$(MAKE) models-soak
 
 .PHONY: conformance-soak
 conformance-soak: ## the released Python client with its real waits (hours)

@@ -1,7 +1,7 @@
-"""An MCP server on standard input and output that notes each call in a file: `counter.py FILE`.
+"""An MCP server on standard input and output that notes each call in a file: `counter.py FILE SECONDS`.
 
-It speaks the revision of 2025 with nothing but the standard library. `count` and `slow` are not idempotent, `slow`
-never answers, `peek` only reads.
+It speaks the revision of 2025 with nothing but the standard library. A call takes so many seconds after its
+note. `count` and `slow` are not idempotent, `slow` never answers, `peek` only reads.
 """
 
 import json
@@ -28,8 +28,7 @@ def answer(method, params):
     if method == "tools/call":
         with open(sys.argv[1], "a") as notes:
             print(params["name"], params["_meta"]["errand.dev/call"], file=notes, flush=True)
-        if params["name"] == "slow":
-            time.sleep(3600)
+        time.sleep(3600 if params["name"] == "slow" else float(sys.argv[2]))
         return {"content": [{"type": "text", "text": f"{params['name']} {json.dumps(params.get('arguments'))}"}]}
     return None
 

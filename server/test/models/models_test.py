@@ -4,75 +4,10 @@ import json
 import os
 import sys
 import time
-import urllib.request
-from pathlib import Path
 
-import anthropic.types
-import environment
-import openai.types.chat
 import pytest
-from parts import DIRECT, Oracle, Process, Server, until
-from parts import HERE as CONFORMANCE
-from pydantic import TypeAdapter
-
-HERE = Path(__file__).resolve().parent
-OPENAI = TypeAdapter(openai.types.chat.CompletionCreateParams)
-ANTHROPIC = TypeAdapter(anthropic.types.MessageCreateParams)
-MODELS = {"openai": "o4-mini", "anthropic": "claude-opus-4-7"}
-
-
-def in_order(messages: list[dict]) -> None:
-    """Each call is answered, in order, before anything else is said: providers refuse all else."""
-    for i, message in enumerate(messages):
-        blocks = message["content"] if isinstance(message["content"], list) else []
-        calls = [call["id"] for call in message.get("tool_calls", [])]
-        calls += [block["id"] for block in blocks if block["type"] == "tool_use"]
-        if not calls:
-            continue
-        if "tool_calls" in message:
-            results = [m.get("tool_call_id") for m in messages[i + 1 : i + 1 + len(calls)]]
-        else:
-            results = [block.get("tool_use_id") for block in messages[i + 1]["content"][: len(calls)]]
-        assert results == calls
-
-
-class Providers(Oracle):
-    """Both providers, at one address."""
-
-    FOLDER = HERE
-
-    def asked(self, words: str, anywhere: bool = False) -> list[dict]:
-        """The requests whose last message, or any, has some words, each held against the provider's own types."""
-        request = urllib.request.Request(f"{self.url}/__aimock/journal", headers={"x-api-key": self.KEY})
-        with DIRECT.open(request, timeout=30) as answer:
-            entries = [entry for entry in json.load(answer) if words in str(entry["body"]["messages"][0 if anywhere else -1 :])]
-        for entry in entries:
-            in_order(entry["body"]["messages"])
-            types = ANTHROPIC if "/messages" in entry["path"] else OPENAI
-            types.validate_python(entry["body"], strict=False)
-            assert not {"temperature", "top_p", "top_k"} & entry["body"].keys()
-            if types is ANTHROPIC:
-                assert entry["headers"]["anthropic-version"] == "2026-10-21"
-                assert entry["body"]["max_tokens"] > 0
-        return entries
-
-
-@pytest.fixture(scope="session")
-def providers(tmp_path_factory):
-    with Providers(environment.node(CONFORMANCE / "oracle"), tmp_path_factory.mktemp("providers")) as running:
-        yield running
-
-
-def serve(providers, folder):
-    """A server with an account at both, and an MCP server that notes in the folder what is called."""
-    config = folder / "errand.yaml"
-    config.write_text(f"mcp_servers:\n  counter: {{run: [{sys.executable}, {HERE / 'counter.py'}, {folder / 'calls'}]}}\n")
-    accounts = {
-        "OPENAI_API_KEY": providers.KEY, "OPENAI_BASE_URL": f"{providers.url}/v1",
-        "ANTHROPIC_API_KEY": providers.KEY, "ANTHROPIC_BASE_URL": providers.url,
-    }  # fmt: skip
-    host = providers.url.removeprefix("http://")
-    return Server(os.environ["ERRAND_BIN"], folder, "--config", str(config), "--allow-model-host", host, env=accounts)
+from parts import Process, until
+from providers import COUNTER, HERE, MODELS, called, record, results, said, serve
 
 
 @pytest.fixture(scope="session")
@@ -85,10 +20,6 @@ def server(providers, tmp_path_factory):
         assert providers.KEY not in running.log()
 
 
-def record(provider, **more):
-    return {"runtime": "model", "model_provider": provider, "model_name": MODELS[provider], **more}
-
-
 @pytest.fixture(params=MODELS)
 def agent(request):
     return request.param
@@ -99,12 +30,6 @@ def ask(server, agent, words, **more):
     task = server.call("POST", f"/v1/agents/{agent}/invoke", {"input": {"text": f"{words} ({agent.split('-')[0]})"}, **more})
     events = server.events(task["id"])
     return task, events
-
-
-def said(events, kind="chunk"):
-    """What a viewer is left with: what was said before a void is not shown any more."""
-    void = [i for i, e in enumerate(events) if e["type"] == "task_compactization" and e["data"].get("type") == "retry"]
-    return "".join(e["data"] for e in events[void[-1] + 1 if void else 0 :] if e["type"] == kind)
 
 
 def asked(providers, agent, words):
@@ -164,7 +89,7 @@ def test_a_refused_key_is_not_told(server, agent):
     other = f"{agent}-refused"
     secret = {"name": "own", "value": "sk-a-key-that-nobody-knows"}
     server.apply_agent(other, **record(agent, llm_credentials=secret))
-    task, events = ask(server, other, "What is the capital of France?")
+    task, events = ask(server, other, "Let me in.")
     assert task["status"] in ("failed", "error")
     assert "401" in task["result"]
     assert secret["value"] not in json.dumps([task, events]) + server.log()
@@ -211,24 +136,6 @@ def test_killed_in_mid_answer(providers, agent, tmp_path):
     assert len(asked(providers, agent, "slowly as JSON")) == 1, "a finished answer is paid for once"
     first, second = asked(providers, agent, "/village:")
     assert first["body"] == second["body"], "the conversation is rebuilt as it was"
-
-
-COUNTER = [{"name": "counter", "program": "counter"}]
-
-
-def called(folder, task_id):
-    """The calls of a task, as the MCP server has noted them."""
-    notes = folder / "calls"
-    return sorted(line for line in notes.read_text().splitlines() if f" {task_id}/" in line) if notes.exists() else []
-
-
-def results(body):
-    """The results of tools in a request, in order, as ids and texts."""
-    found = [(m["tool_call_id"], m["content"]) for m in body["messages"] if m["role"] == "tool"]
-    for message in body["messages"]:
-        if isinstance(message["content"], list):
-            found += [(b["tool_use_id"], b["content"]) for b in message["content"] if b["type"] == "tool_result"]
-    return found
 
 
 def test_two_calls_at_once(server, providers, agent):

@@ -1,7 +1,7 @@
 """Runs the checks of agents of runtime model against an independent stand-in for their providers: `make models`.
 
 What it answers follows from fixtures.json alone, and it checks nothing of what it is sent: the types of the providers'
-own clients do that here.
+own clients do that here. Arguments are the files of checks to run, all if there are none.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ def main() -> int:
         print(f"models: {'' if CI else 'SKIPPED: '}{without}", file=sys.stderr)
         return int(CI)
     python = environment.python(HERE / "requirements.lock") / "bin" / "python"
-    return subprocess.run([python, "-m", "pytest", str(HERE)]).returncode
+    return subprocess.run([python, "-m", "pytest", *(str(HERE / name) for name in sys.argv[1:] or ["."])]).returncode
 
 
 if __name__ == "__main__":
