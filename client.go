@@ -1,6 +1,7 @@
 package errand
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -118,6 +119,22 @@ func (c *Client) ForUser(name string) *Client {
 	other.user = name
 	other.expose()
 	return &other
+}
+
+// SignInLink makes a URL that signs a browser in as the client's key and leads to a page
+// of the web UI, such as "/ui/tasks/task-456", "" for its first. It does so once, for whoever
+// opens it first within 10 minutes: do not log it. It is never repeated by itself.
+func (c *Client) SignInLink(ctx context.Context, page string) (string, error) {
+	var link struct {
+		Path string `json:"path"`
+	}
+	err := c.call(ctx, request{method: http.MethodPost, path: "/v1/session/links", body: struct {
+		Next string `json:"next,omitempty"`
+	}{page}}, &link)
+	if err != nil {
+		return "", err
+	}
+	return c.base + link.Path, nil
 }
 
 // String names the server and not the key.

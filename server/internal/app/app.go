@@ -53,6 +53,7 @@ type App struct {
 	http     *http.Server
 	store    store
 	service  *lifecycle.Service
+	auth     *auth.Authenticator
 	pages    atomic.Pointer[board.Board]
 	servers  *mcp.Host
 	tracer   *observe.Tracer // nil for no traces
@@ -190,13 +191,14 @@ func (a *App) start(ctx context.Context) error {
 			})
 		})
 	}
+	a.auth = auth.NewAuthenticator(a.store)
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Kit: edge.Kit{
 			Service: service, Desk: desk, Board: a.pages.Load(), Presenter: presenter, Log: o.Log,
 			Source: source, KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Defaults: o.Defaults, Auth: auth.NewAuthenticator(a.store), Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Defaults: o.Defaults, Auth: a.auth, Shelf: shelf, Ready: a.ready,
 		Proxy:  modelProxy(o, service),
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()),
 		Metrics: metrics.Handler(), Measure: metrics.Request,
@@ -293,6 +295,17 @@ func trimSlash(s string) string {
 	return s
 }
 
+// SignInLink makes a URL that signs a browser in, once, as the admin key of the data
+// folder.
+func (a *App) SignInLink(ctx context.Context) (string, error) {
+	who, err := a.auth.Authenticate(ctx, a.first.Key)
+	if err != nil {
+		return "", err
+	}
+	path, _, err := a.auth.Link(ctx, who, "")
+	return a.URL() + path, err
+}
+
 // FirstStart tells of the admin key that the first start has made.
 func (a *App) FirstStart() FirstStart { return a.first }
 
@@ -356,7 +369,8 @@ func (a *App) stop() error {
 
 // trim drops what is kept for minutes, and gives the disk back what is not needed.
 func (a *App) trim(ctx context.Context) error {
-	err := errors.Join(a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)), a.store.DropSessions(ctx, task.StampOf(time.Now())))
+	now := task.StampOf(time.Now())
+	err := errors.Join(a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)), a.store.DropSessions(ctx, now), a.store.DropPasses(ctx, now))
 	if s, ok := a.store.(shrinker); ok {
 		err = errors.Join(err, s.Shrink(ctx))
 	}

@@ -109,9 +109,10 @@ func (p Principal) MayServe(agent string) bool {
 // SeesSecrets reports whether answers to the principal may carry secrets (A5).
 func (p Principal) SeesSecrets() bool { return p.Role == Admin || p.Role == Worker }
 
-// Store keeps organizations, keys and sessions.
+// Store keeps organizations, keys, sessions and passes.
 type Store interface {
 	SessionStore
+	PassStore
 	// KeyByHash reads a key, revoked or not; NotFound when there is none.
 	KeyByHash(ctx context.Context, hash []byte) (Key, error)
 	PutKey(ctx context.Context, k Key) error

@@ -14,6 +14,7 @@ import (
 type shelf struct {
 	mu       sync.Mutex
 	sessions map[string]auth.Session
+	passes   map[string]auth.Pass
 
 	key     auth.Key
 	reading chan struct{} // told when the key was read
@@ -96,3 +97,26 @@ func (s *shelf) DropSession(_ context.Context, x auth.Session) error {
 }
 
 func (*shelf) DropSessions(context.Context, task.Stamp) error { return nil }
+
+func (s *shelf) PutPass(_ context.Context, p auth.Pass) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.passes == nil {
+		s.passes = map[string]auth.Pass{}
+	}
+	s.passes[string(p.Hash)] = p
+	return nil
+}
+
+func (s *shelf) TakePass(_ context.Context, hash []byte) (auth.Pass, auth.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.passes[string(hash)]
+	if !ok {
+		return p, auth.Key{}, fault.New(fault.NotFound, "no such pass")
+	}
+	delete(s.passes, string(hash))
+	return p, s.key, nil
+}
+
+func (*shelf) DropPasses(context.Context, task.Stamp) error { return nil }

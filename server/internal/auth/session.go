@@ -60,9 +60,19 @@ func (a *Authenticator) SignIn(ctx context.Context, key, address string) (text s
 	if err != nil {
 		return "", err
 	}
+	return a.begin(ctx, who)
+}
+
+// random is a text of 256 random bits, for a URL, a header or a cookie.
+func random() string {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails
-	text = base64.RawURLEncoding.EncodeToString(raw)
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// begin begins a session, and answers the text that the browser is to show.
+func (a *Authenticator) begin(ctx context.Context, who Principal) (text string, err error) {
+	text = random()
 	s := Session{Organization: who.Organization, Hash: Hash(text), KeyID: who.KeyID, Until: task.StampOf(time.Now().Add(SessionLength))}
 	if err := a.store.PutSession(ctx, s); err != nil {
 		return "", fmt.Errorf("sign in: %w", err)

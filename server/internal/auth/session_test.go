@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,46 @@ func TestA6AttemptsToSignInAreCounted(t *testing.T) {
 		}
 		if code := try("192.0.2.1:1"); code != fault.RateLimited {
 			t.Errorf("and at once again: %q", code)
+		}
+	})
+}
+
+// A6: a link signs in once, within 10 minutes, and trying counts as signing in does.
+func TestA6ALinkSignsInOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{key: auth.Key{Organization: "o", ID: "k", Role: auth.User}}
+		a := auth.NewAuthenticator(store)
+		link := func() string {
+			path, until, err := a.Link(t.Context(), auth.Principal{Organization: "o", KeyID: "k"}, "/ui/tasks/a&b")
+			code, led := strings.CutPrefix(path, "/ui/sign-in?next=%2Fui%2Ftasks%2Fa%26b#code=")
+			if err != nil || !led || time.Until(until.Time()) != 10*time.Minute || len(code) != 43 {
+				t.Fatalf("%q until %v, %v", code, until, err)
+			}
+			return code
+		}
+		follow := func(code string, want fault.Code) {
+			t.Helper()
+			if _, err := a.FollowLink(t.Context(), code, "192.0.2.1:1"); fault.CodeOf(err) != want {
+				t.Errorf("answered %v, want %q", err, want)
+			}
+		}
+		once, late, inTime := link(), link(), link()
+		follow(once, "")
+		follow(once, fault.Unauthenticated)
+		time.Sleep(10*time.Minute - time.Second) //nolint:forbidigo // of the bubble's clock
+		follow(inTime, "")
+		time.Sleep(time.Second) //nolint:forbidigo // of the bubble's clock
+		follow(late, fault.Unauthenticated)
+		revoked := link()
+		store.key.RevokedAt = 1
+		follow(revoked, fault.Unauthenticated)
+		for range 10 {
+			_, _ = a.FollowLink(t.Context(), "x", "192.0.2.1:1")
+		}
+		follow("x", fault.RateLimited)
+		if _, _, err := a.Link(t.Context(), auth.Principal{Organization: "o", KeyID: "k", User: "alice"}, ""); fault.CodeOf(err) != fault.Forbidden {
+			t.Errorf("a link in the name of a user: %v", err)
 		}
 	})
 }

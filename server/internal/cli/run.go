@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,6 +25,7 @@ type runCmd struct {
 	Agent   string     `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, on a server that is named profile." placeholder:"ID|FILE"`
 	Model   string     `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
 	Budget  budgetFlag `help:"What it and its sub-tasks may use, for example tokens=100000." placeholder:"LIMITS"`
+	Open    bool       `help:"Show it in the web UI, live: a browser is opened, and on a terminal the link is printed, which signs in once. An own server stays until Ctrl-C."`
 	JSON    bool       `help:"Print the finished task as JSON, and nothing else."`
 	Server  string     `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
 	Key     string     `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
@@ -43,6 +45,9 @@ func (runCmd) Help() string {
 // Run runs the task: at the server that is named, at the one that has the agent, or
 // with one of its own in a temporary folder.
 func (c *runCmd) Run(e *env) (err error) {
+	if c.Open && !isTerminal(e.Err) {
+		return errOpen
+	}
 	prompt, err := e.prompt(c.Prompt)
 	if err != nil {
 		return err
@@ -83,8 +88,29 @@ func (c *runCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.Open {
+		if err := c.show(e, client, task.ID); err != nil {
+			return err
+		}
+	}
 	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
-	return f.follow(task.ID, c.JSON)
+	err = f.follow(task.ID, c.JSON)
+	if c.Open && who.options != nil && isTerminal(e.Err) && !cutShort(err) {
+		fmt.Fprintln(e.Err, "The web UI is there until Ctrl-C.")
+		<-e.interrupts
+	}
+	return err
+}
+
+// show opens the page of a task.
+func (c *runCmd) show(e *env, client *errand.Client, id string) error {
+	return e.interruptible(func(ctx context.Context) error {
+		link, err := client.SignInLink(ctx, "/ui/tasks/"+url.PathEscape(id))
+		if err == nil {
+			open(e, link)
+		}
+		return err
+	})
 }
 
 // party decides who does the task, and where.
@@ -225,3 +251,9 @@ func startIn(ctx context.Context, data string, change func(*app.Options)) (*app.
 }
 
 func (s *ownServer) stop() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }
+
+// cutShort reports whether Ctrl-C has ended what a command did.
+func cutShort(err error) bool {
+	exit, ok := errors.AsType[exitCodeError](err)
+	return ok && exit.code == exitInterrupted
+}

@@ -23,6 +23,7 @@ type serveCmd struct {
 	Agents       string        `help:"File of agents (YAML or JSON), or a folder of such files, applied at the start and at SIGHUP; see docs/CONFIGURATION.md." env:"ERRAND_AGENTS" placeholder:"FILE"`
 	Addr         string        `help:"Where to listen." default:"127.0.0.1:4747" env:"ERRAND_ADDR"`
 	Data         string        `help:"Data folder." default:".errand" env:"ERRAND_DATA"`
+	Open         bool          `help:"Open the web UI in a browser, signed in as the admin key of the data folder. On a terminal only: the link, which signs in once, is printed there."`
 	DatabaseURL  string        `name:"database-url" help:"PostgreSQL URL; several servers may share the database, with one data folder for their files and keys. Use the variable, it may hold a password. Without it: SQLite in the data folder." env:"ERRAND_DATABASE_URL" placeholder:"postgres://…"`
 	PublicURL    string        `name:"public-url" help:"URL under which clients reach the server." env:"ERRAND_PUBLIC_URL"`
 	TLSCert      string        `name:"tls-cert" help:"Certificate (PEM)." env:"ERRAND_TLS_CERT"`
@@ -87,6 +88,9 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 
 // Run serves until it is told to end. A second signal ends it at once.
 func (c *serveCmd) Run(e *env) error {
+	if c.Open && !isTerminal(e.Err) {
+		return errOpen
+	}
 	o, err := c.options(e)
 	if err != nil {
 		return err
@@ -104,6 +108,13 @@ func (c *serveCmd) Run(e *env) error {
 	}
 	defer unlist()
 	c.greet(e, a)
+	if c.Open {
+		link, err := a.SignInLink(e.ctx)
+		if err != nil {
+			return errors.Join(err, a.Stop())
+		}
+		open(e, link)
+	}
 	o.Log.Info("serving", "url", a.URL(), "data", c.Data)
 	for serving := true; serving; {
 		select {

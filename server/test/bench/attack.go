@@ -99,6 +99,7 @@ func assaults(v victims) map[string][3]sent {
 		"POST /v1/agents/{agent_id}/invoke/stream": {{agents + "profile/invoke/stream", ask}, {agents + agentID + "/invoke/stream", wrong}, {agents + agentID + "/invoke/stream", again}},
 		"POST /v1/keys":                            {{"/v1/keys", `{"name":"` + long(255) + `","role":"worker","agents":` + many(100, `"other"`) + `}`}, {"/v1/keys", `{"name":"x","role":"none"}`}, {"/v1/keys", `{"name":"","role":"user"}`}},
 		"POST /v1/session":                         {{"/v1/session", `{"key":"` + long(1024) + `"}`}, {"/v1/session", `{}`}, {"/v1/session", `{"key":""}`}},
+		"POST /v1/session/links":                   {{"/v1/session/links", `{"next":"/ui/` + long(1000) + `"}`}, {"/v1/session/links", `{"next":"elsewhere"}`}, {"/v1/session/links?nonsense=1", `{}`}},
 		"DELETE /v1/session":                       {{"/v1/session", ""}, {"/v1/session?nonsense=1", ""}, {"/v1/session", ""}},
 		"DELETE /v1/keys/{key_id}":                 {{"/v1/keys/" + v.key, ""}, {"/v1/keys/nobody?nonsense=1", ""}, {"/v1/keys/nobody", ""}},
 	}

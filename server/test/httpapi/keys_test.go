@@ -65,6 +65,7 @@ func routes() []route {
 		{"GET", "/v1/agents/{agent_id}/versions", "", true, true},
 		{"POST", "/v1/session", `{}`, true, true},
 		{"GET", "/v1/session", "", true, true},
+		{"POST", "/v1/session/links", `{"next": "elsewhere"}`, true, true},
 		{"DELETE", "/v1/session", "", true, true},
 		{"POST", "/v1/keys", `{}`, false, false},
 		{"GET", "/v1/keys", "", false, false},

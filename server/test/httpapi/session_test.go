@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/errand-dev/errand/server/internal/app"
@@ -172,4 +173,69 @@ func TestA6TheCookieIsSecure(t *testing.T) {
 	s.must(t, 204, call{method: "POST", path: "/v1/session", key: "-", body: fmt.Sprintf(`{"key": %q}`, userKey), header: map[string]string{
 		"Content-Type": "application/json", "Origin": "https://errand.example.com",
 	}})
+}
+
+// A6: a link signs one browser in, once, as the key that has made it.
+func TestA6ALinkSignsInOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	id, text := s.key(t, `{"name": "of a person", "role": "user"}`)
+	link := func(key string) string {
+		made := s.must(t, 201, call{method: "POST", path: "/v1/session/links", key: key, body: `{"next": "/ui/tasks/x"}`})
+		code, led := strings.CutPrefix(made["path"].(string), "/ui/sign-in?next=%2Fui%2Ftasks%2Fx#code=")
+		if !led || len(code) != 43 || made["expires_at"] == nil {
+			t.Fatalf("the link: %v", made)
+		}
+		return code
+	}
+	follow := func(status int, code string) []*http.Cookie {
+		t.Helper()
+		got := s.do(t, call{method: "POST", path: "/v1/session", key: "-", body: fmt.Sprintf(`{"code": %q}`, code), header: inJSON()})
+		if got.status != status {
+			t.Fatalf("following a link: %d: %s", got.status, clip(got.body))
+		}
+		return (&http.Response{Header: got.header}).Cookies()
+	}
+	code := link(text)
+	cookies := follow(204, code)
+	if me := s.must(t, 200, with(cookies[0], call{method: "GET", path: "/v1/session"})); me["key"].(map[string]any)["id"] != id {
+		t.Errorf("who is signed in: %v", me)
+	}
+	follow(401, code)
+	// It is no key, no session and no cookie, and whoever has signed in can pass it on.
+	fresh := link(text)
+	s.must(t, 401, call{method: "GET", path: "/v1/tasks", key: fresh})
+	s.must(t, 401, with(&http.Cookie{Name: cookies[0].Name, Value: fresh}, call{method: "GET", path: "/v1/tasks"}))
+	s.must(t, 201, with(cookies[0], call{method: "POST", path: "/v1/session/links", body: `{}`}))
+	// Of many who follow it at once one gets in.
+	var got sync.Map
+	var all sync.WaitGroup
+	for i := range 5 {
+		all.Go(func() {
+			x := s.do(t, call{method: "POST", path: "/v1/session", key: "-", body: fmt.Sprintf(`{"code": %q}`, fresh), header: inJSON()})
+			got.Store(i, x.status)
+		})
+	}
+	all.Wait()
+	let := 0
+	got.Range(func(_, status any) bool {
+		if status == 204 {
+			let++
+		}
+		return true
+	})
+	if let != 1 {
+		t.Errorf("%d of those who followed one link are signed in", let)
+	}
+	last := link(text)
+	s.must(t, 204, call{method: "DELETE", path: "/v1/keys/" + id})
+	follow(401, last)
+	for _, body := range []string{`{}`, fmt.Sprintf(`{"key": %q, "code": "x"}`, userKey), `{"code": ""}`} {
+		s.must(t, 422, call{method: "POST", path: "/v1/session", key: "-", body: body, header: inJSON()})
+	}
+	for _, next := range []string{"https://example.com/", "//example.com/", "/v1/tasks"} {
+		s.must(t, 422, call{method: "POST", path: "/v1/session/links", body: fmt.Sprintf(`{"next": %q}`, next)})
+	}
+	_, trusted := s.key(t, `{"name": "gateway", "role": "user", "trusted": true}`)
+	s.must(t, 403, call{method: "POST", path: "/v1/session/links", key: trusted, body: `{}`, header: map[string]string{"X-Errand-User": "alice"}})
 }

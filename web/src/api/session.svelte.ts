@@ -1,4 +1,5 @@
 import { call, Fault, faultOf, send, refusal, onSignedOut } from "./client";
+import { code } from "./link";
 import type { Session } from "./types";
 
 /** Who is signed in here. The key itself is kept by nobody but the person. */
@@ -9,7 +10,10 @@ class Signed {
   /** A server of another version than this page has answered. */
   newer = $state("");
   admin = $derived(this.who?.key.role === "admin");
+  /** Why a link that was opened has not signed in. */
+  refused = $state<Fault | null>(null);
   #first = "";
+  #code = code;
 
   constructor() {
     onSignedOut(() => {
@@ -20,6 +24,7 @@ class Signed {
 
   /** Asks who is signed in; throws only if the server cannot be reached. */
   async ask(): Promise<void> {
+    await this.#follow();
     const res = await send("GET", "/v1/session");
     if (res.ok) this.#take((await res.json()) as Session);
     else if (res.status === 401) this.who = null;
@@ -33,13 +38,27 @@ class Signed {
     if (!this.who) throw new Fault(401, "unauthenticated", "this browser does not keep the cookie that signs you in");
   }
 
+  /** Signs in with the link that was opened, if one was: once, whatever comes of it. */
+  async #follow(): Promise<void> {
+    const shown = this.#code;
+    if (!shown) return;
+    try {
+      await call<void>("POST", "/v1/session", { body: { code: shown } });
+    } catch (err) {
+      const told = faultOf(err);
+      if (told.status === 0) throw told; // it may still be good
+      this.refused = told;
+    }
+    this.#code = "";
+  }
+
   async signOut(): Promise<void> {
     try {
       await call<void>("DELETE", "/v1/session");
     } catch (err) {
       if (faultOf(err).status !== 401) throw err;
     }
-    this.who = null;
+    this.who = this.refused = null;
   }
 
   /** Notes the version of a server that answers now. */

@@ -41,6 +41,33 @@ describe("signing in", () => {
     await leave(me);
   });
 
+  test("a link signs in once, leads to its page, and its code is kept nowhere", async () => {
+    const { path } = await server.api("POST", "/v1/session/links", { next: "/ui/settings/browser" });
+    const code = path.split("#code=")[1];
+    const me = await person(browser, server);
+    await me.page.goto("about:blank");
+    await me.page.goto(server.url + path);
+    await me.page.getByRole("heading", { name: "Settings" }).waitFor();
+    const kept = await me.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, location.href]));
+    assert.ok(!kept.includes(code), kept);
+    const visited = await me.page.context().newCDPSession(me.page).then((cdp) => cdp.send("Page.getNavigationHistory"));
+    const urls = visited.entries.map((e) => e.url);
+    assert.ok(urls.length > 1 && !urls.some((u) => u.includes(code)), urls.join());
+    await me.page.goto("about:blank"); // who is signed in already goes on to the page all the same
+    await me.page.goto(server.url + path);
+    await me.page.getByRole("heading", { name: "Settings" }).waitFor();
+    await leave(me);
+
+    const late = await person(browser, server);
+    await late.page.goto(server.url + path);
+    await late.page.getByRole("alert").filter({ hasText: "once, within 10 minutes" }).waitFor();
+    assert.equal(await late.page.evaluate(() => location.hash), "");
+    await late.page.getByLabel("API key").fill(server.key);
+    await late.page.keyboard.press("Enter");
+    await late.page.getByRole("heading", { name: "Settings" }).waitFor();
+    await leave(late);
+  });
+
   test("a key that is revoked signs its pages out", async () => {
     const key = await server.api("POST", "/v1/keys", { name: "of a while", role: "user" });
     const me = await person(browser, server);

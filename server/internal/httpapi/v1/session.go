@@ -29,9 +29,21 @@ type SessionKey struct {
 	Agents []string  `json:"agents" nullable:"false" doc:"The agents that a worker's key is for; empty is all."`
 }
 
-// SignIn is the body that begins a session.
+// SignIn is the body that begins a session: it holds a key, or the code of a link.
 type SignIn struct {
-	Key string `json:"key" maxLength:"1024" doc:"The key's text."`
+	Key  string `json:"key,omitempty" maxLength:"1024" doc:"The key's text."`
+	Code string `json:"code,omitempty" maxLength:"1024" doc:"The code of a link, in the place of a key: it signs in once."`
+}
+
+// LinkCreate is the body that makes a link.
+type LinkCreate struct {
+	Next string `json:"next,omitempty" maxLength:"1024" pattern:"^/ui/" doc:"The page to which the link leads; the list of tasks when left out." example:"/ui/tasks/task-456"`
+}
+
+// Link signs a browser in once.
+type Link struct {
+	Path      string     `json:"path" doc:"What stands behind the server's URL. Whoever opens it first is signed in; the code is in its fragment, which no browser sends and no log has."`
+	ExpiresAt task.Stamp `json:"expires_at" doc:"When it is good no more, though nobody has opened it."`
 }
 
 type cookieAnswer struct {
@@ -42,12 +54,27 @@ func (r *routes) registerSession() {
 	tags := []string{"session"}
 	add(r, operation{open: true, errors: []fault.Code{fault.RateLimited}, Operation: huma.Operation{
 		OperationID: "sign-in", Method: http.MethodPost, Path: "/v1/session", DefaultStatus: http.StatusNoContent, Tags: tags,
-		Summary: "Sign a browser in with a key",
+		Summary: "Sign a browser in with a key, or with the code of a link",
 		Description: "The answer sets a cookie that stands for the key on the paths of /v1 until 12 hours have passed without a request, somebody signs out, " +
 			"or the key is revoked. A request with a cookie must come from a page of this server. An address may try 10 times a minute.",
 	}}, func(ctx context.Context, in *struct{ Body SignIn }) (*cookieAnswer, error) {
-		session, err := r.Auth.SignIn(ctx, in.Body.Key, edge.Peer(ctx))
+		signIn, shown := r.Auth.SignIn, in.Body.Key
+		if in.Body.Code != "" {
+			signIn, shown = r.Auth.FollowLink, in.Body.Code
+		}
+		if (in.Body.Key == "") == (in.Body.Code == "") {
+			return nil, fault.Field("key", "either it or code must be given")
+		}
+		session, err := signIn(ctx, shown, edge.Peer(ctx))
 		return &cookieAnswer{r.Cookie.Write(session).String()}, err
+	})
+	add(r, operation{roles: everybody(), Operation: huma.Operation{
+		OperationID: "create-link", Method: http.MethodPost, Path: "/v1/session/links", DefaultStatus: http.StatusCreated, Tags: tags,
+		Summary:     "Make a link that signs a browser in",
+		Description: "The browser that opens it first, within 10 minutes, is signed in as the request's key.",
+	}}, func(ctx context.Context, in *struct{ Body LinkCreate }) (*struct{ Body Link }, error) {
+		path, until, err := r.Auth.Link(ctx, edge.Principal(ctx), in.Body.Next)
+		return &struct{ Body Link }{Link{Path: path, ExpiresAt: until}}, err
 	})
 	add(r, operation{roles: everybody(), Operation: huma.Operation{
 		OperationID: "get-session", Method: http.MethodGet, Path: "/v1/session", Tags: tags, Summary: "Read who is signed in",

@@ -398,7 +398,16 @@ func everyRecord(ctx context.Context, s *Store) error {
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "l", Hash: []byte{2}, Role: auth.Admin}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "k", Hash: []byte{1}, Role: auth.User}), s.RevokeKey(ctx, "o", "k"),
 		s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{Owner: "x", Group: "g"}), everyRemoval(ctx, s), s.DropFeed(ctx, 1), s.Writable(ctx),
+		everyPass(ctx, s),
 	)
+}
+
+// everyPass is all that becomes of passes.
+func everyPass(ctx context.Context, s *Store) error {
+	p := auth.Pass{Organization: "o", ID: "p", Hash: []byte{3}, KeyID: "k", Until: 1}
+	failed := []error{s.PutPass(ctx, p)}
+	_, _, err := s.TakePass(ctx, p.Hash)
+	return errors.Join(append(failed, err, s.PutPass(ctx, p), s.DropPasses(ctx, 1))...)
 }
 
 // everyRemoval is every way in which a file goes.

@@ -23,6 +23,7 @@ func recordParts() []part {
 		{"AgentsAreReadAsTheyAreNow", agentNow},
 		{"Keys", keys},
 		{"Sessions", sessions},
+		{"Passes", passes},
 		{"Secrets", secrets},
 		{"Replays", replays},
 		{"OrganizationsAreListed", organizations},
@@ -306,6 +307,33 @@ func sessions(e *env) {
 	e.ok(e.DropSession(ctx, one))
 	e.ok(e.DropSession(ctx, other))
 	gone("dropped session", other)
+}
+
+func passes(e *env) {
+	ctx := e.t.Context()
+	k := auth.Key{Organization: home, ID: "k", Name: "k", Role: auth.User, Agents: []string{}, Hash: auth.Hash("k"), CreatedAt: 1, Sees: auth.SeesAll}
+	e.ok(e.PutKey(ctx, k))
+	pass := func(id, of string, until task.Stamp) auth.Pass {
+		return auth.Pass{Organization: home, ID: id, Hash: auth.Hash(id), KeyID: k.ID, Task: of, CreatedAt: 5, Until: until}
+	}
+	link, late := pass("link", "", 100), pass("late", "", 50)
+	for _, p := range []auth.Pass{link, late} {
+		e.ok(e.PutPass(ctx, p))
+	}
+	gone := func(what string, p auth.Pass) {
+		e.t.Helper()
+		_, _, err := e.TakePass(ctx, p.Hash)
+		e.missing(what, err)
+	}
+	gone("unknown pass", pass("unknown", "", 1))
+	e.ok(e.DropPasses(ctx, 49))
+	e.ok(e.DropPasses(ctx, 50))
+	gone("pass that is over", late)
+	got, of, err := e.TakePass(ctx, link.Hash)
+	e.ok(err)
+	e.same("pass", link, got)
+	e.same("its key", k, of)
+	gone("pass that was taken", link)
 }
 
 func secrets(e *env) {

@@ -17,6 +17,7 @@ func DeleteTask(org, id string) []Op {
 		{"DELETE FROM attempts WHERE org = ? AND task = ? AND " + matters, Attempts},
 		{"DELETE FROM tasks WHERE org = ? AND id = ?", Tasks},
 		{"DELETE FROM secrets WHERE org = ? AND owner = 'task' AND id = ?", Secrets},
+		{"DELETE FROM passes WHERE org = ? AND task = ?", Passes},
 		{"DELETE FROM replays INDEXED BY replays_task WHERE org = ? AND task = ?", Replays},
 	} {
 		ops = append(ops, Op{SQL: d.sql, Args: []any{org, id}, In: d.in})

@@ -65,6 +65,7 @@ const (
 	Steps
 	Sessions
 	Approvals
+	Passes
 )
 
 // each calls scan for every row of a query.

@@ -76,6 +76,33 @@ func (w *Writer) DropSessions(ctx context.Context, at task.Stamp) error {
 	})
 }
 
+// PutPass implements auth.PassStore.
+func (w *Writer) PutPass(ctx context.Context, p auth.Pass) error {
+	return w.put(ctx, func(task.Stamp) []Op { return []Op{insertPass(p)} })
+}
+
+// TakePass implements auth.PassStore.
+func (w *Writer) TakePass(ctx context.Context, hash []byte) (p auth.Pass, k auth.Key, err error) {
+	err = w.Edit(ctx, func(db DB, _ task.Stamp) (ops []Op, err error) {
+		if p, k, err = readPass(ctx, db, "p.hash = ? AND p.task = ''", hash); err != nil {
+			return nil, err
+		}
+		return []Op{takePass(p)}, nil
+	})
+	return p, k, err
+}
+
+// DropPasses implements auth.PassStore.
+func (w *Writer) DropPasses(ctx context.Context, at task.Stamp) error {
+	return w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
+		over, err := exists(ctx, db, "SELECT 1 FROM passes WHERE until <= ? LIMIT 1", int64(at))
+		if err != nil || !over { // an idle server writes nothing
+			return nil, err
+		}
+		return []Op{dropPasses(at)}, nil
+	})
+}
+
 // PutOrganization implements auth.Store.
 func (w *Writer) PutOrganization(ctx context.Context, id, name string) error {
 	if auth.Reserved(id) {

@@ -1,0 +1,91 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// LinkLength is how long a link that signs a browser in is good.
+const LinkLength = 10 * time.Minute
+
+// Pass is a text that stands for a key in part; of that only the hash is kept. It ends
+// with its key.
+type Pass struct {
+	Organization string
+	ID           string
+	Hash         []byte
+	KeyID        string
+	// Task is the one that the pass reads; "" for a pass that signs a browser in, once.
+	Task      string
+	CreatedAt task.Stamp
+	Until     task.Stamp
+}
+
+// PassStore keeps passes.
+type PassStore interface {
+	// PutPass adds a pass.
+	PutPass(ctx context.Context, p Pass) error
+	// TakePass reads a pass that signs a browser in, over or not, with its key, revoked
+	// or not, and drops it: of those who show it at the same time one gets it, and
+	// everybody else NotFound.
+	TakePass(ctx context.Context, hash []byte) (Pass, Key, error)
+	// DropPasses drops those that were over at a moment.
+	DropPasses(ctx context.Context, at task.Stamp) error
+}
+
+// newPass makes a pass for whoever asks for it, and its text, which is told once.
+func newPass(who Principal, of string, length time.Duration) (Pass, string) {
+	text, now := random(), task.StampOf(time.Now())
+	return Pass{
+		Organization: who.Organization, ID: uuid.NewString(), Hash: Hash(text), KeyID: who.KeyID, Task: of,
+		CreatedAt: now, Until: now.Add(length),
+	}, text
+}
+
+// Link makes a link that signs a browser in as the principal's key: once, within
+// LinkLength. It is answered as what stands behind the server's URL, and leads to a page
+// of the web UI, "" for its first. A principal who acts for a user is Forbidden: the
+// browser would be signed in as the key.
+func (a *Authenticator) Link(ctx context.Context, who Principal, page string) (path string, until task.Stamp, err error) {
+	if who.User != "" {
+		return "", 0, fault.New(fault.Forbidden, "a link signs in as the key itself, so nobody can make one in the name of a user")
+	}
+	p, code := newPass(who, "", LinkLength)
+	if err := a.store.PutPass(ctx, p); err != nil {
+		return "", 0, fmt.Errorf("make a link: %w", err)
+	}
+	path = signInPage
+	if page != "" {
+		path += "?" + url.Values{"next": {page}}.Encode()
+	}
+	return path + codeMark + code, p.Until, nil
+}
+
+// Where a link leads. What is behind the mark stays in the browser, which sends no
+// fragment: the page shows it to the server and takes it out of the history.
+const (
+	signInPage = "/ui/sign-in"
+	codeMark   = "#code="
+)
+
+// FollowLink is SignIn with a link's code in the place of a key.
+func (a *Authenticator) FollowLink(ctx context.Context, code, address string) (text string, err error) {
+	if err := a.gate.pass(address, time.Now()); err != nil {
+		return "", err
+	}
+	p, k, err := a.store.TakePass(ctx, Hash(code))
+	if fault.CodeOf(err) == fault.NotFound || err == nil && (k.RevokedAt != 0 || p.Until <= task.StampOf(time.Now())) {
+		return "", fault.New(fault.Unauthenticated, "this link is good no more: it signs in once, within 10 minutes")
+	}
+	if err != nil {
+		return "", fmt.Errorf("follow a link: %w", err)
+	}
+	return a.begin(ctx, principalOf(k))
+}
