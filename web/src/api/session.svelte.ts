@@ -12,6 +12,8 @@ class Signed {
   admin = $derived(this.who?.key.role === "admin");
   /** Why a link that was opened has not signed in. */
   refused = $state<Fault | null>(null);
+  /** Called when somebody has signed in or out here. */
+  changed = (): void => {};
   #first = "";
   #code = code;
 
@@ -35,6 +37,7 @@ class Signed {
   async signIn(key: string): Promise<void> {
     await call<void>("POST", "/v1/session", { body: { key } });
     await this.ask();
+    this.changed();
     if (!this.who) throw new Fault(401, "unauthenticated", "this browser does not keep the cookie that signs you in");
   }
 
@@ -59,6 +62,7 @@ class Signed {
       if (faultOf(err).status !== 401) throw err;
     }
     this.who = this.refused = null;
+    this.changed();
   }
 
   /** Notes the version of a server that answers now. */

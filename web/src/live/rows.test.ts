@@ -6,7 +6,7 @@ const row = (n: number, updated = n, more: Partial<Row> = {}): Row =>
   ({ id: `t${n}`, created_at: stamp(n), updated_at: stamp(updated), last_event_seq: updated, status: "pending", ...more }) as Row;
 const stamp = (n: number): string => new Date(Date.UTC(2026, 0, 1, 0, 0, n)).toISOString();
 const ids = (list: Row[]): string => list.map((r) => r.id).join(" ");
-const list: Rows = { shown: [row(5), row(4), row(3)], fresh: [] };
+const list: Rows = { ...empty, shown: [row(5), row(4), row(3)] };
 
 test("new rows come in at the top, in order", () => {
   const next = put(put(list, row(7), false), row(6), false);
@@ -34,8 +34,16 @@ test("a row of a part that was not read stays out", () => {
 });
 
 test("rows go, parts are joined without a double", () => {
-  expect(ids(drop(list, "t4").shown)).toBe("t5 t3");
+  expect(ids(drop(list, "t4", false).shown)).toBe("t5 t3");
   expect(ids(append(list, [row(3), row(2)]).shown)).toBe("t5 t4 t3 t2");
+});
+
+test("what leaves a list that is held stays in its place until it may move", () => {
+  const held = drop(list, "t4", true, row(4, 9, { status: "executing" }));
+  expect([ids(held.shown), [...held.left], held.shown[1]?.status]).toEqual(["t5 t4 t3", ["t4"], "executing"]);
+  expect([...put(held, row(4, 10), true).left]).toEqual([]);
+  expect(ids(release(held).shown)).toBe("t5 t3");
+  expect(drop(list, "t9", true)).toBe(list);
 });
 
 test("a list that was read again takes over, or only what it may while held", () => {

@@ -6,9 +6,11 @@ export interface Rows {
   shown: Row[];
   /** Tasks that have come while the list held still, newest first. */
   fresh: Row[];
+  /** Those of the shown that do not belong there any more, and stay until the list may move. */
+  left: ReadonlySet<string>;
 }
 
-export const empty: Rows = { shown: [], fresh: [] };
+export const empty: Rows = { shown: [], fresh: [], left: new Set() };
 
 /**
  * Takes the newest state of a row. A row that is shown changes in its place; a new one comes in at
@@ -19,7 +21,7 @@ export function put(rows: Rows, row: Row, held: boolean): Rows {
   const at = rows.shown.findIndex((r) => r.id === row.id);
   if (at >= 0) {
     if (older(row, rows.shown[at] as Row)) return rows;
-    return { ...rows, shown: rows.shown.with(at, row) };
+    return { ...rows, shown: rows.shown.with(at, row), left: rows.left.has(row.id) ? new Set([...rows.left].filter((id) => id !== row.id)) : rows.left };
   }
   const waits = rows.fresh.findIndex((r) => r.id === row.id);
   if (waits >= 0) {
@@ -31,19 +33,23 @@ export function put(rows: Rows, row: Row, held: boolean): Rows {
   return held ? { ...rows, fresh: insert(rows.fresh, row) } : { ...rows, shown: insert(rows.shown, row) };
 }
 
-/** Takes away a task that is gone or no longer matches. While the list is held it stays, greyed by its caller. */
-export function drop(rows: Rows, id: string): Rows {
-  return { shown: rows.shown.filter((r) => r.id !== id), fresh: rows.fresh.filter((r) => r.id !== id) };
+/** Takes away a task that is gone or does not match any more. While the list is held it stays, greyed by its caller. */
+export function drop(rows: Rows, id: string, held: boolean, row?: Row): Rows {
+  const fresh = rows.fresh.filter((r) => r.id !== id);
+  if (!rows.shown.some((r) => r.id === id)) return fresh.length === rows.fresh.length ? rows : { ...rows, fresh };
+  if (!held) return { ...rows, fresh, shown: rows.shown.filter((r) => r.id !== id) };
+  return { shown: row ? rows.shown.map((r) => (r.id === id ? row : r)) : rows.shown, fresh, left: new Set([...rows.left, id]) };
 }
 
-/** Shows what has come meanwhile. */
+/** Shows what has come meanwhile, and lets go what has left. */
 export function release(rows: Rows): Rows {
-  return { shown: rows.fresh.reduceRight(insert, rows.shown), fresh: [] };
+  const shown = rows.shown.filter((r) => !rows.left.has(r.id));
+  return { ...empty, shown: rows.fresh.reduceRight(insert, shown) };
 }
 
 /** Takes over a list that was read: new rows only as `put` would, rows that it does not have any more stay out. */
 export function merge(rows: Rows, read: Row[], held: boolean): Rows {
-  if (!held || rows.shown.length === 0) return { shown: read, fresh: [] };
+  if (!held || rows.shown.length === 0) return { ...empty, shown: read };
   let next = rows;
   for (const row of read.toReversed()) next = put(next, row, true);
   return next;

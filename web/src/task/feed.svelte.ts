@@ -1,7 +1,6 @@
-import { get } from "../api/client";
-import { ended, type Task, type TaskEvent } from "../api/types";
-import { takeSlot } from "../live/slots";
-import { follow, type Line } from "../live/stream";
+import { get, part } from "../api/client";
+import { ended, type Row, type Task, type TaskEvent } from "../api/types";
+import { live } from "../live/live.svelte";
 import { Log } from "../live/log";
 import { RulerOf } from "./ruler";
 
@@ -17,44 +16,27 @@ export class TaskFeed {
   ruler = new RulerOf();
   /** Grows with each frame in which something has come. */
   version = $state(0);
-  line = $state.raw<Line>({ state: "connecting" });
   /** Whether all that was there when the page was opened has been read. */
   whole = $state(false);
+  /** Whether what comes is told. */
+  told = $state(false);
+  /** The task was deleted. */
+  gone = $state(false);
   #id: string;
   #closed = false;
-  #stream: ReturnType<typeof follow> | null = null;
+  #stop = (): void => {};
   #due = false;
   #ended: () => void;
 
   constructor(id: string, ended: () => void) {
     this.#id = id;
     this.#ended = ended;
-    document.addEventListener("visibilitychange", this.#seen);
   }
-
-  /** A browser has six connections for a server: a page that nobody looks at holds none, and goes on where it was. */
-  #seen = (): void => {
-    clearTimeout(this.#rest);
-    if (document.visibilityState === "visible") {
-      if (this.#resting) {
-        this.#resting = false;
-        this.follow();
-      }
-    } else if (this.line.state !== "ended") {
-      this.#rest = setTimeout(() => {
-        this.#resting = true;
-        this.#letGo();
-      }, 1000);
-    }
-  };
-  #rest: ReturnType<typeof setTimeout> | undefined;
-  #resting = false;
 
   /** Reads what is there, then follows. Throws what the first read throws. */
   async open(): Promise<void> {
-    const path = `/v1/tasks/${encodeURIComponent(this.#id)}/events`;
     for (;;) {
-      const page = await get<EventPage>(path, { query: { after: this.log.last, turns: this.log.last ? null : "all", limit: 1000 } });
+      const page = await get<EventPage>(`/v1/tasks/${part(this.#id)}/events`, { query: { after: this.log.last, turns: this.log.last ? null : "all", limit: 1000 } });
       if (this.#closed) return;
       for (const e of page.items) this.#take(e);
       if (page.items.length < 1000 && (page.done || page.items.length === 0)) break;
@@ -66,79 +48,43 @@ export class TaskFeed {
   /** Follows from where the log ends. */
   follow(): void {
     if (this.#closed) return;
-    this.#letGo();
-    const turn = ++this.#turn;
-    void takeSlot().then((free) => {
-      if (turn !== this.#turn || this.#closed) return free?.();
-      this.#free = free;
-      if (free) this.#listen();
-      else this.#ask(turn);
-    });
-  }
-
-  #listen(): void {
-    this.#stream = follow({
-      url: () => `/v1/tasks/${encodeURIComponent(this.#id)}/events?after=${this.log.last}`,
-      frame: (f) => {
-        if (!f.data) return;
-        const e = JSON.parse(f.data) as TaskEvent;
-        if (typeof e.id === "number" && this.#take(e) === "gap") queueMicrotask(() => this.follow());
+    this.#stop();
+    this.told = true;
+    this.#stop = live.follow(this.#id, this.log.last, {
+      event: (e) => {
+        if (this.#take(e) === "gap") this.#reread();
       },
-      line: (l) => {
-        this.line = l;
-        if (l.state !== "ended") return;
-        this.#letGo();
+      end: (how) => {
+        this.told = false;
+        if (how === "again") return this.#reread();
+        this.gone = how === "gone";
         this.#ended();
       },
-      done: this.#over,
     });
   }
 
-  /** Reads on every second, as long as other tabs have all places for streams. */
-  #ask(turn: number): void {
-    this.#asking = setTimeout(async () => {
-      if (turn !== this.#turn) return;
-      try {
-        const page = await get<EventPage>(`/v1/tasks/${encodeURIComponent(this.#id)}/events`, { query: { after: this.log.last, limit: 1000 } });
-        if (turn !== this.#turn) return;
-        for (const e of page.items) this.#take(e);
-        if (this.#over() && page.items.length < 1000) {
-          this.line = { state: "ended" };
-          return this.#ended();
-        }
-        this.line = { state: "open" };
-      } catch {
-        const since = this.line.state === "cut" ? this.line.since : Date.now();
-        this.line = { state: "cut", since, retryAt: Date.now() + 1000 };
-      }
-      if (turn === this.#turn) this.follow();
-    }, 1000);
+  /** Takes note of the task's row: one that tells of more than an ended log has a new turn, or a late write. */
+  heard(r: Row): void {
+    if (this.whole && !this.told && !this.gone && r.last_event_seq > this.log.last) this.follow();
   }
 
-  #over = (): boolean => ended(this.log.fold.status || undefined);
-
-  /** Gives up the stream, and its place. */
-  #letGo(): void {
-    this.#turn++;
-    clearTimeout(this.#asking);
-    this.#stream?.close();
-    this.#stream = null;
-    this.#free?.();
-    this.#free = null;
-  }
-  #turn = 0;
-  #asking: ReturnType<typeof setTimeout> | undefined;
-  #free: (() => void) | null = null;
-
-  now(): void {
-    this.#stream?.now();
+  /** Whether the turn is over and told of to its end. */
+  get over(): boolean {
+    return !this.told && ended(this.log.fold.status || undefined);
   }
 
   close(): void {
     this.#closed = true;
-    document.removeEventListener("visibilitychange", this.#seen);
-    clearTimeout(this.#rest);
-    this.#letGo();
+    this.#stop();
+  }
+
+  /** The task was deleted, and its id is used again; or something was lost on the way. */
+  #reread(): void {
+    this.#stop();
+    this.log = new Log();
+    this.ruler = new RulerOf();
+    this.version++;
+    void this.open().catch(() => setTimeout(() => this.#reread(), 2000));
   }
 
   #take(e: TaskEvent): "taken" | "old" | "gap" {
@@ -160,4 +106,11 @@ export class TaskFeed {
 }
 
 /** What a task waits for is said by the server alone: the log does not know of workers. */
-export const readTask = (id: string): Promise<Task> => get<Task>(`/v1/tasks/${encodeURIComponent(id)}`);
+export const readTask = (id: string): Promise<Task> => get<Task>(`/v1/tasks/${part(id)}`);
+
+/** The top of the tree that a task is in. */
+export async function rootOf(t: Task): Promise<string> {
+  if (!t.parent_execution) return t.id;
+  const rows = (await get<{ items: (Row & { root_id?: string })[] }>("/v1/tasks", { query: { view: "row", parent_task_id: t.parent_execution, per_page: 200 } })).items;
+  return rows.find((r) => r.id === t.id)?.root_id ?? t.id;
+}

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { asked, filterOf, sinceMs, tokens, typed } from "./list";
+import type { Row } from "../api/types";
+import { asked, filterOf, matches, sinceMs, tokens, typed, watched } from "./list";
 
 test("a filter is read out of the address, and what it cannot hold counts for nothing", () => {
   const f = filterOf(new URLSearchParams("status=failed&status=error&status=odd&agent=x&end=timeout&since=24h&roots=1"));
@@ -18,4 +19,16 @@ test("what is typed becomes tokens, and what is none is told", () => {
   });
   expect(sinceMs("15m")).toBe(900_000);
   expect(sinceMs("1y")).toBe(0);
+});
+
+test("a row that is told of belongs to the list or does not", () => {
+  const now = Date.UTC(2026, 10, 29, 12, 0, 30);
+  const f = filterOf(new URLSearchParams("status=failed&agent=x&since=1h&roots=1"));
+  expect(watched(f, now)).toBe("agent_id=x&from_date=2026-11-29T11%3A00%3A00.000Z&roots=true");
+  const row = { status: "failed", agent_id: "x", parent_task_id: null, created_at: "2026-11-29T11:30:00Z" } as Row;
+  expect(matches(f, row, false, now)).toBe(true);
+  const others: Partial<Row>[] = [{ status: "error" }, { agent_id: "y" }, { parent_task_id: "p" }, { created_at: "2026-11-29T10:00:00Z" }];
+  for (const other of others) expect(matches(f, { ...row, ...other }, false, now)).toBe(false);
+  expect(matches(f, { ...row, agent_id: "y" }, true, now)).toBe(true);
+  expect(matches(f, { ...row, status: "error" }, true, now)).toBe(false);
 });

@@ -1,4 +1,4 @@
-import { get } from "../api/client";
+import { get, query } from "../api/client";
 import { statuses, type Counts, type Page, type Row, type Status } from "../api/types";
 import { age } from "../words";
 
@@ -45,6 +45,24 @@ export function asked(f: Filter, now: number): Record<string, string | string[]>
   if (f.since) q.from_date = new Date(now - sinceMs(f.since)).toISOString();
   if (f.roots) q.roots = "true";
   return q;
+}
+
+/**
+ * The filter as a stream is asked for it: without its status, which the rows say themselves, so that the chips'
+ * numbers are of the same list; and with its time to the minute, so that tabs may share it.
+ */
+export const watched = (f: Filter, now: number): string => query(asked(anyStatus(f), now - (now % 60_000))).slice(1);
+
+/** Whether a row that is told of belongs to the list; null if only the server can say. */
+export function matches(f: Filter, r: Row, exact: boolean, now: number): boolean | null {
+  if (f.status.length && !f.status.includes(r.status)) return false;
+  if (exact) return true;
+  if (f.agent && r.agent_id !== f.agent) return false;
+  if (f.user && r.user_id !== f.user) return false;
+  if (f.worker && r.worker_id !== f.worker) return false;
+  if (f.end && r.end_reason !== f.end) return false;
+  if (f.roots && r.parent_task_id) return false;
+  return !f.since || Date.parse(r.created_at) >= now - sinceMs(f.since);
 }
 
 /** The filter without its status: what the chips count. */

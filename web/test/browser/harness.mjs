@@ -1,6 +1,7 @@
 // A real server, a real Chromium, and a worker that the test itself plays.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer as createHTTP, request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -97,6 +98,53 @@ export class Server {
       all.push(...page.items);
       if (page.items.length < 1000) return all;
     }
+  }
+}
+
+/** Stands between browsers and a server: counts what is asked, and cuts lines. */
+export class Between {
+  static async start(server) {
+    const b = new Between();
+    b.key = server.key;
+    /** What was asked, one "METHOD /path" each. */
+    b.asked = [];
+    /** The streams that are open. */
+    b.streams = new Set();
+    /** The most that were open at once. */
+    b.most = 0;
+    b.down = false;
+    b.http = createHTTP((req, res) => {
+      if (b.down) return req.socket.destroy();
+      b.asked.push(`${req.method} ${req.url}`);
+      const onward = request({ host: "127.0.0.1", port: server.port, method: req.method, path: req.url, headers: req.headers }, (answer) => {
+        res.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(res);
+        if (req.url.startsWith("/v1/events") && answer.statusCode === 200) {
+          b.streams.add(res);
+          b.most = Math.max(b.most, b.streams.size);
+          res.once("close", () => b.streams.delete(res));
+        }
+        answer.once("error", () => res.destroy());
+      });
+      onward.once("error", () => res.destroy());
+      res.once("close", () => onward.destroy());
+      req.pipe(onward);
+    });
+    await new Promise((r) => b.http.listen(0, "127.0.0.1", r));
+    b.url = `http://127.0.0.1:${b.http.address().port}`;
+    return b;
+  }
+  /** Cuts all lines, and lets nobody through until `up`. */
+  cut() {
+    this.down = true;
+    this.http.closeAllConnections();
+  }
+  up() {
+    this.down = false;
+  }
+  stop() {
+    this.http.closeAllConnections();
+    this.http.close();
   }
 }
 

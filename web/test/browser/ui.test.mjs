@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { axe, launch, person, Server, shots, signIn } from "./harness.mjs";
+import { axe, Between, launch, person, Server, shots, signIn } from "./harness.mjs";
 
 let server;
 let browser;
@@ -310,25 +310,82 @@ test("what tasks say runs nowhere, asks nobody, and turns no text round", async 
   await leave(me);
 });
 
-test("eight tabs are live at once", async () => {
+test("eight tabs are live on one connection, and an idle one asks nothing", async (t) => {
   await server.agent("many", { lease_seconds: 600 });
-  const me = await person(browser, server);
-  await signIn(me.page, server);
+  const between = await Between.start(server);
+  t.after(() => between.stop());
+  const me = await person(browser, between);
+  await signIn(me.page, between, "/ui/tasks?agent=many");
+  await me.page.getByText("No task matches").or(me.page.getByText("No tasks yet")).waitFor();
   const tabs = [];
   for (let i = 0; i < 8; i++) {
     const { id } = await server.create("many", `Task ${i}`);
     const run = await server.claim("many");
     await run.text(`begin${i} `);
     const page = await me.context.newPage();
-    await page.goto(`${server.url}/ui/tasks/${id}?view=story`);
+    await page.goto(`${between.url}/ui/tasks/${id}?view=story`);
     await page.getByText(`begin${i}`).waitFor();
     tabs.push({ page, run });
   }
+  for (const { page } of tabs) await page.getByText(/Live · event/).waitFor();
+  // A wider stream is open before the narrower one is closed: two for a moment, then one.
+  for (let tries = 0; between.streams.size > 1 && tries < 100; tries++) await new Promise((r) => setTimeout(r, 100));
+  assert.equal(between.streams.size, 1);
+  assert.ok(between.most <= 2, `${between.most} streams at once`);
+  await new Promise((r) => setTimeout(r, 6000)); // what the last tab begins with, and a stream that tells of less
+  between.asked.length = 0;
   await Promise.all(tabs.map(({ run }, i) => run.text(`more${i}`)));
   for (const [i, { page }] of tabs.entries()) {
     await page.bringToFront();
     await page.getByText(`more${i}`).waitFor();
   }
+  await me.page.getByText("\u201cbegin7 more7\u201d").waitFor();
+  await new Promise((r) => setTimeout(r, 6000));
+  assert.deepEqual(between.asked, []);
+  assert.equal(between.streams.size, 1);
+  // The line is cut, and after it all tabs go on.
+  between.cut();
+  await tabs[0].page.getByText("Not connected since").waitFor();
+  await Promise.all(tabs.map(({ run }, i) => run.text(` last${i}`)));
+  between.up();
+  await tabs[0].page.evaluate(() => dispatchEvent(new Event("focus"))); // at once, and not when it is due
+  for (const [i, { page }] of tabs.entries()) assert.equal((await page.getByText(`begin${i} more${i} last${i}`).innerText()).trim(), `begin${i} more${i} last${i}`);
+  assert.equal(between.streams.size, 1);
+  await leave(me);
+});
+
+test("a browser without shared workers has a stream while somebody looks", async (t) => {
+  await server.agent("alone", { lease_seconds: 600 });
+  const { id } = await server.create("alone", "Work");
+  const run = await server.claim("alone");
+  const between = await Between.start(server);
+  t.after(() => between.stop());
+  const me = await person(browser, between);
+  const { page } = me;
+  await page.addInitScript(() => {
+    delete window.SharedWorker;
+    let state = "visible";
+    Object.defineProperty(document, "visibilityState", { get: () => state });
+    window.look = (now) => {
+      state = now;
+      document.dispatchEvent(new Event("visibilitychange"));
+    };
+  });
+  await signIn(page, between, `/ui/tasks/${id}?view=story`);
+  await run.text("begun ");
+  await page.getByText("begun").waitFor();
+  await page.clock.install();
+  await page.evaluate(() => window.look("hidden"));
+  await page.clock.runFor(29_000);
+  assert.equal(between.streams.size, 1);
+  await page.clock.runFor(2000);
+  for (let tries = 0; between.streams.size > 0 && tries < 50; tries++) await new Promise((r) => setTimeout(r, 100));
+  assert.equal(between.streams.size, 0);
+  await run.text("and done");
+  await page.evaluate(() => window.look("visible"));
+  await page.clock.resume();
+  await page.getByText("begun and done").waitFor();
+  assert.equal(between.streams.size, 1);
   await leave(me);
 });
 
