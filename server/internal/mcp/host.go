@@ -153,7 +153,7 @@ func (h *Host) peer(s Server) (p *peer, mine bool, err error) {
 	}
 	w := &web{base: h.transport, headers: s.Headers, host: u.Host}
 	return &peer{
-		name: s.Name, within: h.options.Within, probing: h.options.Probing, clean: cleaner(u, s.Headers),
+		name: s.Name, web: true, within: h.options.Within, probing: h.options.Probing, clean: cleaner(u, s.Headers),
 		dial: func() (sdk.Transport, error) {
 			return &sdk.StreamableClientTransport{
 				Endpoint: s.URL, HTTPClient: &http.Client{Transport: w, CheckRedirect: noRedirect},
@@ -168,7 +168,7 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 func (h *Host) tools(ctx context.Context, p *peer, s Server) ([]tool.Tool, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.options.Connecting)
 	defer cancel()
-	ctx, f := withFate(ctx)
+	ctx, f := p.withFate(ctx)
 	listed, err := p.list(ctx)
 	if err != nil {
 		why, lasting := p.explain(err, f)

@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -203,8 +204,54 @@ func TestT9SessionsAreLost(t *testing.T) {
 			mu.Lock()
 			now, lost = over(server(tools), nil), maps.Clone(seen) // it has been started again
 			mu.Unlock()
-			if got := call(t, count, `{}`); got != tool.Text("2") || runs.Load() != 2 {
-				t.Errorf("result %+v after %d runs", got, runs.Load())
+			var calls sync.WaitGroup
+			for range 8 { // at once: one of them finds it out for all
+				calls.Go(func() {
+					if got := call(t, count, `{}`); got.IsError {
+						t.Errorf("result %+v", got)
+					}
+				})
+			}
+			if calls.Wait(); runs.Load() != 9 {
+				t.Errorf("%d runs, want 9", runs.Load())
+			}
+		})
+	}
+}
+
+// T9: a call that fails takes none with it that is under way beside it.
+func TestT9CallsBesideOneThatFails(t *testing.T) {
+	t.Parallel()
+	for era, o := range eras() {
+		t.Run(era, func(t *testing.T) {
+			t.Parallel()
+			begun, release := make(chan struct{}), make(chan struct{})
+			inner := over(server(map[string]handler{
+				"pay":  func(context.Context, string) (string, bool) { close(begun); <-release; return "paid", false },
+				"fail": func(context.Context, string) (string, bool) { return "never", false },
+			}), o)
+			h, url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				if bytes.Contains(body, []byte(`"fail"`)) {
+					http.Error(w, "the gateway is down", http.StatusBadGateway)
+					return
+				}
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				inner.ServeHTTP(w, r)
+			}))
+			tools := open(t, h, Server{Name: "x", URL: url})
+			paid := make(chan tool.Result)
+			go func() { paid <- call(t, tools["x_pay"], `{}`) }()
+			<-begun
+			if got := call(t, tools["x_fail"], `{}`); !got.IsError {
+				t.Errorf("failing: %+v", got)
+			}
+			close(release)
+			if got := <-paid; got != tool.Text("paid") {
+				t.Errorf("beside it: %+v", got)
 			}
 		})
 	}

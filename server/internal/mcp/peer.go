@@ -28,6 +28,7 @@ const (
 // connection was lost.
 type peer struct {
 	name            string
+	web             bool // it is reached over HTTP
 	within, probing time.Duration
 	clean           func(string) string // takes secrets out of a text
 	dial            func() (sdk.Transport, error)
@@ -125,7 +126,7 @@ func (p *peer) do(ctx context.Context, twice bool, ask func(context.Context, *sd
 		if err != nil {
 			return err
 		}
-		asked, f := withFate(ctx)
+		asked, f := p.withFate(ctx)
 		err = ask(asked, s)
 		if err == nil || answered(err) != nil || ctx.Err() != nil {
 			return err
@@ -159,7 +160,7 @@ func (p *peer) list(ctx context.Context) (tools []*sdk.Tool, err error) {
 func (p *peer) call(ctx context.Context, params *sdk.CallToolParams, twice bool) (r *sdk.CallToolResult, unknown bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.within)
 	defer cancel()
-	ctx, f := withFate(ctx)
+	ctx, f := p.withFate(ctx)
 	reached := false
 	err = p.do(ctx, twice, func(ctx context.Context, s *sdk.ClientSession) (err error) {
 		reached = true

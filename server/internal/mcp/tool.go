@@ -46,7 +46,7 @@ func (p *peer) tool(server string, t *sdk.Tool) tool.Tool {
 
 // run calls a tool: whatever becomes of it is told to the model.
 func (p *peer) run(ctx context.Context, params *sdk.CallToolParams, twice bool) (tool.Result, error) {
-	ctx, f := withFate(ctx)
+	ctx, f := p.withFate(ctx)
 	r, unknown, err := p.call(ctx, params, twice)
 	switch why := ""; {
 	case err == nil && r.NeedsInput():

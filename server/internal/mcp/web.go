@@ -16,7 +16,9 @@ import (
 
 // fate is what became of a request on its way.
 type fate struct {
+	web    bool // it goes over HTTP, where it is seen
 	mu     sync.Mutex
+	sent   bool
 	status int // of the last answer, 0 for none
 	above  *fate
 }
@@ -24,16 +26,17 @@ type fate struct {
 type fateKey struct{}
 
 // withFate notes what becomes of the requests that are sent with the context.
-func withFate(ctx context.Context) (context.Context, *fate) {
+func (p *peer) withFate(ctx context.Context) (context.Context, *fate) {
 	above, _ := ctx.Value(fateKey{}).(*fate)
-	f := &fate{above: above}
+	f := &fate{web: p.web, above: above}
 	return context.WithValue(ctx, fateKey{}, f), f
 }
 
+// note notes that a request is sent, with 0, or the status of its answer.
 func (f *fate) note(status int) {
 	for ; f != nil; f = f.above {
 		f.mu.Lock()
-		f.status = status
+		f.sent, f.status = true, status
 		f.mu.Unlock()
 	}
 }
@@ -44,10 +47,17 @@ func (f *fate) last() int {
 	return f.status
 }
 
+// kept reports whether nothing was sent: the session had ended before.
+func (f *fate) kept() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.web && !f.sent
+}
+
 // undelivered reports whether a request that failed is known not to have been carried
-// out: nothing was connected, or the server has refused it before it looked at it.
+// out: nothing was sent or connected, or the server has refused it before it looked at it.
 func (f *fate) undelivered(err error) bool {
-	if dialled, is := errors.AsType[*net.OpError](err); is && dialled.Op == "dial" || outbound.Refused(err) || errors.Is(err, sdk.ErrSessionMissing) {
+	if dialled, is := errors.AsType[*net.OpError](err); is && dialled.Op == "dial" || f.kept() || outbound.Refused(err) || errors.Is(err, sdk.ErrSessionMissing) {
 		return true
 	}
 	status := f.last()

@@ -14,7 +14,7 @@ from collections import Counter
 import environment
 import pytest
 from parts import DIRECT, until
-from providers import CONFORMANCE, COUNTER, MODELS, Providers, called, record, said, serve
+from providers import CONFORMANCE, COUNTER, MODELS, Providers, Script, called, record, said, serve
 
 ROUNDS = int(os.environ.get("ERRAND_KILLS") or 6)
 SEED = int(os.environ.get("ERRAND_SEED") or random.randrange(1_000_000))
@@ -37,21 +37,10 @@ HELP = [[("counter_count", {"n": 10})], [("counter_peek", {})]]
 ENDS = {"Work": "LABEL: most of what was sold were pears, 30 of 49.", "Help": "Of LABEL, pears."}
 
 
-def fixtures(label):
-    """What the stand-in answers to the work of a label, whoever asks and however often."""
-    for verb, turns in (("Work", WORK), ("Help", HELP)):
-        last = None
-        for n, calls in enumerate([*turns, None], 1):
-            match = {"userMessage": f"{verb} with {label}."} | ({"toolCallId": last} if last else {"hasToolResult": False})
-            if calls is None:
-                response = {"content": ENDS[verb].replace("LABEL", label)}
-            else:
-                made = [
-                    {"id": f"toolu_{verb}_{n}_{i}", "name": name, "arguments": json.dumps(arguments).replace("LABEL", label)}
-                    for i, (name, arguments) in enumerate(calls)
-                ]
-                response, last = {"content": f"Answer {n} calls.", "toolCalls": made}, made[-1]["id"]
-            yield {"match": match, "response": response, "chunkSize": 12, "latency": 10}
+def script(verb, turns, label):
+    """What the model says to a piece of work, in which the label takes its place."""
+    put = json.loads(json.dumps(turns).replace("LABEL", label))
+    return Script(f"{verb} with {label}.", put, ENDS[verb].replace("LABEL", label))
 
 
 class Run:
@@ -59,7 +48,8 @@ class Run:
 
     def __init__(self, server, providers, agent, label):
         self.server, self.providers, self.agent, self.label = server, providers, agent, label
-        providers.control("fixtures", {"fixtures": list(fixtures(label))})
+        script("Work", WORK, label).load(providers)
+        script("Help", HELP, label).load(providers)
         body = {"input": {"text": f"Work with {label}.", "files": [server.upload("fruit.csv", FRUIT)]}}
         self.id = server.call("POST", f"/v1/agents/{agent}/invoke/async", body)["id"]
 
@@ -174,7 +164,7 @@ def follow(server, task_id, most):
 def scene(tmp_path_factory):
     """A server, its agents, and what each does if nobody kills it."""
     folder = tmp_path_factory.mktemp("kills")
-    with Providers(environment.node(CONFORMANCE / "oracle"), folder) as providers, serve(providers, folder, 0.03) as server:
+    with Providers(environment.node(CONFORMANCE / "oracle"), folder) as providers, serve(providers, folder, seconds=0.03) as server:
         for provider in MODELS:
             more = {"mcp_servers": COUNTER, "tools": ["sql", "delegate"], "sub_agents": ["helper"], "lease_seconds": 1, "max_attempts": 20}
             server.apply_agent(provider, **record(provider, **more))
@@ -196,7 +186,7 @@ def test_killed_at_random_instants(scene, capfd):
     met = Counter()
     for n in range(ROUNDS):
         seed = SEED + n
-        chance = random.Random(seed)
+        chance, before = random.Random(seed), met["kills"]
         providers.control("reset", {})
         runs = [Run(server, providers, provider, f"seed {seed} of {provider}") for provider in chance.sample(list(MODELS), len(MODELS))]
         try:
@@ -212,10 +202,13 @@ def test_killed_at_random_instants(scene, capfd):
                 until(run.ended, "the work ends", 120)
                 met += check(run.tell(), whole[run.agent], server.folder)
             asked = sum(len(sent) for run in runs for bodies in run.asked.values() for sent in bodies.values())
-            assert len(providers.control("journal")) == asked, "the stand-in has been asked nothing else"
+            # What was cut off while it was asked may have come to one of them only.
+            journal, cut = len(providers.control("journal")), met["kills"] - before
+            assert abs(journal - asked) <= cut * 2 * len(runs), f"the stand-in has been asked {journal} times, not {asked}"
         except BaseException as failure:
             failure.add_note(f"after {n} rounds; repeat it with ERRAND_KILLS=1 ERRAND_SEED={seed}")
             raise
-    with capfd.disabled():
-        print(f"\n{ROUNDS} rounds from seed {SEED}: {', '.join(f'{n} {what}' for what, n in sorted(met.items()))}")
+        if n % 20 == 19 or n == ROUNDS - 1:
+            with capfd.disabled():
+                print(f"\n{n + 1} rounds from seed {SEED}: {', '.join(f'{many} {what}' for what, many in sorted(met.items()))}")
     assert met["lost while asking"] + met["lost while calling"] > 0

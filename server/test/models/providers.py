@@ -51,6 +51,7 @@ class Tap:
         host, _, port = target.removeprefix("http://").rpartition(":")
         self.target = (host, int(port))
         self.requests: list[dict] = []
+        self.before = lambda request: None  # what is done before a request goes on
         self.listener = listen()
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -100,6 +101,7 @@ class Tap:
                 data += yield
             body, data = data[:length], data[length:]
             self.requests.append({"path": first.split()[1], "headers": headers, "raw": body, "body": json.loads(body)})
+            self.before(self.requests[-1])
 
     def close(self) -> None:
         self.listener.close()
@@ -140,16 +142,39 @@ class Providers(Oracle):
         return entries
 
 
-def serve(providers, folder, seconds=0.0):
-    """A server with an account at both, and an MCP server that notes in the folder what is called and takes so long."""
+class Script:
+    """What a model says to words, whoever asks and however often: in each turn the calls of some tools, and then an end."""
+
+    def __init__(self, words: str, turns: list[list[tuple[str, dict]]], end: str):
+        self.fixtures, last = [], None
+        for n, calls in enumerate(turns, 1):
+            made = [{"id": f"toolu_{n}_{i}", "name": name, "arguments": json.dumps(given)} for i, (name, given) in enumerate(calls)]
+            self.add(words, last, {"content": f"Answer {n} calls.", "toolCalls": made})
+            last = made[-1]["id"]
+        self.add(words, last, {"content": end})
+
+    def add(self, words: str, last: str | None, response: dict) -> None:
+        match = {"userMessage": words} | ({"toolCallId": last} if last else {"hasToolResult": False})
+        self.fixtures.append({"match": match, "response": response, "chunkSize": 12, "latency": 10})
+
+    def load(self, providers: Providers) -> None:
+        providers.control("fixtures", {"fixtures": self.fixtures})
+
+
+def serve(providers, folder, *flags, seconds=0.0, programs=None):
+    """A server with an account at both.
+
+    Its MCP servers are programs by name: of its own one that notes in the folder what is called, and takes so many seconds.
+    """
+    counter = {"run": [sys.executable, str(HERE / "counter.py"), str(folder / "calls"), str(seconds)]}
     config = folder / "errand.yaml"
-    config.write_text(f"mcp_servers:\n  counter: {{run: [{sys.executable}, {HERE / 'counter.py'}, {folder / 'calls'}, '{seconds}']}}\n")
+    config.write_text(json.dumps({"mcp_servers": {"counter": counter, **(programs or {})}}))
     accounts = {
         "OPENAI_API_KEY": providers.KEY, "OPENAI_BASE_URL": f"{providers.url}/v1",
         "ANTHROPIC_API_KEY": providers.KEY, "ANTHROPIC_BASE_URL": providers.url,
     }  # fmt: skip
     host = providers.url.removeprefix("http://")
-    return Server(os.environ["ERRAND_BIN"], folder, "--config", str(config), "--allow-model-host", host, env=accounts)
+    return Server(os.environ["ERRAND_BIN"], folder, "--config", str(config), "--allow-model-host", host, *flags, env=accounts)
 
 
 def record(provider, **more):
