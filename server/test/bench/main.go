@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -112,6 +113,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	write := flags.String("write", "", "Markdown file that takes the tables between its two markers")
 	profiles := flags.String("profiles", "", "folder that takes a CPU profile of the server for each part")
 	runs := flags.Int("runs", 0, "runs of each measurement (5)")
+	callers := flags.Int("callers", 0, "callers of a measurement of throughput (1, then 8, then 64)")
+	herds := flags.Int("herd", 0, "workers that wait for a task each (4, then 64, then 1000)")
+	talkers := flags.Int("talkers", 0, "attempts that stream at the same time (1000)")
+	talking := flags.Duration("talking", 0, "how long each of them does (1m)")
+	lasting := flags.Duration("lasting", 0, "how long a measurement of throughput takes (2s), half of what one of waiting workers does")
 	beside := flags.String("beside", "", "another build of the errand program: both take turns in each measurement, and their ratio is told")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -124,9 +130,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *short {
 		b.size = brief()
 	}
-	if *runs > 0 {
-		b.runs = *runs
+	b.runs, b.talkers = cmp.Or(*runs, b.runs), cmp.Or(*talkers, b.talkers)
+	if *callers > 0 {
+		b.callers = []int{*callers}
 	}
+	if *herds > 0 {
+		b.herds = []int{*herds}
+	}
+	b.talking, b.lasting = cmp.Or(*talking, b.talking), cmp.Or(*lasting, b.lasting)
 	if b.dir, err = os.MkdirTemp(*dir, "errand-bench-"); err != nil {
 		return err
 	}

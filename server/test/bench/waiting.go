@@ -22,30 +22,32 @@ const paced = 200
 func waiting(ctx context.Context, b *bench) error {
 	for _, workers := range b.herds {
 		var cores []float64
-		var middle, high []time.Duration
+		var works, middle, high []time.Duration
 		for range b.runs {
-			c, took, err := b.steady(ctx, workers)
+			c, work, took, err := b.steady(ctx, workers)
 			if err != nil {
 				return err
 			}
-			cores = append(cores, c)
+			cores, works = append(cores, c), append(works, work)
 			middle, high = append(middle, quantile(took, 0.5)), append(high, quantile(took, 0.99))
 		}
 		b.report(figure{
 			section: "Waiting workers", name: fmt.Sprintf("%d tasks/s, %d workers wait", paced, workers), bar: "0.25 cores; p50 2.5 ms, p99 6",
 			value:  fmt.Sprintf("%.2f cores, p50 %s, p99 %s", median(cores), milliseconds(quantile(middle, 0.5)), milliseconds(quantile(high, 0.5))),
-			amount: median(cores), less: true,
+			work:   microseconds(quantile(works, 0.5)),
+			amount: median(cores), less: true, cost: quantile(works, 0.5),
 		})
 	}
 	return nil
 }
 
-// steady answers how many cores the server is busy with, and how long each task
-// took from its create to whoever had waited for it.
-func (b *bench) steady(ctx context.Context, workers int) (cores float64, took []time.Duration, err error) {
+// steady answers how many cores the server is busy with, what it computes for each
+// task, which says more where others use the machine, and how long each task took
+// from its create to whoever had waited for it.
+func (b *bench) steady(ctx context.Context, workers int) (cores float64, work time.Duration, took []time.Duration, err error) {
 	s, end, err := b.fresh(ctx)
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	var over atomic.Bool
 	var group errgroup.Group
@@ -58,7 +60,7 @@ func (b *bench) steady(ctx context.Context, workers int) (cores float64, took []
 	for i := range workers {
 		w, err := s.worker(ctx, "w-"+strconv.Itoa(i), 1, 60)
 		if err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 		group.Go(func() error {
 			for {
@@ -87,27 +89,28 @@ func (b *bench) steady(ctx context.Context, workers int) (cores float64, took []
 		begun[id] = time.Now()
 	})
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	if err := create(b.lasting / 2); err != nil { // until everybody waits
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	mu.Lock()
 	took = nil
 	mu.Unlock()
 	before, err := s.processor()
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	from := time.Now()
 	profiled := b.profile(ctx, s, "waiting"+strconv.Itoa(workers))
 	if err := errors.Join(create(2*b.lasting), profiled()); err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	after, err := s.processor()
 	mu.Lock()
 	defer mu.Unlock()
-	return (after - before).Seconds() / time.Since(from).Seconds(), append([]time.Duration{}, took...), err
+	work = after - before
+	return work.Seconds() / time.Since(from).Seconds(), work / time.Duration(max(1, len(took))), append([]time.Duration{}, took...), err
 }
 
 // paced creates tasks at their rate, by as many connections as that takes.
