@@ -1,9 +1,7 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -217,7 +215,7 @@ func checked(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	// What the header says does not matter (curl -d says it is a form): the
 	// body of these routes is JSON.
 	r.Header.Set("Content-Type", "application/json")
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Body = edge.NewText(body)
 	r.ContentLength = int64(len(body))
 	return r, nil
 }

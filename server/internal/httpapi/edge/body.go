@@ -37,6 +37,21 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
+// Text is a body that has been read, to be read again.
+type Text struct {
+	*bytes.Reader
+	text []byte
+}
+
+// NewText makes a body of a text.
+func NewText(text []byte) *Text { return &Text{bytes.NewReader(text), text} }
+
+// Bytes is the whole of it, which nobody changes.
+func (t *Text) Bytes() []byte { return t.text }
+
+// Close implements io.Closer.
+func (t *Text) Close() error { return nil }
+
 // Decode reads a JSON object leniently: unknown fields are ignored. A value of
 // the wrong type is Invalid and names the field.
 func Decode(body []byte, into any) error {

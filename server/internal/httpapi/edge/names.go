@@ -14,18 +14,20 @@ import (
 // checks would see the last one only, while decoding mixes both. It says
 // nothing about a body that is no JSON.
 func CheckNames(body []byte) error {
-	if !json.Valid(body) {
-		return nil // for the decoder to refuse
+	w := walk{Cursor: NewCursor(body)}
+	w.value()
+	if w.twice == nil || !json.Valid(body) { // for the decoder to refuse
+		return nil
 	}
-	w := walk{left: body}
-	if path := w.value(); path != nil {
-		return fault.Field(strings.ToValidUTF8(pathOf(path), "\uFFFD"), "is given twice")
-	}
-	return nil
+	return fault.Field(strings.ToValidUTF8(pathOf(w.twice), "\uFFFD"), "is given twice")
 }
 
-// walk goes over valid JSON, whose nesting the decoder bounds.
-type walk struct{ left []byte }
+// walk looks for the first member that stands twice.
+type walk struct {
+	*Cursor
+	// twice is the way to it, the innermost step first; nil for none.
+	twice []step
+}
 
 // step is a member's name, or an index with a nil name.
 type step struct {
@@ -49,95 +51,42 @@ func pathOf(innermostFirst []step) string {
 	return b.String()
 }
 
-// next takes the next byte that is no space.
-func (w *walk) next() byte {
-	for {
-		c := w.left[0]
-		w.left = w.left[1:]
-		if c != ' ' && c != '\t' && c != '\n' && c != '\r' {
-			return c
-		}
-	}
-}
-
-// value passes over a value and answers the way to the first member that stands
-// twice in it, the innermost step first.
-func (w *walk) value() []step {
-	switch w.next() {
+// value passes over a value, unless it is no JSON or has a member twice.
+func (w *walk) value() bool {
+	switch w.Next() {
 	case '{':
 		return w.object()
 	case '[':
-		return w.list()
-	case '"':
-		w.text()
-	default: // a number, or a word
-		if end := bytes.IndexAny(w.left, ",]} \t\r\n"); end >= 0 {
-			w.left = w.left[end:]
-		} else {
-			w.left = nil
-		}
-	}
-	return nil
-}
-
-// text passes over the rest of a text and answers what stands in it.
-func (w *walk) text() []byte {
-	for i := 0; ; i++ {
-		switch w.left[i] {
-		case '\\':
+		i := -1
+		return w.List(func() bool {
 			i++
-		case '"':
-			raw := w.left[:i]
-			w.left = w.left[i+1:]
-			return raw
-		}
+			return w.value() || w.at(step{index: i})
+		})
+	default:
+		return w.scalar()
 	}
 }
 
-func (w *walk) object() []step {
+func (w *walk) object() bool {
 	var seen names
-	c := w.next()
-	for c == '"' {
-		name := plainName(w.text())
+	return w.Object(func(name []byte, plain bool) bool {
+		if !plain {
+			name = unescaped(name)
+		}
 		if !seen.add(name) {
-			return []step{{name: name}}
+			w.twice = []step{{name: name}}
+			return false
 		}
-		w.next() // the colon
-		if path := w.value(); path != nil {
-			return append(path, step{name: name})
-		}
-		if c = w.next(); c == ',' {
-			c = w.next()
-		}
-	}
-	return nil
+		return w.value() || w.at(step{name: name})
+	})
 }
 
-func (w *walk) list() []step {
-	if rest := bytes.TrimLeft(w.left, " \t\r\n"); rest[0] == ']' {
-		w.left = rest[1:]
-		return nil
+// at adds a step to the way to what was found below it. It answers false.
+func (w *walk) at(s step) bool {
+	if w.twice != nil {
+		w.twice = append(w.twice, s)
 	}
-	for i := 0; ; i++ {
-		if path := w.value(); path != nil {
-			return append(path, step{index: i})
-		}
-		if w.next() == ']' {
-			return nil
-		}
-	}
-}
-
-// plainName is a name without its escapes. It is never nil.
-func plainName(raw []byte) []byte {
-	if !bytes.ContainsRune(raw, '\\') {
-		return raw
-	}
-	var text string
-	if json.Unmarshal([]byte(`"`+string(raw)+`"`), &text) != nil {
-		return raw
-	}
-	return []byte(text)
+	return false
 }
 
 // few is up to how many names comparing them all is cheaper than a map.

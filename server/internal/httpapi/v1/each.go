@@ -32,7 +32,22 @@ func (each[T]) Schema(r huma.Registry) *huma.Schema {
 // read is the item as T, held to the document; as much of it as can be read if it is
 // refused.
 func (e each[T]) read(r *routes) (T, error) {
+	var item T
+	if formFor[T](r).reads(e.raw, reflect.ValueOf(&item).Elem()) {
+		return item, nil
+	}
 	return read[T](r.api.OpenAPI().Components.Schemas, e.raw)
+}
+
+// formFor is the form of an item.
+func formFor[T any](r *routes) form {
+	t := reflect.TypeFor[T]()
+	if known, ok := r.forms.Load(t); ok {
+		return known.(form) //nolint:forcetypeassert // nothing else is stored
+	}
+	f := formOfBody(r.api.OpenAPI().Components.Schemas, t)
+	r.forms.Store(t, f)
+	return f
 }
 
 // read reads a value that is not the body of a request of its own, and holds it to the

@@ -40,7 +40,8 @@ type Options struct {
 
 type routes struct {
 	Options
-	api huma.API
+	api   huma.API
+	forms sync.Map // by the types of items that are read by themselves
 }
 
 // hook guards huma's settings that are one for the whole process.
@@ -48,7 +49,9 @@ var hook sync.Once //nolint:gochecknoglobals // so are they
 
 // Register adds the API to a mux. Errors of huma itself take the API's form
 // too; that form is one hook for the whole process.
-func Register(mux *http.ServeMux, o Options) {
+func Register(mux *http.ServeMux, o Options) { register(mux, o) }
+
+func register(mux *http.ServeMux, o Options) *routes {
 	config := huma.DefaultConfig("Errand", o.Version)
 	config.Info.Description = about
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
@@ -88,6 +91,7 @@ func Register(mux *http.ServeMux, o Options) {
 	r.registerFiles()
 	r.explain()
 	r.registerDocs(mux)
+	return r
 }
 
 // apiError is an error in the API's form.
@@ -161,6 +165,7 @@ func fieldOf(d *huma.ErrorDetail) (field, message string) {
 func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = edge.MaxBody
 	op.BodyReadTimeout = -1 // the body has been read when it comes here
+	var read *quick
 	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
 		var err error
 		if !op.open {
@@ -174,18 +179,22 @@ func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O
 			edge.WriteError(hc.Context(), w, r.Log, err)
 			return
 		}
-		next(hc)
+		if !read.serve(hc) {
+			next(hc)
+		}
 	})
 	_, hasBody := reflect.TypeFor[I]().FieldByName("Body")
 	r.describe(&op, hasBody)
-	huma.Register(r.api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
+	answer := func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err == nil {
 			return out, nil
 		}
 		status, body := edge.Describe(ctx, r.Log, err)
 		return nil, &apiError{status: status, Body: body}
-	})
+	}
+	huma.Register(r.api, op.Operation, answer)
+	read = newQuick(r.api, op.Operation, answer)
 	r.repeat(op)
 }
 
