@@ -119,7 +119,7 @@ func (a *App) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if a.store, err = openStore(ctx, o, node, tailer.Committed, metrics.Batch); err != nil {
+	if a.store, err = openStore(ctx, o, node, hearers{line.Expect, tailer.Committed, metrics.Batch}); err != nil {
 		return err
 	}
 	a.tracer.Start(ctx, a.store)

@@ -52,19 +52,27 @@ type shrinker interface {
 	Shrink(ctx context.Context) error
 }
 
+// hearers hear of a store's commits.
+type hearers struct {
+	decided, committed func([]feed.Entry)
+	measure            func(int, time.Duration)
+}
+
 // openStore opens the database that the options name.
-func openStore(ctx context.Context, o Options, node string, told func([]feed.Entry), measure func(int, time.Duration)) (store, error) {
+func openStore(ctx context.Context, o Options, node string, h hearers) (store, error) {
 	if o.DatabaseURL != "" {
 		if err := os.MkdirAll(o.Data, 0o700); err != nil {
 			return nil, fmt.Errorf("make data folder: %w", err)
 		}
-		s, err := postgres.Open(ctx, postgres.Options{URL: o.DatabaseURL, Node: node, Log: o.Log, OnCommit: told, OnBatch: measure})
+		s, err := postgres.Open(ctx, postgres.Options{URL: o.DatabaseURL, Node: node, Log: o.Log, OnCommit: h.committed, OnBatch: h.measure})
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Dir: o.Data, Now: o.Now, Log: o.Log, Node: node, OnCommit: told, OnBatch: measure})
+	s, err := sqlite.Open(ctx, sqlite.Options{
+		Dir: o.Data, Now: o.Now, Log: o.Log, Node: node, OnDecided: h.decided, OnCommit: h.committed, OnBatch: h.measure,
+	})
 	if errors.Is(err, sqlite.ErrLocked) {
 		return nil, fmt.Errorf("the data folder %s is in use by another errand server: stop that one, or choose another folder with --data", o.Data)
 	}

@@ -115,7 +115,11 @@ func inBubble(t *testing.T, test func(*bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{t: t, hub: stream.NewHub(), line: dispatch.NewLine(), closing: make(chan struct{})}
 		b.ctx, b.end = context.WithCancel(t.Context())
-		store, err := sqlite.Open(b.ctx, sqlite.Options{Verify: true, Dir: dir, Now: b.now, OnCommit: func(c []feed.Entry) {
+		store, err := sqlite.Open(b.ctx, sqlite.Options{Verify: true, Dir: dir, Now: b.now, OnDecided: func(c []feed.Entry) {
+			if !b.other.Load() && !b.deaf.Load() {
+				b.line.Expect(c)
+			}
+		}, OnCommit: func(c []feed.Entry) {
 			if b.other.Load() {
 				c = slices.Clone(c)
 				for i := range c {

@@ -110,6 +110,20 @@ func (l *Line) tell(fn func(feed.Entry)) {
 	l.others = append(l.others, fn)
 }
 
+// Expect calls workers for tasks that a commit is about to make available, and marks
+// what it has called for: it is for a store with one writer, so that those who look
+// because of it look behind what they were called for, perhaps in the same commit.
+func (l *Line) Expect(entries []feed.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, e := range entries {
+		if q := (queue{e.Organization, e.Agent}); e.Kind&feed.Ready != 0 && l.queues[q] != nil && e.Change != nil && readyAt(e) == 0 {
+			l.call(call{q, pinOf(e.Change.Task)})
+			entries[i].Called = true
+		}
+	}
+}
+
 // Publish calls workers for tasks that a commit has made available, and those that
 // it may have given room.
 func (l *Line) Publish(entries []feed.Entry) {
@@ -119,7 +133,7 @@ func (l *Line) Publish(entries []feed.Entry) {
 		if e.Kind&feed.Freed != 0 {
 			l.freed(e)
 		}
-		if e.Kind&feed.Ready != 0 {
+		if e.Kind&feed.Ready != 0 && !e.Called {
 			l.ready(e)
 		}
 		for _, fn := range l.others {

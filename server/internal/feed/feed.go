@@ -57,6 +57,8 @@ type Entry struct {
 	First, Last int64
 	// Node is the node that committed it.
 	Node string
+	// Called says that whoever waits for it has been called before the commit.
+	Called bool
 	// Change is all of the change. Only entries of this node's own commits have it.
 	Change *task.Change
 }

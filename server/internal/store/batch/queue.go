@@ -92,36 +92,46 @@ func (q *queue) remove(r *request) bool {
 	return false
 }
 
-// take waits for requests and returns those that may go into one commit, into
-// batch; none once the queue is closed.
-func (q *queue) take(batch []*request) []*request {
+// take waits for requests and returns those that may go into one commit; none once
+// the queue is closed.
+func (q *queue) take(has *room) []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for {
-		if q.closed {
-			return nil
-		}
-		rest := q.waiting[:0]
-		var has room
-		for _, r := range q.waiting {
-			if q.free(r) && has.taken(r) {
-				batch = append(batch, r)
-				continue
-			}
-			rest = append(rest, r)
-		}
-		clear(q.waiting[len(rest):])
-		if q.waiting = rest; len(batch) > 0 {
-			break
+	for !q.closed {
+		if found := q.fitting(has); len(found) > 0 {
+			return found
 		}
 		q.some.Wait()
 	}
-	for _, r := range batch {
+	return nil
+}
+
+// more is take for a commit that is under way: it does not wait.
+func (q *queue) more(has *room) []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.fitting(has)
+}
+
+// fitting takes out those who wait, have room, and are not in the way of another
+// writer.
+func (q *queue) fitting(has *room) (found []*request) {
+	rest := q.waiting[:0]
+	for _, r := range q.waiting {
+		if q.free(r) && has.taken(r) {
+			found = append(found, r)
+			continue
+		}
+		rest = append(rest, r)
+	}
+	clear(q.waiting[len(rest):])
+	q.waiting = rest
+	for _, r := range found {
 		for _, k := range r.about {
 			q.busy[k] = true
 		}
 	}
-	return batch
+	return found
 }
 
 // room is what a commit has taken up.

@@ -272,7 +272,7 @@ func TestQueueOfAnyRequests(t *testing.T) {
 				if !slices.ContainsFunc(waiting, free) { // the writer would wait
 					continue
 				}
-				batch := q.take(nil)
+				batch := q.take(new(room))
 				var want []*request
 				waiting = slices.DeleteFunc(waiting, func(r *request) bool {
 					if free(r) {
@@ -312,7 +312,7 @@ func TestQueueOfAnyRequests(t *testing.T) {
 				rt.Fatalf("who waited at the end was answered %v", r.err)
 			}
 		}
-		if q.take(nil) != nil || q.add(&request{}) == nil {
+		if q.take(new(room)) != nil || q.add(&request{}) == nil {
 			rt.Fatal("a closed queue goes on")
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -55,6 +56,11 @@ type Options struct {
 	// OnCommit is told of each commit, in order, before its callers are answered.
 	// It must not block.
 	OnCommit func([]feed.Entry)
+	// OnDecided is told what a commit will have changed before it is made, and may let
+	// go of those whom it makes write: they go into the same commit if they come at once.
+	// What it is told may yet fail, and is then told again or never happens. It may
+	// change the entries' Called, and must not block. It needs Remember.
+	OnDecided func([]feed.Entry)
 	// OnBatch is told of each commit: how many callers shared it, and how long it
 	// took with their functions.
 	OnBatch func(size int, took time.Duration)
@@ -120,14 +126,34 @@ func newWriter(e Engine, opts Options) *writer {
 }
 
 func (w *writer) run(q *queue) {
-	batch := make([]*request, 0, maxBatch)
 	for {
-		if batch = q.take(batch[:0]); batch == nil {
+		g := group{}
+		if w.opts.OnDecided != nil {
+			g.from = q
+		}
+		if g.all = q.take(&g.room); g.all == nil {
 			return
 		}
-		w.commit(batch)
-		q.finish(batch)
+		w.commit(&g)
+		q.finish(g.all)
 	}
+}
+
+// group are the requests of a commit.
+type group struct {
+	all []*request
+	room
+	from *queue // of those who may yet come; nil when nobody may
+}
+
+// late are those who have come since, who are in the batch now.
+func (g *group) late() []*request {
+	if g.from == nil {
+		return nil
+	}
+	late := g.from.more(&g.room)
+	g.all = append(g.all, late...)
+	return late
 }
 
 // tries is how often a batch, and then each caller alone, is tried again when
@@ -136,12 +162,12 @@ const tries = 5
 
 // commit writes a batch in one transaction. If that fails for what one of them
 // wrote, each is tried alone, so that no caller fails for its neighbour's fault.
-func (w *writer) commit(batch []*request) {
-	err := w.insist(batch)
-	for _, r := range batch {
+func (w *writer) commit(g *group) {
+	err := w.insist(g)
+	for _, r := range g.all {
 		alone := err
-		if err != nil && len(batch) > 1 && !everybodys(err) {
-			alone = w.insist([]*request{r})
+		if err != nil && len(g.all) > 1 && !everybodys(err) {
+			alone = w.insist(&group{all: []*request{r}})
 		}
 		if alone != nil { // else r.err is its own outcome
 			r.err = alone
@@ -163,10 +189,10 @@ func answered(err error) bool {
 
 // insist tries until no other node is faster. What a try came to lock on its way,
 // the next one locks when it begins, in the order that all keep.
-func (w *writer) insist(batch []*request) error {
+func (w *writer) insist(g *group) error {
 	var met []lifecycle.Key
 	for n := 1; ; n++ {
-		err := w.try(batch, &met)
+		err := w.try(g, &met)
 		if n >= tries || !errors.Is(err, table.ErrRaced) {
 			return err
 		}
@@ -179,11 +205,11 @@ func background() context.Context { return context.Background() }
 
 // try runs the requests in one transaction. A request's own failure is set in the
 // request; an error means that nothing of the batch is stored.
-func (w *writer) try(batch []*request, met *[]lifecycle.Key) error {
+func (w *writer) try(g *group, met *[]lifecycle.Key) error {
 	begun := time.Now()
 	ctx := background()
 	about := slices.Clone(*met)
-	for _, r := range batch {
+	for _, r := range g.all {
 		about = append(about, r.about...)
 	}
 	if err := w.engine.Begin(ctx, about); err != nil {
@@ -194,15 +220,18 @@ func (w *writer) try(batch []*request, met *[]lifecycle.Key) error {
 	for _, k := range about {
 		c.locked[k] = true
 	}
-	for _, r := range batch {
-		if r.err = r.ctx.Err(); r.err != nil {
-			continue
+	for next := g.all; len(next) > 0; next = g.late() {
+		for _, r := range next {
+			if r.err = r.ctx.Err(); r.err != nil {
+				continue
+			}
+			r.err = c.run(r.fn)
+			if c.err != nil {
+				w.engine.Rollback(ctx)
+				return c.err
+			}
 		}
-		r.err = c.run(r.fn)
-		if c.err != nil {
-			w.engine.Rollback(ctx)
-			return c.err
-		}
+		c.decided()
 	}
 	if !c.wrote {
 		w.engine.Rollback(ctx)
@@ -214,7 +243,7 @@ func (w *writer) try(batch []*request, met *[]lifecycle.Key) error {
 	}
 	w.remember(c)
 	if w.opts.OnBatch != nil {
-		w.opts.OnBatch(len(batch), time.Since(begun))
+		w.opts.OnBatch(len(g.all), time.Since(begun))
 	}
 	if w.opts.OnCommit != nil && len(c.entries) > 0 {
 		w.opts.OnCommit(c.entries)
@@ -234,9 +263,20 @@ type commit struct {
 	touched table.Name
 	tasks   map[taskKey]*known // as they have become
 	entries []feed.Entry
+	told    int // of the entries, to OnDecided
 	locked  map[lifecycle.Key]bool
 	met     *[]lifecycle.Key // that were locked on the way
 	err     error            // of the engine: nothing of the batch stands
+}
+
+// decided tells what the commit will have changed, and lets those come who write because
+// of that.
+func (c *commit) decided() {
+	if tell := c.w.opts.OnDecided; tell != nil && c.told < len(c.entries) {
+		tell(c.entries[c.told:])
+		c.told = len(c.entries)
+		runtime.Gosched()
+	}
 }
 
 // run carries out one caller's function.

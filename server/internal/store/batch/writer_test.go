@@ -104,7 +104,7 @@ func TestWhatIsSentWhen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, f := alone(Options{})
-			w.commit(requests(t, c.fns...))
+			w.commit(&group{all: requests(t, c.fns...)})
 			if calls := f.called(); calls != c.calls {
 				t.Errorf("calls\n%s, want\n%s", calls, c.calls)
 			}
@@ -131,7 +131,7 @@ func TestWhatIsLocked(t *testing.T) {
 		return nil
 	}, func(lifecycle.Tx) error { return nil })
 	batch[0].about, batch[1].about = []lifecycle.Key{key("a")}, []lifecycle.Key{key("b")}
-	w.commit(batch)
+	w.commit(&group{all: batch})
 	if calls := f.called(); calls != "begin a b, ask tasks, ask tasks, lock c, ask tasks, ask tasks, rollback" || batch[0].err != nil {
 		t.Errorf("calls %s; answer %v", calls, batch[0].err)
 	}
@@ -160,7 +160,7 @@ func TestRacedLocksInOneOrder(t *testing.T) {
 		return nil
 	})
 	batch[0].about = []lifecycle.Key{key("a")}
-	w.commit(batch)
+	w.commit(&group{all: batch})
 	var begun []string
 	for call := range strings.SplitSeq(f.called(), ", ") {
 		if strings.HasPrefix(call, "begin") || strings.HasPrefix(call, "lock") {
@@ -215,7 +215,7 @@ func TestRacedIsRunAgain(t *testing.T) {
 			}
 			var runs [2]int
 			batch := requests(t, func(tx lifecycle.Tx) error { runs[0]++; return puts(tx, "a") }, func(tx lifecycle.Tx) error { runs[1]++; return puts(tx, "b") })
-			w.commit(batch)
+			w.commit(&group{all: batch})
 			if runs != c.runs {
 				t.Errorf("run %d times, want %d", runs, c.runs)
 			}
@@ -275,7 +275,7 @@ func TestErrorsOfTheEngine(t *testing.T) {
 					}
 					return err
 				}, good("c"))
-				w.commit(batch)
+				w.commit(&group{all: batch})
 				want, all := []string{"a", "c"}, fault.CodeOf(why) == fault.Unavailable
 				if all {
 					want = nil
@@ -313,7 +313,7 @@ func TestErrorsOfTheEngineCannotBePassedOver(t *testing.T) {
 		return nil
 	}
 	batch := requests(t, func(tx lifecycle.Tx) error { _ = asks(tx); return puts(tx, "a") })
-	w.commit(batch)
+	w.commit(&group{all: batch})
 	if stored := f.all(); len(stored) > 0 || !errors.Is(batch[0].err, errBoom) {
 		t.Errorf("stored %q, answer %v", stored, batch[0].err)
 	}
@@ -333,7 +333,7 @@ func TestNothingCanBegin(t *testing.T) {
 		ran := false
 		run := func(lifecycle.Tx) error { ran = true; return nil }
 		batch := requests(t, run, run)
-		w.commit(batch)
+		w.commit(&group{all: batch})
 		if !errors.Is(batch[0].err, why) || !errors.Is(batch[1].err, why) || ran {
 			t.Errorf("%v: answers %v, run: %v", why, outcomes(batch), ran)
 		}
@@ -351,7 +351,7 @@ func TestGoneCallersAreNotRun(t *testing.T) {
 	leave()
 	batch := requests(t, func(tx lifecycle.Tx) error { return puts(tx, "a") }, func(tx lifecycle.Tx) error { return puts(tx, "b") })
 	batch[1].ctx = gone
-	w.commit(batch)
+	w.commit(&group{all: batch})
 	if stored := f.all(); !reflect.DeepEqual(stored, []string{"a"}) || batch[0].err != nil || !errors.Is(batch[1].err, context.Canceled) {
 		t.Errorf("stored %q, answers %v", stored, outcomes(batch))
 	}
@@ -419,11 +419,53 @@ func TestPanicIsLoggedWithItsStack(t *testing.T) {
 	var log bytes.Buffer
 	w, _ := alone(Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	batch := requests(t, func(lifecycle.Tx) error { panic("a secret") })
-	w.commit(batch)
+	w.commit(&group{all: batch})
 	if err := batch[0].err; err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("answered %v", err)
 	}
 	if !strings.Contains(log.String(), "a secret") || !strings.Contains(log.String(), "writer_test.go") {
 		t.Errorf("logged %s", log.String())
+	}
+}
+
+// Whoever writes because of what a commit will have changed goes into that commit, if
+// it comes at once; and if the commit fails, what it is told again is written again.
+func TestWhoIsCalledGoesAlong(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]bool{"at once": false, "after a failure": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var w *Writers
+			var answers []chan error
+			told := 0
+			w, fakes := start(t, 1, Options{Remember: true, OnDecided: func(entries []feed.Entry) {
+				if told += len(entries); len(answers) == 0 {
+					answers = append(answers, wait(t.Context(), w, nil, func(tx lifecycle.Tx) error { return puts(tx, "b") }))
+				}
+			}})
+			commits := 0
+			fakes[0].fail = func(call string) error {
+				if strings.HasPrefix(call, "commit") {
+					if commits++; fails && commits == 1 {
+						return errBoom
+					}
+				}
+				return nil
+			}
+			err := w.Write(t.Context(), nil, func(tx lifecycle.Tx) error { return errors.Join(tx.Save(begun("a")), puts(tx, "a")) })
+			if err = errors.Join(err, <-answers[0]); err != nil {
+				t.Fatal(err)
+			}
+			want, times := 1, 1
+			if fails { // together, and then each alone
+				want, times = 3, 2
+			}
+			if commits != want || told != times {
+				t.Errorf("%d commits, %d entries were told: %s", commits, told, fakes[0].called())
+			}
+			if stored := fakes[0].all(); !reflect.DeepEqual(stored, []string{"a", "b"}) {
+				t.Errorf("stored %q", stored)
+			}
+		})
 	}
 }

@@ -42,10 +42,11 @@ type Options struct {
 	Dir string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// OnCommit, OnBatch and Verify are those of the writer (package batch).
-	OnCommit func([]feed.Entry)
-	OnBatch  func(size int, took time.Duration)
-	Verify   bool
+	// OnDecided, OnCommit, OnBatch and Verify are those of the writer (package batch).
+	OnDecided func([]feed.Entry)
+	OnCommit  func([]feed.Entry)
+	OnBatch   func(size int, took time.Duration)
+	Verify    bool
 	// Node names the server in the feed; "" is lifecycle.DefaultNode.
 	Node string
 	// Log receives what went wrong behind an "internal" answer.
@@ -125,7 +126,7 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.writers = batch.Start(batch.Options{
-		Remember: true, Verify: s.opts.Verify, OnCommit: s.opts.OnCommit, OnBatch: s.opts.OnBatch,
+		Remember: true, Verify: s.opts.Verify, OnDecided: s.opts.OnDecided, OnCommit: s.opts.OnCommit, OnBatch: s.opts.OnBatch,
 		Log: s.opts.Log,
 	}, e)
 	s.Writer = &table.Writer{Edit: s.writers.Edit}
