@@ -70,6 +70,8 @@ type Agent struct {
 	RetryStarted bool `json:"retry_started,omitempty"`
 	// Budget is for tasks that leave it open and are below no other.
 	Budget *Budget `json:"budget,omitempty"`
+	// Caps are what all of its tasks may spend together, nil for no limit.
+	Caps *Caps `json:"caps,omitempty"`
 	// RetryErrors lets another attempt follow one that ended with an error of its
 	// worker, as Retry does. A Python worker's needs RetryStarted, too.
 	RetryErrors bool `json:"retry_errors,omitempty"`

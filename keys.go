@@ -43,6 +43,8 @@ type KeyRequest struct {
 	Group string
 	// Trusted lets it act for users: see Client.ForUser.
 	Trusted bool
+	// Caps are what the tasks that it begins may spend together; nil is no limit.
+	Caps *Caps
 }
 
 // Key is an API key.
@@ -54,9 +56,11 @@ type Key struct {
 	Agents []string `json:"agents"`
 	// Sees is what it sees, Group becomes the group of what it makes, and Trusted
 	// says that it may act for users: see Client.ForUser.
-	Sees      Sees      `json:"sees"`
-	Group     string    `json:"group"`
-	Trusted   bool      `json:"trusted"`
+	Sees    Sees   `json:"sees"`
+	Group   string `json:"group"`
+	Trusted bool   `json:"trusted"`
+	// Caps are what the tasks that it begins may spend together, nil for no limit.
+	Caps      *Caps     `json:"caps"`
 	CreatedAt time.Time `json:"created_at"`
 	RevokedAt time.Time `json:"revoked_at"`
 	// Secret is the key itself. Only Create answers it, and only once.
@@ -73,6 +77,7 @@ func (k *Keys) Create(ctx context.Context, r KeyRequest) (*Key, error) {
 		Sees    Sees     `json:"sees,omitempty"`
 		Group   string   `json:"group,omitempty"`
 		Trusted bool     `json:"trusted,omitempty"`
+		Caps    *Caps    `json:"caps,omitempty"`
 	}(r)}, &key)
 	if err != nil {
 		return nil, err
@@ -83,6 +88,19 @@ func (k *Keys) Create(ctx context.Context, r KeyRequest) (*Key, error) {
 // List lists the keys, revoked ones too, without their secrets.
 func (k *Keys) List(ctx context.Context) ([]Key, error) {
 	return whole(parts[Key](ctx, k.c, "/v1/keys", nil))
+}
+
+// Cap gives a key other caps in the place of those that it has, nil for none. What was
+// paused because of them goes on if none is reached any more.
+func (k *Keys) Cap(ctx context.Context, id string, caps *Caps) (*Key, error) {
+	var key Key
+	err := k.c.call(ctx, request{method: http.MethodPatch, path: "/v1/keys/" + url.PathEscape(id), repeat: true, body: struct {
+		Caps *Caps `json:"caps"`
+	}{caps}}, &key)
+	if err != nil {
+		return nil, err
+	}
+	return &key, nil
 }
 
 // Revoke makes a key worthless. The last admin key cannot be revoked.

@@ -183,6 +183,8 @@ type Waiting struct {
 	Approvals []string  `json:"approvals"`
 	Until     time.Time `json:"until"`
 	LastSeen  time.Time `json:"last_seen"`
+	// Cap is the one that holds it, with the reason budget; nil for none.
+	Cap *ReachedCap `json:"cap"`
 	// Ahead counts the agent's tasks that come first, Busy its executing ones.
 	Ahead int `json:"ahead"`
 	Busy  int `json:"busy"`

@@ -81,6 +81,7 @@ type Record struct {
 	Lease           int             `json:"lease_seconds,omitempty" minimum:"1" maximum:"3600" doc:"Length of a lease; 30 when left open."`
 	MaxAttempts     int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of a turn may start. When left open 3; for runtime command 1, unless retry_started or retry_errors."`
 	RetryStarted    bool            `json:"retry_started,omitempty" doc:"Lets the started attempt of a Python worker or a command be followed by another when it is lost."`
+	Caps            *task.Caps      `json:"caps,omitempty" doc:"What all of its tasks together may spend in a day and in a month."`
 	Budget          *task.Budget    `json:"budget,omitempty" doc:"What its tasks may use, unless a task says otherwise: for tasks that are no sub-tasks below another budget."`
 	RetryErrors     bool            `json:"retry_errors,omitempty" doc:"Lets another attempt follow one that ended with the status error, as far as max_attempts goes. Of a Python worker's only with retry_started, too."`
 
@@ -250,6 +251,8 @@ func (r *Record) Normalize() error {
 		return fault.Field("tools", "are for runtime model only, not for %s", r.Runtime)
 	case r.MaxSteps < 0 || r.MaxSteps > maxSteps:
 		return fault.Field("max_steps", "must be from 1 to %d", maxSteps)
+	case r.Caps.Check("caps") != nil:
+		return r.Caps.Check("caps")
 	case r.Budget.Check("budget") != nil:
 		return r.Budget.Check("budget")
 	case len(r.OutputSchema) > 0 && !bytes.HasPrefix(bytes.TrimSpace(r.OutputSchema), []byte("{")) &&

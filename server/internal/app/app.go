@@ -137,6 +137,7 @@ func (a *App) start(ctx context.Context) error {
 	service.Name(node)
 	a.service = service
 	service.OfferModels(proxied(o.Providers))
+	service.CapBy(o.Caps)
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	service.DefineServers(slices.Collect(maps.Keys(o.MCPServers)))
 	a.servers = mcp.NewHost(mcp.Options{Guard: outbound.Guard{Networks: o.AllowPrivate}, Programs: o.MCPServers, Log: o.Log})

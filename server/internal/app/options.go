@@ -17,6 +17,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // Options say how to run a server. DefaultOptions has the defaults.
@@ -46,8 +47,10 @@ type Options struct {
 	AllowModelHosts []string
 	// Providers are the accounts with which models are asked.
 	Providers []model.Provider
-	// Prices are what models cost, for budgets of money.
+	// Prices are what models cost, for budgets and caps of money.
 	Prices model.Prices
+	// Caps are what owners and groups may spend.
+	Caps []task.CapRule
 	// KeepAlive is the silence after which a stream gets a comment.
 	KeepAlive time.Duration
 	// WriteTimeout bounds each write of an answer or a stream.

@@ -65,6 +65,8 @@ type Key struct {
 	Group string
 	// Trusted keys may name the user for whom they act, who then owns what they make.
 	Trusted bool
+	// Caps are what the tasks that it begins may spend, nil for no limit (rule B1).
+	Caps *task.Caps
 }
 
 // Principal is who makes a request.
@@ -122,6 +124,8 @@ type Store interface {
 	// RevokeKey notes that a key is good no more; one that was revoked before
 	// is left as it is. An organization's last admin key is a Conflict.
 	RevokeKey(ctx context.Context, org, id string) error
+	// CapKey gives a key other caps, nil for none, and answers the key.
+	CapKey(ctx context.Context, org, id string, caps *task.Caps) (Key, error)
 	// PutOrganization makes an organization unless it is there; one whose id is a
 	// reserved word is Invalid (H1).
 	PutOrganization(ctx context.Context, id, name string) error

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // MaxName is how long the name of a key may be, in bytes.
@@ -37,6 +38,10 @@ func (a *Authenticator) Issue(ctx context.Context, wanted Key) (Key, string, err
 	}
 	text := Generate()
 	k := NewKey(wanted.Organization, wanted.Name, wanted.Role, text, time.Now())
+	if err := wanted.Caps.Check("caps"); err != nil {
+		return Key{}, "", err
+	}
+	k.Caps = wanted.Caps
 	k.Agents, k.Sees, k.Group, k.Trusted = wanted.Agents, wanted.Sees, wanted.Group, wanted.Trusted
 	if err := a.store.PutKey(ctx, k); err != nil {
 		return Key{}, "", fmt.Errorf("issue key: %w", err)
@@ -70,6 +75,14 @@ func (p Principal) For(user string) (Principal, error) {
 // zero value for all: the oldest first, revoked ones too, at most limit.
 func (a *Authenticator) Keys(ctx context.Context, org string, behind Key, limit int) ([]Key, error) {
 	return a.store.Keys(ctx, org, behind, limit)
+}
+
+// Cap gives a key other caps, nil for none.
+func (a *Authenticator) Cap(ctx context.Context, org, id string, caps *task.Caps) (Key, error) {
+	if err := caps.Check("caps"); err != nil {
+		return Key{}, err
+	}
+	return a.store.CapKey(ctx, org, id, caps)
 }
 
 // Revoke makes a key good for no further request here, and on other nodes

@@ -15,6 +15,22 @@ type budgetFlag struct{ *errand.Budget }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (f *budgetFlag) UnmarshalText(text []byte) error {
+	f.Budget = new(errand.Budget)
+	return pairs(text, f.Budget, "tokens, cost, tool_calls, steps, seconds, subtasks, depth, warn_at and at_limit")
+}
+
+// allowanceFlag is an allowance on the command line, as in tokens=1000,cost=2. Without
+// the flag it is nil.
+type allowanceFlag struct{ *errand.Allowance }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *allowanceFlag) UnmarshalText(text []byte) error {
+	f.Allowance = new(errand.Allowance)
+	return pairs(text, f.Allowance, "tokens and cost")
+}
+
+// pairs reads names and values, of which there are known ones, into a struct.
+func pairs(text []byte, into any, known string) error {
 	given := map[string]any{}
 	for pair := range strings.SplitSeq(string(text), ",") {
 		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
@@ -34,11 +50,9 @@ func (f *budgetFlag) UnmarshalText(text []byte) error {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
-	var b errand.Budget
-	if err := decoder.Decode(&b); err != nil {
-		return fmt.Errorf("%q: %w; there are tokens, cost, tool_calls, steps, seconds, subtasks, depth, warn_at and at_limit", text, err)
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("%q: %w; there are %s", text, err, known)
 	}
-	f.Budget = &b
 	return nil
 }
 

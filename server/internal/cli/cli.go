@@ -57,7 +57,8 @@ type root struct {
 	Inbox  inboxCmds `cmd:"" help:"Show and answer what tasks ask of people."`
 	Agent  agentCmds `cmd:"" help:"Define and read agents."`
 	File   fileCmds  `cmd:"" help:"Upload, list and delete files for tasks."`
-	Key    keyCmds   `cmd:"" help:"Make, list and revoke API keys."`
+	Key    keyCmds   `cmd:"" help:"Make, cap, list and revoke API keys."`
+	Usage  usageCmd  `cmd:"" help:"Show what was spent in a day and a month, beside the caps."`
 	Worker workerCmd `cmd:"" help:"Do an agent's tasks with a program of yours."`
 	Step   stepCmd   `cmd:"" help:"Inside a program of a worker: run a command once, whatever becomes of the attempt."`
 	Ask    askCmd    `cmd:"" help:"Inside a program of a worker: ask a person, and wait for the answer without a slot."`

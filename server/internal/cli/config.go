@@ -41,7 +41,7 @@ func (c *serveCmd) BeforeResolve(ctx *kong.Context) error {
 		}
 	}
 	ctx.AddResolver(r)
-	c.commands, c.servers, c.prices = file.Commands, file.Servers, file.Prices
+	c.commands, c.servers, c.prices, c.caps = file.Commands, file.Servers, file.Prices, file.Caps
 	return nil
 }
 

@@ -11,26 +11,28 @@ import (
 
 type keyCmds struct {
 	Create keyCreateCmd `cmd:"" help:"Make a key and print it, this once."`
+	Cap    keyCapCmd    `cmd:"" help:"Change what a key's tasks may spend."`
 	List   keyListCmd   `cmd:"" help:"List keys, without their secrets."`
 	Revoke keyRevokeCmd `cmd:"" help:"Make keys worthless."`
 }
 
 // shownKey is a key as --json shows it.
 type shownKey struct {
-	ID        string      `json:"id"`
-	Name      string      `json:"name"`
-	Role      errand.Role `json:"role"`
-	Agents    []string    `json:"agents"`
-	Sees      errand.Sees `json:"sees"`
-	Group     string      `json:"group"`
-	Trusted   bool        `json:"trusted"`
-	CreatedAt time.Time   `json:"created_at"`
-	RevokedAt time.Time   `json:"revoked_at,omitzero"`
-	Key       string      `json:"key,omitempty"`
+	ID        string       `json:"id"`
+	Name      string       `json:"name"`
+	Role      errand.Role  `json:"role"`
+	Agents    []string     `json:"agents"`
+	Sees      errand.Sees  `json:"sees"`
+	Group     string       `json:"group"`
+	Trusted   bool         `json:"trusted"`
+	Caps      *errand.Caps `json:"caps"`
+	CreatedAt time.Time    `json:"created_at"`
+	RevokedAt time.Time    `json:"revoked_at,omitzero"`
+	Key       string       `json:"key,omitempty"`
 }
 
 func shown(k errand.Key) shownKey {
-	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.CreatedAt, k.RevokedAt, k.Secret}
+	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.Caps, k.CreatedAt, k.RevokedAt, k.Secret}
 }
 
 type keyCreateCmd struct {
@@ -42,13 +44,59 @@ type keyCreateCmd struct {
 	Sees    string `help:"Which tasks and files it sees: its own, its group's, or all. Only a user's key can see less than all." enum:"own,group,all" default:"all"`
 	Group   string `help:"The group to which what it makes belongs."`
 	Trusted bool   `help:"It may act for users whom it names in the header X-Errand-User, and who then own what it makes."`
+	capFlags
+}
+
+// capFlags are caps on the command line.
+type capFlags struct {
+	Day     allowanceFlag `help:"What its tasks may spend together in a day (UTC), for example tokens=1000000,cost=20." placeholder:"NAME=VALUE,…"`
+	Month   allowanceFlag `help:"What they may spend in a month." placeholder:"NAME=VALUE,…"`
+	WarnAt  float64       `help:"The part of a limit at which logs warn; 0.8 when left out." placeholder:"PART"`
+	AtLimit string        `help:"What a limit does that is reached: pause (tasks go on in the next day or month, or when it is raised; when left out) or end." placeholder:"pause|end"`
+}
+
+// caps are nil without limits.
+func (f capFlags) caps() *errand.Caps {
+	if f.Day.Allowance == nil && f.Month.Allowance == nil {
+		return nil
+	}
+	return &errand.Caps{Day: f.Day.Allowance, Month: f.Month.Allowance, WarnAt: f.WarnAt, AtLimit: errand.AtLimit(f.AtLimit)}
+}
+
+type keyCapCmd struct {
+	remote
+	ID string `arg:"" help:"The key's id."`
+	capFlags
+}
+
+// Help says what no flag does.
+func (keyCapCmd) Help() string {
+	return "The caps stand in the place of those that the key has; without --day and --month it has none. Tasks that the old ones have paused go on if no cap is reached any more."
+}
+
+// Run changes a key's caps.
+func (c *keyCapCmd) Run(e *env) error {
+	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		key, err := client.Keys.Cap(ctx, c.ID, c.caps())
+		switch {
+		case err != nil:
+			return err
+		case c.JSON:
+			return printJSON(e.Out, shown(*key))
+		case key.Caps == nil:
+			fmt.Fprintf(e.Out, "%s has no caps\n", key.ID)
+		default:
+			fmt.Fprintf(e.Out, "%s has new caps\n", key.ID)
+		}
+		return nil
+	})
 }
 
 // Run makes a key. Standard output holds nothing but the key.
 func (c *keyCreateCmd) Run(e *env) error {
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		key, err := client.Keys.Create(ctx, errand.KeyRequest{
-			Name: c.Name, Role: errand.Role(c.Role), Agents: c.Agent, Sees: errand.Sees(c.Sees), Group: c.Group, Trusted: c.Trusted,
+			Name: c.Name, Role: errand.Role(c.Role), Agents: c.Agent, Sees: errand.Sees(c.Sees), Group: c.Group, Trusted: c.Trusted, Caps: c.caps(),
 		})
 		switch {
 		case err != nil:

@@ -16,6 +16,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 type serveCmd struct {
@@ -43,6 +44,7 @@ type serveCmd struct {
 
 	commands map[string]program.Program // of the configuration file
 	prices   model.Prices               // likewise
+	caps     []task.CapRule             // likewise
 	servers  map[string]program.Program // of the same
 }
 
@@ -59,7 +61,7 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.Addr, o.Data, o.DatabaseURL, o.PublicURL = c.Addr, c.Data, c.DatabaseURL, c.PublicURL
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
-	o.Commands, o.MCPServers, o.Prices = c.commands, c.servers, c.prices
+	o.Commands, o.MCPServers, o.Prices, o.Caps = c.commands, c.servers, c.prices, c.caps
 	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
 	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}

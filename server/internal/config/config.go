@@ -17,6 +17,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // File is what a configuration file says.
@@ -25,6 +26,8 @@ type File struct {
 	Options []Option
 	// Commands are the programs that agents may name.
 	Commands map[string]program.Program
+	// Caps are what owners and groups may spend.
+	Caps []task.CapRule
 	// Prices are what models cost, by their names.
 	Prices model.Prices
 	// Servers are the MCP servers on standard input and output that agents may name.
@@ -46,6 +49,7 @@ type Option struct {
 const (
 	commandsKey = "commands"
 	pricesKey   = "prices"
+	capsKey     = "caps"
 	serversKey  = "mcp_servers"
 )
 
@@ -75,6 +79,8 @@ func Parse(name string, content []byte) (*File, error) {
 			return f.each(key, value, func(name string, node *yaml.Node) error {
 				return f.program(key, name, node, serverFields(), f.Servers)
 			})
+		case capsKey:
+			return f.each(key, value, f.capsOf)
 		case pricesKey:
 			return f.each(key, value, f.price)
 		default:
@@ -203,7 +209,7 @@ func (f *File) program(section, name string, node *yaml.Node, may map[string]set
 
 // Unknown is an error about an option that is none of the known ones.
 func (f *File) Unknown(o Option, known []string) error {
-	known = append(slices.Clone(known), commandsKey, pricesKey, serversKey)
+	known = append(slices.Clone(known), commandsKey, capsKey, pricesKey, serversKey)
 	slices.Sort(known)
 	return f.Wrong(o, "is unknown; there are %s", strings.Join(known, ", "))
 }

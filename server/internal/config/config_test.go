@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 func TestParse(t *testing.T) {
@@ -157,6 +158,34 @@ func TestPrices(t *testing.T) {
 	}
 	for _, wrong := range []string{"{input: -1}", "{input: much}", "{inputs: 1}", "{input: .inf}", "3"} {
 		if _, err := Parse("errand.yaml", []byte("prices:\n  m: "+wrong+"\n")); err == nil || !strings.Contains(err.Error(), "prices.m") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}
+
+// B1: caps are those of owners and groups, and what says nothing sensible is refused with
+// its place.
+func TestCaps(t *testing.T) {
+	t.Parallel()
+	f, err := Parse("errand.yaml", []byte("caps:\n  owners:\n    \"*\": {day: {tokens: 20, cost: 1.5}}\n  groups:\n    g: {month: {cost: 3}, warn_at: 0.5, at_limit: end}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Caps) != 2 || f.Caps[0].ID != task.EachOf || *f.Caps[0].Caps.Day != (task.Allowance{Tokens: 20, Cost: 1.5}) ||
+		f.Caps[1].Of != task.CapGroup || f.Caps[1].Caps.AtLimit != task.EndAtLimit {
+		t.Errorf("read %+v", f.Caps)
+	}
+	for wrong, says := range map[string]string{
+		"agents: {a: {day: {tokens: 1}}}":      "caps.agents",
+		"owners: {anna: {day: {tokens: 1}}}":   "caps.owners.anna",
+		"owners: {\"*\": {week: {tokens: 1}}}": "week",
+		"groups: {g: {day: {tokens: -1}}}":     "caps.groups.g.day.tokens",
+		"groups: {g: {day: {tokens: 1.5}}}":    "caps.groups.g.day.tokens",
+		"groups: {g: {day: {steps: 1}}}":       "caps.groups.g.day.steps",
+		"groups: {g: {at_limit: maybe}}":       "caps.groups.g.at_limit",
+		"groups: {g: {warn_at: 2}}":            "caps.groups.g.warn_at",
+	} {
+		if _, err := Parse("errand.yaml", []byte("caps:\n  "+wrong+"\n")); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}

@@ -1,9 +1,6 @@
 package config
 
 import (
-	"math"
-	"strconv"
-
 	yaml "go.yaml.in/yaml/v4"
 
 	"github.com/errand-dev/errand/server/internal/model"
@@ -15,13 +12,9 @@ func (f *File) price(name string, node *yaml.Node) error {
 	key := within(pricesKey, name)
 	err := f.each(key, node, func(field string, value *yaml.Node) error {
 		at := within(key, field)
-		text, err := f.text(at, value)
+		amount, err := f.amount(at, value)
 		if err != nil {
 			return err
-		}
-		amount, err := strconv.ParseFloat(text, 64)
-		if err != nil || amount < 0 || math.IsInf(amount, 0) || math.IsNaN(amount) {
-			return f.wrong(value.Line, at, "must be the price of a million tokens, for example 2.50")
 		}
 		switch field {
 		case "input":

@@ -158,6 +158,7 @@ func (s *Sweeper) goOn(ctx context.Context) {
 	}
 	s.lastGoOn = time.Now()
 	s.try(ctx, "go on", s.service.GoOn)
+	s.try(ctx, "look at caps", s.service.Uncap)
 }
 
 // sweep goes on until nothing more is due, as of the last beat that may sweep.

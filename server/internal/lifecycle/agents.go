@@ -64,6 +64,7 @@ func (s *Service) PutAgent(ctx context.Context, org, id string, r agent.Record) 
 		}
 		return tx.PutAgent(a)
 	})
+	s.caps.forget()
 	return a, err
 }
 

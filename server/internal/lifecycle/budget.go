@@ -1,10 +1,11 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"time"
 
-	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -75,7 +76,7 @@ func charge(t task.Task, spent task.Spent, bill task.Charge) task.Charge {
 // is deleted.
 func payerOf(tx writing, t task.Task) (*task.Task, error) {
 	switch {
-	case t.Account == nil:
+	case t.Account == nil || t.Account.Payer == "":
 		return nil, nil //nolint:nilnil // nil is the documented answer
 	case t.Pays():
 		return &t, nil
@@ -134,11 +135,15 @@ func payForChild(tx writing, parent task.Task) error {
 	return err
 }
 
-// solvent refuses what cannot go on because the budget is used up.
-func solvent(tx writing, t task.Task) error {
+// solvent refuses what cannot go on because the budget is used up, or because nobody
+// knows the price of what is to be spent from it.
+func solvent(tx writing, t task.Task, priced bool) error {
 	payer, err := payerOf(tx, t)
 	if err != nil || payer == nil {
 		return err
+	}
+	if b := payer.State().Budget; !priced && b != nil && b.Cost > 0 {
+		return noPrice("The budget of task " + payer.ID)
 	}
 	return usedUp(*payer)
 }
@@ -163,30 +168,51 @@ func (s *Service) Spend(ctx context.Context, org, taskID, id string, use task.Us
 	return err
 }
 
-// MaySpend refuses an attempt that no longer owns its task, or whose budget is used up.
-// It is asked before each call of a model. priced says that the call's price is known:
-// one that is not is Invalid where the cost is limited.
+// MaySpend refuses an attempt that no longer owns its task, or whose budget or a cap is
+// used up: the latter holds the task. It is asked before each call of a model. priced
+// says that the call's price is known: one that is not is Invalid where the cost is
+// limited.
 func (s *Service) MaySpend(ctx context.Context, org, id string, number int, priced bool) error {
-	t, err := s.Task(ctx, auth.All(org), id)
-	if err != nil {
-		return err
-	}
-	if !t.Run.Live() || t.Run.Number != number || t.Status() != task.Executing {
-		return fault.New(fault.Conflict, "this attempt no longer owns the task, which is %s", t.Status())
-	}
-	if t.Account == nil {
-		return nil
-	}
-	payer := t
-	if !t.Pays() {
-		if payer, err = s.Task(ctx, auth.All(org), t.Account.Payer); fault.CodeOf(err) == fault.NotFound {
-			return nil
-		} else if err != nil {
+	var held error
+	err := s.write(ctx, s.node, aboutTask(org, id), func(tx writing) error {
+		held = nil
+		t, err := tx.Task(org, id)
+		switch {
+		case err != nil:
+			return err
+		case !t.Run.Live() || t.Run.Number != number || t.Status() != task.Executing:
+			return fault.New(fault.Conflict, "this attempt no longer owns the task, which is %s", t.Status())
+		}
+		if err := solvent(tx, t, priced); err != nil {
 			return err
 		}
+		caps, err := tx.capsOf(t)
+		if err != nil {
+			return err
+		}
+		if err := pricedFor(caps, priced); err != nil {
+			return err
+		}
+		if _, how := task.Reached(caps); how != nil {
+			held = fault.New(fault.Conflict, "%s", how)
+			_, err = apply(tx, t, task.Rein{Caps: caps})
+		}
+		return err
+	})
+	return cmp.Or(err, held)
+}
+
+// noPrice refuses a model of which nobody knows what it costs, where that is limited.
+func noPrice(what string) error {
+	return fault.New(fault.Invalid, "%s limits the cost, and the server's configuration has no price for this model (prices).", what)
+}
+
+// pricedFor refuses a model without a price if a cap limits the cost.
+func pricedFor(caps []task.Cap, priced bool) error {
+	for _, c := range caps {
+		if !priced && c.Most.Cost > 0 {
+			return noPrice(fmt.Sprintf("The cap of %s %s per %s", c.Of, c.ID, c.Period))
+		}
 	}
-	if b := payer.State().Budget; !priced && b != nil && b.Cost > 0 {
-		return fault.New(fault.Invalid, "The budget of task %s limits the cost, and the server's configuration has no price for this model (prices).", payer.ID)
-	}
-	return usedUp(payer)
+	return nil
 }

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/errand-dev/errand/server/internal/task"
@@ -13,9 +14,9 @@ func (s *Service) Pause(ctx context.Context, who Caller, id string) (Snapshot, e
 	})
 }
 
-// Resume lets a paused task go on (S6), unless its budget is used up (B1).
+// Resume lets a paused task go on (S6), unless its budget, or a cap that holds it, is used up (B1).
 func (s *Service) Resume(ctx context.Context, who Caller, id string) (Snapshot, error) {
 	return s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
-		return task.Resume{By: who.By}, solvent(tx, t)
+		return task.Resume{By: who.By}, cmp.Or(capped(t), solvent(tx, t, true))
 	})
 }

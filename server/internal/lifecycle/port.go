@@ -154,6 +154,15 @@ type TaskReader interface {
 	// Unfinished lists tasks whose Descent is going, and deleted ones of which
 	// something may be left: at most limit of either.
 	Unfinished(ctx context.Context, org string, limit int) ([]string, error)
+	// Capped lists the names of caps that hold tasks, and CappedBy the tasks that one of
+	// them holds behind an id, in the order of their ids, at most limit.
+	Capped(ctx context.Context, org string) ([]string, error)
+	CappedBy(ctx context.Context, org, name, after string, limit int) ([]string, error)
+	// Used is what was counted for a spender on the days from one until another.
+	Used(ctx context.Context, org string, of task.Spender, from, until task.Stamp) (task.Allowance, error)
+	// Spenders lists those of a kind, "" for any, for whom something was counted on such
+	// days, behind one, in their order, at most limit.
+	Spenders(ctx context.Context, org string, kind task.CapOf, from, until task.Stamp, behind task.Spender, limit int) ([]task.Spender, error)
 	// Unpacked lists tasks that are Packable, at most limit.
 	Unpacked(ctx context.Context, org string, limit int) ([]string, error)
 	// Ahead lists the tasks that task.FollowClock may concern.
@@ -206,6 +215,11 @@ type Tasks interface {
 	// nil when there is none.
 	Approval(org, id string) (*task.Approval, error)
 	ApprovalOf(org, id string, turn int, key string) (*task.Approval, error)
+	// Count adds to what was counted for a spender on a day, which is named by its
+	// beginning. Whoever does so at the same time does not wait for it.
+	Count(org string, of task.Spender, day task.Stamp, spent task.Allowance) error
+	// Used is TaskReader.Used, with what this and callers before have counted.
+	Used(org string, of task.Spender, from, until task.Stamp) (task.Allowance, error)
 	// Take reads tasks that may be handed out now: by priority, then oldest, over
 	// all agents alike. Nobody else is given them before the commit; those that
 	// somebody else has taken are passed over.
@@ -226,6 +240,8 @@ type RecordReader interface {
 	Agents(ctx context.Context, org, after string, limit int) ([]agent.Agent, error)
 	// Secret reads a sealed secret; nil when there is none.
 	Secret(ctx context.Context, org string, of SecretOf, id string) ([]byte, error)
+	// KeyCaps reads the caps of a key, nil for none, also of a key that is not there.
+	KeyCaps(ctx context.Context, org, id string) (*task.Caps, error)
 	// Organizations lists every organization's id.
 	Organizations(ctx context.Context) ([]string, error)
 }

@@ -37,7 +37,7 @@ func (s *Service) modelMAC(t task.Task) []byte {
 }
 
 // ByModelToken finds the task whose attempt a token is of. Any that is not, or of an
-// attempt that is over, is Unauthenticated; of one whose budget is used up, a Conflict.
+// attempt that is over, is Unauthenticated; of one whose budget or a cap is used up, a Conflict.
 func (s *Service) ByModelToken(ctx context.Context, token string) (task.Task, error) {
 	wrong := fault.New(fault.Unauthenticated, "this key is none of an attempt that is under way: it is good for as long as the attempt holds its lease")
 	said, mac, _ := strings.Cut(strings.TrimPrefix(token, "errand-"), ".")
@@ -55,6 +55,8 @@ func (s *Service) ByModelToken(ctx context.Context, token string) (task.Task, er
 		return task.Task{}, err
 	case t.Run == nil || !t.Run.Fenced || strconv.Itoa(t.Run.Number) != parts[2] || !hmac.Equal(proof, s.modelMAC(t)):
 		return task.Task{}, wrong
+	case t.Wait.Cap != nil && t.Ended() == "":
+		return task.Task{}, capped(t)
 	case t.Account != nil && (t.Account.Held || t.Ended() == task.EndBudget):
 		return task.Task{}, fault.New(fault.Conflict, "the budget of task %s is used up", t.Account.Payer)
 	case !t.Run.Live() || t.Run.LeaseUntil <= s.store.Now():

@@ -71,7 +71,7 @@ func (s *Service) commit(ctx context.Context, by string, about []Key, known verd
 	seats := &seats{gate: s.gate}
 	err = s.store.Write(ctx, about, func(tx Tx) error {
 		seats.giveBack() // those of a run before
-		w := writing{tx, by, seats, &rest{room: commitRoom}, known}
+		w := writing{tx, by, seats, &rest{room: commitRoom}, known, s.caps}
 		err := fn(w)
 		left = w.rest.left
 		return err

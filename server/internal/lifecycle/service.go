@@ -42,6 +42,7 @@ type Service struct {
 	newID  func() string
 	log    *slog.Logger
 	gate   *gate // nil for no limits
+	caps   *capBook
 
 	commands []string // names of programs, sorted
 	models   []string // names of providers that attempts may ask
@@ -57,7 +58,7 @@ const DefaultNode = "server"
 
 // New makes a service. newID makes ids for tasks whose creator gives none.
 func New(store Store, sealer Sealer, files Files, newID func() string, log *slog.Logger) *Service {
-	return &Service{store: store, sealer: sealer, files: files, newID: newID, log: log, node: DefaultNode}
+	return &Service{store: store, sealer: sealer, files: files, newID: newID, log: log, node: DefaultNode, caps: &capBook{store: store}}
 }
 
 // Name gives the node that the service is part of another name than DefaultNode.
@@ -157,6 +158,7 @@ type writing struct {
 	rest  *rest
 	// known are verdicts on results that were needed and not there before.
 	known verdicts
+	caps  *capBook
 }
 
 // change applies one command to a task and commits the outcome. If the task
@@ -204,7 +206,8 @@ func change(tx writing, in auth.Scope, id string, command func(task.Task) (task.
 }
 
 // apply applies a command in a transaction, saves what it changed, and does what
-// follows from it: begins the descent, and lets the payer pay for what was spent.
+// follows from it: begins the descent, lets the payer pay for what was spent, and holds
+// the task against its caps.
 func apply(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	changed, err := applyAlone(tx, t, c)
 	if x := changed.Task.Descent; err == nil && x.Going && x != t.Descent {
@@ -212,6 +215,9 @@ func apply(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	}
 	if err == nil && changed.Task.Account != nil {
 		changed.Task, err = pay(tx, t, changed.Task, task.Bill(c))
+	}
+	if err == nil {
+		changed.Task, err = rein(tx, t, changed.Task, task.Bill(c))
 	}
 	return changed, err
 }
@@ -229,6 +235,9 @@ func applyAlone(tx writing, t task.Task, c task.Command) (task.Change, error) {
 		}
 	}
 	if err := tx.save(changed); err != nil {
+		return changed, err
+	}
+	if err := tx.count(t, changed.Task); err != nil {
 		return changed, err
 	}
 	if t.Ended() == "" && changed.Task.Ended() != "" {

@@ -271,7 +271,7 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 	changed, err := apply(tx, before, task.Begin{
 		Spec: spec, State: sub.State, Priority: sub.Priority, RunAt: sub.RunAt, Numbered: numbered,
 		TraceParent: traceParent, Owner: sub.who.Owner, Group: sub.who.Group, Scoped: sub.who.Scoped, Parent: parent,
-		Sealed: sub.sealed != nil, Budget: a.Record.Budget,
+		Sealed: sub.sealed != nil, Budget: a.Record.Budget, Key: sub.who.Key,
 	})
 	if err != nil { // a refusal, and nothing has been written
 		return Snapshot{}, err

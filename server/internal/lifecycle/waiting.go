@@ -15,6 +15,8 @@ type Waiting struct {
 	Message  string   `json:"message" doc:"The same for a person."`
 	WorkerID string   `json:"worker_id,omitempty" doc:"The worker that it waits for."`
 	SubTasks []string `json:"sub_tasks,omitempty" doc:"The sub-tasks that it waits for."`
+	// Cap is the one that holds it, nil for none.
+	Cap *task.Capped `json:"cap,omitempty" doc:"The cap that holds it, of reason budget."`
 	// Approvals are those that it waits for.
 	Approvals []string   `json:"approvals,omitempty" doc:"The approvals and questions that it waits for."`
 	Until     task.Stamp `json:"until,omitzero" doc:"When it may start, or goes on whatever it waits for."`
@@ -127,7 +129,10 @@ func awaits(t task.Task) *Waiting {
 			x.Until = o.Until
 		}
 	}
-	switch w.Cause { //nolint:exhaustive // a budget tells what it waits for itself
+	switch w.Cause {
+	case task.ForBudget:
+		x.Cap, x.Message = w.Cap, w.Cap.String()
+		return x
 	case task.ForChild:
 		x.Message = "waits for the end of " + subTasks(len(w.SubTasks))
 	case task.ForTimer:

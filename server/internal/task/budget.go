@@ -107,9 +107,11 @@ func (s *Spent) since(was Spent) Spent {
 }
 
 // Account is how a task stands to the budget from which it spends. Tasks that have
-// none, and none above them, have no account.
+// none, and none above them, have no account before they spend tokens or money: that is
+// counted for caps.
 type Account struct {
-	// Payer is the id of the task whose budget it is: the task's own, or one above.
+	// Payer is the id of the task whose budget it is: the task's own, or one above; ""
+	// for none.
 	Payer string `json:"payer"`
 	// Spent is what the present turn has spent itself. It never falls, and so what
 	// the payer is charged is what it has grown by (B1).
@@ -120,6 +122,8 @@ type Account struct {
 	Until Stamp `json:"until,omitzero"`
 	// Held says that the turn is paused because the budget is used up.
 	Held bool `json:"held,omitempty"`
+	// Lines are those of caps of which the turn's log was warned.
+	Lines []string `json:"lines,omitempty"`
 
 	// Total is, of the payer, what the whole tree has spent; Warned and Over are the
 	// limits, by their names, whose warning was given and which are reached.
@@ -133,7 +137,7 @@ func (a *Account) same(b *Account) bool {
 		return a == b
 	}
 	return a.Payer == b.Payer && a.Spent == b.Spent && a.Since == b.Since && a.Until == b.Until && a.Held == b.Held &&
-		a.Total == b.Total && slices.Equal(a.Warned, b.Warned) && slices.Equal(a.Over, b.Over)
+		a.Total == b.Total && slices.Equal(a.Warned, b.Warned) && slices.Equal(a.Over, b.Over) && slices.Equal(a.Lines, b.Lines)
 }
 
 // Pays reports whether the task's own budget is what it spends from.
@@ -165,6 +169,8 @@ func (t *Task) Unpaid(was Task) Spent {
 	switch {
 	case t.Account == nil:
 		return Spent{}
+	case was.Account == nil && was.Terms.Turn == t.Terms.Turn: // nothing has been counted before
+		return t.Account.Spent.since(Spent{Tokens: was.state.Tokens.sum()})
 	case was.Account == nil || was.Terms.Turn != t.Terms.Turn:
 		return t.Account.Spent
 	default:
@@ -196,9 +202,9 @@ func (d *draft) account() *Account {
 func (c Begin) open(t *Task, was string) error {
 	of := ""
 	switch before := t.Account; {
-	case c.Parent != nil && c.Parent.Account != nil:
+	case c.Parent != nil && c.Parent.Account != nil && c.Parent.Account.Payer != "":
 		of = c.Parent.Account.Payer
-	case c.Parent == nil && was != "" && t.Terms.ParentID == was && before != nil && before.Payer != t.ID:
+	case c.Parent == nil && was != "" && t.Terms.ParentID == was && before != nil && before.Payer != "" && before.Payer != t.ID:
 		of = before.Payer
 	}
 	t.Account = nil
@@ -220,17 +226,17 @@ func (c Begin) open(t *Task, was string) error {
 // that whatever is repeated is counted once.
 func (d *draft) book(was Task) {
 	t := &d.t
-	if t.Account == nil || t.Terms.Turn != was.Terms.Turn {
+	if t.Terms.Turn != was.Terms.Turn {
+		return
+	}
+	if t.Account == nil {
+		d.meter(was)
 		return
 	}
 	now := t.Account.Spent
 	now.Cost += d.cost
-	now.Steps += int64(t.Steps - was.Steps)
-	now.Subtasks += int64(t.Subtasks - was.Subtasks)
-	for _, e := range d.events {
-		if e.Type == ToolCallRequest {
-			now.ToolCalls++
-		}
+	if t.Account.Payer != "" {
+		d.bookWork(&now, was)
 	}
 	if used := t.state.Tokens; used != nil { // somebody may report less than before
 		now.Tokens = max(now.Tokens, used.Prompt+used.Completion)
@@ -240,10 +246,32 @@ func (d *draft) book(was Task) {
 	}
 }
 
+// meter begins to count what a turn without a budget spends, with the first of it.
+func (d *draft) meter(was Task) {
+	t := &d.t
+	before, now := was.state.Tokens.sum(), t.state.Tokens.sum()
+	if now <= before && d.cost == 0 {
+		return
+	}
+	t.Account = &Account{Spent: Spent{Tokens: max(before, now), Cost: d.cost}}
+}
+
+// bookWork counts what a budget limits beside tokens and money.
+func (d *draft) bookWork(now *Spent, was Task) {
+	t := &d.t
+	now.Steps += int64(t.Steps - was.Steps)
+	now.Subtasks += int64(t.Subtasks - was.Subtasks)
+	for _, e := range d.events {
+		if e.Type == ToolCallRequest {
+			now.ToolCalls++
+		}
+	}
+}
+
 // clock begins or ends the time in which the turn executes.
 func (d *draft) clock(from, to Status) {
 	a := d.account()
-	if a == nil || from == to {
+	if a == nil || a.Payer == "" || from == to {
 		return
 	}
 	if from == Executing {
@@ -333,7 +361,7 @@ func (d *draft) weigh(partial *string) error {
 			over = append(over, l.name)
 		}
 		if reached && !slices.Contains(a.Over, l.name) || !reached && slices.Contains(warned, l.name) && !slices.Contains(a.Warned, l.name) {
-			d.warn(l, reached)
+			d.warn(l, reached, nil)
 		}
 	}
 	before := len(a.Over)
@@ -349,8 +377,8 @@ func (d *draft) weigh(partial *string) error {
 }
 
 // warn tells of a limit that is near or reached. After the end only what the rules name
-// may follow in the log (T3).
-func (d *draft) warn(l limit, reached bool) {
+// may follow in the log (T3). of is the cap whose limit it is, nil for the task's budget.
+func (d *draft) warn(l limit, reached bool, of *Capped) {
 	if d.t.ended != "" {
 		return
 	}
@@ -359,7 +387,8 @@ func (d *draft) warn(l limit, reached bool) {
 		Used    float64 `json:"used"`
 		Of      float64 `json:"of"`
 		Reached bool    `json:"reached"`
-	}{l.name, l.has, l.most, reached})
+		Cap     *Capped `json:"cap,omitempty"`
+	}{l.name, l.has, l.most, reached, of})
 }
 
 // exhaust holds or ends the payer and all that spends from its budget.
@@ -368,7 +397,7 @@ func (d *draft) exhaust(partial *string) error {
 		if d.t.ended != "" {
 			d.descend(Descent{At: d.now, By: d.t.by(), All: true, To: DescentEnds})
 		}
-		return UseUp{partial}.apply(d)
+		return UseUp{Result: partial}.apply(d)
 	}
 	d.descend(Descent{At: d.now, By: d.t.by(), All: true, To: DescentHolds})
 	return Hold{By: d.t.by()}.apply(d)
@@ -412,6 +441,8 @@ func (c Free) apply(d *draft) error {
 type UseUp struct {
 	// Result is what it has come to, nil for what it has.
 	Result *string
+	// By is the author of what follows, "" for the budget of the task.
+	By string
 }
 
 func (c UseUp) apply(d *draft) error {
@@ -421,7 +452,13 @@ func (c UseUp) apply(d *draft) error {
 	if c.Result != nil {
 		d.t.state.Result = c.Result
 	}
-	return d.finish(actBudget, EndBudget, OutcomeOverruled)
+	if err := d.finish(actBudget, EndBudget, OutcomeOverruled); err != nil {
+		return err
+	}
+	if c.By != "" && d.t.Descent.Going {
+		d.t.Descent.By = c.By
+	}
+	return nil
 }
 
 // SetBudget gives a payer other limits; what was spent stays.
@@ -433,7 +470,7 @@ type SetBudget struct {
 func (c SetBudget) apply(d *draft) error {
 	t := &d.t
 	if !t.Pays() {
-		if t.Account != nil {
+		if t.Account != nil && t.Account.Payer != "" {
 			return fault.Field("budget", "the task spends from the budget of task %s: change that one", t.Account.Payer)
 		}
 		return fault.New(fault.Conflict, "the task was created without a budget, and so nobody has counted what it spends")
@@ -563,7 +600,7 @@ type Shown struct {
 func (t *Task) ShowSpent() *Shown {
 	a := t.Account
 	switch {
-	case a == nil:
+	case a == nil || a.Payer == "":
 		return nil
 	case t.Pays():
 		return &Shown{a.Payer, a.Total, t.over()}

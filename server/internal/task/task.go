@@ -18,6 +18,9 @@ type Task struct {
 	// Owner is whose task it is, Group which group may see it, "" for none: they
 	// are those of its first turn's creator, or its parent's (rule A3).
 	Owner, Group string
+	// Key is the id of the key that began the turn, "" for the one whose the task is
+	// (PayingKey).
+	Key string
 	// Scoped says that somebody sees no more than this owner's tasks: the store then
 	// finds them by their owner.
 	Scoped bool
@@ -178,6 +181,14 @@ type Tokens struct {
 	Prompt     int64 `json:"prompt_tokens"`
 	CacheRead  int64 `json:"cache_read_tokens"`
 	CacheWrite int64 `json:"cache_write_tokens"`
+}
+
+// sum is all that were read and written.
+func (t *Tokens) sum() int64 {
+	if t == nil {
+		return 0
+	}
+	return t.Prompt + t.Completion
 }
 
 // Add adds what was used since.
@@ -397,10 +408,10 @@ func (t *Task) tickAt() Stamp {
 		return t.ExpiresAt
 	case t.state.Status == Executing:
 		return earlier(t.TimeoutAt, t.countAt())
+	case t.Run.Live(): // paused, and a Python worker may go on; not for ever (L10)
+		return earlier(t.Wait.Until, t.Run.GiveUpAt)
 	case t.Waits():
 		return t.Wait.Until
-	case t.Run.Live(): // paused, and a Python worker may go on; not for ever (L10)
-		return t.Run.GiveUpAt
 	default:
 		return 0
 	}

@@ -34,6 +34,8 @@ type Begin struct {
 	Sealed bool
 	// Budget is the agent's, for a turn that has none and is below none.
 	Budget *Budget
+	// Key is the id of the key that begins the turn, "" for none.
+	Key string
 }
 
 func (c Begin) apply(d *draft) error {
@@ -80,6 +82,7 @@ func (c Begin) apply(d *draft) error {
 	t.state.Priority, t.state.RunAt = c.Priority, c.RunAt
 	t.state.Attempt, t.state.ExecutionAttempts = 1, max(last.ExecutionAttempts, c.Numbered)+1
 	t.state.WorkerID = t.Terms.PinnedWorkerID
+	c.paidBy(t)
 	if err := c.open(t, was); err != nil {
 		return err
 	}
@@ -532,6 +535,8 @@ type Pause struct {
 	By string `json:"by"`
 	// Cause is "" where somebody just wants it.
 	Cause Cause `json:"cause,omitempty"`
+	// Cap is the one that holds it, nil for none.
+	Cap *Capped `json:"cap,omitempty"`
 }
 
 func (c Pause) apply(d *draft) error {
@@ -675,7 +680,10 @@ func (c Tick) apply(d *draft) error {
 		return nil
 	case t.state.Status == Pending:
 		return d.finish(actExpire, EndExpired, OutcomeOverruled)
-	case t.Waits():
+	case t.Waits() && t.Wait.Until != 0 && t.Wait.Until <= d.now:
+		if t.Wait.Cap != nil {
+			return Uncap{By: "the next " + string(t.Wait.Cap.Period)}.apply(d)
+		}
 		return d.wake()
 	case t.state.Status == Paused:
 		return Lose{Number: t.Run.Number, Reason: "its time-out has passed"}.apply(d)

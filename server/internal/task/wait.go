@@ -33,6 +33,8 @@ type Wait struct {
 	// Held says that somebody has paused the task as well: it goes on when that is
 	// over, too.
 	Held bool `json:"held,omitempty"`
+	// Cap is the one that holds the turn, with the cause budget; nil for none.
+	Cap *Capped `json:"cap,omitempty"`
 }
 
 // MaxAwaited bounds how many things a turn may wait for at a time.
@@ -43,9 +45,11 @@ func (t *Task) Waits() bool { return t.Wait.Cause != "" }
 
 // same reports whether two waits are equal.
 func (w Wait) same(x Wait) bool {
-	return w.Cause == x.Cause && w.Any == x.Any && w.Until == x.Until && w.Held == x.Held &&
+	return w.Cause == x.Cause && w.Any == x.Any && w.Until == x.Until && w.Held == x.Held && sameCap(w.Cap, x.Cap) &&
 		slices.Equal(w.Asks, x.Asks) && slices.Equal(w.SubTasks, x.SubTasks)
 }
+
+func sameCap(a, b *Capped) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // Await gives the turn up until something has come: the attempt ends, and is not
 // counted (L4, S9).

@@ -101,6 +101,7 @@ func assaults(v victims) map[string][3]sent {
 		"POST /v1/session":                         {{"/v1/session", `{"key":"` + long(1024) + `"}`}, {"/v1/session", `{}`}, {"/v1/session", `{"key":""}`}},
 		"POST /v1/session/links":                   {{"/v1/session/links", `{"next":"/ui/` + long(1000) + `"}`}, {"/v1/session/links", `{"next":"elsewhere"}`}, {"/v1/session/links?nonsense=1", `{}`}},
 		"DELETE /v1/session":                       {{"/v1/session", ""}, {"/v1/session?nonsense=1", ""}, {"/v1/session", ""}},
+		"PATCH /v1/keys/{key_id}":                  {{"/v1/keys/" + v.key, `{"caps":{"day":{"tokens":1e15},"month":{"cost":0.5},"at_limit":"end"}}`}, {"/v1/keys/" + v.key, `{"caps":{"day":{"tokens":-1}}}`}, {"/v1/keys/nobody", `{"caps":null}`}},
 		"DELETE /v1/keys/{key_id}":                 {{"/v1/keys/" + v.key, ""}, {"/v1/keys/nobody?nonsense=1", ""}, {"/v1/keys/nobody", ""}},
 	}
 }

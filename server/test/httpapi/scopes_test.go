@@ -278,6 +278,8 @@ func tries(o owned) []try {
 		one("POST /v1/keys", 403, "/v1/keys", `{"name": "x", "role": "user"}`),
 		one("GET /v1/keys", 403, "/v1/keys", ""),
 		one("DELETE /v1/keys/{key_id}", 403, "/v1/keys/some-key", ""),
+		one("PATCH /v1/keys/{key_id}", 403, "/v1/keys/some-key", `{"caps": null}`),
+		one("GET /v1/usage", 200, "/v1/usage", ""),
 
 		{"POST /agent-execution/{agent}", 404, []call{
 			{method: "POST", path: "/agent-execution/agent-1", body: asks[0]}, {method: "POST", path: "/agent-execution/agent-1", body: asks[1]},

@@ -199,6 +199,7 @@ func documented(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[agent.Credentials](), reflect.TypeFor[credentials]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.ResultCheck](), reflect.TypeFor[resultCheck]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.Budget](), reflect.TypeFor[budget]())
+	registry.RegisterTypeAlias(reflect.TypeFor[task.Caps](), reflect.TypeFor[caps]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.CheckState](), reflect.TypeFor[checkState]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.ApprovalKind](), reflect.TypeFor[approvalKind]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.ApprovalState](), reflect.TypeFor[approvalState]())
@@ -224,6 +225,17 @@ type budget struct{}
 // Schema implements huma.SchemaProvider.
 func (budget) Schema(r huma.Registry) *huma.Schema {
 	type plain task.Budget
+	s := huma.SchemaFromType(r, reflect.TypeFor[plain]())
+	s.Nullable = true
+	return s
+}
+
+// caps documents task.Caps in its place, where it may be null, like credentials.
+type caps struct{}
+
+// Schema implements huma.SchemaProvider.
+func (caps) Schema(r huma.Registry) *huma.Schema {
+	type plain task.Caps
 	s := huma.SchemaFromType(r, reflect.TypeFor[plain]())
 	s.Nullable = true
 	return s

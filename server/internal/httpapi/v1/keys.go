@@ -24,6 +24,7 @@ type Key struct {
 	Sees      auth.Sees  `json:"sees" enum:"own,group,all" doc:"Which tasks and files it sees: its own (or those of the user that it names), its group's, or all of the organization."`
 	Group     string     `json:"group" doc:"The group to which what it makes belongs; empty for none."`
 	Trusted   bool       `json:"trusted" doc:"Whether it may name the user for whom it acts, in the header X-Errand-User; that user then owns what it makes."`
+	Caps      *task.Caps `json:"caps" doc:"What the tasks that it begins may spend together; null for no limit."`
 	CreatedAt task.Stamp `json:"created_at" doc:"When it was made."`
 }
 
@@ -48,6 +49,13 @@ type KeyCreate struct {
 	Sees    auth.Sees `json:"sees,omitempty" enum:"own,group,all" doc:"Which tasks and files it is to see: its own, its group's, or all when left open. Keys of other roles than user see all."`
 	Group   string    `json:"group,omitempty" maxLength:"128" doc:"The group to which what it makes is to belong."`
 	Trusted bool      `json:"trusted,omitempty" doc:"Whether it may name the user for whom it acts, in the header X-Errand-User."`
+
+	Caps *task.Caps `json:"caps,omitempty" doc:"What the tasks that it begins may spend together in a day and in a month; no limit when left open."`
+}
+
+// KeyUpdate is the body that changes a key.
+type KeyUpdate struct {
+	Caps *task.Caps `json:"caps" required:"true" doc:"Caps in the place of those that it has; null for none. What was paused because of them goes on if none is reached any more."`
 }
 
 // KeyList is a part of the keys.
@@ -57,7 +65,7 @@ type KeyList struct {
 }
 
 func keyOf(k auth.Key) Key {
-	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, CreatedAt: k.CreatedAt}
+	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, Caps: k.Caps, CreatedAt: k.CreatedAt}
 }
 
 func (r *routes) registerKeys() {
@@ -73,7 +81,7 @@ func (r *routes) registerKeys() {
 		}
 		k, text, err := r.Auth.Issue(ctx, auth.Key{
 			Organization: edge.Principal(ctx).Organization, Name: in.Body.Name, Role: in.Body.Role, Agents: in.Body.Agents,
-			Sees: cmp.Or(in.Body.Sees, auth.SeesAll), Group: in.Body.Group, Trusted: in.Body.Trusted,
+			Sees: cmp.Or(in.Body.Sees, auth.SeesAll), Group: in.Body.Group, Trusted: in.Body.Trusted, Caps: in.Body.Caps,
 		})
 		return &struct{ Body NewKey }{NewKey{Key: keyOf(k), Text: text}}, err
 	})
@@ -94,6 +102,18 @@ func (r *routes) registerKeys() {
 			list.Items = append(list.Items, ListedKey{Key: keyOf(k), RevokedAt: k.RevokedAt})
 		}
 		return &struct{ Body KeyList }{list}, err
+	})
+	add(r, operation{roles: admins(), errors: []fault.Code{fault.NotFound}, Operation: huma.Operation{
+		OperationID: "update-key", Method: http.MethodPatch, Path: "/v1/keys/{key_id}", Tags: tags,
+		Summary: "Change what a key's tasks may spend",
+	}}, func(ctx context.Context, in *struct {
+		ID   string `path:"key_id" doc:"The key's id."`
+		Body KeyUpdate
+	},
+	) (*struct{ Body ListedKey }, error) {
+		k, err := r.Auth.Cap(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.Caps)
+		r.Service.ForgetCaps()
+		return &struct{ Body ListedKey }{ListedKey{Key: keyOf(k), RevokedAt: k.RevokedAt}}, err
 	})
 	add(r, operation{roles: admins(), errors: []fault.Code{fault.NotFound, fault.Conflict}, Operation: huma.Operation{
 		OperationID: "revoke-key", Method: http.MethodDelete, Path: "/v1/keys/{key_id}", DefaultStatus: http.StatusNoContent, Tags: tags,

@@ -87,6 +87,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerWorkers()
 	r.registerAgents()
 	r.registerKeys()
+	r.registerUsage()
 	r.registerSession()
 	r.registerFiles()
 	r.explain()

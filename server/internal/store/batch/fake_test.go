@@ -69,6 +69,8 @@ func (f *fake) Begin(_ context.Context, about []lifecycle.Key) error {
 	return f.note("begin"+named(about), func() { f.open, f.pending, f.saved = true, nil, nil })
 }
 
+func (*fake) Writer() string { return "" }
+
 func (f *fake) Lock(_ context.Context, about []lifecycle.Key) error {
 	return f.note("lock"+named(about), nil)
 }

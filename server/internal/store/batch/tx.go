@@ -366,6 +366,19 @@ func (t *tx) Step(org, id string, turn int, step string) (*task.Step, error) {
 	})
 }
 
+// Count implements lifecycle.Tasks.
+func (t *tx) Count(org string, of task.Spender, day task.Stamp, spent task.Allowance) error {
+	t.record(table.Count(org, of, day, spent, t.c.w.engine.Writer()))
+	return nil
+}
+
+// Used implements lifecycle.Tasks.
+func (t *tx) Used(org string, of task.Spender, from, until task.Stamp) (task.Allowance, error) {
+	return ask(t, table.Usage, func(db table.DB) (task.Allowance, error) {
+		return table.Used(background(), db, org, of, from, until)
+	})
+}
+
 // Approval implements lifecycle.Tasks.
 func (t *tx) Approval(org, id string) (*task.Approval, error) {
 	return ask(t, table.Approvals|table.Events|table.Tasks, func(db table.DB) (*task.Approval, error) {

@@ -34,6 +34,8 @@ type Engine interface {
 	Lock(ctx context.Context, about []lifecycle.Key) error
 	// Now is the store's clock.
 	Now() task.Stamp
+	// Writer names the writer among all of its database, over restarts.
+	Writer() string
 	// Send writes.
 	Send(ctx context.Context, ops []table.Op) error
 	// Save marks the place to which Back goes back, which undoes what was sent since.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -120,6 +121,9 @@ func (e *engine) Lock(_ context.Context, about []lifecycle.Key) error {
 	lock(trip, about)
 	return e.failed("lock", e.send(trip))
 }
+
+// Writer implements batch.Engine.
+func (e *engine) Writer() string { return e.store.opts.Node + " " + strconv.Itoa(e.n) }
 
 // Now implements batch.Engine.
 func (e *engine) Now() task.Stamp {

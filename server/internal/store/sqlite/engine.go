@@ -45,6 +45,9 @@ func (e *engine) Lock(context.Context, []lifecycle.Key) error { return nil }
 // Now implements batch.Engine.
 func (e *engine) Now() task.Stamp { return e.store.Now() }
 
+// Writer implements batch.Engine.
+func (e *engine) Writer() string { return "" }
+
 // Send implements batch.Engine.
 func (e *engine) Send(_ context.Context, ops []table.Op) error {
 	for _, op := range ops {

@@ -135,6 +135,7 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT pos, at FROM feed ORDER BY pos, n LIMIT",                       // DropFeed: from its beginning
 		"SELECT id FROM tasks INDEXED BY tasks_descending",                     // Unfinished: those that are, hardly any
 		"SELECT task FROM graves",                                              // likewise
+		"SELECT DISTINCT capped FROM tasks INDEXED BY tasks_capped",            // Capped: those that caps hold
 		"SELECT id FROM tasks INDEXED BY tasks_unpacked",                       // Unpacked: of the last minute
 		readingNode,    // OfNode: all workers, once after a start
 		readingAbsent,  // Absent: all workers, now and then
@@ -287,7 +288,7 @@ func TestStatementsWithArgumentsAreSingle(t *testing.T) {
 
 // Beginnings of statements that are made of lists of columns.
 const (
-	selectKey       = "SELECT org, id, name, role, agents, hash, created_at, revoked_at, sees, grp, trusted FROM keys WHERE "
+	selectKey       = "SELECT org, id, name, role, agents, hash, created_at, revoked_at, sees, grp, trusted, caps FROM keys WHERE "
 	readingWorkers  = "SELECT org, id, agent, kind, registered_at, last_heard, connected, node, busy, held, key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally FROM workers WHERE "
 	readingNode     = readingWorkers + "node = ?"
 	readingAbsent   = readingWorkers + "org = ? AND connected = 0"
@@ -472,6 +473,12 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.SubTasks(ctx, "o", "u", 1, 1))
 	note(s.Unfinished(ctx, "o", 1))
 	note(s.Unpacked(ctx, "o", 1))
+	note(s.Capped(ctx, "o"))
+	note(s.CappedBy(ctx, "o", "agent day a", "", 1))
+	note(s.Used(ctx, "o", task.Spender{Of: task.CapAgent, ID: "a"}, 1, 2))
+	note(s.Spenders(ctx, "o", "", 1, 2, task.Spender{}, 1))
+	note(s.Spenders(ctx, "o", task.CapAgent, 1, 2, task.Spender{}, 1))
+	note(s.KeyCaps(ctx, "o", "k"))
 	note(s.Waiting(ctx, "o", "u"))
 	note(s.Fronts(ctx, "o", []lifecycle.Lane{{Agent: "a"}, {Agent: "a", Pin: "w"}}, 1))
 	note(s.QueuedAgents(ctx, "o"))

@@ -122,6 +122,9 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 			}
 			return nil
 		},
+		"Used": func(tx lifecycle.Tx) error {
+			return ask(tx.Used(home, task.Spender{Of: task.CapKey, ID: "nothing"}, 1, now))
+		},
 		"HasOpenTask": func(tx lifecycle.Tx) error { return ask(tx.HasOpenTask(home, "nothing")) },
 		"Worker":      func(tx lifecycle.Tx) error { return ask(tx.Worker(home, agent, "nothing")) },
 		"OfNode":      func(tx lifecycle.Tx) error { return ask(tx.OfNode("nothing")) },

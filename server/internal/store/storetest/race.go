@@ -35,6 +35,7 @@ func raceParts() []part {
 		{"RacedStopsReachAllSubTasks", racedStops},
 		{"RacedCommitsAreReadOnceInTheFeed", racedFeed},
 		{"RacedUsesKeepTheirFile", racedUses},
+		{"RacedUsageIsAllCounted", racedUsage},
 	}
 }
 

@@ -244,6 +244,22 @@ func keys(e *env) {
 	}
 	listed(home, worker, second, first)
 	listed("nowhere")
+	caps := &task.Caps{Day: &task.Allowance{Tokens: 5, Cost: 0.25}, WarnAt: 0.5, AtLimit: task.EndAtLimit}
+	_, err = e.CapKey(ctx, away, "b", caps)
+	e.missing("key of another organization", err)
+	for _, want := range []*task.Caps{caps, nil} {
+		capped, err := e.CapKey(ctx, home, "w", want)
+		e.ok(err)
+		worker.Caps = want
+		e.same("key with caps", worker, capped)
+		got, err := e.KeyCaps(ctx, home, "w")
+		e.ok(err)
+		e.same("caps of a key", want, got)
+		listed(home, worker, second, first)
+	}
+	none, err := e.KeyCaps(ctx, home, "nobody")
+	e.ok(err)
+	e.same("caps of an unknown key", (*task.Caps)(nil), none)
 	part, err := e.Keys(ctx, home, worker, 1)
 	e.ok(err)
 	e.same("one key behind the first", []auth.Key{second}, part)

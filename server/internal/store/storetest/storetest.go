@@ -89,7 +89,7 @@ func parts(kind Kind) []part {
 		return raceParts()
 	}
 	all := slices.Concat(historyParts(), documentParts(), commitParts(), queueParts(), leaseParts(), rosterParts(),
-		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), feedParts())
+		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), feedParts())
 	if kind.Shared {
 		all = append(all, raceParts()...)
 	}

@@ -205,6 +205,7 @@ func keyColumns(k *auth.Key) []column {
 		{"sees", &k.Sees},
 		{"grp", &k.Group},
 		{"trusted", &k.Trusted},
+		{"caps", jsonField{&k.Caps}},
 	}
 }
 
@@ -255,6 +256,11 @@ func InsertKey(k auth.Key) Op {
 // RevokeKey notes that a key is good no more.
 func RevokeKey(org, id string, at task.Stamp) Op {
 	return Op{SQL: "UPDATE keys SET revoked_at = ? WHERE org = ? AND id = ?", Args: []any{int64(at), org, id}, In: Keys, Must: true}
+}
+
+// CapKey gives a key other caps, nil for none.
+func CapKey(org, id string, caps *task.Caps) Op {
+	return Op{SQL: "UPDATE keys SET caps = ? WHERE org = ? AND id = ?", Args: []any{jsonField{caps}.encode(), org, id}, In: Keys, Must: true}
 }
 
 // InsertFeed adds entries to the feed.

@@ -66,6 +66,7 @@ const (
 	Sessions
 	Approvals
 	Passes
+	Usage
 )
 
 // each calls scan for every row of a query.

@@ -43,6 +43,7 @@ type side struct {
 	Account            *task.Account     `json:"account,omitempty"`
 	Metered            *task.Tokens      `json:"metered,omitempty"`
 	Open               []task.Open       `json:"open,omitempty"`
+	Key                string            `json:"key,omitempty"`
 }
 
 func sideOf(s task.State) side {
@@ -190,6 +191,8 @@ type Row struct {
 	alarm   task.Stamp
 	// unpacked is Task.Packable.
 	unpacked bool
+	// capped names the cap that holds the task, "" for none.
+	capped string
 	// holdover is the number of Task.Holdover, 0 for none.
 	holdover int
 	// stored is what the columns hold, once somebody has asked.
@@ -199,7 +202,7 @@ type Row struct {
 // columns binds the row's columns, those that are derived included.
 func (r *Row) columns() []column {
 	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
-		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm}, column{"unpacked", &r.unpacked})
+		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm}, column{"unpacked", &r.unpacked}, column{"capped", &r.capped})
 }
 
 // values is what the columns hold. The row does not change any more.
@@ -215,7 +218,7 @@ const emptySide = "{}"
 
 // RowOf is the row in which a task is to be stored.
 func RowOf(t task.Task) (*Row, error) {
-	r := &Row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm(), unpacked: t.Packable()}
+	r := &Row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm(), unpacked: t.Packable(), capped: t.Wait.Cap.Name()}
 	if t.Terms.PinnedWorkerID != nil {
 		r.pin = *t.Terms.PinnedWorkerID
 	}
@@ -231,7 +234,7 @@ func RowOf(t task.Task) (*Row, error) {
 	}
 	var err error
 	more := sideOf(r.state)
-	more.Account, more.Metered = t.Account, t.Metered
+	more.Account, more.Metered, more.Key = t.Account, t.Metered, t.Key
 	more.Again, more.Schema, more.Wait, more.Open = t.Again, t.Terms.Schema, t.Wait, t.Open
 	r.side, err = more.encode()
 	return r, err
@@ -331,7 +334,7 @@ func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, e
 			return task.Task{}, fmt.Errorf("decode task: %w", err)
 		}
 		x.into(&state)
-		t.Account, t.Metered = x.Account, x.Metered
+		t.Account, t.Metered, t.Key = x.Account, x.Metered, x.Key
 		t.Again, t.Terms.Schema, t.Wait, t.Open = x.Again, x.Schema, x.Wait, x.Open
 	}
 	if r.descent != "" {

@@ -28,6 +28,24 @@ func (w *Writer) PutKey(ctx context.Context, k auth.Key) error {
 	return w.put(ctx, func(task.Stamp) []Op { return []Op{InsertKey(k)} })
 }
 
+// CapKey implements auth.Store.
+func (w *Writer) CapKey(ctx context.Context, org, id string, caps *task.Caps) (auth.Key, error) {
+	var key auth.Key
+	err := w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
+		found, err := readKeys(ctx, db, "org = ? AND id = ? FOR UPDATE", org, id)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, fault.New(fault.NotFound, "no key %q", id)
+		}
+		key = found[0]
+		key.Caps = caps
+		return []Op{CapKey(org, id, caps)}, nil
+	})
+	return key, err
+}
+
 // RevokeKey implements auth.Store.
 func (w *Writer) RevokeKey(ctx context.Context, org, id string) error {
 	return w.Edit(ctx, func(db DB, now task.Stamp) ([]Op, error) {
