@@ -54,6 +54,10 @@ type Agent struct {
 	MaxSteps      int      `json:"max_steps,omitempty"`
 	// MCPServers are for runtime model: their tools are the model's, too.
 	MCPServers []ToolServer `json:"mcp_servers,omitempty"`
+	// ContextWindow is, for runtime model, how many tokens the model takes at once; 0
+	// leaves it open. Near its end the model sums the conversation up, and goes on with the
+	// summary.
+	ContextWindow int64 `json:"context_window,omitempty"`
 	// OutputFormat and OutputSchema are for tasks that leave them open.
 	OutputFormat string          `json:"output_format,omitempty"`
 	OutputSchema json.RawMessage `json:"output_schema,omitempty"`

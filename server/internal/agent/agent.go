@@ -68,6 +68,7 @@ type Record struct {
 	Temperature     *float64        `json:"temperature,omitempty" minimum:"0" maximum:"2" doc:"For runtime model: how freely the model varies. Sent only if it is here, as many models refuse it."`
 	ReasoningEffort string          `json:"reasoning_effort,omitempty" maxLength:"32" doc:"For runtime model: how hard the model is to think, in its provider's words, unless a task asks for another."`
 	MaxTokens       int             `json:"max_tokens,omitempty" minimum:"1" maximum:"1000000" doc:"For runtime model: the most tokens of an answer. One that is cut by it is asked for once more with four times as many."`
+	ContextWindow   int64           `json:"context_window,omitempty" minimum:"1" maximum:"100000000" doc:"For runtime model: how many tokens the model takes at once. Near its end the model sums the conversation up and goes on with the summary; when left open, it does so when its provider says that the conversation is too long."`
 	OutputFormat    *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
 	OutputSchema    json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
 	Repairs         *int            `json:"repair_rounds,omitempty" minimum:"0" maximum:"20" doc:"How often in a turn a result that does not follow output_schema is sent back to be repaired, to those who ask for that; 2 when left open."`
@@ -206,6 +207,7 @@ const (
 const (
 	defaultSteps = 50
 	maxSteps     = 1000
+	maxWindow    = 100_000_000
 )
 
 // Steps is how often in a turn its model is asked at most.
@@ -249,6 +251,8 @@ func (r *Record) Normalize() error {
 		return fault.Field("repair_rounds", "must be from 0 to %d", maxRepairs)
 	case len(r.Tools) > 0 && r.Runtime != Model:
 		return fault.Field("tools", "are for runtime model only, not for %s", r.Runtime)
+	case r.ContextWindow < 0 || r.ContextWindow > maxWindow:
+		return fault.Field("context_window", "must be from 1 to %d", maxWindow)
 	case r.MaxSteps < 0 || r.MaxSteps > maxSteps:
 		return fault.Field("max_steps", "must be from 1 to %d", maxSteps)
 	case r.Caps.Check("caps") != nil:

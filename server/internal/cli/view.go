@@ -59,8 +59,14 @@ func (v *view) event(e errand.Event) {
 		v.line("attempt over: " + lostWhy(e))
 	case errand.TaskCompactization:
 		var begins struct{ Type string }
-		if e.Decode(&begins) == nil && begins.Type == "retry" {
+		if e.Decode(&begins) != nil {
+			break
+		}
+		switch begins.Type {
+		case "retry":
 			v.line("what was said so far is void: the answer begins again")
+		case "summarization":
+			v.line("the conversation has become long and was summed up")
 		}
 	case errand.StopRequested:
 		v.line("stopping: waiting for the worker")

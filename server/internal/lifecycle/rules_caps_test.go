@@ -312,3 +312,26 @@ func TestB1ACapOnAPythonWorker(t *testing.T) {
 		t.Fatalf("an ended task waits for %+v", got.Wait)
 	}
 }
+
+// T9: agents that hand a task to one another come to an end without a budget, too; a
+// budget of depth goes before.
+func TestT9DelegatedDepth(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	deep := func(top string, levels int) error {
+		t.Helper()
+		token := b.take(top)
+		for range levels {
+			below, _, err := b.SubTask(b.ctx(), org, top, token, "k", submission("", nil))
+			if err != nil {
+				return err
+			}
+			top, token = below.ID, b.take(below.ID)
+		}
+		return nil
+	}
+	b.submit("loop", nil)
+	b.refused(deep("loop", 9), fault.Conflict)
+	b.submit("allowed", budgeted(task.Budget{Depth: new(int64(12))}))
+	b.must(deep("allowed", 9))
+}

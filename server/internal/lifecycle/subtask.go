@@ -43,6 +43,11 @@ func (s *Service) SubTask(ctx context.Context, org, id, token, key string, sub S
 		if err != nil {
 			return err
 		}
+		if first == nil {
+			if err := bounded(tx, t); err != nil {
+				return err
+			}
+		}
 		changed, err := apply(tx, t, task.CommitStep{
 			By: by, Step: task.Step{ID: step.ID, Kind: step.Kind, Body: step.Body}, Known: first != nil,
 		})
@@ -68,6 +73,33 @@ func (s *Service) SubTask(ctx context.Context, org, id, token, key string, sub S
 		err = refused
 	}
 	return below, gone, err
+}
+
+// What an attempt may have others do where no budget says how much: how far below the top
+// of its tree, and how many sub-tasks a task may have. Agents that hand a task to one
+// another would else do so without an end.
+const (
+	maxDelegatedDepth = 8
+	maxDelegated      = 1000
+)
+
+// bounded refuses a sub-task of an attempt that is too deep, or one too many.
+func bounded(tx writing, t task.Task) error {
+	var b task.Budget
+	payer, err := payerOf(tx, t)
+	if err != nil {
+		return err
+	}
+	if payer != nil && payer.State().Budget != nil {
+		b = *payer.State().Budget
+	}
+	switch {
+	case b.Depth == nil && t.Depth >= maxDelegatedDepth:
+		return fault.New(fault.Conflict, "task %s is %d below the top of its tree: without a budget of depth there is nothing further below", t.ID, t.Depth)
+	case b.Subtasks == nil && t.Subtasks >= maxDelegated:
+		return fault.New(fault.Conflict, "task %s has had %d sub-tasks: without a budget of subtasks there are no more", t.ID, t.Subtasks)
+	}
+	return nil
 }
 
 // madeSubTask is the body of such a step.

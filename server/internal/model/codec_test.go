@@ -455,7 +455,7 @@ func TestErrors(t *testing.T) {
 		},
 		{
 			"too long", OpenAI, 400, nil, `{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error","n_ctx":4096}}`,
-			Error{Status: 400, Message: "the request exceeds the available context size"},
+			Error{Status: 400, Message: "the request exceeds the available context size", TooLong: true},
 		},
 		{"a text", OpenAI, 404, nil, "404 page not found\n", Error{Status: 404, Message: "404 page not found", Access: true}},
 		{"a page", OpenAI, 502, nil, "<html>bad</html>", Error{Status: 502, Message: "Bad Gateway", Temporary: true}},

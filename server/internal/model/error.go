@@ -32,6 +32,8 @@ type Error struct {
 	// Access says that the key, the model's name or the address is wrong rather than
 	// what was asked.
 	Access bool
+	// TooLong says that the conversation is longer than the model takes.
+	TooLong bool
 }
 
 func (e *Error) Error() string {
@@ -59,6 +61,7 @@ func (w *wire) answered(status int, header http.Header, body []byte) *Error {
 	e.After = retryAfter(header, time.Now())
 	e.Temporary = temporaryStatus(status) && !unsupported.MatchString(said.message) && !said.is(lasting)
 	e.Access = status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound || said.is(lasting)
+	e.TooLong = !e.Temporary && (said.is(long) || long.MatchString(said.message))
 	return e
 }
 
@@ -125,6 +128,10 @@ var (
 	unsupported = regexp.MustCompile(`(?i)\b(not|un)\s?supported\b|does not support`)
 	// passing are types and codes of errors in a stream that pass by themselves.
 	passing = regexp.MustCompile(`overloaded|server_error|rate_limit|api_error|timeout|unavailable`)
+	// long is what providers call a conversation that is too long for their model, or say
+	// of it.
+	long = regexp.MustCompile(`(?i)context_length_exceeded|exceed_context_size|prompt is too long|input is too long|` +
+		`context (length|window|size)|maximum context|too many (input )?tokens`)
 	// lasting are those of an account that has to be paid first.
 	lasting = regexp.MustCompile(`insufficient_quota|billing`)
 )

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -97,7 +98,7 @@ func (t *turn) ask(ctx context.Context, request model.Request) (answer, error) {
 			return answer{}, err
 		}
 		text.WriteString(part.Text)
-		whole.Finish, whole.Calls = part.Finish, part.Calls
+		whole.Finish, whole.Calls, whole.Usage = part.Finish, part.Calls, part.Usage
 		said := model.Message{Role: model.Assistant, Raw: part.Raw}
 		whole.parts = append(whole.parts, said)
 		if part.Finish != model.Interrupted {
@@ -150,28 +151,32 @@ func (t *turn) listen(ctx context.Context, request model.Request) (answer, error
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a := answer{Provider: t.provider, Model: request.Model}
-	var text strings.Builder
-	var thought int
-	var err error
 	voice := newVoice(ctx, t, cancel)
-	for d, failed := range t.model.Stream(ctx, request) {
+	err := a.gather(t.model.Stream(ctx, request), voice.say)
+	spoken, told := voice.end()
+	t.shown = t.shown || spoken
+	return a, cmp.Or(told, err)
+}
+
+// gather puts an answer together as it comes, and says it on.
+func (a *answer) gather(stream iter.Seq2[model.Delta, error], say func(task.Type, string)) (err error) {
+	var text strings.Builder
+	for d, failed := range stream {
 		switch {
 		case failed != nil:
 			err = failed
 		case d.Text != "":
 			text.WriteString(d.Text)
-			voice.say(task.Chunk, d.Text)
+			say(task.Chunk, d.Text)
 		case d.Reasoning != "":
-			thought += len(d.Reasoning)
-			voice.say(task.Think, d.Reasoning)
+			a.thought += len(d.Reasoning)
+			say(task.Think, d.Reasoning)
 		case d.Usage != nil:
 			a.Usage = d.Usage
 		case d.End != nil:
 			a.Finish, a.Calls, a.Raw = d.End.Finish, d.End.Calls, d.End.Raw
 		}
 	}
-	spoken, told := voice.end()
-	t.shown = t.shown || spoken
-	a.Text, a.thought = text.String(), thought
-	return a, cmp.Or(told, err)
+	a.Text = text.String()
+	return err
 }

@@ -74,6 +74,7 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 		Temperature: who.Record.Temperature, MaxTokens: who.Record.MaxTokens,
 		Effort: cmp.Or(orEmpty(t.State.LLMReasoningEffort), who.Record.ReasoningEffort),
 	}
+	t.begun, t.window = len(messages), who.Record.ContextWindow
 	done, err := r.equip(ctx, t, who)
 	if err != nil {
 		return runtime.Outcome{}, err

@@ -33,6 +33,13 @@ type turn struct {
 	// and answers how many whole ones were held against a schema.
 	heard, called, answers int
 	asked                  int // how often the provider was, by this attempt
+	// window is how many tokens the model takes at once, 0 for what is not known. used is
+	// what the provider has counted of the first messages, which are covered; begun is how
+	// many of them stood there before the first answer, and compacted the last summary's
+	// step.
+	window, used   int64
+	begun, covered int
+	compacted      string
 }
 
 const (
@@ -60,6 +67,7 @@ func (t *turn) run(ctx context.Context, most int) (runtime.Outcome, error) {
 		if err != nil {
 			return runtime.Outcome{}, err
 		}
+		t.count(said)
 		var again bool
 		if len(said.Calls) > 0 {
 			again, err = true, t.call(ctx, said)
@@ -119,24 +127,25 @@ func (t *turn) keep(id, kind string, body any, write func(task.Step) (task.Step,
 func (t *turn) hear(ctx context.Context) (answer, error) {
 	wait := backoff.ExponentialBackOff{InitialInterval: 500 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 8 * time.Second}
 	wait.Reset()
-	request := t.request
-	raised := false
+	maxTokens, raised := t.request.MaxTokens, false
 	for try := 1; ; try++ {
 		if err := t.void(ctx); err != nil {
 			return answer{}, err
 		}
-		said, err := t.ask(ctx, request)
+		said, err := t.reply(ctx, maxTokens)
 		failed, is := errors.AsType[*model.Error](err)
 		switch {
 		case err == nil && said.Finish == model.Length && !raised:
 			raised, try = true, 0
-			request.MaxTokens = larger * cmp.Or(request.MaxTokens, usual)
+			maxTokens = larger * cmp.Or(maxTokens, usual)
 			continue
 		case err == nil:
 			t.heard += len(said.parts)
 			return said, nil
 		case !is || failed.Access:
 			return answer{}, err
+		case failed.TooLong:
+			return answer{}, &failure{"The conversation is longer than the model takes. " + failed.Error()}
 		case !failed.Temporary:
 			return answer{}, &failure{failed.Error()}
 		case try == tries || failed.After > maxAfter:
