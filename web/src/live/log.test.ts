@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TaskEvent } from "../api/types";
-import { Log, shown, type Item } from "./log";
+import { chat, Log, shown, type Item } from "./log";
 import { retryIn } from "./stream";
 
 let seq = 0;
@@ -121,4 +121,21 @@ test("tries again after half a second, doubled to ten, never in step with others
   expect([1, 2, 3, 4, 5, 6, 9].map((n) => retryIn(n, 0.5))).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
   expect(retryIn(1, 0)).toBe(375);
   expect(retryIn(9, 1)).toBe(12_500);
+});
+
+test("a chat is what was said, and what a turn without words ended with", () => {
+  const log = logOf(
+    ["task_created", { input: { text: "one?" }, status: "pending" }, { by: "key anna" }],
+    ["attempt_started", { attempt: 1, worker_id: "w" }],
+    ["think", { title: "t", thought: "hm" }],
+    ["output", { name: "a.csv", size: 12 }],
+    ["task_finished", { status: "completed", result: "one!" }],
+    ["task_created", { input: { text: "two?" }, status: "pending" }, { by: "key anna" }],
+    ["chunk", "two!"],
+    ["task_finished", { status: "completed", result: "two!" }],
+    ["task_created", { input: { text: "three?" }, status: "pending" }, { by: "key anna" }],
+    ["task_finished", { status: "failed", result: "no" }],
+  );
+  expect(chat(log.items).map((i) => (i.kind === "ask" || i.kind === "text" ? i.text : i.kind))).toEqual(["one?", "output", "one!", "two?", "two!", "three?", "end"]);
+  expect(log.fold.outputs).toBe(1);
 });

@@ -20,7 +20,8 @@ export type Kind =
   | { kind: "plan"; done: number; total: number; now: string }
   | { kind: "note"; tone: "lost" | "refused" | "hold" | "stop" | "person" | "bad"; title: string; words: string; struck: string }
   | { kind: "message"; by: string; text: string }
-  | { kind: "end"; status: Status; reason: string; words: string };
+  | { kind: "output"; name: string; size: number }
+  | { kind: "end"; status: Status; reason: string; words: string; result: string };
 
 export type ItemOf<K extends Kind["kind"]> = Extract<Item, { kind: K }>;
 
@@ -46,6 +47,8 @@ export interface Fold {
   /** How often people were asked in this turn, and how often one has answered. */
   asked: number;
   told: number;
+  /** How many files it has written. */
+  outputs: number;
 }
 
 export interface Attempt {
@@ -71,7 +74,7 @@ export class Log {
   readonly items: Item[] = [];
   readonly fold: Fold = {
     status: "", endReason: "", internal: "", title: "", result: "", turn: 0, attempt: 0, worker: "", tokens: null, plan: null,
-    startedAt: "", finishedAt: "", stop: "", stopBy: "", stopAt: "", stopEndedAt: "", attempts: [], asked: 0, told: 0,
+    startedAt: "", finishedAt: "", stop: "", stopBy: "", stopAt: "", stopEndedAt: "", attempts: [], asked: 0, told: 0, outputs: 0,
   };
   readonly #tools = new Map<string, number>();
 
@@ -177,6 +180,10 @@ export class Log {
         return;
       case "task_compactization":
         return this.#compacted(e, d);
+      case "output":
+        this.fold.outputs++;
+        this.#push(e, { kind: "output", name: str(d.name), size: num(d.size) });
+        return;
       case "step":
         this.#quiet(e, "step", `Step ${str(d.name) || brief(e.data)} is done`);
         return;
@@ -265,7 +272,7 @@ export class Log {
     const run = this.fold.attempts.at(-1);
     if (run && !run.to) Object.assign(run, { to: e.time, how: "ended" });
     const status = this.fold.status as Status;
-    this.#push(e, { kind: "end", status, reason: this.fold.endReason, words: status === "completed" || status === "stopped" ? "" : this.fold.result });
+    this.#push(e, { kind: "end", status, reason: this.fold.endReason, words: status === "completed" || status === "stopped" ? "" : this.fold.result, result: this.fold.result });
   }
 
   #attempt(e: TaskEvent, d: Data): void {
@@ -406,4 +413,17 @@ const sentence = (words: string): string => {
 function seconds(from: string, to: string): string {
   const ms = Date.parse(to) - Date.parse(from);
   return Number.isFinite(ms) ? `${(Math.max(0, ms) / 1000).toFixed(1)} s` : "a while";
+}
+
+/** What was said, without how it came about: questions, answers, and what a turn without words ended with. */
+export function chat(items: readonly Item[]): Item[] {
+  const out: Item[] = [];
+  let said = false;
+  for (const i of items) {
+    if (i.kind === "ask") said = false;
+    if (i.kind === "text") said ||= !i.void;
+    if (i.kind === "ask" || i.kind === "message" || i.kind === "output" || (i.kind === "text" && !i.void) || (i.kind === "note" && i.tone === "person")) out.push(i);
+    else if (i.kind === "end" && (i.status !== "completed" || (!said && i.result))) out.push(i.status === "completed" ? { seq: i.seq, to: i.to, at: i.at, turn: i.turn, kind: "text", attempt: 0, text: i.result, pieces: 1, void: false } : i);
+  }
+  return out;
 }

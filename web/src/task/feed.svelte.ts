@@ -42,6 +42,7 @@ export class TaskFeed {
       if (page.items.length < 1000 && (page.done || page.items.length === 0)) break;
     }
     this.whole = true;
+    this.version++; // what is there is shown now, and can be gone to
     this.follow();
   }
 

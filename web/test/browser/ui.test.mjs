@@ -238,6 +238,52 @@ test("a thread goes on with its next turn", async () => {
   await leave(me);
 });
 
+test("a task's page shows its files, its sub-tasks as they go on, what was said, and leads to an event", async () => {
+  await server.agent("maker", { lease_seconds: 600 });
+  await server.agent("helper", { lease_seconds: 600 });
+  const { id } = await server.create("maker", "Make a table");
+  const run = await server.claim("maker");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, `/ui/tasks/${id}?view=story`);
+  await page.getByRole("article").filter({ hasText: "Make a table" }).waitFor();
+  const child = await server.create("helper", "Look up the rates", { parent_execution: id });
+  const side = page.getByRole("complementary", { name: "About this task" });
+  await side.getByRole("link", { name: "Look up the rates" }).waitFor();
+  await server.create("helper", "Below that", { parent_execution: child.id });
+  await side.getByRole("button", { name: "Show its sub-tasks" }).click();
+  await side.getByRole("link", { name: "Below that" }).waitFor();
+  const help = await server.claim("helper");
+  const row = side.getByRole("listitem").filter({ hasText: "Look up the rates" });
+  await row.getByText("Running").waitFor({ state: "attached" });
+  await help.finish("completed", "1.1");
+  await row.getByText("Completed").waitFor({ state: "attached" });
+  await fetch(`${server.url}/v1/tasks/${id}/outputs/table.csv`, { method: "PUT", headers: { "x-api-key": server.key, "X-Errand-Lease-Token": run.token }, body: "a,b\n1,2\n" });
+  await page.getByText("Wrote table.csv").waitFor();
+  const [download] = await Promise.all([page.waitForEvent("download"), side.getByRole("link", { name: "table.csv" }).click()]);
+  assert.equal(readFileSync(await download.path(), "utf8"), "a,b\n1,2\n");
+  await run.emit(["think", { title: "Hm", thought: "not to be said" }]);
+  await run.finish("completed", "It is made.");
+  await page.locator(".pill.completed").waitFor();
+  await page.getByRole("tab", { name: "Chat" }).click();
+  const said = page.getByRole("feed", { name: "What was said" });
+  await said.getByText("It is made.").waitFor();
+  assert.equal(await said.getByText("not to be said").count(), 0);
+  await page.screenshot({ path: join(shots, "tasks-chat-light-1440.png") });
+  await page.getByRole("tab", { name: "Result" }).click();
+  await page.getByRole("region", { name: "Files it made" }).getByText("8 B").waitFor();
+  const event = (await server.log(id)).find((e) => e.type === "output").id;
+  await page.goto(`${server.url}/ui/tasks/${id}#e${event}`);
+  await page.locator(`#e${event}.lit`).waitFor();
+  // From one task of a list to the next.
+  await page.goto(`${server.url}/ui/tasks?agent=helper`);
+  await page.getByRole("link", { name: "Below that" }).click();
+  await page.getByText("task 1 of 2 listed").waitFor();
+  await page.keyboard.press("Shift+J");
+  await page.getByRole("heading", { name: "Look up the rates" }).waitFor();
+  await leave(me);
+});
+
 test("an approval is answered in the inbox, a question on its task's page, and the agent reads both", async () => {
   await server.agent("asker", { lease_seconds: 600 });
   const me = await person(browser, server);
