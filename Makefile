@@ -224,6 +224,13 @@ ui-test: ## the web UI: types, units, whether what is committed is what a build 
 	  (cd web && npm run --silent check && npm --silent test && node test/same.mjs && \
 	    CHROMIUM=$(CHROMIUM) ERRAND_BIN=$(CURDIR)/$(TMP)/errand-ui npm run --silent test:browser) 2>&1 | tee $(TMP)/ui-test.log
 
+.PHONY: ui-soak
+ui-soak: ## pages that 50 events a second come to for 10 minutes (SOAK_SECONDS): memory is steady
+	@mkdir -p $(TMP)
+	@$(MAKE) web/node_modules/.package-lock.json
+	@$(GO) build -trimpath -o $(TMP)/errand-ui ./server/cmd/errand
+	@cd web && CHROMIUM=$(CHROMIUM) ERRAND_BIN=$(CURDIR)/$(TMP)/errand-ui node --test test/soak/ 2>&1 | tee $(CURDIR)/$(TMP)/ui-soak.log
+
 .PHONY: conformance-model
 conformance-model: ## the same client with a small language model (its server is compiled once, for minutes)
 	$(PYTHON) server/test/conformance/run.py --model
@@ -237,10 +244,11 @@ fuzz: ## every Go fuzz target for FUZZTIME each (FUZZ: a pattern of targets), th
 	@$(MAKE) fuzz-api EXAMPLES=200 SEED=$${RANDOM}
 
 .PHONY: soak
-soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (about 10 minutes, log in .tmp/soak.log), then models-soak
+soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all checked (about 10 minutes, log in .tmp/soak.log), then ui-soak and models-soak
 	@mkdir -p $(TMP)
 	cd server/test && ERRAND_SOAK=1 $(GO) test -race -count=1 -parallel 4 -timeout 90m -v ./sdk ./crash $(MODULE)/server/internal/runtime/profile 2>&1 | tee $(CURDIR)/$(TMP)/soak.log
 	@grep -E '^(soak:|ok|FAIL)' $(TMP)/soak.log
+	@$(MAKE) ui-soak
 	@$(MAKE) models-soak
 
 .PHONY: conformance-soak

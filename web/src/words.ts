@@ -118,8 +118,15 @@ function waits(r: Row): Why {
   return why(sentence(w.message), "", alone ? "warn" : "");
 }
 
+/** The last words of a text, without marks of Markdown and without half a word before them. */
+export function lastWords(text: string): string {
+  const bare = text.replace(/[*_`#|>]+/g, "").replace(/\s+/g, " ").trim();
+  if (!bare) return "";
+  return text.length < 120 || !bare.includes(" ") ? `\u201c${bare}\u201d` : `\u201c\u2026${bare.slice(bare.indexOf(" ") + 1)}\u201d`;
+}
+
 function runs(r: Row): Why {
-  const said = r.last_text ? `\u201c${r.last_text.trim()}\u201d` : "";
+  const said = lastWords(r.last_text ?? "");
   if (r.plan && r.plan.total > 0 && r.plan.now) return why(`Step ${r.plan.done + 1} of ${r.plan.total}: ${r.plan.now}`, said);
   if (r.internal_status) return why(r.internal_status, said);
   if (r.children && r.children.total > 0) return why(`${r.children.total - r.children.open} of ${many(r.children.total, "sub-task")} done`, said);

@@ -139,3 +139,15 @@ test("a chat is what was said, and what a turn without words ended with", () => 
   expect(chat(log.items).map((i) => (i.kind === "ask" || i.kind === "text" ? i.text : i.kind))).toEqual(["one?", "output", "one!", "two?", "two!", "three?", "end"]);
   expect(log.fold.outputs).toBe(1);
 });
+
+test("a text that becomes long is parted behind a paragraph, and never within code", () => {
+  const long = "word ".repeat(3300);
+  const log = logOf(["chunk", long], ["chunk", "end\n\nNew"], ["chunk", " one\n\n```\n" + long], ["chunk", "\n\nstill code"], ["chunk", "\n```\n\nafter"]);
+  const texts = log.items.map((i) => (i.kind === "text" ? i.text : ""));
+  expect(texts.map((t) => t.slice(0, 4) + t.slice(-5))).toEqual(["wordend\n\n", "New ```\n\n", "afterafter".slice(0, 4) + "after"]);
+  expect(texts.join("")).toBe(log.text);
+  expect(new Set(log.items.map((i) => i.kind + i.seq)).size).toBe(3);
+  const one = logOf(["chunk", long], ["chunk", long], ["chunk", "end"]);
+  expect(one.items.length).toBe(2);
+  expect(one.items.map((i) => (i.kind === "text" ? i.text : "")).join("")).toBe(one.text);
+});

@@ -200,7 +200,9 @@ export class Log {
     const last = this.items[at];
     const attempt = e.author.attempt ?? 0;
     if (last?.kind === "text" && last.attempt === attempt && last.turn === e.turn && !last.void) {
-      this.#change<"text">(at, e, { text: last.text + text, pieces: last.pieces + 1 });
+      const [whole, rest] = parted(last.text + text);
+      this.#change<"text">(at, e, { text: whole, pieces: last.pieces + 1 });
+      if (rest) this.#push(e, { kind: "text", attempt, text: rest, pieces: 1, void: false });
     } else if (text) {
       this.#push(e, { kind: "text", attempt, text, pieces: 1, void: false });
     }
@@ -360,6 +362,18 @@ export class Log {
     }
     this.#push(e, { kind: "note", tone: "hold", title: "The answer begins again.", words: "What was said so far is void.", struck: "" });
   }
+}
+
+/** How long a text may be of which each piece that comes draws the whole. */
+const longest = 16_000;
+
+/** Parts a text that has become long behind its last paragraph, or word if that is too long itself, but not within a block of code. */
+function parted(text: string): [string, string] {
+  if (text.length < longest) return [text, ""];
+  let at = text.lastIndexOf("\n\n") + 2;
+  if (at < longest && text.length > 2 * longest) at = text.lastIndexOf(" ") + 1;
+  if (at < longest || (text.slice(0, at).match(/^ {0,3}(```|~~~)/gm)?.length ?? 0) % 2) return [text, ""];
+  return [text.slice(0, at), text.slice(at)];
 }
 
 /** A story to be shown: runs of good calls of tools are folded behind their first. */

@@ -26,6 +26,8 @@ export class TaskFeed {
   #closed = false;
   #stop = (): void => {};
   #due = false;
+  /** How long nothing is drawn after what took long, so that the page does other things, too. In ms. */
+  #rest = 0;
   #ended: () => void;
 
   constructor(id: string, ended: () => void) {
@@ -96,10 +98,13 @@ export class TaskFeed {
         this.#due = true;
         const draw = (): void => {
           this.#due = false;
+          const at = performance.now();
           this.version++;
+          setTimeout(() => (this.#rest = Math.min(2000, 2 * (performance.now() - at))));
         };
-        if (document.visibilityState === "visible") requestAnimationFrame(draw);
-        else setTimeout(draw, 250);
+        if (document.visibilityState !== "visible") setTimeout(draw, 250);
+        else if (this.#rest > 50) setTimeout(draw, this.#rest);
+        else requestAnimationFrame(draw);
       }
     }
     return what;

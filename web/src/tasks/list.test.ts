@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Row } from "../api/types";
+import { lastWords } from "../words";
 import { asked, filterOf, matches, sinceMs, tokens, typed, watched } from "./list";
 
 test("a filter is read out of the address, and what it cannot hold counts for nothing", () => {
@@ -31,4 +32,11 @@ test("a row that is told of belongs to the list or does not", () => {
   for (const other of others) expect(matches(f, { ...row, ...other }, false, now)).toBe(false);
   expect(matches(f, { ...row, agent_id: "y" }, true, now)).toBe(true);
   expect(matches(f, { ...row, status: "error" }, true, now)).toBe(false);
+});
+
+test("what a task said last has no half words and no marks", () => {
+  expect(lastWords("Net **2.91**\n\n| a |")).toBe("\u201cNet 2.91 a\u201d");
+  expect(lastWords("f the " + "x".repeat(114))).toBe("\u201c\u2026the " + "x".repeat(114) + "\u201d");
+  expect(lastWords("| - |")).toBe("\u201c-\u201d");
+  expect(lastWords("**")).toBe("");
 });
