@@ -45,6 +45,7 @@ const (
 	Step              EventType = "step"
 	SubTaskFinished   EventType = "subtask_finished"
 	OutputWritten     EventType = "output"
+	FileGiven         EventType = "file_given" // what the agent was given of a file
 	AgentMessage      EventType = "agent_message"
 	ContextStatus     EventType = "context_status"
 	GatewaySteer      EventType = "gateway_steer_applied"
@@ -58,7 +59,7 @@ func EventTypes() []EventType {
 		ToolCallRequest, ToolCallResult, SubAgentTrigger, Think, Analyze, PlanUpdated,
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, ModelUsed, Step, SubTaskFinished, OutputWritten, AgentMessage, ContextStatus, GatewaySteer, Override,
+		BudgetWarning, ModelUsed, Step, SubTaskFinished, OutputWritten, FileGiven, AgentMessage, ContextStatus, GatewaySteer, Override,
 	}
 }
 

@@ -162,12 +162,14 @@ func (a *App) start(ctx context.Context) error {
 	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
 	a.parts.Go(func() { desk.Run(a.closing) })
 	a.reader = reading.New(filepath.Join(o.Data, reading.Folder))
+	opener := files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate), service)
+	runner := runners(o.Commands, models(o, service, a.reader, a.servers))
 	pool := dispatch.NewPool(dispatch.PoolOptions{
-		Service: service, Line: line, Watcher: hub, Files: files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate), service),
+		Service: service, Line: line, Watcher: hub, Files: opener,
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {
 			return presenter.Task(ctx, s, nil)
 		},
-		Runner: runners(o.Commands, models(o, service, a.reader, a.servers)), Slots: o.Slots, Log: o.Log, URL: a.URL,
+		Runner: runner, Slots: o.Slots, Log: o.Log, URL: a.URL,
 	})
 	a.parts.Go(func() {
 		defer close(a.pool)
@@ -200,7 +202,7 @@ func (a *App) start(ctx context.Context) error {
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
 		Version: o.Version, Defaults: o.Defaults, Auth: a.auth, Shelf: shelf, Ready: a.ready,
-		Proxy:  modelProxy(o, service),
+		Proxy: modelProxy(o, service), Preview: previews(runner, opener),
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()),
 		Metrics: metrics.Handler(), Measure: metrics.Request,
 	}))

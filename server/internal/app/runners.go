@@ -5,7 +5,10 @@ import (
 	"log/slog"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
+	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/mcp"
 	wire "github.com/errand-dev/errand/server/internal/model"
@@ -19,7 +22,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/tool"
 	"github.com/errand-dev/errand/server/internal/tool/delegate"
 	"github.com/errand-dev/errand/server/internal/tool/fetch"
-	"github.com/errand-dev/errand/server/internal/tool/files"
+	filetools "github.com/errand-dev/errand/server/internal/tool/files"
 	"github.com/errand-dev/errand/server/internal/tool/people"
 	"github.com/errand-dev/errand/server/internal/tool/query"
 )
@@ -76,10 +79,32 @@ func kit(o Options, reader *reading.Reader) tool.Kit {
 	return tool.Kit{
 		agent.Fetch: fetch.New(outbound.Guard{Networks: o.AllowPrivate}),
 		agent.SQL:   query.New(),
-		agent.Files: files.New(reader),
+		agent.Files: filetools.New(reader),
 		agent.Ask:   people.Tools,
 
 		agent.Delegate: delegate.Tools,
+	}
+}
+
+// maxPreviews is how many files are read at a time to tell what an agent would be given.
+const maxPreviews = 4
+
+// previews reads files as agents would be given them.
+func previews(runner func(agent.Record) runtime.Runner, opener *files.Opener) v1.Preview {
+	slots := make(chan struct{}, maxPreviews)
+	return func(ctx context.Context, who agent.Agent, ref string) (runtime.Given, bool, error) {
+		p, is := runner(who.Record).(runtime.Previewer)
+		if !is {
+			return runtime.Given{}, false, nil
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			return runtime.Given{}, false, fault.New(fault.RateLimited, "%d files are being read for others: try again in a moment", maxPreviews)
+		}
+		defer func() { <-slots }()
+		g, err := p.Preview(ctx, who, opener.Files(who.OrganizationID, []string{ref})[0])
+		return g, true, err
 	}
 }
 

@@ -19,6 +19,7 @@ type taskCmds struct {
 	Watch    taskWatchCmd    `cmd:"" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
 	Wait     taskWaitCmd     `cmd:"" help:"Wait for the end of tasks, and print their results."`
 	Events   taskEventsCmd   `cmd:"" help:"Show a task's log as it is now."`
+	Files    taskFilesCmd    `cmd:"" help:"Show the files of a task, and what its agent was given of each."`
 	Download taskDownloadCmd `cmd:"" help:"Download the files that a task has written."`
 	Thread   taskThreadCmd   `cmd:"" help:"Show what a task was asked and what it answered, over all turns."`
 	Stop     taskStopCmd     `cmd:"" help:"Stop tasks and their sub-tasks."`

@@ -153,6 +153,8 @@ func brief(e errand.Event) string {
 		text = lostWhy(e)
 	} else if e.Type == errand.OutputWritten {
 		text = written(e)
+	} else if e.Type == errand.FileGiven {
+		text = givenBriefly(e)
 	} else if text == "" && string(e.Data) != "null" && string(e.Data) != "{}" {
 		text = string(e.Data)
 	}

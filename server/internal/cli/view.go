@@ -80,6 +80,8 @@ func (v *view) event(e errand.Event) {
 		}
 	case errand.OutputWritten:
 		v.line("wrote " + written(e))
+	case errand.FileGiven:
+		v.line("was given " + givenBriefly(e))
 	case errand.AgentMessage:
 		v.line(e.Author.String() + ": " + brief(e))
 	case errand.SubAgentTrigger:

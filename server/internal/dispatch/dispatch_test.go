@@ -365,6 +365,10 @@ type noFiles struct{}
 
 func (noFiles) Files(string, []string) []runtime.File { return nil }
 
+func (noFiles) Give(context.Context, string, string, string, []runtime.Given) error { return nil }
+
+func (noFiles) Given(context.Context, string, string, int) ([]runtime.Given, error) { return nil, nil }
+
 func (noFiles) Output(context.Context, string, string, string, string, io.Reader) (task.Output, error) {
 	return task.Output{}, errors.New("nothing is kept")
 }

@@ -25,6 +25,9 @@ import (
 type FileOpener interface {
 	Files(org string, refs []string) []runtime.File
 	Output(ctx context.Context, org, id, token, name string, content io.Reader) (task.Output, error)
+	// Give keeps what an agent is given of files, and Given reads that of a turn.
+	Give(ctx context.Context, org, id, token string, list []runtime.Given) error
+	Given(ctx context.Context, org, id string, turn int) ([]runtime.Given, error)
 }
 
 // Watcher signals changes of a task (package stream).
@@ -543,6 +546,22 @@ func (j journal) Output(ctx context.Context, name string, content io.ReadSeeker)
 		return err
 	})
 	return written, err
+}
+
+// Give implements runtime.Journal.
+func (j journal) Give(ctx context.Context, list []runtime.Given) error {
+	return persist(ctx, func() error {
+		return j.files.Give(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Token, list)
+	})
+}
+
+// Given implements runtime.Journal.
+func (j journal) Given(ctx context.Context) (list []runtime.Given, err error) {
+	err = persist(ctx, func() (err error) {
+		list, err = j.files.Given(ctx, j.c.Task.OrganizationID, j.c.Task.ID, j.c.Task.Terms.Turn)
+		return err
+	})
+	return list, err
 }
 
 // persist calls until the store has answered, or ctx ends.

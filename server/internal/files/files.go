@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"path"
@@ -27,6 +26,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/runtime/profile"
 	"github.com/errand-dev/errand/server/internal/secret"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -81,6 +81,9 @@ type Owner struct{ Owner, Group string }
 type Store interface {
 	// PutFile notes that an organization has a file, and by whom it was brought.
 	PutFile(ctx context.Context, org string, f File, name string, by Owner) error
+	// PutKept notes that an organization has a file that nobody has brought: until a
+	// task uses it, it counts as left.
+	PutKept(ctx context.Context, org string, f File) error
 	// Brought reports whether what the scope sees has brought the file.
 	Brought(ctx context.Context, in auth.Scope, id string) (bool, error)
 	// File reads a file's record; NotFound if the organization has none such.
@@ -199,7 +202,7 @@ func (s *Shelf) bring(ctx context.Context, name string, r io.Reader, note func(F
 	if size > MaxSize {
 		return File{}, &fault.Error{Code: fault.TooLarge, Field: "file", Message: fmt.Sprintf("must not exceed %d bytes", MaxSize)}
 	}
-	f := File{ID: hex.EncodeToString(hash.Sum(nil)), Size: size, ContentType: head.contentType(name), CreatedAt: task.StampOf(s.now())}
+	f := File{ID: hex.EncodeToString(hash.Sum(nil)), Size: size, ContentType: profile.TypeOf(head.first, name), CreatedAt: task.StampOf(s.now())}
 	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
 		return File{}, storing(err)
 	}
@@ -369,24 +372,4 @@ func (h *header) Write(p []byte) (int, error) {
 		h.first = append(h.first, p[:min(room, len(p))]...)
 	}
 	return len(p), nil
-}
-
-// contentType goes by the content; the name only tells kinds of text apart.
-func (h *header) contentType(name string) string {
-	sniffed := http.DetectContentType(h.first)
-	if !strings.HasPrefix(sniffed, "text/plain") {
-		return sniffed
-	}
-	switch strings.ToLower(path.Ext(name)) {
-	case ".csv":
-		return "text/csv; charset=utf-8"
-	case ".tsv":
-		return "text/tab-separated-values; charset=utf-8"
-	case ".json":
-		return "application/json"
-	case ".md":
-		return "text/markdown; charset=utf-8"
-	default:
-		return sniffed
-	}
 }

@@ -75,6 +75,17 @@ func fetchError(host string, err error) error {
 	return fmt.Errorf("fetch from %s: %w", host, err)
 }
 
+// NameOf is what the file of a task is called, by what the task keeps of it.
+func NameOf(ref string) string {
+	if _, name, ok := SplitRef(ref); ok {
+		return name
+	}
+	if u, err := url.Parse(ref); err == nil {
+		return Name(path.Base(u.Path))
+	}
+	return Name(ref)
+}
+
 // Opener opens the files of tasks for the server's own runtimes: those that
 // the server keeps from its disk, others through the fetcher.
 type Opener struct {
@@ -94,6 +105,16 @@ func (o *Opener) Output(ctx context.Context, org, id, token, name string, r io.R
 	return out, err
 }
 
+// Give keeps what an attempt of the server's own gives its agent of files.
+func (o *Opener) Give(ctx context.Context, org, id, token string, list []runtime.Given) error {
+	return o.shelf.Give(ctx, o.service, org, id, token, list)
+}
+
+// Given reads what was given of the files of a turn.
+func (o *Opener) Given(ctx context.Context, org, id string, turn int) ([]runtime.Given, error) {
+	return o.shelf.Given(ctx, o.service, org, id, turn)
+}
+
 // Files makes the files of a task readable.
 func (o *Opener) Files(org string, refs []string) []runtime.File {
 	list := make([]runtime.File, 0, len(refs))
@@ -105,11 +126,7 @@ func (o *Opener) Files(org string, refs []string) []runtime.File {
 			}})
 			continue
 		}
-		name := ref
-		if u, err := url.Parse(ref); err == nil {
-			name = Name(path.Base(u.Path))
-		}
-		list = append(list, runtime.File{Name: name, Open: func(ctx context.Context) (io.ReadCloser, error) {
+		list = append(list, runtime.File{Name: NameOf(ref), Open: func(ctx context.Context) (io.ReadCloser, error) {
 			return o.fetcher.Open(ctx, ref)
 		}})
 	}

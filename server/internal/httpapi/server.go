@@ -34,6 +34,8 @@ type Options struct {
 	Cookie edge.SessionCookie
 	Origin string
 	Shelf  *files.Shelf
+	// Preview reads a file as an agent would be given it.
+	Preview v1.Preview
 	// Proxy lets attempts ask models.
 	Proxy proxy.Options
 	// Defaults are for agents that leave them open.
@@ -59,7 +61,7 @@ func New(o Options) http.Handler {
 	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	xpander.Register(s.mux, o.Kit, o.Defaults)
-	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, UI: ui.Built(), Auth: o.Auth, Cookie: o.Cookie, Shelf: o.Shelf})
+	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, UI: ui.Built(), Auth: o.Auth, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview})
 	proxy.Register(s.mux, o.Proxy)
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -139,10 +139,10 @@ func (s *Service) QueuedAgents(ctx context.Context, org string) ([]string, error
 // Now is the store's clock, by which tasks become ready.
 func (s *Service) Now() task.Stamp { return s.store.Now() }
 
-// Asked is what the claimed task was asked, and the URLs or references of its files,
+// Asked is what the task was asked, and the URLs or references of its files,
 // attachments among them.
-func (c Claimed) Asked() (spec task.Spec, files []string, err error) {
-	if err := json.Unmarshal(c.Spec, &spec); err != nil {
+func (s Snapshot) Asked() (spec task.Spec, files []string, err error) {
+	if err := json.Unmarshal(s.Spec, &spec); err != nil {
 		return task.Spec{}, nil, fmt.Errorf("decode spec: %w", err)
 	}
 	files = slices.Clone(spec.Input.Files)

@@ -109,6 +109,9 @@ type TaskReader interface {
 	// Output reads one by its name, of the newest turn that has one with 0; nil when
 	// there is none.
 	Output(ctx context.Context, org, id string, turn int, name string) (*task.Output, error)
+	// Given lists what was given of the files of a turn whose numbers are higher than
+	// one, in order, with the bounds of Events.
+	Given(ctx context.Context, org, id string, turn, after, limit int) ([]task.Given, error)
 	// Approval reads an approval.
 	Approval(ctx context.Context, in auth.Scope, id string) (task.Approval, error)
 	// Approvals lists those of a state, "" for all, newest first, behind a cursor, with

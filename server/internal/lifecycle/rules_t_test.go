@@ -274,7 +274,7 @@ func TestT5EventTypesAreAClosedList(t *testing.T) {
 	more := []task.Type{
 		"attempt_started", "attempt_lost", "late_write_refused", "stop_requested", "stop_confirmed", "stop_abandoned", "paused",
 		"resumed", "approval_requested", "approval_answered", "budget_warning", "step", "subtask_finished", "agent_message", "override",
-		"usage", "output",
+		"usage", "output", "file_given",
 		"context_status", "gateway_steer_applied", // a deliberate addition: newer clients push them
 	}
 	got, want := task.Types(), slices.Concat(python, more)

@@ -128,6 +128,11 @@ func (s *Service) Task(ctx context.Context, in auth.Scope, id string) (task.Task
 	return snap.Task, err
 }
 
+// Snapshot is Task with the spec of its present turn.
+func (s *Service) Snapshot(ctx context.Context, in auth.Scope, id string) (Snapshot, error) {
+	return s.store.Task(ctx, in, id)
+}
+
 // Seen reads a task for those who have found it in their scope before.
 func (s *Service) Seen(ctx context.Context, org, id string) (task.Task, error) {
 	return s.Task(ctx, auth.All(org), id)

@@ -76,7 +76,6 @@ func (m *Meter) Whole(body []byte) {
 // Used is what was used of a request of so many bytes. Where the provider has not told,
 // it is estimated.
 func (m *Meter) Used(request int) (u Usage, estimated bool) {
-	const bytesPerToken = 4
 	switch {
 	case m.told:
 		return *m.used, false
@@ -85,6 +84,12 @@ func (m *Meter) Used(request int) (u Usage, estimated bool) {
 		u.Completion = max(u.Completion, m.events)
 		return u, true
 	default:
-		return Usage{Prompt: int64(request / bytesPerToken), Completion: m.events}, true
+		return Usage{Prompt: int64(Tokens(request)), Completion: m.events}, true
 	}
+}
+
+// Tokens estimates how many tokens a text of so many bytes has.
+func Tokens(bytes int) int {
+	const bytesPerToken = 4
+	return bytes / bytesPerToken
 }

@@ -15,8 +15,10 @@ import (
 	_ "image/jpeg"
 	_ "image/png"
 	"io"
+	"io/fs"
 	"unicode/utf8"
 
+	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/runtime/profile"
 )
 
@@ -52,7 +54,23 @@ type Text struct {
 	// where it does not apply.
 	Pages, Rows   int
 	Width, Height int
+	// Tables are those that stand in Text as CSV, the first ones of many.
+	Tables []Table
+	// Size is how many bytes of the file were read, of one that is on disk how many it
+	// has; ContentType is what it is, by what it begins with and its name.
+	Size        int64
+	ContentType string
 }
+
+// Table is where a table stands in a text, in bytes, and how much of it there is.
+type Table struct {
+	Name          string
+	From, To      int
+	Rows, Columns int
+}
+
+// maxTables is how many tables of a file are told apart.
+const maxTables = 100
 
 // nothing is a file that cannot be given.
 func nothing(why string, args ...any) Text {
@@ -94,14 +112,38 @@ func (r *Reader) Read(ctx context.Context, content io.Reader, limit int) (Text, 
 	return read(r, ctx, all, limit)
 }
 
-// Open reads a file as Read does, after it has opened it.
-func (r *Reader) Open(ctx context.Context, open func(context.Context) (io.ReadCloser, error), limit int) (Text, error) {
-	content, err := open(ctx)
+// Open reads a file as Read does, after it has opened it, and tells its size and type.
+func (r *Reader) Open(ctx context.Context, f runtime.File, limit int) (Text, error) {
+	content, err := f.Open(ctx)
 	if err != nil {
 		return Text{}, err
 	}
 	defer content.Close() //nolint:errcheck // it was only read
-	return r.Read(ctx, content, limit)
+	seen := &seen{from: content}
+	t, err := r.Read(ctx, seen, limit)
+	t.Size, t.ContentType = seen.size, profile.TypeOf(seen.head, f.Name)
+	if onDisk, is := content.(fs.File); is {
+		if info, err := onDisk.Stat(); err == nil {
+			t.Size = info.Size()
+		}
+	}
+	return t, err
+}
+
+// seen counts what is read, and keeps its beginning.
+type seen struct {
+	from io.Reader
+	head []byte
+	size int64
+}
+
+func (s *seen) Read(p []byte) (int, error) {
+	n, err := s.from.Read(p)
+	s.size += int64(n)
+	if room := headSize - len(s.head); room > 0 {
+		s.head = append(s.head, p[:min(n, room)]...)
+	}
+	return n, err
 }
 
 // formatOf finds out by its beginning how a file is read; nil is as text.

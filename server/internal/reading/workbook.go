@@ -46,7 +46,10 @@ func workbook(ctx context.Context, all []byte, limit int) (t Text, err error) {
 		}
 	}
 	text, whole := b.out.text()
-	return Text{As: AsTable, Text: text, Whole: whole, Rows: b.rows, Why: b.why()}, nil
+	for i := range b.tables { // what was cut off is not there
+		b.tables[i].From, b.tables[i].To = min(b.tables[i].From, len(text)), min(b.tables[i].To, len(text))
+	}
+	return Text{As: AsTable, Text: text, Whole: whole, Rows: b.rows, Tables: b.tables, Why: b.why()}, nil
 }
 
 // kind is how a number is written.
@@ -66,6 +69,7 @@ type book struct {
 	rows      int
 	formulas  int // without a stored value
 	hidden    []string
+	tables    []Table
 }
 
 func (b *book) why() []string {
@@ -92,6 +96,7 @@ func (b *book) sheet(ctx context.Context, name string) error {
 	defer rows.Close() //nolint:errcheck // it was only read
 	w := csv.NewWriter(&b.out)
 	hidden, n := 0, 0
+	table := Table{Name: name, From: b.out.Len()}
 	for ; rows.Next() && !b.out.full(); n++ {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -103,6 +108,7 @@ func (b *book) sheet(ctx context.Context, name string) error {
 		if rows.GetRowOpts().Hidden {
 			hidden++
 		}
+		table.Columns = max(table.Columns, len(cells))
 		for i := range cells {
 			cells[i] = b.value(name, i+1, n+1, cells[i])
 		}
@@ -112,6 +118,9 @@ func (b *book) sheet(ctx context.Context, name string) error {
 		w.Flush()
 	}
 	b.rows += n
+	if table.Rows, table.To = n, b.out.Len(); n > 0 && len(b.tables) < maxTables {
+		b.tables = append(b.tables, table)
+	}
 	if hidden > 0 {
 		b.hidden = append(b.hidden, rowsText(hidden, "row")+" of "+name)
 	}

@@ -120,6 +120,21 @@ type File struct {
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
+// Given is what an agent is given of a file, with what holds it.
+type Given struct {
+	task.Given
+	// Content is the text, "" for none. Pictures are those of the parts, by their places,
+	// nil for parts that are none. Given has the ids of neither until it is kept.
+	Content  string
+	Pictures [][]byte
+}
+
+// Previewer is a runner that tells beforehand what an agent would be given of a file,
+// which it reads for that. What is wrong with the file is told in what it returns.
+type Previewer interface {
+	Preview(ctx context.Context, who agent.Agent, f File) (Given, error)
+}
+
 // Journal is what an attempt has written down, and writes, under its lease. Its
 // methods return once what they wrote is durable; while the store cannot write they
 // wait. They fail when the attempt has been stopped, paused or superseded, and the
@@ -140,6 +155,11 @@ type Journal interface {
 	// of the one of its name, at most 1 GiB (rule O1). The name is made fit, which what
 	// is answered shows.
 	Output(ctx context.Context, name string, content io.ReadSeeker) (task.Output, error)
+	// Give keeps what the agent is given of some of the turn's files, in place of what an
+	// earlier attempt has kept of them (rule O3).
+	Give(ctx context.Context, list []Given) error
+	// Given reads what is kept so of the turn, in the order of the files.
+	Given(ctx context.Context) ([]Given, error)
 	// MaySpend is asked before each call of a model, whose price may be known. It fails
 	// with a conflict if the attempt is over or its budget is used up, and with an
 	// invalid if the budget needs a price.

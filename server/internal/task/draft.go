@@ -30,6 +30,8 @@ type Change struct {
 	Steps []Step
 	// Outputs are those that its events tell of.
 	Outputs []Output
+	// Given is what its events tell to have been given of files.
+	Given []Given
 	// Asked are the approvals that its events ask for, and Settled those that are open
 	// no more.
 	Asked   []Approval
@@ -125,7 +127,7 @@ func Apply(t Task, c Command, now Stamp) (Change, error) {
 	}
 	d.t.Sealed = d.t.Sealed && !d.t.LetGo()
 	return Change{
-		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Steps: d.steps, Outputs: d.outputs, Asked: d.asked, Settled: d.settled,
+		Task: d.t, Events: d.events, Attempts: d.attempts, Turn: d.turn, Steps: d.steps, Outputs: d.outputs, Given: d.given, Asked: d.asked, Settled: d.settled,
 		Refused: d.refused, quiet: d.t.changedQuietly(t),
 	}, nil
 }
@@ -141,6 +143,7 @@ type draft struct {
 	turn     *TurnChange
 	steps    []Step
 	outputs  []Output
+	given    []Given
 	asked    []Approval
 	settled  []Settled
 	author   Author // of the events that follow, if an attempt writes them

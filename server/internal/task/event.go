@@ -39,6 +39,7 @@ const (
 	StepDone          Type = "step"
 	SubTaskFinished   Type = "subtask_finished"
 	OutputWritten     Type = "output"
+	FileGiven         Type = "file_given"
 	AgentMessage      Type = "agent_message"
 	// What newer releases of the Python client push beside the twelve.
 	ContextStatus Type = "context_status"
@@ -61,7 +62,7 @@ func Types() []Type {
 	return append(PythonTypes(),
 		AttemptStarted, AttemptLost, LateWriteRefused, StopRequested, StopConfirmed,
 		StopAbandoned, TurnPaused, TurnResumed, ApprovalRequested, ApprovalAnswered,
-		BudgetWarning, ModelUsed, StepDone, SubTaskFinished, OutputWritten, AgentMessage, ContextStatus, GatewaySteer, Override)
+		BudgetWarning, ModelUsed, StepDone, SubTaskFinished, OutputWritten, FileGiven, AgentMessage, ContextStatus, GatewaySteer, Override)
 }
 
 // KnownToPython reports whether the Python client knows the type.

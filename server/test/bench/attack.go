@@ -92,6 +92,7 @@ func assaults(v victims) map[string][3]sent {
 		"POST /v1/tasks/{task_id}/release":         {{tasks + three.task + "/release", under(three, "")}, {tasks + one.task + "/release", none}, {tasks + one.task + "/release", foreign}},
 		"POST /v1/claim":                           {{"/v1/claim", `{"agent_ids":` + many(100, `"other"`) + `,"worker_id":"a","slots":100}`}, {"/v1/claim", `{"agent_ids":[],"worker_id":"a"}`}, {"/v1/claim", `{"agent_ids":["other"],"worker_id":"a","finished":` + many(100, `{"task_id":"`+one.task+`","lease_token":"none","status":"completed","result":"`+long(10<<10)+`"}`) + `}`}},
 		"POST /v1/files":                           {{"/v1/files?name=a.txt", long(4 * mib)}, {"/v1/files?nonsense=1", long(mib)}, {"/v1/files?name=a.txt", "x"}},
+		"POST /v1/files/preview":                   {{"/v1/files/preview", `{"url":"http://127.0.0.1:1/x","agent_id":"` + agentID + `"}`}, {"/v1/files/preview", `{"url":"x","agent_id":"` + agentID + `"}`}, {"/v1/files/preview?nonsense=1", `{}`}},
 		"DELETE /v1/files/{file_id}":               {{"/v1/files/nobody", ""}, {"/v1/files/nobody?nonsense=1", ""}, {"/v1/files/" + v.file, ""}},
 		"POST /v1/agents/{agent_id}/report":        {{agents + agentID + "/report", `{"id":"told","result":"` + long(mib) + `"}`}, {agents + agentID + "/report", `{"duration":-1}`}, {agents + agentID + "/report", `{"id":"` + one.task + `"}`}},
 		"POST /v1/agents/{agent_id}/invoke":        {{agents + agentID + "/invoke?wait=0", ask}, {agents + agentID + "/invoke", wrong}, {agents + agentID + "/invoke", again}},

@@ -69,6 +69,10 @@ func reads() map[string]struct {
 	} {
 		all["GET "+unbuilt] = read{}
 	}
+	all["GET /v1/tasks/{task_id}/files"] = read{"/v1/tasks/big/files?limit=1000", few}
+	all["GET /v1/tasks/{task_id}/files/{file}/text"] = read{"/v1/tasks/big/files/1-1/text", few}
+	all["GET /v1/tasks/{task_id}/files/{file}/table"] = read{"/v1/tasks/big/files/1-1/table", few}
+	all["GET /v1/tasks/{task_id}/files/{file}/picture"] = read{"/v1/tasks/big/files/1-1/picture", few} // from the disk
 	all["GET /v1/tasks/counts"] = read{"/v1/tasks/counts", few}
 	all["GET /v1/events"] = read{} // a page's stream: rows and events, a few at a time
 	all["GET /v1/session"] = read{"/v1/session", few}

@@ -130,6 +130,11 @@ func tries(o owned) []try {
 		}
 		return x
 	}
+	given := func(as string) try {
+		x := v1("GET", "/files/1-1/"+as, 404)
+		x.route = "GET /v1/tasks/{task_id}/files/{file}/" + as
+		return x
+	}
 	wire := func(method, pattern string, want int, bodies ...string) try {
 		x := try{route: method + " " + pattern, want: want}
 		for _, id := range o.tasks() {
@@ -254,6 +259,11 @@ func tries(o owned) []try {
 			{method: "PUT", path: "/v1/tasks/" + o.running + "/outputs/x", body: "x"},
 			{method: "PUT", path: "/v1/tasks/" + o.running + "/outputs/x", body: "x", header: map[string]string{"X-Errand-Lease-Token": o.token}},
 		}},
+		v1("GET", "/files", 404),
+		given("text"),
+		given("table"),
+		given("picture"),
+		one("POST /v1/files/preview", 422, "/v1/files/preview", fmt.Sprintf(`{"url": %q, "agent_id": "agent-1"}`, o.file)),
 		v1("POST", "/heartbeat", 403, `{"lease_token": "`+o.token+`"}`),
 		v1("POST", "/finish", 403, `{"lease_token": "`+o.token+`", "status": "completed"}`),
 		v1("POST", "/release", 403, `{"lease_token": "`+o.token+`"}`),

@@ -36,6 +36,8 @@ type Options struct {
 	Auth   *auth.Authenticator
 	Cookie edge.SessionCookie
 	Shelf  *files.Shelf
+	// Preview reads a file as an agent would be given it.
+	Preview Preview
 }
 
 type routes struct {
@@ -83,6 +85,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerSteps()
 	r.registerWait()
 	r.registerOutputs()
+	r.registerGiven()
 	r.registerApprovals()
 	r.registerWorkers()
 	r.registerAgents()

@@ -80,6 +80,7 @@ type book struct {
 	left   int // -1 for no end
 	steps  []task.Step
 	events []runtime.Event
+	given  []runtime.Given
 }
 
 var errDead = fmt.Errorf("killed: %w", runtime.ErrLost)
@@ -99,6 +100,11 @@ func (b *book) Progress(context.Context, string) error          { return b.write
 func (b *book) Chunk(context.Context, string) error             { return b.write(func() {}) }
 func (b *book) Offer(context.Context, string) ([]string, error) { return nil, nil }
 func (b *book) Steps(context.Context) ([]task.Step, error)      { return b.steps, nil }
+
+func (b *book) Give(_ context.Context, list []runtime.Given) error {
+	return b.write(func() { b.given = append(b.given[:0], list...) })
+}
+func (b *book) Given(context.Context) ([]runtime.Given, error) { return b.given, nil }
 
 func (b *book) Output(_ context.Context, name string, _ io.ReadSeeker) (task.Output, error) {
 	return task.Output{Name: name}, nil

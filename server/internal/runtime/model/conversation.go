@@ -3,8 +3,6 @@ package model
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/agent"
@@ -13,9 +11,6 @@ import (
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
 )
-
-// maxFiles is how much of a task's files a model is given, in bytes of text.
-const maxFiles = 400_000
 
 // system is what the model is told about itself. A task's override stands in the
 // place of the record's instructions. It comes before everything else and is the
@@ -93,54 +88,18 @@ func conversation(ctx context.Context, reader *reading.Reader, a *runtime.Attemp
 	if more := orEmpty(a.State.AdditionalContext); more != "" {
 		parts = append(parts, "Additional context:\n"+more)
 	}
-	given, err := files(ctx, reader, a.Files, a.State.DisableAttachmentInjection)
+	given, err := filesGiven(ctx, reader, a)
 	if err != nil {
 		return nil, err
 	}
-	text := joined(append(parts, given...)...)
+	for _, g := range given {
+		parts = append(parts, fileGiven(g))
+	}
+	text := joined(parts...)
 	if text == "" {
 		return nil, &failure{"The task asks nothing: it has neither a prompt nor a file."}
 	}
 	return append(messages, model.Message{Role: model.User, Text: text}), nil
-}
-
-// files are the texts of files, as far as there is room, and the names of what is no
-// text; of all of them if they are not wanted.
-func files(ctx context.Context, reader *reading.Reader, list []runtime.File, namesOnly bool) ([]string, error) {
-	var parts []string
-	room := maxFiles
-	for _, f := range list {
-		if namesOnly {
-			parts = append(parts, fmt.Sprintf("<file name=%q/>", f.Name))
-			continue
-		}
-		text, err := reader.Open(ctx, f.Open, room)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			return nil, &failure{fmt.Sprintf("The file %s could not be read: %v", f.Name, err)}
-		}
-		parts = append(parts, fileGiven(f.Name, text))
-		room -= len(text.Text)
-	}
-	return parts, nil
-}
-
-// fileGiven is a file as the model is given it.
-func fileGiven(name string, text reading.Text) string {
-	notes := slices.Clone(text.Why)
-	switch {
-	case text.As == reading.AsNothing:
-		notes = append(notes, "It was not given to you.")
-	case !text.Whole:
-		notes = append(notes, fmt.Sprintf("Only the first %d bytes of its text were given to you.", len(text.Text)))
-	}
-	inside := text.Text
-	if len(notes) > 0 {
-		inside = strings.TrimPrefix(strings.TrimRight(inside, "\n")+"\n("+strings.Join(notes, " ")+")", "\n")
-	}
-	return fmt.Sprintf("<file name=%q>\n%s\n</file>", name, inside)
 }
 
 // beginning is the first part of a text, for a sentence.

@@ -35,6 +35,9 @@ func (j *journal) CommitPaid(ctx context.Context, s task.Step, _ runtime.Paid) (
 	return j.Commit(ctx, s)
 }
 
+func (j *journal) Give(context.Context, []runtime.Given) error    { return nil }
+func (j *journal) Given(context.Context) ([]runtime.Given, error) { return nil, nil }
+
 func (j *journal) Output(_ context.Context, name string, _ io.ReadSeeker) (task.Output, error) {
 	return task.Output{Name: name}, nil
 }

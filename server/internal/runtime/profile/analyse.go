@@ -71,6 +71,27 @@ func sniffMediaType(head []byte) string {
 	return mediaType
 }
 
+// TypeOf is what a file is, by the 512 bytes that it begins with; the name only tells
+// kinds of text apart.
+func TypeOf(head []byte, name string) string {
+	sniffed := http.DetectContentType(head)
+	if !strings.HasPrefix(sniffed, "text/plain") {
+		return sniffed
+	}
+	switch strings.ToLower(path.Ext(name)) {
+	case ".csv":
+		return "text/csv; charset=utf-8"
+	case ".tsv":
+		return "text/tab-separated-values; charset=utf-8"
+	case ".json":
+		return "application/json"
+	case ".md":
+		return "text/markdown; charset=utf-8"
+	default:
+		return sniffed
+	}
+}
+
 // isText tells text from binary content. Text in an old encoding has a few
 // bytes that are not UTF-8, binary content has many, or has NUL bytes.
 func isText(head []byte) bool {

@@ -43,6 +43,9 @@ func (r *recorder) CommitPaid(ctx context.Context, s task.Step, _ runtime.Paid) 
 	return r.Commit(ctx, s)
 }
 
+func (r *recorder) Give(context.Context, []runtime.Given) error    { return nil }
+func (r *recorder) Given(context.Context) ([]runtime.Given, error) { return nil, nil }
+
 func (r *recorder) Output(context.Context, string, io.ReadSeeker) (task.Output, error) {
 	return task.Output{}, r.call()
 }

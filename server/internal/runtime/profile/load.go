@@ -42,7 +42,7 @@ type Sink func(n int, columns []string, cells []any) error
 func Load(ctx context.Context, name string, content io.Reader, sink Sink) (tables []Table, note string, err error) {
 	quiet := &progress{say: func(string) error { return ctx.Err() }, name: name, next: bytesPerStatus}
 	src := newSource(ctx, content, quiet)
-	src.load = &loader{sink: sink, stop: func(err error) { quiet.err = err }, numbers: map[*table]int{}}
+	src.load = newLoader(sink, func(err error) { quiet.err = err })
 	extension, mediaType := strings.ToLower(path.Ext(name)), sniffMediaType(src.sample)
 	switch classify(extension, mediaType, src) {
 	case contentDelimited:
@@ -73,6 +73,11 @@ type loader struct {
 	names   [][]string // of columns, by the tables' numbers
 	tables  []Table
 	cells   []any
+	full    bool // no row is wanted any more
+}
+
+func newLoader(sink Sink, stop func(error)) *loader {
+	return &loader{sink: sink, stop: stop, numbers: map[*table]int{}}
 }
 
 func (l *loader) number(t *table) int {
@@ -86,6 +91,9 @@ func (l *loader) number(t *table) int {
 }
 
 func (l *loader) row(t *table, cells []string) {
+	if l.full {
+		return
+	}
 	n := l.number(t)
 	for _, c := range t.columns[len(l.names[n]):] {
 		l.names[n] = append(l.names[n], c.name)

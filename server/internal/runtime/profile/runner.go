@@ -15,14 +15,19 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // Runner implements [runtime.Runner]. It holds no state, so the zero value
 // works and one Runner may serve any number of attempts at once.
 type Runner struct{}
 
-var _ runtime.Runner = (*Runner)(nil)
+var (
+	_ runtime.Runner    = (*Runner)(nil)
+	_ runtime.Previewer = (*Runner)(nil)
+)
 
 // New returns a Runner.
 func New() *Runner { return &Runner{} }
@@ -42,9 +47,12 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 	out := &output{report: a}
 	out.add(intro(a))
 	var unopened []string
+	var given []runtime.Given
 	opened := 0
-	for _, file := range a.Files {
-		section, err := profileFile(ctx, file, a)
+	for i, file := range a.Files {
+		section, g, err := profileFile(ctx, file, a.Progress)
+		g.Number = i + 1
+		given = append(given, g)
 		failed, unopenable := errors.AsType[*openError](err)
 		switch {
 		case unopenable:
@@ -64,6 +72,9 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 			}
 		}
 	}
+	if err := a.Give(ctx, given); err != nil {
+		return runtime.Outcome{}, err
+	}
 	if opened == 0 {
 		return runtime.Failed("None of the attached files could be opened: " +
 			strings.Join(unopened, "; ") + ". Attach them again and start a new task."), nil
@@ -75,29 +86,42 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 	return runtime.Completed(out.text.String()), nil
 }
 
-// profileFile returns the section of one file. Its errors are those of the
-// context, of the journal, or an *openError.
-func profileFile(ctx context.Context, file runtime.File, report runtime.Journal) (string, error) {
-	progress := newProgress(ctx, report, file.Name)
+// Preview implements [runtime.Previewer].
+func (r *Runner) Preview(ctx context.Context, _ agent.Agent, f runtime.File) (runtime.Given, error) {
+	_, g, err := profileFile(ctx, f, func(context.Context, string) error { return nil })
+	if _, unopenable := errors.AsType[*openError](err); unopenable {
+		err = nil
+	}
+	return g, err
+}
+
+// profileFile returns the section of one file, and what the report was given of it. Its
+// errors are those of the context, of what is told how far it has come, or an *openError.
+func profileFile(ctx context.Context, file runtime.File, say func(ctx context.Context, status string) error) (string, runtime.Given, error) {
+	given := runtime.Given{Given: task.Given{Name: file.Name}}
+	progress := newProgress(ctx, say, file.Name)
 	if progress.start(); progress.err != nil {
-		return "", progress.err
+		return "", given, progress.err
 	}
 	content, err := file.Open(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return "", ctx.Err()
+			return "", given, ctx.Err()
 		}
-		return "", &openError{name: progress.name, cause: err}
+		given.Failed = reason(err)
+		return "", given, &openError{name: progress.name, cause: err}
 	}
 	defer func() { _ = content.Close() }() // Nothing was written, so nothing can be lost.
 
 	progress.opened(content)
-	section := analyse(file.Name, newSource(ctx, content, progress))
+	src := newSource(ctx, content, progress)
+	kept := keep(src)
+	section := analyse(file.Name, src)
 	progress.done()
 	if ctx.Err() != nil {
-		return "", ctx.Err()
+		return "", given, ctx.Err()
 	}
-	return section, progress.err
+	return section, kept.given(file.Name), progress.err
 }
 
 // openError tells which file could not be opened and why.

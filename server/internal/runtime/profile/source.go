@@ -9,8 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"strconv"
-
-	"github.com/errand-dev/errand/server/internal/runtime"
 )
 
 const (
@@ -129,14 +127,14 @@ type progress struct {
 	next int64  // How much has to be read for the next report.
 }
 
-func newProgress(ctx context.Context, report runtime.Journal, name string) *progress {
+func newProgress(ctx context.Context, say func(ctx context.Context, status string) error, name string) *progress {
 	return &progress{
 		say: func(status string) error {
 			// The parsers take the end of the context for the end of the file.
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return report.Progress(ctx, status)
+			return say(ctx, status)
 		},
 		name: clip(plain(name), maxStatusName),
 		next: bytesPerStatus,

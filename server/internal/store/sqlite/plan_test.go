@@ -462,6 +462,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Outputs(ctx, "o", "u", 1, 0, 1000))
 	note(s.Output(ctx, "o", "u", 0, "a"))
 	note(s.Output(ctx, "o", "u", 1, "a"))
+	note(s.Given(ctx, "o", "u", 1, 0, 1000))
 	note(s.ApprovalsOf(ctx, "o", "u", 1, 0, 1000))
 	for _, in := range []auth.Scope{auth.All("o"), {Organization: "o", Owner: "key:k"}, {Organization: "o", Group: "g"}} {
 		for _, state := range []task.ApprovalState{"", task.ApprovalOpen} {

@@ -118,6 +118,7 @@ func TestEveryWriteBeginsImmediately(t *testing.T) {
 		"PutKey":          func() error { return s.PutKey(ctx, auth.Key{Organization: "o", ID: "k"}) },
 		"RevokeKey":       func() error { return s.RevokeKey(ctx, "o", "k") },
 		"PutOrganization": func() error { return s.PutOrganization(ctx, "o", "o") },
+		"PutKept":         func() error { return s.PutKept(ctx, "o", files.File{ID: "f"}) },
 		"PutFile":         func() error { return s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{}) },
 		"DropFile": func() error {
 			_, err := s.DropFile(ctx, auth.All("o"), "f")

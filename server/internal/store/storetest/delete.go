@@ -41,6 +41,7 @@ func (e *env) furnish(org, id string) {
 	e.do(org, id, task.WriteOutput{
 		By: task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}, Output: &task.Output{Name: "o", File: "of " + id, Size: 1, ContentType: "text/plain"},
 	})
+	e.do(org, id, task.Give{By: task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}, Files: []task.Given{{Number: 1, Name: "g"}}})
 	e.write(func(tx lifecycle.Tx) error {
 		return errors.Join(
 			tx.PutSecret(org, lifecycle.OfTask, id, []byte(org)),
@@ -58,6 +59,7 @@ type belongings struct {
 	Step                  *task.Step
 	Outputs               []task.Output
 	Output                *task.Output
+	Given                 []task.Given
 	Attempts              []*task.Attempt
 	ByToken               *task.Attempt
 	Secret, SecretOfAgent []byte
@@ -70,7 +72,7 @@ func (e *env) belongings(org, id string) belongings {
 	e.t.Helper()
 	ctx := e.t.Context()
 	var b belongings
-	var failed [7]error
+	var failed [8]error
 	b.Task, failed[0] = e.Task(ctx, auth.All(org), id)
 	b.Log, failed[1] = e.Events(ctx, org, id, 0, 1000)
 	b.Secret, failed[2] = e.Secret(ctx, org, lifecycle.OfTask, id)
@@ -78,6 +80,7 @@ func (e *env) belongings(org, id string) belongings {
 	b.Queue, failed[4] = e.Waiting(ctx, org, id)
 	b.Steps, failed[5] = e.Steps(ctx, org, id, 2, 0, 1000)
 	b.Outputs, failed[6] = e.Outputs(ctx, org, id, 2, 0, 1000)
+	b.Given, failed[7] = e.Given(ctx, org, id, 2, 0, 1000)
 	b.Queue.Holders = nil // they hold other tasks as well
 	for i, err := range failed {
 		if i == 0 || i == 4 {
@@ -119,7 +122,7 @@ func deleted(e *env) {
 	e.write(func(tx lifecycle.Tx) error { return tx.PutAgent(agentRecord(home, "t", 1)) })
 	neighbour, foreign := e.belongings(home, "neighbour"), e.belongings(away, "t")
 	for _, b := range []belongings{neighbour, foreign} {
-		if b.ByToken == nil || b.Attempts[1] == nil || len(b.Steps) != 1 || b.Step == nil || len(b.Outputs) != 1 || b.Output == nil || b.Secret == nil || b.Replay == nil || b.Client == nil {
+		if b.ByToken == nil || b.Attempts[1] == nil || len(b.Steps) != 1 || b.Step == nil || len(b.Outputs) != 1 || len(b.Given) != 1 || b.Output == nil || b.Secret == nil || b.Replay == nil || b.Client == nil {
 			e.t.Fatalf("a furnished task lacks something: %+v", b)
 		}
 	}

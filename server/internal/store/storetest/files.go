@@ -22,6 +22,7 @@ func fileParts() []part {
 		{"FilesAreRemovedForWhoBroughtThem", removedFiles},
 		{"FilesGoWhenTheirTasksAreGone", leftFiles},
 		{"OutputsAreFilesOfTheirTask", outputFiles},
+		{"GivenIsKeptWithItsTask", givenFiles},
 	}
 }
 
@@ -434,4 +435,59 @@ func outputFiles(e *env) {
 	e.ok(err)
 	slices.Sort(ids)
 	e.same("dropped with the task", []string{"given", "second", "third"}, ids)
+}
+
+// givenFiles: what was given of a file is read by its number, the newest of it, in its
+// turn; what holds it is nobody's file, and goes with the task.
+func givenFiles(e *env) {
+	by := files.Owner{Owner: "key:1", Group: "g"}
+	e.bring("mine", "mine.txt", by)
+	e.uses("t", by, "mine")
+	e.clock.advance(time.Second)
+	for _, id := range []string{"kept", "unused", "mine"} {
+		e.ok(e.PutKept(e.t.Context(), home, files.File{ID: id, Size: 3, ContentType: "text/plain"}))
+	}
+	kept, err := e.File(e.t.Context(), home, "kept")
+	e.ok(err)
+	e.same("kept", int64(3), kept.Size)
+	e.missing("kept", func() error { _, err := e.FileOf(e.t.Context(), auth.All(home), "kept"); return err }())
+	e.same("listed", []string{"mine mine.txt 1"}, e.shelf(auth.All(home)))
+	e.do(home, "t", claim("w"))
+	give := func(list ...task.Given) {
+		e.t.Helper()
+		e.do(home, "t", task.Give{By: task.Holder{Fenced: true, Attempt: e.task(home, "t").Task.Run}, Files: list})
+	}
+	list := func(turn, after, limit int) []task.Given {
+		e.t.Helper()
+		found, err := e.Given(e.t.Context(), home, "t", turn, after, limit)
+		e.ok(err)
+		return found
+	}
+	give(task.Given{Number: 1, Name: "a", Parts: []task.GivenPart{{As: task.AsNothing}}}, task.Given{Number: 3, Name: "c", Failed: "é"})
+	e.clock.advance(time.Second)
+	again := task.Given{Number: 1, Name: "a", Size: 7, ContentType: "text/plain", Text: "kept", TextSize: 3, Cut: true, Parts: []task.GivenPart{
+		{As: task.AsTable, Name: "n", Chars: 1, Tokens: 2, Pages: 3, Rows: 4, Columns: 5, Width: 6, Height: 7, Why: "w", From: 8, To: 9, Headed: true, Picture: "p", PictureType: "image/png"},
+	}}
+	give(again)
+	e.write(func(tx lifecycle.Tx) error { return tx.PutUse(e.task(home, "t").Task, "kept") })
+	again.Turn, again.Seq, again.At = 1, e.task(home, "t").Task.LastSeq, e.clock.stamp()
+	e.same("the newest", again, list(1, 0, 1)[0])
+	e.same("all", 2, len(list(1, 0, 10)))
+	e.same("behind one", "é", list(1, 1, 10)[0].Failed)
+	e.same("of another turn", 0, len(list(2, 0, 10)))
+	elsewhere, err := e.Given(e.t.Context(), away, "t", 1, 0, 10)
+	e.ok(err)
+	e.same("of another organization", 0, len(elsewhere))
+	ids, _, err := e.DropLeft(e.t.Context(), home, e.clock.stamp()+1, 10)
+	e.ok(err)
+	slices.Sort(ids)
+	e.same("dropped", []string{"mine", "unused"}, ids) // of the first the row of who has brought it stays
+	e.leaves("t")
+	e.clock.advance(time.Second)
+	ids, _, err = e.DropLeft(e.t.Context(), home, e.clock.stamp(), 10)
+	e.ok(err)
+	slices.Sort(ids)
+	e.same("dropped with the task", []string{"kept", "mine"}, ids)
+	e.bring("kept", "brought.txt", by)
+	e.same("listed at last", []string{"kept brought.txt 0"}, e.shelf(auth.All(home)))
 }

@@ -56,6 +56,7 @@ func leftovers() []remains {
 		of(Approvals, "approvals", "seq", "0", ""),
 		of(Events, "events", "seq", "octet_length(own) + COALESCE(octet_length(packed), 0)", ""),
 		of(Files, "outputs", "seq", "0", ""),
+		of(Files, "given_files", "seq", "0", ""),
 		of(Turns, "turns", "n", "octet_length(spec) + COALESCE(octet_length(result), 0) + COALESCE(octet_length(shown_result), 0)", ""),
 		of(Attempts, "attempts", "number", "0", " AND "+past),
 	}

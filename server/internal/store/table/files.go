@@ -80,7 +80,8 @@ func (r *Reader) Brought(ctx context.Context, in auth.Scope, id string) (bool, e
 	return exists(ctx, r.DB, "SELECT 1 FROM file_owners o WHERE o.org = ? AND o.id = ?"+narrower+" LIMIT 1", append([]any{in.Organization, id}, more...)...)
 }
 
-// listed reads files of a scope: of each the row of who has brought it first there.
+// listed reads files of a scope: of each the row of who has brought it first there. What
+// the server keeps for tasks has no name, and is not among them.
 func listed(ctx context.Context, db DB, in auth.Scope, condition string, args ...any) ([]files.Listed, error) {
 	uses, ofUses := within(in, "u")
 	mine, ofMine := within(in, "o")
@@ -88,7 +89,7 @@ func listed(ctx context.Context, db DB, in auth.Scope, condition string, args ..
 	query := `SELECT o.id, f.size, f.content_type, o.at, o.name,
 			(SELECT count(*) FROM (SELECT 1 FROM file_uses u WHERE u.org = o.org AND u.id = o.id` + uses + fmt.Sprintf(" LIMIT %d) counted)", files.MaxTasks) + `
 		FROM file_owners o JOIN files f ON f.org = o.org AND f.id = o.id
-		WHERE o.org = ?` + mine + ` AND NOT EXISTS (SELECT 1 FROM file_owners p WHERE p.org = o.org AND p.id = o.id` + earlier + `
+		WHERE o.org = ?` + mine + ` AND o.name <> '' AND NOT EXISTS (SELECT 1 FROM file_owners p WHERE p.org = o.org AND p.id = o.id AND p.name <> ''` + earlier + `
 			AND (p.at, p.owner, p.grp) < (o.at, o.owner, o.grp))` + condition
 	all := append(append(ofUses, in.Organization), append(append(ofMine, ofEarlier...), args...)...)
 	var found []files.Listed

@@ -22,7 +22,8 @@ func saveOutput(t task.Task, o task.Output) []Op {
 		putFile(org, f, o.At),
 		{
 			SQL: `INSERT INTO file_owners (org, id, owner, grp, name, at, left_at) VALUES (?, ?, ?, ?, ?, ?, 0)
-				ON CONFLICT (org, id, owner, grp) DO UPDATE SET left_at = 0`,
+				ON CONFLICT (org, id, owner, grp) DO UPDATE SET left_at = 0,
+					name = CASE WHEN file_owners.name = '' THEN excluded.name ELSE file_owners.name END`,
 			Args: []any{org, o.File, t.Owner, t.Group, o.Name, int64(o.At)}, In: Files,
 		},
 		{

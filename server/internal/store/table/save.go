@@ -27,6 +27,9 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 	for _, o := range c.Outputs {
 		ops = append(ops, saveOutput(c.Task, o)...)
 	}
+	for _, g := range c.Given {
+		ops = append(ops, saveGiven(org, id, g))
+	}
 	for _, a := range c.Asked {
 		ops = append(ops, insertApproval(c.Task, a))
 	}

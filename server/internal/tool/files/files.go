@@ -79,7 +79,7 @@ func read(ctx context.Context, reader *reading.Reader, list []runtime.File, argu
 		if f.Name != asked.Name {
 			continue
 		}
-		text, err := reader.Open(ctx, f.Open, asked.Offset+piece)
+		text, err := reader.Open(ctx, f, asked.Offset+piece)
 		switch {
 		case err != nil:
 			return tool.Error(fmt.Sprintf("The file %s could not be read: %v", f.Name, err)), nil

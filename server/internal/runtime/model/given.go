@@ -1,0 +1,131 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/reading"
+	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// maxFiles is how much of a task's files a model is given, in bytes of text.
+const maxFiles = 400_000
+
+// namesOnly says why a model is given no more of files than their names.
+const namesOnly = "The task asks for the names of files alone (disable_attachment_injection)."
+
+// maxWhy bounds what is told of a part of a file, in bytes.
+const maxWhy = 2000
+
+var _ runtime.Previewer = (*Runner)(nil)
+
+// filesGiven is what the model is given of the turn's files, kept with the task before
+// anybody is asked. Whoever goes on with the turn gives the same, and reads no file again.
+func filesGiven(ctx context.Context, reader *reading.Reader, a *runtime.Attempt) ([]runtime.Given, error) {
+	if len(a.Files) == 0 {
+		return nil, nil
+	}
+	given, err := a.Given(ctx)
+	if err != nil || len(given) == len(a.Files) {
+		return given, err
+	}
+	given = given[:0]
+	room := maxFiles
+	for i, f := range a.Files {
+		g, err := fileRead(ctx, reader, f, room, a.State.DisableAttachmentInjection)
+		if err != nil {
+			return nil, err
+		}
+		g.Number = i + 1
+		given = append(given, g)
+		if g.Failed != "" {
+			if err := a.Give(ctx, given); err != nil {
+				return nil, err
+			}
+			return nil, &failure{fmt.Sprintf("The file %s could not be read: %s", f.Name, g.Failed)}
+		}
+		room -= len(g.Content)
+	}
+	return given, a.Give(ctx, given)
+}
+
+// Preview implements runtime.Previewer.
+func (r *Runner) Preview(ctx context.Context, _ agent.Agent, f runtime.File) (runtime.Given, error) {
+	return fileRead(ctx, r.Reading, f, maxFiles, false)
+}
+
+// fileRead is what a model is given of a file, up to so much text; nothing but its name
+// if that is all that is wanted. Its errors are those of the context.
+func fileRead(ctx context.Context, reader *reading.Reader, f runtime.File, room int, nameOnly bool) (runtime.Given, error) {
+	g := runtime.Given{Given: task.Given{Name: f.Name}}
+	if nameOnly {
+		g.Parts = []task.GivenPart{{As: task.AsNothing, Why: namesOnly}}
+		return g, nil
+	}
+	text, err := reader.Open(ctx, f, room)
+	if ctx.Err() != nil {
+		return g, context.Cause(ctx)
+	}
+	g.Size, g.ContentType = text.Size, text.ContentType
+	if err != nil {
+		g.Failed = beginning(err.Error())
+		return g, nil
+	}
+	g.Content, g.Cut = text.Text, !text.Whole
+	g.Parts = partsOf(text)
+	if why := strings.Join(text.Why, " "); len(why) > maxWhy {
+		g.Parts[0].Why = beginning(why)
+	} else {
+		g.Parts[0].Why = why
+	}
+	return g, nil
+}
+
+// partsOf is what a file was read as, in parts: there is at least one.
+func partsOf(text reading.Text) []task.GivenPart {
+	if len(text.Tables) == 0 {
+		p := task.GivenPart{As: task.GivenAs(text.As), Pages: text.Pages, Rows: text.Rows, Width: text.Width, Height: text.Height}
+		p.Chars, p.Tokens = utf8.RuneCountInString(text.Text), model.Tokens(len(text.Text))
+		return []task.GivenPart{p}
+	}
+	parts := make([]task.GivenPart, len(text.Tables))
+	for i, t := range text.Tables {
+		inside := text.Text[t.From:t.To]
+		parts[i] = task.GivenPart{
+			As: task.AsTable, Name: t.Name, Rows: t.Rows, Columns: t.Columns, From: t.From, To: t.To,
+			Chars: utf8.RuneCountInString(inside), Tokens: model.Tokens(len(inside)),
+		}
+	}
+	return parts
+}
+
+// fileGiven is a file as the model is given it.
+func fileGiven(g runtime.Given) string {
+	if len(g.Parts) == 1 && g.Parts[0].Why == namesOnly {
+		return fmt.Sprintf("<file name=%q/>", g.Name)
+	}
+	var notes []string
+	nothing := true
+	for _, p := range g.Parts {
+		if p.Why != "" {
+			notes = append(notes, p.Why)
+		}
+		nothing = nothing && p.As == task.AsNothing
+	}
+	switch {
+	case nothing:
+		notes = append(notes, "It was not given to you.")
+	case g.Cut:
+		notes = append(notes, fmt.Sprintf("Only the first %d bytes of its text were given to you.", len(g.Content)))
+	}
+	inside := g.Content
+	if len(notes) > 0 {
+		inside = strings.TrimPrefix(strings.TrimRight(inside, "\n")+"\n("+strings.Join(notes, " ")+")", "\n")
+	}
+	return fmt.Sprintf("<file name=%q>\n%s\n</file>", g.Name, inside)
+}
