@@ -21,7 +21,7 @@ func TestGivenFiles(t *testing.T) {
 	if err != nil || preview.ID != "" || preview.Name != "sales.csv" || preview.State != "given" || len(preview.Given) != 1 || preview.Given[0].Rows != 2 {
 		t.Fatalf("a preview is %+v, %v", preview, err)
 	}
-	task, err := c.Tasks.Create(t.Context(), errand.TaskRequest{AgentID: "profile", Files: []string{f.URL}})
+	task, err := c.Tasks.Create(t.Context(), errand.TaskRequest{AgentID: "profile", FileURLs: []string{f.URL}})
 	if err != nil {
 		t.Fatal(err)
 	}
