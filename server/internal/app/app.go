@@ -162,7 +162,7 @@ func (a *App) start(ctx context.Context) error {
 	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
 	a.parts.Go(func() { desk.Run(a.closing) })
 	a.reader = reading.New(filepath.Join(o.Data, reading.Folder))
-	opener := files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate), service)
+	opener := files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate, filepath.Join(o.Data, files.FetchedFolder), o.Now), service)
 	runner := runners(o.Commands, models(o, service, a.reader, a.servers))
 	pool := dispatch.NewPool(dispatch.PoolOptions{
 		Service: service, Line: line, Watcher: hub, Files: opener,

@@ -103,7 +103,7 @@ func previews(runner func(agent.Record) runtime.Runner, opener *files.Opener) v1
 			return runtime.Given{}, false, fault.New(fault.RateLimited, "%d files are being read for others: try again in a moment", maxPreviews)
 		}
 		defer func() { <-slots }()
-		g, err := p.Preview(ctx, who, opener.Files(who.OrganizationID, []string{ref})[0])
+		g, err := p.Preview(ctx, who, opener.Files(who.OrganizationID, "", []string{ref})[0])
 		return g, true, err
 	}
 }

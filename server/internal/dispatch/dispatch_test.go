@@ -363,7 +363,7 @@ func TestLocalRuntimeGoesOnFromItsSteps(t *testing.T) {
 
 type noFiles struct{}
 
-func (noFiles) Files(string, []string) []runtime.File { return nil }
+func (noFiles) Files(string, string, []string) []runtime.File { return nil }
 
 func (noFiles) Give(context.Context, string, string, string, []runtime.Given) error { return nil }
 

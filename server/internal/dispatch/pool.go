@@ -23,7 +23,7 @@ import (
 // FileOpener opens the files of a task for the server's runtimes, and keeps those that
 // they write.
 type FileOpener interface {
-	Files(org string, refs []string) []runtime.File
+	Files(org, id string, refs []string) []runtime.File
 	Output(ctx context.Context, org, id, token, name string, content io.Reader) (task.Output, error)
 	// Give keeps what an agent is given of files, and Given reads that of a turn.
 	Give(ctx context.Context, org, id, token string, list []runtime.Given) error
@@ -273,7 +273,7 @@ func (p *Pool) attempt(c lifecycle.Claimed) (*runtime.Attempt, error) {
 	}
 	return &runtime.Attempt{
 		Models: models, Organization: org, TaskID: t.ID, Turn: t.Terms.Turn, Number: t.State().Attempt, TraceParent: c.TraceParent,
-		Spec: spec, State: t.State(), Files: p.files.Files(org, refs), Journal: journal{p.service, p.files, c},
+		Spec: spec, State: t.State(), Files: p.files.Files(org, t.ID, refs), Journal: journal{p.service, p.files, c},
 		Agent: func(ctx context.Context) (agent.Agent, error) {
 			return p.service.AgentOf(ctx, org, spec)
 		},

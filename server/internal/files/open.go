@@ -21,21 +21,26 @@ import (
 // Fetcher reads URLs that users gave. They are hostile: only http and https,
 // no private or link-local address (checked at the moment of dialling, so
 // also through redirects and changing DNS answers), with limits on time, size
-// and redirects.
-type Fetcher struct{ client *http.Client }
+// and redirects. What was fetched is kept in the data folder: a task fetches a URL once,
+// whatever becomes of its attempts, and others of its organization as rarely as the
+// URL's server allows.
+type Fetcher struct {
+	client *http.Client
+	cache  cache
+}
 
 const (
 	fetchTimeout = 2 * time.Minute
 	maxRedirects = 5
 )
 
-// NewFetcher makes a fetcher. Addresses in allow are dialled although they are
-// private: it is the operator's word.
-func NewFetcher(allow []netip.Prefix) *Fetcher {
+// NewFetcher makes a fetcher that keeps what it has fetched in a folder. Addresses in
+// allow are dialled although they are private: it is the operator's word.
+func NewFetcher(allow []netip.Prefix, dir string, now func() time.Time) *Fetcher {
 	transport := outbound.Guard{Networks: allow}.Transport()
 	transport.ResponseHeaderTimeout = 30 * time.Second
 	transport.DisableKeepAlives = true
-	return &Fetcher{client: &http.Client{
+	return &Fetcher{cache: cache{dir: dir, now: now}, client: &http.Client{
 		Transport: transport,
 		Timeout:   fetchTimeout,
 		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
@@ -47,21 +52,31 @@ func NewFetcher(allow []netip.Prefix) *Fetcher {
 	}}
 }
 
-// Open starts to read a URL; reading more than MaxSize bytes fails.
-func (f *Fetcher) Open(ctx context.Context, target string) (io.ReadCloser, error) {
+// Open starts to read a URL for a task of an organization, "" for none; reading more
+// than MaxSize bytes fails.
+func (f *Fetcher) Open(ctx context.Context, org, task, target string) (io.ReadCloser, error) {
+	return f.cache.open(ctx, org, task, target, func(ctx context.Context, header http.Header) (*http.Response, error) {
+		return f.ask(ctx, target, header)
+	})
+}
+
+// ask sends one request. Its answer is the file, or says that it has not changed.
+func (f *Fetcher) ask(ctx context.Context, target string, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
+	req.Header = header
 	res, err := f.client.Do(req)
 	if err != nil {
 		return nil, fetchError(req.URL.Host, err)
 	}
-	if res.StatusCode != http.StatusOK {
+	if res.StatusCode != http.StatusOK && (res.StatusCode != http.StatusNotModified || len(header) == 0) {
 		res.Body.Close() //nolint:errcheck // nothing was read
 		return nil, fmt.Errorf("fetch: the server of %s answered %s", req.URL.Host, res.Status)
 	}
-	return http.MaxBytesReader(nil, res.Body, MaxSize), nil
+	res.Body = http.MaxBytesReader(nil, res.Body, MaxSize)
+	return res, nil
 }
 
 // fetchError says what went wrong in words for the task's owner.
@@ -115,19 +130,19 @@ func (o *Opener) Given(ctx context.Context, org, id string, turn int) ([]runtime
 	return o.shelf.Given(ctx, o.service, org, id, turn)
 }
 
-// Files makes the files of a task readable.
-func (o *Opener) Files(org string, refs []string) []runtime.File {
+// Files makes the files of a task readable; "" for those of none.
+func (o *Opener) Files(org, id string, refs []string) []runtime.File {
 	list := make([]runtime.File, 0, len(refs))
 	for _, ref := range refs {
-		if id, name, ok := SplitRef(ref); ok {
+		if file, name, ok := SplitRef(ref); ok {
 			list = append(list, runtime.File{Name: name, Open: func(ctx context.Context) (io.ReadCloser, error) {
-				content, _, err := o.shelf.Open(ctx, org, id)
+				content, _, err := o.shelf.Open(ctx, org, file)
 				return content, err
 			}})
 			continue
 		}
 		list = append(list, runtime.File{Name: NameOf(ref), Open: func(ctx context.Context) (io.ReadCloser, error) {
-			return o.fetcher.Open(ctx, ref)
+			return o.fetcher.Open(ctx, org, id, ref)
 		}})
 	}
 	return list

@@ -4,10 +4,16 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/xuri/excelize/v2"
+
+	"github.com/errand-dev/errand/server/internal/app"
 )
 
 // packed is a zip archive of one file.
@@ -293,4 +299,26 @@ func TestO3Preview(t *testing.T) {
 		}
 	}
 	s.must(t, 404, call{method: "POST", path: "/v1/files/preview", body: `{"url": "http://x/y", "agent_id": "nobody"}`})
+}
+
+// O2: a task fetches a URL once, for what its model is given and for all of its tools.
+func TestO2AFileIsFetchedOnce(t *testing.T) {
+	t.Parallel()
+	var fetched atomic.Int32
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "n\n%d\n", fetched.Add(1))
+	}))
+	t.Cleanup(origin.Close)
+	p := newProvider(
+		t,
+		says(calls([2]string{"read_file", `{"name": "a.csv"}`}, [2]string{"sql", `{"query": "SELECT n FROM a"}`})...),
+		says(said("Yes."), ended),
+	)
+	s := start(t, p.use, func(o *app.Options) { o.AllowPrivate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	s.modelAgent(t, `, "tools": ["files", "sql"]`)
+	s.wonder(t, fmt.Sprintf(`"input": {"text": "Why?", "files": [%q]}`, origin.URL+"/a.csv"))
+	s.waitFor(t, "one", "completed")
+	if got := fmt.Sprint(results(p.requests()[1])); fetched.Load() != 1 || !strings.Contains(got, "n\n1\n") {
+		t.Errorf("O2: fetched %d times; the tools said %s", fetched.Load(), got)
+	}
 }
