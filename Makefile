@@ -194,7 +194,7 @@ fuzz-api: ## every route of a real server, asked what its OpenAPI document allow
 	  $(PYTHON) server/test/conformance/fuzz.py $(EXAMPLES) $(SEED) 2>&1 | tee $(TMP)/fuzz-api.log
 
 .PHONY: models
-models: $(ON_POSTGRES) ## agents of runtime model, against a stand-in for their providers that is not ours and MCP servers of others
+models: $(ON_POSTGRES) ## agents of runtime model, against a stand-in for their providers that is not ours, a small real model and MCP servers of others
 	@mkdir -p $(TMP)
 	@if ! $(PYTHON_IS_THERE); then \
 	  echo "models: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \

@@ -543,6 +543,24 @@ func TestRequests(t *testing.T) {
 				`"stream":true,"stream_options":{"include_usage":true},"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}]}`,
 		},
 		{
+			"something compatible, a schema",
+			Provider{"vllm", "http://gpu:8000/v1", ""},
+			Request{Model: "m", Messages: conversation[:1], Schema: json.RawMessage(`{"type":"object"}`)},
+			"http://gpu:8000/v1/chat/completions",
+			http.Header{},
+			`{"model":"m","messages":[{"role":"user","content":"a"}],"stream":true,"stream_options":{"include_usage":true},` +
+				`"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object"}}}}`,
+		},
+		{
+			"something compatible, a schema and tools",
+			Provider{"vllm", "http://gpu:8000/v1", ""},
+			Request{Model: "m", Messages: conversation[:1], Schema: json.RawMessage(`{"type":"object"}`), Tools: tools},
+			"http://gpu:8000/v1/chat/completions",
+			http.Header{},
+			`{"model":"m","messages":[{"role":"user","content":"a"}],"stream":true,"stream_options":{"include_usage":true},` +
+				`"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}]}`,
+		},
+		{
 			"anthropic, tools: results stand first in the next message",
 			Provider{Anthropic, "https://api.anthropic.com", ""},
 			Request{Model: "m", Messages: answered, Tools: tools},
@@ -584,6 +602,34 @@ func TestRequests(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestRefusedSchema holds that a provider that takes no schemas is asked without.
+func TestRefusedSchema(t *testing.T) {
+	t.Parallel()
+	var formats []bool
+	m := New(Provider{"deepseek", "https://api.example.com/v1", "k"}, &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		formats = append(formats, bytes.Contains(body, []byte("response_format")))
+		if formats[len(formats)-1] {
+			return &http.Response{StatusCode: http.StatusBadRequest, Body: io.NopCloser(strings.NewReader(`{"error":{"message":"This response_format type is unavailable now"}}`))}, nil
+		}
+		said := "data: {\"choices\":[{\"delta\":{\"content\":\"{}\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(strings.NewReader(said))}, nil
+	})})
+	var text string
+	for d, err := range m.Stream(t.Context(), Request{Model: "m", Messages: []Message{{Role: User, Text: "a"}}, Schema: json.RawMessage(`{"type":"object"}`)}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += d.Text
+	}
+	if diff := cmp.Diff([]bool{true, false}, formats); diff != "" || text != "{}" {
+		t.Errorf("said %q, asked (-want +got):\n%s", text, diff)
 	}
 }
 

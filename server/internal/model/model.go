@@ -38,6 +38,10 @@ type Request struct {
 	// Tools are what the model may call: the same as long as the conversation has calls,
 	// and in the same order.
 	Tools []Tool
+	// Schema is the JSON Schema that the answer is to follow, nil for none. Providers that
+	// can hold the model to it are told, as far as they take it: what is answered may not
+	// follow it all the same.
+	Schema json.RawMessage
 	// CallPrefix and a number name a call of the answer to which the provider gives no
 	// id, or one that the conversation has already.
 	CallPrefix string

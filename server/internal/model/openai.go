@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
 	"net/http"
 	"net/url"
@@ -24,6 +25,19 @@ type chatRequest struct {
 	MaxCompletionTokens int           `json:"max_completion_tokens,omitempty"`
 	PromptCacheKey      string        `json:"prompt_cache_key,omitempty"`
 	Tools               []chatTool    `json:"tools,omitempty"`
+	ResponseFormat      *chatFormat   `json:"response_format,omitempty"`
+}
+
+// chatFormat holds an answer to a JSON Schema. It does not say strict, which takes few
+// schemas: ours are the user's.
+type chatFormat struct {
+	Type       string     `json:"type"`
+	JSONSchema chatSchema `json:"json_schema"`
+}
+
+type chatSchema struct {
+	Name   string          `json:"name"`
+	Schema json.RawMessage `json:"schema"`
 }
 
 type chatTool struct {
@@ -76,7 +90,16 @@ func (o *openai) request(r Request) chatRequest {
 	for _, t := range r.Tools {
 		c.Tools = append(c.Tools, chatTool{"function", chatFunction{t.Name, t.Description, t.Input}})
 	}
+	if r.Schema != nil && len(r.Tools) == 0 { // local servers let a model that is held to a form call nothing
+		c.ResponseFormat = &chatFormat{"json_schema", chatSchema{"answer", r.Schema}}
+	}
 	return c
+}
+
+// refused reports whether a provider has found fault with what it was asked.
+func refused(err error) bool {
+	e, is := errors.AsType[*Error](err)
+	return is && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity)
 }
 
 // toldResult is a result where only its text can say that it is an error.
@@ -105,13 +128,22 @@ func (o *openai) header() http.Header {
 func (o *openai) Stream(ctx context.Context, r Request) iter.Seq2[Delta, error] {
 	return o.answers(func(yield func(Delta) bool) error {
 		c := &completion{yield: yield, message: newMessage(), names: newNames(r)}
-		err := o.exchange(ctx, "/chat/completions", o.header(), o.request(r), func(_ string, data []byte) (bool, error) {
-			if string(data) == "[DONE]" {
-				c.done = true
-				return false, nil
-			}
-			return c.take(&o.wire, data)
-		})
+		asked, heard := o.request(r), false
+		exchange := func() error {
+			return o.exchange(ctx, "/chat/completions", o.header(), asked, func(_ string, data []byte) (bool, error) {
+				heard = true
+				if string(data) == "[DONE]" {
+					c.done = true
+					return false, nil
+				}
+				return c.take(&o.wire, data)
+			})
+		}
+		err := exchange()
+		if asked.ResponseFormat != nil && !heard && refused(err) { // some providers know no schemas, or not this one
+			asked.ResponseFormat = nil
+			err = exchange()
+		}
 		if err != nil && c.finish == "" { // what comes after the end is not missed
 			return err
 		}

@@ -139,6 +139,7 @@ func (t *turn) summary(ctx context.Context, id string, short bool) (answer, erro
 	}
 	request := t.request
 	request.CallPrefix = fmt.Sprintf("call_%d_%s_", t.Turn, id)
+	request.Schema = nil // a summary is prose
 	request.Messages = slices.Clone(request.Messages)
 	if short {
 		for i, m := range request.Messages {

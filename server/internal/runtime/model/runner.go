@@ -75,6 +75,9 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 		Effort: cmp.Or(orEmpty(t.State.LLMReasoningEffort), who.Record.ReasoningEffort),
 	}
 	t.begun, t.window = len(messages), who.Record.ContextWindow
+	if task.HasSchema(t.Spec.OutputSchema) {
+		t.request.Schema = t.Spec.OutputSchema
+	}
 	done, err := r.equip(ctx, t, who)
 	if err != nil {
 		return runtime.Outcome{}, err
