@@ -259,6 +259,12 @@ conformance-soak: ## the released Python client with its real waits (hours)
 bench: ## measure Errand beside a raw store loop and write docs/PERFORMANCE.md (about 10 minutes)
 	cd server/test && $(GO) run ./bench -write $(CURDIR)/docs/PERFORMANCE.md
 
+.PHONY: bench-models
+bench-models: ## what stands between a model and a viewer, beside Agno and eino, and tasks that wait for people (about 5 minutes; ERRAND_BENCH_ROUNDS, ERRAND_BENCH_WAITING)
+	@mkdir -p $(TMP)
+	@$(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand
+	@ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" $(PYTHON) server/test/models/run.py bench 2>&1 | tee $(TMP)/bench-models.log
+
 # --- tools -------------------------------------------------------------------
 
 $(GOLANGCI): tools/go.mod tools/go.sum

@@ -43,7 +43,8 @@ type subscription struct {
 	topic topic
 	only  []task.Type   // what it is told of; none is everything
 	ready chan struct{} // holds a token while there is something to look at
-	// signal says that nobody takes the events: it is only told that there are some.
+	// signal says that nobody takes the events: it is only told that there are some
+	// which no attempt has written.
 	signal bool
 
 	mu      sync.Mutex
@@ -149,7 +150,7 @@ func (s *subscription) close() {
 // not told of does not wake it.
 func (s *subscription) push(events []task.Event) {
 	s.mu.Lock()
-	wake := s.signal || s.pending.add(events, s.only)
+	wake := s.signal && tells(events) || !s.signal && s.pending.add(events, s.only)
 	s.mu.Unlock()
 	if !wake {
 		return
@@ -158,6 +159,12 @@ func (s *subscription) push(events []task.Event) {
 	case s.ready <- struct{}{}:
 	default:
 	}
+}
+
+// tells reports whether events, or a push of nothing, say anything of a task beyond what
+// its attempt writes itself, which may be many a second.
+func tells(events []task.Event) bool {
+	return len(events) == 0 || slices.ContainsFunc(events, func(e task.Event) bool { return !e.Type.Writable() })
 }
 
 // add takes in what was committed, and reports whether the subscriber has to look.
@@ -202,8 +209,8 @@ func (s *subscription) take() batch {
 	return b
 }
 
-// Watch signals whenever a task's log grows or the task is deleted, until
-// stop is called. Signals that come close together may be one.
+// Watch signals whenever a task's log grows by what attempts do not write themselves, or
+// the task is deleted, until stop is called. Signals that come close together may be one.
 func (h *Hub) Watch(org, id string) (changed <-chan struct{}, stop func()) {
 	s := h.join(&subscription{hub: h, topic: topic{org, id}, ready: make(chan struct{}, 1), signal: true})
 	return s.ready, s.close

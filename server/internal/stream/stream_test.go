@@ -674,3 +674,28 @@ func TestT7WhatIsLeftOutMovesTheCursor(t *testing.T) {
 		}
 	})
 }
+
+// TestWatch holds that who watches a task is told of what its attempt has to know, and
+// not of what that writes itself, however much it is.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	hub := stream.NewHub()
+	changed, stop := hub.Watch(org, id)
+	defer stop()
+	for _, kind := range append(task.Types(), "") { // "" is a deletion
+		entry := feed.Entry{Organization: org, Task: id, Kind: feed.Grew, Change: &task.Change{Events: []task.Event{{Type: kind}}}}
+		if kind == "" {
+			entry = feed.Entry{Organization: org, Task: id, Kind: feed.Deleted}
+		}
+		hub.Publish([]feed.Entry{entry})
+		told := false
+		select {
+		case <-changed:
+			told = true
+		default:
+		}
+		if want := !kind.Writable(); told != want {
+			t.Errorf("%q: told %v, want %v", kind, told, want)
+		}
+	}
+}

@@ -1,7 +1,7 @@
 """Runs the checks of agents of runtime model against an independent stand-in for their providers: `make models`.
 
 What it answers follows from fixtures.json alone, and it checks nothing of what it is sent: the types of the providers'
-own clients do that here. Arguments are the files of checks to run, all if there are none.
+own clients do that here. Arguments are the files of checks to run, all if there are none; `bench` measures instead.
 """
 
 import subprocess
@@ -20,6 +20,8 @@ def main() -> int:
         print(f"models: {'' if CI else 'SKIPPED: '}{without}", file=sys.stderr)
         return int(CI)
     python = environment.python(HERE / "requirements.lock") / "bin" / "python"
+    if sys.argv[1:] == ["bench"]:
+        return subprocess.run([python, str(HERE / "bench.py")]).returncode
     return subprocess.run([python, "-m", "pytest", *(str(HERE / name) for name in sys.argv[1:] or ["."])]).returncode
 
 
