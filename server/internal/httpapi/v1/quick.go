@@ -47,7 +47,7 @@ func formOf(schemas huma.Registry, s *huma.Schema, t reflect.Type) form {
 	if composed(s) || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return nil
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // the rest is huma's
 	case reflect.Pointer:
 		return formOfPointer(schemas, s, t)
 	case reflect.Struct:
@@ -98,7 +98,8 @@ func formOfAny(schemas huma.Registry, s *huma.Schema) form {
 			return false
 		}
 		raw, ok := c.Value()
-		return ok && into.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw) == nil //nolint:forcetypeassert // formOf has asked
+		keeper, keeps := into.Addr().Interface().(json.Unmarshaler)
+		return ok && keeps && keeper.UnmarshalJSON(raw) == nil
 	}
 }
 
@@ -350,7 +351,9 @@ func newQuick[I, O any](api huma.API, op huma.Operation, handle func(context.Con
 	}
 	op.Hidden, op.Middlewares, op.Responses, op.RequestBody = true, nil, maps.Clone(op.Responses), &huma.RequestBody{}
 	huma.Register(q, op, func(ctx context.Context, in *I) (*O, error) {
-		reflect.ValueOf(in).Elem().FieldByIndex(body.Index).Set(ctx.Value(bodyKey{}).(reflect.Value)) //nolint:forcetypeassert // readBody has set it
+		if read, ok := ctx.Value(bodyKey{}).(reflect.Value); ok { // serve has put it there
+			reflect.ValueOf(in).Elem().FieldByIndex(body.Index).Set(read)
+		}
 		return handle(ctx, in)
 	})
 	op.RequestBody.Required = false // it is read
