@@ -77,6 +77,11 @@ type Task struct {
 	// ResultCheck is how the result follows OutputSchema; nil if that asks for
 	// nothing, or while there was no result.
 	ResultCheck *ResultCheck `json:"result_check"`
+	// OpenCalls are those of the creator's tools with which the turn has ended, ToolResults
+	// what came of those that the turn before has left open.
+	OpenCalls   []OpenCall   `json:"open_calls"`
+	ToolResults []ToolResult `json:"tool_results"`
+	ClientTools []ClientTool `json:"client_tools"`
 
 	// ParentTaskID is the task that this is a sub-task of, OnParentEnd what becomes of
 	// it when that ends; SubTasks are its own.

@@ -94,8 +94,52 @@ type TaskRequest struct {
 	MCPServers    []MCPServer
 	UserTokens    map[string]any
 	UserOIDCToken string
+	// ClientTools are tools of your own, for agents of runtime model. A turn in which the
+	// model calls some ends Completed, with Task.OpenCalls; the next one, with the task's
+	// ID, brings what came of them in ToolResults, and has the same tools if it names none.
+	ClientTools []ClientTool
+	// ToolResults are of the task's open calls. Of those that are left out the model is
+	// told that there is no result.
+	ToolResults []ToolResult
 	// NoPythonStreaming keeps the Python client from streaming the task's events.
 	NoPythonStreaming bool
+}
+
+// ClientTool is a tool that whoever creates a task carries out.
+type ClientTool struct {
+	// Name has 1 to 64 of A-Z a-z 0-9 _ -. Description tells the model what the tool does
+	// and when it is of use.
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	// InputSchema is a JSON Schema whose type is object: anything that encodes as one; nil
+	// is any object.
+	InputSchema any `json:"input_schema,omitempty"`
+}
+
+// OpenCall is a call of such a tool that has no result yet.
+type OpenCall struct {
+	// ID names the call in its task.
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Arguments follow the tool's schema.
+	Arguments json.RawMessage `json:"arguments"`
+}
+
+// Result is what came of the call, for the model.
+func (c OpenCall) Result(content string) ToolResult { return ToolResult{CallID: c.ID, Content: content} }
+
+// Failed is that the call went wrong, and how.
+func (c OpenCall) Failed(content string) ToolResult {
+	return ToolResult{CallID: c.ID, Content: content, IsError: true}
+}
+
+// ToolResult is what came of an open call.
+type ToolResult struct {
+	CallID string `json:"call_id"`
+	// Content is for the model, which is given the first 48 KiB; all of them together have
+	// at most 1 MiB.
+	Content string `json:"content"`
+	IsError bool   `json:"is_error,omitempty"`
 }
 
 type inputBody struct {
@@ -141,6 +185,8 @@ type taskBody struct {
 	ToolCallLimit        int            `json:"tool_call_limit,omitempty"`
 	HarnessCLI           string         `json:"harness_cli,omitempty"`
 	PermissionMode       string         `json:"permission_mode,omitempty"`
+	ClientTools          []ClientTool   `json:"client_tools,omitempty"`
+	ToolResults          []ToolResult   `json:"tool_results,omitempty"`
 }
 
 func (r TaskRequest) body() taskBody {
@@ -154,7 +200,7 @@ func (r TaskRequest) body() taskBody {
 		AgentVersion: r.AgentVersion, Priority: r.Priority, RunAt: r.RunAt, MaxAttempts: r.MaxAttempts, Budget: r.Budget,
 		Timeout: seconds(r.Timeout), ExpiresIn: seconds(r.ExpiresIn), Tags: r.Tags,
 		ModelProvider: r.ModelProvider, ModelName: r.ModelName, ReasoningEffort: r.ReasoningEffort,
-		ToolCallLimit: r.ToolCallLimit, HarnessCLI: r.HarnessCLI, PermissionMode: r.PermissionMode,
+		ToolCallLimit: r.ToolCallLimit, HarnessCLI: r.HarnessCLI, PermissionMode: r.PermissionMode, ClientTools: r.ClientTools, ToolResults: r.ToolResults,
 	}
 	if r.NoPythonStreaming {
 		b.EventsStreaming = new(bool)

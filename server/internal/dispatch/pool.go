@@ -278,6 +278,7 @@ func (p *Pool) attempt(c lifecycle.Claimed) (*runtime.Attempt, error) {
 			return p.service.AgentOf(ctx, org, spec)
 		},
 		Earlier: func(ctx context.Context) iter.Seq2[runtime.Turn, error] { return p.earlier(ctx, t) },
+		Past:    func(ctx context.Context, turn int) (runtime.Past, error) { return p.past(ctx, t, turn) },
 		Task:    func(ctx context.Context) (json.RawMessage, error) { return p.present(ctx, c.Snapshot) },
 	}, nil
 }
@@ -298,12 +299,38 @@ func (p *Pool) earlier(ctx context.Context, t task.Task) iter.Seq2[runtime.Turn,
 				return
 			}
 			for _, x := range turns {
-				if after = x.Number; !yield(runtime.Turn{Number: x.Number, Prompt: orEmpty(x.Prompt), Result: orEmpty(x.Result)}, nil) {
+				after = x.Number
+				if !yield(runtime.Turn{Number: x.Number, Prompt: orEmpty(x.Prompt), Result: orEmpty(x.Result), Answers: x.Answers}, nil) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// past reads a turn before a task's present one, with all that it was asked.
+func (p *Pool) past(ctx context.Context, t task.Task, turn int) (runtime.Past, error) {
+	found, err := p.service.Turns(ctx, t.OrganizationID, t.ID, turn-1, 1)
+	if err == nil && (len(found) == 0 || found[0].Number != turn) {
+		err = lifecycle.NoTask(t.ID)
+	}
+	if err != nil {
+		return runtime.Past{}, err
+	}
+	left, err := p.service.AsLeft(ctx, auth.All(t.OrganizationID), t.ID, found[0].FirstSeq)
+	if err != nil {
+		return runtime.Past{}, err
+	}
+	spec, _, err := left.Asked()
+	if err != nil {
+		return runtime.Past{}, err
+	}
+	given, err := p.files.Given(ctx, t.OrganizationID, t.ID, turn)
+	if err != nil {
+		return runtime.Past{}, err
+	}
+	steps, err := whole(ctx, t, turn, p.service.Steps, stepSeq)
+	return runtime.Past{Spec: spec, State: left.Task.State(), Given: given, Steps: steps}, err
 }
 
 func orEmpty(text *string) string {
@@ -316,10 +343,13 @@ func orEmpty(text *string) string {
 // outcome is how an attempt ended, for the service. What it has used counts whatever
 // the end.
 func outcome(o runtime.Outcome, err error) lifecycle.Outcome {
-	end := lifecycle.Outcome{Reason: o.Reason, Result: &o.Result}
+	end := lifecycle.Outcome{Reason: o.Reason, Result: &o.Result, Open: o.Open}
+	if o.Result == "" && len(o.Open) > 0 {
+		end.Result = nil
+	}
 	if err != nil {
 		text := err.Error()
-		end.Reason, end.Result = task.EndWorkerError, &text
+		end.Reason, end.Result, end.Open = task.EndWorkerError, &text, nil
 	}
 	if o.Tokens != nil || len(o.Tools) > 0 {
 		end.Side, _ = json.Marshal(struct { // numbers and names always encode
@@ -419,24 +449,26 @@ func (j journal) append(ctx context.Context, events []lifecycle.NewEvent) error 
 
 // Steps implements runtime.Journal.
 func (j journal) Steps(ctx context.Context) ([]task.Step, error) {
-	return whole(ctx, j.c.Task, j.service.Steps, func(x task.Step) int64 { return x.Seq })
+	return whole(ctx, j.c.Task, j.c.Task.Terms.Turn, j.service.Steps, stepSeq)
 }
 
 // Approvals implements runtime.Journal.
 func (j journal) Approvals(ctx context.Context) ([]task.Approval, error) {
-	return whole(ctx, j.c.Task, j.service.ApprovalsOf, func(x task.Approval) int64 { return x.Seq })
+	return whole(ctx, j.c.Task, j.c.Task.Terms.Turn, j.service.ApprovalsOf, func(x task.Approval) int64 { return x.Seq })
 }
+
+func stepSeq(s task.Step) int64 { return s.Seq }
 
 // listRead is how many of a list one read asks for.
 const listRead = 1000
 
 // whole reads all of a list of a task's turn, whose parts begin behind an event.
-func whole[T any](ctx context.Context, t task.Task, read func(ctx context.Context, org, id string, turn int, after int64, limit int) ([]T, error), seq func(T) int64) ([]T, error) {
+func whole[T any](ctx context.Context, t task.Task, turn int, read func(ctx context.Context, org, id string, turn int, after int64, limit int) ([]T, error), seq func(T) int64) ([]T, error) {
 	var all []T
 	for after := int64(0); ; {
 		var some []T
 		err := persist(ctx, func() (err error) {
-			some, err = read(ctx, t.OrganizationID, t.ID, t.Terms.Turn, after, listRead)
+			some, err = read(ctx, t.OrganizationID, t.ID, turn, after, listRead)
 			return err
 		})
 		if err != nil || len(some) == 0 {

@@ -73,6 +73,9 @@ func check(sub *Submission) error {
 	if err := checkSchema("output_schema", spec.OutputSchema); err != nil {
 		return err
 	}
+	if err := checkTheirs(spec); err != nil {
+		return err
+	}
 	if err := state.Budget.Check("budget"); err != nil {
 		return err
 	}

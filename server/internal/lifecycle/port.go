@@ -352,13 +352,17 @@ type Snapshot struct {
 
 // Turn is what a turn was asked and what came of it.
 type Turn struct {
-	Number     int
+	Number int
+	// FirstSeq is the number of its task_created event.
+	FirstSeq   int64
 	CreatedAt  task.Stamp
 	FinishedAt task.Stamp // 0 while it has not ended
 	Prompt     *string
 	Result     *string // what is shown since an override
 	// Tokens are those known when the turn ended.
 	Tokens *task.Tokens
+	// Answers says that it brings what came of calls that the turn before has left open.
+	Answers bool
 }
 
 // Want asks for tasks to hand out.

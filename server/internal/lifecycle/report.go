@@ -226,6 +226,8 @@ type Outcome struct {
 	Side   json.RawMessage // tokens, used_tools, duration and other fields of task.State
 	// Adjusted names fields that had to be changed before they came here.
 	Adjusted []string
+	// Open are calls of the caller's tools, whose results the next turn brings (T10).
+	Open []task.OpenCall
 	// Retry lets another attempt follow if the reason is no success, and if one may
 	// (L4). Delay is how long none may begin, nil for the backoff of lost attempts.
 	Retry bool
@@ -316,6 +318,7 @@ func (e End) command(tx writing, t task.Task) (task.Command, error) {
 	}
 	return task.Finish{
 		Repair: rounds, Retry: retry, Delay: o.Delay, By: by, Reason: o.Reason, Result: o.Result, Side: o.Side, Adjusted: adjusted, Repeats: repeats,
+		Open: o.Open,
 	}, nil
 }
 

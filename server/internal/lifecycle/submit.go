@@ -257,6 +257,9 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 			return Snapshot{}, err
 		}
 	}
+	if err := answerCalls(tx, before, &spec); err != nil {
+		return Snapshot{}, err
+	}
 	if sub.State.DeepPlanning, err = firstPlan(before, a); err != nil {
 		return Snapshot{}, err
 	}
@@ -385,6 +388,9 @@ func suit(spec *task.Spec, a agent.Agent) error {
 	}
 	if spec.MaxAttempts == 0 {
 		spec.MaxAttempts = a.MaxAttempts()
+	}
+	if a.Record.Runtime != agent.Model && len(spec.ClientTools) > 0 {
+		return fault.Field("client_tools", "are for agents of runtime model; that of agent %q is %s", a.ID, a.Record.Runtime)
 	}
 	if a.Record.Runtime != agent.Worker && hasLocalServer(spec.MCPServers) {
 		return fault.Field("mcp_servers", "type local is for remote workers; agent %q runs inside the server", a.ID)

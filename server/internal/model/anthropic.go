@@ -75,6 +75,8 @@ func (a *anthropic) request(r Request) messagesRequest {
 		switch {
 		case said.Raw != nil:
 			m.Messages = append(m.Messages, said.Raw)
+		case len(said.Calls) > 0:
+			m.Messages = append(m.Messages, blocksMessage{Assistant, callBlocks(said)})
 		case len(said.Results) > 0:
 			m.Messages = append(m.Messages, blocksMessage{User, resultBlocks(said)})
 		default:
@@ -85,6 +87,24 @@ func (a *anthropic) request(r Request) messagesRequest {
 		m.Tools = append(m.Tools, messagesTool{t.Name, t.Description, t.Input})
 	}
 	return m
+}
+
+// callBlocks are what another provider's message said, and called.
+func callBlocks(said Message) []any {
+	type call struct {
+		Type  string          `json:"type"`
+		ID    string          `json:"id"`
+		Name  string          `json:"name"`
+		Input json.RawMessage `json:"input"`
+	}
+	var blocks []any
+	if said.Text != "" {
+		blocks = append(blocks, textBlock{"text", said.Text})
+	}
+	for _, c := range said.Calls {
+		blocks = append(blocks, call{"tool_use", c.ID, c.Name, objectOf(c.Arguments)})
+	}
+	return blocks
 }
 
 // resultBlocks are results, and what is said behind them.

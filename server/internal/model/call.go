@@ -36,6 +36,14 @@ func isObject(text []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) && json.Valid(text)
 }
 
+// objectOf is the arguments of a call as an object: none of what is no JSON.
+func objectOf(arguments string) json.RawMessage {
+	if !isObject([]byte(arguments)) {
+		return json.RawMessage("{}")
+	}
+	return json.RawMessage(arguments)
+}
+
 // quoted is a text as JSON.
 func quoted(text string) json.RawMessage {
 	raw, err := json.Marshal(text)

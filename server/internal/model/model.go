@@ -69,8 +69,10 @@ type Message struct {
 	Role Role
 	Text string
 	// Raw is an assistant's message as this provider gave it, which then counts in the
-	// place of Text: providers want back all of what they have said, signatures too.
-	Raw json.RawMessage
+	// place of Text and Calls: providers want back all of what they have said, signatures
+	// too. Calls are those of an assistant's message that another one gave.
+	Raw   json.RawMessage
+	Calls []Call
 	// Results, of a user's message, answer all calls of the message before it, in their
 	// order. Text comes behind them.
 	Results []Result

@@ -83,6 +83,8 @@ func (o *openai) request(r Request) chatRequest {
 		switch {
 		case m.Raw != nil:
 			c.Messages = append(c.Messages, m.Raw)
+		case len(m.Calls) > 0:
+			c.Messages = append(c.Messages, chatCalls(m))
 		case m.Text != "" || len(m.Results) == 0:
 			c.Messages = append(c.Messages, chatMessage{Role: string(m.Role), Content: m.Text})
 		}
@@ -100,6 +102,28 @@ func (o *openai) request(r Request) chatRequest {
 func refused(err error) bool {
 	e, is := errors.AsType[*Error](err)
 	return is && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity)
+}
+
+// chatCalls is a message with calls that another provider gave.
+func chatCalls(m Message) any {
+	type function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	}
+	type call struct {
+		ID       string   `json:"id"`
+		Type     string   `json:"type"`
+		Function function `json:"function"`
+	}
+	calls := make([]call, len(m.Calls))
+	for i, x := range m.Calls {
+		calls[i] = call{x.ID, "function", function{x.Name, string(objectOf(x.Arguments))}}
+	}
+	return struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
+		Calls   []call `json:"tool_calls"`
+	}{string(Assistant), m.Text, calls}
 }
 
 // toldResult is a result where only its text can say that it is an error.

@@ -39,6 +39,8 @@ type Attempt struct {
 	Agent func(ctx context.Context) (agent.Agent, error)
 	// Earlier reads the task's turns before this one, from the first.
 	Earlier func(ctx context.Context) iter.Seq2[Turn, error]
+	// Past reads one of them as a whole, given its number.
+	Past func(ctx context.Context, turn int) (Past, error)
 	// Task renders the task's public JSON, as GET /v1/tasks/{id} answers it:
 	// its file URLs are good for a day, its secrets are not among it.
 	Task func(ctx context.Context) (json.RawMessage, error)
@@ -68,6 +70,18 @@ type Turn struct {
 	Prompt string
 	// Result is "" for none.
 	Result string
+	// Answers says that it brings what came of the calls that the turn before has left
+	// open (rule T10).
+	Answers bool
+}
+
+// Past is an earlier turn as a whole: what it was asked, as it was left, what its agent
+// was given of files, and what its attempts have committed, in that order.
+type Past struct {
+	Spec  task.Spec
+	State task.State
+	Given []Given
+	Steps []task.Step
 }
 
 // ErrLost is, in the cause of a context's end, that the attempt is not the
@@ -204,6 +218,9 @@ type Outcome struct {
 	// EndSchemaMismatch or EndBudget.
 	Reason task.EndReason
 	Result string
+	// Open are calls of the caller's tools with which a completed turn ends: the next
+	// one brings what came of them (rule T10).
+	Open []task.OpenCall
 	Usage
 }
 

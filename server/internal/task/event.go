@@ -206,4 +206,7 @@ func (s *State) Normalize() {
 			*list = []string{}
 		}
 	}
+	if s.OpenCalls == nil {
+		s.OpenCalls = []OpenCall{}
+	}
 }

@@ -84,7 +84,7 @@ func (d *draft) judge(ended EndReason) error {
 	if s.ResultCheck != nil {
 		rounds = s.ResultCheck.Rounds
 	}
-	if ended != EndCompleted {
+	if ended != EndCompleted || len(s.OpenCalls) > 0 { // what ends with calls is no answer yet
 		if rounds == 0 { // else it tells what was tried
 			s.ResultCheck = nil
 		}

@@ -154,6 +154,10 @@ type Spec struct {
 	ExpiresIn            float64         `json:"expires_in"`
 	IdempotencyKey       *string         `json:"idempotency_key"`
 	Tags                 []string        `json:"tags"`
+	// ClientTools are the caller's, and ToolResults what came of all calls that the turn
+	// before has left open, in their order (T10): there are some if it has.
+	ClientTools []ClientTool `json:"client_tools,omitempty"`
+	ToolResults []ToolResult `json:"tool_results,omitempty"`
 }
 
 // Terms are the parts of the Spec that decide the turn's course.
@@ -249,6 +253,8 @@ type State struct {
 	// Budget is what the turn and all below it may use; nil for no limits of its own
 	// (B1).
 	Budget *Budget `json:"budget"`
+	// OpenCalls are those of the caller's tools with which the turn has ended (T10).
+	OpenCalls []OpenCall `json:"open_calls"`
 }
 
 // Stop is what became of a request to stop a turn (rules X).

@@ -257,6 +257,8 @@ type Finish struct {
 	Result   *string
 	Side     json.RawMessage // fields of State
 	Adjusted []string        // fields that had to be cut or dropped (S5)
+	// Open are the calls of the caller's tools with which a completed turn ends (T10).
+	Open []OpenCall
 	// Retry lets another attempt follow a reason that is no success, if one may
 	// (L4). Delay is until when, nil for the backoff of lost attempts.
 	Retry bool
@@ -287,10 +289,13 @@ func (c Finish) apply(d *draft) error {
 	if err := d.take(c.Side, c.Result, c.Adjusted); err != nil {
 		return err
 	}
+	if c.Reason == EndCompleted && len(c.Open) > 0 {
+		d.t.state.OpenCalls = c.Open
+	}
 	if err := d.judge(c.Reason); err != nil {
 		return err
 	}
-	if c.Reason == EndCompleted && d.mismatch() {
+	if c.Reason == EndCompleted && len(c.Open) == 0 && d.mismatch() {
 		if d.sendBack(before, c.Repair) {
 			return nil
 		}

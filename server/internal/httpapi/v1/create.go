@@ -29,35 +29,37 @@ type TaskCreate struct {
 
 // TaskRequest is what is asked of an agent.
 type TaskRequest struct {
-	ID                   string          `json:"id,omitempty" doc:"An id of your own, 1 to 128 of A-Z a-z 0-9 . _ : -; that of an ended task starts its next turn. Left open, the server makes one." example:"report-2026-11"`
-	Input                TaskInput       `json:"input" doc:"What the agent is asked."`
-	Title                *string         `json:"title,omitempty" doc:"A headline for people." example:"Sales of November"`
-	PayloadExtension     json.RawMessage `json:"payload_extension,omitempty" doc:"An object of your own that travels with the task; the Python client adds it to the payload of tool calls."`
-	ParentExecution      *string         `json:"parent_execution,omitempty" doc:"The task that this is a sub-task of: stopping or deleting that one takes this one along. A next turn stays below the parent of the last one when this is left open."`
-	OnParentEnd          *string         `json:"on_parent_end,omitempty" enum:"stop,keep" doc:"What becomes of a sub-task that runs when its parent ends: it is stopped (when left open), or kept and goes on. A person's stop of the parent reaches it all the same. A next turn keeps what the last one said."`
-	Source               string          `json:"source,omitempty" doc:"Where the task comes from, for your own lists; sdk when left open."`
-	WorkerID             *string         `json:"worker_id,omitempty" doc:"Only this worker may have it."`
-	OutputFormat         *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of the result; the agent's own when left open."`
-	OutputSchema         json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that the result is to follow."`
-	RunLocally           bool            `json:"run_locally,omitempty" doc:"Its creator executes it; no worker is given it. Set its status to executing, and to completed, failed or error in the end."`
-	EventsStreaming      *bool           `json:"events_streaming,omitempty" doc:"Lets the Python client stream it; true when left open."`
-	AdditionalContext    *string         `json:"additional_context,omitempty" doc:"What the agent should know beside the prompt."`
-	InstructionsOverride *string         `json:"instructions_override,omitempty" doc:"Instructions in the place of the agent's own."`
-	ExpectedOutput       *string         `json:"expected_output,omitempty" doc:"What a good result looks like."`
-	MCPServers           json.RawMessage `json:"mcp_servers,omitempty" doc:"A list of MCP servers whose tools the agent may use for this task. Keys, headers and environments in it are kept encrypted and never answered here."`
-	TriggeringAgentID    *string         `json:"triggering_agent_id,omitempty" doc:"The agent on whose behalf it is created."`
-	ThinkMode            string          `json:"think_mode,omitempty" enum:"default,harder" doc:"How hard the model is to think."`
-	NoAttachments        bool            `json:"disable_attachment_injection,omitempty" doc:"Keeps the contents of text files out of the prompt."`
-	UserOIDCToken        *string         `json:"user_oidc_token,omitempty" doc:"The user's OIDC token, for workers. Kept encrypted, never answered here."`
-	UserTokens           json.RawMessage `json:"user_tokens,omitempty" doc:"An object of the user's tokens, for workers. Kept encrypted, never answered here."`
-	AgentVersion         string          `json:"agent_version,omitempty" doc:"Pins a version of the agent; the newest when left open."`
-	Priority             int             `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Higher goes first among the agent's waiting tasks."`
-	RunAt                *time.Time      `json:"run_at,omitempty" doc:"Not before this moment."`
-	MaxAttempts          int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of the turn may start; the agent's own number when left open."`
-	Timeout              float64         `json:"timeout,omitempty" minimum:"0" doc:"Seconds of executing, over all attempts of the turn, after which it ends with the reason timeout; 0 is none."`
-	ExpiresIn            float64         `json:"expires_in,omitempty" minimum:"0" doc:"Seconds of being pending, from when it may run (run_at), after which it ends with the reason expired; 0 is none."`
-	Budget               *task.Budget    `json:"budget,omitempty" doc:"What it and all below it may use; the agent's own when left open. A sub-task below a budget has none of its own."`
-	Tags                 []string        `json:"tags,omitempty" maxItems:"32" doc:"Labels of your own, at most 64 bytes each."`
+	ID                   string            `json:"id,omitempty" doc:"An id of your own, 1 to 128 of A-Z a-z 0-9 . _ : -; that of an ended task starts its next turn. Left open, the server makes one." example:"report-2026-11"`
+	Input                TaskInput         `json:"input" doc:"What the agent is asked."`
+	Title                *string           `json:"title,omitempty" doc:"A headline for people." example:"Sales of November"`
+	PayloadExtension     json.RawMessage   `json:"payload_extension,omitempty" doc:"An object of your own that travels with the task; the Python client adds it to the payload of tool calls."`
+	ParentExecution      *string           `json:"parent_execution,omitempty" doc:"The task that this is a sub-task of: stopping or deleting that one takes this one along. A next turn stays below the parent of the last one when this is left open."`
+	OnParentEnd          *string           `json:"on_parent_end,omitempty" enum:"stop,keep" doc:"What becomes of a sub-task that runs when its parent ends: it is stopped (when left open), or kept and goes on. A person's stop of the parent reaches it all the same. A next turn keeps what the last one said."`
+	Source               string            `json:"source,omitempty" doc:"Where the task comes from, for your own lists; sdk when left open."`
+	WorkerID             *string           `json:"worker_id,omitempty" doc:"Only this worker may have it."`
+	OutputFormat         *string           `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of the result; the agent's own when left open."`
+	OutputSchema         json.RawMessage   `json:"output_schema,omitempty" doc:"For json: the JSON Schema that the result is to follow."`
+	RunLocally           bool              `json:"run_locally,omitempty" doc:"Its creator executes it; no worker is given it. Set its status to executing, and to completed, failed or error in the end."`
+	EventsStreaming      *bool             `json:"events_streaming,omitempty" doc:"Lets the Python client stream it; true when left open."`
+	AdditionalContext    *string           `json:"additional_context,omitempty" doc:"What the agent should know beside the prompt."`
+	InstructionsOverride *string           `json:"instructions_override,omitempty" doc:"Instructions in the place of the agent's own."`
+	ExpectedOutput       *string           `json:"expected_output,omitempty" doc:"What a good result looks like."`
+	MCPServers           json.RawMessage   `json:"mcp_servers,omitempty" doc:"A list of MCP servers whose tools the agent may use for this task. Keys, headers and environments in it are kept encrypted and never answered here."`
+	TriggeringAgentID    *string           `json:"triggering_agent_id,omitempty" doc:"The agent on whose behalf it is created."`
+	ThinkMode            string            `json:"think_mode,omitempty" enum:"default,harder" doc:"How hard the model is to think."`
+	NoAttachments        bool              `json:"disable_attachment_injection,omitempty" doc:"Keeps the contents of text files out of the prompt."`
+	UserOIDCToken        *string           `json:"user_oidc_token,omitempty" doc:"The user's OIDC token, for workers. Kept encrypted, never answered here."`
+	UserTokens           json.RawMessage   `json:"user_tokens,omitempty" doc:"An object of the user's tokens, for workers. Kept encrypted, never answered here."`
+	AgentVersion         string            `json:"agent_version,omitempty" doc:"Pins a version of the agent; the newest when left open."`
+	Priority             int               `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Higher goes first among the agent's waiting tasks."`
+	RunAt                *time.Time        `json:"run_at,omitempty" doc:"Not before this moment."`
+	MaxAttempts          int               `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How many attempts of the turn may start; the agent's own number when left open."`
+	Timeout              float64           `json:"timeout,omitempty" minimum:"0" doc:"Seconds of executing, over all attempts of the turn, after which it ends with the reason timeout; 0 is none."`
+	ExpiresIn            float64           `json:"expires_in,omitempty" minimum:"0" doc:"Seconds of being pending, from when it may run (run_at), after which it ends with the reason expired; 0 is none."`
+	Budget               *task.Budget      `json:"budget,omitempty" doc:"What it and all below it may use; the agent's own when left open. A sub-task below a budget has none of its own."`
+	Tags                 []string          `json:"tags,omitempty" maxItems:"32" doc:"Labels of your own, at most 64 bytes each."`
+	ClientTools          []task.ClientTool `json:"client_tools,omitempty" maxItems:"128" doc:"For agents of runtime model: tools of your own that the model may call. A turn in which it does ends completed, with open_calls; the next one brings what came of them in tool_results, and has the same tools when this is left open."`
+	ToolResults          []task.ToolResult `json:"tool_results,omitempty" maxItems:"1000" doc:"With the id of a task that has open_calls: what came of them. Of those that are not named the model is told that there is no result."`
 	lifecycle.Asked
 }
 
@@ -73,6 +75,7 @@ func (b TaskRequest) submission(agentID, route, key string) (lifecycle.Submissio
 			UserOIDCToken: b.UserOIDCToken, ExpectedOutput: b.ExpectedOutput, MCPServers: b.MCPServers,
 			ThinkMode: b.ThinkMode, UserTokens: b.UserTokens, RunLocally: b.RunLocally, PinnedWorkerID: b.WorkerID,
 			MaxAttempts: b.MaxAttempts, Timeout: b.Timeout, ExpiresIn: b.ExpiresIn, Tags: b.Tags,
+			ClientTools: b.ClientTools, ToolResults: b.ToolResults,
 		},
 		State: task.State{
 			PayloadExtension: b.PayloadExtension, Source: b.Source, TriggeringAgentID: b.TriggeringAgentID,

@@ -37,6 +37,14 @@ func glossary() map[string]string {
 		"expires_in":            "Seconds of being pending, from when it may run, after which it ends; 0 is none.",
 		"idempotency_key":       "The Idempotency-Key that it was created with.",
 		"tags":                  "Labels that its creator gave it.",
+		"client_tools":          "Tools of the caller's that the agent's model may call. Left out when there are none.",
+		"tool_results":          "What came of all calls that the turn before has left open. Left out when there were none.",
+		"name":                  "What the model calls the tool: 1 to 64 of A-Z a-z 0-9 _ -.",
+		"description":           "What the tool does and when it is of use, for the model.",
+		"input_schema":          "The JSON Schema of the arguments, with type object; any object when left open.",
+		"call_id":               "The id of the open call.",
+		"content":               "What came of it, or what went wrong, for the model, which is given the first 48 KiB.",
+		"is_error":              "Whether it went wrong.",
 
 		// How it stands.
 		"internal_status":              "A status of the worker's own words.",
@@ -55,6 +63,8 @@ func glossary() map[string]string {
 		"voice_id":                     "The voice for a spoken result.",
 		"adjusted":                     "The fields of which the task has something else than its worker gave in this turn: cut at a limit, with U+FFFD for what no text may hold, or left out because of a wrong type. Sorted; empty when everything is as it was given.",
 		"result_check":                 "How the result follows output_schema; null when that asks for nothing, or there was no result yet.",
+		"open_calls":                   "Calls of the caller's tools with which the turn has ended: the next one brings what came of them in tool_results. Empty when there are none.",
+		"arguments":                    "What the model gives the tool: an object that follows its input_schema.",
 		"budget":                       "What it and all below it may use; null for no limits of its own.",
 		"state":                        "The verdict on the result.",
 		"rounds":                       "How often a result was sent back to be repaired in this turn.",

@@ -69,7 +69,7 @@ func (t *turn) offer(ctx context.Context, a *answer) (again bool, err error) {
 	t.answers++
 	id := fmt.Sprintf("check-%d", t.answers)
 	var wrong []string
-	known, err := t.recall(id, &wrong)
+	known, err := t.steps.recall(id, &wrong)
 	if err == nil && !known {
 		if wrong, err = t.Offer(ctx, a.Text); err == nil && len(wrong) > 0 {
 			err = t.commit(ctx, id, "check", &wrong)
@@ -79,11 +79,25 @@ func (t *turn) offer(ctx context.Context, a *answer) (again bool, err error) {
 		return false, err
 	}
 	t.shown = true
-	t.request.Messages = append(append(slices.Clip(t.request.Messages), a.parts...), model.Message{
+	t.request.Messages = append(append(slices.Clip(t.request.Messages), a.parts...), repair(wrong))
+	return true, nil
+}
+
+// repair sends an answer back, of which it says what is wrong.
+func repair(wrong []string) model.Message {
+	return model.Message{
 		Role: model.User, Text: "Your answer does not follow the JSON Schema that was asked for:\n- " + strings.Join(wrong, "\n- ") +
 			"\nAnswer again, with the whole JSON alone.",
-	})
-	return true, nil
+	}
+}
+
+// message is the answer as it goes back: as it came if it was who is asked now that has
+// given it, since what else stands in it means nothing to others.
+func (a answer) message(provider, name string) model.Message {
+	if a.Provider == provider && a.Model == name {
+		return model.Message{Role: model.Assistant, Raw: a.Raw}
+	}
+	return model.Message{Role: model.Assistant, Text: a.Text, Calls: a.Calls}
 }
 
 // ask asks once, and again for as long as the model only pauses. What an earlier
@@ -99,7 +113,7 @@ func (t *turn) ask(ctx context.Context, request model.Request) (answer, error) {
 		}
 		text.WriteString(part.Text)
 		whole.Finish, whole.Calls, whole.Usage = part.Finish, part.Calls, part.Usage
-		said := model.Message{Role: model.Assistant, Raw: part.Raw}
+		said := part.message(t.provider, request.Model)
 		whole.parts = append(whole.parts, said)
 		if part.Finish != model.Interrupted {
 			break
@@ -113,7 +127,7 @@ func (t *turn) ask(ctx context.Context, request model.Request) (answer, error) {
 // part is one answer of the provider: a step that was committed, or one that is heard
 // now and committed. What was cut by a limit is asked for again, and is none.
 func (t *turn) part(ctx context.Context, id string, request model.Request) (a answer, err error) {
-	known, err := t.recall(id, &a)
+	known, err := t.steps.recall(id, &a)
 	switch {
 	case err != nil || known && len(a.Calls) > 0: // what was said before calls has been told, as a thought
 		return a, err

@@ -30,6 +30,7 @@ type call struct {
 	tool   tool.Tool
 	refuse string // why it is not run, "" if it may be
 	result result
+	open   bool // it is the caller's to carry out
 	known  bool // the result is an earlier attempt's
 	err    error
 }
@@ -55,47 +56,48 @@ const unknown = "It is not known whether this call was carried out: it was under
 	"Find out before you call it again, if calling it twice could do harm."
 
 // call runs what an answer calls, side by side, and continues the conversation with it
-// and all results, in the order of the calls. Its error is that of the first call that
-// has one, once all of them are over.
-func (t *turn) call(ctx context.Context, said answer) error {
+// and all results, in the order of the calls. Calls of the caller's tools are left open,
+// and answered: the turn ends with them. Its error is that of the first call that has
+// one, once all of them are over.
+func (t *turn) call(ctx context.Context, said answer) (open []task.OpenCall, err error) {
 	calls, err := t.calls(said)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := t.announce(ctx, said, calls); err != nil {
-		return err
+	for _, c := range calls {
+		if c.open {
+			open = append(open, task.OpenCall{ID: c.id, Name: c.Name, Arguments: json.RawMessage(c.Arguments)})
+		}
+	}
+	if err := t.announce(ctx, said, calls, len(open) > 0); err != nil {
+		return nil, err
 	}
 	if err := t.runAll(ctx, calls); err != nil {
-		return err
+		return nil, err
 	}
-	answered := model.Message{Role: model.User}
 	for _, c := range calls {
 		if c.err != nil {
-			return cmp.Or(context.Cause(ctx), c.err)
+			return nil, cmp.Or(context.Cause(ctx), c.err)
 		}
-		if c.result.Ran && !slices.Contains(t.tried, c.Name) {
+		if (c.open || c.result.Ran) && !slices.Contains(t.tried, c.Name) {
 			t.tried = append(t.tried, c.Name)
 		}
-		answered.Results = append(answered.Results, model.Result{CallID: c.ID, Text: c.result.Text, IsError: c.result.IsError})
 	}
-	t.request.Messages = append(append(slices.Clip(t.request.Messages), said.parts...), answered)
-	return nil
+	if len(open) == 0 {
+		t.request.Messages = append(append(slices.Clip(t.request.Messages), said.parts...), model.Message{Role: model.User, Results: resultsOf(calls)})
+	}
+	return open, nil
 }
 
 // calls are those of the answer that was heard last.
 func (t *turn) calls(said answer) ([]*call, error) {
-	calls := make([]*call, len(said.Calls))
-	for i, asked := range said.Calls {
-		c := &call{Call: asked, step: fmt.Sprintf("%d-%d", t.heard, i), id: fmt.Sprintf("call_%d_%d_%d", t.Turn, t.heard, i)}
+	calls, _, err := callsOf(t.Turn, t.heard, said, t.steps)
+	for _, c := range calls {
 		t.called++
-		var err error
-		if c.known, err = t.recall("result-"+c.step, &c.result); err != nil {
-			return nil, err
-		}
-		c.tool, c.refuse = t.find(asked)
-		calls[i] = c
+		c.tool, c.refuse = t.find(c.Call)
+		c.open = !c.known && c.refuse == "" && t.theirs[c.Name]
 	}
-	return calls, nil
+	return calls, err
 }
 
 // find finds what is called, or says to the model why nothing is.
@@ -117,11 +119,20 @@ func (t *turn) find(asked model.Call) (found tool.Tool, refuse string) {
 }
 
 // announce tells viewers what is called, and what an earlier attempt may not have got
-// round to telling them. What the model said before it called was no answer: it is told
-// as a thought.
-func (t *turn) announce(ctx context.Context, said answer, calls []*call) error {
+// round to telling them. What the model said before it called was no answer, and is told
+// as a thought, unless the turn ends with it.
+func (t *turn) announce(ctx context.Context, said answer, calls []*call, ends bool) error {
 	var events []runtime.Event
-	if said.Text != "" {
+	switch {
+	case said.Text == "":
+	case ends && t.shown: // it stands
+	case ends:
+		v := newVoice(ctx, t, func(error) {})
+		v.say(task.Chunk, said.Text)
+		if _, err := v.end(); err != nil {
+			return err
+		}
+	default:
 		if t.shown {
 			events = append(events, void())
 		}
@@ -215,7 +226,7 @@ func (t *turn) runOnce(ctx context.Context, calls []*call) {
 	var once sync.Once
 	room := make(chan struct{}, maxSide)
 	for _, c := range calls {
-		if c.known {
+		if c.known || c.open {
 			continue
 		}
 		room <- struct{}{}

@@ -63,7 +63,7 @@ func (t *turn) compact(ctx context.Context, must bool) (done bool, err error) {
 		return false, nil
 	}
 	var summary answer
-	known, err := t.recall(id, &summary)
+	known, err := t.steps.recall(id, &summary)
 	if err != nil {
 		return false, err
 	}
@@ -76,9 +76,7 @@ func (t *turn) compact(ctx context.Context, must bool) (done bool, err error) {
 			return false, err
 		}
 	}
-	question := t.request.Messages[t.begun-1]
-	question.Text = joined(question.Text, "The conversation so far was too long to be kept. This is its summary, which you have written:\n"+summary.Text)
-	t.request.Messages, t.begun = []model.Message{question}, 1
+	t.request.Messages, t.begun = []model.Message{summed(t.request.Messages[t.begun-1], summary.Text)}, 1
 	t.compacted, t.used, t.covered = id, 0, 0
 	data, err := json.Marshal(map[string]any{
 		"type": "summarization", "data": map[string]string{"new_task_prompt": beginning(t.Prompt()), "task_context": summary.Text},
@@ -87,6 +85,14 @@ func (t *turn) compact(ctx context.Context, must bool) (done bool, err error) {
 		return false, fmt.Errorf("encode event: %w", err)
 	}
 	return true, t.Events(ctx, []runtime.Event{{Type: task.TaskCompactization, Data: data, ClientID: id}})
+}
+
+// summed is what was asked, with a summary in the place of all that was said. What came
+// of calls that it began with is in the summary: the calls are gone.
+func summed(question model.Message, summary string) model.Message {
+	return model.Message{
+		Role: model.User, Text: joined(question.Text, "The conversation so far was too long to be kept. This is its summary, which you have written:\n"+summary),
+	}
 }
 
 // bytesOf is about how long messages are.

@@ -2,12 +2,9 @@ package model
 
 import (
 	"cmp"
-	"context"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/agent"
-	"github.com/errand-dev/errand/server/internal/model"
-	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -69,37 +66,19 @@ func joined(parts ...string) string {
 	return b.String()
 }
 
-// conversation is what was said in the task's earlier turns, and what is asked now.
-func conversation(ctx context.Context, reader *reading.Reader, a *runtime.Attempt) ([]model.Message, error) {
-	var messages []model.Message
-	for turn, err := range a.Earlier(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if turn.Prompt == "" || turn.Result == "" { // half of it would be taken for another's
-			continue
-		}
-		messages = append(messages, model.Message{Role: model.User, Text: turn.Prompt}, model.Message{Role: model.Assistant, Text: turn.Result})
-	}
-	parts := []string{a.Prompt()}
-	if expected := orEmpty(a.Spec.ExpectedOutput); expected != "" {
+// opening is what a turn is asked, "" for nothing.
+func opening(spec task.Spec, state task.State, given []runtime.Given) string {
+	parts := []string{orEmpty(spec.Input.Text)}
+	if expected := orEmpty(spec.ExpectedOutput); expected != "" {
 		parts = append(parts, "Expected output: "+expected)
 	}
-	if more := orEmpty(a.State.AdditionalContext); more != "" {
+	if more := orEmpty(state.AdditionalContext); more != "" {
 		parts = append(parts, "Additional context:\n"+more)
-	}
-	given, err := filesGiven(ctx, reader, a)
-	if err != nil {
-		return nil, err
 	}
 	for _, g := range given {
 		parts = append(parts, fileGiven(g))
 	}
-	text := joined(parts...)
-	if text == "" {
-		return nil, &failure{"The task asks nothing: it has neither a prompt nor a file."}
-	}
-	return append(messages, model.Message{Role: model.User, Text: text}), nil
+	return joined(parts...)
 }
 
 // beginning is the first part of a text, for a sentence.

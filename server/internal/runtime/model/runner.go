@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -64,17 +65,18 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 	if err != nil {
 		return runtime.Outcome{}, err
 	}
-	messages, err := conversation(ctx, r.Reading, t.Attempt)
-	if err != nil {
+	past := history{reader: r.Reading, provider: provider.Name, model: name}
+	if err := past.conversation(ctx, t.Attempt); err != nil {
 		return runtime.Outcome{}, err
 	}
+	t.given = slices.DeleteFunc(past.open, func(c *call) bool { return c.known })
 	t.provider, t.model, t.prices = provider.Name, model.New(provider, r.Client), r.Prices
 	t.request = model.Request{
-		Model: name, System: system(who.Record, t.Spec), Messages: messages, CacheKey: who.ID,
+		Model: name, System: system(who.Record, t.Spec), Messages: past.messages, CacheKey: who.ID,
 		Temperature: who.Record.Temperature, MaxTokens: who.Record.MaxTokens,
 		Effort: cmp.Or(orEmpty(t.State.LLMReasoningEffort), who.Record.ReasoningEffort),
 	}
-	t.begun, t.window = len(messages), who.Record.ContextWindow
+	t.begun, t.window = len(past.messages), who.Record.ContextWindow
 	if task.HasSchema(t.Spec.OutputSchema) {
 		t.request.Schema = t.Spec.OutputSchema
 	}
@@ -103,17 +105,30 @@ func (r *Runner) equip(ctx context.Context, t *turn, who agent.Agent) (done func
 			return nil, err
 		}
 	}
-	t.tools = map[string]tool.Tool{}
+	t.tools, t.theirs = map[string]tool.Tool{}, map[string]bool{}
 	needs := who.Record.NeedsApproval
 	for _, x := range append(tools, more...) {
 		if _, taken := t.tools[x.Name]; taken { // the server's own go first
 			continue
 		}
 		x.Approved = x.Approved || slices.Contains(needs, x.Name) || slices.Contains(needs, "*") && x.Name != string(agent.Ask)
-		t.tools[x.Name] = x
-		t.request.Tools = append(t.request.Tools, model.Tool{Name: x.Name, Description: x.Description, Input: x.Input})
+		t.equip(x)
+	}
+	for _, x := range t.Spec.ClientTools {
+		if _, taken := t.tools[x.Name]; taken {
+			done()
+			return nil, &failure{fmt.Sprintf("The caller's tool %q (client_tools) has the name of one that the agent has: it needs another.", x.Name)}
+		}
+		t.theirs[x.Name] = true
+		t.equip(tool.Tool{Name: x.Name, Description: x.Description, Input: x.InputSchema})
 	}
 	return done, nil
+}
+
+// equip gives the model a tool.
+func (t *turn) equip(x tool.Tool) {
+	t.tools[x.Name] = x
+	t.request.Tools = append(t.request.Tools, model.Tool{Name: x.Name, Description: x.Description, Input: x.Input})
 }
 
 // failure is what the agent could not do, for its user.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -26,9 +27,11 @@ type turn struct {
 	prices   model.Prices
 	request  model.Request
 	tools    map[string]tool.Tool
-	tried    []string // the names of tools that were run
-	shown    bool     // viewers have something that no answer stands behind
-	steps    map[string]task.Step
+	tried    []string        // the names of tools that were run
+	shown    bool            // viewers have something that no answer stands behind
+	theirs   map[string]bool // the names of those that the caller carries out
+	given    []*call         // of the caller's tools, whose results the turn begins with
+	steps    stepsByID
 	// heard is how many steps of answers are in the conversation, called how many calls,
 	// and answers how many whole ones were held against a schema.
 	heard, called, answers int
@@ -62,18 +65,23 @@ func (t *turn) run(ctx context.Context, most int) (runtime.Outcome, error) {
 	if err := t.remember(ctx); err != nil {
 		return runtime.Outcome{}, err
 	}
+	if err := t.received(ctx); err != nil {
+		return runtime.Outcome{}, err
+	}
 	for range most {
 		said, err := t.hear(ctx)
 		if err != nil {
 			return runtime.Outcome{}, err
 		}
 		t.count(said)
-		var again bool
 		if len(said.Calls) > 0 {
-			again, err = true, t.call(ctx, said)
-		} else {
-			again, err = t.offer(ctx, &said)
+			open, err := t.call(ctx, said)
+			if err != nil || len(open) > 0 {
+				return runtime.Outcome{Reason: task.EndCompleted, Result: said.Text, Open: open}, err
+			}
+			continue
 		}
+		again, err := t.offer(ctx, &said)
 		if err != nil || !again {
 			return said.outcome(), err
 		}
@@ -83,24 +91,28 @@ func (t *turn) run(ctx context.Context, most int) (runtime.Outcome, error) {
 
 // remember reads what the attempts of the turn have committed.
 func (t *turn) remember(ctx context.Context) error {
-	steps, err := t.Steps(ctx)
-	t.steps = make(map[string]task.Step, len(steps))
-	for _, s := range steps {
-		t.steps[s.ID] = s
-	}
+	list, err := t.Steps(ctx)
+	t.steps = steps(list)
 	return err
 }
 
-// recall reads a step of the turn; known is false if there is none.
-func (t *turn) recall(id string, into any) (known bool, err error) {
-	s, known := t.steps[id]
-	if !known {
-		return false, nil
+// received tells viewers of the results of the caller's tools with which the turn begins.
+func (t *turn) received(ctx context.Context) error {
+	var events []runtime.Event
+	for _, c := range t.given {
+		e, err := c.event(task.ToolCallResult)
+		if err != nil {
+			return err
+		}
+		e.ClientID = "given-" + c.id
+		events = append(events, e)
 	}
-	if err := json.Unmarshal(s.Body, into); err != nil {
-		return false, fmt.Errorf("decode step %s: %w", id, err)
+	for some := range slices.Chunk(events, maxEvents) {
+		if err := t.Events(ctx, some); err != nil {
+			return err
+		}
 	}
-	return true, nil
+	return nil
 }
 
 // commit commits a step, and reads back what is kept: so the conversation is the same

@@ -98,24 +98,26 @@ var errEnough = errors.New("enough")
 func (r *Reader) Turns(ctx context.Context, org, id string, after, limit int) ([]lifecycle.Turn, error) {
 	var found []lifecycle.Turn
 	size := 0
-	err := each(ctx, r.DB, `SELECT u.n, e.time, u.finished_at, u.spec, COALESCE(u.shown_result, u.result), u.tokens
+	err := each(ctx, r.DB, `SELECT u.n, u.first_seq, e.time, u.finished_at, u.spec, COALESCE(u.shown_result, u.result), u.tokens
 		FROM turns u JOIN events e ON e.org = u.org AND e.task = u.task AND e.seq = u.first_seq
 		WHERE u.org = ? AND u.task = ? AND u.n > ? ORDER BY u.n LIMIT ?`, []any{org, id, after, limit}, func(rows Rows) error {
 		var x lifecycle.Turn
 		var spec string
 		var tokens *string
-		if err := rows.Scan(&x.Number, &x.CreatedAt, &x.FinishedAt, &spec, &x.Result, &tokens); err != nil {
+		if err := rows.Scan(&x.Number, &x.FirstSeq, &x.CreatedAt, &x.FinishedAt, &spec, &x.Result, &tokens); err != nil {
 			return err
 		}
 		var asked struct {
 			Input struct {
 				Text *string `json:"text"`
 			} `json:"input"`
+			ToolResults []struct{} `json:"tool_results"`
 		}
 		if err := json.Unmarshal([]byte(spec), &asked); err != nil {
 			return err
 		}
-		if x.Prompt = asked.Input.Text; tokens != nil {
+		x.Prompt, x.Answers = asked.Input.Text, len(asked.ToolResults) > 0
+		if tokens != nil {
 			if err := json.Unmarshal([]byte(*tokens), &x.Tokens); err != nil {
 				return err
 			}

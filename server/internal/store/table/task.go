@@ -36,6 +36,7 @@ type side struct {
 	PermissionMode     *string           `json:"permission,omitempty"`
 	Adjusted           []string          `json:"adjusted,omitempty"`
 	ResultCheck        *task.ResultCheck `json:"check,omitempty"`
+	OpenCalls          []task.OpenCall   `json:"calls,omitempty"`
 	Again              task.Again        `json:"again,omitzero"`
 	Schema             bool              `json:"schema,omitempty"`
 	Wait               task.Wait         `json:"wait,omitzero"`
@@ -62,6 +63,9 @@ func sideOf(s task.State) side {
 	if len(s.Adjusted) > 0 {
 		x.Adjusted = s.Adjusted
 	}
+	if len(s.OpenCalls) > 0 {
+		x.OpenCalls = s.OpenCalls
+	}
 	return x
 }
 
@@ -86,7 +90,7 @@ func (x side) into(s *task.State) {
 	s.DeepPlanning, s.Tokens, s.Duration, s.Adjusted = x.DeepPlanning, x.Tokens, x.Duration, x.Adjusted
 	s.LLMModelProvider, s.LLMModelName, s.LLMReasoningEffort = x.ModelProvider, x.ModelName, x.ReasoningEffort
 	s.ToolCallLimit, s.HarnessCLI, s.PermissionMode, s.ResultCheck = x.ToolCallLimit, x.HarnessCLI, x.PermissionMode, x.ResultCheck
-	s.Budget = x.Budget
+	s.Budget, s.OpenCalls = x.Budget, x.OpenCalls
 }
 
 // rowWidth is room for the columns of a task and of an attempt.
