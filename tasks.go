@@ -126,7 +126,9 @@ type OpenCall struct {
 }
 
 // Result is what came of the call, for the model.
-func (c OpenCall) Result(content string) ToolResult { return ToolResult{CallID: c.ID, Content: content} }
+func (c OpenCall) Result(content string) ToolResult {
+	return ToolResult{CallID: c.ID, Content: content}
+}
 
 // Failed is that the call went wrong, and how.
 func (c OpenCall) Failed(content string) ToolResult {
