@@ -93,8 +93,8 @@ func TestMigrationKeepsTasks(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "turns", []lifecycle.Turn{
-		{Number: 1, CreatedAt: 1793534401000000, FinishedAt: 1793534404000000, Prompt: new("root"), Result: new("corrected"), Tokens: &task.Tokens{Prompt: 3}},
-		{Number: 2, CreatedAt: 1793534406000000, Prompt: new("root")},
+		{Number: 1, FirstSeq: 1, CreatedAt: 1793534401000000, FinishedAt: 1793534404000000, Prompt: new("root"), Result: new("corrected"), Tokens: &task.Tokens{Prompt: 3}},
+		{Number: 2, FirstSeq: 6, CreatedAt: 1793534406000000, Prompt: new("root")},
 	}, turns)
 	log, err := s.Events(ctx, "o", "child", 0, 100)
 	if err != nil {

@@ -127,7 +127,7 @@ func (w *world) takeTurn(c task.TurnChange) {
 		if err := json.Unmarshal(c.Begun.Spec, &asked); err != nil || first.Type != task.TaskCreated || first.Turn != c.Number {
 			w.rt.Fatalf("turn %d begins with %+v (%v)", c.Number, first, err)
 		}
-		w.turns = append(w.turns, turn{Turn: lifecycle.Turn{Number: c.Number, CreatedAt: first.Time, Prompt: asked.Input.Text}})
+		w.turns = append(w.turns, turn{Turn: lifecycle.Turn{Number: c.Number, FirstSeq: c.Begun.FirstSeq, CreatedAt: first.Time, Prompt: asked.Input.Text}})
 	}
 	x := &w.turns[c.Number-1]
 	if c.Result != nil {
@@ -621,15 +621,17 @@ func turns(e *env) {
 	side.Side = json.RawMessage(`{"tokens": {"prompt_tokens": 3, "completion_tokens": 4}}`)
 	e.do(home, "t", side, settle(task.EndFailed, "corrected"))
 	e.clock.advance(time.Second)
-	e.do(home, "t", beginning(home, "t"))
+	e.do(home, "t", beginning(home, "t", func(b *task.Begin) { b.Spec.ToolResults = []task.ToolResult{{CallID: "c", Content: "x"}} }))
+	now, err := e.Task(e.t.Context(), auth.All(home), "t")
+	e.ok(err)
 	got, err := e.Turns(e.t.Context(), home, "t", 0, 1000)
 	e.ok(err)
 	e.same("turns", []lifecycle.Turn{
 		{
-			Number: 1, CreatedAt: begun, FinishedAt: begun.Add(time.Second), Prompt: new("é <b>"), Result: new("corrected"),
+			Number: 1, FirstSeq: 1, CreatedAt: begun, FinishedAt: begun.Add(time.Second), Prompt: new("é <b>"), Result: new("corrected"),
 			Tokens: &task.Tokens{Prompt: 3, Completion: 4},
 		},
-		{Number: 2, CreatedAt: begun.Add(2 * time.Second)},
+		{Number: 2, FirstSeq: now.Task.FirstSeq, CreatedAt: begun.Add(2 * time.Second), Answers: true},
 	}, got)
 	foreign, err := e.Turns(e.t.Context(), away, "t", 0, 1000)
 	e.ok(err)
