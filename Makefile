@@ -134,6 +134,7 @@ test-more: ## what does not fit into make test: all of it on PostgreSQL (under 2
 	@$(MAKE) crash-postgres
 	@$(MAKE) conformance-postgres
 	@$(MAKE) models
+	@$(MAKE) profile-figures
 	@$(MAKE) ui-test
 
 # A command beside a PostgreSQL server that its tests share.
@@ -211,6 +212,22 @@ models-soak: $(ON_POSTGRES) ## agents of runtime model whose server is killed: 2
 	@export ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" ERRAND_KILLS="$${ERRAND_KILLS:-200}"; \
 	  ($(PYTHON) server/test/models/run.py kills_test.py; \
 	    ERRAND_TEST_DATABASES=$(ON_POSTGRES) $(ON_POSTGRES) $(PYTHON) server/test/models/run.py kills_test.py) 2>&1 | tee $(TMP)/models-soak.log
+
+.PHONY: profile-figures
+profile-figures: ## figures of the profiler beside those of pandas, on the files of a few packages
+	@mkdir -p $(TMP)
+	@if ! $(PYTHON_IS_THERE); then \
+	  echo "profile-figures: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
+	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
+	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
+	  $(PYTHON) server/test/oracle/run.py --short 2>&1 | tee $(TMP)/profile-figures.log
+
+.PHONY: profile-oracle
+profile-oracle: ## the same on all files of 17 packages (about half an hour; docs/PROFILE.md)
+	@mkdir -p $(TMP)
+	@$(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand
+	@ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" \
+	  $(PYTHON) server/test/oracle/run.py 2>&1 | tee $(TMP)/profile-oracle.log
 
 CHROMIUM ?= /usr/bin/chromium
 

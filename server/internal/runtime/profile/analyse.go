@@ -18,6 +18,7 @@ const (
 	contentJSON
 	contentJSONLines
 	contentText
+	contentPage
 )
 
 // analyse returns the section about one file, starting with its heading.
@@ -37,16 +38,25 @@ func analyse(name string, src *source) string {
 		body = profileJSONLines(src)
 	case contentText:
 		body = profileText(src)
+	case contentPage:
+		body = describeOther(src, extension, "an HTML page")
 	case contentOther:
 		body = describeOther(src, extension, mediaType)
 	}
 	return md.String() + body
 }
 
-// classify goes by the extension unless the content contradicts it.
+// classify goes by the extension unless the content contradicts it. Text under any
+// other name is a table or JSON if it looks like one.
 func classify(extension, mediaType string, src *source) content {
-	if !strings.HasPrefix(mediaType, "text/") && mediaType != "application/octet-stream" {
+	text := isText(src.sample)
+	switch {
+	case hasSignature(mediaType, text):
 		return contentOther
+	case mostlyControls(src.sample):
+		return contentOther
+	case mediaType == "text/html":
+		return contentPage
 	}
 	switch extension {
 	case ".csv", ".tsv", ".tab", ".psv":
@@ -59,10 +69,39 @@ func classify(extension, mediaType string, src *source) content {
 	case ".ndjson", ".jsonl":
 		return contentJSONLines
 	}
-	if isText(src.sample) {
-		return contentText
+	switch {
+	case !text:
+		return contentOther
+	case looksLikeJSONLines(src.head):
+		return contentJSONLines
+	case looksLikeJSON(src.head):
+		return contentJSON
+	case looksLikeTable(src.head, src.whole()):
+		return contentDelimited
 	}
-	return contentOther
+	return contentText
+}
+
+// looksLikeTable recognises a delimited table whatever the name of its file: all of
+// its lines have the same number of fields, and there are values below names.
+func looksLikeTable(head []byte, whole bool) bool {
+	if _, named := separatorLine(head); named > 0 {
+		return true
+	}
+	sample := readRecords(bytes.NewReader(head), sniffComma(head, whole, ""), whole, sampleRecords)
+	if len(sample) < minRows || usualWidth(sample) < 2 {
+		return false
+	}
+	for _, r := range sample {
+		if r.width != sample[0].width {
+			return false
+		}
+	}
+	typed := false
+	for i := range sample[0].cells {
+		typed = typed || columnIsTyped(sample[1:], i)
+	}
+	return typed
 }
 
 // sniffMediaType names the type of the content by its first bytes.
@@ -109,6 +148,34 @@ func isText(head []byte) bool {
 	return bad*10 <= len(head)
 }
 
+// hasSignature tells whether content is of the type that its first bytes say. Text may
+// begin like a picture, as BMI does, or like a font; of what is text only two have a
+// signature.
+func hasSignature(mediaType string, text bool) bool {
+	if text {
+		return mediaType == "application/pdf" || mediaType == "application/postscript"
+	}
+	return mediaType != "application/octet-stream" && !strings.HasPrefix(mediaType, "text/")
+}
+
+// fewBytes are too few for a share of them to say much.
+const fewBytes = 64
+
+// mostlyControls tells whether more than a tenth of the content, or a quarter of a
+// short one, are characters that no text has, whatever its encoding.
+func mostlyControls(head []byte) bool {
+	controls := 0
+	for _, c := range head {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			controls++
+		}
+	}
+	if len(head) < fewBytes {
+		return controls*4 > len(head)
+	}
+	return controls*10 > len(head)
+}
+
 // describeOther names a file that is not analysed.
 func describeOther(src *source, extension, mediaType string) string {
 	src.drain()
@@ -120,6 +187,7 @@ func describeOther(src *source, extension, mediaType string) string {
 		hint = " Unpack it and attach the files inside to have them analysed."
 	}
 	var md markdown
+	src.unread = true
 	md.para(fmt.Sprintf("Not analysed: %s of %s.%s",
 		humanSize(src.size()), inline(mediaType, maxCell), hint))
 	md.list(src.notes())
@@ -128,6 +196,7 @@ func describeOther(src *source, extension, mediaType string) string {
 
 func emptyFile(src *source) string {
 	var md markdown
+	src.unread = true
 	if src.broken() == nil {
 		md.para("The file is empty.")
 	}

@@ -177,7 +177,7 @@ type breakdown struct {
 func (t *totals) finish(rows int) (measures []*column, breakdowns []*breakdown) {
 	var live []int
 	for i, m := range t.measures {
-		if m.numeric() && m.numbers.unit != "%" {
+		if m.additive() {
 			live, measures = append(live, i), append(measures, m)
 		}
 	}

@@ -26,6 +26,7 @@ type column struct {
 	numbers numbers
 	dates   dates
 
+	absent    []absence // Words that were taken for no value.
 	notNumber misfit
 	notBool   misfit
 	notDate   misfit
@@ -110,6 +111,7 @@ func (c *column) add(text string, line int, b *budget) {
 	value := strings.TrimSpace(text)
 	c.last = cell{missing: isMissing(value)}
 	if c.last.missing {
+		c.miss(value)
 		return
 	}
 	c.values++
@@ -198,15 +200,70 @@ func (c *column) misfits() misfit {
 
 // isMissing knows the usual ways to write that there is no value.
 func isMissing(s string) bool {
-	if len(s) > len("missing") {
+	if len(s) > len("-infinity") || s == "Na" { // sodium
 		return false
 	}
 	switch strings.ToLower(s) {
-	case "", "-", "--", "na", "n/a", "n.a.", "#n/a", "nan", "nil", "none", "null", "missing":
+	case "", "-", "--", "na", "n/a", "n.a.", "nan", "nil", "none", "null", "missing", "?", ".", `\n`, "<na>",
+		"#n/a", "#div/0!", "#ref!", "#value!", "#name?", "#num!", "#null!",
+		"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity":
 		return true
 	default:
 		return false
 	}
+}
+
+// absence counts a word that was taken for no value.
+type absence struct {
+	word  string
+	times int
+}
+
+// maxAbsent is how many different words of a column are counted.
+const maxAbsent = 4
+
+func (c *column) miss(word string) {
+	if word == "" || word == "-" || word == "--" {
+		return
+	}
+	for i := range c.absent {
+		if c.absent[i].word == word {
+			c.absent[i].times++
+			return
+		}
+	}
+	if len(c.absent) < maxAbsent {
+		c.absent = append(c.absent, absence{word: strings.Clone(word), times: 1})
+	}
+}
+
+// telling tells whether it has to be said that a word was taken for no value: it may
+// be meant in a column of texts, and numbers cannot be without end.
+func (a absence) telling(k kind) bool {
+	switch strings.ToLower(a.word) {
+	case "nan", "null", "#n/a", "n/a", "<na>", `\n`:
+		return false
+	case "na", "n.a.", "nil", "none", "missing":
+		return k == kindText || k == kindEmpty
+	default:
+		return true
+	}
+}
+
+// absentWords lists the words that were taken for no value and may mean something.
+func (t *table) absentWords() string {
+	var words []string
+	for _, c := range t.columns {
+		for _, a := range c.absent {
+			if a.telling(c.kind()) {
+				words = append(words, "“"+inline(a.word, maxCell)+"” in "+inline(c.name, maxName)+" ("+humanInt(a.times)+")")
+			}
+		}
+	}
+	if more := len(words) - maxNamed; more > 0 {
+		words = append(words[:maxNamed], humanInt(more)+" more")
+	}
+	return strings.Join(words, ", ")
 }
 
 // isBool knows the usual words for true and false. Plain 0 and 1 are integers.

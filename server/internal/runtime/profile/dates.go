@@ -27,6 +27,7 @@ const (
 type moment struct {
 	in    [dateOrders]time.Time
 	clock bool
+	zoned bool // It names an offset.
 }
 
 // dates collects the dates of a column. Whether the day or the month comes
@@ -34,6 +35,7 @@ type moment struct {
 type dates struct {
 	spans [dateOrders]span
 	clock bool // Some value has a time of day.
+	zoned bool // Some value names an offset.
 	mixed bool // Some value reads differently in the two orders.
 	tries int
 }
@@ -54,7 +56,7 @@ func (d *dates) add(s string) (moment, bool) {
 	if !ok {
 		return moment{}, false
 	}
-	d.clock = d.clock || m.clock
+	d.clock, d.zoned = d.clock || m.clock, d.zoned || m.zoned
 	d.mixed = d.mixed || !m.in[monthFirst].Equal(m.in[dayFirst])
 	for order, at := range m.in {
 		if !at.IsZero() {
@@ -99,11 +101,11 @@ func parseMoment(s string) (moment, bool) {
 	if !ok || clock == "" {
 		return m, ok
 	}
-	at, ok := parseClock(clock)
+	at, zoned, ok := parseClock(clock)
 	if !ok {
 		return moment{}, false
 	}
-	m.clock = true
+	m.clock, m.zoned = true, zoned
 	for i, d := range m.in {
 		if !d.IsZero() {
 			m.in[i] = time.Date(d.Year(), d.Month(), d.Day(),
@@ -123,19 +125,26 @@ func cutClock(s string) (day, clock string) {
 	return strings.TrimRight(s[:i], " "), s[i+1:]
 }
 
-func parseClock(s string) (time.Time, bool) {
-	s = strings.TrimSuffix(s, " UTC")
+// parseClock reads a time of day, and tells whether it names an offset.
+func parseClock(s string) (at time.Time, zoned, ok bool) {
 	if at, ok := plainClock(s); ok {
-		return at, true
+		return at, false, true
 	}
-	for _, layout := range [...]string{
-		"15:04:05", "15:04:05Z07:00", "15:04", "15:04Z07:00", "3:04:05 PM", "3:04 PM", "15:04:05 -0700", "15:04:05-0700",
-	} {
-		if at, err := time.Parse(layout, s); err == nil {
-			return at, true
+	s, utc := strings.CutSuffix(s, " UTC")
+	upper := strings.ToUpper(s)
+	for _, layout := range [...]string{"15:04:05", "15:04", "3:04:05 PM", "3:04 PM", "3:04:05PM", "3:04PM"} {
+		if at, err := time.Parse(layout, upper); err == nil {
+			return at, utc, true
 		}
 	}
-	return time.Time{}, false
+	for _, layout := range [...]string{
+		"15:04:05Z07:00", "15:04Z07:00", "15:04:05 -0700", "15:04:05-0700", "15:04:05-07", "15:04:05 -07:00", "15:04-07",
+	} {
+		if at, err := time.Parse(layout, upper); err == nil {
+			return at, true, true
+		}
+	}
+	return time.Time{}, false, false
 }
 
 // plainClock reads 15:04:05 and 15:04, which a table may have by the million.

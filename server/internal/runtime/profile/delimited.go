@@ -15,78 +15,204 @@ func profileDelimited(src *source, extension string) string {
 		src.drain()
 		return emptyFile(src)
 	}
-	d := sniffDialect(src.head, src.whole(), extension)
-	reader := newRecordReader(src.Reader, d.comma)
-	data := &delimited{dialect: d, table: src.newTable()}
+	comma, named := separatorLine(src.head)
+	_, _ = src.Discard(named) // it is in the buffer
+	if named == 0 {
+		comma = sniffComma(src.head, src.whole(), extension)
+	}
+	f := &delimitedFile{src: src, queue: &recordQueue{recordReader: newRecordReader(src.Reader, comma)}}
+	if named > 0 {
+		f.queue.line++
+	}
+	for len(f.tables) < maxTables && f.readTable() {
+	}
+	if next, more := f.queue.next(); more {
+		f.notes = append(f.notes, fmt.Sprintf("What comes from line %s on is left out: only the first %s of a file are profiled.",
+			humanInt(next.line), plural(maxTables, "table")))
+	}
+	src.drain()
+	return f.section()
+}
+
+// delimitedFile is a delimited file as far as it has been read.
+type delimitedFile struct {
+	src    *source
+	queue  *recordQueue
+	tables []*delimited
+	notes  []string
+}
+
+// readTable reads a table, and what stands above and below it. It returns false if
+// there is nothing left.
+func (f *delimitedFile) readTable() bool {
+	sample := f.queue.look(sampleRecords)
+	if len(sample) == 0 {
+		return false
+	}
+	l := findLayout(sample)
+	d := &delimited{
+		dialect: dialect{comma: f.queue.comma}, layout: l, table: f.src.newTable(), line: sample[l.skip].line,
+		width: sample[l.skip].width, notes: l.notes,
+	}
+	if len(l.names) > len(sample[l.skip].cells) {
+		d.width++ // the names of the rows
+	}
+	d.dialect.sniffFormats(l.body)
+	for range l.skip {
+		f.queue.next()
+	}
+	for range l.headers {
+		f.queue.next()
+	}
+	d.start(min(d.width, maxColumns))
+	f.tables = append(f.tables, d)
+	f.readRows(d)
+	d.table.finish()
+	return true
+}
+
+// readRows reads the rows of a table until another table begins.
+func (f *delimitedFile) readRows(d *delimited) {
 	for {
-		record, line, ok := reader.next()
-		if !ok {
-			break
+		next, more := f.queue.next()
+		if !more {
+			return
 		}
-		if data.width == 0 {
-			data.start(record, reader.width())
-			if d.header {
-				continue
+		if (next.gap || len(d.below) > 0) && d.doubts < maxDoubts {
+			if d.doubts++; f.ends(d, next) {
+				return
 			}
 		}
-		data.checkWidth(reader.width(), line)
-		data.table.add(record, line)
-		src.progress.rows++
-	}
-	data.table.finish()
-	src.drain()
-	return data.section(src, reader.flaws)
-}
-
-// delimited is a delimited file as far as it has been read.
-type delimited struct {
-	dialect dialect
-	table   *table
-	width   int // How many fields the first record has.
-	short   flaw
-	long    flaw
-}
-
-// start names the columns.
-func (d *delimited) start(first []string, width int) {
-	d.width = width
-	for i, name := range first {
-		if !d.dialect.header {
-			name = ""
+		if d.mayBeBelow(next) {
+			next.cells = slices.Clone(next.cells)
+			d.below = append(d.below, next)
+			continue
 		}
-		d.table.addColumn(name, d.dialect.formatOf(i))
+		f.src.progress.rows += d.addBelow()
+		d.add(next)
+		f.src.progress.rows++
 	}
 }
 
-func (d *delimited) checkWidth(width, line int) {
-	switch {
-	case width < d.width:
-		d.short.add(line)
-	case width > d.width:
-		d.long.add(line)
+// ends tells whether another table begins with a record that follows a gap, or lines
+// below the table. The record is then the next one again.
+func (f *delimitedFile) ends(d *delimited, next record) bool {
+	next.cells = slices.Clone(next.cells)
+	f.queue.ahead = slices.Insert(f.queue.ahead, 0, next)
+	follows := block(f.queue.look(headerRecords))
+	if follows = follows[above(follows):]; isTable(follows) && (usualWidth(follows) != d.width || d.names(follows[0])) {
+		return true
 	}
+	f.queue.ahead = f.queue.ahead[1:]
+	return false
 }
 
 // section writes the report about the file.
-func (d *delimited) section(src *source, flaws recordFlaws) string {
+func (f *delimitedFile) section() string {
 	var md markdown
-	if d.width == 0 {
-		md.para("There are no rows to profile: " + src.sizeText() + " of nothing but " +
+	notes := slices.Concat(f.notes, f.queue.flaws.notes(), f.src.notes())
+	switch len(f.tables) {
+	case 0:
+		f.src.unread = true
+		md.para("There are no rows to profile: " + f.src.sizeText() + " of nothing but " +
 			"empty lines or one unclosed quote.")
-		md.list(slices.Concat(flaws.notes(), src.notes()))
-		return md.String()
+		md.list(notes)
+	case 1:
+		f.tables[0].section(&md, f.src, "", ", "+f.src.sizeText(), notes, 3)
+	default:
+		md.para(fmt.Sprintf("%s, %s.", bold(plural(len(f.tables), "table")), f.src.sizeText()))
+		md.list(notes)
+		for i, d := range f.tables {
+			name := fmt.Sprintf("Table %d", i+1)
+			md.heading(3, fmt.Sprintf("%s, from line %s", name, humanInt(d.line)))
+			d.section(&md, f.src, name, "", nil, 4)
+		}
 	}
-	header := "the first line names the columns"
-	if !d.dialect.header {
-		header = "no header line was found, so columns are named by position"
-	}
-	md.para(fmt.Sprintf("%s in %s, %s, separated by %s%s; %s.",
-		bold(plural(d.table.rows, "row")), bold(plural(d.width, "column")),
-		src.sizeText(), commaName(d.dialect.comma), d.decimalCommas(), header))
-	notes := slices.Concat(d.notes(), flaws.notes(), src.notes())
-	src.found("", d.table, notes)
-	writeTable(&md, d.table, notes, 3)
 	return md.String()
+}
+
+// delimited is a table of a delimited file as far as it has been read.
+type delimited struct {
+	dialect dialect
+	layout  layout
+	table   *table
+	line    int // Where it begins.
+	width   int // How many fields its first record has.
+	short   flaw
+	long    flaw
+	below   []record // What has come since the last row, and may be no rows.
+	doubts  int      // How often it was looked whether the table has ended.
+	notes   []string
+}
+
+// start names the columns.
+func (d *delimited) start(columns int) {
+	d.table.spots = true
+	for i := range columns {
+		d.table.addColumn(cellAt(d.layout.names, i), d.dialect.formatOf(i))
+	}
+}
+
+func (d *delimited) add(r record) {
+	switch {
+	case r.width < d.width:
+		d.short.add(r.line)
+	case r.width > d.width:
+		d.long.add(r.line)
+	}
+	d.table.add(r.cells, r.line)
+}
+
+// mayBeBelow tells whether a record looks like a line below the table: a remark, or
+// nothing at all. If rows follow it is one of them.
+func (d *delimited) mayBeBelow(r record) bool {
+	if len(d.below) >= maxFooter || d.width < 2 {
+		return false
+	}
+	filled := r.filled()
+	return filled == 0 || d.width >= wide && r.width < d.width && filled <= min(narrow, d.width/2) && r.remark()
+}
+
+// addBelow makes rows of the lines that seemed to be below the table, and returns how
+// many.
+func (d *delimited) addBelow() int {
+	for _, r := range d.below {
+		d.add(r)
+	}
+	n := len(d.below)
+	d.below = d.below[:0]
+	return n
+}
+
+// names tells whether a record of the table's width names columns: there is a name
+// where all rows have values.
+func (d *delimited) names(r record) bool {
+	for i, cell := range r.cells {
+		cell = strings.TrimSpace(cell)
+		if !isMissing(cell) && !isTyped(cell) && columnIsTyped(d.layout.body, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// section writes the report about the table.
+func (d *delimited) section(md *markdown, src *source, name, size string, more []string, level int) {
+	header := "the first line names the columns"
+	switch {
+	case d.layout.headers == 0:
+		header = "no header line was found, so columns are named by position"
+	case d.layout.headers == 2:
+		header = "two lines name the columns"
+	case d.layout.skip > 0:
+		header = fmt.Sprintf("line %s names the columns", humanInt(d.line))
+	}
+	md.para(fmt.Sprintf("%s in %s%s, separated by %s%s; %s.",
+		bold(plural(d.table.rows, "row")), bold(plural(d.width, "column")),
+		size, commaName(d.dialect.comma), d.decimalCommas(), header))
+	notes := slices.Concat(d.allNotes(), more)
+	src.found(name, d.table, notes)
+	writeTable(md, d.table, notes, level)
 }
 
 // decimalCommas says which numbers have one.
@@ -114,14 +240,44 @@ func (d *delimited) decimalCommas() string {
 	}
 }
 
-func (d *delimited) notes() []string {
-	var notes []string
+func (d *delimited) allNotes() []string {
+	notes := d.notes
 	if d.width > len(d.table.columns) {
 		notes = append(notes, fmt.Sprintf("Only the first %s of %s are profiled.",
 			plural(len(d.table.columns), "column"), humanInt(d.width)))
 	}
+	for _, i := range d.dialect.guessed {
+		if i < len(d.table.columns) && d.table.columns[i].numeric() {
+			notes = append(notes, d.guess(d.table.columns[i]))
+		}
+	}
+	notes = append(notes, d.notesBelow()...)
+	notes = append(notes, d.table.sums.notes()...)
 	notes = d.short.note(notes, "row", "fewer fields than the first line; what is not there counts as missing")
 	return d.long.note(notes, "row", "more fields than the first line; the surplus is ignored")
+}
+
+// guess says how numbers that can be read in two ways were read.
+func (d *delimited) guess(c *column) string {
+	what := "1.234 is taken for one and a fraction, and 1,234 for a thousand"
+	if c.format.decimalComma {
+		what = "1.234 is taken for a thousand"
+	}
+	return inline(c.name, maxName) + ": all numbers can be read in two ways; " + what + "."
+}
+
+// notesBelow tells of what stands below the table.
+func (d *delimited) notesBelow() []string {
+	var notes []string
+	remarks := slices.DeleteFunc(slices.Clone(d.below), func(r record) bool { return r.filled() == 0 })
+	if empty := len(d.below) - len(remarks); empty > 0 {
+		notes = append(notes, fmt.Sprintf("%s without a value at the end %s left out.", plural(empty, "row"), isOrAre(empty)))
+	}
+	if n := len(remarks); n > 0 {
+		notes = append(notes, fmt.Sprintf("%s below the table %s left out, the first is “%s” on line %s.",
+			plural(n, "line"), isOrAre(n), inline(shown(remarks[0]), maxCell), humanInt(remarks[0].line)))
+	}
+	return notes
 }
 
 // note appends "3 rows have ... (first on line 7)." if there is such a flaw.
@@ -140,6 +296,7 @@ func (f flaw) note(notes []string, noun, rest string) []string {
 func (f recordFlaws) notes() []string {
 	var notes []string
 	notes = f.nul.note(notes, "cell", "NUL bytes")
+	notes = f.literal.note(notes, "quotation mark", "no other half: taken as text")
 	notes = f.stray.note(notes, "character", "been found between a closing quote and the next separator")
 	notes = f.cut.note(notes, "cell", "more than "+humanSize(maxField)+"; the rest of it is left out")
 	if f.openQuote != 0 {

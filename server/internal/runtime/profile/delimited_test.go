@@ -69,7 +69,7 @@ func TestProfileDelimited(t *testing.T) {
 		},
 		{
 			"NaN and infinities", "a.csv", "n,v\nx,NaN\ny,inf\n" + strings.Repeat("z,1.5\n", 40),
-			[]string{"| v | number | 1 (2.4%) |", "| 60 |", "v: 1 value not read as number, the first is “inf” on line 3."},
+			[]string{"| v | number | 2 (4.8%) |", "| 60 |", "Taken for missing: “inf” in v (1)."},
 		},
 		{
 			"tabs by content", "a.csv", "name\tn\nx, y\t1\nz\t2\n",
@@ -149,7 +149,7 @@ func TestProfileDelimited(t *testing.T) {
 		},
 		{
 			"open quote", "a.csv", "a,b\n1,2\n3,\"4\n5,6\n",
-			[]string{"The quote opened on line 3 is never closed", "**1 row**"},
+			[]string{"1 quotation mark has no other half: taken as text (first on line 3).", "**3 rows**", "| b | text |"},
 		},
 		{
 			"text after a quote", "a.csv", "a,b\n\"1\"x,2\n3,4\n",
@@ -227,7 +227,7 @@ func TestProfileDelimitedHugeLine(t *testing.T) {
 	}
 
 	wide := profileOne(t, "wide.csv", strings.Repeat("7,", 1<<20)+"7\n")
-	wantParts(t, wide, "**1 row** in **1,048,577 columns**", "Only the first 300 columns of 1,048,577 are profiled.")
+	wantParts(t, wide, "**1 row** in **1,048,577 columns**", "Only the first 5,000 columns of 1,048,577 are profiled.")
 }
 
 func TestBreakdownByCategory(t *testing.T) {

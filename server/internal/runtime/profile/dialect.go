@@ -16,15 +16,16 @@ const (
 // dialect is how a delimited file is written.
 type dialect struct {
 	comma  byte
-	header bool
 	format numberFormat // Of columns that say nothing about it.
 	// formats are those of the first columns.
 	formats []numberFormat
+	// guessed are the columns whose numbers, all like 1.234, can be read in two ways.
+	guessed []int
 }
 
-// sniffDialect finds out from the start of a file. The extension decides only
-// when the content says nothing.
-func sniffDialect(head []byte, whole bool, extension string) dialect {
+// sniffComma finds the separator from the start of a file. The extension decides
+// only when the content says nothing.
+func sniffComma(head []byte, whole bool, extension string) byte {
 	preferred := byte(',')
 	switch extension {
 	case ".tsv", ".tab":
@@ -32,21 +33,14 @@ func sniffDialect(head []byte, whole bool, extension string) dialect {
 	case ".psv":
 		preferred = '|'
 	}
-	d := dialect{comma: preferred}
-	best := readRecords(bytes.NewReader(head), preferred, whole, sampleRecords)
-	bestSplit := judgeSplit(best)
-	for _, comma := range [...]byte{',', ';', '\t', '|'} {
-		records := readRecords(bytes.NewReader(head), comma, whole, sampleRecords)
-		if split := judgeSplit(records); split.compare(bestSplit) > 0 {
-			d.comma, best, bestSplit = comma, records, split
+	comma := preferred
+	best := judgeSplit(readRecords(bytes.NewReader(head), preferred, whole, sampleRecords))
+	for _, other := range [...]byte{',', ';', '\t', '|'} {
+		if split := judgeSplit(readRecords(bytes.NewReader(head), other, whole, sampleRecords)); split.compare(best) > 0 {
+			comma, best = other, split
 		}
 	}
-	d.header = hasHeader(best[:min(len(best), headerRecords)])
-	if d.header {
-		best = best[1:]
-	}
-	d.sniffFormats(best)
-	return d
+	return comma
 }
 
 // formatOf is how the column at position i writes its numbers.
@@ -64,12 +58,12 @@ type split struct {
 	typed   float64 // The share of characters in fields that are values, not text.
 }
 
-func judgeSplit(records [][]string) split {
+func judgeSplit(records []record) split {
 	widths := make(map[int]int)
 	all, typed := 0, 0
 	for _, record := range records {
-		widths[len(record)]++
-		for _, cell := range record {
+		widths[record.width]++
+		for _, cell := range record.cells {
 			all += len(cell)
 			if isTyped(strings.TrimSpace(cell)) {
 				typed += len(cell)
@@ -96,15 +90,16 @@ func (s split) compare(other split) int {
 // sniffFormats finds out how each column writes its numbers. In a file whose
 // fields are not parted by commas, one column with decimal commas speaks for
 // all that have nothing but thousands such as 1.234, which can be read in both
-// ways.
-func (d *dialect) sniffFormats(records [][]string) {
+// ways. Without such a column they are thousands where fields are parted by
+// semicolons, as by those who write decimal commas; that is a guess.
+func (d *dialect) sniffFormats(records []record) {
 	width := 0
 	for _, record := range records {
-		width = max(width, len(record))
+		width = max(width, len(record.cells))
 	}
 	signs := make([]decimalSigns, width)
 	for _, record := range records {
-		for i, cell := range record {
+		for i, cell := range record.cells {
 			signs[i].add(strings.TrimSpace(cell))
 		}
 	}
@@ -113,18 +108,24 @@ func (d *dialect) sniffFormats(records [][]string) {
 			d.format.decimalComma = true
 		}
 	}
-	for _, s := range signs {
+	for i, s := range signs {
 		format := d.format
-		if s.commas != s.points {
+		switch {
+		case s.commas != s.points:
 			format.decimalComma = s.commas > s.points
+		case d.comma != ',' && !d.format.decimalComma && s.pointed+s.parted > 0:
+			format.decimalComma = d.comma == ';' && s.pointed > s.parted
+			d.guessed = append(d.guessed, i)
 		}
 		d.formats = append(d.formats, format)
 	}
 }
 
-// decimalSigns counts the numbers that make sense with one decimal sign only.
+// decimalSigns counts the numbers that make sense with one decimal sign only, and
+// those like 1.234 and 1,234 that make sense with both.
 type decimalSigns struct {
-	commas, points int
+	commas, points  int
+	pointed, parted int
 }
 
 func (s *decimalSigns) add(cell string) {
@@ -135,100 +136,9 @@ func (s *decimalSigns) add(cell string) {
 		s.commas++
 	case withPoint && !withComma:
 		s.points++
+	case withPoint && strings.Contains(cell, "."):
+		s.pointed++
+	case withPoint && strings.Contains(cell, ","):
+		s.parted++
 	}
-}
-
-// hasHeader tells whether the first record names the columns. Names are text,
-// so a number, date or truth value there speaks against it, except for years
-// and dates above something else. A value that comes again below, in a row
-// that is not the same altogether, speaks against it too.
-func hasHeader(records [][]string) bool {
-	if len(records) == 0 {
-		return false
-	}
-	first, body := records[0], records[1:]
-	typed, named := false, false
-	for i, cell := range first {
-		cell = strings.TrimSpace(cell)
-		switch {
-		case isMissing(cell):
-		case isPeriod(cell) && len(body) > 0 && !allPeriods(body, i):
-		case isTyped(cell):
-			return false
-		default:
-			named = true
-		}
-		typed = typed || columnIsTyped(body, i)
-	}
-	if !named {
-		return false
-	}
-	return typed || !recurs(first, body)
-}
-
-// isTyped tells whether a cell is a value rather than a name.
-func isTyped(cell string) bool {
-	if _, ok := (numberFormat{}).parse(cell); ok {
-		return true
-	}
-	if _, ok := (numberFormat{decimalComma: true}).parse(cell); ok {
-		return true
-	}
-	_, ok := parseMoment(cell)
-	return ok || strings.EqualFold(cell, "true") || strings.EqualFold(cell, "false")
-}
-
-// columnIsTyped tells whether all cells below the first record are typed.
-func columnIsTyped(body [][]string, i int) bool {
-	values := 0
-	for _, record := range body {
-		cell := strings.TrimSpace(cellAt(record, i))
-		if isMissing(cell) {
-			continue
-		}
-		if !isTyped(cell) && !isBool(cell) {
-			return false
-		}
-		values++
-	}
-	return values > 0
-}
-
-func isYear(cell string) bool {
-	return len(cell) == 4 && allDigits(cell) && cell >= "1900" && cell < "2100"
-}
-
-// isPeriod knows years and dates, the values that do name columns at times.
-func isPeriod(cell string) bool {
-	if isYear(cell) {
-		return true
-	}
-	_, ok := parseMoment(cell)
-	return ok
-}
-
-func allPeriods(body [][]string, i int) bool {
-	for _, record := range body {
-		if cell := strings.TrimSpace(cellAt(record, i)); !isMissing(cell) && !isPeriod(cell) {
-			return false
-		}
-	}
-	return true
-}
-
-// recurs tells whether some cell of the first record comes again below it.
-func recurs(first []string, body [][]string) bool {
-	for _, record := range body {
-		same := 0
-		for i, cell := range first {
-			if strings.TrimSpace(cell) != "" && cell == cellAt(record, i) {
-				same++
-			}
-		}
-		// A whole line that comes again is a header that was pasted in twice.
-		if same > 0 && same < len(first) {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // humanInt writes 1234567 as 1,234,567.
@@ -127,13 +129,20 @@ func (s numberStyle) withUnit(number string) string {
 		return number
 	case s.unit == "%":
 		return number + "%"
-	case isCurrencyCode(s.unit):
+	case isAbbreviation(s.unit):
 		return number + " " + s.unit
 	case strings.HasPrefix(number, "-"):
 		return "-" + s.unit + number[1:]
 	default:
 		return s.unit + number
 	}
+}
+
+// isAbbreviation tells whether a unit is letters, as kr and EUR are, which stand
+// behind a number.
+func isAbbreviation(unit string) bool {
+	first, _ := utf8.DecodeRuneInString(unit)
+	return unicode.IsLetter(first) && !strings.HasSuffix(unit, "$")
 }
 
 // trimZeros drops zeros at the end of a decimal fraction, but keeps at least

@@ -79,7 +79,7 @@ func TestProfileJSONColumnsAreBounded(t *testing.T) {
 	for i := range maxColumns + 1 {
 		fmt.Fprintf(&content, "{\"k%d\":1}\n", i)
 	}
-	wantParts(t, profileOne(t, "a.jsonl", content.String()), "Only the first 300 columns are profiled.")
+	wantParts(t, profileOne(t, "a.jsonl", content.String()), "Only the first 5,000 columns are profiled.")
 }
 
 func TestProfileOtherContent(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // maxJSONLine is the longest line of a JSON Lines file that is read.
@@ -18,7 +19,7 @@ var errLongLine = errors.New("the line is longer than 4 MiB")
 // profileJSONLines profiles a file with one JSON value a line. A line that is
 // not JSON is left out, which is what the format is good for.
 func profileJSONLines(src *source) string {
-	rows := newJSONRows(src)
+	rows, words := newJSONRows(src), newWordFilter(nil)
 	var bad flaw
 	var cause error
 	deepest := 0
@@ -30,7 +31,7 @@ func profileJSONLines(src *source) string {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		depth, err := addLine(rows, line, number)
+		depth, err := addLine(rows, words, line, number)
 		if long {
 			err = errLongLine
 		}
@@ -56,17 +57,18 @@ func profileJSONLines(src *source) string {
 		notes = append(notes, fmt.Sprintf("%s left out as not valid JSON; the first is line %s: %s.",
 			plural(bad.count, "line"), humanInt(bad.line), jsonReason(cause)))
 	}
-	notes = append(notes, src.notes()...)
+	notes = slices.Concat(notes, words.notes(), src.notes())
 	src.found("", rows.table, notes)
 	writeTable(&md, rows.table, notes, 3)
 	return md.String()
 }
 
 // addLine adds the value on one line and returns how deep it is nested.
-func addLine(rows *jsonRows, line []byte, number int) (depth int, err error) {
+func addLine(rows *jsonRows, words *wordFilter, line []byte, number int) (depth int, err error) {
 	// A check beforehand keeps half a row out of the table. The slow one knows
 	// what is wrong.
 	if !json.Valid(line) {
+		line = words.replace(line)
 		if err := checkJSON(line); err != nil {
 			return 0, err
 		}

@@ -14,6 +14,8 @@ const (
 	maxKeys = 200
 	// maxLists is how many lists within a JSON object are profiled.
 	maxLists = 5
+	// maxListDepth is how deep a list may be within objects.
+	maxListDepth = 8
 	// valueColumn holds the elements of a list that are no objects.
 	valueColumn = "value"
 )
@@ -80,12 +82,15 @@ type jsonFile struct {
 	*jsonReader
 	src   *source
 	lines *lineCounter
+	words *wordFilter
+	lists []jsonList
 }
 
 // profileJSON profiles a file with one JSON value.
 func profileJSON(src *source) string {
-	lines := &lineCounter{from: src.Reader}
-	f := &jsonFile{jsonReader: newJSONReader(lines), src: src, lines: lines}
+	words := newWordFilter(src.Reader)
+	lines := &lineCounter{from: words}
+	f := &jsonFile{jsonReader: newJSONReader(lines), src: src, lines: lines, words: words}
 	return f.section()
 }
 
@@ -98,6 +103,7 @@ func (f *jsonFile) section() string {
 	switch {
 	case err != nil:
 		f.src.drain()
+		f.src.unread = true
 		md.para("Not analysed: the content is not JSON.")
 		md.list(f.notes(err))
 	case first == json.Delim('['):
@@ -139,6 +145,12 @@ func (f *jsonFile) list(rows *jsonRows) error {
 	return err
 }
 
+// jsonList is a list of objects within an object.
+type jsonList struct {
+	name string // The keys that lead to it, parted by dots.
+	rows *jsonRows
+}
+
 // jsonKey is one line of the report about an object.
 type jsonKey struct {
 	name, kind, content string
@@ -148,22 +160,16 @@ type jsonKey struct {
 // lists of objects in it, which often are what the file is about.
 func (f *jsonFile) object(md *markdown) {
 	var keys []jsonKey
-	var lists []*jsonRows
-	var names []string
 	total := 0
 	var err error
 	for err == nil && f.more() {
 		var key jsonKey
-		var rows *jsonRows
-		key, rows, err = f.member(len(lists) < maxLists)
+		key, err = f.member("")
 		if err != nil && key.name == "" {
 			break
 		}
 		if total++; total <= maxKeys {
 			keys = append(keys, key)
-		}
-		if rows != nil && rows.objects > 0 {
-			lists, names = append(lists, rows), append(names, key.name)
 		}
 	}
 	if err == nil {
@@ -183,38 +189,53 @@ func (f *jsonFile) object(md *markdown) {
 		md.table([]string{"Key", "Type", "Content"}, "lll", rows)
 	}
 	md.notes(3, notes)
-	for i, rows := range lists {
-		md.heading(3, "The list "+inline(names[i], maxName))
-		md.para(bold(plural(rows.table.rows, "element")) + ".")
-		f.src.found(names[i], rows.table, slices.Concat(rows.notes(), notes))
-		writeTable(md, rows.table, rows.notes(), 4)
+	for _, l := range f.lists {
+		md.heading(3, "The list "+inline(l.name, maxName))
+		md.para(bold(plural(l.rows.table.rows, "element")) + ".")
+		f.src.found(l.name, l.rows.table, slices.Concat(l.rows.notes(), notes))
+		writeTable(md, l.rows.table, l.rows.notes(), 4)
 	}
 }
 
-// member reads one key of an object and its value. A list is profiled if the
-// caller has use for it.
-func (f *jsonFile) member(profileList bool) (jsonKey, *jsonRows, error) {
+// member reads one key of an object, which is at a path, and its value. The first
+// lists of objects, of this or of an object in it, are profiled.
+func (f *jsonFile) member(path string) (jsonKey, error) {
 	name, err := f.key()
 	if err != nil {
-		return jsonKey{}, nil, err
+		return jsonKey{}, err
 	}
 	first, err := f.next()
 	if err != nil {
-		return jsonKey{}, nil, err
+		return jsonKey{}, err
 	}
 	key := jsonKey{name: name, kind: typeOf(first)}
 	if key.name == "" {
 		key.name = "(no name)"
 	}
-	if first == json.Delim('[') && profileList {
+	elements := 0
+	switch {
+	case first == json.Delim('[') && len(f.lists) < maxLists:
 		rows := newJSONRows(f.src)
 		err = f.list(rows)
-		key.content = plural(rows.table.rows, "element")
-		return key, rows, err
+		elements = rows.table.rows
+		if rows.objects > 0 {
+			f.lists = append(f.lists, jsonList{name: path + key.name, rows: rows})
+		}
+		key.content = plural(elements, "element")
+		return key, err
+	case first == json.Delim('{') && f.depth < maxListDepth:
+		for err == nil && f.more() {
+			_, err = f.member(path + key.name + ".")
+			elements++
+		}
+		if err == nil {
+			_, err = f.next()
+		}
+	default:
+		elements, err = f.rest(first)
 	}
-	elements, err := f.rest(first)
 	key.content = cellOf(first, elements)
-	return key, nil, err
+	return key, err
 }
 
 // line is where the reader stands.
@@ -234,7 +255,22 @@ func (f *jsonFile) notes(err error) []string {
 			humanInt(f.line())))
 	}
 	f.src.drain()
-	return append(notes, f.src.notes()...)
+	return slices.Concat(notes, f.words.notes(), f.src.notes())
+}
+
+// looksLikeJSON recognises JSON in a file of any name: a list or an object that is
+// valid as far as it is there.
+func looksLikeJSON(head []byte) bool {
+	head = bytes.TrimSpace(head)
+	if len(head) == 0 || head[0] != '{' && head[0] != '[' {
+		return false
+	}
+	j := newJSONReader(newWordFilter(bytes.NewReader(head)))
+	first, err := j.next()
+	if err == nil {
+		_, err = j.rest(first)
+	}
+	return err == nil || errors.Is(err, io.ErrUnexpectedEOF) && j.dec.InputOffset() > int64(len(head)/2)
 }
 
 // looksLikeJSONLines recognises JSON Lines in a file named .json.

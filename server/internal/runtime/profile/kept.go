@@ -87,7 +87,7 @@ func (k *kept) given(name string) runtime.Given {
 	if g.Content = text.String(); len(g.Parts) > 0 {
 		return g
 	}
-	if g.Parts = []task.GivenPart{{As: task.AsNothing}}; !isText(k.src.sample) {
+	if g.Parts = []task.GivenPart{{As: task.AsNothing}}; k.src.unread && k.src.size() > 0 {
 		g.Parts[0].Why = "It is of a kind that is not analysed: " + sniffMediaType(k.src.sample) + "."
 		return g
 	}

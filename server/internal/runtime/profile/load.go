@@ -53,6 +53,8 @@ func Load(ctx context.Context, name string, content io.Reader, sink Sink) (table
 		profileJSONLines(src)
 	case contentText:
 		note = "plain text"
+	case contentPage:
+		note = "an HTML page"
 	case contentOther:
 		note = mediaType
 	}

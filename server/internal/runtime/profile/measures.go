@@ -15,7 +15,7 @@ func chooseMeasures(columns []*column) []*column {
 	var quantity *column
 	best := 0
 	for _, c := range columns {
-		if !c.numeric() || c.numbers.unit == "%" {
+		if !c.additive() {
 			continue
 		}
 		words := nameWords(c.name)

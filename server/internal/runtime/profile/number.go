@@ -76,6 +76,9 @@ func (f numberFormat) parseShort(s string) (n number, sure, ok bool) {
 			n.code = digits > 1 && s[0] == '0'
 			since = 0
 		case c == group && !fraction:
+			if group == ',' && since == lakhSize {
+				return number{}, false, false // as they count in India: 12,34,567
+			}
 			if s[0] == '0' || since == 0 || since > groupSize || groups > 0 && since != groupSize {
 				return number{}, true, false
 			}
@@ -127,8 +130,12 @@ func mayBeNumber(s string) bool {
 	switch c := s[0]; {
 	case isDigit(c), c == '-', c == '+', c == '.', c == '$', c == ',', c == '(':
 		return true
-	case c >= 'A' && c <= 'Z':
-		return len(s) > codeSize && isCurrencyCode(s[:codeSize])
+	case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
+		if last := s[len(s)-1]; !isDigit(last) && last != ')' && last != '-' {
+			return false
+		}
+		_, unit := cutUnit(s)
+		return unit != ""
 	default:
 		return c >= utf8.RuneSelf
 	}
@@ -187,14 +194,49 @@ func cutUnit(s string) (rest, unit string) {
 			return s[:len(s)-codeSize], code
 		}
 	}
+	return cutAbbreviation(s)
+}
+
+// cutAbbreviation takes an abbreviation of a currency off either end: US$5, 5 kr,
+// Rs. 5. Those that are a part of others come after them.
+func cutAbbreviation(s string) (rest, unit string) {
+	first, last := s[0], s[len(s)-1]
+	if strings.IndexByte("URACHNSMkzKFlT\xd0\xd1", first) < 0 && isDigit(last) {
+		return s, "" // as nearly all texts and codes
+	}
+	for _, a := range [...]string{
+		"US$", "R$", "A$", "AU$", "C$", "CA$", "HK$", "NZ$", "S$", "MX$", "NT$",
+		"kr.", "kr", "zł", "Kč", "Ft", "lei", "Rs.", "Rs", "RM", "Rp", "SFr.", "Fr.", "TL", "лв", "руб.", "руб", "р.",
+	} {
+		if rest, found := strings.CutPrefix(s, a); found && standsAlone(rest, true) {
+			return rest, a
+		}
+		if rest, found := strings.CutSuffix(s, a); found && standsAlone(rest, false) {
+			return rest, a
+		}
+	}
 	return s, ""
+}
+
+// standsAlone tells whether what is left of a number is parted from the abbreviation
+// by a space, or begins or ends with something that is no letter.
+func standsAlone(rest string, before bool) bool {
+	if rest == "" {
+		return false
+	}
+	next := rest[len(rest)-1]
+	if before {
+		next = rest[0]
+	}
+	return isDigit(next) || strings.IndexByte(" -+.,)(", next) >= 0 || strings.HasPrefix(rest, "\u00a0") ||
+		strings.HasSuffix(rest, "\u00a0") || strings.HasSuffix(rest, "\u202f")
 }
 
 func trimSpaces(s string) string { return strings.Trim(s, " \u00a0\u202f") }
 
 func isCurrency(r rune) bool {
 	switch r {
-	case '$', '€', '£', '¥', '₹', '₩', '₽', '₺', '₪', '₴':
+	case '$', '€', '£', '¥', '₹', '₩', '₽', '₺', '₪', '₴', '₱', '₫', '฿', '₦', '₸', '₡', '₲', '₵', '₼', '₾':
 		return true
 	default:
 		return false
@@ -207,7 +249,9 @@ const codeSize = 3
 func isCurrencyCode(s string) bool {
 	switch s {
 	case "EUR", "USD", "GBP", "CHF", "JPY", "CNY", "INR", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK",
-		"HUF", "RON", "TRY", "BRL", "MXN", "ZAR", "SGD", "HKD", "KRW", "ILS":
+		"HUF", "RON", "TRY", "BRL", "MXN", "ZAR", "SGD", "HKD", "KRW", "ILS", "AED", "ARS", "BDT", "BGN", "BHD", "CLP",
+		"COP", "EGP", "GEL", "GHS", "IDR", "ISK", "JOD", "KES", "KWD", "KZT", "LKR", "MAD", "MYR", "NGN", "OMR", "PEN",
+		"PHP", "PKR", "QAR", "RSD", "RUB", "SAR", "THB", "TND", "TWD", "TZS", "UAH", "UGX", "UYU", "VND", "XAF", "XOF":
 		return true
 	default:
 		return false
@@ -240,13 +284,23 @@ func ungroup(s, separator string) (string, bool) {
 	if !grouped || len(first) == 0 || len(first) > groupSize || !allDigits(first) || first[0] == '0' {
 		return "", false
 	}
-	for part := range strings.SplitSeq(rest, separator) {
-		if len(part) != groupSize || !allDigits(part) {
+	parts := strings.Split(rest, separator)
+	lakhs := separator == "," && len(parts) > 1 && len(first) <= lakhSize && len(parts[0]) == lakhSize
+	for i, part := range parts {
+		size := groupSize
+		if lakhs && i < len(parts)-1 {
+			size = lakhSize
+		}
+		if len(part) != size || !allDigits(part) {
 			return "", false
 		}
 	}
 	return strings.ReplaceAll(s, separator, ""), true
 }
+
+// lakhSize is how many digits stand between two separators as they count in India,
+// but for the last three.
+const lakhSize = 2
 
 // allDigits tells whether s has nothing but ASCII digits; an empty s has.
 func allDigits(s string) bool {

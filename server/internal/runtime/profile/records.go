@@ -12,11 +12,18 @@ const (
 	maxField = 32 << 10
 	// maxFields is how many fields of a record are kept; the rest is counted.
 	maxFields = maxColumns
+	// maxQuoted is how much of a quoted field can be read anew when its quote turns
+	// out to be none.
+	maxQuoted = 64 << 10
+	// maxLiteral is after how many of those no quote is believed any more.
+	maxLiteral = 1_000
 )
 
 // recordReader splits delimited text into records. It accepts any text: what
 // is not as it should be is counted for the report instead of ending the file.
-// Line breaks are LF, CRLF and CR, and fields may be quoted with ".
+// Line breaks are LF, CRLF and CR, and fields may be quoted with ". A quote that
+// swallows line breaks and then ends in the middle of a field, or never, is a
+// character like others: an inch, or a title that begins with one.
 type recordReader struct {
 	in    *bufio.Reader
 	comma byte
@@ -27,6 +34,9 @@ type recordReader struct {
 	fields []string // The record handed out last.
 	extra  int      // How many fields of it were not kept.
 
+	quoted []byte // What has been read since the quote of the current field.
+	again  []byte // What is read once more before anything else.
+
 	flaws recordFlaws
 }
 
@@ -34,6 +44,7 @@ type recordReader struct {
 type recordFlaws struct {
 	openQuote int  // The line of a quote that is never closed.
 	stray     flaw // Text between a closing quote and the delimiter.
+	literal   flaw // Quotes that are characters like others.
 	cut       flaw // Fields longer than maxField.
 	nul       flaw // Fields with NUL bytes.
 }
@@ -55,23 +66,33 @@ func newRecordReader(in *bufio.Reader, comma byte) *recordReader {
 	return &recordReader{in: in, comma: comma, line: 1}
 }
 
-// next returns the next record and the line on which it starts, and false at
-// the end. The strings are the caller's, the slice is valid until the next
-// call. Empty lines are skipped.
-func (r *recordReader) next() (record []string, line int, ok bool) {
+// record is a line of delimited text.
+type record struct {
+	cells []string
+	width int  // How many fields it had, of which some may not have been kept.
+	line  int  // On which it starts.
+	gap   bool // An empty line comes before it.
+}
+
+// next returns the next record, and false at the end. The strings are the
+// caller's, the slice is valid until the next call. Empty lines are skipped.
+func (r *recordReader) next() (next record, ok bool) {
 	for {
-		line = r.line
+		next.line = r.line
 		more, blank := r.scan()
 		if r.flaws.openQuote != 0 {
 			// The record has swallowed the rest of the file: it is no row.
-			return nil, line, false
+			return record{}, false
 		}
 		if !blank {
-			return r.split(), line, true
+			next.cells = r.split()
+			next.width = len(next.cells) + r.extra
+			return next, true
 		}
 		if !more {
-			return nil, line, false
+			return record{}, false
 		}
+		next.gap = true
 	}
 }
 
@@ -83,8 +104,11 @@ func (r *recordReader) scan() (more, blank bool) {
 	field := fieldScan{}
 	blank = true
 	for {
-		c, err := r.in.ReadByte()
+		c, err := r.read()
 		if err != nil {
+			if field.quoted && r.unquote(&field) {
+				continue
+			}
 			if field.quoted {
 				r.flaws.openQuote = field.openedAt
 			}
@@ -98,37 +122,77 @@ func (r *recordReader) scan() (more, blank bool) {
 			}
 			r.line++
 			if field.quoted {
+				r.recall('\n')
 				r.keep(&field, '\n')
 				continue
 			}
 			r.endField(&field, start)
 			return true, blank
 		case field.quoted && c == '"':
-			if r.skip('"') {
+			if r.recall(c); r.skip('"') {
+				r.recall(c)
 				r.keep(&field, '"')
 			} else {
 				field.quoted, field.closed = false, true
 			}
 		case field.quoted:
+			r.recall(c)
 			r.keep(&field, c)
 		case c == r.comma:
 			blank = false
 			r.endField(&field, start)
-		case c == '"' && !field.closed && !field.dense:
+		case c == '"' && !field.closed && !field.dense && r.flaws.literal.count < maxLiteral:
 			// Spaces before the quote are no part of the field.
 			blank = false
 			r.drop(&field)
 			field.quoted, field.openedAt = true, r.line
+			r.quoted = r.quoted[:0]
 		default:
-			if space := c == ' ' || c == '\t'; !space {
-				blank, field.dense = false, true
-			}
+			space := c == ' ' || c == '\t'
 			if field.closed {
+				if r.recall(c); !space && r.line > field.openedAt && r.unquote(&field) {
+					continue
+				}
 				r.flaws.stray.add(r.line)
+			}
+			if !space {
+				blank, field.dense = false, true
 			}
 			r.keep(&field, c)
 		}
 	}
+}
+
+// read returns the next byte.
+func (r *recordReader) read() (byte, error) {
+	if len(r.again) > 0 {
+		c := r.again[0]
+		r.again = r.again[1:]
+		return c, nil
+	}
+	return r.in.ReadByte()
+}
+
+// recall keeps what comes after a quote, in case that it is read anew.
+func (r *recordReader) recall(c byte) {
+	if len(r.quoted) <= maxQuoted {
+		r.quoted = append(r.quoted, c)
+	}
+}
+
+// unquote makes the quote of a field a character of it, after which everything is
+// read anew. It returns false if that was too long ago.
+func (r *recordReader) unquote(f *fieldScan) bool {
+	if len(r.quoted) > maxQuoted {
+		return false
+	}
+	r.flaws.literal.add(f.openedAt)
+	r.again = slices.Concat(r.quoted, r.again)
+	r.line = f.openedAt
+	r.drop(f)
+	*f = fieldScan{dense: true}
+	r.keep(f, '"')
+	return true
 }
 
 // fieldScan is where the scanner is within a field.
@@ -175,6 +239,13 @@ func (r *recordReader) endField(f *fieldScan, line int) {
 
 // skip consumes the next byte if it is c.
 func (r *recordReader) skip(c byte) bool {
+	if len(r.again) > 0 {
+		if r.again[0] != c {
+			return false
+		}
+		r.again = r.again[1:]
+		return true
+	}
 	next, err := r.in.Peek(1)
 	if err != nil || next[0] != c {
 		return false
@@ -199,23 +270,54 @@ func (r *recordReader) split() []string {
 	return r.fields
 }
 
-// width is how many fields the last record had.
-func (r *recordReader) width() int { return len(r.fields) + r.extra }
-
 // readRecords returns the first records of a sample, without the last one if
 // the sample may end in the middle of it.
-func readRecords(sample io.Reader, comma byte, whole bool, limit int) [][]string {
+func readRecords(sample io.Reader, comma byte, whole bool, limit int) []record {
 	r := newRecordReader(bufio.NewReader(sample), comma)
-	var records [][]string
+	var records []record
 	for len(records) < limit {
-		record, _, ok := r.next()
+		next, ok := r.next()
 		if !ok {
 			if !whole && len(records) > 1 {
 				records = records[:len(records)-1]
 			}
 			break
 		}
-		records = append(records, slices.Clone(record))
+		next.cells = slices.Clone(next.cells)
+		records = append(records, next)
 	}
 	return records
+}
+
+// recordQueue hands out records, some of which have been looked at before.
+type recordQueue struct {
+	*recordReader
+
+	ahead []record
+}
+
+// next returns the next record, and false at the end. It is valid until the next call.
+func (q *recordQueue) next() (record, bool) {
+	if len(q.ahead) > 0 {
+		first := q.ahead[0]
+		q.ahead = q.ahead[1:]
+		return first, true
+	}
+	return q.recordReader.next()
+}
+
+// look returns the next records, at most limit, without taking them.
+func (q *recordQueue) look(limit int) []record {
+	for size := 0; len(q.ahead) < limit && size < headBytes; {
+		next, ok := q.recordReader.next()
+		if !ok {
+			break
+		}
+		next.cells = slices.Clone(next.cells)
+		for _, cell := range next.cells {
+			size += len(cell)
+		}
+		q.ahead = append(q.ahead, next)
+	}
+	return q.ahead[:min(limit, len(q.ahead))]
 }

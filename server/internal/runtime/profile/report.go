@@ -26,7 +26,8 @@ func outro() string {
 	var md markdown
 	md.heading(2, "How to read this")
 	md.list([]string{
-		"Missing: empty cells and the usual words for nothing, such as NA, N/A, NaN, null and none.",
+		"Missing: empty cells and the usual words for nothing, such as NA, N/A, NaN, null, none and ?.",
+		"A dash in place of a mean or a sum: codes, years, places and percentages do not add up.",
 		"Sums and means are computed exactly from the decimal values and rounded only to be shown.",
 		"Share, next to top values: of the rows that have a value.",
 		"Q1, median and Q3 interpolate linearly between the two nearest values.",

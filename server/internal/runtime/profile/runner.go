@@ -46,13 +46,17 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 
 	out := &output{report: a}
 	out.add(intro(a))
+	introduced := out.text.Len()
 	var unopened []string
 	var given []runtime.Given
-	opened := 0
+	opened, read := 0, 0
 	for i, file := range a.Files {
-		section, g, err := profileFile(ctx, file, a.Progress)
+		section, g, made, err := profileFile(ctx, file, a.Progress)
 		g.Number = i + 1
 		given = append(given, g)
+		if made {
+			read++
+		}
 		failed, unopenable := errors.AsType[*openError](err)
 		switch {
 		case unopenable:
@@ -64,9 +68,9 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 			opened++
 		}
 		out.add(section)
-		// Nothing is sent before one file could be opened: an attempt that fails
+		// Nothing is sent before one file could be read: an attempt that fails
 		// because none could should not leave half a report behind.
-		if opened > 0 {
+		if read > 0 {
 			if err := out.flush(ctx); err != nil {
 				return runtime.Outcome{}, err
 			}
@@ -79,6 +83,9 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 		return runtime.Failed("None of the attached files could be opened: " +
 			strings.Join(unopened, "; ") + ". Attach them again and start a new task."), nil
 	}
+	if read == 0 {
+		return runtime.Failed("Nothing could be analysed. " + strings.TrimSpace(out.text.String()[introduced:])), nil
+	}
 	out.add(outro())
 	if err := out.flush(ctx); err != nil {
 		return runtime.Outcome{}, err
@@ -88,40 +95,43 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 
 // Preview implements [runtime.Previewer].
 func (r *Runner) Preview(ctx context.Context, _ agent.Agent, f runtime.File) (runtime.Given, error) {
-	_, g, err := profileFile(ctx, f, func(context.Context, string) error { return nil })
+	_, g, _, err := profileFile(ctx, f, func(context.Context, string) error { return nil })
 	if _, unopenable := errors.AsType[*openError](err); unopenable {
 		err = nil
 	}
 	return g, err
 }
 
-// profileFile returns the section of one file, and what the report was given of it. Its
-// errors are those of the context, of what is told how far it has come, or an *openError.
-func profileFile(ctx context.Context, file runtime.File, say func(ctx context.Context, status string) error) (string, runtime.Given, error) {
-	given := runtime.Given{Given: task.Given{Name: file.Name}}
+// profileFile returns the section of one file, what the report was given of it, and
+// whether anything was made of that. Its errors are those of the context, of what is
+// told how far it has come, or an *openError.
+func profileFile(
+	ctx context.Context, file runtime.File, say func(ctx context.Context, status string) error,
+) (section string, given runtime.Given, made bool, err error) {
+	given = runtime.Given{Given: task.Given{Name: file.Name}}
 	progress := newProgress(ctx, say, file.Name)
 	if progress.start(); progress.err != nil {
-		return "", given, progress.err
+		return "", given, false, progress.err
 	}
 	content, err := file.Open(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return "", given, ctx.Err()
+			return "", given, false, ctx.Err()
 		}
 		given.Failed = reason(err)
-		return "", given, &openError{name: progress.name, cause: err}
+		return "", given, false, &openError{name: progress.name, cause: err}
 	}
 	defer func() { _ = content.Close() }() // Nothing was written, so nothing can be lost.
 
 	progress.opened(content)
 	src := newSource(ctx, content, progress)
 	kept := keep(src)
-	section := analyse(file.Name, src)
+	section = analyse(file.Name, src)
 	progress.done()
 	if ctx.Err() != nil {
-		return "", given, ctx.Err()
+		return "", given, false, ctx.Err()
 	}
-	return section, kept.given(file.Name), progress.err
+	return section, kept.given(file.Name), !src.unread, progress.err
 }
 
 // openError tells which file could not be opened and why.

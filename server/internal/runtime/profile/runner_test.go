@@ -147,10 +147,11 @@ func TestRunReportsProgress(t *testing.T) {
 	}}
 	text := writeFile(t, "a.txt", strings.Repeat("some words\n", bytesPerStatus/8))
 	_, rec := profileFiles(t, onDisk, fetched, text)
-	// The rows that have been read but not parsed yet are not counted.
+	// The rows that have been read but not parsed yet are not counted, nor those that
+	// are looked at first.
 	want := []string{
-		"Reading ää", "…: 959 rows, 33%", "…: 1,983 rows, 66%", "…: 3,007 rows, 99%", "…: 3,072 rows",
-		"Reading far.csv", "far.csv: 959 rows, 1 MiB", "far.csv: 1,983 rows, 2 MiB", "far.csv: 3,007 rows, 3 MiB",
+		"Reading ää", "…: 33%", "…: 1,983 rows, 66%", "…: 3,007 rows, 99%", "…: 3,072 rows",
+		"Reading far.csv", "far.csv: 1 MiB", "far.csv: 1,983 rows, 2 MiB", "far.csv: 3,007 rows, 3 MiB",
 		"far.csv: 3,072 rows", "Reading a.txt", "a.txt: 72%",
 	}
 	if len(rec.statuses) != len(want) {
@@ -173,7 +174,7 @@ func TestRunSplitsLargeSections(t *testing.T) {
 	if len(rec.chunks) < 3 {
 		t.Errorf("got %d chunks for %d bytes, want several", len(rec.chunks), len(text))
 	}
-	wantParts(t, text, "**3 rows** in **351 columns**", "Only the first 300 columns of 351 are profiled.")
+	wantParts(t, text, "**3 rows** in **5,051 columns**", "Only the first 5,000 columns of 5,051 are profiled.")
 }
 
 // Values that are shown alike and add up alike still have an order.

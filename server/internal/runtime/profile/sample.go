@@ -77,20 +77,26 @@ const (
 	maxTableDistinct = 300_000
 	// maxTableText is how many bytes these values may have together.
 	maxTableText = 16 << 20
-	// minShare is what a column gets even when the others have used up everything.
-	minShare = 1_000
+	// minShare is what a column of a table gets, unless it is a wide one, even when the
+	// others have used up everything; minShares is what all of them get so.
+	minShare  = 1_000
+	minShares = 300 * minShare
 )
 
 // budget bounds the memory of one table, however wide and long it is.
 type budget struct {
+	columns  int
 	values   int
 	distinct int
 	text     int
 }
 
+// share is what each column gets at least.
+func (b *budget) share() int { return min(minShare, minShares/max(1, b.columns)) }
+
 // takeValue asks for room for one more number in a column that has some.
 func (b *budget) takeValue(have int) bool {
-	if have >= maxValues || (have >= minShare && b.values >= maxTableValues) {
+	if have >= maxValues || (have >= b.share() && b.values >= maxTableValues) {
 		return false
 	}
 	b.values++
@@ -100,7 +106,7 @@ func (b *budget) takeValue(have int) bool {
 // takeDistinct asks for room for one more category, a text of some size, in a
 // column that has some.
 func (b *budget) takeDistinct(have, size int) bool {
-	if have >= maxDistinct || (have >= minShare && (b.distinct >= maxTableDistinct || b.text >= maxTableText)) {
+	if have >= maxDistinct || (have >= b.share() && (b.distinct >= maxTableDistinct || b.text >= maxTableText)) {
 		return false
 	}
 	b.distinct++

@@ -37,6 +37,9 @@ type source struct {
 	raw      *countingReader
 	decoder  *decoder
 
+	// unread says that nothing was made of the content.
+	unread bool
+
 	// load takes the tables, too, if somebody wants more of them than a report.
 	load *loader
 }

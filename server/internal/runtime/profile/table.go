@@ -7,7 +7,7 @@ import (
 
 const (
 	// maxColumns is how many columns of a table are profiled.
-	maxColumns = 300
+	maxColumns = 5_000
 	// headRows and headBytes bound the rows kept to decide about totals.
 	headRows  = 1_000
 	headBytes = 4 << 20
@@ -19,6 +19,8 @@ type table struct {
 	byName  map[string]int
 	rows    int
 	budget  budget
+	spots   bool // Rows that repeat sums are left out.
+	sums    sumRows
 
 	// head keeps the first rows until the totals are planned, as that takes a
 	// look at the columns first.
@@ -27,7 +29,7 @@ type table struct {
 	planned   bool
 	totals    *totals // nil if there is nothing to add up.
 
-	// each is told of each row before anything else is made of it; nil for nobody.
+	// each is told of each row that counts; nil for nobody.
 	each func(t *table, row []string)
 
 	// What is made of the totals in the end.
@@ -65,11 +67,7 @@ func (t *table) addColumn(name string, format numberFormat) {
 // add profiles one row. Cells beyond the last column are ignored, cells that
 // are not there are missing. The row may be reused by the caller.
 func (t *table) add(row []string, line int) {
-	t.rows++
 	row = row[:min(len(row), len(t.columns))]
-	if t.each != nil {
-		t.each(t, row)
-	}
 	if t.planned {
 		t.profile(row, line)
 		return
@@ -84,6 +82,13 @@ func (t *table) add(row []string, line int) {
 }
 
 func (t *table) profile(row []string, line int) {
+	if t.spots && t.isSum(row, line) {
+		return
+	}
+	t.rows++
+	if t.planned && t.each != nil {
+		t.each(t, row)
+	}
 	for i, c := range t.columns {
 		c.add(cellAt(row, i), line, &t.budget)
 	}
@@ -110,18 +115,16 @@ func (t *table) finish() {
 	}
 }
 
-// plan profiles the first rows; if there is something to add up then it starts
-// anew, so that the totals have these rows, too.
+// plan profiles the first rows to see what there is to add up, and then starts anew,
+// so that the totals have these rows, too.
 func (t *table) plan() {
-	t.planned = true
 	t.profileHead()
-	if t.totals = planTotals(t.columns); t.totals != nil {
-		t.budget = budget{}
-		for _, c := range t.columns {
-			*c = column{name: c.name, format: c.format}
-		}
-		t.profileHead()
+	t.totals = planTotals(t.columns)
+	t.planned, t.rows, t.sums, t.budget = true, 0, sumRows{}, budget{columns: len(t.columns)}
+	for _, c := range t.columns {
+		*c = column{name: c.name, format: c.format}
 	}
+	t.profileHead()
 	t.head = nil
 }
 

@@ -62,7 +62,7 @@ func (r *tableReport) numbers() {
 		rows = append(rows, []string{
 			inline(c.name, maxName), style.exact(n.min.exact.rat()),
 			style.float(q[0]), style.float(q[1]), style.float(q[2]),
-			style.exact(n.max.exact.rat()), style.rounded(n.mean()), n.sumText(),
+			style.exact(n.max.exact.rat()), c.meanText(), c.sumText(),
 		})
 	}
 	if len(rows) == 0 {
@@ -72,17 +72,28 @@ func (r *tableReport) numbers() {
 	r.table([]string{"Column", "Min", "Q1", "Median", "Q3", "Max", "Mean", "Sum"}, "lrrrrrrr", rows)
 }
 
+// nothing stands for what would say nothing.
+const nothing = "–"
+
 // mean is exact. There must be at least one value.
 func (n *numbers) mean() *big.Rat {
 	return new(big.Rat).Quo(n.sum.rat(), new(big.Rat).SetInt64(int64(n.count)))
 }
 
-// sumText shows the sum; percentages have none worth showing.
-func (n *numbers) sumText() string {
-	if n.unit == "%" {
-		return "–"
+// meanText shows the mean; codes have none.
+func (c *column) meanText() string {
+	if c.isCode() {
+		return nothing
 	}
-	return n.style().exact(n.sum.rat())
+	return c.numbers.style().rounded(c.numbers.mean())
+}
+
+// sumText shows the sum, if it says something.
+func (c *column) sumText() string {
+	if !c.additive() {
+		return nothing
+	}
+	return c.numbers.style().exact(c.numbers.sum.rat())
 }
 
 // dates shows the range of the date columns.
@@ -92,6 +103,9 @@ func (r *tableReport) dates() {
 		s, layout := c.dates.spans[c.dates.order()], time.DateOnly
 		if c.dates.clock {
 			layout = time.DateTime
+		}
+		if c.dates.zoned { // they may differ from one value to the next
+			s.first, s.last, layout = s.first.UTC(), s.last.UTC(), layout+" UTC"
 		}
 		days := int(s.last.Sub(s.first) / (24 * time.Hour))
 		rows = append(rows, []string{
@@ -157,6 +171,9 @@ func (r *tableReport) columnNotes() []string {
 			notes = append(notes, fmt.Sprintf("%s: only the first %s are counted among the top values.",
 				name, plural(c.tally.distinct(), "different value")))
 		}
+	}
+	if words := r.of.absentWords(); words != "" {
+		notes = append(notes, "Taken for missing: "+words+".")
 	}
 	if skipped := len(r.of.choose((*column).categorical)) - maxTopColumns; skipped > 0 {
 		notes = append(notes, fmt.Sprintf("The top values of %s more are not shown.", plural(skipped, "column")))

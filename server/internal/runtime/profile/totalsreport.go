@@ -19,7 +19,7 @@ func (r *tableReport) glance() {
 	for _, m := range r.of.measures {
 		n := &m.numbers
 		items = append(items, fmt.Sprintf("Sum of %s: %s; mean: %s.",
-			inline(m.name, maxName), bold(n.sumText()), n.style().rounded(n.mean())))
+			inline(m.name, maxName), bold(m.sumText()), n.style().rounded(n.mean())))
 	}
 	money := r.of.measures[0]
 	for _, b := range r.of.breakdowns {

@@ -115,11 +115,16 @@ type filling struct {
 // maxValues is how many values a statement inserts, at most.
 const maxValues = 4000
 
+// maxColumns is how many columns of a table SQL sees, half of what SQLite takes.
+const maxColumns = 1000
+
 func (l *loader) row(n int, columns []string, cells []any) error {
 	for len(l.into) <= n {
 		l.into = append(l.into, &filling{name: l.prefix + strconv.Itoa(len(l.into)), taken: names{}})
 	}
 	f := l.into[n]
+	columns = columns[:min(len(columns), maxColumns)]
+	cells = cells[:min(len(cells), maxColumns)]
 	if len(columns) > len(f.columns) {
 		if err := l.widen(f, columns); err != nil {
 			return err
@@ -182,6 +187,10 @@ func (d *database) settle(ctx context.Context, l *loader, n int, t profile.Table
 	f := l.into[n]
 	if len(t.Columns) == 0 {
 		return d.exec(ctx, "DROP TABLE "+quoted(f.name))
+	}
+	if more := len(t.Columns) - len(f.columns); more > 0 {
+		t.Columns = t.Columns[:len(f.columns)]
+		t.Notes = append(t.Notes, fmt.Sprintf("Only its first %d columns are here, %d more are not.", len(f.columns), more))
 	}
 	if t.Name != "" {
 		name += "_" + identifier(t.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -116,6 +117,32 @@ func TestQueryAgreesWithTheReport(t *testing.T) {
 	if got := query(t, files, "SELECT sum(revenue), sum(units), count(customer_type), min(date) FROM sales_data"); got.Text !=
 		"sum(revenue),sum(units),count(customer_type),min(date)\n146243.03,1573,235,2025-01-02\n(1 row)" {
 		t.Errorf("%s", got.Text)
+	}
+}
+
+// TestQueryAgreesOnWhatIsNoRow: what the report leaves out is no row for SQL either,
+// and a table that is too wide for SQL says so.
+func TestQueryAgreesOnWhatIsNoRow(t *testing.T) {
+	t.Parallel()
+	var wide strings.Builder
+	for i := range maxColumns + 5 {
+		fmt.Fprintf(&wide, "c%d,", i)
+	}
+	wide.WriteString("last\n" + strings.Repeat("1,", maxColumns+5) + "1\n")
+	files := given("shop.csv", "Sales of May\n\nregion,day,amount\nNorth,2026-05-01,1.5\nSouth,2026-05-02,2\nTotal,,3.5\n\nMade by hand\n",
+		"two.csv", "a,b\nx,1\ny,2\n\nc,d,e\nz,3,4\nz,3,4\n", "wide.csv", wide.String(), "n.json", `[{"a": NaN}, {"a": 2}]`)
+	for _, c := range []struct{ sql, want string }{
+		{"SELECT count(*), sum(amount) FROM shop", "count(*),sum(amount)\n2,3.5\n(1 row)"},
+		{"SELECT sum(b), (SELECT sum(e) FROM two_table_2) AS e FROM two_table_1", "sum(b),e\n3,8\n(1 row)"},
+		{"SELECT c999 FROM wide", "c999\n1\n(1 row)"},
+		{"SELECT a FROM n", "a\nNULL\n2\n(2 rows)"},
+	} {
+		if got := query(t, files, c.sql); got.IsError || got.Text != c.want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", c.sql, got.IsError, got.Text, c.want)
+		}
+	}
+	if got := run(t, files, "list_tables", map[string]string{}); !strings.Contains(got.Text, "Only its first 1000 columns are here, 6 more are not.") {
+		t.Errorf("of a wide table: %.300s", got.Text)
 	}
 }
 
