@@ -157,7 +157,7 @@ func (a *App) start(ctx context.Context) error {
 	metrics.ShowState(a.store, hub.Subscribers, line.Present, o.Log)
 	presenter := edge.NewPresenter(shelf, service)
 	source := stream.NewSource(hub, service)
-	a.pages.Store(board.New(service, board.Show{Row: edge.ShowRow, Counts: v1.ShowCounts}))
+	a.pages.Store(board.New(service, board.Show{Row: edge.ShowRow, Counts: v1.ShowCounts, Approval: v1.ShowApproval, Workers: v1.ShowWorkers}))
 	a.parts.Go(func() { a.pages.Load().Run(a.closing) })
 	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
 	a.parts.Go(func() { desk.Run(a.closing) })
@@ -197,7 +197,7 @@ func (a *App) start(ctx context.Context) error {
 	a.auth = auth.NewAuthenticator(a.store)
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Kit: edge.Kit{
-			Service: service, Desk: desk, Board: a.pages.Load(), Presenter: presenter, Log: o.Log,
+			Service: service, Desk: desk, Board: a.pages.Load(), Changes: board.NewChanges(a.pages.Load(), a.store, service), Presenter: presenter, Log: o.Log,
 			Source: source, KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},

@@ -44,6 +44,8 @@ const (
 	// Redefined says that an agent has a new version, or is no more. It is no change
 	// of a task.
 	Redefined
+	// Asked says that people are asked something, or are not any more.
+	Asked
 )
 
 // Entry is one change of one task, or, without a Task, of an agent or a worker.
@@ -77,6 +79,9 @@ func Of(c task.Change) (Entry, bool) {
 			e.Worker = a.WorkerID
 		}
 	}
+	if len(c.Asked)+len(c.Settled) > 0 {
+		e.Kind |= Asked
+	}
 	if e.Kind != 0 && c.Task.Dispatchable() {
 		e.Kind |= Ready
 	}
@@ -87,6 +92,8 @@ func Of(c task.Change) (Entry, bool) {
 type Source interface {
 	// Feed reads entries behind a position, in order, at most limit.
 	Feed(ctx context.Context, after Position, limit int) ([]Entry, error)
+	// FeedBegin is the position of the first entry that is kept, zero without any.
+	FeedBegin(ctx context.Context) (Position, error)
 	// FeedEnd is the position behind the last entry that can be read now.
 	FeedEnd(ctx context.Context) (Position, error)
 }

@@ -81,7 +81,7 @@ func wanted(tx Tx, org string, r ClaimRequest) (Want, map[string]time.Duration, 
 // take claims what the store has of what is wanted.
 func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) ([]Claimed, error) {
 	for _, id := range want.Agents {
-		if err := s.heardClaim(tx, want.Organization, id, want.Worker); err != nil {
+		if err := s.heardClaim(tx, want.Organization, id, want.Worker, want.Limit); err != nil {
 			return nil, err
 		}
 	}
@@ -106,7 +106,7 @@ func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) (
 }
 
 // heardClaim notes that a claiming worker is there, at most every few seconds.
-func (s *Service) heardClaim(tx writing, org, agentID, worker string) error {
+func (s *Service) heardClaim(tx writing, org, agentID, worker string, slots int) error {
 	now := tx.Now()
 	w, err := tx.Worker(org, agentID, worker)
 	if err != nil {
@@ -115,10 +115,13 @@ func (s *Service) heardClaim(tx writing, org, agentID, worker string) error {
 	if w == nil {
 		w = &Worker{Organization: org, Agent: agentID, ID: worker, Kind: FencedWorker, RegisteredAt: now}
 	}
-	if now.Sub(w.LastHeard) < presenceStep {
+	if now.Sub(w.LastHeard) > absence { // it may be another one of the name
+		w.Slots = 0
+	}
+	if now.Sub(w.LastHeard) < presenceStep && slots <= w.Slots {
 		return nil
 	}
-	w.LastHeard = now
+	w.LastHeard, w.Slots = now, max(w.Slots, slots)
 	return tx.PutWorker(*w)
 }
 

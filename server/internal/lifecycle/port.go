@@ -120,6 +120,9 @@ type TaskReader interface {
 	// ApprovalsOf lists those of a task's turn behind an event, in order, with the
 	// bounds of Events.
 	ApprovalsOf(ctx context.Context, org, id string, turn int, after int64, limit int) ([]task.Approval, error)
+	// ApprovalsSince lists those of a task that events from a number on ask or answer,
+	// and those that are closed, the newest first, with the bounds of Events.
+	ApprovalsSince(ctx context.Context, org, id string, from int64, limit int) ([]task.Approval, error)
 	// Tasks lists tasks, newest first.
 	Tasks(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error)
 	// Rows lists tasks as people look at them, newest first: a page, which ends with
@@ -127,8 +130,15 @@ type TaskReader interface {
 	Rows(ctx context.Context, in auth.Scope, f Filter, p Page) (RowList, error)
 	// RowsOf reads those of some tasks that match a filter, in no order.
 	RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error)
-	// Count counts the tasks of a filter, at most MaxCount+1.
-	Count(ctx context.Context, in auth.Scope, f Filter) (int, error)
+	// Matching lists those of some ids whose tasks match a filter, in no order.
+	Matching(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]string, error)
+	// Count counts the tasks of a filter, to MaxCount, and where several parts of it have
+	// to be looked at in each task, among the newest MaxLooked that one part finds. more
+	// says that there may be others.
+	Count(ctx context.Context, in auth.Scope, f Filter) (n int, more bool, err error)
+	// NextDeadline is the next moment until which a person is asked something in a task
+	// of a filter, 0 for none.
+	NextDeadline(ctx context.Context, in auth.Scope, f Filter) (task.Stamp, error)
 	// Staff is what a pending task of an agent waits for beside those in front of it.
 	Staff(ctx context.Context, org, agent string) (Queue, error)
 	// Line lists the tasks of a lane that may be handed out now, in their order, at
@@ -138,6 +148,9 @@ type TaskReader interface {
 	PausedBy(ctx context.Context, org, id string) (string, error)
 	// CountOpen counts the tasks of a filter that have not ended.
 	CountOpen(ctx context.Context, in auth.Scope, f Filter) (int, error)
+	// CountBelow counts the tasks below those of the filter that have not ended
+	// themselves and do not match it: of at most tops tasks of the filter, at most limit.
+	CountBelow(ctx context.Context, in auth.Scope, f Filter, tops, limit int) (int, error)
 	// Open lists such tasks, newest first, behind a cursor.
 	Open(ctx context.Context, in auth.Scope, f Filter, behind Cursor, limit int) ([]Cursor, error)
 	// SubTasks lists the ids of a task's sub-tasks that were created until a
@@ -284,6 +297,14 @@ type Records interface {
 type RosterReader interface {
 	// KinOf is Tx.Kin of a Python worker by its id.
 	KinOf(ctx context.Context, org, worker string) ([]Worker, error)
+	// Workers lists the workers of an agent, those heard last first, or with "" of all
+	// agents, by their ids: some hundreds at most.
+	Workers(ctx context.Context, org, agent string) ([]Worker, error)
+	// InHand tells what workers have under leases: some thousands of tasks at most, of
+	// which those in the scope are named.
+	InHand(ctx context.Context, in auth.Scope) (map[string]Hands, error)
+	// Lost counts the attempts that workers have lost since a moment: likewise.
+	Lost(ctx context.Context, org string, since task.Stamp) (map[string]int, error)
 }
 
 // Roster are the nodes, the workers and the attempts on Python workers of a commit.
@@ -419,6 +440,15 @@ type Filter struct {
 	InternalStatus               string
 	Worker                       string
 	EndReason                    task.EndReason
+	Tag                          string
+	// Asks are the tasks in which a person is asked something.
+	Asks bool
+	// Waiting are those that wait for this, as Waiting.Reason says it. A store goes by
+	// Stands, in which a verb has told it what that means now.
+	Waiting string
+	Stands  *Stands
+	// Only are only the tasks with these ids, at most some hundreds, if it is not nil.
+	Only *[]string
 	// Root are the tasks of one tree, Roots those without a parent.
 	Root     string
 	Roots    bool
@@ -428,7 +458,24 @@ type Filter struct {
 // Lasting is the part of the filter that a task matches always or never.
 func (f Filter) Lasting() Filter {
 	f.Status, f.InternalStatus, f.Worker, f.EndReason = 0, "", "", ""
+	f.Tag, f.Asks, f.Waiting, f.Stands = "", false, "", nil
 	return f
+}
+
+// Stands are tasks that stand somehow, and among those that are queued some by their
+// place in the queue.
+type Stands struct {
+	As []task.Standing
+	// Until are those that may not be handed out at that moment yet, From those that
+	// may be; 0 is no matter.
+	Until, From task.Stamp
+	// Agents are only tasks of these, if it is not nil; Pinned only such as are pinned
+	// to another worker than Workers, Free only those that are not.
+	Agents       []string
+	Pinned, Free bool
+	Workers      []string
+	// Heads are only these tasks, if it is not nil, and never those of NotHeads.
+	Heads, NotHeads []string
 }
 
 // Statuses are any of some statuses; the zero value is any.
@@ -472,14 +519,18 @@ type Cursor struct {
 	ID        string
 }
 
-// MaxCount is how far a list's total is counted (rule H5).
-const MaxCount = 10_000
+// How far a list's total is counted (rule H5).
+const (
+	MaxCount  = 10_000
+	MaxLooked = 5_000
+)
 
 // List is a page of tasks.
 type List struct {
 	Items []Listed
-	// Total counts all that match, at most MaxCount+1.
+	// Total counts those that match, and More says that there may be more (Count).
 	Total int
+	More  bool
 	// Next is the cursor of the following page, zero when this is the last.
 	Next Cursor
 }
@@ -497,6 +548,9 @@ type Row struct {
 	ResultBytes int
 	// OpenChildren counts the sub-tasks that have not ended, at most MaxChildren.
 	OpenChildren int
+	// Asked is the first thing that people are asked and have not answered, nil for
+	// nothing.
+	Asked *task.Approval
 	// LastText is the end of what a turn that has not ended has said last.
 	LastText string
 	Waiting  *Waiting
@@ -514,8 +568,9 @@ const (
 // RowList is a page of rows.
 type RowList struct {
 	Items []Row
-	// Total counts all that match, at most MaxCount+1.
+	// Total counts those that match, and More says that there may be more (Count).
 	Total int
+	More  bool
 	// Next is the cursor of the following page, zero when this is the last.
 	Next Cursor
 }
@@ -573,6 +628,9 @@ type Worker struct {
 	// LastHeard is when it last said something itself, its registration included.
 	LastHeard task.Stamp
 
+	// Slots are how many tasks one that claims has asked for at most.
+	Slots int
+
 	// The rest is a Python worker's. Connected says that its stream is open, on Node.
 	Connected bool
 	Node      string
@@ -593,6 +651,12 @@ type Worker struct {
 	Tally Tally
 }
 
+// Hands are how many tasks a worker has under leases, and some of them.
+type Hands struct {
+	Held  int
+	Tasks []string
+}
+
 // Queue is what surrounds a pending task.
 type Queue struct {
 	// Ahead counts the tasks of its agent that come first, at most 1000.
@@ -607,10 +671,11 @@ type Queue struct {
 	PausedBy string
 }
 
-// StatusCount counts tasks by status.
+// StatusCount counts tasks by status; there may be More.
 type StatusCount struct {
 	Status task.Status
 	Count  int
+	More   bool
 }
 
 // QueueDepth is the length of an agent's queue and the place of its head.

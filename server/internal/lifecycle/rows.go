@@ -10,6 +10,9 @@ import (
 // Rows lists tasks of the scope as people look at them, newest first, and says of
 // each that has not ended and is not executing what it waits for.
 func (s *Service) Rows(ctx context.Context, in auth.Scope, f Filter, p Page) (RowList, error) {
+	if err := s.settle(ctx, in, &f); err != nil {
+		return RowList{}, err
+	}
 	found, err := s.store.Rows(ctx, in, f, p)
 	if err != nil {
 		return found, err
@@ -19,6 +22,9 @@ func (s *Service) Rows(ctx context.Context, in auth.Scope, f Filter, p Page) (Ro
 
 // RowsOf answers those of some tasks of the scope that match a filter, as Rows does.
 func (s *Service) RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error) {
+	if err := s.settle(ctx, in, &f); err != nil {
+		return nil, err
+	}
 	found, err := s.store.RowsOf(ctx, in, f, ids)
 	if err != nil {
 		return nil, err
@@ -26,9 +32,45 @@ func (s *Service) RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []str
 	return found, s.explain(ctx, in.Organization, found)
 }
 
-// Counts counts the tasks of the scope that match a filter by their status: each at
-// most to MaxCount+1. A filter that names statuses counts these only.
-func (s *Service) Counts(ctx context.Context, in auth.Scope, f Filter) ([]StatusCount, error) {
+// Matching lists those of some ids whose tasks of the scope match a filter, in no order.
+func (s *Service) Matching(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]string, error) {
+	if err := s.settle(ctx, in, &f); err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return s.store.Matching(ctx, in, f, ids)
+}
+
+// Counts are how many tasks match a filter.
+type Counts struct {
+	// ByStatus has each counted as a list's total.
+	ByStatus []StatusCount
+	// Asking is in how many a person is asked something, counted likewise, and
+	// NextDeadline the next moment until which one is, 0 for none.
+	Asking       int
+	NextDeadline task.Stamp
+}
+
+// Counts counts the tasks of the scope that match a filter. One that names statuses
+// counts these only.
+func (s *Service) Counts(ctx context.Context, in auth.Scope, f Filter) (Counts, error) {
+	if err := s.settle(ctx, in, &f); err != nil {
+		return Counts{}, err
+	}
+	asking := f
+	asking.Asks = true
+	var found Counts
+	var err error
+	if found.Asking, _, err = s.store.Count(ctx, in, asking); err == nil && found.Asking > 0 {
+		found.NextDeadline, err = s.store.NextDeadline(ctx, in, asking)
+	}
+	if err != nil {
+		return Counts{}, err
+	}
+	found.ByStatus, err = s.byStatus(ctx, in, f)
+	return found, err
+}
+
+func (s *Service) byStatus(ctx context.Context, in auth.Scope, f Filter) ([]StatusCount, error) {
 	counted := f.Status.List()
 	if len(counted) == 0 {
 		counted = task.Statuses()
@@ -36,11 +78,11 @@ func (s *Service) Counts(ctx context.Context, in auth.Scope, f Filter) ([]Status
 	counts := make([]StatusCount, 0, len(counted))
 	for _, status := range counted {
 		f.Status = Among(status)
-		n, err := s.store.Count(ctx, in, f)
+		n, more, err := s.store.Count(ctx, in, f)
 		if err != nil {
 			return nil, err
 		}
-		counts = append(counts, StatusCount{Status: status, Count: n})
+		counts = append(counts, StatusCount{Status: status, Count: n, More: more})
 	}
 	return counts, nil
 }

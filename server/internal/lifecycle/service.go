@@ -146,6 +146,9 @@ func (s *Service) Turns(ctx context.Context, org, id string, after, limit int) (
 
 // List lists tasks of the scope, newest first.
 func (s *Service) List(ctx context.Context, in auth.Scope, f Filter, p Page) (List, error) {
+	if err := s.settle(ctx, in, &f); err != nil {
+		return List{}, err
+	}
 	return s.store.Tasks(ctx, in, f, p)
 }
 

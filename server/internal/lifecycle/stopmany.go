@@ -2,7 +2,9 @@ package lifecycle
 
 import (
 	"context"
+	"slices"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -20,9 +22,22 @@ type Stopped struct {
 	// Matched counts the tasks of the filter that had not ended, Stopped those
 	// of them that were stopped: the others ended by themselves meanwhile.
 	Matched, Stopped int
-	// IDs are the first of those that matched.
-	IDs []string
+	// Subtasks counts the tasks below them that did not match and had not ended when it
+	// began, as far as maxTops and MaxCount.
+	Subtasks int
+	// Before is the moment before which the tasks were created.
+	Before task.Stamp
+	// IDs are the first of those that matched, and Sample how the first ones stood.
+	IDs    []string
+	Sample []Row
 }
+
+const (
+	// sampled is how many tasks StopMany shows.
+	sampled = 3
+	// maxTops is of how many tasks it counts what is below.
+	maxTops = 1000
+)
 
 // StopMany stops all tasks of a filter that were there when it was called and
 // have not ended, newest first, so that sub-tasks come before the tasks that
@@ -32,30 +47,47 @@ func (s *Service) StopMany(ctx context.Context, who Caller, f Filter, dryRun boo
 	if now := s.store.Now() + 1; f.To == 0 || f.To > now {
 		f.To = now
 	}
-	done, size := Stopped{IDs: []string{}}, stopBatch
-	if dryRun {
-		size = toldIDs
+	if err := s.settle(ctx, who.Scope, &f); err != nil {
+		return Stopped{}, err
 	}
-	for behind := (Cursor{}); ; {
-		batch, err := s.store.Open(ctx, who.Scope, f, behind, size)
-		if err != nil || len(batch) == 0 {
-			return done, err
-		}
-		for _, c := range batch[:min(len(batch), toldIDs-len(done.IDs))] {
-			done.IDs = append(done.IDs, c.ID)
-		}
-		if dryRun {
-			done.Matched, err = s.store.CountOpen(ctx, who.Scope, f)
-			return done, err
-		}
+	done := Stopped{IDs: []string{}, Before: f.To}
+	batch, err := s.store.Open(ctx, who.Scope, f, Cursor{}, max(stopBatch, toldIDs))
+	if err != nil || len(batch) == 0 {
+		return done, err
+	}
+	for _, c := range batch[:min(len(batch), toldIDs)] {
+		done.IDs = append(done.IDs, c.ID)
+	}
+	if done.Sample, err = s.sample(ctx, who.Scope, done.IDs[:min(len(done.IDs), sampled)]); err != nil {
+		return done, err
+	}
+	if done.Subtasks, err = s.store.CountBelow(ctx, who.Scope, f, maxTops, MaxCount); err != nil {
+		return done, err
+	}
+	if dryRun {
+		done.Matched, err = s.store.CountOpen(ctx, who.Scope, f)
+		return done, err
+	}
+	for len(batch) > 0 {
+		batch = batch[:min(len(batch), stopBatch)]
 		stopped, err := s.stopBatch(ctx, who, f, batch)
 		if err != nil {
 			return done, err
 		}
 		done.Matched += len(batch)
 		done.Stopped += stopped
-		behind = batch[len(batch)-1]
+		if batch, err = s.store.Open(ctx, who.Scope, f, batch[len(batch)-1], stopBatch); err != nil {
+			return done, err
+		}
 	}
+	return done, nil
+}
+
+// sample shows some tasks, in their order.
+func (s *Service) sample(ctx context.Context, in auth.Scope, ids []string) ([]Row, error) {
+	rows, err := s.RowsOf(ctx, in, Filter{}, ids)
+	slices.SortFunc(rows, func(a, b Row) int { return slices.Index(ids, a.Task.ID) - slices.Index(ids, b.Task.ID) })
+	return rows, err
 }
 
 // stopBatch stops those of the tasks that still match, and answers how many
@@ -100,5 +132,6 @@ func (f Filter) fits(t task.Task) bool {
 	state := t.State()
 	return (f.Status == 0 || f.Status&Among(state.Status) != 0) &&
 		(f.InternalStatus == "" || state.InternalStatus != nil && f.InternalStatus == *state.InternalStatus) &&
-		(f.Worker == "" || state.WorkerID != nil && f.Worker == *state.WorkerID)
+		(f.Worker == "" || state.WorkerID != nil && f.Worker == *state.WorkerID) &&
+		(!f.Asks || len(t.Open) > 0) && f.Stands.stands(t)
 }

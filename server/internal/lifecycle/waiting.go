@@ -53,18 +53,12 @@ func plainly(t task.Task) (w *Waiting, known bool) {
 
 // whyWaiting is what a task waits for in its queue.
 func (s *Service) whyWaiting(ctx context.Context, t task.Task, q Queue, now task.Stamp) (*Waiting, error) {
-	var alive []Worker
 	var lastSeen task.Stamp
 	for _, w := range q.Workers {
 		lastSeen = max(lastSeen, w.LastHeard)
-		// One that claims is given what is ready at once: if it holds nothing, it
-		// does not claim any more.
-		if w.Connected || w.Kind == FencedWorker && q.Holders[w.ID] {
-			alive = append(alive, w)
-		}
 	}
-	w := why(t, q, alive, lastSeen, now)
-	if w.Reason != "no_worker" {
+	w := why(t, q, q.alive(), lastSeen, now)
+	if w.Reason != reasonNobody {
 		return w, nil
 	}
 	a, err := s.store.Agent(ctx, t.OrganizationID, t.AgentID, 0)
@@ -74,28 +68,38 @@ func (s *Service) whyWaiting(ctx context.Context, t task.Task, q Queue, now task
 	return w, err
 }
 
+// alive are the workers that may take a task that is ready. One that claims is given it
+// at once: if it holds nothing, it does not claim any more.
+func (q Queue) alive() []Worker {
+	return slices.DeleteFunc(slices.Clone(q.Workers), func(w Worker) bool {
+		return !w.Connected && (w.Kind != FencedWorker || !q.Holders[w.ID])
+	})
+}
+
 func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waiting {
 	seen := "never seen"
 	if lastSeen != 0 {
 		seen = "last seen " + lastSeen.String()
 	}
-	switch {
-	case t.Account != nil && t.Account.Held:
+	switch t.Standing() { //nolint:exhaustive // the others wait in the queue
+	case task.Standing(task.ForBudget):
 		return &Waiting{Reason: "budget", Message: fmt.Sprintf("the budget of task %s is used up: raise it to let this go on", t.Account.Payer)}
-	case t.Status() == task.Paused:
+	case task.StandsPaused:
 		return &Waiting{Reason: "paused", Message: "paused by " + q.PausedBy}
-	case t.Run.Live():
+	case task.StandsAssigned:
 		return &Waiting{
 			Reason: "assigned", WorkerID: t.Run.WorkerID,
 			Message: fmt.Sprintf("assigned to worker %s, which has not started it yet", t.Run.WorkerID),
 		}
-	case t.Holdover != nil:
+	case task.StandsHeldOver:
 		return &Waiting{
 			Reason: "earlier_attempt", WorkerID: t.Holdover.WorkerID,
 			Message: fmt.Sprintf("worker %s may still be executing an earlier attempt; this turn is handed out when that is over", t.Holdover.WorkerID),
 		}
-	case t.Terms.RunLocally:
+	case task.StandsHolderless:
 		return &Waiting{Reason: "run_locally", Message: "its creator executes it; no worker is given it"}
+	}
+	switch {
 	case t.ReadyAt > now && t.ReadyAt > t.State().RunAt && t.Again.Why != "":
 		return &Waiting{Reason: "retry", Until: t.ReadyAt, Message: fmt.Sprintf("the next attempt may start at %s; %s", t.ReadyAt, t.Again.Why)}
 	case t.ReadyAt > now:
@@ -107,16 +111,16 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 			there = there || w.ID == *pin
 		}
 		if !there {
-			return &Waiting{Reason: "pinned_worker_absent", WorkerID: *pin, Message: fmt.Sprintf("pinned to worker %s, which is not connected", *pin)}
+			return &Waiting{Reason: reasonPin, WorkerID: *pin, Message: fmt.Sprintf("pinned to worker %s, which is not connected", *pin)}
 		}
 	}
 	switch {
 	case len(alive) == 0 && q.Executing == 0: // a worker that executes may be too busy to claim
-		return &Waiting{Reason: "no_worker", LastSeen: lastSeen, Message: fmt.Sprintf("no worker of agent %s is connected (%s)", t.AgentID, seen)}
+		return &Waiting{Reason: reasonNobody, LastSeen: lastSeen, Message: fmt.Sprintf("no worker of agent %s is connected (%s)", t.AgentID, seen)}
 	case q.Ahead > 0:
-		return &Waiting{Reason: "behind", Ahead: q.Ahead, Busy: q.Executing, Message: fmt.Sprintf("behind %s of agent %s", tasks(q.Ahead), t.AgentID)}
+		return &Waiting{Reason: reasonBehind, Ahead: q.Ahead, Busy: q.Executing, Message: fmt.Sprintf("behind %s of agent %s", tasks(q.Ahead), t.AgentID)}
 	default:
-		return &Waiting{Reason: "workers_busy", Busy: q.Executing, Message: fmt.Sprintf("all workers of agent %s are busy (%s executing)", t.AgentID, tasks(q.Executing))}
+		return &Waiting{Reason: reasonBusy, Busy: q.Executing, Message: fmt.Sprintf("all workers of agent %s are busy (%s executing)", t.AgentID, tasks(q.Executing))}
 	}
 }
 

@@ -61,6 +61,8 @@ type TurnChange struct {
 type TurnBegun struct {
 	Spec     json.RawMessage
 	FirstSeq int64
+	// Tags are the spec's, each once.
+	Tags []string
 }
 
 // TurnEnded is a turn's end.
@@ -138,6 +140,7 @@ type draft struct {
 	now      Stamp
 	logged   State           // the state as the log tells it so far
 	spec     json.RawMessage // of a turn that begins
+	tags     []string        // likewise
 	events   []Event
 	attempts []Attempt
 	turn     *TurnChange
@@ -202,7 +205,7 @@ func (d *draft) keepTurn(typ Type, patch []member) {
 	changed := slices.ContainsFunc(patch, func(m member) bool { return m.name == "result" })
 	switch typ { //nolint:exhaustive // the other types keep nothing in the turn
 	case TaskCreated:
-		d.turn.Begun = &TurnBegun{Spec: d.spec, FirstSeq: d.t.FirstSeq}
+		d.turn.Begun = &TurnBegun{Spec: d.spec, FirstSeq: d.t.FirstSeq, Tags: d.tags}
 	case TaskFinished:
 		d.turn.Result = &TurnResult{state.Result}
 		d.turn.Ended = &TurnEnded{

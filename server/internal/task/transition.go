@@ -98,7 +98,7 @@ func (c Begin) apply(d *draft) error {
 	d.logged = State{}
 	d.logged.Normalize()
 	t.Again = Again{}
-	d.spec = d.marshal(c.Spec)
+	d.spec, d.tags = d.marshal(c.Spec), slices.Compact(slices.Sorted(slices.Values(c.Spec.Tags)))
 	d.logState(TaskCreated, nil)
 	return nil
 }

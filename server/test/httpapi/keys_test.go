@@ -20,6 +20,7 @@ func routes() []route {
 		{"POST", "/v1/tasks", `{"agent_id": "` + agent + `", "input": {}}`, true, false},
 		{"GET", "/v1/tasks", "", true, false},
 		{"GET", "/v1/tasks/counts", "", true, false},
+		{"GET", "/v1/workers", "", true, false},
 		{"GET", "/v1/events", "", true, false},
 		{"GET", "/v1/tasks/{task_id}", "", true, true},
 		{"PATCH", "/v1/tasks/{task_id}", `{"title": "x"}`, true, false},

@@ -260,17 +260,20 @@ func TestStopByFilter(t *testing.T) {
 		post("nothing said", "/v1/tasks/stop", `{}`, 422, "invalid", "filter"),
 		post("empty filter", "/v1/tasks/stop", `{"filter": {}}`, 422, "invalid", "filter"),
 		post("not all", "/v1/tasks/stop", `{"filter": {}, "all": false}`, 422, "invalid", "filter"),
-		post("unknown filter", "/v1/tasks/stop", `{"filter": {"tag": "x"}}`, 422, "invalid", "filter.tag"),
-		post("status of ended tasks", "/v1/tasks/stop", `{"filter": {"status": "stopped"}}`, 422, "invalid", "filter.status"),
-		post("unknown status", "/v1/tasks/stop", `{"filter": {"status": "done"}}`, 422, "invalid", "filter.status"),
+		post("unknown filter", "/v1/tasks/stop", `{"filter": {"tags": "x"}}`, 422, "invalid", "filter.tags"),
+		post("status of ended tasks", "/v1/tasks/stop", `{"filter": {"status": ["pending", "stopped"]}}`, 422, "invalid", "filter.status"),
+		post("unknown status", "/v1/tasks/stop", `{"filter": {"status": ["done"]}}`, 422, "invalid", "filter.status[0]"),
 		post("odd date", "/v1/tasks/stop", `{"filter": {"from_date": "yesterday"}}`, 422, "invalid", "filter.from_date"),
 		post("text for dry_run", "/v1/tasks/stop", `{"all": true, "dry_run": "yes"}`, 422, "invalid", "dry_run"),
+		post("ids and a filter", "/v1/tasks/stop", `{"ids": ["one"], "filter": {"agent_id": "agent-1"}}`, 422, "invalid", "ids"),
+		post("ids and all", "/v1/tasks/stop", `{"ids": ["one"], "all": true}`, 422, "invalid", "ids"),
+		post("too many ids", "/v1/tasks/stop", `{"ids": [`+strings.Repeat(`"x",`, 1000)+`"x"]}`, 422, "invalid", "ids"),
 		post("no body", "/v1/tasks/stop", ``, 400, "malformed", ""),
 	})
 	if theirs := s.must(t, 200, call{method: "POST", path: "/v1/tasks/stop", key: strangerKey, body: `{"all": true}`}); theirs["matched"] != 0.0 {
 		t.Errorf("a stranger matched %v", theirs["matched"])
 	}
-	stop(`{"filter": {"agent_id": "agent-1", "status": "pending"}}`, 2, 2)
+	stop(`{"filter": {"agent_id": "agent-1", "status": ["pending", "executing"]}}`, 2, 2)
 	if got := s.must(t, 200, call{method: "GET", path: "/v1/tasks/three"}); got["status"] != "stopped" {
 		t.Errorf("the sub-task is %v", got["status"])
 	}

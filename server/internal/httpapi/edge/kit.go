@@ -21,6 +21,7 @@ type Kit struct {
 	Source    *stream.Source
 	Desk      *dispatch.Desk
 	Board     *board.Board
+	Changes   *board.Changes
 	Presenter *Presenter
 	Log       *slog.Logger
 	// KeepAlive is the interval of silence after which a stream gets a comment.

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
@@ -37,14 +38,25 @@ type Row struct {
 	Waiting           *lifecycle.Waiting `json:"waiting" doc:"Why it is not executing; null while it is, and when it has ended."`
 	Stop              *task.Stop         `json:"stop" doc:"What became of a request to stop; null when there was none."`
 	Tokens            *task.Tokens       `json:"tokens" doc:"Model tokens that the turn has used; null while that is not known."`
+	Budget            *task.Budget       `json:"budget" doc:"What it and all below it may use; null for no limits of its own."`
+	Spent             *task.Shown        `json:"spent" doc:"What was used of the budget that it spends from; null without one."`
 	WorkerID          *string            `json:"worker_id" doc:"The worker that has it, or had it last."`
 	CreatedBy         string             `json:"created_by" doc:"Who began the turn, as the log names them."`
 	ResultBytes       int                `json:"result_bytes" doc:"How long the result is; 0 without one."`
 	ResultCheck       *task.ResultCheck  `json:"result_check" doc:"How the result follows output_schema; null when that asks for nothing, or there was no result yet."`
 	Children          Children           `json:"children" doc:"Its sub-tasks."`
 	Plan              *RowPlan           `json:"plan" doc:"How far its plan is; null without one."`
+	Asked             *RowAsked          `json:"approval" doc:"What a person is asked first; null for nothing."`
 	LastText          string             `json:"last_text" doc:"The last 120 characters that a turn which has not ended has said."`
 	LastEventSeq      int64              `json:"last_event_seq" doc:"The number of the newest event in its log."`
+}
+
+// RowAsked is what a person is asked.
+type RowAsked struct {
+	ID       string            `json:"id" doc:"The approval's id."`
+	Kind     task.ApprovalKind `json:"kind" doc:"Whether a yes is asked for, or an answer."`
+	Title    string            `json:"title" doc:"Its headline, or else what is asked: the first 200 characters."`
+	Deadline task.Stamp        `json:"deadline" doc:"Until when an answer is awaited; null for no end."`
 }
 
 // Children counts sub-tasks.
@@ -72,17 +84,27 @@ func RowOf(x lifecycle.Row) Row {
 		SourceNodeType: orNull(s.Source), Title: s.Title, Prompt: x.Prompt, Tags: append([]string{}, x.Tags...),
 		Turn: t.Terms.Turn, Attempt: s.Attempt, MaxAttempts: t.Terms.MaxAttempts,
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
-		Waiting: x.Waiting, Tokens: s.Tokens, WorkerID: s.WorkerID, CreatedBy: x.CreatedBy, ResultBytes: x.ResultBytes, ResultCheck: s.ResultCheck,
+		Waiting: x.Waiting, Tokens: s.Tokens, Budget: s.Budget, Spent: t.ShowSpent(), WorkerID: s.WorkerID, CreatedBy: x.CreatedBy, ResultBytes: x.ResultBytes, ResultCheck: s.ResultCheck,
 		Children: Children{Total: t.Subtasks, Open: x.OpenChildren}, Plan: planOf(s), LastText: strings.ToValidUTF8(x.LastText, "\uFFFD"), LastEventSeq: t.LastSeq,
 	}
 	if t.Stop.RequestedAt != 0 {
 		row.Stop = &t.Stop
 	}
-	if s.Title != nil && utf8.RuneCountInString(*s.Title) > rowTitle {
-		short := string([]rune(*s.Title)[:rowTitle])
-		row.Title = &short
+	if s.Title != nil {
+		row.Title = new(clip(*s.Title))
+	}
+	if a := x.Asked; a != nil {
+		row.Asked = &RowAsked{a.ID, a.Kind, clip(cmp.Or(a.Title, a.Message)), a.Deadline}
 	}
 	return row
+}
+
+// clip is the beginning of a text that may be long.
+func clip(text string) string {
+	if utf8.RuneCountInString(text) <= rowTitle {
+		return text
+	}
+	return string([]rune(text)[:rowTitle])
 }
 
 // ShowRow renders a row.

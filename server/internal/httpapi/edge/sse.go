@@ -58,10 +58,19 @@ const gathered = 32 << 10
 // Add is an Event that need not be sent before Flush, so that what came together
 // is one write.
 func (s *SSE) Add(id int64, name string, data []byte) error {
-	s.begin()
+	text := ""
 	if id > 0 {
+		text = strconv.FormatInt(id, 10)
+	}
+	return s.AddAt(text, name, data)
+}
+
+// AddAt is Add for streams whose ids are cursors and no numbers; "" is none.
+func (s *SSE) AddAt(id, name string, data []byte) error {
+	s.begin()
+	if id != "" {
 		s.buf.WriteString("id: ")
-		s.buf.WriteString(strconv.FormatInt(id, 10))
+		s.buf.WriteString(id)
 		s.buf.WriteByte('\n')
 	}
 	if name != "" {

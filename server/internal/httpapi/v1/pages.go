@@ -22,11 +22,14 @@ import (
 
 // PageQuery is all that a page is told of.
 type PageQuery struct {
-	Rows  bool     `query:"rows" doc:"Tell of the rows of tasks that match the filter, as they change."`
-	Tree  string   `query:"tree" maxLength:"128" doc:"Tell of the rows of the tree with this root as well."`
-	Logs  []string `query:"log,explode" maxItems:"20" doc:"Tell of the events of the task with this id behind a number: id~number. It may stand 20 times."`
-	Count bool     `query:"counts" doc:"Tell how many tasks match the filter, by status."`
-	CountQuery
+	Rows      bool     `query:"rows" doc:"Tell of the rows of tasks that match the filter, as they change."`
+	Tree      string   `query:"tree" maxLength:"128" doc:"Tell of the rows of the tree with this root as well."`
+	Logs      []string `query:"log,explode" maxItems:"20" doc:"Tell of the events of the task with this id behind a number: id~number. It may stand 20 times."`
+	Count     bool     `query:"counts" doc:"Tell how many tasks match the filter, by status."`
+	Workers   bool     `query:"workers" doc:"Tell of the workers; with agent_id only of that agent's."`
+	Approvals bool     `query:"approvals" doc:"Tell of approvals and questions, as they are asked and answered."`
+	TaskFilter
+	ChangeQuery
 }
 
 // followed is a log that a page follows.
@@ -36,6 +39,15 @@ type followed struct {
 }
 
 func (q *PageQuery) logs() ([]followed, error) {
+	if q.Feed {
+		if q.Rows || q.Count || q.Workers || q.Approvals || q.Tree != "" || len(q.Logs) > 0 {
+			return nil, fault.Field("feed", "is a stream of its own: leave out rows, counts, workers, approvals, tree and log")
+		}
+		return nil, nil
+	}
+	if q.After != "" {
+		return nil, fault.Field("after", "is a cursor of feed")
+	}
 	var logs []followed
 	for _, given := range q.Logs {
 		id, number, _ := strings.Cut(given, "~")
@@ -45,15 +57,15 @@ func (q *PageQuery) logs() ([]followed, error) {
 		}
 		logs = append(logs, followed{id, after})
 	}
-	if len(logs) == 0 && !q.Rows && !q.Count && q.Tree == "" {
-		return nil, fault.Field("query", "asks for nothing: say rows, counts, tree or log")
+	if len(logs) == 0 && !q.Rows && !q.Count && !q.Workers && !q.Approvals && q.Tree == "" {
+		return nil, fault.Field("query", "asks for nothing: say rows, counts, workers, approvals, tree or log")
 	}
 	return logs, nil
 }
 
 // lists are those that a page looks at.
 func (q *PageQuery) lists(ctx context.Context) []board.List {
-	scope, f := edge.Scope(ctx), q.filter(q.Agent)
+	scope, f := edge.Scope(ctx), q.filter()
 	var lists []board.List
 	if q.Rows {
 		lists = append(lists, board.List{Kind: board.Rows, Scope: scope, Filter: f})
@@ -64,23 +76,38 @@ func (q *PageQuery) lists(ctx context.Context) []board.List {
 	if q.Count {
 		lists = append(lists, board.List{Kind: board.Counts, Scope: scope, Filter: f})
 	}
+	if q.Workers {
+		lists = append(lists, board.List{Kind: board.Workers, Scope: scope, Filter: lifecycle.Filter{Agent: q.Agent}})
+	}
+	if q.Approvals {
+		lists = append(lists, board.List{Kind: board.Approvals, Scope: scope})
+	}
 	return lists
 }
 
 func (r *routes) registerPages() {
-	add(r, operation{roles: users(), Operation: huma.Operation{
+	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed, fault.Gone}, Operation: huma.Operation{
 		OperationID: "follow-pages", Method: http.MethodGet, Path: "/v1/events", Tags: []string{"events"},
 		Summary: "Follow what a page shows: rows, counts and logs of many tasks in one stream",
 		Description: "Server-sent events without ids: who connects again says its cursors anew. hello {now, version, ui} comes first. " +
 			"row {item} is the newest state of a task, at most four times a second, and row {gone} the id of one that does not match any more. " +
-			"counts is what GET /v1/tasks/counts answers, at most once a second. log is an Event; log_end {task_id} follows the last one of a turn that is over, " +
-			"gone {task_id} tells that a task is not there. reset {what} says that too much has changed to be told: read rows or counts again. " +
-			"bye {reason} comes last: signed_out or shutdown. Rows are states, of which some may be left out; logs have no gap.",
-		Responses: map[string]*huma.Response{"200": {Description: "Server-sent events.", Content: map[string]*huma.MediaType{eventStream: {}}}},
+			"counts is what GET /v1/tasks/counts answers, at most once a second; workers what GET /v1/workers does, at first and when something has changed. " +
+			"approval is an Approval that was asked, answered or closed. log is an Event; log_end {task_id} follows the last one of a turn that is over, " +
+			"gone {task_id} tells that a task is not there. reset {what} says that too much has changed to be told: read rows, counts, workers or approvals again. " +
+			"bye {reason} comes last: signed_out or shutdown. Rows are states, of which some may be left out; logs have no gap. " +
+			"feed is another form, for programs: change {cursor, task_id, first_seq, last_seq, kind} tells that the log of a task which matches the filter has new events, " +
+			"each once, with its cursor as the id; cursor {cursor} how far that has come. Who goes on behind a cursor misses nothing; one that is not kept any more is 410.",
+		Responses: map[string]*huma.Response{"200": {
+			Description: "Server-sent events; with feed, a part of the changes to whom does not accept them.",
+			Content:     map[string]*huma.MediaType{eventStream: {}, "application/json": {Schema: schemaOf[ChangePage](r)}},
+		}},
 	}}, func(ctx context.Context, in *PageQuery) (*huma.StreamResponse, error) {
 		logs, err := in.logs()
 		if err != nil {
 			return nil, err
+		}
+		if in.Feed {
+			return r.changes(ctx, in)
 		}
 		lists := in.lists(ctx)
 		return &huma.StreamResponse{Body: func(hc huma.Context) {

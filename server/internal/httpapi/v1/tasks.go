@@ -20,19 +20,21 @@ import (
 
 // ListQuery narrows a list and says which part of it is wanted.
 type ListQuery struct {
-	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
-	Narrowing
+	TaskFilter
 	Paging
 	Showing
 }
 
-// CountQuery says which tasks are counted.
-type CountQuery struct {
-	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
+// TaskFilter says which tasks are meant: those that match all of it.
+type TaskFilter struct {
+	Agent string `query:"agent_id" json:"agent_id,omitempty" doc:"Only this agent's tasks."`
 	Narrowing
 }
 
-func (n Narrowing) filter(agent string) lifecycle.Filter {
+func (f TaskFilter) filter() lifecycle.Filter { return f.of(f.Agent) }
+
+// of is the filter for an agent's tasks, with "" for any's.
+func (n Narrowing) of(agent string) lifecycle.Filter {
 	statuses := make([]task.Status, len(n.Status))
 	for i, s := range n.Status {
 		statuses[i] = task.Status(s)
@@ -40,22 +42,26 @@ func (n Narrowing) filter(agent string) lifecycle.Filter {
 	return lifecycle.Filter{
 		Agent: agent, User: n.User, Parent: n.Parent, Trigger: n.Trigger, Status: lifecycle.Among(statuses...),
 		InternalStatus: n.InternalStatus, Worker: n.Worker, EndReason: task.EndReason(n.EndReason), Roots: n.Roots,
+		Waiting: n.Waiting, Asks: n.Needs != "", Tag: n.Tag,
 		From: task.StampOf(n.From), To: task.StampOf(n.To),
 	}
 }
 
 // Narrowing says which tasks of a list are wanted.
 type Narrowing struct {
-	User           string    `query:"user_id" doc:"Only tasks of the user with this id."`
-	Parent         string    `query:"parent_task_id" doc:"Only sub-tasks of this task."`
-	Trigger        string    `query:"triggering_agent_id" doc:"Only tasks that this agent asked for."`
-	Status         []string  `query:"status,explode" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"Only tasks with this status; it may stand more than once."`
-	InternalStatus string    `query:"internal_status" doc:"Only tasks with exactly this internal status."`
-	Worker         string    `query:"worker_id" doc:"Only tasks that this worker has, or had last."`
-	EndReason      string    `query:"end_reason" enum:"completed,failed,schema_mismatch,budget,worker_error,worker_lost,timeout,expired,stopped" doc:"Only tasks that ended so."`
-	Roots          bool      `query:"roots" doc:"Only tasks that are no sub-tasks."`
-	From           time.Time `query:"from_date" doc:"Created at or after this moment."`
-	To             time.Time `query:"to_date" doc:"Created before this moment."`
+	User           string    `query:"user_id" json:"user_id,omitempty" doc:"Only tasks of the user with this id."`
+	Parent         string    `query:"parent_task_id" json:"parent_task_id,omitempty" doc:"Only sub-tasks of this task."`
+	Trigger        string    `query:"triggering_agent_id" json:"triggering_agent_id,omitempty" doc:"Only tasks that this agent asked for."`
+	Status         []string  `query:"status,explode" json:"status,omitempty" enum:"pending,executing,paused,completed,failed,error,stopped" doc:"Only tasks with this status; it may stand more than once."`
+	InternalStatus string    `query:"internal_status" json:"internal_status,omitempty" doc:"Only tasks with exactly this internal status."`
+	Worker         string    `query:"worker_id" json:"worker_id,omitempty" doc:"Only tasks that this worker has, or had last."`
+	EndReason      string    `query:"end_reason" json:"end_reason,omitempty" enum:"completed,failed,schema_mismatch,budget,worker_error,worker_lost,timeout,expired,stopped" doc:"Only tasks that ended so."`
+	Roots          bool      `query:"roots" json:"roots,omitempty" doc:"Only tasks that are no sub-tasks."`
+	Waiting        string    `query:"waiting_reason" json:"waiting_reason,omitempty" enum:"paused,budget,person,approval,child,timer,assigned,run_locally,earlier_attempt,scheduled,retry,pinned_worker_absent,no_worker,behind,workers_busy" doc:"Only tasks that wait for this."`
+	Needs          string    `query:"needs" json:"needs,omitempty" enum:"you" doc:"you: only tasks in which a person is asked something."`
+	Tag            string    `query:"tag" json:"tag,omitempty" doc:"Only tasks whose present turn has this tag."`
+	From           time.Time `query:"from_date" json:"from_date,omitzero" doc:"Created at or after this moment."`
+	To             time.Time `query:"to_date" json:"to_date,omitzero" doc:"Created before this moment."`
 }
 
 // Paging says which part of a list is wanted.
@@ -67,7 +73,7 @@ type Paging struct {
 
 // PageNumbers say where a page stands among the others.
 type PageNumbers struct {
-	Total         int     `json:"total" doc:"How many match, counted to 10,000."`
+	Total         int     `json:"total" doc:"How many match, counted to 10,000; of several filters at once among the newest 5,000 tasks of one of them."`
 	TotalIsCapped bool    `json:"total_is_capped" doc:"Whether more match than were counted."`
 	Page          int     `json:"page" doc:"The number of this page; 1 also with a cursor."`
 	PerPage       int     `json:"per_page" doc:"How many tasks a page holds."`
@@ -92,6 +98,8 @@ type Row struct {
 	Waiting orNull[lifecycle.Waiting] `json:"waiting" doc:"Why it is not executing; null while it is, and when it has ended."`
 	Stop    orNull[task.Stop]         `json:"stop" doc:"What became of a request to stop; null when there was none."`
 	Tokens  orNull[task.Tokens]       `json:"tokens" doc:"Model tokens that the turn has used; null while that is not known."`
+	Spent   orNull[task.Shown]        `json:"spent" doc:"What was used of the budget that it spends from; null without one."`
+	Asked   orNull[edge.RowAsked]     `json:"approval" doc:"What a person is asked first; null for nothing."`
 	Plan    orNull[edge.RowPlan]      `json:"plan" doc:"How far its plan is; null without one."`
 }
 
@@ -105,6 +113,8 @@ type TaskRows struct {
 type TaskCounts struct {
 	ByStatus Counted       `json:"by_status" doc:"How many tasks have which status, each counted to 10,000."`
 	Capped   []task.Status `json:"capped" nullable:"false" doc:"The statuses of which there are more."`
+	NeedsYou int           `json:"needs_you" doc:"In how many of them a person is asked something, counted to 10,000."`
+	Deadline task.Stamp    `json:"next_deadline" doc:"The next moment until which an answer is awaited there; null for none."`
 }
 
 // Counted are numbers of tasks by their status.
@@ -128,7 +138,7 @@ func (r *routes) registerTasks() {
 		Showing
 	},
 	) (*listAnswer, error) {
-		return r.list(ctx, ListQuery{Agent: in.AgentID, Narrowing: in.Narrowing, Paging: in.Paging, Showing: in.Showing})
+		return r.list(ctx, ListQuery{TaskFilter: TaskFilter{in.AgentID, in.Narrowing}, Paging: in.Paging, Showing: in.Showing})
 	})
 	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-children", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/children", Tags: tags, Summary: "List a task's sub-tasks, newest first",
@@ -141,7 +151,7 @@ func (r *routes) registerTasks() {
 		if _, err := r.Service.Task(ctx, edge.Scope(ctx), in.ID); err != nil {
 			return nil, err
 		}
-		return r.list(ctx, ListQuery{Narrowing: Narrowing{Parent: in.ID}, Paging: in.Paging, Showing: in.Showing})
+		return r.list(ctx, ListQuery{TaskFilter: TaskFilter{Narrowing: Narrowing{Parent: in.ID}}, Paging: in.Paging, Showing: in.Showing})
 	})
 	add(r, operation{roles: users(), Operation: huma.Operation{
 		OperationID: "count-tasks", Method: http.MethodGet, Path: "/v1/tasks/counts", Tags: tags, Summary: "Count tasks by their status",
@@ -258,7 +268,7 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 	} else if in.Page > reach/in.PerPage {
 		return nil, fault.Field("page", "pages reach %d tasks: go on with cursor", reach)
 	}
-	scope, f := edge.Scope(ctx), in.filter(in.Agent)
+	scope, f := edge.Scope(ctx), in.filter()
 	if in.View != "row" && in.PerPage > maxItems {
 		return nil, fault.Field("per_page", "must be at most %d, or 200 with view=row", maxItems)
 	}
@@ -272,43 +282,43 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 			}
 			rows = append(rows, raw[Row]{row})
 		}
-		return &listAnswer{either[TaskList, TaskRows]{TaskRows{rows, numbersOf(in.Paging, found.Total, found.Next)}}}, err
+		return &listAnswer{either[TaskList, TaskRows]{TaskRows{rows, numbersOf(in.Paging, found.Total, found.More, found.Next)}}}, err
 	}
 	found, err := r.Service.List(ctx, scope, f, page)
-	list := TaskList{[]edge.ListItem{}, numbersOf(in.Paging, found.Total, found.Next)}
+	list := TaskList{[]edge.ListItem{}, numbersOf(in.Paging, found.Total, found.More, found.Next)}
 	for _, x := range found.Items {
 		list.Items = append(list.Items, edge.ListItemOf(x))
 	}
 	return &listAnswer{either[TaskList, TaskRows]{list}}, err
 }
 
-func numbersOf(in Paging, total int, next lifecycle.Cursor) PageNumbers {
+func numbersOf(in Paging, total int, more bool, next lifecycle.Cursor) PageNumbers {
 	n := PageNumbers{
-		Total: min(total, lifecycle.MaxCount), TotalIsCapped: total > lifecycle.MaxCount,
+		Total: total, TotalIsCapped: more,
 		Page: in.Page, PerPage: in.PerPage, NextCursor: nextOf(next),
 	}
 	n.TotalPages = int(math.Ceil(float64(n.Total) / float64(in.PerPage)))
 	return n
 }
 
-func (r *routes) counts(ctx context.Context, in *CountQuery) (*struct{ Body TaskCounts }, error) {
-	found, err := r.Service.Counts(ctx, edge.Scope(ctx), in.filter(in.Agent))
+func (r *routes) counts(ctx context.Context, in *TaskFilter) (*struct{ Body TaskCounts }, error) {
+	found, err := r.Service.Counts(ctx, edge.Scope(ctx), in.filter())
 	return &struct{ Body TaskCounts }{countsOf(found)}, err
 }
 
-func countsOf(found []lifecycle.StatusCount) TaskCounts {
-	counts := TaskCounts{ByStatus: Counted{}, Capped: []task.Status{}}
-	for _, x := range found {
-		if x.Count > lifecycle.MaxCount {
+func countsOf(found lifecycle.Counts) TaskCounts {
+	counts := TaskCounts{ByStatus: Counted{}, Capped: []task.Status{}, NeedsYou: found.Asking, Deadline: found.NextDeadline}
+	for _, x := range found.ByStatus {
+		if x.More {
 			counts.Capped = append(counts.Capped, x.Status)
 		}
-		counts.ByStatus[x.Status] = min(x.Count, lifecycle.MaxCount)
+		counts.ByStatus[x.Status] = x.Count
 	}
 	return counts
 }
 
 // ShowCounts renders counts.
-func ShowCounts(found []lifecycle.StatusCount) (json.RawMessage, error) {
+func ShowCounts(found lifecycle.Counts) (json.RawMessage, error) {
 	return json.Marshal(countsOf(found))
 }
 

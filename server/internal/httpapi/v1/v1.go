@@ -88,6 +88,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerGiven()
 	r.registerApprovals()
 	r.registerWorkers()
+	r.registerPresent()
 	r.registerAgents()
 	r.registerKeys()
 	r.registerUsage()

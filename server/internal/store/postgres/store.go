@@ -241,6 +241,11 @@ func (s *Store) Feed(ctx context.Context, after feed.Position, limit int) ([]fee
 	return table.ReadFeed(ctx, s.DB, after, before, limit)
 }
 
+// FeedBegin implements feed.Source.
+func (s *Store) FeedBegin(ctx context.Context) (feed.Position, error) {
+	return table.FeedBegin(ctx, s.DB)
+}
+
 // FeedEnd implements feed.Source. Whatever is committed from now on stands behind it.
 func (s *Store) FeedEnd(ctx context.Context) (feed.Position, error) {
 	before, err := s.oldest(ctx)

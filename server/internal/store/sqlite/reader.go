@@ -83,6 +83,11 @@ func (s *Store) Feed(ctx context.Context, after feed.Position, limit int) ([]fee
 	return table.ReadFeed(ctx, s.reads, after, maxCommit, limit)
 }
 
+// FeedBegin implements feed.Source.
+func (s *Store) FeedBegin(ctx context.Context) (feed.Position, error) {
+	return table.FeedBegin(ctx, s.reads)
+}
+
 // FeedEnd implements feed.Source.
 func (s *Store) FeedEnd(ctx context.Context) (feed.Position, error) {
 	return table.FeedEnd(ctx, s.reads, maxCommit)

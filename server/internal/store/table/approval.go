@@ -132,6 +132,35 @@ func (r *Reader) Approvals(ctx context.Context, in auth.Scope, state task.Approv
 	return readApprovals(ctx, r.DB, readingApprovals(index)+where+" ORDER BY a.at DESC, a.id DESC LIMIT ?", append(args, limit)...)
 }
 
+// ApprovalsSince implements lifecycle.TaskReader.
+func (r *Reader) ApprovalsSince(ctx context.Context, org, id string, from int64, limit int) ([]task.Approval, error) {
+	return readApprovals(ctx, r.DB, readingApprovals("")+"a.task = ? AND (a.seq >= ? OR a.answered_seq >= ? OR a.state = ?) ORDER BY a.seq DESC LIMIT ?",
+		org, id, from, from, string(task.ApprovalClosed), limit)
+}
+
+// firstAsked reads what people are asked first in rows, of the few that ask something.
+func (r *Reader) firstAsked(ctx context.Context, org string, rows []lifecycle.Row) error {
+	asking := map[string]*lifecycle.Row{}
+	var ids []string
+	for i := range rows {
+		if open := rows[i].Task.Open; len(open) > 0 {
+			asking[rows[i].Task.ID] = &rows[i]
+			ids = append(ids, open[0].ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	places, args := among(ids)
+	found, err := readApprovals(ctx, r.DB, readingApprovals("approvals_id")+"a.id IN "+places, append([]any{org}, args...)...)
+	for i := range found {
+		if row := asking[found[i].TaskID]; row != nil {
+			row.Asked = &found[i]
+		}
+	}
+	return err
+}
+
 // ApprovalsOf implements lifecycle.TaskReader.
 func (r *Reader) ApprovalsOf(ctx context.Context, org, id string, turn int, after int64, limit int) ([]task.Approval, error) {
 	return readApprovals(ctx, r.DB, readingApprovals("")+"a.task = ? AND a.seq > ? AND a.turn = ? ORDER BY a.seq LIMIT ?", org, id, after, turn, limit)

@@ -48,6 +48,8 @@ func (c column) value() any {
 		return x.Microseconds()
 	case *task.Status:
 		return string(*x)
+	case *task.Standing:
+		return string(*x)
 	case *task.EndReason:
 		return string(*x)
 	case *task.Outcome:
@@ -117,6 +119,8 @@ func (c column) set(v any) error {
 		ok = number(&n, v)
 		*x = time.Duration(n) * time.Microsecond // as moments are kept
 	case *task.Status:
+		ok = text(x, v)
+	case *task.Standing:
 		ok = text(x, v)
 	case *task.EndReason:
 		ok = text(x, v)

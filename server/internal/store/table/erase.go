@@ -16,6 +16,7 @@ func DeleteTask(org, id string) []Op {
 		{"INSERT INTO graves (org, task) VALUES (?, ?) ON CONFLICT DO NOTHING", Graves},
 		{"DELETE FROM attempts WHERE org = ? AND task = ? AND " + matters, Attempts},
 		{"DELETE FROM tasks WHERE org = ? AND id = ?", Tasks},
+		{dropTags, Tags},
 		{"DELETE FROM secrets WHERE org = ? AND owner = 'task' AND id = ?", Secrets},
 		{"DELETE FROM passes WHERE org = ? AND task = ?", Passes},
 		{"DELETE FROM replays INDEXED BY replays_task WHERE org = ? AND task = ?", Replays},

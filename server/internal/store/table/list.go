@@ -138,12 +138,15 @@ func (r *Reader) Turns(ctx context.Context, org, id string, after, limit int) ([
 
 // Tasks implements lifecycle.TaskReader.
 func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (lifecycle.List, error) {
-	total, err := r.total(ctx, in, f, p)
+	var found lifecycle.List
+	var err error
+	if found.Total, found.More, err = r.total(ctx, in, f, p); err != nil {
+		return found, err
+	}
+	page, args, err := r.pageOf(ctx, in, f, p)
 	if err != nil {
 		return lifecycle.List{}, err
 	}
-	found := lifecycle.List{Total: total}
-	page, args := pageOf(in, f, p)
 	query := `SELECT t.id, t.agent_id, t.org, t.status, t.user_id, t.parent_id, COALESCE(t.triggering_agent_id, ''),
 			t.source, t.owner, t.grp, CASE WHEN octet_length(t.title) <= 65536 THEN t.title END, t.internal_status, t.created_at, t.updated_at,
 			(SELECT CASE WHEN octet_length(COALESCE(u.shown_result, u.result)) <= 65536 THEN COALESCE(u.shown_result, u.result) END
@@ -170,9 +173,9 @@ func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p
 }
 
 // total counts for a page that asks for it.
-func (r *Reader) total(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (int, error) {
+func (r *Reader) total(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (n int, more bool, err error) {
 	if !p.Count {
-		return 0, nil
+		return 0, false, nil
 	}
 	return r.Count(ctx, in, f)
 }
@@ -182,53 +185,93 @@ const newestFirst = " ORDER BY t.created_at DESC, t.id DESC"
 
 // pageOf is the tasks t of a page, one more than it holds, in their order: what stands
 // behind FROM, with its arguments.
-func pageOf(in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (string, []any) {
+func (r *Reader) pageOf(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (string, []any, error) {
 	offset := 0
 	if p.Cursor == (lifecycle.Cursor{}) {
 		offset = (max(p.Number, 1)-1)*p.Size + p.Skip
 	}
-	walks := walksOf(in, f)
+	walks, err := r.walksOf(ctx, in, f)
+	if err != nil {
+		return "", nil, err
+	}
 	for i := range walks {
 		walks[i].behind(p.Cursor)
 	}
-	if len(walks) == 1 {
-		return "tasks t WHERE " + walks[0].where + newestFirst + " LIMIT ? OFFSET ?", append(walks[0].args, p.Size+1, offset)
+	if w := walks[0]; len(walks) == 1 && !w.tagged {
+		return w.from() + newestFirst + " LIMIT ? OFFSET ?", append(w.args, p.Size+1, offset), nil
 	}
-	union, args := joined("t.org, t.created_at, t.id", walks, offset+p.Size+1)
+	union, args := joined(walks, offset+p.Size+1)
 	return "(SELECT * FROM (" + union + ") t" + newestFirst + " LIMIT ? OFFSET ?) p JOIN tasks t ON t.org = p.org AND t.id = p.id" + newestFirst,
-		append(args, p.Size+1, offset)
+		append(args, p.Size+1, offset), nil
 }
 
-// joined is what walks find in their order, each at most limit.
-func joined(columns string, walks []walk, limit int) (string, []any) {
+// joined is what walks find in their order, each at most limit: the columns of a
+// place in a list.
+func joined(walks []walk, limit int) (string, []any) {
 	var parts []string
 	var args []any
 	for i, w := range walks {
-		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s FROM tasks t WHERE %s%s LIMIT ?) walk_%d", columns, w.where, newestFirst, i))
+		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT t.org, t.created_at, t.id FROM %s%s LIMIT ?) walk_%d", w.from(), w.order(), i))
 		args = append(append(args, w.args...), limit)
 	}
 	return strings.Join(parts, " UNION ALL "), args
 }
 
-// Count implements lifecycle.TaskReader.
-func (r *Reader) Count(ctx context.Context, in auth.Scope, f lifecycle.Filter) (int, error) {
-	total := 0
-	for _, w := range walksOf(in, f) {
-		n, err := count(ctx, r.DB, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE %s LIMIT %d) counted", w.where, lifecycle.MaxCount+1), w.args...)
-		if err != nil {
-			return 0, fmt.Errorf("count tasks: %w", err)
-		}
-		total += n
+// Matching implements lifecycle.TaskReader.
+func (r *Reader) Matching(ctx context.Context, in auth.Scope, f lifecycle.Filter, ids []string) ([]string, error) {
+	where, args := conditions(facets(in, f))
+	places, names := among(ids)
+	found, err := texts(ctx, r.DB, "SELECT t.id FROM tasks t WHERE "+where+" AND t.id IN "+places, append(args, names...)...)
+	if err != nil {
+		return nil, fmt.Errorf("match tasks: %w", err)
 	}
-	return min(total, lifecycle.MaxCount+1), nil
+	return found, nil
+}
+
+// Count implements lifecycle.TaskReader.
+func (r *Reader) Count(ctx context.Context, in auth.Scope, f lifecycle.Filter) (n int, more bool, err error) {
+	walks, err := r.walksOf(ctx, in, f)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, w := range walks {
+		limit := lifecycle.MaxCount
+		if w.rest != "" {
+			limit = lifecycle.MaxLooked
+		}
+		query, args := w.counted(limit + 1)
+		var looked, hits int
+		if _, err := one(ctx, r.DB, query, args, &looked, &hits); err != nil {
+			return 0, false, fmt.Errorf("count tasks: %w", err)
+		}
+		n, more = n+hits, more || looked > limit
+	}
+	return min(n, lifecycle.MaxCount), more || n > lifecycle.MaxCount, nil
+}
+
+// NextDeadline implements lifecycle.TaskReader.
+func (r *Reader) NextDeadline(ctx context.Context, in auth.Scope, f lifecycle.Filter) (task.Stamp, error) {
+	f.Asks = true
+	where, args := conditions(facets(in, f))
+	var next *task.Stamp
+	_, err := one(ctx, r.DB, "SELECT min(t.asked_until) FROM tasks t INDEXED BY tasks_asks WHERE "+where+" AND t.asked_until > 0", args, &next)
+	if err != nil || next == nil {
+		return 0, err
+	}
+	return *next, nil
 }
 
 // CountOpen implements lifecycle.TaskReader.
 func (r *Reader) CountOpen(ctx context.Context, in auth.Scope, f lifecycle.Filter) (int, error) {
+	walks, err := r.walksOf(ctx, in, f)
+	if err != nil {
+		return 0, err
+	}
 	total := 0
-	for _, w := range walksOf(in, f) {
+	for _, w := range walks {
+		w.where += " AND t.ended = ''"
 		// In the list's order, so that it walks the list's index.
-		n, err := count(ctx, r.DB, "SELECT count(*) FROM (SELECT 1 FROM tasks t WHERE "+w.where+" AND t.ended = ''"+newestFirst+" LIMIT 1000000000) counted", w.args...)
+		n, err := count(ctx, r.DB, "SELECT count(*) FROM (SELECT 1 FROM "+w.from()+w.order()+" LIMIT 1000000000) counted", w.args...)
 		if err != nil {
 			return 0, fmt.Errorf("count open tasks: %w", err)
 		}
@@ -237,20 +280,48 @@ func (r *Reader) CountOpen(ctx context.Context, in auth.Scope, f lifecycle.Filte
 	return total, nil
 }
 
+// CountBelow implements lifecycle.TaskReader.
+func (r *Reader) CountBelow(ctx context.Context, in auth.Scope, f lifecycle.Filter, tops, limit int) (int, error) {
+	walks, err := r.walksOf(ctx, in, f)
+	if err != nil {
+		return 0, err
+	}
+	for i := range walks {
+		walks[i].where += " AND t.ended = '' AND t.subtasks > 0"
+	}
+	top, args := joined(walks, tops)
+	where, more := conditions(facets(in, f))
+	n, err := count(ctx, r.DB, `WITH RECURSIVE below (id) AS (
+			SELECT c.id FROM (`+top+`) top JOIN tasks c ON c.org = top.org AND c.parent_id = top.id AND c.parent_id <> '' AND (c.ended = '' OR c.subtasks > 0)
+			UNION
+			SELECT c.id FROM below JOIN tasks c ON c.org = ? AND c.parent_id = below.id AND c.parent_id <> '' AND (c.ended = '' OR c.subtasks > 0)
+		) SELECT count(*) FROM (SELECT 1 FROM below JOIN tasks t ON t.org = ? AND t.id = below.id
+			WHERE t.ended = '' AND CASE WHEN `+where+` THEN 0 ELSE 1 END = 1 LIMIT ?) counted`,
+		slices.Concat(args, []any{in.Organization, in.Organization}, more, []any{limit})...)
+	if err != nil {
+		return 0, fmt.Errorf("count sub-tasks: %w", err)
+	}
+	return n, nil
+}
+
 // Open implements lifecycle.TaskReader.
 func (r *Reader) Open(ctx context.Context, in auth.Scope, f lifecycle.Filter, behind lifecycle.Cursor, limit int) ([]lifecycle.Cursor, error) {
-	walks := walksOf(in, f)
+	walks, err := r.walksOf(ctx, in, f)
+	if err != nil {
+		return nil, err
+	}
 	for i := range walks {
 		walks[i].behind(behind)
 		walks[i].where += " AND t.ended = ''"
 	}
-	query, args := "SELECT t.created_at, t.id FROM tasks t WHERE "+walks[0].where+newestFirst+" LIMIT ?", append(walks[0].args, limit)
+	w := walks[0]
+	query, args := "SELECT t.created_at, t.id FROM "+w.from()+w.order()+" LIMIT ?", append(w.args, limit)
 	if len(walks) > 1 {
-		query, args = joined("t.created_at, t.id", walks, limit)
+		query, args = joined(walks, limit)
 		query, args = "SELECT t.created_at, t.id FROM ("+query+") t"+newestFirst+" LIMIT ?", append(args, limit)
 	}
 	var found []lifecycle.Cursor
-	err := each(ctx, r.DB, query, args, func(rows Rows) error {
+	err = each(ctx, r.DB, query, args, func(rows Rows) error {
 		var c lifecycle.Cursor
 		if err := rows.Scan(&c.CreatedAt, &c.ID); err != nil {
 			return err
@@ -264,72 +335,221 @@ func (r *Reader) Open(ctx context.Context, in auth.Scope, f lifecycle.Filter, be
 	return found, nil
 }
 
-// walk is a condition on tasks that one index finds in the order of lists.
+// walk is a condition on tasks t that is looked for along one index, in the order of
+// lists.
 type walk struct {
-	where string
-	args  []any
+	// index is its name for SQLite, "" for the one that it takes by itself.
+	index string
+	// tagged walks go along the tags g.
+	tagged bool
+	where  string
+	args   []any
+	// along is the part of where that the index finds, if there is more to look at in
+	// each task: rest.
+	along, rest string
+	alongArgs   []any
+	restArgs    []any
+}
+
+// counted counts what the walk finds, among the first so many tasks that it looks at:
+// how many these are, and how many of them match.
+func (w *walk) counted(limit int) (string, []any) {
+	if w.rest == "" {
+		return fmt.Sprintf("SELECT count(*), count(*) FROM (SELECT 1 FROM %s LIMIT %d) counted", w.from(), limit), w.args
+	}
+	x := *w
+	x.where = w.along
+	return fmt.Sprintf("SELECT count(*), COALESCE(sum(hit), 0) FROM (SELECT CASE WHEN %s THEN 1 ELSE 0 END AS hit FROM %s LIMIT %d) counted", w.rest, x.from(), limit),
+		slices.Concat(w.restArgs, w.alongArgs)
+}
+
+// from is what stands behind FROM.
+func (w *walk) from() string {
+	if w.tagged {
+		return "tags g JOIN tasks t ON t.org = g.org AND t.id = g.task WHERE " + w.where
+	}
+	if w.index != "" {
+		return "tasks t INDEXED BY " + w.index + " WHERE " + w.where
+	}
+	return "tasks t WHERE " + w.where
+}
+
+// order is the order of lists, as the walk's index has it.
+func (w *walk) order() string {
+	if w.tagged {
+		return " ORDER BY g.created_at DESC, g.task DESC"
+	}
+	return newestFirst
 }
 
 // behind leaves out what does not stand behind a cursor.
 func (w *walk) behind(c lifecycle.Cursor) {
-	if c != (lifecycle.Cursor{}) {
-		w.where += " AND (t.created_at, t.id) < (?, ?)"
-		w.args = append(w.args, c.CreatedAt, c.ID)
+	if c == (lifecycle.Cursor{}) {
+		return
 	}
+	w.args = append(w.args, c.CreatedAt, c.ID)
+	if w.tagged {
+		w.where += " AND (g.created_at, g.task) < (?, ?)"
+		return
+	}
+	w.where += " AND (t.created_at, t.id) < (?, ?)"
 }
 
-// walksOf is a filter in SQL: a walk for each of several statuses, of which no index
-// has all in one order, and one for the root of a tree, which no index of trees has.
-func walksOf(in auth.Scope, f lifecycle.Filter) []walk {
-	statuses := f.Status.List()
-	if len(statuses) < 2 {
-		statuses = []task.Status{""}
-	}
+// walksOf is a filter in SQL: a walk for each of several values, of which no index has
+// all in one order, and one for the root of a tree, which no index of trees has.
+func (r *Reader) walksOf(ctx context.Context, in auth.Scope, f lifecycle.Filter) ([]walk, error) {
+	probes := probes{}
 	var walks []walk
-	for _, status := range statuses {
-		if status != "" {
-			f.Status = lifecycle.Among(status)
-		}
-		where, args := condition(in, f)
+	for _, f := range singly(f) {
+		parts := facets(in, f)
 		if f.Root == "" {
-			walks = append(walks, walk{where, args})
+			w, err := r.walkOf(ctx, in, parts, probes)
+			if err != nil {
+				return nil, err
+			}
+			walks = append(walks, w)
 			continue
 		}
-		walks = append(walks,
-			walk{where + " AND t.depth > 0", args},
-			walk{where + " AND t.depth = 0 AND t.id = ?", append(slices.Clone(args), f.Root)})
+		below, root := slices.Clone(parts), parts
+		w, err := r.walkOf(ctx, in, append(below, facet{where: "t.depth > 0", every: true}), probes)
+		if err != nil {
+			return nil, err
+		}
+		where, args := conditions(append(root, facet{where: "t.depth = 0 AND t.id = ?", args: []any{f.Root}}))
+		walks = append(walks, w, walk{where: where, args: args})
 	}
-	return walks
+	return walks, nil
 }
 
-// condition is a filter in SQL. Each single filter matches an index.
-func condition(in auth.Scope, f lifecycle.Filter) (string, []any) {
-	parts, args := []string{"t.org = ?"}, []any{in.Organization}
-	add := func(part string, wanted bool, more ...any) {
-		if wanted {
-			parts, args = append(parts, part), append(args, more...)
+// singly is a filter as several that have one status, and one way to stand, each.
+func singly(f lifecycle.Filter) []lifecycle.Filter {
+	var each []lifecycle.Filter
+	statuses := f.Status.List()
+	if len(statuses) == 0 {
+		statuses = []task.Status{""}
+	}
+	for _, status := range statuses {
+		if one := f; f.Stands == nil || len(f.Stands.As) < 2 {
+			one.Status = lifecycle.Among(status)
+			each = append(each, one)
+			continue
+		}
+		for _, as := range f.Stands.As {
+			one, stands := f, *f.Stands
+			stands.As = []task.Standing{as}
+			one.Status, one.Stands = lifecycle.Among(status), &stands
+			each = append(each, one)
 		}
 	}
-	add("t.owner = ? AND t.scoped = 1", in.Owner != "", in.Owner)
-	add("t.grp = ? AND t.grp <> ''", in.Group != "", in.Group)
-	add("t.agent_id = ?", f.Agent != "", f.Agent)
-	add("t.user_id = ? AND t.user_id <> ''", f.User != "", f.User)
-	add("t.parent_id = ? AND t.parent_id <> ''", f.Parent != "", f.Parent)
-	add("t.triggering_agent_id = ?", f.Trigger != "", f.Trigger)
+	return each
+}
+
+// facet is a part of a condition on tasks t.
+type facet struct {
+	where string
+	args  []any
+	// index finds it in the order of lists; "" is none that is worth it.
+	index string
+	// tag is for what stands in the tags, instead of an index.
+	tag string
+	// every says that every index has it.
+	every bool
+}
+
+// conditions are parts that all hold.
+func conditions(parts []facet) (string, []any) {
+	texts, args := make([]string, len(parts)), []any(nil)
+	for i, p := range parts {
+		texts[i] = p.where
+		args = append(args, p.args...)
+	}
+	return strings.Join(texts, " AND "), args
+}
+
+// treeIndex holds what is below a root.
+const treeIndex = "tasks_root"
+
+// facets is a filter in SQL. Each single filter matches an index.
+func facets(in auth.Scope, f lifecycle.Filter) []facet {
+	parts := []facet{{where: "t.org = ?", args: []any{in.Organization}, every: true}}
+	add := func(index, where string, wanted bool, args ...any) {
+		if wanted {
+			parts = append(parts, facet{where: where, args: args, index: index})
+		}
+	}
+	add("tasks_owner", "t.owner = ? AND t.scoped = 1", in.Owner != "", in.Owner)
+	add("tasks_group", "t.grp = ? AND t.grp <> ''", in.Group != "", in.Group)
+	add("tasks_agent", "t.agent_id = ?", f.Agent != "", f.Agent)
+	add("tasks_user", "t.user_id = ? AND t.user_id <> ''", f.User != "", f.User)
+	add("tasks_parent", "t.parent_id = ? AND t.parent_id <> ''", f.Parent != "", f.Parent)
+	add("tasks_trigger", "t.triggering_agent_id = ?", f.Trigger != "", f.Trigger)
 	if statuses := f.Status.List(); len(statuses) > 0 {
 		places, names := among(statuses)
-		add("t.status IN "+places, len(statuses) > 1, names...)
-		add("t.status = ?", len(statuses) == 1, names...)
+		add("", "t.status IN "+places, len(statuses) > 1, names...)
+		add("tasks_status", "t.status = ?", len(statuses) == 1, names...)
 	}
-	add("t.internal_status = ?", f.InternalStatus != "", f.InternalStatus)
-	add("t.worker_id = ?", f.Worker != "", f.Worker)
-	add("t.status = ? AND t.end_reason = ?", f.EndReason == task.EndCompleted, string(task.Completed), string(f.EndReason))
-	add("t.end_reason = ? AND t.end_reason NOT IN ('', 'completed')", f.EndReason != "" && f.EndReason != task.EndCompleted, string(f.EndReason))
-	add("t.root_id = ?", f.Root != "", f.Root)
-	add("t.parent_id = ''", f.Roots)
-	add("t.created_at >= ?", f.From != 0, f.From)
-	add("t.created_at < ?", f.To != 0, f.To)
-	return strings.Join(parts, " AND "), args
+	add("tasks_note", "t.internal_status = ?", f.InternalStatus != "", f.InternalStatus)
+	add("tasks_worker", "t.worker_id = ?", f.Worker != "", f.Worker)
+	add("tasks_status", "t.status = ?", f.EndReason == task.EndCompleted, string(task.Completed))
+	add("tasks_reason", "t.end_reason = ? AND t.end_reason NOT IN ('', 'completed')", f.EndReason != "" && f.EndReason != task.EndCompleted, string(f.EndReason))
+	add(treeIndex, "t.root_id = ?", f.Root != "", f.Root)
+	add("tasks_roots", "t.parent_id = ''", f.Roots)
+	add("tasks_asks", "t.asks = 1", f.Asks)
+	if f.Tag != "" {
+		parts = append(parts, facet{
+			where: "EXISTS (SELECT 1 FROM tags g WHERE g.org = t.org AND g.tag = ? AND g.created_at = t.created_at AND g.task = t.id)",
+			args:  []any{f.Tag}, tag: f.Tag,
+		})
+	}
+	parts = append(parts, stands(f.Stands)...)
+	if f.Only != nil {
+		places, names := among(append([]string{""}, *f.Only...)) // no task is called so
+		add("", "t.id IN "+places, true, names...)
+	}
+	for _, bound := range []struct {
+		at   task.Stamp
+		than string
+	}{{f.From, ">="}, {f.To, "<"}} {
+		if bound.at != 0 {
+			parts = append(parts, facet{where: "t.created_at " + bound.than + " ?", args: []any{bound.at}, every: true})
+		}
+	}
+	return parts
+}
+
+// stands is what tasks wait for in SQL.
+func stands(s *lifecycle.Stands) []facet {
+	if s == nil {
+		return nil
+	}
+	if len(s.As) == 0 || s.Agents != nil && len(s.Agents) == 0 || s.Heads != nil && len(s.Heads) == 0 || s.Pinned && s.Free {
+		return []facet{{where: "1 = 0"}}
+	}
+	places, args := among(s.As)
+	parts := []facet{{where: "t.standing IN " + places, args: args}}
+	if len(s.As) == 1 {
+		parts[0] = facet{where: "t.standing = ? AND t.standing <> ''", args: args, index: "tasks_standing"}
+	}
+	add := func(where string, wanted bool, args ...any) {
+		if wanted {
+			parts = append(parts, facet{where: where, args: args})
+		}
+	}
+	of := func(column string, some []string, not, wanted bool) {
+		if wanted && len(some) > 0 {
+			places, names := among(some)
+			add(column+map[bool]string{false: " IN ", true: " NOT IN "}[not]+places, true, names...)
+		}
+	}
+	add("t.ready_at > ?", s.Until != 0, s.Until)
+	add("t.ready_at <= ?", s.From != 0, s.From)
+	of("t.agent_id", s.Agents, false, true)
+	add("t.pin <> ''", s.Pinned)
+	of("t.pin", s.Workers, true, s.Pinned)
+	of("t.pin", append([]string{""}, s.Workers...), false, s.Free)
+	of("t.id", s.Heads, false, true)
+	of("t.id", s.NotHeads, true, true)
+	return parts
 }
 
 // SubTasks implements lifecycle.TaskReader.

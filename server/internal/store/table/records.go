@@ -292,6 +292,13 @@ func ReadNews(ctx context.Context, db DB, after feed.Position, condition string,
 	return found, nil
 }
 
+// FeedBegin is the position of the first entry.
+func FeedBegin(ctx context.Context, db DB) (feed.Position, error) {
+	var begin feed.Position
+	_, err := one(ctx, db, "SELECT pos, n FROM feed ORDER BY pos, n LIMIT 1", nil, &begin.Commit, &begin.N)
+	return begin, err
+}
+
 // FeedEnd is the position of the last entry before a commit.
 func FeedEnd(ctx context.Context, db DB, before int64) (feed.Position, error) {
 	var end feed.Position

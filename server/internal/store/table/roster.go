@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -21,6 +22,7 @@ func workerColumns(w *lifecycle.Worker) []column {
 		{"node", &w.Node},
 		{"busy", &w.Busy},
 		{"held", &w.Held},
+		{"slots", &w.Slots},
 		{"key_id", &w.KeyID},
 		{"address", &w.Address},
 		{"last_beat", &w.LastBeat},
@@ -74,6 +76,54 @@ func ReadPythonWorker(ctx context.Context, db DB, org, id string) (*lifecycle.Wo
 // maxKin bounds how many registrations of one place are looked at. Each counts
 // for a day; those that matter are the newest.
 const maxKin = 500
+
+// maxPresent and maxHeld bound how much of workers is looked at.
+const (
+	maxPresent = 1000
+	maxHeld    = 10_000
+)
+
+// Workers implements lifecycle.RosterReader.
+func (r *Reader) Workers(ctx context.Context, org, agent string) ([]lifecycle.Worker, error) {
+	if agent != "" {
+		return readWorkers(ctx, r.DB, "org = ? AND agent = ? ORDER BY last_heard DESC LIMIT ?", org, agent, maxPresent)
+	}
+	return readWorkers(ctx, r.DB, "org = ? ORDER BY id, agent LIMIT ?", org, maxPresent)
+}
+
+// InHand implements lifecycle.RosterReader.
+func (r *Reader) InHand(ctx context.Context, in auth.Scope) (map[string]lifecycle.Hands, error) {
+	found := map[string]lifecycle.Hands{}
+	narrower, args := narrow(in)
+	err := each(ctx, r.DB, `SELECT a.worker_id, a.task, CASE WHEN t.org = a.org`+narrower+` THEN 1 ELSE 0 END
+		FROM attempts a INDEXED BY attempts_lease JOIN tasks t ON t.org = a.org AND t.id = a.task
+		WHERE a.org = ? AND a.let_go_at = 0 AND a.lease_until > 0 AND a.lease_until > ? ORDER BY a.lease_until LIMIT ?`,
+		append(args, in.Organization, int64(r.Clock()), maxHeld), func(rows Rows) error {
+			var worker, id string
+			var seen bool
+			err := rows.Scan(&worker, &id, &seen)
+			hands := found[worker]
+			if hands.Held++; seen {
+				hands.Tasks = append(hands.Tasks, id)
+			}
+			found[worker] = hands
+			return err
+		})
+	return found, err
+}
+
+// Lost implements lifecycle.RosterReader.
+func (r *Reader) Lost(ctx context.Context, org string, since task.Stamp) (map[string]int, error) {
+	found := map[string]int{}
+	err := each(ctx, r.DB, `SELECT worker_id FROM attempts INDEXED BY attempts_lost
+		WHERE org = ? AND outcome = 'lost' AND ended_at > ? ORDER BY ended_at LIMIT ?`, []any{org, int64(since), maxHeld}, func(rows Rows) error {
+		var worker string
+		err := rows.Scan(&worker)
+		found[worker]++
+		return err
+	})
+	return found, err
+}
 
 // Kin lists the Python workers of one agent, key and address.
 func Kin(ctx context.Context, db DB, w lifecycle.Worker) ([]lifecycle.Worker, error) {

@@ -30,12 +30,15 @@ const rowTables = ` JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.
 
 // Rows implements lifecycle.TaskReader.
 func (r *Reader) Rows(ctx context.Context, in auth.Scope, f lifecycle.Filter, p lifecycle.Page) (lifecycle.RowList, error) {
-	total, err := r.total(ctx, in, f, p)
-	if err != nil {
-		return lifecycle.RowList{}, err
+	var found lifecycle.RowList
+	var err error
+	if found.Total, found.More, err = r.total(ctx, in, f, p); err != nil {
+		return found, err
 	}
-	found := lifecycle.RowList{Total: total}
-	page, args := pageOf(in, f, p)
+	page, args, err := r.pageOf(ctx, in, f, p)
+	if err != nil {
+		return found, err
+	}
 	query := rowNames + " FROM (SELECT t.org, t.id FROM " + page + ") q JOIN tasks t ON t.org = q.org AND t.id = q.id" + rowTables + newestFirst
 	var cut bool
 	if found.Items, cut, err = r.rows(ctx, query, args); err != nil {
@@ -46,7 +49,7 @@ func (r *Reader) Rows(ctx context.Context, in auth.Scope, f lifecycle.Filter, p 
 		last := found.Items[len(found.Items)-1].Task
 		found.Next = lifecycle.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
 	}
-	return found, r.lastWords(ctx, in.Organization, found.Items)
+	return found, errors.Join(r.lastWords(ctx, in.Organization, found.Items), r.firstAsked(ctx, in.Organization, found.Items))
 }
 
 // RowsOf implements lifecycle.TaskReader.
@@ -54,13 +57,13 @@ func (r *Reader) RowsOf(ctx context.Context, in auth.Scope, f lifecycle.Filter, 
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	where, args := condition(in, f)
+	where, args := conditions(facets(in, f))
 	places, names := among(ids)
 	found, _, err := r.rows(ctx, rowNames+" FROM tasks t"+rowTables+" WHERE "+where+" AND t.id IN "+places, append(args, names...))
 	if err != nil {
 		return nil, err
 	}
-	return found, r.lastWords(ctx, in.Organization, found)
+	return found, errors.Join(r.lastWords(ctx, in.Organization, found), r.firstAsked(ctx, in.Organization, found))
 }
 
 // rows reads what rowNames name. cut says that there may be more: it ends with the

@@ -18,7 +18,7 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 		ops = append(ops, op)
 	}
 	if c.Turn != nil {
-		ops = saveTurn(ops, org, id, *c.Turn)
+		ops = saveTurn(ops, c.Task, *c.Turn)
 	}
 	ops = append(ops, insertEvents(org, id, c.Events)...)
 	for _, s := range c.Steps {
@@ -71,12 +71,14 @@ func saveTask(before, row *Row) (Op, bool) {
 }
 
 // saveTurn writes what a change says of its turn's row.
-func saveTurn(ops []Op, org, id string, t task.TurnChange) []Op {
+func saveTurn(ops []Op, of task.Task, t task.TurnChange) []Op {
+	org, id := of.OrganizationID, of.ID
 	if b := t.Begun; b != nil {
 		ops = append(ops, Op{
 			SQL:  "INSERT INTO turns (org, task, n, spec, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?)",
 			Args: []any{org, id, t.Number, string(b.Spec), b.FirstSeq, b.FirstSeq}, In: Turns,
 		})
+		ops = append(ops, saveTags(org, id, of.CreatedAt, t.Number, b.Tags)...)
 	}
 	var set []string
 	var args []any
@@ -105,6 +107,21 @@ func saveTurn(ops []Op, org, id string, t task.TurnChange) []Op {
 			SQL:  "UPDATE turns SET " + strings.Join(set, ", ") + " WHERE org = ? AND task = ? AND n = ?",
 			Args: append(args, org, id, t.Number), In: Turns, Must: true,
 		})
+	}
+	return ops
+}
+
+// dropTags forgets the tags of a task.
+const dropTags = "DELETE FROM tags WHERE org = ? AND task = ?"
+
+// saveTags keeps the tags of a turn, in the place of those of the turn before.
+func saveTags(org, id string, created task.Stamp, turn int, tags []string) []Op {
+	var ops []Op
+	if turn > 1 {
+		ops = append(ops, Op{SQL: dropTags, Args: []any{org, id}, In: Tags})
+	}
+	for _, tag := range tags {
+		ops = append(ops, Op{SQL: "INSERT INTO tags (org, tag, created_at, task) VALUES (?, ?, ?, ?)", Args: []any{org, tag, int64(created), id}, In: Tags})
 	}
 	return ops
 }

@@ -67,6 +67,7 @@ const (
 	Approvals
 	Passes
 	Usage
+	Tags
 )
 
 // each calls scan for every row of a query.

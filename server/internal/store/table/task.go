@@ -193,6 +193,10 @@ type Row struct {
 	descent string
 	queued  bool
 	alarm   task.Stamp
+	// asks, askedUntil and standing are what Task.Asks and Task.Standing tell.
+	asks       bool
+	askedUntil task.Stamp
+	standing   task.Standing
 	// unpacked is Task.Packable.
 	unpacked bool
 	// capped names the cap that holds the task, "" for none.
@@ -206,7 +210,8 @@ type Row struct {
 // columns binds the row's columns, those that are derived included.
 func (r *Row) columns() []column {
 	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
-		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm}, column{"unpacked", &r.unpacked}, column{"capped", &r.capped})
+		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm}, column{"unpacked", &r.unpacked}, column{"capped", &r.capped},
+		column{"asks", &r.asks}, column{"asked_until", &r.askedUntil}, column{"standing", &r.standing})
 }
 
 // values is what the columns hold. The row does not change any more.
@@ -222,7 +227,8 @@ const emptySide = "{}"
 
 // RowOf is the row in which a task is to be stored.
 func RowOf(t task.Task) (*Row, error) {
-	r := &Row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm(), unpacked: t.Packable(), capped: t.Wait.Cap.Name()}
+	r := &Row{task: t, state: t.State(), ended: t.Ended(), queued: t.Dispatchable(), alarm: t.Alarm(), unpacked: t.Packable(), capped: t.Wait.Cap.Name(), standing: t.Standing()}
+	r.asks, r.askedUntil = t.Asks()
 	if t.Terms.PinnedWorkerID != nil {
 		r.pin = *t.Terms.PinnedWorkerID
 	}

@@ -1,0 +1,38 @@
+-- What lists are narrowed by, as package task tells it: whether a person is asked
+-- something and until when, what a task waits for, and its tags.
+ALTER TABLE tasks ADD COLUMN asks        BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN asked_until BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN standing    TEXT COLLATE "C" NOT NULL DEFAULT '';
+
+UPDATE tasks SET asks = 1, asked_until = COALESCE((SELECT min((o.value->>'until')::bigint) FROM jsonb_array_elements(tasks.side::jsonb->'open') o), 0)
+    WHERE ended = '' AND jsonb_array_length(COALESCE(side::jsonb->'open', '[]')) > 0;
+UPDATE tasks SET standing = CASE
+        WHEN side::jsonb#>>'{wait,cause}' <> '' AND COALESCE(side::jsonb#>>'{wait,held}', '') <> 'true' THEN side::jsonb#>>'{wait,cause}'
+        WHEN side::jsonb#>>'{account,held}' = 'true' THEN 'budget'
+        WHEN status = 'paused' THEN 'paused'
+        WHEN queued = 1 AND side::jsonb#>>'{again,why}' <> '' THEN 'retry'
+        WHEN queued = 1 THEN 'queued'
+        WHEN run_locally = 1 THEN 'run_locally'
+        WHEN holdover > 0 THEN 'earlier_attempt'
+        ELSE 'assigned' END
+    WHERE ended = '' AND status IN ('pending', 'paused');
+
+CREATE INDEX tasks_asks     ON tasks (org, created_at, id) WHERE asks = 1;
+CREATE INDEX tasks_standing ON tasks (org, standing, created_at, id) WHERE standing <> '';
+CREATE INDEX tasks_roots    ON tasks (org, created_at, id) WHERE parent_id = '';
+
+-- Workers: how many slots one has, and whose attempts were lost.
+ALTER TABLE workers ADD COLUMN slots BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX attempts_lost ON attempts (org, ended_at) WHERE outcome = 'lost';
+
+CREATE TABLE tags (
+    org        TEXT COLLATE "C" NOT NULL,
+    tag        TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL, -- of the task
+    task       TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (org, tag, created_at, task)
+);
+CREATE INDEX tags_task ON tags (org, task);
+INSERT INTO tags (org, tag, created_at, task)
+    SELECT t.org, g.value, t.created_at, t.id FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn, jsonb_array_elements_text(COALESCE(u.spec::jsonb->'tags', '[]')) g (value)
+    ON CONFLICT DO NOTHING;

@@ -1,0 +1,319 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// asksPeople lets the attempt that holds a task ask something.
+func (s *server) asksPeople(t *testing.T, id, token, body string) map[string]any {
+	t.Helper()
+	return s.must(t, 201, call{method: "POST", path: "/v1/tasks/" + id + "/approvals", body: fmt.Sprintf(`{"lease_token": %q, %s}`, token, body)})
+}
+
+// H5, S10: a row says what a person is asked, and what may still be spent; counts say
+// in how many tasks a person is asked something, and until when.
+func TestH5RowsSayWhatAPersonIsAsked(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	deadline := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "one", "input": {}, "budget": {"tokens": 100}}`})
+	first := s.asksPeople(t, "one", s.claim(t), `"key": "a", "kind": "approval", "title": "`+strings.Repeat("ü", 210)+`", "deadline": "`+deadline.Format(time.RFC3339)+`"`)
+	s.task(t, "two")
+	_, by := s.rows(t, "", "")
+	asked := by["one"]["approval"].(map[string]any)
+	if asked["id"] != first["id"] || asked["kind"] != "approval" || asked["title"] != strings.Repeat("ü", 200) || asked["deadline"] != deadline.Format(time.RFC3339) {
+		t.Errorf("is asked: %v", asked)
+	}
+	if by["one"]["budget"].(map[string]any)["tokens"] != 100.0 || by["one"]["spent"].(map[string]any)["task_id"] != "one" {
+		t.Errorf("the budget: %v, %v", by["one"]["budget"], by["one"]["spent"])
+	}
+	if by["two"]["approval"] != nil || by["two"]["budget"] != nil || by["two"]["spent"] != nil {
+		t.Errorf("of nobody: %v", by["two"])
+	}
+	counts := s.must(t, 200, call{method: "GET", path: "/v1/tasks/counts"})
+	if counts["needs_you"] != 1.0 || counts["next_deadline"] != deadline.Format(time.RFC3339) {
+		t.Errorf("counts: %v", counts)
+	}
+	s.must(t, 200, call{method: "POST", path: fmt.Sprintf("/v1/approvals/%s/answer", first["id"]), body: `{"answer": "approve"}`})
+	if counts = s.must(t, 200, call{method: "GET", path: "/v1/tasks/counts"}); counts["needs_you"] != 0.0 || counts["next_deadline"] != nil {
+		t.Errorf("counts after the answer: %v", counts)
+	}
+}
+
+// H5, S9: lists, counts and stops are narrowed by what a person is asked, by tags, and by
+// what tasks wait for: as each task itself says it.
+func TestH5FiltersByWhatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, agent := range []string{"agent-1", "idle"} {
+		s.agent(t, agent)
+	}
+	create := func(id, agent, more string) {
+		s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: fmt.Sprintf(`{"agent_id": %q, "id": %q, "input": {}%s}`, agent, id, more)})
+	}
+	create("asks", "agent-1", `, "tags": ["nightly", "red"]`)
+	s.asksPeople(t, "asks", s.claim(t), `"key": "a", "message": "m"`)
+	create("waits", "agent-1", "")
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/waits/wait", body: fmt.Sprintf(`{"lease_token": %q, "until": "2100-01-01T00:00:00Z"}`, s.claim(t))})
+	create("runs", "agent-1", `, "tags": ["nightly"]`)
+	s.claim(t)
+	create("first", "agent-1", "")
+	create("second", "agent-1", `, "tags": ["nightly"]`)
+	create("pinned", "agent-1", `, "worker_id": "nobody"`)
+	create("later", "agent-1", `, "run_at": "2100-01-01T00:00:00Z"`)
+	create("held", "idle", "")
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/held/pause"})
+	create("alone", "idle", "")
+	create("own", "idle", `, "run_locally": true`)
+	_, rows := s.rows(t, "&per_page=200", "")
+	for reason, want := range map[string]string{
+		"person": "[asks]", "timer": "[waits]", "workers_busy": "[first]", "behind": "[second]", "pinned_worker_absent": "[pinned]", "scheduled": "[later]",
+		"paused": "[held]", "no_worker": "[alone]", "run_locally": "[own]", "child": "[]", "retry": "[]", "budget": "[]", "assigned": "[]",
+	} {
+		ids, _ := s.rows(t, "&waiting_reason="+reason, "")
+		if fmt.Sprint(ids) != want {
+			t.Errorf("%s: %v, want %s", reason, ids, want)
+		}
+		for _, id := range ids {
+			if got := rows[id]["waiting"].(map[string]any)["reason"]; got != reason {
+				t.Errorf("%s says that it waits for %v, not %s", id, got, reason)
+			}
+		}
+		if list := s.must(t, 200, call{method: "GET", path: "/v1/tasks?waiting_reason=" + reason}); list["total"] != float64(len(ids)) {
+			t.Errorf("%s: %v are listed", reason, list["total"])
+		}
+	}
+	for query, want := range map[string]string{
+		"&needs=you":                                  "[asks]",
+		"&tag=nightly":                                "[second runs asks]",
+		"&tag=nightly&status=pending":                 "[second]",
+		"&tag=nightly&status=pending&status=paused":   "[second asks]",
+		"&tag=red&needs=you&agent_id=agent-1":         "[asks]",
+		"&tag=nightly&needs=you&waiting_reason=timer": "[]",
+		"&tag=none":                                   "[]",
+		"&tag=nightly&per_page=1&page=2":              "[runs]",
+		"&roots=true&tag=nightly&worker_id=w":         "[runs asks]",
+	} {
+		if ids, _ := s.rows(t, query, ""); fmt.Sprint(ids) != want {
+			t.Errorf("%s: %v, want %s", query, ids, want)
+		}
+		if ids, _ := s.rows(t, query, strangerKey); len(ids) > 0 {
+			t.Errorf("%s: a stranger sees %v", query, ids)
+		}
+	}
+	s.must(t, 422, call{method: "GET", path: "/v1/tasks?needs=me"})
+	s.must(t, 422, call{method: "GET", path: "/v1/tasks?waiting_reason=nothing"})
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/second/stop"})
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "second", "input": {}, "tags": ["blue"]}`})
+	if ids, _ := s.rows(t, "&tag=nightly", ""); fmt.Sprint(ids) != "[runs asks]" {
+		t.Errorf("after the next turn: %v", ids)
+	}
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/asks"})
+	if ids, _ := s.rows(t, "&tag=red", ""); len(ids) > 0 {
+		t.Errorf("a deleted task has tags: %v", ids)
+	}
+}
+
+// H10: a page is told of workers, and of what people are asked.
+func TestH10APageIsToldOfWorkersAndApprovals(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	p, theirs := s.pageStream(t, "workers=true&approvals=true", ""), s.pageStream(t, "workers=true&approvals=true", strangerKey)
+	if none := p.until(t, "workers")["items"].([]any); len(none) > 0 {
+		t.Errorf("at first: %v", none)
+	}
+	theirs.until(t, "workers")
+	s.task(t, "one")
+	token := s.claim(t)
+	w := p.until(t, "workers", `"id":"w"`)["items"].([]any)[0].(map[string]any)
+	if w["kind"] != "fenced" || w["connected"] != true || fmt.Sprint(w["agents"]) != "[agent-1]" || fmt.Sprint(w["tasks"]) != "[one]" || w["slots"] != 1.0 || w["busy"] != true {
+		t.Errorf("a worker: %v", w)
+	}
+	asked := s.asksPeople(t, "one", token, `"key": "a", "kind": "approval", "message": "Really?"`)
+	if a := p.until(t, "approval"); a["id"] != asked["id"] || a["status"] != "open" || a["message"] != "Really?" {
+		t.Errorf("is asked: %v", a)
+	}
+	p.until(t, "workers", `"held":0`)
+	s.must(t, 200, call{method: "POST", path: fmt.Sprintf("/v1/approvals/%s/answer", asked["id"]), body: `{"answer": "approve"}`})
+	if a := p.until(t, "approval"); a["status"] != "answered" {
+		t.Errorf("was answered: %v", a)
+	}
+	s.asksPeople(t, "one", s.claim(t), `"key": "b", "message": "m"`)
+	p.until(t, "approval", `"open"`)
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/stop"})
+	p.until(t, "approval", `"closed"`)
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/one"})
+	p.until(t, "reset", "approvals")
+	s.must(t, 200, call{method: "PUT", path: "/v1/agents/agent-1", key: strangerKey, body: `{"name": "theirs"}`})
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", key: strangerKey, body: `{"agent_id": "agent-1", "id": "mine", "input": {}}`})
+	s.must(t, 200, call{method: "POST", path: "/v1/claim", key: strangerKey, body: `{"agent_ids": ["agent-1"], "worker_id": "theirs"}`})
+	for over := false; !over; {
+		m := theirs.next(t)
+		over = m.event == "workers" && strings.Contains(m.data, `"theirs"`)
+		if strings.Contains(m.data, "one") || m.event == "approval" {
+			t.Errorf("a stranger is told %v", m)
+		}
+	}
+	list := s.must(t, 200, call{method: "GET", path: "/v1/workers?agent_id=agent-1"})["items"].([]any)
+	if len(list) != 1 || list[0].(map[string]any)["id"] != "w" {
+		t.Errorf("workers: %v", list)
+	}
+	_, own := s.key(t, `{"name": "own", "role": "user", "sees": "own"}`)
+	s.task(t, "hidden")
+	s.claim(t)
+	if w := s.must(t, 200, call{method: "GET", path: "/v1/workers", key: own})["items"].([]any)[0].(map[string]any); w["held"] != 1.0 || len(w["tasks"].([]any)) > 0 {
+		t.Errorf("a key that does not see the task is told %v", w)
+	}
+	if none := s.must(t, 200, call{method: "GET", path: "/v1/workers?agent_id=x"})["items"].([]any); len(slices.Clone(none)) > 0 {
+		t.Errorf("of no agent: %v", none)
+	}
+}
+
+// H5, X1: many tasks are stopped by any filter or by their ids, are counted before, and what
+// was counted is what is stopped.
+func TestX1ManyAreCountedAndStopped(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.agent(t, "agent-2")
+	create := func(id, more string) {
+		s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: fmt.Sprintf(`{"agent_id": "agent-1", "id": %q, "input": {}%s}`, id, more)})
+	}
+	create("one", `, "tags": ["red"]`)
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-2", "id": "below", "parent_execution": "one", "input": {}}`})
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-2", "id": "far-below", "parent_execution": "below", "input": {}}`})
+	for i := range 4 {
+		create(fmt.Sprint("red-", i), `, "tags": ["red", "x"]`)
+	}
+	create("blue", "")
+	stop := func(body string, matched, stopped, below int) map[string]any {
+		t.Helper()
+		got := s.must(t, 200, call{method: "POST", path: "/v1/tasks/stop", body: body})
+		if got["matched"] != float64(matched) || got["stopped"] != float64(stopped) || got["subtasks"] != float64(below) {
+			t.Errorf("%s: %v", body, got)
+		}
+		return got
+	}
+	counted := stop(`{"filter": {"tag": "red"}, "dry_run": true}`, 5, 0, 2)
+	var sample []string
+	for _, x := range counted["sample"].([]any) {
+		sample = append(sample, x.(map[string]any)["id"].(string))
+	}
+	if fmt.Sprint(sample) != "[red-3 red-2 red-1]" {
+		t.Errorf("the sample: %v", sample)
+	}
+	stop(`{"filter": {"tag": "red", "agent_id": "agent-1", "roots": true}, "dry_run": true}`, 5, 0, 2)
+	stop(`{"filter": {"status": ["pending"], "waiting_reason": "no_worker"}, "dry_run": true}`, 8, 0, 0)
+	stop(`{"ids": ["one", "below", "nobody"], "dry_run": true}`, 2, 0, 1)
+	stop(`{"ids": [], "dry_run": true}`, 0, 0, 0)
+	create("late", `, "tags": ["red"]`)
+	stop(fmt.Sprintf(`{"filter": {"tag": "red", "to_date": %q}}`, counted["to_date"]), 5, 5, 2)
+	stop(`{"ids": ["one", "late", "blue"]}`, 2, 2, 0)
+	if got := s.must(t, 200, call{method: "GET", path: "/v1/tasks/counts"})["by_status"].(map[string]any); got["stopped"] != 9.0 || got["pending"] != 0.0 {
+		t.Errorf("at last: %v", got)
+	}
+}
+
+// changes reads a part of the feed.
+func (s *server) changes(t *testing.T, query, key string) (lines []string, next string) {
+	t.Helper()
+	page := s.must(t, 200, call{method: "GET", path: "/v1/events?feed=true" + query, key: key})
+	for _, x := range page["items"].([]any) {
+		c := x.(map[string]any)
+		lines = append(lines, fmt.Sprint(c["kind"], " ", c["task_id"], " ", c["first_seq"], "-", c["last_seq"]))
+	}
+	return lines, page["next_after"].(string)
+}
+
+// H10: a program reads the changes of all tasks that match a filter, in parts or live, and
+// goes on behind any of them without a gap.
+func TestH10TheFeedForPrograms(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.agent(t, "agent-2")
+	none, begin := s.changes(t, "", userKey)
+	if len(none) > 0 {
+		t.Errorf("nothing has happened but %v", none)
+	}
+	live := s.follow(t, call{method: "GET", path: "/v1/events?feed=true&agent_id=agent-1", key: userKey, header: map[string]string{"Accept": "text/event-stream", "Last-Event-ID": begin}})
+	if m := live.next(t); m.event != "cursor" || m.id != begin {
+		t.Errorf("it begins with %+v, not at %s", m, begin)
+	}
+	s.task(t, "one")
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-2", "id": "other", "input": {}}`})
+	token := s.claim(t)
+	for i := range 3 {
+		s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/events", body: fmt.Sprintf(`{"lease_token": %q, "events": [{"type": "chunk", "data": "%d"}, {"type": "chunk", "data": "x"}]}`, token, i)})
+	}
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/finish", body: fmt.Sprintf(`{"lease_token": %q, "status": "completed"}`, token)})
+	last := len(s.events(t, "one"))
+	covers := func(what string, next func() (task string, first, to float64)) {
+		t.Helper()
+		for seen := 0; seen < last; {
+			task, first, to := next()
+			if task != "one" || int(first) != seen+1 {
+				t.Fatalf("%s: behind %d comes %s %v-%v", what, seen, task, first, to)
+			}
+			seen = int(to)
+		}
+	}
+	var cursors []string
+	covers("live", func() (string, float64, float64) {
+		for {
+			m := live.next(t)
+			if m.event != "change" {
+				continue
+			}
+			c := object(t, []byte(m.data))
+			if m.id != c["cursor"] {
+				t.Errorf("id %s of %s", m.id, m.data)
+			}
+			cursors = append(cursors, m.id)
+			return c["task_id"].(string), c["first_seq"].(float64), c["last_seq"].(float64)
+		}
+	})
+	whole, _ := s.changes(t, "&after="+begin, userKey)
+	if len(whole) != len(cursors)+1 {
+		t.Errorf("the whole: %v", whole)
+	}
+	for i, cursor := range cursors { // from any of them
+		rest, _ := s.changes(t, "&agent_id=agent-1&after="+cursor, userKey)
+		if len(rest) != len(cursors)-i-1 {
+			t.Errorf("behind %d of %d come %v", i+1, len(cursors), rest)
+		}
+	}
+	var one []string
+	for after := begin; ; { // in parts of one
+		part, next := s.changes(t, "&limit=1&after="+after, userKey)
+		if one = append(one, part...); next == after {
+			break
+		}
+		after = next
+	}
+	if !slices.Equal(one, whole) {
+		t.Errorf("one by one: %v, want %v", one, whole)
+	}
+	if theirs, _ := s.changes(t, "&after=0", strangerKey); len(theirs) > 0 {
+		t.Errorf("a stranger is told %v", theirs)
+	}
+	_, own := s.key(t, `{"name": "own", "role": "user", "sees": "own"}`)
+	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/one"})
+	if hidden, _ := s.changes(t, "&after=0", own); len(hidden) > 0 {
+		t.Errorf("a key that sees its own is told %v", hidden)
+	}
+	if gone, _ := s.changes(t, "&after="+cursors[len(cursors)-1], userKey); fmt.Sprint(gone) != "[deleted one 0-0]" {
+		t.Errorf("of the deletion: %v", gone)
+	}
+	for query, want := range map[string]int{"feed=true&after=x": 400, "feed=true&after=1": 400, "feed=true&rows=true": 422, "rows=true&after=0": 422, "feed=true&limit=501": 422, "feed=true&after=1-0": 410} {
+		if got := s.do(t, call{method: "GET", path: "/v1/events?" + query}); got.status != want && !(want == 410 && got.status == 200) {
+			t.Errorf("%s: %d, want %d: %s", query, got.status, want, got.body)
+		}
+	}
+}
