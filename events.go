@@ -117,11 +117,9 @@ func (t *Tasks) follow(ctx context.Context, id string, s *stream, yield func(Eve
 	if res.StatusCode == http.StatusNoContent {
 		return true, nil
 	}
-	lines := bufio.NewReader(res.Body)
-	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind != eventStream { // what cannot be parsed is none
-		_, _ = lines.Peek(1)                     // an empty answer is foreign, too
-		begin, _ := lines.Peek(lines.Buffered()) // what has come of it
-		return false, foreign(res, begin, nil)
+	lines, err := streamOf(res)
+	if err != nil {
+		return false, err
 	}
 	for {
 		last, data, err := nextData(lines, func() { watchdog.Reset(silence) })
@@ -148,6 +146,17 @@ func (t *Tasks) follow(ctx context.Context, id string, s *stream, yield func(Eve
 			return true, nil
 		}
 	}
+}
+
+// streamOf begins to read a stream of events; an answer that is none is foreign.
+func streamOf(res *http.Response) (*bufio.Reader, error) {
+	lines := bufio.NewReader(res.Body)
+	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind == eventStream { // what cannot be parsed is none
+		return lines, nil
+	}
+	_, _ = lines.Peek(1)                     // an empty answer is foreign, too
+	begin, _ := lines.Peek(lines.Buffered()) // what has come of it
+	return nil, foreign(res, begin, nil)
 }
 
 // nextData reads an event-stream to the end of its next event and answers the

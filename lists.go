@@ -3,19 +3,34 @@ package errand
 import (
 	"context"
 	"iter"
+	"maps"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
 
-// ListOptions narrow a list of tasks and say which page of it is wanted.
+// ListOptions narrow a list of tasks, to those that match all of it, and say which page
+// of it is wanted.
 type ListOptions struct {
 	AgentID           string
 	UserID            string
 	ParentTaskID      string
 	TriggeringAgentID string
-	Status            Status
-	InternalStatus    string
+	// Status is one status, and Statuses are any of some, beside it.
+	Status         Status
+	Statuses       []Status
+	InternalStatus string
+	// WorkerID is the worker that has the tasks, or had them last.
+	WorkerID  string
+	EndReason EndReason
+	// WaitingFor is what the tasks wait for, as [Waiting] says it in Reason.
+	WaitingFor string
+	// NeedsPerson are only tasks in which a person is asked something.
+	NeedsPerson bool
+	Tag         string
+	// Roots are only tasks that are no sub-tasks.
+	Roots bool
 	// From and To bound when the tasks were created: at or after, and before.
 	From time.Time
 	To   time.Time
@@ -25,21 +40,48 @@ type ListOptions struct {
 	Cursor string
 }
 
-func (o ListOptions) query() map[string]string {
-	q := map[string]string{
+func (o ListOptions) query() url.Values {
+	q := query(map[string]string{
 		"agent_id": o.AgentID, "user_id": o.UserID, "parent_task_id": o.ParentTaskID,
-		"triggering_agent_id": o.TriggeringAgentID, "status": string(o.Status),
-		"internal_status": o.InternalStatus, "cursor": o.Cursor,
+		"triggering_agent_id": o.TriggeringAgentID, "internal_status": o.InternalStatus, "cursor": o.Cursor,
+		"worker_id": o.WorkerID, "end_reason": string(o.EndReason), "waiting_reason": o.WaitingFor, "tag": o.Tag,
+	})
+	for _, status := range append([]Status{o.Status}, o.Statuses...) {
+		if status != "" {
+			q.Add("status", string(status))
+		}
+	}
+	if o.NeedsPerson {
+		q.Set("needs", "you")
+	}
+	if o.Roots {
+		q.Set("roots", "true")
 	}
 	for name, at := range map[string]time.Time{"from_date": o.From, "to_date": o.To} {
 		if !at.IsZero() {
-			q[name] = at.UTC().Format(time.RFC3339Nano)
+			q.Set(name, at.UTC().Format(time.RFC3339Nano))
 		}
 	}
 	if o.PerPage > 0 {
-		q["per_page"] = strconv.Itoa(o.PerPage)
+		q.Set("per_page", strconv.Itoa(o.PerPage))
 	}
 	return q
+}
+
+// body is the filter as the body of a request has it.
+func (o ListOptions) body() map[string]any {
+	filter := map[string]any{}
+	for name, values := range o.query() {
+		switch name {
+		case "status":
+			filter[name] = values
+		case "roots":
+			filter[name] = true
+		default:
+			filter[name] = values[0]
+		}
+	}
+	return filter
 }
 
 // TaskPage is a page of tasks, newest first.
@@ -76,7 +118,7 @@ func (t *Tasks) List(ctx context.Context, o ListOptions) (*TaskPage, error) {
 
 func (t *Tasks) page(ctx context.Context, path string, o ListOptions) (*TaskPage, error) {
 	var page TaskPage
-	err := t.c.call(ctx, request{method: http.MethodGet, path: path, query: query(o.query()), repeat: true}, &page)
+	err := t.c.call(ctx, request{method: http.MethodGet, path: path, query: o.query(), repeat: true}, &page)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +140,7 @@ func (t *Tasks) Children(ctx context.Context, id string, o ListOptions) (*TaskPa
 // All yields every task that the options ask for, newest first, page by page.
 // An error is yielded last.
 func (t *Tasks) All(ctx context.Context, o ListOptions) iter.Seq2[ListedTask, error] {
-	return parts[ListedTask](ctx, t.c, "/v1/tasks", o.query())
+	return partsOf[ListedTask](ctx, t.c, "/v1/tasks", o.query())
 }
 
 // ofTurn are the parameters that name a turn: none for 0.
@@ -112,8 +154,12 @@ func ofTurn(turn int) map[string]string {
 // parts yields the items of a list that is answered in parts, from the cursor of the
 // parameters on. An error is yielded last.
 func parts[T any](ctx context.Context, c *Client, path string, parameters map[string]string) iter.Seq2[T, error] {
+	return partsOf[T](ctx, c, path, query(parameters))
+}
+
+func partsOf[T any](ctx context.Context, c *Client, path string, parameters url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for q := query(parameters); ; {
+		for q := maps.Clone(parameters); ; {
 			var part struct {
 				Items      []T    `json:"items"`
 				NextCursor string `json:"next_cursor"`
@@ -148,47 +194,72 @@ func whole[T any](items iter.Seq2[T, error]) ([]T, error) {
 	return all, nil
 }
 
-// StopFilter says which tasks to stop. All must be set to stop every task.
+// StopFilter says which tasks to stop: those that match all of it, or have one of the
+// IDs. All must be set to stop every task.
 type StopFilter struct {
 	AgentID           string
 	UserID            string
 	ParentTaskID      string
 	TriggeringAgentID string
-	Status            Status
-	InternalStatus    string
-	From              time.Time
-	To                time.Time
-	All               bool
-	// DryRun stops nothing and tells what would be stopped.
+	// Status is one status, and Statuses are any of some, beside it.
+	Status         Status
+	Statuses       []Status
+	InternalStatus string
+	WorkerID       string
+	WaitingFor     string
+	NeedsPerson    bool
+	Tag            string
+	Roots          bool
+	From           time.Time
+	To             time.Time
+	// IDs, at most 1000, stand in the place of a filter.
+	IDs []string
+	All bool
+	// DryRun stops nothing and tells what would be stopped. With its Before as To the
+	// same tasks are stopped then, and none that were created since.
 	DryRun bool
 }
 
 // StoppedTasks tells what StopAll did.
 type StoppedTasks struct {
-	Matched int  `json:"matched"`
-	Stopped int  `json:"stopped"`
-	DryRun  bool `json:"dry_run"`
+	Matched int `json:"matched"`
+	Stopped int `json:"stopped"`
+	// Subtasks are how many tasks below them that do not match themselves go with them,
+	// counted to 10,000.
+	Subtasks int  `json:"subtasks"`
+	DryRun   bool `json:"dry_run"`
+	// Before is the moment before which the tasks were created.
+	Before time.Time `json:"to_date"`
 	// IDs are the first 100.
 	IDs []string `json:"ids"`
+	// Sample are the first three, as they were.
+	Sample []TaskRow `json:"sample"`
+}
+
+// TaskRow is what a list for people says of a task.
+type TaskRow struct {
+	ID        string    `json:"id"`
+	AgentID   string    `json:"agent_id"`
+	Status    Status    `json:"status"`
+	Title     string    `json:"title"`
+	Prompt    string    `json:"prompt"`
+	Waiting   *Waiting  `json:"waiting"`
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // StopAll stops every task that a filter matches and that has not ended.
 func (t *Tasks) StopAll(ctx context.Context, f StopFilter) (*StoppedTasks, error) {
-	filter := map[string]string{}
-	for name, value := range (ListOptions{
-		AgentID: f.AgentID, UserID: f.UserID, ParentTaskID: f.ParentTaskID, TriggeringAgentID: f.TriggeringAgentID,
-		Status: f.Status, InternalStatus: f.InternalStatus, From: f.From, To: f.To,
-	}).query() {
-		if value != "" {
-			filter[name] = value
-		}
-	}
 	var done StoppedTasks
 	err := t.c.call(ctx, request{method: http.MethodPost, path: "/v1/tasks/stop", repeat: true, body: struct {
-		Filter map[string]string `json:"filter"`
-		All    bool              `json:"all,omitempty"`
-		DryRun bool              `json:"dry_run,omitempty"`
-	}{filter, f.All, f.DryRun}}, &done)
+		Filter map[string]any `json:"filter"`
+		IDs    []string       `json:"ids,omitempty"`
+		All    bool           `json:"all,omitempty"`
+		DryRun bool           `json:"dry_run,omitempty"`
+	}{ListOptions{
+		AgentID: f.AgentID, UserID: f.UserID, ParentTaskID: f.ParentTaskID, TriggeringAgentID: f.TriggeringAgentID,
+		Status: f.Status, Statuses: f.Statuses, InternalStatus: f.InternalStatus, WorkerID: f.WorkerID, WaitingFor: f.WaitingFor,
+		NeedsPerson: f.NeedsPerson, Tag: f.Tag, Roots: f.Roots, From: f.From, To: f.To,
+	}.body(), f.IDs, f.All, f.DryRun}}, &done)
 	if err != nil {
 		return nil, err
 	}

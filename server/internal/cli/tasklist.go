@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 
 	"github.com/errand-dev/errand"
@@ -11,13 +12,33 @@ import (
 
 // taskFilter says which tasks are meant.
 type taskFilter struct {
-	Agent          string `help:"Only this agent's."`
-	User           string `help:"Only those of this person, by id."`
-	Parent         string `help:"Only the sub-tasks of this task."`
-	Status         string `help:"Only those with this status: pending, executing, paused, completed, failed, error or stopped." enum:",pending,executing,paused,completed,failed,error,stopped" default:""`
-	InternalStatus string `name:"internal-status" help:"Only those with this internal status."`
-	From           moment `help:"Created at or after this moment: 2006-01-02, or how long ago, for example 24h." placeholder:"MOMENT"`
-	To             moment `help:"Created before this moment." placeholder:"MOMENT"`
+	Agent          string   `help:"Only this agent's."`
+	User           string   `help:"Only those of this person, by id."`
+	Parent         string   `help:"Only the sub-tasks of this task."`
+	Status         []string `help:"Only those with this status: pending, executing, paused, completed, failed, error or stopped; may be repeated." enum:"pending,executing,paused,completed,failed,error,stopped" placeholder:"STATUS"`
+	InternalStatus string   `name:"internal-status" help:"Only those with this internal status."`
+	Worker         string   `help:"Only those that this worker has, or had last."`
+	EndReason      string   `name:"end-reason" help:"Only those that ended so: completed, failed, schema_mismatch, budget, worker_error, worker_lost, timeout, expired or stopped." enum:",completed,failed,schema_mismatch,budget,worker_error,worker_lost,timeout,expired,stopped" default:""`
+	Waiting        string   `help:"Only those that wait for this, for example no_worker or person." placeholder:"REASON"`
+	NeedsMe        bool     `name:"needs-me" help:"Only those in which a person is asked something."`
+	Tag            string   `help:"Only those with this tag."`
+	Roots          bool     `help:"Only those that are no sub-tasks."`
+	From           moment   `help:"Created at or after this moment: 2006-01-02, or how long ago, for example 24h." placeholder:"MOMENT"`
+	To             moment   `help:"Created before this moment." placeholder:"MOMENT"`
+}
+
+func (f taskFilter) empty() bool { return reflect.ValueOf(f).IsZero() }
+
+// options are what the Go client calls them.
+func (f taskFilter) options() errand.ListOptions {
+	o := errand.ListOptions{
+		AgentID: f.Agent, UserID: f.User, ParentTaskID: f.Parent, InternalStatus: f.InternalStatus, WorkerID: f.Worker, EndReason: errand.EndReason(f.EndReason),
+		WaitingFor: f.Waiting, NeedsPerson: f.NeedsMe, Tag: f.Tag, Roots: f.Roots, From: f.From.Time, To: f.To.Time,
+	}
+	for _, status := range f.Status {
+		o.Statuses = append(o.Statuses, errand.Status(status))
+	}
+	return o
 }
 
 type taskListCmd struct {
@@ -36,10 +57,7 @@ func (c *taskListCmd) Run(e *env) error {
 	}
 	tasks, total := []errand.ListedTask{}, ""
 	err := c.call(e, func(ctx context.Context, client *errand.Client) error {
-		o := errand.ListOptions{
-			AgentID: c.Agent, UserID: c.User, ParentTaskID: c.Parent, Status: errand.Status(c.Status),
-			InternalStatus: c.InternalStatus, From: c.From.Time, To: c.To.Time,
-		}
+		o := c.options()
 		for {
 			o.PerPage = min(c.Limit-len(tasks), pageSize)
 			page, err := client.Tasks.List(ctx, o)

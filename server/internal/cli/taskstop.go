@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/errand-dev/errand"
 )
@@ -14,6 +18,7 @@ type taskStopCmd struct {
 	IDs    []string `arg:"" optional:"" name:"id" help:"The tasks' ids."`
 	All    bool     `help:"Every task that has not ended."`
 	DryRun bool     `name:"dry-run" help:"Only tell which would be stopped."`
+	Yes    bool     `help:"Stop them without asking on a terminal whether that many are meant."`
 }
 
 // Help says what cannot be said in flags.
@@ -23,7 +28,7 @@ func (taskStopCmd) Help() string {
 
 // Run stops the tasks.
 func (c *taskStopCmd) Run(e *env) error {
-	filtered := c.taskFilter != taskFilter{}
+	filtered := !c.taskFilter.empty()
 	switch {
 	case len(c.IDs) > 0 && (filtered || c.All || c.DryRun):
 		return errors.New("either name tasks, or say which by --agent, --status and so on, not both")
@@ -36,16 +41,59 @@ func (c *taskStopCmd) Run(e *env) error {
 	case !filtered && !c.All:
 		return errors.New("which tasks? Name their ids, or say which by --agent, --status and so on, or --all")
 	}
+	if c.EndReason != "" {
+		return errors.New("--end-reason is of tasks that have ended")
+	}
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
-		got, err := client.Tasks.StopAll(ctx, errand.StopFilter{
-			AgentID: c.Agent, UserID: c.User, ParentTaskID: c.Parent, Status: errand.Status(c.Status),
-			InternalStatus: c.InternalStatus, From: c.From.Time, To: c.To.Time, All: c.All, DryRun: c.DryRun,
-		})
+		f := c.filter()
+		if !c.DryRun && !c.Yes && !c.JSON && isTerminal(e.Out) && isTerminalIn(e.In) {
+			counted := f
+			counted.DryRun = true
+			got, err := client.Tasks.StopAll(ctx, counted)
+			if err != nil {
+				return err
+			}
+			if got.Matched == 0 {
+				return c.tell(e, got)
+			}
+			if err := c.confirm(e, got); err != nil {
+				return err
+			}
+			f.To = got.Before // and none that has come since
+		}
+		got, err := client.Tasks.StopAll(ctx, f)
 		if err != nil {
 			return err
 		}
 		return c.tell(e, got)
 	})
+}
+
+func (c *taskStopCmd) filter() errand.StopFilter {
+	o := c.options()
+	return errand.StopFilter{
+		AgentID: o.AgentID, UserID: o.UserID, ParentTaskID: o.ParentTaskID, Statuses: o.Statuses, InternalStatus: o.InternalStatus, WorkerID: o.WorkerID,
+		WaitingFor: o.WaitingFor, NeedsPerson: o.NeedsPerson, Tag: o.Tag, Roots: o.Roots, From: o.From, To: o.To, All: c.All, DryRun: c.DryRun,
+	}
+}
+
+// confirm asks whoever sits at the terminal whether that many are meant.
+func (c *taskStopCmd) confirm(e *env, got *errand.StoppedTasks) error {
+	for _, x := range got.Sample {
+		fmt.Fprintf(e.Out, "%s  %s  %s\n", x.ID, x.Status, safeText(cmp.Or(x.Title, x.Prompt), true))
+	}
+	if more := got.Matched - len(got.Sample); more > 0 {
+		fmt.Fprintf(e.Out, "and %d more\n", more)
+	}
+	fmt.Fprintf(e.Out, "stop %d and %d sub-tasks (y or n): ", got.Matched, got.Subtasks)
+	line, err := await(e, func() (string, error) { return bufio.NewReader(e.In).ReadString('\n') })
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+		return errors.New("nothing was stopped")
+	}
+	return nil
 }
 
 func (c *taskStopCmd) tell(e *env, got *errand.StoppedTasks) error {
@@ -61,6 +109,10 @@ func (c *taskStopCmd) tell(e *env, got *errand.StoppedTasks) error {
 	}
 	if more := n - len(got.IDs); more > 0 {
 		fmt.Fprintf(e.Out, "and %d more\n", more)
+	}
+	if got.Subtasks > 0 {
+		fmt.Fprintf(e.Err, "%d %s, and %d sub-tasks of them\n", n, verb, got.Subtasks)
+		return nil
 	}
 	fmt.Fprintf(e.Err, "%d %s\n", n, verb)
 	return nil

@@ -1,0 +1,43 @@
+package errand
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// WorkerInfo is a worker as the server knows it.
+type WorkerInfo struct {
+	ID     string   `json:"id"`
+	Agents []string `json:"agents"`
+	// Kind is "fenced" for one that claims tasks under leases, and "python" for the
+	// released Python client.
+	Kind string `json:"kind"`
+	// Node and Address are of a Python worker: the server that has its stream, and from
+	// where that comes.
+	Node    string `json:"node"`
+	Address string `json:"address"`
+	// Slots are how many tasks it can have at a time, 0 while that is not known, and Held
+	// how many it has.
+	Slots     int  `json:"slots"`
+	Held      int  `json:"held"`
+	Connected bool `json:"connected"`
+	// Busy says that it takes nothing more now.
+	Busy      bool      `json:"busy"`
+	Since     time.Time `json:"since"`
+	LastHeard time.Time `json:"last_heard"`
+	// Tasks are the first 20 in its hands that the key sees.
+	Tasks []string `json:"tasks"`
+	// Lost counts the attempts that it has lost in the last 24 hours.
+	Lost int `json:"lost_24h"`
+}
+
+// Workers lists the workers of an agent, or with "" all of them, by their ids: at most
+// 1000. One that was not heard for a day is forgotten.
+func (c *Client) Workers(ctx context.Context, agentID string) ([]WorkerInfo, error) {
+	var list struct {
+		Items []WorkerInfo `json:"items"`
+	}
+	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/workers", query: query(map[string]string{"agent_id": agentID}), repeat: true}, &list)
+	return list.Items, err
+}
