@@ -578,6 +578,53 @@ func TestTaskFiles(t *testing.T) {
 	}
 }
 
+// Workers are listed, and changes are told from a cursor on.
+func TestWorkersAndChanges(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	ctx := t.Context()
+	first := create(t, c, errand.TaskRequest{Prompt: "x", Tags: []string{"red"}})
+	create(t, c, errand.TaskRequest{Prompt: "y"})
+	second := create(t, c, errand.TaskRequest{Prompt: "z", Tags: []string{"red"}})
+	var told []string
+	after := "0"
+	for range 2 { // the second time it goes on
+		for change, err := range c.Events(ctx, errand.EventsOptions{Filter: errand.ListOptions{Tag: "red"}, After: after}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, told = change.Cursor, append(told, change.TaskID)
+			break
+		}
+	}
+	if !slices.Equal(told, []string{first.ID, second.ID}) {
+		t.Errorf("told of %v", told)
+	}
+	for _, err := range c.Events(ctx, errand.EventsOptions{After: "nonsense"}) {
+		if errand.CodeOf(err) != errand.CodeMalformed {
+			t.Errorf("a cursor that is none: %v", err)
+		}
+	}
+	if err := c.Tasks.Delete(ctx, first.ID); err != nil {
+		t.Fatal(err)
+	}
+	for change, err := range c.Events(ctx, errand.EventsOptions{After: after}) {
+		if err != nil || !change.Deleted() || change.TaskID != first.ID {
+			t.Errorf("the deletion: %+v, %v", change, err)
+		}
+		break
+	}
+	stop := start(t, c, errand.WorkerOptions{ID: "w-1", Slots: 3}, func(context.Context, *errand.Attempt) (string, error) { return "done", nil })
+	ended(t, second)
+	workers, err := c.Workers(ctx, agentID)
+	if err != nil || len(workers) != 1 || workers[0].ID != "w-1" || !workers[0].Connected || workers[0].Slots != 3 {
+		t.Errorf("workers: %+v, %v", workers, err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStopAll(t *testing.T) {
 	t.Parallel()
 	_, c := withAgent(t, 30)
@@ -596,6 +643,12 @@ func TestStopAll(t *testing.T) {
 	done, err := c.Tasks.StopAll(ctx, errand.StopFilter{UserID: "0", From: time.Now().Add(-time.Hour), Status: errand.Pending})
 	if err != nil || done.Stopped != 2 || len(done.IDs) != 2 {
 		t.Errorf("one user's: %+v, %v", done, err)
+	}
+	if left, err := c.Tasks.List(ctx, errand.ListOptions{Statuses: []errand.Status{errand.Pending, errand.Executing}, Roots: true, WaitingFor: "no_worker"}); err != nil || len(left.Items) != 1 || left.Items[0].ID != ids[1] {
+		t.Errorf("what is left: %+v, %v", left, err)
+	}
+	if counted, err := c.Tasks.StopAll(ctx, errand.StopFilter{IDs: ids, DryRun: true}); err != nil || counted.Matched != 1 || len(counted.Sample) != 1 || counted.Sample[0].Waiting == nil || counted.Before.IsZero() {
+		t.Errorf("by ids: %+v, %v", counted, err)
 	}
 	all, err := c.Tasks.StopAll(ctx, errand.StopFilter{All: true})
 	if err != nil || all.Stopped != 1 || !slices.Equal(all.IDs, ids[1:2]) {

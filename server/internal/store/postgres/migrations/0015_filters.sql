@@ -4,13 +4,22 @@ ALTER TABLE tasks ADD COLUMN asks        BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN asked_until BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN standing    TEXT COLLATE "C" NOT NULL DEFAULT '';
 
-UPDATE tasks SET asks = 1, asked_until = COALESCE((SELECT min((o.value->>'until')::bigint) FROM jsonb_array_elements(tasks.side::jsonb->'open') o), 0)
-    WHERE ended = '' AND jsonb_array_length(COALESCE(side::jsonb->'open', '[]')) > 0;
+-- Not all that is stored is what the database calls JSON: it takes no U+0000. Of such a
+-- task the next change tells.
+CREATE FUNCTION pg_temp.found(stored TEXT, place TEXT[]) RETURNS TEXT LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN stored::json #>> place;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$;
+
+UPDATE tasks SET asks = 1, asked_until = COALESCE((SELECT min((o.value->>'until')::bigint) FROM json_array_elements(pg_temp.found(side, '{open}')::json) o), 0)
+    WHERE ended = '' AND pg_temp.found(side, '{open,0}') IS NOT NULL;
 UPDATE tasks SET standing = CASE
-        WHEN side::jsonb#>>'{wait,cause}' <> '' AND COALESCE(side::jsonb#>>'{wait,held}', '') <> 'true' THEN side::jsonb#>>'{wait,cause}'
-        WHEN side::jsonb#>>'{account,held}' = 'true' THEN 'budget'
+        WHEN pg_temp.found(side, '{wait,cause}') <> '' AND COALESCE(pg_temp.found(side, '{wait,held}'), '') <> 'true' THEN pg_temp.found(side, '{wait,cause}')
+        WHEN pg_temp.found(side, '{account,held}') = 'true' THEN 'budget'
         WHEN status = 'paused' THEN 'paused'
-        WHEN queued = 1 AND side::jsonb#>>'{again,why}' <> '' THEN 'retry'
+        WHEN queued = 1 AND pg_temp.found(side, '{again,why}') <> '' THEN 'retry'
         WHEN queued = 1 THEN 'queued'
         WHEN run_locally = 1 THEN 'run_locally'
         WHEN holdover > 0 THEN 'earlier_attempt'
@@ -34,5 +43,6 @@ CREATE TABLE tags (
 );
 CREATE INDEX tags_task ON tags (org, task);
 INSERT INTO tags (org, tag, created_at, task)
-    SELECT t.org, g.value, t.created_at, t.id FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn, jsonb_array_elements_text(COALESCE(u.spec::jsonb->'tags', '[]')) g (value)
+    SELECT t.org, g.value, t.created_at, t.id FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn,
+        json_array_elements_text(COALESCE(substring(u.spec from '"tags":(\[(?:"(?:[^"\\]|\\.)*",?)*\])\}$'), '[]')::json) g (value)
     ON CONFLICT DO NOTHING;
