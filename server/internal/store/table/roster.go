@@ -100,10 +100,10 @@ func (r *Reader) InHand(ctx context.Context, in auth.Scope) (map[string]lifecycl
 		WHERE a.org = ? AND a.let_go_at = 0 AND a.lease_until > 0 AND a.lease_until > ? ORDER BY a.lease_until LIMIT ?`,
 		append(args, in.Organization, int64(r.Clock()), maxHeld), func(rows Rows) error {
 			var worker, id string
-			var seen bool
+			var seen int
 			err := rows.Scan(&worker, &id, &seen)
 			hands := found[worker]
-			if hands.Held++; seen {
+			if hands.Held++; seen == 1 {
 				hands.Tasks = append(hands.Tasks, id)
 			}
 			found[worker] = hands
