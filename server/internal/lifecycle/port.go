@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -128,6 +129,9 @@ type TaskReader interface {
 	// Rows lists tasks as people look at them, newest first: a page, which ends with
 	// the row that makes it longer than about a mebibyte.
 	Rows(ctx context.Context, in auth.Scope, f Filter, p Page) (RowList, error)
+	// Summed adds up what the tasks of a tree have used, of its newest limit tasks; more
+	// says that there are others.
+	Summed(ctx context.Context, in auth.Scope, root string, limit int) (sum Sum, more bool, err error)
 	// RowsOf reads those of some tasks that match a filter, in no order.
 	RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error)
 	// Matching lists those of some ids whose tasks match a filter, in no order.
@@ -573,6 +577,14 @@ type RowList struct {
 	More  bool
 	// Next is the cursor of the following page, zero when this is the last.
 	Next Cursor
+}
+
+// Sum is what tasks have used together.
+type Sum struct {
+	Tasks  int
+	Tokens task.Tokens
+	// Executed is for how long they have executed.
+	Executed time.Duration
 }
 
 // Listed is what a list shows of a task.

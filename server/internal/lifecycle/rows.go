@@ -20,6 +20,23 @@ func (s *Service) Rows(ctx context.Context, in auth.Scope, f Filter, p Page) (Ro
 	return found, s.explain(ctx, in.Organization, found.Items)
 }
 
+// maxSummed is how many tasks of a tree are added up.
+const maxSummed = 1000
+
+// Tree lists the tasks of the tree in which one stands, as Rows does, and what the newest
+// 1000 of them have used; more says that there are others.
+func (s *Service) Tree(ctx context.Context, in auth.Scope, id string, p Page) (list RowList, sum Sum, more bool, err error) {
+	t, err := s.Task(ctx, in, id)
+	if err != nil {
+		return list, sum, false, err
+	}
+	if list, err = s.Rows(ctx, in, Filter{Root: t.RootID}, p); err != nil {
+		return list, sum, false, err
+	}
+	sum, more, err = s.store.Summed(ctx, in, t.RootID, maxSummed)
+	return list, sum, more, err
+}
+
 // RowsOf answers those of some tasks of the scope that match a filter, as Rows does.
 func (s *Service) RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error) {
 	if err := s.settle(ctx, in, &f); err != nil {

@@ -31,6 +31,7 @@ func routes() []route {
 		{"POST", "/v1/tasks/{task_id}/pause", "", true, false},
 		{"POST", "/v1/tasks/{task_id}/resume", "", true, false},
 		{"GET", "/v1/tasks/{task_id}/events", "", true, true},
+		{"GET", "/v1/tasks/{task_id}/tree", "", true, false},
 		{"POST", "/v1/tasks/{task_id}/events", `{"events": [{"type": "think", "data": 1}]}`, true, true},
 		{"GET", "/v1/tasks/{task_id}/steps", "", true, true},
 		{"POST", "/v1/tasks/{task_id}/steps", `{"lease_token": "x", "id": "s", "body": 1}`, false, true},

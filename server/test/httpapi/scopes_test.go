@@ -218,6 +218,7 @@ func tries(o owned) []try {
 			`{"all": true, "dry_run": true}`, `{"all": true}`, `{"filter": {"agent_id": "agent-1"}}`,
 			fmt.Sprintf(`{"filter": {"parent_task_id": %q}}`, o.running), fmt.Sprintf(`{"filter": {"user_id": "%s-person"}}`, o.mark),
 		}, nil),
+		v1("GET", "/tree", 404),
 		v1("GET", "/events", 404),
 		{"GET /v1/tasks/{task_id}/events", 404, []call{
 			{method: "GET", path: "/v1/tasks/" + o.running + "/events", header: sse},

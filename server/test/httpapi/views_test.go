@@ -89,15 +89,15 @@ func TestH5FiltersByWhatIsWaitedFor(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		"&needs=you":                                  "[asks]",
-		"&tag=nightly":                                "[second runs asks]",
-		"&tag=nightly&status=pending":                 "[second]",
+		"&needs=you":                  "[asks]",
+		"&tag=nightly":                "[second runs asks]",
+		"&tag=nightly&status=pending": "[second]",
 		"&tag=nightly&status=pending&status=paused":   "[second asks]",
 		"&tag=red&needs=you&agent_id=agent-1":         "[asks]",
 		"&tag=nightly&needs=you&waiting_reason=timer": "[]",
-		"&tag=none":                                   "[]",
-		"&tag=nightly&per_page=1&page=2":              "[runs]",
-		"&roots=true&tag=nightly&worker_id=w":         "[runs asks]",
+		"&tag=none":                           "[]",
+		"&tag=nightly&per_page=1&page=2":      "[runs]",
+		"&roots=true&tag=nightly&worker_id=w": "[runs asks]",
 	} {
 		if ids, _ := s.rows(t, query, ""); fmt.Sprint(ids) != want {
 			t.Errorf("%s: %v, want %s", query, ids, want)
@@ -315,5 +315,90 @@ func TestH10TheFeedForPrograms(t *testing.T) {
 		if got := s.do(t, call{method: "GET", path: "/v1/events?" + query}); got.status != want && !(want == 410 && got.status == 200) {
 			t.Errorf("%s: %d, want %d: %s", query, got.status, want, got.body)
 		}
+	}
+}
+
+// H10, T7: a log is read backwards, with texts joined, and nothing of it is left out or comes
+// twice.
+func TestH10LogsBackwardsAndFolded(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.task(t, "one")
+	token := s.claim(t)
+	for i := range 30 {
+		kind := `{"type": "chunk", "data": "%d "}`
+		if i%10 == 9 {
+			kind = `{"type": "think", "data": {"n": %d}}`
+		}
+		s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/events", body: fmt.Sprintf(`{"lease_token": %q, "events": [`+kind+`]}`, token, i)})
+	}
+	whole := s.events(t, "one")
+	for _, query := range []string{"", "&types=chunk", "&types=think,task_created"} {
+		var got []string
+		for before := float64(len(whole) + 1); before > 0; {
+			page := s.must(t, 200, call{method: "GET", path: fmt.Sprintf("/v1/tasks/one/events?limit=7&before=%v%s", before, query)})
+			var ids []string
+			for _, x := range page["items"].([]any) {
+				e := x.(map[string]any)
+				ids = append(ids, fmt.Sprint(e["id"], e["type"]))
+			}
+			got = append(ids, got...)
+			before, _ = page["next_before"].(float64) // left out at the beginning
+		}
+		var want []string
+		for _, x := range s.must(t, 200, call{method: "GET", path: "/v1/tasks/one/events?limit=1000" + query})["items"].([]any) {
+			e := x.(map[string]any)
+			want = append(want, fmt.Sprint(e["id"], e["type"]))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s backwards: %v, want %v", query, got, want)
+		}
+	}
+	folded := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one/events?limit=1000&fold=text"})["items"].([]any)
+	if len(folded) != len(whole)-24 {
+		t.Fatalf("%d of %d events are left", len(folded), len(whole))
+	}
+	for _, x := range folded {
+		if e := x.(map[string]any); e["type"] == "chunk" {
+			if e["data"] != "0 1 2 3 4 5 6 7 8 " || e["to"] != e["id"].(float64)+8 {
+				t.Errorf("the first texts: %v", e)
+			}
+			break
+		}
+	}
+	for _, query := range []string{"before=3&after=1", "before=0", "fold=all"} {
+		s.must(t, 422, call{method: "GET", path: "/v1/tasks/one/events?" + query})
+	}
+	s.must(t, 400, call{method: "GET", path: "/v1/tasks/one/events?before=1000"})
+	s.must(t, 422, call{method: "GET", path: "/v1/tasks/one/events?before=3", header: map[string]string{"Accept": "text/event-stream"}})
+}
+
+// H5: a tree is listed whole from any of its tasks, with what it has used.
+func TestH5Trees(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.task(t, "top")
+	token := s.claim(t)
+	for _, pair := range [][2]string{{"left", "top"}, {"right", "top"}, {"far", "left"}} {
+		s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: fmt.Sprintf(`{"agent_id": "agent-1", "id": %q, "parent_execution": %q, "input": {}}`, pair[0], pair[1])})
+	}
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/top/finish", body: fmt.Sprintf(`{"lease_token": %q, "status": "completed", "tokens": {"prompt_tokens": 7}}`, token)})
+	for _, from := range []string{"top", "far"} {
+		tree := s.must(t, 200, call{method: "GET", path: "/v1/tasks/" + from + "/tree"})
+		var shape []string
+		for _, x := range tree["items"].([]any) {
+			row := x.(map[string]any)
+			shape = append(shape, fmt.Sprint(row["id"], row["depth"]))
+		}
+		totals := tree["totals"].(map[string]any)
+		if fmt.Sprint(shape) != "[far2 right1 left1 top0]" || totals["tasks"] != 4.0 || totals["tokens"].(map[string]any)["prompt_tokens"] != 7.0 || totals["more"] != false {
+			t.Errorf("from %s: %v, %v", from, shape, totals)
+		}
+	}
+	part := s.must(t, 200, call{method: "GET", path: "/v1/tasks/top/tree?limit=3"})
+	if rest := s.must(t, 200, call{method: "GET", path: fmt.Sprint("/v1/tasks/top/tree?cursor=", part["next_cursor"])}); len(rest["items"].([]any)) != 1 || rest["next_cursor"] != nil {
+		t.Errorf("the rest: %v", rest)
 	}
 }

@@ -28,6 +28,7 @@ type Event struct {
 	Time         task.Stamp      `json:"time" doc:"When it was committed."`
 	Author       task.Author     `json:"author" doc:"Who wrote it: an attempt, or else a key or a node."`
 	Data         json.RawMessage `json:"data" doc:"For task_* the fields that changed, for chunk a text."`
+	To           int64           `json:"to,omitempty" doc:"With fold=text: the number of the last of the chunks that are joined in it."`
 }
 
 // EventPage is a part of a task's log.
@@ -36,6 +37,8 @@ type EventPage struct {
 	// Next is the cursor for what follows.
 	Next int64 `json:"next_after" doc:"Ask again with after= this for what follows."`
 	Done bool  `json:"done" doc:"The turn has ended and this page reaches the end of its log."`
+	// Before is the cursor for what stands before.
+	Before int64 `json:"next_before,omitempty" doc:"Ask again with before= this for what stands before; left out when that is nothing."`
 }
 
 type eventsInput struct {
@@ -43,6 +46,8 @@ type eventsInput struct {
 	Accept      string `header:"Accept" doc:"text/event-stream for a live stream, anything else for a page."`
 	LastEventID string `header:"Last-Event-ID" doc:"Resumes a stream behind this event."`
 	After       string `query:"after" doc:"Begin behind this event. Without it: at the beginning of the present turn."`
+	Before      int64  `query:"before" minimum:"1" doc:"Of a page: the last events before this one, in the place of after."`
+	Fold        string `query:"fold" enum:"text" doc:"Of a page: text joins chunks that follow one another into one, with its to."`
 	Turns       string `query:"turns" enum:"all" doc:"all: begin with the first turn."`
 	Limit       int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Of a page."`
 	ChosenTypes
@@ -152,12 +157,15 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		return nil, err
 	}
 	if strings.Contains(in.Accept, eventStream) {
+		if in.Before != 0 || in.Fold != "" {
+			return nil, fault.Field("before", "and fold are for pages: a stream goes on")
+		}
 		if s.Task.Done() && after == s.Task.LastSeq {
 			return nothing(), nil
 		}
 		return r.follow(s.Task.OrganizationID, s.Task.ID, edge.View{After: after, Only: in.only()}, 0), nil
 	}
-	page, err := r.page(ctx, s.Task, after, in.Limit, in.only())
+	page, err := r.part(ctx, s.Task, in, after)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +173,74 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		_, w := humago.Unwrap(hc)
 		edge.WriteJSON(w, http.StatusOK, page)
 	}}, nil
+}
+
+// part is the page that is asked for.
+func (r *routes) part(ctx context.Context, t task.Task, in *eventsInput, after int64) (page EventPage, err error) {
+	first := t.FirstSeq
+	if in.Turns == "all" {
+		first = 1
+	}
+	switch {
+	case in.Before != 0 && (in.After != "" || in.LastEventID != ""):
+		return page, fault.Field("before", "stands in the place of after: leave out one of both")
+	case in.Before > t.LastSeq+1:
+		return page, &fault.Error{Code: fault.Malformed, Field: "before", Message: "must be the id of an event of this task, or the one behind its last"}
+	case in.Before != 0:
+		found, from, err := r.Service.EventsBefore(ctx, t, first, in.Before, in.Limit, in.only()...)
+		if err != nil {
+			return page, err
+		}
+		if page, err = r.shown(t, found); err != nil {
+			return page, err
+		}
+		page.Next = in.Before - 1
+		if from > first {
+			page.Before = from
+		}
+	default:
+		if page, err = r.page(ctx, t, after, in.Limit, in.only()); err != nil {
+			return page, err
+		}
+		if after >= first {
+			page.Before = after + 1
+		}
+	}
+	page.Done = t.Done() && page.Next >= t.LastSeq
+	if in.Fold == "text" {
+		page.Items = folded(page.Items)
+	}
+	return page, nil
+}
+
+// folded joins texts that follow one another.
+func folded(items []Event) []Event {
+	joined := items[:0:0]
+	var text strings.Builder
+	end := func() {
+		if last := len(joined) - 1; text.Len() > 0 && last >= 0 && joined[last].To != 0 {
+			joined[last].Data, _ = json.Marshal(text.String()) // a text can be encoded
+		}
+		text.Reset()
+	}
+	for _, e := range items {
+		var words string
+		isText := e.Type == task.Chunk && json.Unmarshal(e.Data, &words) == nil
+		if last := len(joined) - 1; isText && text.Len() > 0 && last >= 0 {
+			if before := &joined[last]; before.Turn == e.Turn && before.Author == e.Author && max(before.ID, before.To)+1 == e.ID {
+				before.To = e.ID
+				text.WriteString(words)
+				continue
+			}
+		}
+		end()
+		joined = append(joined, e)
+		if isText {
+			text.WriteString(words)
+		}
+	}
+	end()
+	return joined
 }
 
 // nothing answers a viewer for whom nothing can come any more: a stream that ended at
@@ -213,10 +289,17 @@ func (r *routes) page(ctx context.Context, t task.Task, after int64, limit int, 
 	if err != nil {
 		return EventPage{}, err
 	}
-	page := EventPage{Items: make([]Event, 0, len(found)), Next: after}
+	page, err := r.shown(t, found)
 	if len(found) == 0 {
 		page.Next = t.LastSeq // what is left out need not be read again
 	}
+	page.Done = t.Done() && page.Next >= t.LastSeq
+	return page, err
+}
+
+// shown is a page of events.
+func (r *routes) shown(t task.Task, found []task.Event) (EventPage, error) {
+	page := EventPage{Items: make([]Event, 0, len(found))}
 	for _, e := range found {
 		rendered, err := r.render(t.OrganizationID, t.ID, e)
 		if err != nil {
@@ -224,6 +307,5 @@ func (r *routes) page(ctx context.Context, t task.Task, after int64, limit int, 
 		}
 		page.Items, page.Next = append(page.Items, rendered), e.Seq
 	}
-	page.Done = t.Done() && page.Next >= t.LastSeq
 	return page, nil
 }

@@ -77,6 +77,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerCreateMany()
 	r.registerInvoke()
 	r.registerTasks()
+	r.registerTree()
 	r.registerStop()
 	r.registerThreads()
 	r.registerReport()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -50,6 +51,42 @@ func (r *Reader) Rows(ctx context.Context, in auth.Scope, f lifecycle.Filter, p 
 		found.Next = lifecycle.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
 	}
 	return found, errors.Join(r.lastWords(ctx, in.Organization, found.Items), r.firstAsked(ctx, in.Organization, found.Items))
+}
+
+// Summed implements lifecycle.TaskReader.
+func (r *Reader) Summed(ctx context.Context, in auth.Scope, root string, limit int) (sum lifecycle.Sum, more bool, err error) {
+	page, args, err := r.pageOf(ctx, in, lifecycle.Filter{Root: root}, lifecycle.Page{Size: limit})
+	if err != nil {
+		return sum, false, err
+	}
+	query := "SELECT t.time_used, CASE WHEN octet_length(t.side) <= 65536 THEN t.side ELSE '{}' END FROM (SELECT t.org, t.id FROM " + page + ") q JOIN tasks t ON t.org = q.org AND t.id = q.id"
+	err = each(ctx, r.DB, query, args, func(rows Rows) error {
+		var used int64
+		var text string
+		if err := rows.Scan(&used, &text); err != nil {
+			return err
+		}
+		if more = sum.Tasks == limit; more {
+			return errEnough
+		}
+		var x side
+		if err := json.Unmarshal([]byte(text), &x); err != nil {
+			return err
+		}
+		sum.Tasks++
+		sum.Executed += time.Duration(used) * time.Microsecond
+		if k := x.Tokens; k != nil {
+			sum.Tokens.Prompt += k.Prompt
+			sum.Tokens.Completion += k.Completion
+			sum.Tokens.CacheRead += k.CacheRead
+			sum.Tokens.CacheWrite += k.CacheWrite
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return sum, false, fmt.Errorf("add up a tree: %w", err)
+	}
+	return sum, more, nil
 }
 
 // RowsOf implements lifecycle.TaskReader.
