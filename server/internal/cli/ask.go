@@ -96,7 +96,7 @@ func (c *askCmd) question() (q task.Asked, err error) {
 // jsonOrFile reads a flag that is JSON, or names a file with it.
 func jsonOrFile(flag, given string) (json.RawMessage, error) {
 	if name, is := strings.CutPrefix(given, "@"); is {
-		content, err := os.ReadFile(name) //nolint:gosec // whoever starts the program names it
+		content, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", flag, err)
 		}

@@ -22,7 +22,10 @@ func askingModel(t *testing.T) *httptest.Server {
 	model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		var asked struct {
-			Messages []struct{ Role, Content string }
+			Messages []struct {
+				Role    string `json:"role"`
+				Content string `json:"content"`
+			} `json:"messages"`
 		}
 		if err := json.Unmarshal(body, &asked); err != nil || len(asked.Messages) == 0 {
 			http.Error(w, "what?", http.StatusBadRequest)

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -41,7 +42,7 @@ func sit(t *testing.T, env []string, args ...string) *typist {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &typist{t: t, c: exec.Command("errand", args...), keys: keys, shown: &lockedBuffer{}, ended: make(chan error, 1)}
+	p := &typist{t: t, c: exec.CommandContext(context.WithoutCancel(t.Context()), "errand", args...), keys: keys, shown: &lockedBuffer{}, ended: make(chan error, 1)}
 	p.c.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "NO_COLOR=1", "TERM=dumb"), env...)
 	p.c.Stdin, p.c.Stdout, p.c.Stderr = screen, screen, screen
 	p.c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
