@@ -45,6 +45,8 @@ type KeyRequest struct {
 	Trusted bool
 	// Caps are what the tasks that it begins may spend together; nil is no limit.
 	Caps *Caps
+	// ExpiresAt is when it is to end by itself; zero is never.
+	ExpiresAt time.Time
 }
 
 // Key is an API key.
@@ -62,7 +64,13 @@ type Key struct {
 	// Caps are what the tasks that it begins may spend together, nil for no limit.
 	Caps      *Caps     `json:"caps"`
 	CreatedAt time.Time `json:"created_at"`
-	RevokedAt time.Time `json:"revoked_at"`
+	// CreatedBy is who has made it, as logs of tasks name them; "" if nobody knows.
+	CreatedBy string `json:"created_by"`
+	// ExpiresAt is when it ends by itself, zero for never, and LastUsedAt when it was
+	// used last, to about a minute, zero for never. Create does not answer the latter.
+	ExpiresAt  time.Time `json:"expires_at"`
+	LastUsedAt time.Time `json:"last_used_at"`
+	RevokedAt  time.Time `json:"revoked_at"`
 	// Secret is the key itself. Only Create answers it, and only once.
 	Secret string `json:"key"`
 }
@@ -71,13 +79,14 @@ type Key struct {
 func (k *Keys) Create(ctx context.Context, r KeyRequest) (*Key, error) {
 	var key Key
 	err := k.c.call(ctx, request{method: http.MethodPost, path: "/v1/keys", body: struct {
-		Name    string   `json:"name"`
-		Role    Role     `json:"role"`
-		Agents  []string `json:"agents,omitempty"`
-		Sees    Sees     `json:"sees,omitempty"`
-		Group   string   `json:"group,omitempty"`
-		Trusted bool     `json:"trusted,omitempty"`
-		Caps    *Caps    `json:"caps,omitempty"`
+		Name      string    `json:"name"`
+		Role      Role      `json:"role"`
+		Agents    []string  `json:"agents,omitempty"`
+		Sees      Sees      `json:"sees,omitempty"`
+		Group     string    `json:"group,omitempty"`
+		Trusted   bool      `json:"trusted,omitempty"`
+		Caps      *Caps     `json:"caps,omitempty"`
+		ExpiresAt time.Time `json:"expires_at,omitzero"`
 	}(r)}, &key)
 	if err != nil {
 		return nil, err
@@ -103,7 +112,7 @@ func (k *Keys) Cap(ctx context.Context, id string, caps *Caps) (*Key, error) {
 	return &key, nil
 }
 
-// Revoke makes a key worthless. The last admin key cannot be revoked.
+// Revoke makes a key worthless. The last admin key that does not expire cannot be revoked.
 func (k *Keys) Revoke(ctx context.Context, id string) error {
 	return k.c.call(ctx, request{method: http.MethodDelete, path: "/v1/keys/" + url.PathEscape(id)}, nil)
 }

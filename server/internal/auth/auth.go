@@ -60,6 +60,12 @@ type Key struct {
 	Hash         []byte
 	CreatedAt    task.Stamp
 	RevokedAt    task.Stamp
+	// ExpiresAt is when it ends by itself, 0 for never. CreatedBy is who has made it, as
+	// logs name them, "" for the server itself or a time before that was kept.
+	ExpiresAt task.Stamp
+	CreatedBy string
+	// LastUsedAt is when it was used last, to about a minute; 0 for never.
+	LastUsedAt task.Stamp
 	// Sees is what it sees. Group becomes the group of what it makes, "" for none.
 	Sees  Sees
 	Group string
@@ -79,8 +85,13 @@ type Principal struct {
 	Sees         Sees
 	Group        string
 	Trusted      bool
+	// ExpiresAt is when its key ends by itself, 0 for never.
+	ExpiresAt task.Stamp
 	// User is for whom a trusted key acts, "" for itself.
 	User string
+	// Pass is what the principal has shown in the place of its key, if that reads one
+	// task: then it has no role, and may do nothing else.
+	Pass *Pass
 	// Session is by what the principal has shown its key; nil for the key itself.
 	Session *Session
 }
@@ -88,7 +99,7 @@ type Principal struct {
 func principalOf(k Key) Principal {
 	return Principal{
 		Organization: k.Organization, KeyID: k.ID, KeyName: k.Name, Role: k.Role, Agents: k.Agents,
-		Sees: k.Sees, Group: k.Group, Trusted: k.Trusted,
+		Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, ExpiresAt: k.ExpiresAt,
 	}
 }
 
@@ -122,10 +133,12 @@ type Store interface {
 	// oldest first, revoked ones too.
 	Keys(ctx context.Context, org string, behind Key, limit int) ([]Key, error)
 	// RevokeKey notes that a key is good no more; one that was revoked before
-	// is left as it is. An organization's last admin key is a Conflict.
+	// is left as it is. An organization's last admin key that does not expire is a Conflict.
 	RevokeKey(ctx context.Context, org, id string) error
 	// CapKey gives a key other caps, nil for none, and answers the key.
 	CapKey(ctx context.Context, org, id string, caps *task.Caps) (Key, error)
+	// UseKey notes that a key was used at a moment, unless a later one is noted.
+	UseKey(ctx context.Context, org, id string, at task.Stamp) error
 	// PutOrganization makes an organization unless it is there; one whose id is a
 	// reserved word is Invalid (H1).
 	PutOrganization(ctx context.Context, id, name string) error
@@ -193,14 +206,41 @@ func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principa
 	}
 	return a.recall(hex.EncodeToString(Hash(text)), func() (Principal, error) {
 		k, err := a.store.KeyByHash(ctx, Hash(text))
-		if fault.CodeOf(err) == fault.NotFound || err == nil && k.RevokedAt != 0 {
-			return Principal{}, fault.New(fault.Unauthenticated, "this key is not valid here")
+		if fault.CodeOf(err) == fault.NotFound {
+			return Principal{}, invalid()
 		}
 		if err != nil {
 			return Principal{}, fmt.Errorf("authenticate: %w", err)
 		}
+		if err := k.over(); err != nil {
+			return Principal{}, err
+		}
+		a.use(ctx, k)
 		return principalOf(k), nil
 	})
+}
+
+func invalid() error { return fault.New(fault.Unauthenticated, "this key is not valid here") }
+
+// over says why a key is good no more, nil while it is.
+func (k Key) over() error {
+	switch {
+	case k.RevokedAt != 0:
+		return invalid()
+	case k.ExpiresAt != 0 && k.ExpiresAt <= task.StampOf(time.Now()):
+		return fault.New(fault.Unauthenticated, "this key expired at %s: ask an admin for another one", k.ExpiresAt.Time().UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// useEvery is how often it is noted that a key is used: not every request is a write.
+const useEvery = time.Minute
+
+// use notes that a key is used.
+func (a *Authenticator) use(ctx context.Context, k Key) {
+	if now := task.StampOf(time.Now()); now.Sub(k.LastUsedAt) >= useEvery {
+		_ = a.store.UseKey(ctx, k.Organization, k.ID, now) // else a later use does it
+	}
 }
 
 // recall answers who is known by a name, or finds it out.
@@ -225,9 +265,18 @@ func (a *Authenticator) recall(name string, find func() (Principal, error)) (Pri
 		}
 	}
 	if a.revocations == seen {
-		a.known[name] = cached{who: who, until: now.Add(cacheFor)}
+		a.known[name] = cached{who: who, until: until(now, who)}
 	}
 	return who, nil
+}
+
+// until is when what is known of somebody is to be looked up again.
+func until(now time.Time, who Principal) time.Time {
+	next := now.Add(cacheFor)
+	if end := who.ExpiresAt.Time(); who.ExpiresAt != 0 && end.Before(next) {
+		return end
+	}
+	return next
 }
 
 // forget takes out of the cache what is good no more.

@@ -36,12 +36,17 @@ func (a *Authenticator) Issue(ctx context.Context, wanted Key) (Key, string, err
 	case len(wanted.Group) > MaxGroup || !printable(wanted.Group):
 		return Key{}, "", fault.Field("group", "must be at most %d bytes without control characters", MaxGroup)
 	}
+	now := time.Now()
+	if wanted.ExpiresAt != 0 && wanted.ExpiresAt <= task.StampOf(now) {
+		return Key{}, "", fault.Field("expires_at", "must be in the future")
+	}
 	text := Generate()
-	k := NewKey(wanted.Organization, wanted.Name, wanted.Role, text, time.Now())
+	k := NewKey(wanted.Organization, wanted.Name, wanted.Role, text, now)
 	if err := wanted.Caps.Check("caps"); err != nil {
 		return Key{}, "", err
 	}
 	k.Caps = wanted.Caps
+	k.ExpiresAt, k.CreatedBy = wanted.ExpiresAt, wanted.CreatedBy
 	k.Agents, k.Sees, k.Group, k.Trusted = wanted.Agents, wanted.Sees, wanted.Group, wanted.Trusted
 	if err := a.store.PutKey(ctx, k); err != nil {
 		return Key{}, "", fmt.Errorf("issue key: %w", err)
@@ -86,7 +91,7 @@ func (a *Authenticator) Cap(ctx context.Context, org, id string, caps *task.Caps
 }
 
 // Revoke makes a key good for no further request here, and on other nodes
-// after cacheFor. It is idempotent; an organization's last admin key is a
+// after cacheFor. It is idempotent; an organization's last admin key that does not expire is a
 // Conflict.
 func (a *Authenticator) Revoke(ctx context.Context, org, id string) error {
 	if err := a.store.RevokeKey(ctx, org, id); err != nil {

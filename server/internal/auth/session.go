@@ -89,7 +89,7 @@ func (a *Authenticator) Resume(ctx context.Context, text string) (Principal, err
 func (a *Authenticator) resume(ctx context.Context, hash []byte) (Principal, error) {
 	s, k, err := a.store.SessionByHash(ctx, hash)
 	now := task.StampOf(time.Now())
-	if fault.CodeOf(err) == fault.NotFound || err == nil && (k.RevokedAt != 0 || s.Until <= now) {
+	if fault.CodeOf(err) == fault.NotFound || err == nil && (k.over() != nil || s.Until <= now) {
 		return Principal{}, fault.New(fault.Unauthenticated, "signed out: sign in again")
 	}
 	if err != nil {
@@ -102,6 +102,7 @@ func (a *Authenticator) resume(ctx context.Context, hash []byte) (Principal, err
 			s = extended
 		}
 	}
+	a.use(ctx, k)
 	who := principalOf(k)
 	who.Session = &s
 	return who, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // A6: a session lasts 12 hours behind its last use.
@@ -106,6 +107,48 @@ func TestA6ALinkSignsInOnce(t *testing.T) {
 		follow("x", fault.RateLimited)
 		if _, _, err := a.Link(t.Context(), auth.Principal{Organization: "o", KeyID: "k", User: "alice"}, ""); fault.CodeOf(err) != fault.Forbidden {
 			t.Errorf("a link in the name of a user: %v", err)
+		}
+	})
+}
+
+// A3: a key ends when it says, also the sessions and passes of it, and its use is noted
+// once a minute.
+func TestA3AKeyExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{key: auth.Key{Organization: "o", ID: "k", Role: auth.User, ExpiresAt: task.StampOf(time.Now().Add(3*time.Minute + time.Second))}}
+		a := auth.NewAuthenticator(store)
+		session, err := a.SignIn(t.Context(), "key", "127.0.0.1:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, token, err := a.Share(t.Context(), auth.Principal{Organization: "o", KeyID: "k"}, "x", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ways := map[string]func() error{
+			"key":     func() error { _, err := a.Authenticate(t.Context(), "key"); return err },
+			"session": func() error { _, err := a.Resume(t.Context(), session); return err },
+			"token":   func() error { _, err := a.Admit(t.Context(), token); return err },
+		}
+		for range 181 {
+			for name, way := range ways {
+				if err := way(); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			time.Sleep(time.Second) //nolint:forbidigo // of the bubble's clock
+		}
+		for name, way := range ways {
+			if err := way(); fault.CodeOf(err) != fault.Unauthenticated {
+				t.Errorf("%s of a key that is over: %v", name, err)
+			}
+		}
+		if err := ways["key"](); !strings.Contains(err.Error(), "expired at 2000-01-01T00:03:01Z") {
+			t.Errorf("nobody says why: %v", err)
+		}
+		if store.uses < 3 || store.uses > 4 {
+			t.Errorf("%d writes in three minutes", store.uses)
 		}
 	})
 }

@@ -27,12 +27,15 @@ type shownKey struct {
 	Trusted   bool         `json:"trusted"`
 	Caps      *errand.Caps `json:"caps"`
 	CreatedAt time.Time    `json:"created_at"`
+	CreatedBy string       `json:"created_by"`
+	ExpiresAt time.Time    `json:"expires_at,omitzero"`
+	UsedAt    time.Time    `json:"last_used_at,omitzero"`
 	RevokedAt time.Time    `json:"revoked_at,omitzero"`
 	Key       string       `json:"key,omitempty"`
 }
 
 func shown(k errand.Key) shownKey {
-	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.Caps, k.CreatedAt, k.RevokedAt, k.Secret}
+	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.Caps, k.CreatedAt, k.CreatedBy, k.ExpiresAt, k.LastUsedAt, k.RevokedAt, k.Secret}
 }
 
 type keyCreateCmd struct {
@@ -41,9 +44,10 @@ type keyCreateCmd struct {
 	Role  string   `help:"admin (everything), user (tasks, files, reading agents) or worker (executing tasks)." enum:"admin,user,worker" default:"user"`
 	Agent []string `help:"For a worker: only this agent's tasks; may be repeated." sep:"none"`
 
-	Sees    string `help:"Which tasks and files it sees: its own, its group's, or all. Only a user's key can see less than all." enum:"own,group,all" default:"all"`
-	Group   string `help:"The group to which what it makes belongs."`
-	Trusted bool   `help:"It may act for users whom it names in the header X-Errand-User, and who then own what it makes."`
+	Sees      string        `help:"Which tasks and files it sees: its own, its group's, or all. Only a user's key can see less than all." enum:"own,group,all" default:"all"`
+	Group     string        `help:"The group to which what it makes belongs."`
+	Trusted   bool          `help:"It may act for users whom it names in the header X-Errand-User, and who then own what it makes."`
+	ExpiresIn time.Duration `help:"It ends by itself after this time, for example 720h; never when left out."`
 	capFlags
 }
 
@@ -95,8 +99,13 @@ func (c *keyCapCmd) Run(e *env) error {
 // Run makes a key. Standard output holds nothing but the key.
 func (c *keyCreateCmd) Run(e *env) error {
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+		var expires time.Time
+		if c.ExpiresIn != 0 {
+			expires = time.Now().Add(c.ExpiresIn)
+		}
 		key, err := client.Keys.Create(ctx, errand.KeyRequest{
 			Name: c.Name, Role: errand.Role(c.Role), Agents: c.Agent, Sees: errand.Sees(c.Sees), Group: c.Group, Trusted: c.Trusted, Caps: c.caps(),
+			ExpiresAt: expires,
 		})
 		switch {
 		case err != nil:
@@ -126,13 +135,13 @@ func (c *keyListCmd) Run(e *env) error {
 			}
 			return printJSON(e.Out, all)
 		}
-		w := newTable(e.Out, "ID", "NAME", "ROLE", "AGENTS", "SEES", "GROUP", "TRUSTED", "CREATED", "REVOKED")
+		w := newTable(e.Out, "ID", "NAME", "ROLE", "AGENTS", "SEES", "GROUP", "TRUSTED", "CREATED", "BY", "USED", "EXPIRES", "REVOKED")
 		for _, k := range keys {
 			trusted := ""
 			if k.Trusted {
 				trusted = "yes"
 			}
-			w.row(k.ID, k.Name, string(k.Role), strings.Join(k.Agents, ", "), string(k.Sees), k.Group, trusted, when(k.CreatedAt), when(k.RevokedAt))
+			w.row(k.ID, k.Name, string(k.Role), strings.Join(k.Agents, ", "), string(k.Sees), k.Group, trusted, when(k.CreatedAt), strings.TrimPrefix(k.CreatedBy, "key "), when(k.LastUsedAt), when(k.ExpiresAt), when(k.RevokedAt))
 		}
 		w.end()
 		return nil

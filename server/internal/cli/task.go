@@ -22,6 +22,7 @@ type taskCmds struct {
 	Files    taskFilesCmd    `cmd:"" help:"Show the files of a task, and what its agent was given of each."`
 	Download taskDownloadCmd `cmd:"" help:"Download the files that a task has written."`
 	Thread   taskThreadCmd   `cmd:"" help:"Show what a task was asked and what it answered, over all turns."`
+	Share    taskShareCmd    `cmd:"" help:"Make a URL with which a page follows one task, and list or revoke such."`
 	Stop     taskStopCmd     `cmd:"" help:"Stop tasks and their sub-tasks."`
 	Pause    taskPauseCmd    `cmd:"" help:"Hold tasks until they are resumed."`
 	Resume   taskResumeCmd   `cmd:"" help:"Let paused tasks go on."`

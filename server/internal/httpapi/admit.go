@@ -84,6 +84,11 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 		return r, err
 	}
 	ctx := edge.WithPrincipal(r.Context(), who)
+	if who.Pass != nil { // what it follows ends with it
+		var cancel func()
+		ctx, cancel = context.WithDeadline(ctx, who.Pass.Until.Time())
+		context.AfterFunc(r.Context(), cancel)
+	}
 	if r.URL.Path == "/v1/events" {
 		ctx = edge.WithStill(ctx, func(context.Context) error {
 			_, err := s.authenticate(r)
@@ -96,6 +101,9 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 // authenticate answers whose key a request shows, or, on /v1, whose session (rule A6).
 func (s *server) authenticate(r *http.Request) (auth.Principal, error) {
 	shown := key(r)
+	if token := r.URL.Query().Get(edge.TokenParameter); shown == "" && token != "" && r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/") {
+		return s.Auth.Admit(r.Context(), token)
+	}
 	if shown == "" && strings.HasPrefix(r.URL.Path, "/v1/") {
 		session, err := s.Cookie.Read(r)
 		if err != nil {

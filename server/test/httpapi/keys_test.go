@@ -70,6 +70,9 @@ func routes() []route {
 		{"PUT", "/v1/agents/{agent_id}", `{}`, false, false},
 		{"DELETE", "/v1/agents/{agent_id}", "", false, false},
 		{"GET", "/v1/agents/{agent_id}/versions", "", true, true},
+		{"POST", "/v1/tasks/{task_id}/tokens", `{}`, true, false},
+		{"GET", "/v1/tasks/{task_id}/tokens", "", true, false},
+		{"DELETE", "/v1/tasks/{task_id}/tokens/{token_id}", "", true, false},
 		{"POST", "/v1/session", `{}`, true, true},
 		{"GET", "/v1/session", "", true, true},
 		{"POST", "/v1/session/links", `{"next": "elsewhere"}`, true, true},
@@ -113,7 +116,7 @@ func routes() []route {
 func (r route) open() bool { return r.method == "POST" && r.path == "/v1/session" }
 
 func (r route) call(key string) call {
-	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key", "{approval_id}", "no-such-approval").Replace(r.path)
+	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key", "{token_id}", "no-such-token", "{approval_id}", "no-such-approval").Replace(r.path)
 	return call{method: r.method, path: path, key: key, body: r.body}
 }
 

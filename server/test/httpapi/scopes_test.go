@@ -243,6 +243,9 @@ func tries(o owned) []try {
 		post("POST /v1/agents/{agent_id}/report", "/v1/agents/agent-1/report", 404, []string{
 			fmt.Sprintf(`{"id": %q, "result": "x"}`, o.ended), fmt.Sprintf(`{"id": %q, "is_success": false}`, o.running),
 		}, nil),
+		v1("POST", "/tokens", 404, `{}`),
+		v1("GET", "/tokens", 404),
+		{"DELETE /v1/tasks/{task_id}/tokens/{token_id}", 404, []call{{method: "DELETE", path: "/v1/tasks/" + o.running + "/tokens/x"}}},
 		// The worker protocol is for other roles, even with the token of a lease.
 		v1("GET", "/steps", 404),
 		v1("POST", "/steps", 403, `{"lease_token": "`+o.token+`", "id": "s", "body": 1}`),

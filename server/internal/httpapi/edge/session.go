@@ -39,6 +39,9 @@ func (c SessionCookie) Write(session string) *http.Cookie {
 	return cookie
 }
 
+// TokenParameter is the parameter that shows a token for one task.
+const TokenParameter = "token"
+
 // Peer is the address from which a request came, "" if that is not known.
 func Peer(ctx context.Context) string {
 	c, ok := ctx.Value(connectionKey).(net.Conn)

@@ -47,6 +47,8 @@ func tags() []*huma.Tag {
 type operation struct {
 	huma.Operation
 	roles []auth.Role
+	// shared operations may be done with a token that reads their task.
+	shared bool
 	// open operations need no key.
 	open bool
 	// also are statuses that answer the same body as the usual one.
@@ -71,6 +73,14 @@ func (r *routes) describe(op *operation, hasBody bool) {
 	allowed := "Roles: " + strings.Join(roles, ", ") + "."
 	if op.open {
 		allowed, op.Security = "No key is needed.", []map[string][]string{}
+	}
+	if op.shared {
+		allowed += " Or a token for the task."
+		op.Security = []map[string][]string{{"key": {}}, {"session": {}}, {"token": {}}}
+		op.Parameters = append(slices.Clip(op.Parameters), &huma.Param{
+			Name: edge.TokenParameter, In: "query", Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "A token for the task, in the place of a key: for pages, which can send an EventSource's request no header.",
+		})
 	}
 	op.Description = strings.TrimSpace(op.Description + "\n\n" + allowed)
 	if op.Responses == nil {

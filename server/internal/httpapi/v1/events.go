@@ -115,7 +115,7 @@ type NewEvent struct {
 
 func (r *routes) registerEvents() {
 	tags := []string{"events"}
-	op := operation{roles: everybody(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+	op := operation{roles: everybody(), shared: true, errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "get-events", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/events", Tags: tags,
 		Summary: "Read a task's log: a page of it, or a live stream from any point",
 		Responses: map[string]*huma.Response{"200": {

@@ -135,7 +135,7 @@ func (r *routes) stream(op operation, hasBody bool, handle func(http.ResponseWri
 	r.api.OpenAPI().AddOperation(&op.Operation)
 	r.api.Adapter().Handle(&op.Operation, func(hc huma.Context) {
 		req, w := humago.Unwrap(hc)
-		err := r.admit(hc, op.roles)
+		err := r.admit(hc, op)
 		if err == nil {
 			err = checkQuery(hc)
 		}

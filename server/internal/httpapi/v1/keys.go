@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -26,12 +27,15 @@ type Key struct {
 	Trusted   bool       `json:"trusted" doc:"Whether it may name the user for whom it acts, in the header X-Errand-User; that user then owns what it makes."`
 	Caps      *task.Caps `json:"caps" doc:"What the tasks that it begins may spend together; null for no limit."`
 	CreatedAt task.Stamp `json:"created_at" doc:"When it was made."`
+	CreatedBy string     `json:"created_by" doc:"Who has made it, as logs of tasks name them; empty for the server itself, or a key of before that was kept."`
+	ExpiresAt task.Stamp `json:"expires_at" doc:"When it ends by itself; null for never."`
 }
 
 // ListedKey is a key in a list.
 type ListedKey struct {
 	Key
-	RevokedAt task.Stamp `json:"revoked_at" doc:"Since when it is good no more; null while it is."`
+	LastUsedAt task.Stamp `json:"last_used_at" doc:"When it was used last, to about a minute; null for never."`
+	RevokedAt  task.Stamp `json:"revoked_at" doc:"Since when it is good no more; null while it is."`
 }
 
 // NewKey is a key that was just made.
@@ -50,6 +54,8 @@ type KeyCreate struct {
 	Group   string    `json:"group,omitempty" maxLength:"128" doc:"The group to which what it makes is to belong."`
 	Trusted bool      `json:"trusted,omitempty" doc:"Whether it may name the user for whom it acts, in the header X-Errand-User."`
 
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it is to end by itself; never when left out."`
+
 	Caps *task.Caps `json:"caps,omitempty" doc:"What the tasks that it begins may spend together in a day and in a month; no limit when left open."`
 }
 
@@ -65,7 +71,7 @@ type KeyList struct {
 }
 
 func keyOf(k auth.Key) Key {
-	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, Caps: k.Caps, CreatedAt: k.CreatedAt}
+	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, Caps: k.Caps, CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy, ExpiresAt: k.ExpiresAt}
 }
 
 func (r *routes) registerKeys() {
@@ -79,9 +85,16 @@ func (r *routes) registerKeys() {
 				return nil, err
 			}
 		}
+		var expires task.Stamp
+		if in.Body.ExpiresAt != nil {
+			if expires = task.StampOf(*in.Body.ExpiresAt); expires <= 0 {
+				return nil, fault.Field("expires_at", "must be in the future")
+			}
+		}
 		k, text, err := r.Auth.Issue(ctx, auth.Key{
 			Organization: edge.Principal(ctx).Organization, Name: in.Body.Name, Role: in.Body.Role, Agents: in.Body.Agents,
 			Sees: cmp.Or(in.Body.Sees, auth.SeesAll), Group: in.Body.Group, Trusted: in.Body.Trusted, Caps: in.Body.Caps,
+			ExpiresAt: expires, CreatedBy: edge.Principal(ctx).By(),
 		})
 		return &struct{ Body NewKey }{NewKey{Key: keyOf(k), Text: text}}, err
 	})
@@ -99,7 +112,7 @@ func (r *routes) registerKeys() {
 				list.NextCursor = nextOf(lifecycle.Cursor{CreatedAt: found[i-1].CreatedAt, ID: found[i-1].ID})
 				break
 			}
-			list.Items = append(list.Items, ListedKey{Key: keyOf(k), RevokedAt: k.RevokedAt})
+			list.Items = append(list.Items, ListedKey{Key: keyOf(k), LastUsedAt: k.LastUsedAt, RevokedAt: k.RevokedAt})
 		}
 		return &struct{ Body KeyList }{list}, err
 	})
@@ -118,7 +131,7 @@ func (r *routes) registerKeys() {
 	add(r, operation{roles: admins(), errors: []fault.Code{fault.NotFound, fault.Conflict}, Operation: huma.Operation{
 		OperationID: "revoke-key", Method: http.MethodDelete, Path: "/v1/keys/{key_id}", DefaultStatus: http.StatusNoContent, Tags: tags,
 		Summary:     "Revoke a key",
-		Description: "It is good for no further request; what it began goes on. The last admin key cannot be revoked.",
+		Description: "It is good for no further request; what it began goes on. The last admin key that does not expire cannot be revoked.",
 	}}, func(ctx context.Context, in *struct {
 		ID string `path:"key_id" doc:"The key's id."`
 	},

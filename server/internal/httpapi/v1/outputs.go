@@ -43,7 +43,7 @@ const leaseToken = "X-Errand-Lease-Token" //nolint:gosec // its name
 
 func (r *routes) registerOutputs() {
 	tags := []string{"outputs"}
-	add(r, operation{roles: everybody(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
+	add(r, operation{roles: everybody(), shared: true, errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "list-outputs", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/outputs", Tags: tags,
 		Summary: "List the files that a task's attempts have written",
 	}}, r.outputs)
@@ -70,7 +70,7 @@ func (r *routes) registerOutputs() {
 		RequestBody: &huma.RequestBody{Required: true, Content: binary},
 		Responses:   map[string]*huma.Response{"201": written("Written."), "200": written("Written in the place of another, or known already.")},
 	}}, true, r.putOutput)
-	r.stream(operation{roles: everybody(), Operation: huma.Operation{
+	r.stream(operation{roles: everybody(), shared: true, Operation: huma.Operation{
 		OperationID: "get-output", Method: http.MethodGet, Path: "/v1/tasks/{task_id}/outputs/{name}", Tags: tags,
 		Summary: "Fetch an output file: its bytes, or a range of them",
 		Parameters: append(path, &huma.Param{

@@ -156,7 +156,7 @@ func (r *routes) registerTasks() {
 	add(r, operation{roles: users(), Operation: huma.Operation{
 		OperationID: "count-tasks", Method: http.MethodGet, Path: "/v1/tasks/counts", Tags: tags, Summary: "Count tasks by their status",
 	}}, r.counts)
-	add(r, operation{roles: everybody(), Operation: huma.Operation{
+	add(r, operation{roles: everybody(), shared: true, Operation: huma.Operation{
 		OperationID: "get-task", Method: http.MethodGet, Path: "/v1/tasks/{task_id}", Tags: tags, Summary: "Read a task",
 	}}, r.get)
 	add(r, operation{roles: users(), errors: []fault.Code{fault.Conflict}, Operation: huma.Operation{

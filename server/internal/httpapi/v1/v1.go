@@ -61,6 +61,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	config.Formats = formats()
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key":     {Type: "apiKey", In: "header", Name: "x-api-key", Description: "A key of your organization."},
+		"token":   {Type: "apiKey", In: "query", Name: edge.TokenParameter, Description: "A token that reads one task."},
 		"session": {Type: "apiKey", In: "cookie", Name: o.Cookie.Name, Description: "A browser's session; the end of the name is the server's own."},
 	}
 	config.Security = []map[string][]string{{"key": {}}, {"session": {}}}
@@ -94,6 +95,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerKeys()
 	r.registerUsage()
 	r.registerSession()
+	r.registerTokens()
 	r.registerFiles()
 	r.explain()
 	r.registerDocs(mux)
@@ -175,7 +177,7 @@ func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O
 	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
 		var err error
 		if !op.open {
-			err = r.admit(hc, op.roles)
+			err = r.admit(hc, op)
 		}
 		if err == nil {
 			err = checkQuery(hc)
@@ -207,8 +209,14 @@ func add[I, O any](r *routes, op operation, handle func(context.Context, *I) (*O
 // admit refuses a principal who has none of the roles, or who works for other
 // agents than the one that the path, or the path's task, names (rule A3). It
 // comes before the body is looked at.
-func (r *routes) admit(hc huma.Context, roles []auth.Role) error {
-	ctx := hc.Context()
+func (r *routes) admit(hc huma.Context, op operation) error {
+	ctx, roles := hc.Context(), op.roles
+	if pass := edge.Principal(ctx).Pass; pass != nil {
+		if op.shared && hc.Param("task_id") == pass.Task {
+			return nil
+		}
+		return fault.New(fault.Forbidden, "this token reads one task, its events and its outputs, and nothing else")
+	}
 	if err := edge.Require(ctx, roles...); err != nil {
 		return err
 	}

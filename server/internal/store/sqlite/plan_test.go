@@ -299,7 +299,7 @@ func TestStatementsWithArgumentsAreSingle(t *testing.T) {
 
 // Beginnings of statements that are made of lists of columns.
 const (
-	selectKey       = "SELECT org, id, name, role, agents, hash, created_at, revoked_at, sees, grp, trusted, caps FROM keys WHERE "
+	selectKey       = "SELECT org, id, name, role, agents, hash, created_at, revoked_at, sees, grp, trusted, caps, expires_at, created_by, last_used_at FROM keys WHERE "
 	readingWorkers  = "SELECT org, id, agent, kind, registered_at, last_heard, connected, node, busy, held, slots, key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally FROM workers WHERE "
 	readingNode     = readingWorkers + "node = ?"
 	readingAbsent   = readingWorkers + "org = ? AND connected = 0"
@@ -419,7 +419,14 @@ func everyPass(ctx context.Context, s *Store) error {
 	p := auth.Pass{Organization: "o", ID: "p", Hash: []byte{3}, KeyID: "k", Until: 1}
 	failed := []error{s.PutPass(ctx, p)}
 	_, _, err := s.TakePass(ctx, p.Hash)
-	return errors.Join(append(failed, err, s.PutPass(ctx, p), s.DropPasses(ctx, 1))...)
+	of := p
+	of.Task, of.ID, of.Hash = "u", "q", []byte{4}
+	_, _, missing := s.PassByHash(ctx, of.Hash)
+	if fault.CodeOf(missing) == fault.NotFound {
+		missing = nil
+	}
+	_, unread := s.Passes(ctx, "o", "u", 0)
+	return errors.Join(append(failed, err, s.PutPass(ctx, p), s.DropPasses(ctx, 1), missing, unread, s.PutPass(ctx, of), s.DropPass(ctx, "o", "u", "q"), s.UseKey(ctx, "o", "l", 5))...)
 }
 
 // everyRemoval is every way in which a file goes.

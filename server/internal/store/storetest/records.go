@@ -350,6 +350,37 @@ func passes(e *env) {
 	e.same("pass", link, got)
 	e.same("its key", k, of)
 	gone("pass that was taken", link)
+	e.missing("task that is not there", e.PutPass(ctx, pass("early", "shared", 100)))
+	e.begin("shared")
+	one, two, over := pass("one", "shared", 1<<50), pass("two", "shared", 1<<50+1), pass("over", "shared", 7)
+	for _, p := range []auth.Pass{two, over, one} {
+		e.ok(e.PutPass(ctx, p))
+	}
+	got, of, err = e.PassByHash(ctx, over.Hash)
+	e.ok(err)
+	e.same("pass of a task", over, got)
+	e.same("its key", k, of)
+	gone("pass that signs nobody in", one)
+	listed := func(want ...auth.Pass) {
+		e.t.Helper()
+		found, err := e.Passes(ctx, home, "shared", 7)
+		e.ok(err)
+		e.same("passes of a task", want, found)
+	}
+	listed(one, two)
+	e.ok(e.DropPass(ctx, home, "shared", "one"))
+	e.missing("dropped pass", e.DropPass(ctx, home, "shared", "one"))
+	e.missing("pass of another organization", e.DropPass(ctx, away, "shared", "two"))
+	listed(two)
+	e.ok(e.Write(ctx, nil, func(tx lifecycle.Tx) error { return tx.Delete(home, "shared") }))
+	_, _, err = e.PassByHash(ctx, two.Hash)
+	e.missing("pass of a deleted task", err)
+	e.ok(e.UseKey(ctx, home, "k", 90))
+	e.ok(e.UseKey(ctx, home, "k", 80))
+	k.LastUsedAt = 90
+	used, err := e.KeyByHash(ctx, k.Hash)
+	e.ok(err)
+	e.same("key that was used", k, used)
 }
 
 func secrets(e *env) {

@@ -206,6 +206,9 @@ func keyColumns(k *auth.Key) []column {
 		{"grp", &k.Group},
 		{"trusted", &k.Trusted},
 		{"caps", jsonField{&k.Caps}},
+		{"expires_at", &k.ExpiresAt},
+		{"created_by", &k.CreatedBy},
+		{"last_used_at", &k.LastUsedAt},
 	}
 }
 
@@ -261,6 +264,10 @@ func RevokeKey(org, id string, at task.Stamp) Op {
 // CapKey gives a key other caps, nil for none.
 func CapKey(org, id string, caps *task.Caps) Op {
 	return Op{SQL: "UPDATE keys SET caps = ? WHERE org = ? AND id = ?", Args: []any{jsonField{caps}.encode(), org, id}, In: Keys, Must: true}
+}
+
+func useKey(org, id string, at task.Stamp) Op {
+	return Op{SQL: "UPDATE keys SET last_used_at = ? WHERE org = ? AND id = ? AND last_used_at < ?", Args: []any{int64(at), org, id, int64(at)}, In: Keys}
 }
 
 // InsertFeed adds entries to the feed.

@@ -61,11 +61,16 @@ func (w *Writer) RevokeKey(ctx context.Context, org, id string) error {
 			return nil, nil
 		}
 		keys[i].RevokedAt = now
-		if !slices.ContainsFunc(keys, func(k auth.Key) bool { return k.Role == auth.Admin && k.RevokedAt == 0 }) {
-			return nil, fault.New(fault.Conflict, "this is the last admin key: make another one first")
+		if !slices.ContainsFunc(keys, func(k auth.Key) bool { return k.Role == auth.Admin && k.RevokedAt == 0 && k.ExpiresAt == 0 }) {
+			return nil, fault.New(fault.Conflict, "this is the last admin key that does not expire: make another one first")
 		}
 		return []Op{RevokeKey(org, id, now)}, nil
 	})
+}
+
+// UseKey implements auth.Store.
+func (w *Writer) UseKey(ctx context.Context, org, id string, at task.Stamp) error {
+	return w.put(ctx, func(task.Stamp) []Op { return []Op{useKey(org, id, at)} })
 }
 
 // PutSession implements auth.SessionStore.
@@ -96,7 +101,14 @@ func (w *Writer) DropSessions(ctx context.Context, at task.Stamp) error {
 
 // PutPass implements auth.PassStore.
 func (w *Writer) PutPass(ctx context.Context, p auth.Pass) error {
-	return w.put(ctx, func(task.Stamp) []Op { return []Op{insertPass(p)} })
+	return w.Edit(ctx, func(db DB, now task.Stamp) ([]Op, error) {
+		if p.Task != "" {
+			if err := shareable(ctx, db, p, now); err != nil {
+				return nil, err
+			}
+		}
+		return []Op{insertPass(p)}, nil
+	})
 }
 
 // TakePass implements auth.PassStore.
@@ -108,6 +120,20 @@ func (w *Writer) TakePass(ctx context.Context, hash []byte) (p auth.Pass, k auth
 		return []Op{takePass(p)}, nil
 	})
 	return p, k, err
+}
+
+// DropPass implements auth.PassStore.
+func (w *Writer) DropPass(ctx context.Context, org, of, id string) error {
+	return w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
+		there, err := exists(ctx, db, "SELECT 1 FROM passes WHERE org = ? AND task = ? AND task <> '' AND id = ?", org, of, id)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			return nil, fault.New(fault.NotFound, "no token %q", id)
+		}
+		return []Op{dropPass(org, of, id)}, nil
+	})
 }
 
 // DropPasses implements auth.PassStore.
