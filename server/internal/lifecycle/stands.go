@@ -8,14 +8,6 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// Reasons lists what a task may wait for, as Waiting.Reason says it.
-func Reasons() []string {
-	return []string{
-		"paused", "budget", "person", "approval", "child", "timer", "assigned", "run_locally", "earlier_attempt", "scheduled", "retry",
-		reasonPin, reasonNobody, reasonBehind, reasonBusy,
-	}
-}
-
 // The reasons that are a matter of the queue.
 const (
 	reasonPin    = "pinned_worker_absent"

@@ -21,9 +21,6 @@ const (
 	CapKey   CapOf = "key"
 )
 
-// CapOfs lists them, sorted.
-func CapOfs() []CapOf { return []CapOf{CapAgent, CapGroup, CapKey, CapOwner} }
-
 // Spender is one of those for whom it counts what a task spends: its owner ("key:ID" or
 // "user:NAME"), its group, its agent, and the key that began its turn, by their ids.
 type Spender struct {
