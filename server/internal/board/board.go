@@ -243,7 +243,7 @@ func (b *Board) whole(ctx context.Context, l List) []Frame {
 		if found, err = b.read.Workers(ctx, l.Scope, l.Filter.Agent); err == nil {
 			data, err = b.show.Workers(found)
 		}
-	default:
+	case Rows, Approvals:
 		return []Frame{l.Kind.reset()}
 	}
 	if err != nil {

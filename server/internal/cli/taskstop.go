@@ -28,7 +28,7 @@ func (taskStopCmd) Help() string {
 
 // Run stops the tasks.
 func (c *taskStopCmd) Run(e *env) error {
-	filtered := !c.taskFilter.empty()
+	filtered := !c.empty()
 	switch {
 	case len(c.IDs) > 0 && (filtered || c.All || c.DryRun):
 		return errors.New("either name tasks, or say which by --agent, --status and so on, not both")
@@ -111,7 +111,11 @@ func (c *taskStopCmd) tell(e *env, got *errand.StoppedTasks) error {
 		fmt.Fprintf(e.Out, "and %d more\n", more)
 	}
 	if got.Subtasks > 0 {
-		fmt.Fprintf(e.Err, "%d %s, and %d sub-tasks of them\n", n, verb, got.Subtasks)
+		noun := "sub-tasks"
+		if got.Subtasks == 1 {
+			noun = "sub-task"
+		}
+		fmt.Fprintf(e.Err, "%d %s, and below them %d %s\n", n, verb, got.Subtasks, noun)
 		return nil
 	}
 	fmt.Fprintf(e.Err, "%d %s\n", n, verb)

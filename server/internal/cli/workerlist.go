@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/errand-dev/errand"
@@ -40,11 +41,11 @@ func (c *workerListCmd) Run(e *env) error {
 		case x.Connected:
 			state = "there"
 		}
-		tasks := fmt.Sprint(x.Held)
+		tasks := strconv.Itoa(x.Held)
 		if x.Slots > 0 {
 			tasks = fmt.Sprintf("%d of %d", x.Held, x.Slots)
 		}
-		w.row(x.ID, strings.Join(x.Agents, ", "), x.Kind, state, tasks, when(x.LastHeard), fmt.Sprint(x.Lost))
+		w.row(x.ID, strings.Join(x.Agents, ", "), x.Kind, state, tasks, when(x.LastHeard), strconv.Itoa(x.Lost))
 	}
 	w.end()
 	return nil

@@ -184,9 +184,9 @@ func (c *cache) keep(org, pin, shared string, res *http.Response) (io.ReadCloser
 	}
 	now := c.now()
 	_ = os.Chtimes(coming.Name(), now, now)
-	if os.Rename(coming.Name(), filepath.Join(c.dir, known.Content)) != nil {
+	if kept := os.Rename(coming.Name(), filepath.Join(c.dir, known.Content)) == nil; !kept {
 		_ = os.Remove(coming.Name())
-		return coming, nil
+		return coming, nil // it is read once; only nobody finds it again
 	}
 	c.write(pin, known)
 	if sharable(res.Header) {
@@ -243,7 +243,7 @@ func (c *cache) fresh(h http.Header) time.Time {
 
 // read opens the content of a record; nil if it is not there any more.
 func (c *cache) read(key string) (known cached, content *os.File) {
-	raw, err := os.ReadFile(filepath.Join(c.dir, key))
+	raw, err := os.ReadFile(filepath.Join(c.dir, key)) //nolint:gosec // a hash
 	if err != nil || json.Unmarshal(raw, &known) != nil || !strings.HasPrefix(known.Content, cachedContent) {
 		return cached{}, nil
 	}
@@ -251,7 +251,7 @@ func (c *cache) read(key string) (known cached, content *os.File) {
 		return cached{}, nil
 	}
 	path := filepath.Join(c.dir, filepath.Base(known.Content))
-	if content, err = os.Open(path); err != nil {
+	if content, err = os.Open(path); err != nil { //nolint:gosec // a hash
 		return cached{}, nil
 	}
 	now := c.now()

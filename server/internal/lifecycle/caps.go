@@ -40,21 +40,21 @@ type capKey struct {
 
 type knownCaps struct {
 	caps  *task.Caps
-	until time.Time
+	until task.Stamp
 }
 
 // of are the caps of a spender, nil for none.
-func (b *capBook) of(ctx context.Context, org string, s task.Spender) (*task.Caps, error) {
+func (b *capBook) of(ctx context.Context, org string, s task.Spender, now task.Stamp) (*task.Caps, error) {
 	switch s.Of {
 	case task.CapOwner, task.CapGroup:
 		return b.ruled(s), nil
 	case task.CapAgent, task.CapKey:
 	}
-	key, now := capKey{org, s}, time.Now()
+	key := capKey{org, s}
 	b.mu.Lock()
 	hit, turns := b.known[key], b.turns
 	b.mu.Unlock()
-	if now.Before(hit.until) {
+	if now < hit.until {
 		return hit.caps, nil
 	}
 	caps, err := b.read(ctx, org, s)
@@ -67,7 +67,7 @@ func (b *capBook) of(ctx context.Context, org string, s task.Spender) (*task.Cap
 		if b.known == nil {
 			b.known = map[capKey]knownCaps{}
 		}
-		maps.DeleteFunc(b.known, func(_ capKey, k knownCaps) bool { return !now.Before(k.until) }) // few: those of a second
+		maps.DeleteFunc(b.known, func(_ capKey, k knownCaps) bool { return now >= k.until }) // few: those of a second
 		b.known[key] = knownCaps{caps, now.Add(capsFor)}
 	}
 	return caps, nil
@@ -110,7 +110,7 @@ func (b *capBook) forget() {
 func (b *capBook) spenders(ctx context.Context, org string, all []task.Spender, now task.Stamp) ([]task.Cap, error) {
 	var caps []task.Cap
 	for _, s := range all {
-		own, err := b.of(ctx, org, s)
+		own, err := b.of(ctx, org, s, now)
 		if err != nil {
 			return nil, fmt.Errorf("read caps: %w", err)
 		}

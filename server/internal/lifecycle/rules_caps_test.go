@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -163,7 +164,7 @@ func TestB1WhoseCapItIs(t *testing.T) {
 			case task.CapAgent:
 				b.capAgent(perDay(100))
 			case task.CapKey:
-				key := auth.NewKey(org, "k", auth.User, auth.Generate(), time.Now())
+				key := auth.NewKey(org, "k", auth.User, auth.Generate(), b.clock.Now())
 				key.ID, key.Caps = "trusted", perDay(1)
 				b.must(b.store.PutKey(b.ctx(), key))
 				_, err := b.store.CapKey(b.ctx(), org, "trusted", perDay(100))
@@ -272,7 +273,7 @@ func TestB1ManyAtOnce(t *testing.T) {
 				room <- struct{}{}
 				err := b.MaySpend(b.ctx(), org, id, 1, true)
 				if err == nil {
-					err = b.Spend(b.ctx(), org, id, fmt.Sprint(call), task.Use{Tokens: task.Tokens{Prompt: each}}, nil)
+					err = b.Spend(b.ctx(), org, id, strconv.Itoa(call), task.Use{Tokens: task.Tokens{Prompt: each}}, nil)
 				}
 				<-room
 				if err != nil {

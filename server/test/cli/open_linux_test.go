@@ -46,7 +46,7 @@ func opened(t *testing.T, until *regexp.Regexp, home string, args ...string) (fo
 	bin := t.TempDir()
 	seen := filepath.Join(bin, "seen")
 	script := fmt.Sprintf("#!/bin/sh\necho \"$*\" >%[1]q.args\ncp \"$1\" %[1]q.new && mv %[1]q.new %[1]q\n", seen)
-	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
@@ -121,7 +121,7 @@ func TestServeOpens(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"serve", "--open"}, {"run", "--open", "x"}} {
-		text, err := exec.CommandContext(t.Context(), "errand", args...).CombinedOutput() //nolint:gosec // arguments of the test
+		text, err := exec.CommandContext(t.Context(), "errand", args...).CombinedOutput()
 		if err == nil || !strings.Contains(string(text), "on a terminal only") {
 			t.Errorf("without a terminal: %v, %s", err, text)
 		}

@@ -47,7 +47,8 @@ func TestA7ATokenReadsOneTask(t *testing.T) {
 	for _, x := range []call{
 		read("DELETE", "/v1/tasks/one"), read("PATCH", "/v1/tasks/one"), read("POST", "/v1/tasks/one/stop"), read("POST", "/v1/tasks/one/tokens"), read("PUT", "/v1/tasks/one/outputs/x"),
 		read("GET", "/agent-execution/one/status"), read("GET", "/agents/list"), read("GET", "/metrics"),
-		{method: "GET", path: "/v1/tasks/one", key: text}, {method: "POST", path: "/v1/session", key: text, body: `{}`, header: map[string]string{}},
+		{method: "GET", path: "/v1/tasks/one", key: text},
+		{method: "POST", path: "/v1/session", key: text, body: `{}`, header: map[string]string{}},
 	} {
 		if got := s.do(t, x); got.status != 401 && got.status != 422 || strings.HasPrefix(x.path, "/v1/tasks/one") && got.status != 401 {
 			t.Errorf("%s %s: answered %d: %s", x.method, x.path, got.status, clip(got.body))

@@ -39,6 +39,7 @@ func tags() []*huma.Tag {
 		{Name: "agents", Description: "Who executes tasks, and how."},
 		{Name: "files", Description: "Files for tasks to read."},
 		{Name: "keys", Description: "Who may do what."},
+		{Name: "usage", Description: "What was spent, and what may be."},
 		{Name: "session", Description: "Browsers that are signed in with a key."},
 	}
 }

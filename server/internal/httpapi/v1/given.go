@@ -249,7 +249,7 @@ func (r *routes) givenText(ctx context.Context, in *GivenPath) (*struct{ Body Gi
 func pageOf(content *os.File, offset int64) (string, error) {
 	page := make([]byte, textPage+utf8.UTFMax-1)
 	n, err := content.ReadAt(page, offset)
-	if err != nil && err != io.EOF { //nolint:errorlint // ReadAt gives it as it is
+	if err != nil && err != io.EOF {
 		return "", fmt.Errorf("read a text: %w", err)
 	}
 	page = page[:n]

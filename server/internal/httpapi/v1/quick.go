@@ -98,7 +98,7 @@ func formOfAny(schemas huma.Registry, s *huma.Schema) form {
 			return false
 		}
 		raw, ok := c.Value()
-		keeper, keeps := into.Addr().Interface().(json.Unmarshaler)
+		keeper, keeps := reflect.TypeAssert[json.Unmarshaler](into.Addr())
 		return ok && keeps && keeper.UnmarshalJSON(raw) == nil
 	}
 }

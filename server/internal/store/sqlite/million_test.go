@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -119,13 +118,13 @@ func TestAnyTwoFilters(t *testing.T) { //nolint:paralleltest // it measures
 			one := took{of: a + " " + b, page: time.Hour, count: time.Hour}
 			for range 3 { // the best of three: others have this machine, too
 				begin := time.Now()
-				l, err := s.Rows(context.Background(), in, f, lifecycle.Page{Size: 50})
+				l, err := s.Rows(t.Context(), in, f, lifecycle.Page{Size: 50})
 				if err != nil {
 					t.Fatal(err)
 				}
 				one.page = min(one.page, time.Since(begin))
 				begin = time.Now()
-				n, _, err := s.Count(context.Background(), in, f)
+				n, _, err := s.Count(t.Context(), in, f)
 				if err != nil {
 					t.Fatal(err)
 				}
