@@ -34,7 +34,7 @@ type workerCmd struct {
 // Help says what cannot be said in flags.
 func (workerCmd) Help() string {
 	return "Runs a program for each task: errand worker --agent agent-123 -- ./my-agent --fast." +
-		" It reads the prompt on standard input; each line that it writes is a live event, and all of them are the result;" +
+		" It reads the prompt on standard input; what it writes is shown as it comes, and all of it is the result;" +
 		" exit code 0 is success, and 75 gives the task back for later. It is the same as for agents of runtime command: see docs/CONFIGURATION.md."
 }
 

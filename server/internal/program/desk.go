@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/errand-dev/errand/server/internal/task"
@@ -49,6 +50,9 @@ func (d desk) path(name string) string { return filepath.Join(d.dir, name) }
 // remove takes the folder away; what the program made unremovable stays.
 func (d desk) remove() { _ = os.RemoveAll(d.dir) }
 
+// unbuffered makes Python write what it prints at once, and not when there are 8 KiB.
+const unbuffered = "PYTHONUNBUFFERED"
+
 // environment is all that the program sees of any.
 func (d desk) environment(p Program, a Attempt, steps *counter) []string {
 	env := append(p.Environment(),
@@ -57,6 +61,9 @@ func (d desk) environment(p Program, a Attempt, steps *counter) []string {
 		"ERRAND_TASK_FILE="+d.path(taskFile),
 		"ERRAND_RESULT_FILE="+d.path(resultFile),
 	)
+	if !slices.Contains(p.Env, unbuffered) {
+		env = append(env, unbuffered+"=1")
+	}
 	if a.Output != nil {
 		env = append(env, "ERRAND_OUT="+d.path(outFolder))
 	}

@@ -1,13 +1,12 @@
 package program
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/task"
@@ -26,6 +25,8 @@ const (
 	// written, at most so much.
 	maxBatch      = 500
 	maxBatchBytes = 1 << 20
+	// patience is how long text waits for the end of its line.
+	patience = 100 * time.Millisecond
 )
 
 // output is a program's standard output and error on their way.
@@ -105,32 +106,124 @@ func batches(queue <-chan Event) func(func([]Event) bool) {
 	}
 }
 
-// read makes events of lines. A line keeps its newline, so that the chunks
-// together are what was written. One that is longer than maxLine comes in
-// pieces.
+// read makes events of what is written. Text is shown with its line, or after a moment
+// if the line takes longer: words of a model, a prompt, a progress bar. A line keeps
+// its newline, so that the chunks together are what was written, but for what a
+// carriage return let go before anybody saw it.
 func (o *output) read(from io.Reader, events bool, queue chan<- Event) {
-	lines := bufio.NewReaderSize(from, maxLine)
-	var before []byte // of a character that the last piece cut in two
-	whole := true     // what comes next is the beginning of a line
-	for {
-		line, err := lines.ReadSlice('\n')
-		isLine := whole && !errors.Is(err, bufio.ErrBufferFull)
-		whole = !errors.Is(err, bufio.ErrBufferFull)
-		if e, ok := eventOf(line); events && isLine && ok {
-			if e.Type == task.Chunk {
-				var text string
-				if json.Unmarshal(e.Data, &text) == nil {
-					o.keep(text)
-				}
+	w := &written{output: o, events: events, queue: queue, fresh: true}
+	pieces := make(chan []byte)
+	go func() {
+		defer close(pieces)
+		buf := make([]byte, maxPiece)
+		for {
+			n, err := from.Read(buf)
+			if n > 0 {
+				pieces <- bytes.Clone(buf[:n])
 			}
-			queue <- e
-		} else {
-			before = o.chunks(append(before, line...), whole, queue)
+			if err != nil {
+				return
+			}
 		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return
+	}()
+	var overdue <-chan time.Time
+	for {
+		select {
+		case piece, more := <-pieces:
+			if !more {
+				w.end()
+				return
+			}
+			if begun := w.add(piece); begun || overdue == nil {
+				overdue = time.After(patience)
+			}
+		case <-overdue:
+			overdue = nil
+			w.show()
 		}
 	}
+}
+
+// written is what a program has written and nobody has seen yet.
+type written struct {
+	*output
+
+	events bool
+	queue  chan<- Event
+	text   []byte
+	fresh  bool // The text begins its line.
+}
+
+// add takes what comes next, and tells whether a line has begun in it.
+func (w *written) add(piece []byte) (begun bool) {
+	w.text = append(w.text, piece...)
+	for {
+		end := bytes.IndexByte(w.text, '\n') + 1
+		if end == 0 {
+			break
+		}
+		w.line(w.text[:end])
+		w.text, w.fresh, begun = w.text[end:], true, true
+	}
+	if len(w.text) >= maxLine {
+		w.chunk()
+	}
+	return begun
+}
+
+// line takes a whole line, or what was not shown of it.
+func (w *written) line(line []byte) {
+	e, ok := eventOf(line)
+	if !w.events || !w.fresh || !ok {
+		w.chunks(w.fold(line), true, w.queue)
+		return
+	}
+	if e.Type == task.Chunk {
+		var text string
+		if json.Unmarshal(e.Data, &text) == nil {
+			w.keep(text)
+		}
+	}
+	w.queue <- e
+}
+
+// show shows a line that has not ended, unless it may become an event.
+func (w *written) show() {
+	if w.events && w.fresh && bytes.HasPrefix(bytes.TrimLeft(w.text, " \t\r"), []byte("{")) {
+		return
+	}
+	w.chunk()
+}
+
+// end takes what is written without a newline at the end.
+func (w *written) end() {
+	if len(w.text) > 0 {
+		w.line(w.text)
+	}
+}
+
+// chunk shows the text. The beginning of a character stays, and so does a
+// carriage return, as a newline may follow it.
+func (w *written) chunk() {
+	text, last := bytes.CutSuffix(w.fold(w.text), []byte("\r"))
+	if len(text) > 0 {
+		w.fresh = false
+	}
+	w.text = bytes.Clone(w.chunks(text, false, w.queue))
+	if last {
+		w.text = append(w.text, '\r')
+	}
+}
+
+// fold leaves of a line what stands there in the end: what comes after its last
+// carriage return. If something of the line was shown, the carriage return stays.
+func (w *written) fold(line []byte) []byte {
+	body := bytes.TrimRight(line, "\r\n")
+	back := bytes.LastIndexByte(body, '\r')
+	if back >= 0 && w.fresh {
+		back++
+	}
+	return line[max(0, back):]
 }
 
 // chunks queues text in pieces. Unless it ends here, a character whose end is

@@ -4,8 +4,9 @@
 // The program gets the task's message on standard input, the task as JSON in
 // the file that ERRAND_TASK_FILE names, and ERRAND_TASK_ID, ERRAND_ATTEMPT and
 // ERRAND_RESULT_FILE. Of its parent's environment it sees only PATH, HOME,
-// LANG, TZ and the names in its definition. Each line of its standard output
-// is an event as soon as it is whole; its result is what it leaves in
+// LANG, TZ and the names in its definition, and PYTHONUNBUFFERED, so that Python shows
+// what it prints. Each line of its standard output is an event as soon as it is whole,
+// or within 200 ms as far as it is there; its result is what it leaves in
 // ERRAND_RESULT_FILE, else all of standard output. Exit code 0 is success. What it leaves
 // in the folder ERRAND_OUT are its task's output files.
 //
