@@ -125,6 +125,19 @@ func (t *Tasks) page(ctx context.Context, path string, o ListOptions) (*TaskPage
 	return &page, nil
 }
 
+// Rows lists tasks, newest first, as people read them: with the beginning of what was
+// asked, and why each waits.
+func (t *Tasks) Rows(ctx context.Context, o ListOptions) (*RowPage, error) {
+	q := o.query()
+	q.Set("view", "row")
+	var page RowPage
+	err := t.c.call(ctx, request{method: http.MethodGet, path: "/v1/tasks", query: q, repeat: true}, &page)
+	if err != nil {
+		return nil, err
+	}
+	return &page, nil
+}
+
 // ListByUser lists a user's tasks, newest first.
 func (t *Tasks) ListByUser(ctx context.Context, userID string, o ListOptions) (*TaskPage, error) {
 	o.UserID = userID
@@ -234,6 +247,15 @@ type StoppedTasks struct {
 	IDs []string `json:"ids"`
 	// Sample are the first three, as they were.
 	Sample []TaskRow `json:"sample"`
+}
+
+// RowPage is a page of tasks, newest first, as people read them.
+type RowPage struct {
+	Items []TaskRow `json:"items"`
+	// Total is counted to 10,000.
+	Total         int    `json:"total"`
+	TotalIsCapped bool   `json:"total_is_capped"`
+	NextCursor    string `json:"next_cursor"`
 }
 
 // TaskRow is what a list for people says of a task.

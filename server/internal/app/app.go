@@ -59,6 +59,7 @@ type App struct {
 	tracer   *observe.Tracer // nil for no traces
 	first    FirstStart
 	reader   *reading.Reader
+	fetcher  *files.Fetcher
 
 	closing, sweeping, working context.Context //nolint:containedctx // the lives of the server's own parts
 	beginClose                 context.CancelFunc
@@ -162,7 +163,8 @@ func (a *App) start(ctx context.Context) error {
 	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
 	a.parts.Go(func() { desk.Run(a.closing) })
 	a.reader = reading.New(filepath.Join(o.Data, reading.Folder))
-	opener := files.NewOpener(shelf, files.NewFetcher(o.AllowPrivate, filepath.Join(o.Data, files.FetchedFolder), o.Now), service)
+	a.fetcher = files.NewFetcher(o.AllowPrivate, filepath.Join(o.Data, files.FetchedFolder), o.Now)
+	opener := files.NewOpener(shelf, a.fetcher, service)
 	runner := runners(o.Commands, models(o, service, a.reader, a.servers))
 	pool := dispatch.NewPool(dispatch.PoolOptions{
 		Service: service, Line: line, Watcher: hub, Files: opener,
@@ -372,6 +374,7 @@ func (a *App) stop() error {
 
 // trim drops what is kept for minutes, and gives the disk back what is not needed.
 func (a *App) trim(ctx context.Context) error {
+	a.fetcher.Trim()
 	now := task.StampOf(time.Now())
 	err := errors.Join(a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)), a.store.DropSessions(ctx, now), a.store.DropPasses(ctx, now))
 	if s, ok := a.store.(shrinker); ok {

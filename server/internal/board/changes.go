@@ -49,18 +49,18 @@ func (c *Changes) Now(ctx context.Context) (feed.Position, error) { return c.sou
 // oldest that does. Of what was deleted since nothing is told but the deletion, and that
 // only to whoever sees all: whose it was is not known any more.
 func (c *Changes) Read(ctx context.Context, in auth.Scope, f lifecycle.Filter, after feed.Position, limit int) (found []Change, next feed.Position, more bool, err error) {
+	entries, err := c.source.Feed(ctx, after, chunk)
+	if err != nil {
+		return nil, after, false, err
+	}
 	if after != (feed.Position{}) {
-		begin, err := c.source.FeedBegin(ctx)
+		begin, err := c.source.FeedBegin(ctx) // after what was read: what goes meanwhile is missed by nobody
 		if err != nil {
 			return nil, after, false, err
 		}
 		if after.Commit < begin.Commit {
 			return nil, after, false, fault.New(fault.Gone, "what stood behind this cursor is not kept any more: read the tasks again, and begin without a cursor")
 		}
-	}
-	entries, err := c.source.Feed(ctx, after, chunk)
-	if err != nil {
-		return nil, after, false, err
 	}
 	var ids []string
 	for _, e := range entries {

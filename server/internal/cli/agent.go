@@ -15,10 +15,10 @@ import (
 
 type agentCmds struct {
 	Apply    agentApplyCmd    `cmd:"" help:"Create agents, or new versions of them."`
-	List     agentListCmd     `cmd:"" help:"List agents."`
-	Get      agentGetCmd      `cmd:"" help:"Show an agent."`
+	List     agentListCmd     `cmd:"" aliases:"ls" help:"List agents."`
+	Get      agentGetCmd      `cmd:"" aliases:"show" help:"Show an agent."`
 	Versions agentVersionsCmd `cmd:"" help:"List an agent's versions, newest first."`
-	Rm       agentRmCmd       `cmd:"" help:"Delete agents that have no unfinished tasks; their ended tasks stay."`
+	Rm       agentRmCmd       `cmd:"" aliases:"delete,remove" help:"Delete agents that have no unfinished tasks; their ended tasks stay."`
 }
 
 type agentApplyCmd struct {

@@ -34,6 +34,7 @@ type Streams struct {
 const (
 	exitOK          = 0
 	exitError       = 1 // bad input, no server, anything that went wrong here
+	exitUsage       = 2 // what was typed is no command
 	exitFailed      = 3 // the task failed
 	exitTaskError   = 4 // the task ended with status error
 	exitStopped     = 5 // the task was stopped
@@ -70,7 +71,8 @@ type root struct {
 
 	Completion completionCmd `cmd:"" help:"Print a script that completes command lines in a shell."`
 
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Version     versionCmd       `cmd:"" help:"Print the version."`
+	ShowVersion kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
 // env is what commands work with.
@@ -170,7 +172,7 @@ func Main(args []string, streams Streams) int {
 		kong.Writers(streams.Out, streams.Err),
 		kong.Exit(func(c int) { panic(exitCodeError{code: c}) }), // --help ends the parse this way
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": "errand " + version()},
 	)
 	if err != nil {
 		return e.report(err)
@@ -189,8 +191,11 @@ func Main(args []string, streams Streams) int {
 				code = exit.code
 			}
 		}()
-		if len(args) == 0 {
+		switch {
+		case len(args) == 0:
 			args = []string{"--help"}
+		case args[0] == "help":
+			args = append(args[1:len(args):len(args)], "--help")
 		}
 		parsed, err := parser.Parse(args)
 		if err != nil {
@@ -207,11 +212,18 @@ func Main(args []string, streams Streams) int {
 func usage(err error) error {
 	command := "errand"
 	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
-		command = parse.Context.Selected().FullPath()
+		command = ""
+		for n := parse.Context.Selected(); n != nil; n = n.Parent {
+			command = strings.TrimSpace(n.Name + " " + command)
+		}
 	}
 	// An enum of kong's lists what stands for "left out", too.
 	text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1)
-	return fmt.Errorf("%s; see %s --help", text, command)
+	for _, none := range [...]string{`expected string value but got "EOL" (<EOL>)`, `missing value, expecting "<arg>"`} {
+		text = strings.Replace(text, none, "give it a value", 1)
+	}
+	text, _, _ = strings.Cut(text, ", did you mean") // who guesses wrong stops or deletes what was to be shown
+	return exitCodeError{code: exitUsage, message: fmt.Sprintf("%s; see %s --help", text, command)}
 }
 
 // unreachable says in a person's words that no server was reached.

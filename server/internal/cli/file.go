@@ -11,8 +11,8 @@ import (
 
 type fileCmds struct {
 	Put  filePutCmd  `cmd:"" help:"Upload files and print their URLs, which may be given to tasks for a day."`
-	List fileListCmd `cmd:"" help:"List uploaded files, newest first."`
-	Rm   fileRmCmd   `cmd:"" help:"Delete uploaded files that no task uses, for good."`
+	List fileListCmd `cmd:"" aliases:"ls" help:"List uploaded files, newest first."`
+	Rm   fileRmCmd   `cmd:"" aliases:"delete,remove" help:"Delete uploaded files that no task uses, for good."`
 }
 
 type filePutCmd struct {

@@ -12,7 +12,7 @@ import (
 )
 
 type inboxCmds struct {
-	List   inboxListCmd   `cmd:"" default:"withargs" help:"Show what tasks ask of people; on a terminal, answer it."`
+	List   inboxListCmd   `cmd:"" aliases:"ls" default:"withargs" help:"Show what tasks ask of people; on a terminal, answer it."`
 	Answer inboxAnswerCmd `cmd:"" help:"Answer an approval or a question."`
 }
 

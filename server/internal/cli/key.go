@@ -12,7 +12,7 @@ import (
 type keyCmds struct {
 	Create keyCreateCmd `cmd:"" help:"Make a key and print it, this once."`
 	Cap    keyCapCmd    `cmd:"" help:"Change what a key's tasks may spend."`
-	List   keyListCmd   `cmd:"" help:"List keys, without their secrets."`
+	List   keyListCmd   `cmd:"" aliases:"ls" help:"List keys, without their secrets."`
 	Revoke keyRevokeCmd `cmd:"" help:"Make keys worthless."`
 }
 

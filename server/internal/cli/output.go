@@ -53,6 +53,25 @@ func when(t time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
+// ago is how long ago something was, for tables: exact times are in --json.
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	d := max(0, time.Since(t))
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s ago", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", d/time.Minute)
+	case d < 2*day:
+		return fmt.Sprintf("%d h ago", d/time.Hour)
+	default:
+		return fmt.Sprintf("%d days ago", d/day)
+	}
+}
+
 // moment is a point in time as people write it.
 type moment struct{ time.Time }
 

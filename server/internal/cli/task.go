@@ -14,20 +14,20 @@ import (
 
 type taskCmds struct {
 	Create   taskCreateCmd   `cmd:"" help:"Create a task."`
-	Get      taskGetCmd      `cmd:"" help:"Show a task."`
-	List     taskListCmd     `cmd:"" help:"List tasks, newest first."`
-	Watch    taskWatchCmd    `cmd:"" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
+	Get      taskGetCmd      `cmd:"" aliases:"show" help:"Show a task."`
+	List     taskListCmd     `cmd:"" aliases:"ls" help:"List tasks, newest first."`
+	Watch    taskWatchCmd    `cmd:"" aliases:"follow" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
 	Wait     taskWaitCmd     `cmd:"" help:"Wait for the end of tasks, and print their results."`
-	Events   taskEventsCmd   `cmd:"" help:"Show a task's log as it is now."`
+	Events   taskEventsCmd   `cmd:"" aliases:"log,logs" help:"Show a task's log as it is now."`
 	Files    taskFilesCmd    `cmd:"" help:"Show the files of a task, and what its agent was given of each."`
 	Download taskDownloadCmd `cmd:"" help:"Download the files that a task has written."`
 	Thread   taskThreadCmd   `cmd:"" help:"Show what a task was asked and what it answered, over all turns."`
 	Share    taskShareCmd    `cmd:"" help:"Make a URL with which a page follows one task, and list or revoke such."`
-	Stop     taskStopCmd     `cmd:"" help:"Stop tasks and their sub-tasks."`
+	Stop     taskStopCmd     `cmd:"" aliases:"cancel" help:"Stop tasks and their sub-tasks."`
 	Pause    taskPauseCmd    `cmd:"" help:"Hold tasks until they are resumed."`
 	Resume   taskResumeCmd   `cmd:"" help:"Let paused tasks go on."`
 	Update   taskUpdateCmd   `cmd:"" help:"Change a task, or decide how it ends."`
-	Rm       taskRmCmd       `cmd:"" help:"Delete tasks, their sub-tasks and their logs for good; what runs is stopped first."`
+	Rm       taskRmCmd       `cmd:"" aliases:"delete,remove" help:"Delete tasks, their sub-tasks and their logs for good; what runs is stopped first."`
 }
 
 type taskGetCmd struct {

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/errand-dev/errand"
 )
@@ -55,37 +57,36 @@ func (c *taskListCmd) Run(e *env) error {
 	if c.Limit < 1 {
 		return errors.New("--limit must be at least 1")
 	}
-	tasks, total := []errand.ListedTask{}, ""
-	err := c.call(e, func(ctx context.Context, client *errand.Client) error {
-		o := c.options()
-		for {
-			o.PerPage = min(c.Limit-len(tasks), pageSize)
+	if c.JSON {
+		tasks := []errand.ListedTask{}
+		_, err := c.pages(e, func(ctx context.Context, client *errand.Client, o errand.ListOptions) (part, error) {
 			page, err := client.Tasks.List(ctx, o)
 			if err != nil {
-				return err
+				return part{}, err
 			}
 			tasks = append(tasks, page.Items...)
-			if total = strconv.Itoa(page.Total); page.TotalIsCapped {
-				total = "more than " + total
-			}
-			if o.Cursor = page.NextCursor; o.Cursor == "" {
-				total = ""
-				return nil
-			}
-			if len(tasks) >= c.Limit {
-				return nil
-			}
+			return part{len(page.Items), page.Total, page.TotalIsCapped, page.NextCursor}, nil
+		})
+		if err != nil {
+			return err
 		}
+		return printJSON(e.Out, tasks)
+	}
+	var tasks []errand.TaskRow
+	total, err := c.pages(e, func(ctx context.Context, client *errand.Client, o errand.ListOptions) (part, error) {
+		page, err := client.Tasks.Rows(ctx, o)
+		if err != nil {
+			return part{}, err
+		}
+		tasks = append(tasks, page.Items...)
+		return part{len(page.Items), page.Total, page.TotalIsCapped, page.NextCursor}, nil
 	})
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return printJSON(e.Out, tasks)
-	}
-	w := newTable(e.Out, "ID", "AGENT", "STATUS", "CREATED", "TITLE")
+	w := newTable(e.Out, "ID", "AGENT", "STATUS", "CREATED", "TASK")
 	for _, t := range tasks {
-		w.row(t.ID, t.AgentID, string(t.Status), when(t.CreatedAt), t.Title)
+		w.row(t.ID, t.AgentID, string(t.Status), ago(t.CreatedAt), fitting(strings.Join(strings.Fields(cmp.Or(t.Title, t.Prompt)), " "), askedLength))
 	}
 	w.end()
 	if total != "" {
@@ -93,3 +94,38 @@ func (c *taskListCmd) Run(e *env) error {
 	}
 	return nil
 }
+
+// part is what a page says of itself.
+type part struct {
+	items, total int
+	capped       bool
+	next         string
+}
+
+// pages reads pages until there are enough, and returns how many tasks there are in
+// all, "" if these are all of them.
+func (c *taskListCmd) pages(e *env, read func(context.Context, *errand.Client, errand.ListOptions) (part, error)) (total string, err error) {
+	err = c.call(e, func(ctx context.Context, client *errand.Client) error {
+		o := c.options()
+		for have := 0; have < c.Limit; {
+			o.PerPage = min(c.Limit-have, pageSize)
+			p, err := read(ctx, client, o)
+			if err != nil {
+				return err
+			}
+			have += p.items
+			if total = strconv.Itoa(p.total); p.capped {
+				total = "more than " + total
+			}
+			if o.Cursor = p.next; o.Cursor == "" {
+				total = ""
+				return nil
+			}
+		}
+		return nil
+	})
+	return total, err
+}
+
+// askedLength bounds what a table shows of a task's title or prompt.
+const askedLength = 60

@@ -11,7 +11,7 @@ import (
 
 type workerCmds struct {
 	Run  workerCmd     `cmd:"" default:"withargs" help:"Do an agent's tasks with a program of yours."`
-	List workerListCmd `cmd:"" help:"Show the workers that the server knows."`
+	List workerListCmd `cmd:"" aliases:"ls" help:"Show the workers that the server knows."`
 }
 
 type workerListCmd struct {
@@ -45,7 +45,7 @@ func (c *workerListCmd) Run(e *env) error {
 		if x.Slots > 0 {
 			tasks = fmt.Sprintf("%d of %d", x.Held, x.Slots)
 		}
-		w.row(x.ID, strings.Join(x.Agents, ", "), x.Kind, state, tasks, when(x.LastHeard), strconv.Itoa(x.Lost))
+		w.row(x.ID, strings.Join(x.Agents, ", "), x.Kind, state, tasks, ago(x.LastHeard), strconv.Itoa(x.Lost))
 	}
 	w.end()
 	return nil

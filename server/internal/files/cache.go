@@ -63,6 +63,7 @@ type turnstile struct {
 // cached is what is known of a content that was fetched.
 type cached struct {
 	Content      string    `json:"content"`
+	Size         int64     `json:"size"`
 	ETag         string    `json:"etag,omitempty"`
 	LastModified string    `json:"last_modified,omitempty"`
 	FreshUntil   time.Time `json:"fresh_until,omitzero"` // for other tasks; they ask again after it
@@ -114,7 +115,9 @@ func (c *cache) open(ctx context.Context, org, task, url string, ask func(ctx co
 		return nil, err
 	}
 	defer unlock()
-	if known, content := c.read(pin); task != "" && content != nil {
+	if task == "" { // a preview keeps nothing that others may not have, too
+		pin = ""
+	} else if known, content := c.read(pin); content != nil {
 		c.write(pin, known) // it is of use still
 		return content, nil
 	}
@@ -179,11 +182,15 @@ func (c *cache) keep(org, pin, shared string, res *http.Response) (io.ReadCloser
 	}
 	_ = res.Body.Close() // it is whole
 	known := cached{
-		Content: cachedContent + hex.EncodeToString(hash.Sum(nil)),
-		ETag:    res.Header.Get("Etag"), LastModified: res.Header.Get("Last-Modified"), FreshUntil: c.fresh(res.Header),
+		Content: cachedContent + hex.EncodeToString(hash.Sum(nil)), Size: size,
+		ETag: res.Header.Get("Etag"), LastModified: res.Header.Get("Last-Modified"), FreshUntil: c.fresh(res.Header),
 	}
 	now := c.now()
 	_ = os.Chtimes(coming.Name(), now, now)
+	if pin == "" && !sharable(res.Header) {
+		_ = os.Remove(coming.Name())
+		return coming, nil // it is read once, and then gone
+	}
 	if kept := os.Rename(coming.Name(), filepath.Join(c.dir, known.Content)) == nil; !kept {
 		_ = os.Remove(coming.Name())
 		return coming, nil // it is read once; only nobody finds it again
@@ -254,6 +261,10 @@ func (c *cache) read(key string) (known cached, content *os.File) {
 	if content, err = os.Open(path); err != nil { //nolint:gosec // a hash
 		return cached{}, nil
 	}
+	if info, err := content.Stat(); err != nil || info.Size() != known.Size { // a machine that lost its power
+		_ = content.Close()
+		return cached{}, nil
+	}
 	now := c.now()
 	_ = os.Chtimes(path, now, now) // what is used goes last
 	return known, content
@@ -261,6 +272,9 @@ func (c *cache) read(key string) (known cached, content *os.File) {
 
 // write keeps a record, whole or not at all. One that cannot be kept costs a request.
 func (c *cache) write(key string, known cached) {
+	if key == "" {
+		return
+	}
 	raw, err := json.Marshal(known)
 	if err != nil {
 		return

@@ -52,6 +52,9 @@ func NewFetcher(allow []netip.Prefix, dir string, now func() time.Time) *Fetcher
 	}}
 }
 
+// Trim drops what was not used for long.
+func (f *Fetcher) Trim() { f.cache.trim() }
+
 // Open starts to read a URL for a task of an organization, "" for none; reading more
 // than MaxSize bytes fails.
 func (f *Fetcher) Open(ctx context.Context, org, task, target string) (io.ReadCloser, error) {

@@ -89,12 +89,10 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 		ctx, cancel = context.WithDeadline(ctx, who.Pass.Until.Time())
 		context.AfterFunc(r.Context(), cancel)
 	}
-	if r.URL.Path == "/v1/events" {
-		ctx = edge.WithStill(ctx, func(context.Context) error {
-			_, err := s.authenticate(r)
-			return err
-		})
-	}
+	ctx = edge.WithStill(ctx, func(context.Context) error {
+		_, err := s.authenticate(r)
+		return err
+	})
 	return r.WithContext(ctx), nil
 }
 

@@ -133,3 +133,36 @@ func TestA3AKeyTellsOfItself(t *testing.T) {
 		}
 	}
 }
+
+// A3, A7: what lasts ends soon after its key or its token is revoked: nothing that comes
+// later is told, and a worker is given nothing more.
+func TestA3StreamsEndWithTheirKeys(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.task(t, "one")
+	userID, user := s.key(t, `{"name": "of a person", "role": "user", "sees": "all"}`)
+	workerID, worker := s.key(t, `{"name": "of a worker", "role": "worker", "agents": []}`)
+	shared := s.must(t, 201, call{method: "POST", path: "/v1/tasks/one/tokens", key: userKey, body: `{}`})
+	sse := map[string]string{"Accept": "text/event-stream"}
+	for _, c := range []struct {
+		stream call
+		revoke string
+	}{
+		{call{method: "GET", path: "/v1/tasks/one/events?token=" + shared["token"].(string), key: "-", header: sse}, "/v1/tasks/one/tokens/" + shared["id"].(string)},
+		{call{method: "GET", path: "/v1/tasks/one/events", key: user, header: sse}, "/v1/keys/" + userID},
+		{call{method: "GET", path: "/default/events/agent-1?environment=local", key: worker, header: sse}, "/v1/keys/" + workerID},
+	} {
+		live := s.open(t, t.Context(), c.stream)
+		if live.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s", c.stream.path, live.Status)
+		}
+		s.must(t, 204, call{method: "DELETE", path: c.revoke})
+		_, err := io.Copy(io.Discard, live.Body) // until the server ends it
+		if err != nil {
+			t.Errorf("%s: %v", c.stream.path, err)
+		}
+		_ = live.Body.Close()
+		s.must(t, 401, call{method: "GET", path: "/v1/tasks/one", key: c.stream.key, header: c.stream.header})
+	}
+}

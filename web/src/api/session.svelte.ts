@@ -47,6 +47,7 @@ class Signed {
     if (!shown) return;
     try {
       await call<void>("POST", "/v1/session", { body: { code: shown } });
+      this.changed();
     } catch (err) {
       const told = faultOf(err);
       if (told.status === 0) throw told; // it may still be good

@@ -24,6 +24,8 @@ export type Told =
   /** `list` is the filter that counts are of, and rows if they are not `mixed` with those of a tree. */
   | { frames: Frame[]; list: string; mixed: boolean }
   | { signedOut: true }
+  /** The tab was forgotten, as it said nothing for long, and has to say again what it wants. */
+  | { again: true }
   | { ping: true };
 
 export const nothing: Want = { list: null, counts: false, tree: "", logs: {} };

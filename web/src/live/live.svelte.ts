@@ -50,6 +50,8 @@ class Live {
   #statuses = new Map<string, string>();
   #nth = 0;
   #port: Port | null = null;
+  /** Somebody has signed in here since the page was opened, and the port was not told. */
+  #signed = false;
   #due = false;
 
   /** Begins to tell of a list or a tree; answers what ends it. */
@@ -82,7 +84,10 @@ class Live {
   }
 
   constructor() {
-    session.changed = () => this.#port?.ask({ signed: true });
+    session.changed = () => {
+      if (this.#port) this.#port.ask({ signed: true });
+      else this.#signed = true;
+    };
   }
 
   #changed(): void {
@@ -90,7 +95,10 @@ class Live {
     this.#due = true;
     queueMicrotask(() => {
       this.#due = false;
-      this.#port ??= this.#open();
+      if (!this.#port) {
+        this.#port = this.#open();
+        if (this.#signed) this.#port.ask({ signed: true }); // other tabs may still follow what somebody else sees
+      }
       this.#port.ask({ want: this.#want() });
     });
   }
@@ -128,6 +136,7 @@ class Live {
     const worker = new SharedWorker(policy.createScriptURL(address), { type: "module", name: "errand" });
     worker.port.onmessage = ({ data }: MessageEvent<Told>) => {
       if ("ping" in data) worker.port.postMessage({ alive: true } satisfies Ask);
+      else if ("again" in data) worker.port.postMessage({ want: this.#want() } satisfies Ask);
       else this.#told(data);
     };
     return { ask: (a) => worker.port.postMessage(a) };

@@ -1,5 +1,5 @@
 /// <reference lib="webworker" />
-import { Hub, type Ask } from "./hub";
+import { Hub, type Ask, type Told } from "./hub";
 import { readStream } from "./stream";
 
 /** All tabs of a browser share this worker, and with it one stream. */
@@ -16,7 +16,10 @@ const heard = new Map<MessagePort, number>();
   };
   join();
   port.onmessage = ({ data }: MessageEvent<Ask>) => {
-    if (!heard.has(port)) join(); // it was frozen, and is back
+    if (!heard.has(port)) {
+      join(); // it was frozen, and is back
+      if (!("want" in data) && !("bye" in data)) port.postMessage({ again: true } satisfies Told);
+    }
     heard.set(port, Date.now());
     hub.ask(port, data);
     if ("bye" in data) heard.delete(port);

@@ -34,12 +34,28 @@ type Kit struct {
 	Closing context.Context //nolint:containedctx // the server's own life, not a request's
 }
 
-// UntilClosing ends a request's context when the server begins to close.
+// UntilClosing ends the context of a request that lasts when the server begins to
+// close, and, within KeepAlive, when the request would not be let in any more: its key,
+// session or token is over or revoked (rule A3).
 func (k *Kit) UntilClosing(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(k.Closing, cancel)
+	closing := context.AfterFunc(k.Closing, cancel)
+	var look *time.Timer
+	set := make(chan struct{})
+	look = time.AfterFunc(k.KeepAlive, func() {
+		<-set
+		switch {
+		case ctx.Err() != nil:
+		case fault.CodeOf(Still(ctx)) == fault.Unauthenticated:
+			cancel()
+		default: // a store that cannot be reached says nothing of the key
+			look.Reset(k.KeepAlive)
+		}
+	})
+	close(set)
 	return ctx, func() {
-		stop()
+		closing()
+		look.Stop()
 		cancel()
 	}
 }

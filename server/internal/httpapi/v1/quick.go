@@ -98,9 +98,40 @@ func formOfAny(schemas huma.Registry, s *huma.Schema) form {
 			return false
 		}
 		raw, ok := c.Value()
+		if largeNumber(raw) {
+			return false // huma says whether it is too large
+		}
 		keeper, keeps := reflect.TypeAssert[json.Unmarshaler](into.Addr())
 		return ok && keeps && keeper.UnmarshalJSON(raw) == nil
 	}
+}
+
+// maxPlainDigits is how many digits a number has that is no number too large for a
+// float64.
+const maxPlainDigits = 300
+
+// largeNumber tells whether JSON may hold a number that no float64 is: one with an
+// exponent, or of very many digits.
+func largeNumber(raw json.RawMessage) bool {
+	digits, inString, escaped := 0, false, false
+	for _, b := range raw {
+		switch {
+		case inString:
+			inString = b != '"' || escaped
+			escaped = b == '\\' && !escaped
+		case b == '"':
+			inString, digits = true, 0
+		case '0' <= b && b <= '9':
+			if digits++; digits > maxPlainDigits {
+				return true
+			}
+		case (b == 'e' || b == 'E') && digits > 0:
+			return true
+		case b != '.':
+			digits = 0
+		}
+	}
+	return false
 }
 
 func formOfPointer(schemas huma.Registry, s *huma.Schema, t reflect.Type) form {

@@ -110,6 +110,8 @@ func oddBodies() []string {
 		`{"agent_ids":["a"],"worker_id":"w","slots":0}`, `{"agent_ids":["a"],"worker_id":"w","wait":61}`, `{"events":[]}`, `{"events":[{"type":"no","data":1}]}`,
 		`{"events":[{"type":"chunk"}]}`, `{"events":[{"type":"chunk","data":null}]}`, `{"lease_token":"x","status":"running"}`, `{"lease_token":"x"} x`,
 		"{\"lease_token\":\"\xff\"}", `{"lease_token":"\ud800"}`, `{"agent_id":"a","input":{},"run_at":"2026-01-01T00:00:00Z","budget":{"cost":1}}`,
+		`{"lease_token":"x","events":[{"type":"think","data":1e400}]}`, `{"lease_token":"x","events":[{"type":"think","data":{"a":[2E999]}}]}`,
+		`{"lease_token":"x","events":[{"type":"think","data":` + strings.Repeat("9", 400) + `}]}`,
 	}
 }
 

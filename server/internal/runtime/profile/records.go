@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"slices"
 	"strings"
@@ -138,6 +139,7 @@ func (r *recordReader) scan() (more, blank bool) {
 		case field.quoted:
 			r.recall(c)
 			r.keep(&field, c)
+			r.run(&field, '"')
 		case c == r.comma:
 			blank = false
 			r.endField(&field, start)
@@ -159,8 +161,36 @@ func (r *recordReader) scan() (more, blank bool) {
 				blank, field.dense = false, true
 			}
 			r.keep(&field, c)
+			if field.dense && !field.closed {
+				r.run(&field, r.comma)
+			}
 		}
 	}
+}
+
+// runSize is how far run looks: further than most fields are long.
+const runSize = 64
+
+// run takes what follows in a field and has no sign in it, which is most of it, at
+// once. end is what ends the field beside a line break.
+func (r *recordReader) run(f *fieldScan, end byte) {
+	if len(r.again) > 0 {
+		return
+	}
+	ahead, _ := r.in.Peek(min(r.in.Buffered(), runSize))
+	for _, sign := range [...]byte{end, '\n', '\r', 0} {
+		if i := bytes.IndexByte(ahead, sign); i >= 0 {
+			ahead = ahead[:i]
+		}
+	}
+	if room := maxField - f.size; room > 0 && len(r.ends) < maxFields {
+		r.text = append(r.text, ahead[:min(room, len(ahead))]...)
+	}
+	if room := maxQuoted + 1 - len(r.quoted); f.quoted && room > 0 {
+		r.quoted = append(r.quoted, ahead[:min(room, len(ahead))]...)
+	}
+	f.size += len(ahead)
+	_, _ = r.in.Discard(len(ahead)) // it is buffered
 }
 
 // read returns the next byte.

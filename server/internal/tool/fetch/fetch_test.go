@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -178,7 +179,7 @@ type slow struct{ until <-chan struct{} }
 func (s *slow) Read(p []byte) (int, error) {
 	select {
 	case <-s.until:
-		return 0, http.ErrHandlerTimeout
+		return 0, context.DeadlineExceeded // as a transport says it, and the client before it if it is quicker
 	case <-time.After(time.Second):
 		p[0] = 'a'
 		return 1, nil
