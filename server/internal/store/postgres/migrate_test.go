@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
 	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
 )
 
@@ -84,6 +86,71 @@ func TestMigrationFindsWhatUsesFiles(t *testing.T) {
 			t.Errorf("%+v sees %q, want %s", in, got, want)
 		}
 	}
+}
+
+// What people were asked before has its deadlines, to the microsecond; what is no JSON
+// to the database is no obstacle.
+func TestMigrationFindsWhatListsAreNarrowedBy(t *testing.T) {
+	t.Parallel()
+	long(t)
+	url, conn := before(t, "_filters.sql")
+	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
+	for id, side := range map[string]string{
+		"many": `{"open":[{"id":"a","until":"2026-12-01T00:00:00.9999Z"},{"id":"b","until":null},{"id":"c","until":"2026-12-01T00:00:01Z"}]}`,
+		"ever": `{"open":[{"id":"a","until":null}]}`,
+		"nul":  `{"ext":"\u0000","open":[{"id":"a","until":"2026-12-01T00:00:00Z"}]}`,
+		"deep": `{"open":[{"id":"a","until":"2026-12-01T00:00:02Z","ext":` + deep + `}]}`,
+		"wait": `{"wait":{"cause":"batch"}}`,
+	} {
+		if _, err := conn.Exec(t.Context(), `INSERT INTO tasks (org, id, agent_id, created_at, updated_at, turn, first_seq, last_seq, max_attempts, ready_at, queued, status, attempt, execution_attempts, side, root_id)
+			VALUES ('o', $1, 'a', 1, 1, 1, 1, 1, 1, 1, 1, 'pending', 1, 1, $2, $1)`, id, side); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Exec(t.Context(), `INSERT INTO turns (org, task, n, spec, first_seq, last_seq) VALUES ('o', $1, 1, '{"input":{},"tags":["x"]}', 1, 1)`, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, Options{URL: url, Node: "n"})
+	for f, want := range map[*lifecycle.Filter]string{
+		{Asks: true}: "many ever deep",
+		{Tag: "x"}:   "wait nul many ever deep",
+		{Stands: &lifecycle.Stands{As: []task.Standing{"batch"}}}:    "wait",
+		{Stands: &lifecycle.Stands{As: []task.Standing{"queued"}}}:   "nul many ever deep",
+		{Stands: &lifecycle.Stands{As: []task.Standing{"assigned"}}}: "",
+	} {
+		found, err := s.Rows(t.Context(), auth.All("o"), *f, lifecycle.Page{Size: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, x := range found.Items {
+			ids = append(ids, x.Task.ID)
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("%+v finds %q, want %q", *f, got, want)
+		}
+	}
+	if next, err := s.NextDeadline(t.Context(), auth.All("o"), lifecycle.Filter{}); next.String() != "2026-12-01T00:00:00.9999Z" || err != nil {
+		t.Errorf("the next deadline is %s, %v", next, err)
+	}
+}
+
+// Tables are made by whoever may make tables in the schema, and nothing else.
+func TestMigrationNeedsNoOtherRight(t *testing.T) {
+	t.Parallel()
+	long(t)
+	url := pgtest.Database(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // the database goes with it
+	name := "role_" + strings.ToLower(rand.Text())
+	if _, err := conn.Exec(t.Context(), strings.NewReplacer("DATABASE", `DATABASE "`+conn.Config().Database+`"`, "ROLE", name).Replace(
+		`CREATE USER ROLE; REVOKE ALL ON DATABASE FROM PUBLIC; GRANT CONNECT ON DATABASE TO ROLE; GRANT CREATE, USAGE ON SCHEMA public TO ROLE`)); err != nil {
+		t.Fatal(err)
+	}
+	open(t, Options{URL: url + "&role=" + name, Node: "n"})
 }
 
 // Events of before are found by their client_ids, of whatever form these are.

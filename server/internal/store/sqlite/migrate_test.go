@@ -254,6 +254,39 @@ func TestMigrationFindsWhatUsesFiles(t *testing.T) {
 	}
 }
 
+// What people were asked before has its deadlines, to the microsecond, and every task
+// stands as it did; what SQLite cannot read, as it is too deep, is no obstacle.
+func TestMigrationFindsWhatListsAreNarrowedBy(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("[", 5000) + strings.Repeat("]", 5000)
+	side := func(id, text string) string {
+		return fmt.Sprintf("UPDATE tasks SET side = '%s' WHERE org = 'o' AND id = '%s'", text, id)
+	}
+	s := openPrevious(t,
+		side("grandchild", `{"open":[{"id":"a","until":"2026-12-01T00:00:00.9999Z"},{"id":"b","until":null},{"id":"c","until":"2026-12-01T00:00:01Z"}]}`),
+		side("child", `{"open":[{"id":"a","until":null}]}`),
+		side("stopped", `{"open":[{"id":"a","until":"2026-12-01T00:00:00Z"}]}`), // it has ended
+		side("left", `{"wait":{"cause":"batch"}}`),
+		side("ring-1", `{"wait":{"cause":"batch","held":true},"account":{"held":true}}`),
+		side("root", `{"again":{"why":"failed"}}`),
+		side("ring-2", `{"ext":`+deep+`,"open":[{"id":"a","until":"2026-12-01T00:00:00Z"}]}`),
+		`UPDATE turns SET spec = replace(spec, '"tags":null', '"tags":["x","y"]') WHERE org = 'o' AND task = 'left'`,
+		`UPDATE turns SET spec = replace(spec, '"output_schema":null', '"output_schema":`+deep+`') WHERE org = 'o' AND task = 'ring-1'`,
+		`UPDATE turns SET spec = replace(spec, '"files":null', '"files":["file:x"],"more":`+deep+`') WHERE org = 'o' AND task = 'ring-2'`)
+	same(t, "asked", []string{"child 0", "grandchild 1796083200999900"}, texts(t, s, "SELECT id || ' ' || asked_until FROM tasks WHERE asks = 1 ORDER BY 1"))
+	same(t, "standing", []string{"below left queued", "child-2 paused", "left batch", "over earlier_attempt", "ring-1 budget", "ring-2 queued", "root retry"},
+		texts(t, s, "SELECT id || ' ' || standing FROM tasks WHERE org = 'o' AND standing <> '' ORDER BY 1"))
+	same(t, "tags", []string{"left x", "left y"}, texts(t, s, "SELECT task || ' ' || tag FROM tags ORDER BY 1"))
+	for _, id := range []string{"grandchild", "child", "ring-2"} {
+		if found, err := s.Task(t.Context(), auth.All("o"), id); err != nil || len(found.Task.Open) == 0 {
+			t.Errorf("%s asks %v, %v", id, found.Task.Open, err)
+		}
+	}
+	if next, err := s.NextDeadline(t.Context(), auth.All("o"), lifecycle.Filter{}); next.String() != "2026-12-01T00:00:00.9999Z" || err != nil {
+		t.Errorf("the next deadline is %s, %v", next, err)
+	}
+}
+
 // Events of before are found by their client_ids, of whatever form these are.
 func TestMigrationKeepsClientIDs(t *testing.T) {
 	t.Parallel()

@@ -28,10 +28,12 @@ CREATE INDEX files_id          ON files (id);
 -- What the tasks that are there refer to, "file:<id>/<name>": found in the text, since
 -- not every spec is what the database calls JSON. A prompt that quotes a reference
 -- counts as one. An older file that none refers to may never have been used: it stays.
-CREATE TEMPORARY TABLE refs ON COMMIT DROP AS
+-- The table of them goes at once; not everybody may make a temporary one.
+CREATE TABLE file_refs AS
     SELECT u.org, u.task, m[1] AS id, m[2] AS name
     FROM turns u, regexp_matches(u.spec, '"file:([0-9a-f]{64})/([^"\\]+)?', 'g') AS m;
 INSERT INTO file_uses (org, id, task, owner, grp)
-    SELECT DISTINCT t.org, f.id, t.id, t.owner, t.grp FROM refs r JOIN tasks t ON t.org = r.org AND t.id = r.task
+    SELECT DISTINCT t.org, f.id, t.id, t.owner, t.grp FROM file_refs r JOIN tasks t ON t.org = r.org AND t.id = r.task
     JOIN files f ON f.org = r.org AND f.id = r.id;
-UPDATE file_owners SET name = r.name FROM refs r WHERE r.org = file_owners.org AND r.id = file_owners.id AND r.name <> '';
+UPDATE file_owners SET name = r.name FROM file_refs r WHERE r.org = file_owners.org AND r.id = file_owners.id AND r.name <> '';
+DROP TABLE file_refs;

@@ -27,12 +27,13 @@ CREATE INDEX file_owners_left  ON file_owners (org, left_at) WHERE left_at > 0;
 CREATE INDEX files_id          ON files (id);
 
 -- What the tasks that are there refer to, "file:<id>/<name>". An older file that none
--- refers to may never have been used: it stays.
+-- refers to may never have been used: it stays. A spec of more than a thousand levels is
+-- no JSON to the database.
 CREATE TEMPORARY TABLE refs AS
-    SELECT u.org, u.task, j.value AS ref FROM turns u, json_each(u.spec, '$.input.files') j
+    SELECT u.org, u.task, j.value AS ref FROM turns u, json_each(CASE WHEN json_valid(u.spec) THEN u.spec ELSE '{}' END, '$.input.files') j
     WHERE instr(u.spec, '"file:') > 0 AND j.value LIKE 'file:%'
     UNION
-    SELECT u.org, u.task, json_extract(j.value, '$.url') FROM turns u, json_each(u.spec, '$.input.attachments') j
+    SELECT u.org, u.task, json_extract(j.value, '$.url') FROM turns u, json_each(CASE WHEN json_valid(u.spec) THEN u.spec ELSE '{}' END, '$.input.attachments') j
     WHERE instr(u.spec, '"file:') > 0 AND j.type = 'object' AND json_extract(j.value, '$.url') LIKE 'file:%';
 INSERT INTO file_uses (org, id, task, owner, grp)
     SELECT DISTINCT t.org, f.id, t.id, t.owner, t.grp FROM refs r JOIN tasks t ON t.org = r.org AND t.id = r.task
