@@ -23,10 +23,11 @@ func (s *Service) ForgetCaps() { s.caps.forget() }
 // capsFor is how long caps of agents and keys that were read are taken for what they are.
 const capsFor = time.Second
 
-// capBook knows which caps spenders have.
+// capBook knows which caps spenders have, for all but writes, which read those of agents
+// and keys themselves.
 type capBook struct {
 	rules []task.CapRule
-	store RecordReader
+	store Store
 
 	mu    sync.Mutex
 	known map[capKey]knownCaps
@@ -44,20 +45,18 @@ type knownCaps struct {
 }
 
 // of are the caps of a spender, nil for none.
-func (b *capBook) of(ctx context.Context, org string, s task.Spender, now task.Stamp) (*task.Caps, error) {
-	switch s.Of {
-	case task.CapOwner, task.CapGroup:
-		return b.ruled(s), nil
-	case task.CapAgent, task.CapKey:
+func (b *capBook) of(ctx context.Context, org string, s task.Spender) (*task.Caps, error) {
+	if caps, ruled := b.ruled(s); ruled {
+		return caps, nil
 	}
-	key := capKey{org, s}
+	key, now := capKey{org, s}, b.store.Now()
 	b.mu.Lock()
 	hit, turns := b.known[key], b.turns
 	b.mu.Unlock()
 	if now < hit.until {
 		return hit.caps, nil
 	}
-	caps, err := b.read(ctx, org, s)
+	caps, err := b.store.Caps(ctx, org, s)
 	if err != nil {
 		return nil, err
 	}
@@ -73,31 +72,22 @@ func (b *capBook) of(ctx context.Context, org string, s task.Spender, now task.S
 	return caps, nil
 }
 
-// ruled are the caps of an owner or a group.
-func (b *capBook) ruled(s task.Spender) *task.Caps {
-	var each *task.Caps
+// ruled are the caps of an owner or a group, nil for none. Those of others are not the
+// configuration's.
+func (b *capBook) ruled(s task.Spender) (caps *task.Caps, ruled bool) {
+	if s.Of != task.CapOwner && s.Of != task.CapGroup {
+		return nil, false
+	}
 	for i, r := range b.rules {
 		switch {
 		case r.Of != s.Of:
 		case r.ID == s.ID:
-			return &b.rules[i].Caps
+			return &b.rules[i].Caps, true
 		case r.ID == task.EachOf:
-			each = &b.rules[i].Caps
+			caps = &b.rules[i].Caps
 		}
 	}
-	return each
-}
-
-// read reads the caps of an agent or a key.
-func (b *capBook) read(ctx context.Context, org string, s task.Spender) (*task.Caps, error) {
-	if s.Of == task.CapKey {
-		return b.store.KeyCaps(ctx, org, s.ID)
-	}
-	a, err := b.store.Agent(ctx, org, s.ID, 0)
-	if fault.CodeOf(err) == fault.NotFound {
-		return nil, nil //nolint:nilnil // nil is the documented answer
-	}
-	return a.Record.Caps, err
+	return caps, true
 }
 
 func (b *capBook) forget() {
@@ -106,17 +96,14 @@ func (b *capBook) forget() {
 	b.known, b.turns = nil, b.turns+1
 }
 
-// spenders are a task's.
-func (b *capBook) spenders(ctx context.Context, org string, all []task.Spender, now task.Stamp) ([]task.Cap, error) {
-	var caps []task.Cap
-	for _, s := range all {
-		own, err := b.of(ctx, org, s, now)
-		if err != nil {
-			return nil, fmt.Errorf("read caps: %w", err)
-		}
-		caps = append(caps, own.Of(s, now)...)
+// capsAt are the caps of a spender in the day and the month in which a moment is; nothing
+// is known to be used of them.
+func (s *Service) capsAt(ctx context.Context, org string, of task.Spender, at task.Stamp) ([]task.Cap, error) {
+	own, err := s.caps.of(ctx, org, of)
+	if err != nil {
+		return nil, fmt.Errorf("read caps: %w", err)
 	}
-	return caps, nil
+	return own.Of(of, at), nil
 }
 
 // capsOf are the caps of a task's spenders with what is used of them, this write
@@ -125,13 +112,24 @@ func (tx writing) capsOf(t task.Task) ([]task.Cap, error) {
 	if tx.caps == nil { // it was written without them
 		return nil, nil
 	}
-	caps, err := tx.caps.spenders(context.Background(), t.OrganizationID, t.Spenders(), tx.Now())
-	for i := range caps {
-		if err == nil {
-			caps[i].Used, err = tx.Used(t.OrganizationID, caps[i].Spender, caps[i].From, caps[i].Until)
+	var caps []task.Cap
+	for _, of := range t.Spenders() {
+		own, ruled := tx.caps.ruled(of)
+		if !ruled {
+			var err error
+			if own, err = tx.Caps(t.OrganizationID, of); err != nil {
+				return nil, err
+			}
+		}
+		for _, c := range own.Of(of, tx.Now()) {
+			var err error
+			if c.Used, err = tx.Used(t.OrganizationID, of, c.From, c.Until); err != nil {
+				return nil, err
+			}
+			caps = append(caps, c)
 		}
 	}
-	return caps, err
+	return caps, nil
 }
 
 // count counts what a change has spent for the task's spenders, on the day in which it is
@@ -202,8 +200,7 @@ func (s *Service) Uncap(ctx context.Context) error {
 // uncap lets go on what one cap holds, if it does so no more.
 func (s *Service) uncap(ctx context.Context, org, name string) error {
 	spender, period := task.CapNamed(name)
-	now := s.store.Now()
-	caps, err := s.caps.spenders(ctx, org, []task.Spender{spender}, now)
+	caps, err := s.capsAt(ctx, org, spender, s.store.Now())
 	if err != nil {
 		return err
 	}
@@ -315,7 +312,7 @@ func (s *Service) own(who Caller, f UsageFilter) []task.Spender {
 
 func (s *Service) usage(ctx context.Context, org string, of task.Spender, at task.Stamp) (Usage, error) {
 	u := Usage{Spender: of}
-	caps, err := s.caps.spenders(ctx, org, []task.Spender{of}, at)
+	caps, err := s.capsAt(ctx, org, of, at)
 	if err != nil {
 		return u, err
 	}

@@ -260,8 +260,8 @@ type RecordReader interface {
 	Agents(ctx context.Context, org, after string, limit int) ([]agent.Agent, error)
 	// Secret reads a sealed secret; nil when there is none.
 	Secret(ctx context.Context, org string, of SecretOf, id string) ([]byte, error)
-	// KeyCaps reads the caps of a key, nil for none, also of a key that is not there.
-	KeyCaps(ctx context.Context, org, id string) (*task.Caps, error)
+	// Caps reads those of an agent or a key, nil for none, also of one that is not there.
+	Caps(ctx context.Context, org string, of task.Spender) (*task.Caps, error)
 	// Organizations lists every organization's id.
 	Organizations(ctx context.Context) ([]string, error)
 }
@@ -275,6 +275,8 @@ type Records interface {
 	PutAgent(a agent.Agent) error
 	// DeleteAgent removes an agent with its versions, and makes that known.
 	DeleteAgent(org, id string) error
+	// Caps is RecordReader.Caps. Whoever changes them does not wait for the commit.
+	Caps(org string, of task.Spender) (*task.Caps, error)
 	// HasOpenTask reports whether a task of the agent has not ended.
 	HasOpenTask(org, agentID string) (bool, error)
 	PutSecret(org string, of SecretOf, id string, sealed []byte) error

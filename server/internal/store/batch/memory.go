@@ -115,10 +115,19 @@ type agentKey struct {
 // workerKey names a worker of an agent.
 type workerKey struct{ org, agent, id string }
 
-// answers are what questions about single rows of one table were answered, until
-// that table is written.
+// capsKey names those who may have caps in the database.
+type capsKey struct {
+	org string
+	task.Spender
+}
+
+// answers are what questions about single rows of some tables were answered, until
+// one of these is written.
 type answers[K comparable, V any] struct {
-	of    table.Name
+	of table.Name
+	// brief says that they are good for a commit even if others write the database: the
+	// question locks nothing, so that nobody relies on it for longer.
+	brief bool
 	known map[K]V
 }
 
@@ -133,7 +142,7 @@ func recall[K comparable, V any](t *tx, m *answers[K, V], key K, question func(t
 		return before, nil
 	}
 	found, err := ask(t, m.of, question)
-	if err != nil || !fresh || !t.c.w.opts.Remember {
+	if err != nil || !fresh || !t.c.w.opts.Remember && !m.brief {
 		return found, err
 	}
 	if ok && !reflect.DeepEqual(found, before) {
@@ -160,6 +169,7 @@ func (w *writer) remember(c *commit) {
 	}
 	w.agents.written(c.touched)
 	w.workers.written(c.touched)
+	w.caps.written(c.touched)
 	for key, k := range c.tasks {
 		w.memory.put(key, k)
 	}

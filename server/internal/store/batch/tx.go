@@ -437,6 +437,13 @@ func (t *tx) DeleteAgent(org, id string) error {
 	return nil
 }
 
+// Caps implements lifecycle.Records.
+func (t *tx) Caps(org string, of task.Spender) (*task.Caps, error) {
+	return recall(t, &t.c.w.caps, capsKey{org, of}, func(db table.DB) (*task.Caps, error) {
+		return table.ReadCaps(background(), db, org, of)
+	})
+}
+
 // HasOpenTask implements lifecycle.Records.
 func (t *tx) HasOpenTask(org, agentID string) (bool, error) {
 	return ask(t, table.Tasks, func(db table.DB) (bool, error) { return table.HasOpenTask(background(), db, org, agentID) })

@@ -119,11 +119,14 @@ type writer struct {
 	// its worker.
 	agents  answers[agentKey, agent.Agent]
 	workers answers[workerKey, lifecycle.Worker]
+	// Every task that is created, claimed or spends asks for its spenders' caps.
+	caps answers[capsKey, *task.Caps]
 }
 
 func newWriter(e Engine, opts Options) *writer {
 	w := &writer{engine: e, opts: opts}
 	w.agents.of, w.workers.of = table.Agents, table.Workers
+	w.caps.of, w.caps.brief = table.Agents|table.Keys, true
 	return w
 }
 
@@ -217,6 +220,9 @@ func (w *writer) try(g *group, met *[]lifecycle.Key) error {
 	if err := w.engine.Begin(ctx, about); err != nil {
 		w.engine.Rollback(ctx) // it may have begun, and then not got its locks
 		return err
+	}
+	if !w.opts.Remember {
+		clear(w.caps.known)
 	}
 	c := &commit{w: w, locked: map[lifecycle.Key]bool{}, met: met}
 	for _, k := range about {

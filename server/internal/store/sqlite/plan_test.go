@@ -370,6 +370,8 @@ func everyQuestion(tx lifecycle.Tx) error {
 			failed = append(failed, err)
 		}
 	}
+	note(tx.Caps("o", task.Spender{Of: task.CapKey, ID: "k"}))
+	note(tx.Caps("o", task.Spender{Of: task.CapAgent, ID: "a"}))
 	_, _, err := tx.TurnEnd("o", "u", 1)
 	note(nil, err)
 	note(tx.Untold("o", "w"))
@@ -498,7 +500,8 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Used(ctx, "o", task.Spender{Of: task.CapAgent, ID: "a"}, 1, 2))
 	note(s.Spenders(ctx, "o", "", 1, 2, task.Spender{}, 1))
 	note(s.Spenders(ctx, "o", task.CapAgent, 1, 2, task.Spender{}, 1))
-	note(s.KeyCaps(ctx, "o", "k"))
+	note(s.Caps(ctx, "o", task.Spender{Of: task.CapKey, ID: "k"}))
+	note(s.Caps(ctx, "o", task.Spender{Of: task.CapAgent, ID: "a"}))
 	note(s.Waiting(ctx, "o", "u"))
 	note(s.Fronts(ctx, "o", []lifecycle.Lane{{Agent: "a"}, {Agent: "a", Pin: "w"}}, 1))
 	note(s.QueuedAgents(ctx, "o"))

@@ -252,14 +252,10 @@ func keys(e *env) {
 		e.ok(err)
 		worker.Caps = want
 		e.same("key with caps", worker, capped)
-		got, err := e.KeyCaps(ctx, home, "w")
-		e.ok(err)
-		e.same("caps of a key", want, got)
+		e.caps(task.Spender{Of: task.CapKey, ID: "w"}, want)
 		listed(home, worker, second, first)
 	}
-	none, err := e.KeyCaps(ctx, home, "nobody")
-	e.ok(err)
-	e.same("caps of an unknown key", (*task.Caps)(nil), none)
+	e.caps(task.Spender{Of: task.CapKey, ID: "nobody"}, nil)
 	part, err := e.Keys(ctx, home, worker, 1)
 	e.ok(err)
 	e.same("one key behind the first", []auth.Key{second}, part)

@@ -14,6 +14,7 @@ func usageParts() []part {
 	return []part{
 		{"UsageIsCountedByDays", counted},
 		{"TasksOfACapAreFound", cappedTasks},
+		{"CapsOfAgents", agentCaps},
 	}
 }
 
@@ -142,4 +143,39 @@ func cappedTasks(e *env) {
 	names, err = e.Capped(e.t.Context(), home)
 	e.ok(err)
 	e.same("caps that hold anything", 0, len(names))
+}
+
+// caps checks those of an agent or a key, for readers and for writes.
+func (e *env) caps(of task.Spender, want *task.Caps) {
+	e.t.Helper()
+	got, err := e.Caps(e.t.Context(), home, of)
+	e.ok(err)
+	e.same("caps of "+of.ID, want, got)
+	for range 2 {
+		e.write(func(tx lifecycle.Tx) error {
+			got, err := tx.Caps(home, of)
+			e.same("caps of "+of.ID+" in a write", want, got)
+			return err
+		})
+	}
+}
+
+// agentCaps: the caps of an agent are those of its newest version, also within the
+// commit that changes them, until it is deleted.
+func agentCaps(e *env) {
+	of := task.Spender{Of: task.CapAgent, ID: "capped"}
+	e.caps(of, nil)
+	for i, want := range []*task.Caps{{Day: &task.Allowance{Tokens: 5}}, {Month: &task.Allowance{Cost: 0.5}}, nil} {
+		e.write(func(tx lifecycle.Tx) error {
+			a := agentRecord(home, of.ID, i+1)
+			a.Record.Caps = want
+			e.ok(tx.PutAgent(a))
+			got, err := tx.Caps(home, of)
+			e.same("caps within the commit", want, got)
+			return err
+		})
+		e.caps(of, want)
+	}
+	e.write(func(tx lifecycle.Tx) error { return tx.DeleteAgent(home, of.ID) })
+	e.caps(of, nil)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -75,11 +76,23 @@ func (r *Reader) CappedBy(ctx context.Context, org, name, after string, limit in
 	return ids, nil
 }
 
-// KeyCaps implements lifecycle.RecordReader.
-func (r *Reader) KeyCaps(ctx context.Context, org, id string) (*task.Caps, error) {
-	found, err := readKeys(ctx, r.DB, "org = ? AND id = ?", org, id)
-	if err != nil || len(found) == 0 {
-		return nil, err
+// ReadCaps reads the caps of an agent or a key, nil for none.
+func ReadCaps(ctx context.Context, db DB, org string, of task.Spender) (*task.Caps, error) {
+	if of.Of == task.CapKey {
+		found, err := readKeys(ctx, db, "org = ? AND id = ?", org, of.ID)
+		if err != nil || len(found) == 0 {
+			return nil, err
+		}
+		return found[0].Caps, nil
 	}
-	return found[0].Caps, nil
+	a, err := ReadAgent(ctx, db, org, of.ID, 0, "")
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil, nil //nolint:nilnil // nil is the documented answer
+	}
+	return a.Record.Caps, err
+}
+
+// Caps implements lifecycle.RecordReader.
+func (r *Reader) Caps(ctx context.Context, org string, of task.Spender) (*task.Caps, error) {
+	return ReadCaps(ctx, r.DB, org, of)
 }
