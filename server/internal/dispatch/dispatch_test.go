@@ -588,3 +588,43 @@ func TestClosingEndsAWorkersStreamProperly(t *testing.T) {
 		b.parts.Wait() // without an error
 	})
 }
+
+// B1: a task behind many that a cap holds is claimed at once, by those who wait and by
+// those who come.
+func TestClaimPassesOverWhatACapHolds(t *testing.T) {
+	t.Parallel()
+	for name, early := range map[string]bool{"who comes": false, "who waits": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(b *bench) {
+				rule := task.CapRule{Spender: task.Spender{Of: task.CapOwner, ID: "a"}, Caps: task.Caps{Day: &task.Allowance{Tokens: 10}}}
+				b.CapBy([]task.CapRule{rule})
+				submit := func(owner, id string) {
+					of := who()
+					of.Owner = owner
+					_, _, err := b.Submit(b.ctx, of, lifecycle.Submission{Spec: task.Spec{ID: id, AgentID: bot}})
+					b.must(err)
+				}
+				submit("a", "spends")
+				b.claim("spends")
+				b.deaf.Store(early)
+				var w *waiting
+				if early {
+					w = b.wait(b.ctx, time.Minute)
+				}
+				for i := range 500 {
+					submit("a", fmt.Sprintf("held-%03d", i))
+				}
+				b.must(b.Spend(b.ctx, org, "spends", "c", task.Use{Tokens: task.Tokens{Prompt: 10}}, nil))
+				submit("b", "last")
+				if b.deaf.Store(false); !early {
+					w = b.wait(b.ctx, time.Minute)
+				}
+				<-w.over
+				if w.err != nil || len(w.got) != 1 || w.got[0].Task.ID != "last" || w.took > 6*time.Second || !early && w.took > 0 {
+					t.Errorf("claimed %d after %s, %v", len(w.got), w.took, w.err)
+				}
+			})
+		})
+	}
+}

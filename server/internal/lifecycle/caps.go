@@ -149,11 +149,12 @@ func (tx writing) count(before, t task.Task) error {
 }
 
 // rein holds a task against the caps of its spenders when it has spent, and when it
-// begins to run. bill says how it is to be charged.
+// begins to run, or is handed out for that. bill says how it is to be charged.
 func rein(tx writing, before, t task.Task, bill task.Charge) (task.Task, error) {
 	spent := t.Unpaid(before)
 	ready := t.Status() == task.Executing || t.ReadyAt <= tx.Now()
-	begins := t.Running() && ready && (t.Status() != before.Status() || t.Terms.Turn != before.Terms.Turn)
+	handed := t.Run.Live() && !before.Run.Live()
+	begins := t.Running() && ready && (handed || t.Status() != before.Status() || t.Terms.Turn != before.Terms.Turn)
 	if spent.Tokens == 0 && spent.Cost == 0 && !begins {
 		return t, nil
 	}

@@ -78,31 +78,58 @@ func wanted(tx Tx, org string, r ClaimRequest) (Want, map[string]time.Duration, 
 	return want, leases, nil
 }
 
-// take claims what the store has of what is wanted.
-func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) ([]Claimed, error) {
+// take claims what the store has of what is wanted; more is that of handOut.
+func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) (claimed []Claimed, more bool, err error) {
 	for _, id := range want.Agents {
 		if err := s.heardClaim(tx, want.Organization, id, want.Worker, want.Limit); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	taken, err := tx.Take(want)
-	if err != nil {
-		return nil, err
-	}
-	var claimed []Claimed
-	for _, before := range taken {
+	more, err = handOut(tx, want, func(before Snapshot) (bool, error) {
 		token := newToken()
 		lease := leases[before.Task.AgentID]
 		changed, err := apply(tx, before.Task, task.Claim{Worker: want.Worker, TokenHash: hashToken(token), Lease: lease})
-		if err != nil {
-			return nil, err
-		}
-		if !changed.Task.Run.Live() { // its budget is used up
-			continue
+		if err != nil || !changed.Task.Run.Live() {
+			return false, err
 		}
 		claimed = append(claimed, Claimed{Snapshot: Snapshot{Task: changed.Task, Spec: before.Spec}, Token: token, Models: s.modelAccess(changed.Task)})
+		return true, nil
+	})
+	return claimed, more, err
+}
+
+// maxHeld is about how many tasks that come to be held one commit passes over.
+const maxHeld = 64
+
+// handOut gives what the store has of what is wanted. give answers false of a task that
+// a budget or a cap holds instead: what stands behind it is taken in its place. Of such
+// tasks one commit passes over some; more says that there may be others behind them.
+func handOut(tx writing, want Want, give func(Snapshot) (bool, error)) (more bool, err error) {
+	for held := 0; want.Limit > 0; {
+		if held >= maxHeld {
+			return true, nil
+		}
+		taken, err := tx.Take(want)
+		if err != nil {
+			return false, err
+		}
+		last := len(taken) < want.Limit
+		for _, before := range taken {
+			given, err := give(before)
+			switch {
+			case err != nil:
+				return false, err
+			case given:
+				want.Limit--
+			default:
+				held++
+			}
+		}
+		if last {
+			return false, nil
+		}
 	}
-	return claimed, nil
+	return false, nil
 }
 
 // heardClaim notes that a claiming worker is there, at most every few seconds.

@@ -35,16 +35,30 @@ func (s *Service) FinishAndClaim(ctx context.Context, who Caller, ends []End, r 
 	if err := r.check(); err != nil {
 		return nil, nil, err
 	}
+	once := ctx
 	if len(ends) > 0 {
-		ctx = context.WithoutCancel(ctx) // as for Finish
+		once = context.WithoutCancel(ctx) // as for Finish
 	}
-	var claimed []Claimed
+	done, claimed, more, err := s.finishAndClaim(once, who, ends, r)
+	for err == nil && more && len(claimed) == 0 && ctx.Err() == nil { // it only came by tasks that are held
+		_, claimed, more, err = s.finishAndClaim(ctx, who, nil, r)
+	}
+	for i, c := range claimed {
+		claimed[i].TraceParent = s.traceParent(c.Task)
+	}
+	return done, claimed, err
+}
+
+// finishAndClaim is one commit of FinishAndClaim; more is that of handOut.
+func (s *Service) finishAndClaim(
+	ctx context.Context, who Caller, ends []End, r ClaimRequest,
+) (done []Ended, claimed []Claimed, more bool, err error) {
 	var refused error
-	done := checked(ends)
+	done = checked(ends)
 	before := slices.Clone(done)
 	org := who.Organization
-	err := s.write(ctx, who.By, aboutTasks(org, ends), func(tx writing) error {
-		claimed = nil
+	err = s.write(ctx, who.By, aboutTasks(org, ends), func(tx writing) error {
+		claimed, more = nil, false
 		copy(done, before)
 		want, leases, err := wanted(tx, org, r)
 		switch refused = err; {
@@ -52,7 +66,7 @@ func (s *Service) FinishAndClaim(ctx context.Context, who Caller, ends []End, r 
 		case err != nil:
 			return err
 		default: // before the ends are written: the store would have to be told them first
-			if claimed, err = s.take(tx, want, leases); err != nil {
+			if claimed, more, err = s.take(tx, want, leases); err != nil {
 				return err
 			}
 		}
@@ -61,10 +75,7 @@ func (s *Service) FinishAndClaim(ctx context.Context, who Caller, ends []End, r 
 	if err == nil {
 		err = refused
 	}
-	for i, c := range claimed {
-		claimed[i].TraceParent = s.traceParent(c.Task)
-	}
-	return done, claimed, err
+	return done, claimed, more, err
 }
 
 // checked refuses those ends that no task is asked for.

@@ -14,9 +14,13 @@ func (s *Service) Pause(ctx context.Context, who Caller, id string) (Snapshot, e
 	})
 }
 
-// Resume lets a paused task go on (S6), unless its budget, or a cap that holds it, is used up (B1).
+// Resume lets a paused task go on (S6), unless its budget, or a cap that holds it, is used
+// up (B1). One that waits as well, for whatever it is, only waits then (S9).
 func (s *Service) Resume(ctx context.Context, who Caller, id string) (Snapshot, error) {
 	return s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
+		if t.Wait.Held {
+			return task.Resume{By: who.By}, nil
+		}
 		return task.Resume{By: who.By}, cmp.Or(capped(t), solvent(tx, t, true))
 	})
 }

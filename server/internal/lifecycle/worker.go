@@ -419,9 +419,20 @@ type Assignment struct {
 // outstanding under all ids it may have had, none while it says that it is busy
 // or is held (L4, L9).
 func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) (Assignment, error) {
-	var found Assignment
-	err := s.write(ctx, s.node, nil, func(tx writing) error {
-		found = Assignment{}
+	var all Assignment
+	for {
+		some, more, err := s.assign(ctx, org, agentID, workerID)
+		some.Given = append(all.Given, some.Given...)
+		if all = some; err != nil || !more {
+			return all, err
+		}
+	}
+}
+
+// assign is one commit of Assign; more is that of handOut.
+func (s *Service) assign(ctx context.Context, org, agentID, workerID string) (found Assignment, more bool, err error) {
+	err = s.write(ctx, s.node, nil, func(tx writing) error {
+		found, more = Assignment{}, false
 		w, err := tx.Worker(org, agentID, workerID)
 		if err != nil || w == nil || !w.Connected || w.Busy || w.Held {
 			return err
@@ -435,23 +446,21 @@ func (s *Service) Assign(ctx context.Context, org, agentID, workerID string) (As
 		if err != nil {
 			return err
 		}
-		taken, err := tx.Take(Want{Organization: org, Agents: []string{agentID}, Worker: workerID, Limit: free})
-		if err != nil {
-			return err
-		}
-		for _, before := range taken {
+		want := Want{Organization: org, Agents: []string{agentID}, Worker: workerID, Limit: free}
+		more, err = handOut(tx, want, func(before Snapshot) (bool, error) {
 			changed, err := apply(tx, before.Task, task.Assign{
 				Worker: workerID, Lease: a.UnfencedLease(), MayRetry: a.Record.RetryStarted, SentAfter: w.Tally.Posts,
 			})
-			if err != nil {
-				return err
+			if err != nil || !changed.Task.Run.Live() {
+				return false, err
 			}
 			found.Given = append(found.Given, Snapshot{Task: changed.Task, Spec: before.Spec})
-		}
-		found.Room = free - len(taken)
-		return nil
+			return true, nil
+		})
+		found.Room = free - len(found.Given)
+		return err
 	})
-	return found, err
+	return found, more, err
 }
 
 // room is how many more tasks a worker may have.

@@ -2,11 +2,13 @@ package lifecycle_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -84,4 +86,59 @@ func TestB1UsageOfALaterDay(t *testing.T) {
 	if got := usage[0].Day.Cap.Most.Tokens; got != 200 {
 		t.Fatalf("the cap is %d, want 200", got)
 	}
+}
+
+// B1, L1: tasks that a cap holds when they are handed out are not sent to Python workers;
+// what stands behind them is, in their place.
+func TestB1QueuedForAPythonWorker(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.CapBy([]task.CapRule{{Spender: task.Spender{Of: task.CapOwner, ID: alice}, Caps: *perDay(10)}})
+	b.run("spends", nil)
+	for i := range 150 {
+		b.submit(fmt.Sprintf("held-%03d", i), nil)
+	}
+	other := who()
+	other.Owner = "user:bob"
+	for _, id := range []string{"last-1", "last-2"} {
+		_, _, err := b.Submit(b.ctx(), other, submission(id, nil))
+		b.must(err)
+	}
+	b.uses("spends", "1", 10)
+	worker := b.register()
+	found, err := b.Assign(b.ctx(), org, bot, worker)
+	b.must(err)
+	if len(found.Given) != 2 || found.Given[0].Task.ID != "last-1" || found.Room != lifecycle.MaxOutstanding-2 {
+		t.Fatalf("given %d tasks, with room for %d more", len(found.Given), found.Room)
+	}
+	b.heldBy("held-000", task.CapOwner, alice)
+	if run := b.get("held-149").Run; run.Live() {
+		t.Fatalf("a task that is held has the attempt %+v", run)
+	}
+	b.later(12 * time.Hour)
+	b.later(0)
+	if got := b.assign(b.register()); len(got) != lifecycle.MaxOutstanding {
+		t.Fatalf("on the next day another is given %v", got)
+	}
+}
+
+// B1, S9: who has paused a task that a cap holds takes that back;
+// what holds it still does.
+func TestB1APauseIsTakenBack(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.capAgent(perDay(10))
+	b.run("t", nil)
+	b.uses("t", "1", 10)
+	b.heldBy("t", task.CapAgent, bot)
+	_, err := b.Pause(b.ctx(), who(), "t")
+	b.must(err)
+	_, err = b.Resume(b.ctx(), who(), "t")
+	b.must(err)
+	b.heldBy("t", task.CapAgent, bot)
+	_, err = b.Resume(b.ctx(), who(), "t")
+	b.refused(err, fault.Conflict)
+	b.capAgent(nil)
+	b.must(b.Uncap(b.ctx()))
+	b.shows("t", task.Pending, "")
 }
