@@ -53,14 +53,8 @@ func (c *Changes) Read(ctx context.Context, in auth.Scope, f lifecycle.Filter, a
 	if err != nil {
 		return nil, after, false, err
 	}
-	if after != (feed.Position{}) {
-		begin, err := c.source.FeedBegin(ctx) // after what was read: what goes meanwhile is missed by nobody
-		if err != nil {
-			return nil, after, false, err
-		}
-		if after.Commit < begin.Commit {
-			return nil, after, false, fault.New(fault.Gone, "what stood behind this cursor is not kept any more: read the tasks again, and begin without a cursor")
-		}
+	if err := c.kept(ctx, after, len(entries) > 0); err != nil {
+		return nil, after, false, err
 	}
 	var ids []string
 	for _, e := range entries {
@@ -90,6 +84,30 @@ func (c *Changes) Read(ctx context.Context, in auth.Scope, f lifecycle.Filter, a
 		}
 	}
 	return found, next, len(entries) == chunk, nil
+}
+
+// kept is Gone if not all that stood behind a place is there. It is asked after what
+// stands behind it, if anything does, was read: what goes meanwhile is missed by nobody.
+// Every place is an entry's, of which the last is always kept; one behind that is of a
+// time after the backup that was put back.
+func (c *Changes) kept(ctx context.Context, after feed.Position, some bool) error {
+	if after == (feed.Position{}) {
+		return nil
+	}
+	first, last := feed.Position{}, after
+	var err error
+	if some {
+		first, err = c.source.FeedBegin(ctx)
+	} else {
+		last, err = c.source.FeedEnd(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if after.Before(first) || last.Before(after) {
+		return fault.New(fault.Gone, "what stood behind this cursor is not kept any more: read the tasks again, and begin without a cursor")
+	}
+	return nil
 }
 
 // Bell yields a token when something has changed in an organization, until silence is

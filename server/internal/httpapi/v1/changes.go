@@ -125,22 +125,19 @@ func (r *routes) sendChanges(w http.ResponseWriter, req *http.Request, org strin
 	if err != nil {
 		return // the program has gone
 	}
-	bye := func(reason string) {
-		data, _ := json.Marshal(map[string]string{"reason": reason}) // texts can be encoded
-		_ = errors.Join(out.AddAt("", "bye", data), out.Flush())     // it was the last
-	}
 	told := ""
 	alive, look := time.NewTicker(r.KeepAlive), time.NewTicker(round)
 	defer alive.Stop()
 	defer look.Stop()
-	for more := true; err == nil; {
+	reason := ""
+	for more := true; err == nil && reason == ""; {
 		if more {
 			var page ChangePage
 			if page, err = r.changesAfter(ctx, f, after, chunkOfChanges); err != nil {
 				if fault.CodeOf(err) == fault.Gone {
-					bye("gone")
+					reason = "gone"
 				}
-				return // a store that cannot be reached has told the log once
+				break // a store that cannot be reached has told the log once
 			}
 			for _, c := range page.Items {
 				data, encoding := json.Marshal(c)
@@ -154,22 +151,23 @@ func (r *routes) sendChanges(w http.ResponseWriter, req *http.Request, org strin
 				err = errors.Join(err, sayCursor(out, told))
 			}
 			err = errors.Join(err, out.Flush())
+			if more { // a slow reader may never have read all
+				reason = r.over(ctx)
+			}
 			continue
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.Closing.Done():
-			bye("shutdown")
-			return
+			reason = r.over(ctx)
 		case <-rings:
 			more = true
 		case <-look.C:
 			more = true
 		case <-alive.C:
-			if fault.CodeOf(edge.Still(ctx)) == fault.Unauthenticated {
-				bye("signed_out")
-				return
+			if reason = r.over(ctx); reason != "" {
+				continue
 			}
 			if at := writePosition(after); at != told { // nobody has to look at that again
 				told = at
@@ -178,6 +176,22 @@ func (r *routes) sendChanges(w http.ResponseWriter, req *http.Request, org strin
 			}
 			err = out.KeepAlive()
 		}
+	}
+	if reason != "" {
+		data, _ := json.Marshal(map[string]string{"reason": reason}) // texts can be encoded
+		_ = errors.Join(out.AddAt("", "bye", data), out.Flush())     // it was the last
+	}
+}
+
+// over says why a stream ends while its reader is there, "" if it does not.
+func (r *routes) over(ctx context.Context) string {
+	switch {
+	case r.Closing.Err() != nil:
+		return "shutdown"
+	case fault.CodeOf(edge.Still(ctx)) == fault.Unauthenticated:
+		return "signed_out"
+	default: // a store that cannot be reached says nothing of the key
+		return ""
 	}
 }
 

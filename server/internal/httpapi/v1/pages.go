@@ -150,15 +150,15 @@ func (r *routes) sendPage(w http.ResponseWriter, req *http.Request, lists []boar
 		case <-ctx.Done():
 			return
 		case <-r.Closing.Done():
-			say("bye", map[string]string{"reason": "shutdown"})
+			say("bye", map[string]string{"reason": r.over(ctx)})
 			_ = out.Flush() // it was the last
 			return
 		case <-page.Ready():
 			frames = page.Take()
 		case frames = <-told:
 		case <-tick.C:
-			if fault.CodeOf(edge.Still(ctx)) == fault.Unauthenticated {
-				say("bye", map[string]string{"reason": "signed_out"})
+			if reason := r.over(ctx); reason != "" {
+				say("bye", map[string]string{"reason": reason})
 				_ = out.Flush() // it was the last
 				return
 			}

@@ -137,7 +137,7 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 		engines[n] = &engine{store: s, n: n}
 	}
 	s.writers = batch.Start(batch.Options{OnCommit: s.opts.OnCommit, OnBatch: s.opts.OnBatch, Log: s.opts.Log}, engines...)
-	s.Writer = &table.Writer{Edit: s.writers.Edit}
+	s.Writer = &table.Writer{Edit: s.writers.Edit, Oldest: s.oldest}
 	s.parts.Go(func() { s.tell(lives) })
 	s.parts.Go(func() { s.listen(lives) })
 	return nil

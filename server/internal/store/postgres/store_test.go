@@ -294,3 +294,32 @@ func TestDatabaseComesBack(t *testing.T) {
 		}
 	}
 }
+
+// What cannot be read yet, as some transaction is still under way, is kept for whoever
+// has read all that can be.
+func TestDropFeedKeepsWhatCannotBeReadYet(t *testing.T) {
+	t.Parallel()
+	long(t)
+	url := pgtest.Schema(t)
+	s := open(t, Options{URL: url, Node: "n"})
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // it was only read
+	if _, err := conn.Exec(t.Context(), "BEGIN; SELECT pg_current_xact_id()"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"a", "b"} {
+		if err := s.Write(t.Context(), nil, func(tx lifecycle.Tx) error { return create(tx, id) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.DropFeed(t.Context(), s.now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	var kept int
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM feed").Scan(&kept); err != nil || kept != 2 {
+		t.Errorf("%d entries are kept, %v", kept, err)
+	}
+}

@@ -138,11 +138,9 @@ func TestNoStatementScans(t *testing.T) {
 		"UPDATE alive SET",                                                     // the same
 		"SELECT 1 FROM attempts INDEXED BY attempts_lease WHERE let_go_at = 0", // Leased: the first of an index
 		"SELECT pos, n FROM feed WHERE pos < ? ORDER BY pos DESC",              // FeedEnd: the last of the key
-		"SELECT pos FROM feed ORDER BY pos DESC, n DESC LIMIT 1",               // likewise, from its end
 		"SELECT pos, n FROM feed ORDER BY pos, n LIMIT 1",                      // FeedBegin: likewise
 		"SELECT min(t.asked_until)",                                            // NextDeadline: tasks that ask people
 		readingWorkers + "org = ? ORDER BY id",                                 // Workers: all of them
-		"SELECT pos, at FROM feed ORDER BY pos, n LIMIT",                       // DropFeed: from its beginning
 		"SELECT id FROM tasks INDEXED BY tasks_descending",                     // Unfinished: those that are, hardly any
 		"SELECT task FROM graves",                                              // likewise
 		"SELECT DISTINCT capped FROM tasks INDEXED BY tasks_capped",            // Capped: those that caps hold
@@ -268,6 +266,8 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"DELETE FROM file_uses", "file_uses_task (org=? AND task=?)"},
 		{readingFeed + "WHERE (pos, n) >", "PRIMARY KEY ((pos,n)>(?,?)"},
 		{"SELECT pos, n FROM feed WHERE pos < ?", "PRIMARY KEY (pos<?)"},
+		{"SELECT pos, n, at FROM feed WHERE pos < ?", "PRIMARY KEY (pos<?)"},
+		{"DELETE FROM feed WHERE (pos, n) < (?, ?)", "PRIMARY KEY ((pos,n)<(?,?))"},
 	} {
 		i := slices.IndexFunc(queries, func(q string) bool { return strings.HasPrefix(q, c.begins) })
 		if i < 0 {

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	agents "github.com/errand-dev/errand/server/internal/agent"
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/board"
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -20,6 +24,8 @@ func feedParts() []part {
 		{"FeedIsReadInParts", feedInParts},
 		{"FeedGoesOnAfterAReopen", feedGoesOn},
 		{"OldEntriesAreDropped", feedIsDropped},
+		{"FeedHasNoGap", feedHasNoGap},
+		{"CursorsAreGoodUntilSomethingIsMissed", cursors},
 	}
 }
 
@@ -297,9 +303,10 @@ func feedGoesOn(e *env) {
 	}
 }
 
-// feedIsDropped: entries of commits before a moment go, but maybe for the last.
+// feedIsDropped: entries of before a moment go, but for the newest of them.
 func feedIsDropped(e *env) {
 	e.begin("old")
+	e.begin("older than the moment")
 	e.clock.advance(time.Second)
 	middle := e.clock.stamp()
 	e.begin("new")
@@ -310,10 +317,78 @@ func feedIsDropped(e *env) {
 	e.ok(e.DropFeed(e.t.Context(), middle))
 	e.same("those that are not older", all[1:], e.feed())
 	e.clock.advance(time.Second)
-	e.begin("newest")
 	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
-	left := e.feed()
-	e.same("only the newest", []string{"newest"}, []string{left[0].Task})
-	e.same("entries", 1, len(left))
+	e.same("the newest", all[3:], e.feed())
 	e.same("log of a task whose entries were dropped", 3, len(e.log("new")))
+}
+
+// feedHasNoGap: what stands behind an entry that is not old stays, whatever its clock
+// showed; so do all the others of a large commit but those in front of it.
+func feedHasNoGap(e *env) {
+	now := e.clock.stamp()
+	e.clock.advance(time.Hour)
+	e.begin("of a clock that is ahead")
+	e.clock.advance(-time.Hour)
+	e.begin("old")
+	e.begin("newer")
+	all := e.feed()
+	e.ok(e.DropFeed(e.t.Context(), now+1))
+	e.same("behind one that is not old", all, e.feed())
+	e.write(func(tx lifecycle.Tx) error {
+		for i := range 1100 { // more than one commit drops
+			if err := create(tx, beginning(home, fmt.Sprint("t-", i)), e.clock.stamp()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	all = e.feed()
+	e.ok(e.DropFeed(e.t.Context(), now.Add(2*time.Hour)))
+	e.same("of a large commit", all[len(all)-1:], e.feed())
+}
+
+// everyTask matches all tasks.
+type everyTask struct{}
+
+func (everyTask) Matching(_ context.Context, _ auth.Scope, _ lifecycle.Filter, ids []string) ([]string, error) {
+	return ids, nil
+}
+
+// cursors: a place is good as long as all that stood behind it is there.
+func cursors(e *env) {
+	changes := board.NewChanges(nil, e, everyTask{})
+	read := func(after feed.Position) string {
+		e.t.Helper()
+		found, next, _, err := changes.Read(e.t.Context(), auth.All(home), lifecycle.Filter{}, after, 100)
+		if fault.CodeOf(err) == fault.Gone {
+			e.same("goes on", after, next)
+			return "gone"
+		}
+		e.ok(err)
+		ids := []string{}
+		for _, c := range found {
+			ids = append(ids, c.Task)
+		}
+		return strings.Join(ids, " ")
+	}
+	e.begin("a")
+	e.begin("b")
+	a, b := e.feed()[0].Position, e.feedEnd()
+	e.clock.advance(time.Hour)
+	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
+	e.same("nothing new", "", read(b))
+	e.begin("c")
+	e.feedEnd()
+	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
+	e.same("after a long silence", "c", read(b))
+	e.same("from the oldest", "b c", read(feed.Position{}))
+	e.clock.advance(time.Hour)
+	e.begin("d")
+	c := e.feed()[1].Position
+	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
+	e.same("what was missed", "gone", read(b))
+	e.same("what was missed long ago", "gone", read(a))
+	e.same("what was not", "d", read(c))
+	e.same("of a time after the backup", "gone", read(feed.Position{Commit: e.feedEnd().Commit, N: 1}))
+	e.same("of long after it", "gone", read(feed.Position{Commit: 1 << 60}))
 }

@@ -316,26 +316,32 @@ func FeedEnd(ctx context.Context, db DB, before int64) (feed.Position, error) {
 // feedStep is how many entries of the feed one commit drops.
 const feedStep = 1000
 
-// oldFeed finds the first entries of the feed that are older than a moment, but for
-// the last commit's: its number is where the next start goes on. It returns how many
-// they are, at most feedStep, and the commit up to which they stand.
-func oldFeed(ctx context.Context, db DB, before task.Stamp) (n int, upTo int64, err error) {
-	var last int64
-	if _, err := one(ctx, db, "SELECT pos FROM feed ORDER BY pos DESC, n DESC LIMIT 1", nil, &last); err != nil {
-		return 0, 0, fmt.Errorf("read feed: %w", err)
-	}
-	err = each(ctx, db, "SELECT pos, at FROM feed ORDER BY pos, n LIMIT ?", []any{feedStep}, func(rows Rows) error {
-		var pos, at int64
-		err := rows.Scan(&pos, &at)
-		if at < int64(before) && pos < last {
-			n, upTo = n+1, pos
+// oldFeed finds the entries at the beginning of the feed that are older than a moment and
+// stand before a commit, up to the first that does not: so what is kept has no gap. The
+// last of them stays, as the place of whoever has read all of them, and as the number
+// where the next start goes on. It returns how many are left, at most feedStep, and the
+// position in front of which they stand.
+func oldFeed(ctx context.Context, db DB, old task.Stamp, before int64) (n int, upTo feed.Position, err error) {
+	found := 0
+	err = each(ctx, db, "SELECT pos, n, at FROM feed WHERE pos < ? ORDER BY pos, n LIMIT ?", []any{before, feedStep + 1}, func(rows Rows) error {
+		var p feed.Position
+		var at int64
+		if err := rows.Scan(&p.Commit, &p.N, &at); err != nil {
+			return err
 		}
-		return err
+		if at >= int64(old) {
+			return errEnough
+		}
+		found, upTo = found+1, p
+		return nil
 	})
-	return n, upTo, err
+	if err != nil && !errors.Is(err, errEnough) {
+		return 0, upTo, fmt.Errorf("read feed: %w", err)
+	}
+	return max(found-1, 0), upTo, nil
 }
 
-// dropFeed drops entries up to a commit that are older than a moment.
-func dropFeed(upTo int64, before task.Stamp) Op {
-	return Op{SQL: "DELETE FROM feed WHERE pos <= ? AND at < ?", Args: []any{upTo, int64(before)}, In: Feed}
+// dropFeed drops the entries in front of a position.
+func dropFeed(upTo feed.Position) Op {
+	return Op{SQL: "DELETE FROM feed WHERE (pos, n) < (?, ?)", Args: []any{upTo.Commit, upTo.N}, In: Feed}
 }

@@ -2,10 +2,12 @@ package table
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -16,6 +18,9 @@ type Writer struct {
 	// Edit commits the writes that fn returns. fn reads the transaction's database
 	// and may run more than once.
 	Edit func(ctx context.Context, fn func(db DB, now task.Stamp) ([]Op, error)) error
+	// Oldest is the commit from which on the feed cannot be read yet; nil if all of it
+	// can be.
+	Oldest func(ctx context.Context) (int64, error)
 }
 
 // put commits writes that depend on nothing.
@@ -160,17 +165,24 @@ func (w *Writer) PutFile(ctx context.Context, org string, f files.File, name str
 	return w.put(ctx, func(now task.Stamp) []Op { return PutFile(org, f, name, by, now) })
 }
 
-// DropFeed drops entries of the feed that are older than a moment: in small commits,
-// between which others write.
-func (w *Writer) DropFeed(ctx context.Context, before task.Stamp) error {
+// DropFeed drops entries of the feed that are older than a moment, but for the newest of
+// them: in small commits, between which others write. What cannot be read yet stays.
+func (w *Writer) DropFeed(ctx context.Context, old task.Stamp) error {
+	before := int64(math.MaxInt64)
+	if w.Oldest != nil {
+		var err error
+		if before, err = w.Oldest(ctx); err != nil {
+			return err
+		}
+	}
 	for n := feedStep; n == feedStep; {
 		if err := w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
-			var upTo int64
+			var upTo feed.Position
 			var err error
-			if n, upTo, err = oldFeed(ctx, db, before); n == 0 || err != nil {
+			if n, upTo, err = oldFeed(ctx, db, old, before); n == 0 || err != nil {
 				return nil, err
 			}
-			return []Op{dropFeed(upTo, before)}, nil
+			return []Op{dropFeed(upTo)}, nil
 		}); err != nil {
 			return err
 		}
