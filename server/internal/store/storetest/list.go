@@ -395,6 +395,12 @@ func rowsOfPeople(e *env) {
 		"another end reason": {lifecycle.Filter{EndReason: task.EndExpired}, nil},
 		"completed":          {lifecycle.Filter{EndReason: task.EndCompleted}, nil},
 		"roots":              {lifecycle.Filter{Roots: true}, []string{"alone", "root"}},
+		"tag":                {lifecycle.Filter{Tag: "c"}, []string{"child"}},
+		"tag of a root":      {lifecycle.Filter{Tag: "a", Roots: true}, []string{"root"}},
+		"tag of no root":     {lifecycle.Filter{Tag: "c", Roots: true}, nil},
+		"tag in a tree":      {lifecycle.Filter{Tag: "c", Root: "root"}, []string{"child"}},
+		"tag of a tree's":    {lifecycle.Filter{Tag: "a", Root: "root"}, []string{"root"}},
+		"tag and time":       {lifecycle.Filter{Tag: "c", Root: "root", From: child.Task.CreatedAt, To: child.Task.CreatedAt + 1}, []string{"child"}},
 		"tree":               {lifecycle.Filter{Root: "root"}, []string{"ended", "child", "root"}},
 		"worker":             {lifecycle.Filter{Worker: "nobody"}, nil},
 	} {

@@ -410,12 +410,14 @@ func (r *Reader) walksOf(ctx context.Context, in auth.Scope, f lifecycle.Filter)
 			walks = append(walks, w)
 			continue
 		}
-		below, root := slices.Clone(parts), parts
-		w, err := r.walkOf(ctx, in, append(below, facet{where: "t.depth > 0", every: true}), probes)
+		below := slices.Clone(parts)
+		tree := slices.IndexFunc(below, func(p facet) bool { return p.index == treeIndex })
+		below[tree].where += " AND t.depth > 0" // it holds no roots
+		w, err := r.walkOf(ctx, in, below, probes)
 		if err != nil {
 			return nil, err
 		}
-		where, args := conditions(append(root, facet{where: "t.depth = 0 AND t.id = ?", args: []any{f.Root}}))
+		where, args := conditions(append(parts, facet{where: "t.depth = 0 AND t.id = ?", args: []any{f.Root}}))
 		walks = append(walks, w, walk{where: where, args: args})
 	}
 	return walks, nil

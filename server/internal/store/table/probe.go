@@ -76,9 +76,6 @@ func (r *Reader) probe(ctx context.Context, in auth.Scope, p facet, known probes
 		return n, nil
 	}
 	query := "SELECT 1 FROM tasks t INDEXED BY " + p.index + " WHERE t.org = ? AND " + p.where
-	if p.index == treeIndex {
-		query += " AND t.depth > 0" // it holds no roots
-	}
 	if p.tag != "" {
 		query = "SELECT 1 FROM tags g WHERE g.org = ? AND g.tag = ?"
 	}
