@@ -31,7 +31,8 @@ type store interface {
 	files.Store
 	observe.Store
 	feed.Source
-	// DropFeed drops entries of the feed that are older than a moment.
+	// DropFeed drops entries of the feed that are older than a moment, but for the newest
+	// of them.
 	DropFeed(ctx context.Context, before task.Stamp) error
 	// Writable reports why nothing can be stored now.
 	Writable(ctx context.Context) error
