@@ -236,11 +236,19 @@ func (k Key) over() error {
 // useEvery is how often it is noted that a key is used: not every request is a write.
 const useEvery = time.Minute
 
+// useWait bounds how long a request waits for that: a store that cannot write holds up
+// nobody who only reads.
+const useWait = 250 * time.Millisecond
+
 // use notes that a key is used.
 func (a *Authenticator) use(ctx context.Context, k Key) {
-	if now := task.StampOf(time.Now()); now.Sub(k.LastUsedAt) >= useEvery {
-		_ = a.store.UseKey(ctx, k.Organization, k.ID, now) // else a later use does it
+	now := task.StampOf(time.Now())
+	if now.Sub(k.LastUsedAt) < useEvery {
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, useWait)
+	defer cancel()
+	_ = a.store.UseKey(ctx, k.Organization, k.ID, now) // else a later use does it
 }
 
 // recall answers who is known by a name, or finds it out.
