@@ -82,24 +82,29 @@ func classify(extension, mediaType string, src *source) content {
 	return contentText
 }
 
-// looksLikeTable recognises a delimited table whatever the name of its file: all of
-// its lines have the same number of fields, and there are values below names.
+// looksLikeTable recognises a delimited table whatever the name of its file: all lines
+// up to an empty one have the same number of fields, but for those above the table,
+// and there are values in a column.
 func looksLikeTable(head []byte, whole bool) bool {
 	if _, named := separatorLine(head); named > 0 {
 		return true
 	}
 	sample := readRecords(bytes.NewReader(head), sniffComma(head, whole, ""), whole, sampleRecords)
-	if len(sample) < minRows || usualWidth(sample) < 2 {
+	if len(sample) == 0 {
 		return false
 	}
-	for _, r := range sample {
-		if r.width != sample[0].width {
+	rows := block(sample[findTable(sample):])
+	if len(rows) < minRows || rows[0].width < 2 {
+		return false
+	}
+	for _, r := range rows {
+		if r.width != rows[0].width {
 			return false
 		}
 	}
 	typed := false
-	for i := range sample[0].cells {
-		typed = typed || columnIsTyped(sample[1:], i)
+	for i := range rows[0].cells {
+		typed = typed || columnIsTyped(rows[1:], i)
 	}
 	return typed
 }

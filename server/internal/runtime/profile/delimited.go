@@ -169,8 +169,14 @@ func (d *delimited) mayBeBelow(r record) bool {
 	if len(d.below) >= maxFooter || d.width < 2 {
 		return false
 	}
-	filled := r.filled()
-	return filled == 0 || d.width >= wide && r.width < d.width && filled <= min(narrow, d.width/2) && r.remark()
+	switch filled := r.filled(); {
+	case filled == 0:
+		return true
+	case d.width >= wide:
+		return r.width < d.width && filled <= min(narrow, d.width/2) && r.remark()
+	default: // a short row of two columns looks like a remark, too, but for an empty line before it
+		return r.width == 1 && (r.gap || len(d.below) > 0) && r.remark()
+	}
 }
 
 // addBelow makes rows of the lines that seemed to be below the table, and returns how
