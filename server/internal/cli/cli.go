@@ -71,8 +71,7 @@ type root struct {
 
 	Completion completionCmd `cmd:"" help:"Print a script that completes command lines in a shell."`
 
-	Version     versionCmd       `cmd:"" help:"Print the version."`
-	ShowVersion kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
+	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
 // env is what commands work with.
@@ -172,7 +171,7 @@ func Main(args []string, streams Streams) int {
 		kong.Writers(streams.Out, streams.Err),
 		kong.Exit(func(c int) { panic(exitCodeError{code: c}) }), // --help ends the parse this way
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"version": "errand " + version()},
+		kong.Vars{"version": version()},
 	)
 	if err != nil {
 		return e.report(err)
@@ -194,6 +193,8 @@ func Main(args []string, streams Streams) int {
 		switch {
 		case len(args) == 0:
 			args = []string{"--help"}
+		case args[0] == "--version":
+			args = []string{"version"}
 		case args[0] == "help":
 			args = append(args[1:len(args):len(args)], "--help")
 		}
