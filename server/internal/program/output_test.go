@@ -39,6 +39,7 @@ func TestC2WhatIsWrittenIsShown(t *testing.T) {
 		{"what is no event in the end", true, []write{{"{oh", moment}, {"", 0}}, []string{"{oh"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				from, to := io.Pipe()
 				queue := make(chan Event, 100)

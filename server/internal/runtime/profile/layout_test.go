@@ -191,7 +191,8 @@ func TestTablesAsPeopleHaveThem(t *testing.T) {
 		},
 		{
 			"a table with a title and a remark in a text", "stdin", "Sales\n\nshop,amount\na,1.5\nb,2.5\nTotal,4.0\n\nMade by me\n",
-			[]string{"**2 rows** in **2 columns**", "| amount | number |"}, nil,
+			[]string{"**2 rows** in **2 columns**", "| amount | number |"},
+			nil,
 		},
 		{
 			"prose with commas", "a.txt", "Dear all, hello\nI write, you read\nBye, me\n", []string{"Text: **3 lines**"}, nil,
