@@ -3,12 +3,9 @@ package errand
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
-	"time"
 )
 
 // TaskChange says that the log of a task has new events, or that the task was deleted.
@@ -46,71 +43,35 @@ type EventsOptions struct {
 // Tasks.Get.
 func (c *Client) Events(ctx context.Context, o EventsOptions) iter.Seq2[TaskChange, error] {
 	return func(yield func(TaskChange, error) bool) {
-		for after, wait := o.After, firstRetry; ; {
+		after := o.After
+		resume(ctx, func() (over, moved bool, err error) {
 			before := after
-			left, err := c.changes(ctx, o.Filter, &after, yield)
-			switch _, foreign := as[*foreignError](err); {
-			case left:
-				return
-			case ctx.Err() != nil:
-				yield(TaskChange{}, ctx.Err())
-				return
-			case foreign || final(err):
-				yield(TaskChange{}, err)
-				return
-			case after != before:
-				wait = firstRetry
-			}
-			pause := wait
-			if answered, ok := as[*Error](err); ok {
-				pause = max(pause, answered.RetryAfter)
-			}
-			sleep(ctx, pause)
-			wait = min(2*wait, lastRetry)
-		}
+			over, err = c.changes(ctx, o.Filter, &after, yield)
+			return over, after != before, err
+		}, func(err error) { yield(TaskChange{}, err) })
 	}
 }
 
-// changes reads one connection, and reports whether the caller has left.
+// changes reads one connection, and reports whether the caller has left. The feed has no
+// end, so that of a connection is io.EOF.
 func (c *Client) changes(ctx context.Context, filter ListOptions, after *string, yield func(TaskChange, error) bool) (bool, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	filter.PerPage, filter.Cursor = 0, ""
 	q := filter.query()
 	q.Set("feed", "true")
 	if *after != "" {
 		q.Set("after", *after)
 	}
-	watchdog := time.AfterFunc(silence, cancel)
-	defer watchdog.Stop()
-	res, err := c.send(ctx, request{method: http.MethodGet, path: "/v1/events", header: http.Header{"Accept": {eventStream}}, query: q}, &content{})
-	if err != nil {
-		return false, err
-	}
-	defer res.Body.Close() //nolint:errcheck // the stream is over or broken
-	lines, err := streamOf(res)
-	if err != nil {
-		return false, err
-	}
-	for {
-		_, data, err := nextData(lines, func() { watchdog.Reset(silence) })
-		if errors.Is(err, io.EOF) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
+	r := request{method: http.MethodGet, path: "/v1/events", header: http.Header{"Accept": {eventStream}}, query: q}
+	return c.connection(ctx, r, func(_ int64, data []byte) (over bool) {
 		var change TaskChange
 		if err := json.Unmarshal(data, &change); err != nil { // it would be the same after a reconnect
 			yield(TaskChange{}, fmt.Errorf("decode change: %w", err))
-			return true, nil
+			return true
 		}
 		if change.Cursor == "" { // the stream says why it ends
-			continue
+			return false
 		}
 		*after = change.Cursor
-		if change.Kind != "" && !yield(change, nil) {
-			return true, nil
-		}
-	}
+		return change.Kind != "" && !yield(change, nil)
+	})
 }

@@ -63,34 +63,45 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 		for _, o := range options {
 			o(&s)
 		}
-		wait := firstRetry
-		for {
+		resume(ctx, func() (over, moved bool, err error) {
 			before := s.after
-			ended, err := t.follow(ctx, id, &s, yield)
-			if ended {
-				return
-			}
-			if ctx.Err() != nil {
-				yield(Event{}, ctx.Err())
-				return
-			}
-			if _, foreign := as[*foreignError](err); foreign || final(err) {
-				yield(Event{}, err)
-				return
-			}
-			if s.after != before {
-				wait = firstRetry
-				if err == nil { // the next connection tells what the end meant
-					continue
-				}
-			}
-			pause := wait
-			if answered, ok := as[*Error](err); ok {
-				pause = max(pause, answered.RetryAfter)
-			}
-			sleep(ctx, pause)
-			wait = min(2*wait, lastRetry)
+			over, err = t.follow(ctx, id, &s, yield)
+			return over, s.after != before, err
+		}, func(err error) { yield(Event{}, err) })
+	}
+}
+
+// resume connects again and again until the stream is over, ctx ends, or the answer
+// would always be the same; fail is told of the last two. connect reads one connection
+// and reports whether the stream is over, and whether anything has come. A connection
+// that ends without an error after something came is followed by the next at once.
+func resume(ctx context.Context, connect func() (over, moved bool, err error), fail func(error)) {
+	wait := firstRetry
+	for {
+		over, moved, err := connect()
+		if over {
+			return
 		}
+		if ctx.Err() != nil {
+			fail(ctx.Err())
+			return
+		}
+		if _, foreign := as[*foreignError](err); foreign || final(err) {
+			fail(err)
+			return
+		}
+		if moved {
+			wait = firstRetry
+			if err == nil { // the next connection tells what the end meant
+				continue
+			}
+		}
+		pause := wait
+		if answered, ok := as[*Error](err); ok {
+			pause = max(pause, answered.RetryAfter)
+		}
+		sleep(ctx, pause)
+		wait = min(2*wait, lastRetry)
 	}
 }
 
@@ -98,8 +109,6 @@ func (t *Tasks) Events(ctx context.Context, id string, options ...StreamOption) 
 // come any more, or the caller has left. A clean end of the connection alone does not
 // say so: the server may be restarting.
 func (t *Tasks) follow(ctx context.Context, id string, s *stream, yield func(Event, error) bool) (bool, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	r := request{
 		method: http.MethodGet, path: taskPath(id) + "/events",
 		header: http.Header{"Accept": {eventStream}}, query: query(map[string]string{"types": strings.Join(s.types, ",")}),
@@ -107,9 +116,38 @@ func (t *Tasks) follow(ctx context.Context, id string, s *stream, yield func(Eve
 	if s.after != streamStart {
 		r.header.Set("Last-Event-ID", strconv.FormatInt(s.after, 10))
 	}
+	over, err := t.c.connection(ctx, r, func(last int64, data []byte) (over bool) {
+		if data == nil { // the cursor alone: what follows it is still to come
+			s.after = max(s.after, last)
+			return false
+		}
+		var e Event
+		if err := json.Unmarshal(data, &e); err != nil { // it would be the same after a reconnect
+			yield(Event{}, fmt.Errorf("decode event: %w", err))
+			return true
+		}
+		if e.ID <= s.after {
+			return false
+		}
+		s.after = e.ID
+		return !yield(e, nil)
+	})
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return over, err
+}
+
+// connection reads one connection of a stream and hands each event to a function, until
+// that says that the stream is over, or 204 that nothing can come. The data is nil for
+// an id alone. The end of the connection is io.EOF; one that is silent for too long is
+// broken off.
+func (c *Client) connection(ctx context.Context, r request, each func(id int64, data []byte) (over bool)) (bool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	watchdog := time.AfterFunc(silence, cancel)
 	defer watchdog.Stop()
-	res, err := t.c.send(ctx, r, &content{})
+	res, err := c.send(ctx, r, &content{})
 	if err != nil {
 		return false, err
 	}
@@ -122,27 +160,11 @@ func (t *Tasks) follow(ctx context.Context, id string, s *stream, yield func(Eve
 		return false, err
 	}
 	for {
-		last, data, err := nextData(lines, func() { watchdog.Reset(silence) })
-		if errors.Is(err, io.EOF) {
-			return false, nil
-		}
+		id, data, err := nextData(lines, func() { watchdog.Reset(silence) })
 		if err != nil {
 			return false, err
 		}
-		if data == nil { // the cursor alone: what follows it is still to come
-			s.after = max(s.after, last)
-			continue
-		}
-		var e Event
-		if err := json.Unmarshal(data, &e); err != nil { // it would be the same after a reconnect
-			yield(Event{}, fmt.Errorf("decode event: %w", err))
-			return true, nil
-		}
-		if e.ID <= s.after {
-			continue
-		}
-		s.after = e.ID
-		if !yield(e, nil) {
+		if each(id, data) {
 			return true, nil
 		}
 	}
