@@ -32,19 +32,24 @@ var (
 )
 
 // readPass reads a pass with its key.
-func readPass(ctx context.Context, db DB, where string, args ...any) (p auth.Pass, k auth.Key, err error) {
+func readPass(ctx context.Context, db DB, where string, args ...any) (auth.Pass, auth.Key, error) {
+	return readWithKey(ctx, db, "pass", selectPass+where, args, passColumns)
+}
+
+// readWithKey reads something that stands for a key, and the key.
+func readWithKey[T any](ctx context.Context, db DB, noun, query string, args []any, columns func(*T) []column) (x T, k auth.Key, err error) {
 	found := false
-	err = each(ctx, db, selectPass+where, args, func(rows Rows) error {
+	err = each(ctx, db, query, args, func(rows Rows) error {
 		found = true
-		return scan(rows, slices.Concat(passColumns(&p), keyColumns(&k)))
+		return scan(rows, slices.Concat(columns(&x), keyColumns(&k)))
 	})
 	if err != nil {
-		return p, k, fmt.Errorf("read pass: %w", err)
+		return x, k, fmt.Errorf("read %s: %w", noun, err)
 	}
 	if !found {
-		return p, k, fault.New(fault.NotFound, "no such pass")
+		return x, k, fault.New(fault.NotFound, "no such %s", noun)
 	}
-	return p, k, nil
+	return x, k, nil
 }
 
 // shareable reports why a pass may not read its task: that is not there, or many do.

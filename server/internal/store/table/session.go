@@ -2,11 +2,8 @@ package table
 
 import (
 	"context"
-	"fmt"
-	"slices"
 
 	"github.com/errand-dev/errand/server/internal/auth"
-	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -28,20 +25,7 @@ var (
 
 // SessionByHash implements auth.SessionStore.
 func (r *Reader) SessionByHash(ctx context.Context, hash []byte) (auth.Session, auth.Key, error) {
-	var s auth.Session
-	var k auth.Key
-	found := false
-	err := each(ctx, r.DB, selectSession, []any{hash}, func(rows Rows) error {
-		found = true
-		return scan(rows, slices.Concat(sessionColumns(&s), keyColumns(&k)))
-	})
-	if err != nil {
-		return s, k, fmt.Errorf("read session: %w", err)
-	}
-	if !found {
-		return s, k, fault.New(fault.NotFound, "no such session")
-	}
-	return s, k, nil
+	return readWithKey(ctx, r.DB, "session", selectSession, []any{hash}, sessionColumns)
 }
 
 func insertSession(s auth.Session) Op {
