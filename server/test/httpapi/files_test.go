@@ -547,13 +547,16 @@ func (s *server) restart(t *testing.T, change func(*sql.DB) error) {
 }
 
 // again stops the server if it runs, and starts it again.
-func (s *server) again(t *testing.T) {
+func (s *server) again(t *testing.T, change ...func(*app.Options)) {
 	t.Helper()
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	o := app.DefaultOptions()
 	o.Addr, o.Data, o.DatabaseURL = "127.0.0.1:0", s.dir, teststore.DatabaseURL(t, s.dir)
+	for _, c := range change {
+		c(&o)
+	}
 	again, err := app.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/errand-dev/errand/server/internal/app"
-	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 // lastOf is the last message that a provider was sent with a request.
@@ -33,27 +32,14 @@ func (s *server) answer(t *testing.T, body string) map[string]any {
 func TestS10AModelAsksAPersonOverARestart(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, says(calls([2]string{"ask_person", `{"question": "Which colour?", "options": ["red", "blue"]}`})...), says(said("It is blue."), ended))
-	dir := t.TempDir()
-	in := func(o *app.Options) { o.Data = dir }
-	s := start(t, p.use, in)
+	s := start(t, p.use)
 	s.modelAgent(t, `, "tools": ["ask_person"], "max_attempts": 1`)
 	s.wonder(t, `"input": {"text": "Paint it."}`)
 	got := s.waitFor(t, "one", "paused")
 	if waiting, _ := got["waiting"].(map[string]any); waiting["reason"] != "person" {
 		t.Errorf("S10: it waits for %v", got["waiting"])
 	}
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	o := app.DefaultOptions()
-	o.Addr, o.Data, o.DatabaseURL = "127.0.0.1:0", dir, teststore.DatabaseURL(t, dir)
-	p.use(&o)
-	again, err := app.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = again.Stop() })
-	s.url = again.URL()
+	s.again(t, p.use)
 	asked := s.answer(t, `{"value": "blue", "note": "like the sky"}`)
 	if asked["message"] != "Which colour?" || !strings.Contains(fmt.Sprint(asked["schema"]), "red blue") {
 		t.Errorf("S10: asked %v", asked)

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,10 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/errand-dev/errand/server/internal/app"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
-	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 // person is somebody with a key, who may act for a user.
@@ -622,28 +621,10 @@ func TestA3AFolderFromBefore(t *testing.T) {
 	s.task(t, "old")
 	_, narrow := s.key(t, `{"name": "narrow", "role": "user", "sees": "own"}`)
 	_, group := s.key(t, `{"name": "group", "role": "user", "sees": "group", "group": "g"}`)
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	db := beside(t, s.dir, "")
-	if _, err := db.ExecContext(t.Context(), "UPDATE tasks SET owner = '', grp = ''"); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	o := app.DefaultOptions()
-	o.Addr, o.Data, o.DatabaseURL = "127.0.0.1:0", s.dir, teststore.DatabaseURL(t, s.dir)
-	again, err := app.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := again.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	s.url = again.URL()
+	s.restart(t, func(db *sql.DB) error {
+		_, err := db.ExecContext(t.Context(), "UPDATE tasks SET owner = '', grp = ''")
+		return err
+	})
 	for key, want := range map[string]int{adminKey: 200, userKey: 200, workerKey: 200, narrow: 404, group: 404} {
 		got := s.do(t, call{method: "GET", path: "/v1/tasks/old", key: key})
 		if got.status != want {

@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/errand-dev/errand/server/internal/app"
-	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 // signIn signs a browser in and answers its cookie.
@@ -70,9 +68,7 @@ func TestA6ASessionStandsForItsKey(t *testing.T) {
 // A6: a session ends when its browser signs out, and with its key; a restart does not end it.
 func TestA6ASessionEnds(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	in := func(o *app.Options) { o.Data = dir }
-	s := start(t, in)
+	s := start(t)
 	id, text := s.key(t, `{"name": "of a person", "role": "user"}`)
 	mine, other, revoked := s.signIn(t, userKey), s.signIn(t, userKey), s.signIn(t, text)
 	list := call{method: "GET", path: "/v1/tasks"}
@@ -88,17 +84,7 @@ func TestA6ASessionEnds(t *testing.T) {
 	s.must(t, 401, with(revoked, list))
 	s.must(t, 200, with(other, list))
 
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	o := app.DefaultOptions()
-	o.Addr, o.Data, o.Log, o.DatabaseURL = "127.0.0.1:0", dir, slog.New(slog.DiscardHandler), teststore.DatabaseURL(t, dir)
-	again, err := app.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = again.Stop() })
-	s.url = again.URL()
+	s.again(t)
 	s.must(t, 401, with(mine, list))
 	s.must(t, 401, with(revoked, list))
 	s.must(t, 200, with(other, list))

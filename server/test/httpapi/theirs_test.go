@@ -6,9 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/errand-dev/errand/server/internal/app"
-	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
 const weather = `"client_tools": [{"name": "weather", "description": "What the weather is.", "input_schema": {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}}]`
@@ -39,8 +36,7 @@ func TestT10TheCallersTools(t *testing.T) {
 		says(calls([2]string{"weather", `{"city": "York"}`})...),
 		says(said("It rains."), ended), says(said("You are welcome."), ended),
 	)
-	dir := t.TempDir()
-	s := start(t, p.use, func(o *app.Options) { o.Data = dir })
+	s := start(t, p.use)
 	s.modelAgent(t, `, "tools": ["files"]`)
 	file := s.upload(t, "places.txt", "Ely, Bath")["url"].(string)
 	s.wonder(t, `"input": {"text": "How is it there?", "files": ["`+file+`"]}, "output_schema": {"type": "string"}, `+weather)
@@ -69,18 +65,7 @@ func TestT10TheCallersTools(t *testing.T) {
 		}
 	}
 
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	o := app.DefaultOptions()
-	o.Addr, o.Data, o.DatabaseURL = "127.0.0.1:0", dir, teststore.DatabaseURL(t, dir)
-	p.use(&o)
-	again, err := app.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = again.Stop() })
-	s.url = again.URL()
+	s.again(t, p.use)
 	next(201, "", `"tool_results": [{"call_id": "call_1_1_2", "content": "fog", "is_error": true}]`)
 	got = s.waitFor(t, "one", "completed")
 	if calls := got["open_calls"].([]any); len(calls) != 1 || calls[0].(map[string]any)["id"] != "call_2_1_0" || got["result"] != nil {
