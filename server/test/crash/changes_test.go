@@ -59,13 +59,7 @@ func TestChangesHaveNoGap(t *testing.T) {
 			}
 		})
 	}
-	for kill := range kills {
-		eventually(t, time.Minute, "creates go on", func() bool {
-			return t.Failed() || int(created.Load()) >= (kill+1)*creators*each/(kills+1)
-		})
-		s.kill(t)
-		s.start(t)
-	}
+	s.killAmid(t, kills, creators*each, created.Load)
 	all.Wait()
 	if _, err := c.Tasks.Create(ctx, errand.TaskRequest{AgentID: "agent-123", Prompt: "x", ID: "the-last"}); err != nil {
 		t.Fatal(err)

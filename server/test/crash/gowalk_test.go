@@ -199,13 +199,7 @@ func TestGoCreatesAreNotDoubled(t *testing.T) {
 			}
 		})
 	}
-	for kill := range kills {
-		eventually(t, time.Minute, "creates go on", func() bool {
-			return t.Failed() || int(created.Load()) >= (kill+1)*creators*each/(kills+1)
-		})
-		s.kill(t)
-		s.start(t)
-	}
+	s.killAmid(t, kills, creators*each, created.Load)
 	all.Wait()
 	titles := map[string]int{}
 	for item, err := range c.Tasks.All(ctx, errand.ListOptions{AgentID: "agent-123", PerPage: 50}) {

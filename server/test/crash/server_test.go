@@ -194,6 +194,19 @@ func (s *server) kill(t *testing.T) {
 	tolls.servers.Add(1)
 }
 
+// killAmid kills the server and starts it again so many times while something is done
+// all times, evenly; done is how often it was.
+func (s *server) killAmid(t *testing.T, kills, all int, done func() int32) {
+	t.Helper()
+	for kill := range kills {
+		eventually(t, time.Minute, "work goes on", func() bool {
+			return t.Failed() || int(done()) >= (kill+1)*all/(kills+1)
+		})
+		s.kill(t)
+		s.start(t)
+	}
+}
+
 func (p *process) kill(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
