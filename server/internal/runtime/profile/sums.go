@@ -124,21 +124,26 @@ func sumLabel(row []string) string {
 		if hasSumWord(cell) {
 			return cell
 		}
-		if texts++; texts == narrow {
+		if texts++; texts == sumLabelTexts {
 			break
 		}
 	}
 	return ""
 }
 
-const maxSumLabel = 60
+const (
+	// maxSumLabel is how long what calls a row a total can be.
+	maxSumLabel = 60
+	// sumLabelTexts is among how many texts of a row it is looked for.
+	sumLabelTexts = 2
+)
 
 // hasSumWord tells whether a text has a word for a sum in it.
 func hasSumWord(text string) bool {
 	if len(text) > maxSumLabel {
 		return false
 	}
-	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && r != '-' }) {
+	for word := range strings.FieldsFuncSeq(text, betweenWords) { // no list: each row has some
 		if isSumWord(word) {
 			return true
 		}
@@ -148,9 +153,12 @@ func hasSumWord(text string) bool {
 
 // isSumName tells whether a text is nothing but a word for a sum, or ends with one.
 func isSumName(text string) bool {
-	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && r != '-' })
+	words := strings.FieldsFunc(text, betweenWords)
 	return len(words) > 0 && isSumWord(words[len(words)-1])
 }
+
+// betweenWords tells what parts words; sub-total is one.
+func betweenWords(r rune) bool { return !unicode.IsLetter(r) && r != '-' }
 
 func isSumWord(word string) bool {
 	switch strings.ToLower(word) {
