@@ -76,11 +76,16 @@ type View struct {
 // the server closes. It is the last that a handler does: a Later begins the stream
 // when the handler has returned.
 func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, v View) {
+	Last(w, func() { k.stream(w, r, v) })
+}
+
+// Last does what a handler does last: a Later does it when the handler has returned.
+func Last(w http.ResponseWriter, do func()) {
 	if l, ok := w.(Later); ok {
-		l.Later(func() { k.stream(w, r, v) })
+		l.Later(do)
 		return
 	}
-	k.stream(w, r, v)
+	do()
 }
 
 // Later is a ResponseWriter that does something when its handler has returned.

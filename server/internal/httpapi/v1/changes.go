@@ -97,12 +97,7 @@ func (r *routes) changes(ctx context.Context, in *PageQuery) (*huma.StreamRespon
 			edge.WriteJSON(w, http.StatusOK, part)
 			return
 		}
-		begin := func() { r.sendChanges(w, req, scope.Organization, f, after) }
-		if l, ok := w.(edge.Later); ok {
-			l.Later(begin)
-			return
-		}
-		begin()
+		edge.Last(w, func() { r.sendChanges(w, req, scope.Organization, f, after) })
 	}}, nil
 }
 

@@ -112,12 +112,7 @@ func (r *routes) registerPages() {
 		lists := in.lists(ctx)
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			req, w := humago.Unwrap(hc)
-			begin := func() { r.sendPage(w, req, lists, logs) }
-			if l, ok := w.(edge.Later); ok {
-				l.Later(begin)
-				return
-			}
-			begin()
+			edge.Last(w, func() { r.sendPage(w, req, lists, logs) })
 		}}, nil
 	})
 }
