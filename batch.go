@@ -1,7 +1,10 @@
 package errand
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 )
 
@@ -34,12 +37,48 @@ func (t *Tasks) CreateAll(ctx context.Context, requests []TaskRequest) ([]Create
 	return t.batch(ctx, requests, true)
 }
 
+// CreateRaw is CreateBatch, or with all CreateAll, for tasks that are encoded already,
+// each a JSON object as POST /v1/tasks takes it, with its idempotency_key if it has one.
+func (t *Tasks) CreateRaw(ctx context.Context, tasks []json.RawMessage, all bool) ([]Created, error) {
+	keyed := make([]json.RawMessage, len(tasks))
+	repeat := true
+	for i, task := range tasks {
+		var key struct {
+			Key *string `json:"idempotency_key"`
+		}
+		keyed[i] = task
+		if err := json.Unmarshal(task, &key); err != nil {
+			return nil, fmt.Errorf("errand: tasks[%d] is not a JSON object", i)
+		}
+		switch {
+		case key.Key != nil:
+			repeat = repeat && *key.Key != ""
+		case t.c.retry > 0:
+			keyed[i] = withKey(task, newKey())
+		default:
+			repeat = false
+		}
+	}
+	return postBatch(ctx, t.c, keyed, all, repeat, "")
+}
+
+// withKey is an object with one more member, ahead of the others.
+func withKey(object json.RawMessage, key string) json.RawMessage {
+	rest := bytes.TrimLeft(bytes.TrimLeft(object, " \t\r\n")[1:], " \t\r\n")
+	with := fmt.Appendf(nil, `{"idempotency_key":%q`, key)
+	if rest[0] != '}' {
+		with = append(with, ',')
+	}
+	return append(with, rest...)
+}
+
 func (t *Tasks) batch(ctx context.Context, requests []TaskRequest, all bool) ([]Created, error) {
 	type item struct {
 		taskBody
 		IdempotencyKey string `json:"idempotency_key,omitempty"`
 	}
 	repeat := true
+	trace := ""
 	items := make([]item, len(requests))
 	for i, r := range requests {
 		key := r.IdempotencyKey
@@ -49,15 +88,22 @@ func (t *Tasks) batch(ctx context.Context, requests []TaskRequest, all bool) ([]
 		items[i] = item{r.body(), key}
 		repeat = repeat && key != ""
 	}
+	if len(requests) > 0 {
+		trace = requests[0].TraceParent
+	}
+	return postBatch(ctx, t.c, items, all, repeat, trace)
+}
+
+func postBatch[T any](ctx context.Context, c *Client, items []T, all, repeat bool, trace string) ([]Created, error) {
 	call := request{
 		method: http.MethodPost, path: "/v1/tasks/batch", repeat: repeat, header: http.Header{},
 		body: struct {
-			Tasks []item `json:"tasks"`
-			All   bool   `json:"all,omitempty"`
+			Tasks []T  `json:"tasks"`
+			All   bool `json:"all,omitempty"`
 		}{items, all},
 	}
-	if len(requests) > 0 && requests[0].TraceParent != "" {
-		call.header.Set("traceparent", requests[0].TraceParent)
+	if trace != "" {
+		call.header.Set("traceparent", trace)
 	}
 	var answer struct {
 		Results []struct {
@@ -66,7 +112,7 @@ func (t *Tasks) batch(ctx context.Context, requests []TaskRequest, all bool) ([]
 			Error   *reason `json:"error"`
 		} `json:"results"`
 	}
-	if err := t.c.call(ctx, call, &answer); err != nil {
+	if err := c.call(ctx, call, &answer); err != nil {
 		return nil, err
 	}
 	made := make([]Created, len(answer.Results))

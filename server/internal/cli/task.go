@@ -14,6 +14,7 @@ import (
 
 type taskCmds struct {
 	Create   taskCreateCmd   `cmd:"" help:"Create a task."`
+	Import   taskImportCmd   `cmd:"" help:"Create many tasks, one from each line of a file."`
 	Get      taskGetCmd      `cmd:"" aliases:"show" help:"Show a task."`
 	List     taskListCmd     `cmd:"" aliases:"ls" help:"List tasks, newest first."`
 	Watch    taskWatchCmd    `cmd:"" aliases:"follow" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`

@@ -102,6 +102,20 @@ func TestCreateMany(t *testing.T) {
 	if made, err = c.Tasks.CreateAll(t.Context(), requests[2:]); err != nil || !made[0].Repeated {
 		t.Errorf("all once more: %v, %v", made, err)
 	}
+	raw := []json.RawMessage{
+		[]byte(`{"agent_id": "` + agentID + `", "input": {"text": "d"}, "idempotency_key": "k2"}`),
+		[]byte(` { } `),
+	}
+	if made, err = c.Tasks.CreateRaw(t.Context(), raw, false); !errors.Is(err, errand.ErrInvalid) {
+		t.Errorf("one of a wrong shape: %v, %v", made, err)
+	}
+	raw[1] = raw[0]
+	if made, err = c.Tasks.CreateRaw(t.Context(), raw, false); err != nil || made[0].ID == "" || made[0].Repeated || !made[1].Repeated {
+		t.Errorf("raw: %v, %v", made, err)
+	}
+	if made, err = c.Tasks.CreateRaw(t.Context(), []json.RawMessage{[]byte(`1`)}, false); err == nil {
+		t.Errorf("no object: %v", made)
+	}
 }
 
 // Save sends what was changed, and only that; Reload, SetStatus and Stop bring

@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/errand-dev/errand"
+)
+
+type taskImportCmd struct {
+	remote
+	From           string `arg:"" name:"file" help:"A file with a task on each line, as POST /v1/tasks takes it; - reads standard input."`
+	Agent          string `help:"Who is to do those that name no agent_id."`
+	All            bool   `help:"Create all of them, or none if one is refused; 1000 at most."`
+	IdempotencyKey string `name:"idempotency-key" help:"A repeat with the same key makes none twice, for 24 hours: each line's own key is this and the line's number."`
+}
+
+// maxTask is the most that a line may hold, in bytes, and maxImport how many bytes
+// go in one request beside it.
+const (
+	maxTask   = 10 << 20
+	maxImport = 4 << 20
+)
+
+// importLine is a task of the file. Those that are no tasks have an err.
+type importLine struct {
+	number int
+	task   json.RawMessage
+	err    *errand.Error
+}
+
+// Run creates the tasks as they are read, and prints their ids.
+func (c *taskImportCmd) Run(e *env) error {
+	from := e.In
+	if c.From != "-" {
+		f, err := os.Open(c.From)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.From, errors.Unwrap(err))
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		from = f
+	}
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	i := importer{taskImportCmd: c, env: e, tasks: client.Tasks}
+	return e.interruptible(func(ctx context.Context) error {
+		if err := i.read(ctx, from); err != nil {
+			return err
+		}
+		return i.end()
+	})
+}
+
+// importer sends tasks in requests of as many as one may hold.
+type importer struct {
+	*taskImportCmd
+	*env
+	tasks            *errand.Tasks
+	waiting          []importLine
+	bytes            int
+	created, refused int
+}
+
+func (i *importer) read(ctx context.Context, from io.Reader) error {
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, maxTask)
+	n := 0
+	for lines.Scan() {
+		n++
+		text := bytes.TrimSpace(lines.Bytes())
+		if len(text) == 0 {
+			continue
+		}
+		line := i.line(n, text)
+		full := len(i.waiting) == errand.MaxBatch || i.bytes+len(line.task) > maxImport && len(i.waiting) > 0
+		if full && i.All {
+			return fmt.Errorf("line %d: --all is for %d tasks and %d MiB at most", n, errand.MaxBatch, maxImport>>20)
+		}
+		if full {
+			if err := i.send(ctx); err != nil {
+				return err
+			}
+		}
+		i.waiting, i.bytes = append(i.waiting, line), i.bytes+len(line.task)
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("line %d holds more than %d MiB", n+1, maxTask>>20)
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return i.send(ctx)
+}
+
+// line is a line as it is sent, with what the command line says of all of them.
+func (i *importer) line(n int, text []byte) importLine {
+	var task map[string]json.RawMessage
+	if err := json.Unmarshal(text, &task); err != nil || task == nil {
+		return importLine{number: n, err: &errand.Error{Code: errand.CodeMalformed, Message: "not a JSON object"}}
+	}
+	set := func(name, value string) {
+		if _, there := task[name]; !there && value != "" {
+			task[name], _ = json.Marshal(value) //nolint:errchkjson // a string
+		}
+	}
+	set("agent_id", i.Agent)
+	if i.IdempotencyKey != "" {
+		set("idempotency_key", i.IdempotencyKey+":"+strconv.Itoa(n))
+	}
+	encoded, _ := json.Marshal(task) //nolint:errchkjson // what was decoded
+	return importLine{number: n, task: encoded}
+}
+
+// send creates what waits. A request that the server refuses for one task's sake has
+// created none of them: that one is told and left out, and the rest goes again.
+func (i *importer) send(ctx context.Context) error {
+	for {
+		var tasks []json.RawMessage
+		var sent []int
+		for at, line := range i.waiting {
+			if line.err == nil {
+				tasks, sent = append(tasks, line.task), append(sent, at)
+			}
+		}
+		if i.All && len(sent) < len(i.waiting) {
+			sent = nil // one is refused already
+		}
+		if len(sent) == 0 {
+			return i.tell(nil)
+		}
+		made, err := i.tasks.CreateRaw(ctx, tasks, i.All)
+		at, field, named := blamed(err)
+		if !named || at >= len(sent) {
+			if err != nil {
+				return fmt.Errorf("lines %d to %d: %w", i.waiting[0].number, i.waiting[len(i.waiting)-1].number, err)
+			}
+			return i.tell(made)
+		}
+		why, _ := errors.AsType[*errand.Error](err)
+		why.Field = field
+		i.waiting[sent[at]].err = why
+	}
+}
+
+// blamed reads which task of a request an error is about, and which member of it.
+func blamed(err error) (at int, field string, ok bool) {
+	why, ok := errors.AsType[*errand.Error](err)
+	if !ok {
+		return 0, "", false
+	}
+	rest, ok := strings.CutPrefix(why.Field, "tasks[")
+	if !ok {
+		return 0, "", false
+	}
+	number, field, ok := strings.Cut(rest, "]")
+	at, err = strconv.Atoi(number)
+	return at, strings.TrimPrefix(field, "."), ok && err == nil
+}
+
+// tell prints what became of each line that waited, in their order.
+func (i *importer) tell(made []errand.Created) error {
+	for _, line := range i.waiting {
+		var c errand.Created
+		if line.err == nil && len(made) > 0 {
+			c, made = made[0], made[1:]
+			line.err, _ = errors.AsType[*errand.Error](c.Err)
+		}
+		switch {
+		case line.err != nil:
+			i.refused++
+		case c.ID == "": // for the sake of another, with --all
+			continue
+		default:
+			i.created++
+		}
+		if err := i.tellLine(line, c); err != nil {
+			return err
+		}
+	}
+	i.waiting, i.bytes = i.waiting[:0], 0
+	return nil
+}
+
+func (i *importer) tellLine(line importLine, c errand.Created) error {
+	type reason struct {
+		Code   errand.Code `json:"code"`
+		Detail string      `json:"detail"`
+		Field  string      `json:"field,omitempty"`
+	}
+	switch {
+	case i.JSON && line.err != nil:
+		return printJSON(i.Out, struct {
+			Line  int    `json:"line"`
+			Error reason `json:"error"`
+		}{line.number, reason{line.err.Code, line.err.Message, line.err.Field}})
+	case i.JSON:
+		return printJSON(i.Out, struct {
+			Line    int    `json:"line"`
+			ID      string `json:"id"`
+			Created bool   `json:"created"`
+		}{line.number, c.ID, !c.Repeated})
+	case line.err != nil:
+		told := line.err.Message
+		if line.err.Field != "" {
+			told = line.err.Field + ": " + told
+		}
+		fmt.Fprintf(i.Err, "line %d: %s\n", line.number, told)
+	default:
+		fmt.Fprintln(i.Out, c.ID)
+	}
+	return nil
+}
+
+// end is an error if a line was refused, or if there was none.
+func (i *importer) end() error {
+	switch {
+	case i.refused > 0:
+		return fmt.Errorf("%d created, %d refused", i.created, i.refused)
+	case i.created == 0:
+		return fmt.Errorf("%s holds no task", i.From)
+	}
+	return nil
+}
