@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"strings"
-	"time"
 
+	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/agentfile"
 	"github.com/errand-dev/errand/server/internal/app"
 	"github.com/errand-dev/errand/server/internal/model"
@@ -71,12 +69,11 @@ func (c *chatCmd) Run(e *env) (err error) {
 
 // party decides who answers, and where. Who it is may be left to the thread.
 func (c *chatCmd) party(e *env) (who party, err error) {
-	at, err := c.find()
-	named, inFile := c.Server != "" || c.Profile != "", agentfile.IsName(c.Agent)
-	own := !named && (errors.Is(err, errNoServer) || err == nil && c.left(e.ctx, at))
-	if err != nil && !own {
+	at, own, err := c.seek(e.ctx)
+	if err != nil {
 		return party{}, err
 	}
+	inFile := agentfile.IsName(c.Agent)
 	var among crew
 	if inFile {
 		if among, err = readCrew(e, c.Agent); err != nil {
@@ -119,24 +116,6 @@ func (c *chatCmd) party(e *env) (who party, err error) {
 	return who, err
 }
 
-// left reports whether a server is only what its data folder says of one that has
-// crashed.
-func (c *chatCmd) left(ctx context.Context, at place) bool {
-	if local, err := c.local(); err != nil || local != at.URL {
-		return false
-	}
-	u, err := url.Parse(at.URL)
-	if err != nil {
-		return true
-	}
-	dialer := net.Dialer{Timeout: time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", u.Host)
-	if err == nil {
-		_ = conn.Close() // nothing was said
-	}
-	return err != nil
-}
-
 // meet finds who answers if nobody was named: the thread's agent, else at an own server
 // the model that the environment has, else the server's only agent that asks a model.
 func (c *chatCmd) meet(ctx context.Context, t *talk) error {
@@ -175,19 +154,12 @@ func (c *chatCmd) only(ctx context.Context, t *talk) error {
 	if err != nil {
 		return err
 	}
-	var ids []string
-	for _, a := range agents {
-		if a.Runtime == "model" {
-			ids = append(ids, a.ID)
-		}
+	ids := idsOf(agents, func(a errand.Agent) bool { return a.Runtime == "model" })
+	if len(ids) == 0 {
+		return whoIsTo("answer", t.place, idsOf(agents, func(errand.Agent) bool { return true }))
 	}
-	if len(ids) != 1 {
-		if len(ids) == 0 {
-			for _, a := range agents {
-				ids = append(ids, a.ID)
-			}
-		}
-		return fmt.Errorf("who is to answer? Name an agent of %s with --agent: %s", t.place.URL, strings.Join(ids, ", "))
+	if len(ids) > 1 {
+		return whoIsTo("answer", t.place, ids)
 	}
 	t.agent = ids[0]
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/app"
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/outbound"
+	"github.com/errand-dev/errand/server/internal/program"
 )
 
 // party is who does the task of a run.
@@ -25,6 +26,8 @@ type party struct {
 	// options are what an own server needs for it; nil if it is at a server, in place.
 	options func(*app.Options)
 	place   place
+	// program does the task, in this process; nil if somebody else does.
+	program *program.Program
 	// define makes the agent at the server.
 	define func(context.Context, *errand.Client) error
 	// said are lines that say who is asked; the last goes on with what it is given.

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/app"
@@ -97,6 +100,37 @@ func (c connection) profile(known profiles, name string) (place, error) {
 		found.Key = c.Key
 	}
 	return place{found, "the profile " + name}, nil
+}
+
+// named tells whether somebody has said which server is meant.
+func (c connection) named() bool { return c.Server != "" || c.Profile != "" }
+
+// seek finds the server that is meant. If none is named, and none is there, the caller
+// brings its own.
+func (c connection) seek(ctx context.Context) (at place, own bool, err error) {
+	at, err = c.find()
+	if !c.named() && (errors.Is(err, errNoServer) || err == nil && c.left(ctx, at)) {
+		return place{}, true, nil
+	}
+	return at, false, err
+}
+
+// left reports whether a server is only what its data folder says of one that has
+// crashed.
+func (c connection) left(ctx context.Context, at place) bool {
+	if local, err := c.local(); err != nil || local != at.URL {
+		return false
+	}
+	u, err := url.Parse(at.URL)
+	if err != nil {
+		return true
+	}
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", u.Host)
+	if err == nil {
+		_ = conn.Close() // nothing was said
+	}
+	return err != nil
 }
 
 // local is the URL of the server that serves the data folder.

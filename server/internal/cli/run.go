@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +21,7 @@ import (
 type runCmd struct {
 	Prompt  string     `arg:"" help:"What is to be done; - reads it from standard input."`
 	File    []string   `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
-	Agent   string     `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, on a server that is named profile." placeholder:"ID|FILE"`
+	Agent   string     `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, for files else profile." placeholder:"ID|FILE"`
 	Model   string     `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
 	Budget  budgetFlag `help:"What it and its sub-tasks may use, for example tokens=100000." placeholder:"LIMITS"`
 	Open    bool       `help:"Show it in the web UI, live: a browser is opened, and on a terminal the link is printed, which signs in once. An own server stays until Ctrl-C."`
@@ -30,16 +29,20 @@ type runCmd struct {
 	Server  string     `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
 	Key     string     `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
 	Profile string     `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
-	Data    string     `help:"Data folder whose key is for its own server." default:".errand" env:"ERRAND_DATA"`
+	Data    string     `help:"Data folder of a server on this machine, used when nothing above says which." default:".errand" env:"ERRAND_DATA"`
+	Own     bool       `help:"Bring an own server, even if there is another."`
+	Events  string     `help:"json: lines of the program's output may be events; see docs/CONFIGURATION.md." enum:",json" default:"" placeholder:"json"`
+	Program []string   `arg:"" optional:"" passthrough:"partial" help:"A program and its arguments, behind --, that does the task."`
 }
 
 // Help says what cannot be said in flags.
 func (runCmd) Help() string {
-	return "Without a server and an --agent, a model is asked: with OPENAI_API_KEY (OPENAI_BASE_URL for a compatible endpoint), else with ANTHROPIC_API_KEY," +
-		" else one of an Ollama that runs here (or at OLLAMA_HOST). If there is none, the profiler reads the files." +
-		" --agent agents.yaml has a task done by the first agent of a file, agents.yaml#writer by another one of it; at a server that is named, the file's agents are applied first." +
-		" The id of an agent that is neither profile nor in a file is looked for at the server that the other commands talk to." +
-		" Exit code: 0 completed, 3 failed, 4 error, 5 stopped, 130 stopped by Ctrl-C, 1 anything else."
+	return "errand run 'Count these words' -- wc -w has any program do the task: it reads the prompt on standard input, and what it writes is shown and is the result." +
+		" The task is at the server that the other commands find, and where there is none, or with --own, at one that lives for this run." +
+		" Without --agent and a program, the server's only agent that asks a model does it. Where it has none, or there is no server, a model of the environment is asked:" +
+		" with OPENAI_API_KEY (OPENAI_BASE_URL for a compatible endpoint), else with ANTHROPIC_API_KEY, else one of an Ollama that runs here (or at OLLAMA_HOST). If there is none, the profiler reads the files." +
+		" --agent agents.yaml has a task done by the first agent of a file, agents.yaml#writer by another one of it, with an own server; at a server that is named, the file's agents are applied first." +
+		"\n\nExit code: 0 completed, 3 failed, 4 error, 5 stopped, 130 stopped by Ctrl-C, 1 anything else."
 }
 
 // Run runs the task: at the server that is named, at the one that has the agent, or
@@ -72,7 +75,6 @@ func (c *runCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	var task *errand.Task
 	err = e.interruptible(func(ctx context.Context) error {
 		if err := who.define(ctx, client); err != nil {
 			return err
@@ -82,7 +84,25 @@ func (c *runCmd) Run(e *env) (err error) {
 				fmt.Fprintln(e.Err, printable(line))
 			}
 		}
-		task, err = create(ctx, client, errand.TaskRequest{AgentID: who.agent, Prompt: prompt, Budget: c.Budget.Budget, ModelName: who.model}, c.File)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	request := errand.TaskRequest{AgentID: who.agent, Prompt: prompt, Budget: c.Budget.Budget, ModelName: who.model}
+	if who.program == nil {
+		return c.see(e, client, request, who.options != nil)
+	}
+	helper := hire(e, client, *who.program)
+	defer helper.leave()
+	return c.see(helper.env, client, helper.only(request), who.options != nil)
+}
+
+// see creates the task and follows it to its end.
+func (c *runCmd) see(e *env, client *errand.Client, request errand.TaskRequest, own bool) error {
+	var task *errand.Task
+	err := e.interruptible(func(ctx context.Context) (err error) {
+		task, err = create(ctx, client, request, c.File)
 		return err
 	})
 	if err != nil {
@@ -95,7 +115,11 @@ func (c *runCmd) Run(e *env) (err error) {
 	}
 	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
 	err = f.follow(task.ID, c.JSON)
-	if c.Open && who.options != nil && isTerminal(e.Err) && !cutShort(err) {
+	if e.ctx.Err() != nil { // nobody is there who could do it
+		_, stopErr := client.Tasks.Stop(context.WithoutCancel(e.ctx), task.ID)
+		return errors.Join(err, stopErr)
+	}
+	if c.Open && own && isTerminal(e.Err) && !cutShort(err) {
 		fmt.Fprintln(e.Err, "The web UI is there until Ctrl-C.")
 		<-e.interrupts
 	}
@@ -116,22 +140,18 @@ func (c *runCmd) show(e *env, client *errand.Client, id string) error {
 // party decides who does the task, and where.
 func (c *runCmd) party(e *env) (who party, err error) {
 	servers := connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}
-	named, inFile := c.Server != "" || c.Profile != "", agentfile.IsName(c.Agent)
-	switch {
-	case !named && c.Agent == "":
-		err := e.interruptible(func(ctx context.Context) error {
-			who, err = choose(ctx, c.Model, len(c.File) > 0)
-			return err
-		})
-		return who, err
-	case !named && c.Agent == app.ProfileAgent:
-		return profiler(), nil
-	case inFile:
+	if c.Own && servers.named() {
+		return party{}, errors.New("either --own or a server (--server, ERRAND_URL or --profile), not both")
+	}
+	if len(c.Program) > 0 {
+		return c.programs(e, servers)
+	}
+	if agentfile.IsName(c.Agent) {
 		crew, err := readCrew(e, c.Agent)
 		if err != nil {
 			return party{}, err
 		}
-		if !named {
+		if !servers.named() {
 			return crew.own(c.Model)
 		}
 		at, err := servers.find()
@@ -140,13 +160,80 @@ func (c *runCmd) party(e *env) (who party, err error) {
 		}
 		return crew.at(at, c.Model), nil
 	}
-	at, err := servers.find()
-	if errors.Is(err, errNoServer) {
+	at, own, err := c.where(e, servers)
+	switch {
+	case err != nil:
+		return party{}, err
+	case own && c.Agent == app.ProfileAgent:
+		return profiler(), nil
+	case own && c.Agent != "":
+		_, err := servers.find()
+		if c.Own {
+			err = errNoServer
+		}
 		return party{}, fmt.Errorf("--agent %s: without a server there is only %s, or a file of agents; %w", c.Agent, app.ProfileAgent, err)
-	} else if err != nil {
+	case c.Agent != "":
+		return atServer(at, c.Agent, c.Model), nil
+	}
+	err = e.interruptible(func(ctx context.Context) error {
+		if !own {
+			if who, err = c.whoIsThere(ctx, at); err != nil || who.agent != "" {
+				return err
+			}
+		}
+		who, err = choose(ctx, c.Model, len(c.File) > 0)
+		return err
+	})
+	return who, err
+}
+
+// where is the server that the other commands find; own says that there is none, or that
+// none is wanted.
+func (c *runCmd) where(e *env, servers connection) (at place, own bool, err error) {
+	if c.Own {
+		return place{}, true, nil
+	}
+	return servers.seek(e.ctx)
+}
+
+// whoIsThere is the only agent of a server that asks a model, or else, for files, its
+// profiler; nobody if the server is not named and has neither.
+func (c *runCmd) whoIsThere(ctx context.Context, at place) (party, error) {
+	client, err := at.client()
+	if err != nil {
 		return party{}, err
 	}
-	return atServer(at, cmp.Or(c.Agent, app.ProfileAgent), c.Model), nil
+	agents, err := client.Agents.List(ctx)
+	if err != nil {
+		return party{}, err
+	}
+	asking := idsOf(agents, func(a errand.Agent) bool { return a.Runtime == "model" })
+	switch {
+	case len(asking) == 1:
+		return atServer(at, asking[0], c.Model), nil
+	case len(asking) > 1:
+		return party{}, whoIsTo("do it", at, asking)
+	case len(c.File) > 0 && c.Model == "":
+		return atServer(at, app.ProfileAgent, ""), nil
+	case c.Server == "" && c.Profile == "":
+		return party{}, nil
+	}
+	return party{}, whoIsTo("do it", at, idsOf(agents, func(errand.Agent) bool { return true }))
+}
+
+// idsOf are the ids of the agents that are meant.
+func idsOf(agents []errand.Agent, meant func(errand.Agent) bool) (ids []string) {
+	for _, a := range agents {
+		if meant(a) {
+			ids = append(ids, a.ID)
+		}
+	}
+	return ids
+}
+
+// whoIsTo asks for --agent.
+func whoIsTo(do string, at place, ids []string) error {
+	return fmt.Errorf("who is to %s? Name an agent of %s with --agent: %s", do, at.URL, strings.Join(ids, ", "))
 }
 
 // atServer is an agent that a server has.

@@ -44,9 +44,7 @@ func (c *workerCmd) Run(e *env) error {
 	p := program.Program{
 		Run: c.Command, Dir: c.Dir, Env: c.Env, Events: c.Events == "json", Timeout: c.Timeout, Grace: c.Grace,
 	}
-	if len(p.Run) > 0 && p.Run[0] == "--" {
-		p.Run = p.Run[1:]
-	}
+	p.Run, _ = behindDashes(p.Run)
 	switch {
 	case len(p.Run) == 0:
 		return errors.New("which program? Write it behind --, for example: errand worker --agent agent-123 -- ./my-agent")

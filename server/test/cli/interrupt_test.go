@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,24 @@ func TestInterrupt(t *testing.T) { //nolint:paralleltest // it sets the environm
 	task, err := client.Tasks.Get(t.Context(), "one")
 	if err != nil || task.Status != errand.Pending {
 		t.Errorf("the watched task: %v, %v", task, err)
+	}
+}
+
+// TestInterruptAProgram: Ctrl-C stops the task of a run and its program, and the run's
+// worker goes with it, at a server as well as at an own one.
+func TestInterruptAProgram(t *testing.T) { //nolint:paralleltest // it sets the environment
+	for _, own := range []bool{true, false} {
+		if !own {
+			server(t)
+		}
+		ended := filepath.Join(t.TempDir(), "ended")
+		code, rest := interrupt(t, false, "working", "run", "x", "--", "sh", "-c", `trap 'echo it >"$0"; exit' TERM; echo working; while :; do sleep 0.05; done`, ended)
+		if code != 130 {
+			t.Errorf("own server %t: exit code %d, want 130; says %q", own, code, rest)
+		}
+		if _, err := os.Stat(ended); err != nil {
+			t.Errorf("own server %t: the program was not told to end: %v", own, err)
+		}
 	}
 }
 
