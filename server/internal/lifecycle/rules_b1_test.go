@@ -287,12 +287,20 @@ func TestB1WhatBeginsLater(t *testing.T) {
 	b.held("late")
 	_, err = b.Resume(b.ctx(), who(), "paused")
 	b.refused(err, fault.Conflict)
+	b.child("both", "root")
+	b.held("both")
+	_, err = b.Pause(b.ctx(), who(), "both")
+	b.must(err)
+	b.held("both") // for the budget, too
 	_, err = b.Update(b.ctx(), who(), "root", lifecycle.Edit{Budget: &task.Budget{}})
 	b.must(err)
 	b.shows("late", task.Pending, "")
-	b.shows("paused", task.Paused, "") // somebody has
-	_, err = b.Resume(b.ctx(), who(), "paused")
-	b.must(err)
+	for _, id := range []string{"paused", "both"} {
+		b.shows(id, task.Paused, "") // somebody has
+		_, err = b.Resume(b.ctx(), who(), id)
+		b.must(err)
+		b.shows(id, task.Pending, "")
+	}
 }
 
 // B1: a task that waits for a sub-task goes on waiting at the limit, and is held when

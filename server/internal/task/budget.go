@@ -122,6 +122,9 @@ type Account struct {
 	Until Stamp `json:"until,omitzero"`
 	// Held says that the turn is paused because the budget is used up.
 	Held bool `json:"held,omitempty"`
+	// Paused says that somebody has paused the held turn as well: it stays paused when
+	// the budget is raised.
+	Paused bool `json:"paused,omitempty"`
 	// Lines are those of caps of which the turn's log was warned.
 	Lines []string `json:"lines,omitempty"`
 
@@ -136,7 +139,7 @@ func (a *Account) same(b *Account) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Payer == b.Payer && a.Spent == b.Spent && a.Since == b.Since && a.Until == b.Until && a.Held == b.Held &&
+	return a.Payer == b.Payer && a.Spent == b.Spent && a.Since == b.Since && a.Until == b.Until && a.Held == b.Held && a.Paused == b.Paused &&
 		a.Total == b.Total && slices.Equal(a.Warned, b.Warned) && slices.Equal(a.Over, b.Over) && slices.Equal(a.Lines, b.Lines)
 }
 
@@ -433,7 +436,12 @@ func (c Free) apply(d *draft) error {
 	if d.t.Account == nil || !d.t.Account.Held {
 		return nil
 	}
-	d.account().Held = false
+	paused := d.t.Account.Paused
+	a := d.account()
+	a.Held, a.Paused = false, false
+	if paused {
+		return nil
+	}
 	return Resume(c).apply(d)
 }
 

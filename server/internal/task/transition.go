@@ -547,10 +547,15 @@ type Pause struct {
 func (c Pause) apply(d *draft) error {
 	t := &d.t
 	if t.ended == "" && t.state.Status == Paused {
-		if t.Waits() && !t.Wait.Held {
+		switch a := t.Account; {
+		case t.Waits() && !t.Wait.Held:
 			t.Wait.Held = true
-			d.log(TurnPaused, c)
+		case !t.Waits() && a != nil && a.Held && !a.Paused:
+			d.account().Paused = true
+		default:
+			return nil
 		}
+		d.log(TurnPaused, c)
 		return nil
 	}
 	if err := d.move(actPause, Paused); err != nil {
@@ -580,7 +585,7 @@ func (c Resume) apply(d *draft) error {
 		return nil
 	}
 	if a := d.account(); a != nil {
-		a.Held = false
+		a.Held, a.Paused = false, false
 	}
 	if d.t.Run.Live() { // only an unfenced, started attempt stays live while paused
 		return c.rejoin(d)
