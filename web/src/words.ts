@@ -137,8 +137,9 @@ function runs(r: Row): Why {
 function stopped(r: Row): Why {
   const who = r.stop?.by ? `Stopped by ${r.stop.by.replace(/^key /, "")}` : "Stopped";
   if (r.stop?.abandoned_at) return why(who, "the worker never confirmed it", "warn");
+  if (!r.worker_id) return why(who);
   if (r.stop?.confirmed_at) return why(who, `worker confirmed after ${span(Date.parse(r.stop.confirmed_at) - Date.parse(r.stop.requested_at))}`);
-  return why(who, r.stop && r.worker_id ? "not yet confirmed" : "");
+  return why(who, r.stop ? "not yet confirmed" : "");
 }
 
 function resultWords(r: Row): string {

@@ -1,34 +1,18 @@
-import { faultOf, get } from "../api/client";
+import { get } from "../api/client";
+import type { Agent, Worker } from "../api/types";
 
-/** A worker that is connected, or was heard lately. */
-export interface Worker {
-  id: string;
-  agents: string[];
-  kind: string;
-  client?: string | null;
-  host?: string | null;
-  slots: number;
-  busy: number;
-  connected?: boolean;
-  last_heard?: string | null;
-  since?: string | null;
-  draining?: boolean;
-}
+/** The workers that are there. */
+export const readWorkers = async (): Promise<Worker[]> => present((await get<{ items: Worker[] }>("/v1/workers")).items);
 
-let missing = false;
+export const present = (all: Worker[]): Worker[] => all.filter((w) => w.connected);
 
-/** The workers, or null of a server that does not tell of them. */
-export async function readWorkers(): Promise<Worker[] | null> {
-  if (missing) return null;
-  try {
-    const all = (await get<{ items: Worker[] }>("/v1/workers")).items;
-    return all.filter((w) => w.connected !== false);
-  } catch (err) {
-    const f = faultOf(err);
-    if (f.status === 404 || f.status === 403) {
-      missing = true;
-      return null;
-    }
-    throw err;
-  }
-}
+/** The workers of an agent. */
+export const of = (all: Worker[] | null, agent: string): Worker[] => (all ?? []).filter((w) => w.agents.includes(agent));
+
+/** Whether tasks of an agent need workers; the others are done in the server. */
+export const needsWorkers = (a: Agent): boolean => !a.runtime || a.runtime === "worker";
+
+export const slotsOf = (all: Worker[]): number => all.reduce((n, w) => n + w.slots, 0);
+
+/** How many tasks they have in their hands. */
+export const heldBy = (all: Worker[]): number => all.reduce((n, w) => n + w.held, 0);

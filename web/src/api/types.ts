@@ -124,8 +124,48 @@ export interface Row {
   children: { total: number; open: number } | null;
   plan: { done: number; total: number; now: string | null } | null;
   last_text: string | null;
-  approval?: { id: string; title: string; deadline: string | null } | null;
+  approval: { id: string; kind: "approval" | "question"; title: string; deadline: string | null } | null;
   last_event_seq: number;
+}
+
+/** What an attempt asks of people, and what came of it. */
+export interface Approval {
+  id: string;
+  task_id: string;
+  agent_id: string;
+  seq: number;
+  kind: "approval" | "question";
+  status: "open" | "answered" | "expired" | "closed";
+  title: string;
+  message: string;
+  tool_name: string;
+  payload: unknown;
+  schema: unknown;
+  default: { answer?: string } | null;
+  deadline: string | null;
+  approvers: string[] | null;
+  created_at: string;
+  answered: { by: string; at: string; answer: "approve" | "decline"; value: unknown; note: string; by_default: boolean } | null;
+}
+
+/** Somebody who takes tasks. */
+export interface Worker {
+  id: string;
+  agents: string[];
+  kind: "fenced" | "python";
+  node: string;
+  address: string;
+  /** How many tasks it can have at a time; 0 while that is not known. */
+  slots: number;
+  /** How many it has, and the first of them. */
+  held: number;
+  tasks: string[];
+  /** It takes nothing more now. */
+  busy: boolean;
+  connected: boolean;
+  since: string;
+  last_heard: string | null;
+  lost_24h: number;
 }
 
 export interface TaskEvent {
@@ -188,4 +228,6 @@ export interface Page<T> {
 
 export interface Counts {
   by_status: Partial<Record<Status, number>>;
+  needs_you: number;
+  next_deadline: string | null;
 }

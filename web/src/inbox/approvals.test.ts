@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { formOf, urgent, valueOf, type Approval } from "./approvals";
+import type { Approval } from "../api/types";
+import { formOf, urgent, valueOf } from "./approvals";
 
 test("a schema of plain members is a form, any other is JSON", () => {
   const form = formOf({ type: "object", required: ["to"], properties: { to: { type: "string", title: "To" }, most: { type: "number" }, sure: { type: "boolean" }, how: { enum: ["a", "b"] } } });

@@ -1,28 +1,9 @@
 import { get, part, post } from "../api/client";
-import type { Page } from "../api/types";
-
-/** What an attempt asks of people, and what came of it. */
-export interface Approval {
-  id: string;
-  task_id: string;
-  agent_id: string;
-  seq: number;
-  kind: "approval" | "question";
-  status: "open" | "answered" | "expired" | "closed";
-  title: string;
-  message: string;
-  tool_name: string;
-  payload: unknown;
-  schema: unknown;
-  default: { answer?: string } | null;
-  deadline: string | null;
-  approvers: string[] | null;
-  created_at: string;
-  answered: { by: string; at: string; answer: "approve" | "decline"; value: unknown; note: string; by_default: boolean } | null;
-}
+import type { Approval, Page } from "../api/types";
 
 export const openOnes = (): Promise<Page<Approval>> => get<Page<Approval>>("/v1/approvals", { query: { status: "open", limit: 100 } });
-export const answeredOnes = (): Promise<Page<Approval>> => get<Page<Approval>>("/v1/approvals", { query: { status: "answered", limit: 20 } });
+export const answeredOnes = (limit: number): Promise<Page<Approval>> => get<Page<Approval>>("/v1/approvals", { query: { status: "answered", limit } });
+export const readApproval = (id: string): Promise<Approval> => get<Approval>(`/v1/approvals/${part(id)}`);
 export const ofTask = (id: string): Promise<Page<Approval>> => get<Page<Approval>>(`/v1/tasks/${part(id)}/approvals`, { query: { limit: 100 } });
 export const answer = (id: string, reply: { answer: "approve" | "decline"; value?: unknown; note?: string }): Promise<Approval> =>
   post<Approval>(`/v1/approvals/${part(id)}/answer`, reply);

@@ -1,29 +1,52 @@
 import { faultOf, type Fault } from "../api/client";
-import type { Row } from "../api/types";
-import { atMost } from "../live/live.svelte";
-import { openOnes, urgent, type Approval } from "./approvals";
+import type { Approval } from "../api/types";
+import { live } from "../live/live.svelte";
+import { answeredOnes, openOnes, urgent } from "./approvals";
 
-/** What waits for people, of all tasks: the badge and the inbox. */
+/** How many of those that were answered are shown. */
+const most = 20;
+
+/** What people are asked, of all tasks: the badge, the inbox, and what lists show of it. */
 class Inbox {
   open = $state.raw<Approval[]>([]);
+  /** Those that were answered lately. */
+  answered = $state.raw<Approval[]>([]);
   read = $state(false);
   fault = $state.raw<Fault | null>(null);
+  /** Grows with each that was told of: what is read meanwhile may be older. */
+  #told = 0;
 
-  /** Is told of rows: a task that begins or ends to wait for somebody changes what is open. */
-  heard(r: Row): void {
-    const asks = r.waiting?.reason === "approval" || r.waiting?.reason === "person";
-    if (asks !== this.open.some((a) => a.task_id === r.id)) this.#again();
+  /** Follows what is asked and answered; answers what ends it. */
+  watch(): () => void {
+    return live.watch({ again: () => void this.load(), approval: (a) => this.heard(a) });
   }
-  #again = atMost(1000, () => void this.load());
+
+  /** Takes the newest state of one. */
+  heard(a: Approval): void {
+    this.#told++;
+    const others = this.open.filter((x) => x.id !== a.id);
+    this.open = a.status === "open" ? urgent([...others, a]) : others;
+    const past = this.answered.filter((x) => x.id !== a.id);
+    this.answered = a.status === "answered" ? [a, ...past].slice(0, most) : past;
+  }
 
   async load(): Promise<void> {
+    const told = this.#told;
     try {
-      this.open = urgent((await openOnes()).items);
+      const [open, answered] = await Promise.all([openOnes(), answeredOnes(most)]);
+      if (told !== this.#told) return this.load();
+      this.open = urgent(open.items);
+      this.answered = answered.items;
       this.fault = null;
       this.read = true;
     } catch (err) {
       this.fault = faultOf(err);
     }
+  }
+
+  /** What is asked in a task first; undefined for nothing, and for one that is beyond those that were read. */
+  of(task: string): Approval | undefined {
+    return this.open.find((a) => a.task_id === task);
   }
 }
 

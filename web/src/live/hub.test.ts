@@ -95,6 +95,26 @@ test("tabs share one stream, and a wider one is open before the narrower is clos
   expect(last(streams).url.search).toBe("?rows=true&counts=true&log=t%7E5");
 });
 
+test("approvals and workers are told to the tabs that show them, and those of all agents", async () => {
+  const { streams, tab } = start();
+  const a = await tab({ list: "agent_id=x", approvals: true });
+  expect(last(streams).url.search).toBe("?agent_id=x&rows=true&approvals=true");
+  last(streams).hello();
+  const b = await tab({ approvals: true, workers: true });
+  // Of a list of one agent a stream tells of that one's workers alone.
+  expect(last(streams).url.search).toBe("?rows=true&approvals=true&workers=true");
+  last(streams).hello();
+  const c = await tab({ logs: { t: { after: 0, nth: 1 } } });
+  last(streams).hello();
+  expect(streams.length).toBe(3);
+  last(streams).say(["approval", { id: "q" }], ["workers", { items: [] }], ["row", { item: { id: "r" } }], ["reset", { what: "approvals" }], ["reset", { what: "workers" }], ["reset", { what: "rows" }]);
+  const names = (t: Tab): string[] => t.frames.map((f) => (f.event === "reset" ? f.data : f.event));
+  expect(names(a)).toEqual(["approval", "row", '{"what":"approvals"}', '{"what":"rows"}']);
+  expect(names(b)).toEqual(["approval", "workers", '{"what":"approvals"}', '{"what":"workers"}']);
+  expect(names(c)).toEqual([]);
+  expect([a.live, b.live]).toEqual([[true, false, false], [true, false]]);
+});
+
 test("a log has no gap and tells nothing twice, through two streams and a cut", async () => {
   const { streams, tab, open } = start();
   const a = await tab(log(0));

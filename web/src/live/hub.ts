@@ -5,6 +5,9 @@ export interface Want {
   /** The filter of its list, as a query; null if it shows none. What the filter does not say is in every list. */
   list: string | null;
   counts: boolean;
+  /** What people are asked. */
+  approvals: boolean;
+  workers: boolean;
   /** The root of the tree of tasks that it shows. */
   tree: string;
   /** The logs that it follows, behind which number. `nth` is another one when it begins anew. */
@@ -28,7 +31,7 @@ export type Told =
   | { again: true }
   | { ping: true };
 
-export const nothing: Want = { list: null, counts: false, tree: "", logs: {} };
+export const nothing: Want = { list: null, counts: false, approvals: false, workers: false, tree: "", logs: {} };
 
 /** How many logs a stream tells of. */
 const most = 20;
@@ -43,6 +46,8 @@ interface Log {
 interface Need {
   rows: boolean;
   counts: boolean;
+  approvals: boolean;
+  workers: boolean;
   list: string;
   tree: string;
   logs: Map<string, Log>;
@@ -124,7 +129,7 @@ export class Hub {
 
   #want(tab: Tab, want: Want): void {
     const before = tab.want;
-    if (before.list !== want.list || before.counts !== want.counts || before.tree !== want.tree) tab.whole = false;
+    if (kinds.some((k) => before[k] !== want[k])) tab.whole = false;
     tab.want = want;
     tab.live = false;
     for (const [id, log] of Object.entries(want.logs)) {
@@ -161,7 +166,7 @@ export class Hub {
   }
 
   #need(): Need {
-    const need: Need = { rows: false, counts: false, list: "", tree: "", logs: new Map() };
+    const need: Need = { rows: false, counts: false, approvals: false, workers: false, list: "", tree: "", logs: new Map() };
     const lists = new Set<string>();
     const trees = new Set<string>();
     for (const t of this.#tabs.values()) {
@@ -171,12 +176,16 @@ export class Hub {
         need.counts ||= t.want.counts;
       }
       if (t.want.tree) trees.add(t.want.tree);
+      need.approvals ||= t.want.approvals;
+      need.workers ||= t.want.workers;
     }
     // A stream tells of one list and one tree. More of them are told of by the list of all tasks, of which tabs take theirs.
     if (lists.size <= 1 && trees.size <= 1) {
       [need.list = ""] = lists;
       [need.tree = ""] = trees;
     } else need.rows = true;
+    // Of a list of one agent a stream tells that agent's workers alone.
+    if (need.workers && ofOneAgent(need.list)) need.list = "";
     for (const t of [...this.#tabs.values()].reverse()) {
       for (const [id, { after, over }] of t.at) {
         const log = need.logs.get(id);
@@ -237,7 +246,7 @@ export class Hub {
       const log = about && stream.need.logs.get(about.task_id);
       if (log && f.event === "log") log.after = Math.max(log.after, about.id);
       else if (log) log.over = true;
-      for (const [tab, frames] of own) if (about ? owned(tab, f, about, log) : listens(tab)) frames.push(f);
+      for (const [tab, frames] of own) if (about ? owned(tab, f, about, log) : listens(tab.want, f)) frames.push(f);
     }
     for (const [tab, frames] of own) if (frames.length) tab.tell({ frames, list: stream.need.list, mixed: stream.need.tree !== "" && stream.need.list !== "" });
   }
@@ -323,7 +332,12 @@ export class Hub {
   }
 }
 
-const empty = (n: Need): boolean => !n.rows && !n.tree && n.logs.size === 0;
+/** What a tab may want beside logs. */
+const kinds = ["list", "counts", "approvals", "workers", "tree"] as const;
+
+const ofOneAgent = (list: string): boolean => new URLSearchParams(list).has("agent_id");
+
+const empty = (n: Need): boolean => !n.rows && !n.approvals && !n.workers && !n.tree && n.logs.size === 0;
 
 /** Whether what a stream tells of is all that is needed. */
 function covers(have: Need, need: Need): boolean {
@@ -333,8 +347,12 @@ function covers(have: Need, need: Need): boolean {
 function coversLists(have: Need, need: Need): boolean {
   if (need.rows && !(have.rows && (have.list === need.list || have.list === ""))) return false;
   if (need.counts && !(have.counts && have.list === need.list)) return false;
+  if (!coversOthers(have, need)) return false;
   return !need.tree || have.tree === need.tree || (have.rows && have.list === "");
 }
+
+const coversOthers = (have: Need, need: { approvals: boolean; workers: boolean }): boolean =>
+  (have.approvals || !need.approvals) && ((have.workers && !ofOneAgent(have.list)) || !need.workers);
 
 const coversLog = (have: Need, id: string, after: number): boolean => {
   const log = have.logs.get(id);
@@ -345,12 +363,13 @@ function coversTab(have: Need, t: Tab): boolean {
   const list = t.want.list;
   if (list !== null && !(have.rows && (have.list === list || have.list === ""))) return false;
   if (t.want.tree && have.tree !== t.want.tree && !(have.rows && have.list === "")) return false;
+  if (!coversOthers(have, t.want)) return false;
   return [...t.at].every(([id, log]) => log.over || have.logs.has(id) || have.logs.size >= most);
 }
 
 /** Whether a stream tells of much that nobody needs. */
 const wider = (have: Need, need: Need): boolean =>
-  have.list !== need.list || have.rows !== need.rows || have.tree !== need.tree || [...have.logs].some(([id, log]) => !log.over && !need.logs.has(id));
+  (["list", "rows", "tree", "approvals", "workers"] as const).some((k) => have[k] !== need[k]) || [...have.logs].some(([id, log]) => !log.over && !need.logs.has(id));
 
 /** Whose log a frame is about, and which event of it; null for other frames. */
 function aboutLog(f: Frame): { id: number; task_id: string } | null {
@@ -378,12 +397,20 @@ function owned(tab: Tab, f: Frame, about: { id: number; task_id: string }, log: 
   return true;
 }
 
-const listens = (tab: Tab): boolean => tab.want.list !== null || tab.want.tree !== "";
+/** Whether a frame that is about no log is for a tab. */
+function listens(w: Want, f: Frame): boolean {
+  const what = f.event === "reset" ? (JSON.parse(f.data) as { what: string }).what : f.event;
+  if (what === "approval" || what === "approvals") return w.approvals;
+  if (what === "workers") return w.workers;
+  return w.list !== null || w.tree !== "";
+}
 
 function urlOf(n: Need): string {
   const q = new URLSearchParams(n.rows ? n.list : "");
   if (n.rows) q.set("rows", "true");
   if (n.rows && n.counts) q.set("counts", "true");
+  if (n.approvals) q.set("approvals", "true");
+  if (n.workers) q.set("workers", "true");
   if (n.tree) q.set("tree", n.tree);
   for (const [id, { after }] of n.logs) q.append("log", `${id}~${after}`);
   return "/v1/events?" + q.toString();

@@ -1,13 +1,13 @@
 import { session } from "../api/session.svelte";
-import type { Counts, Row, TaskEvent } from "../api/types";
+import type { Approval, Counts, Row, TaskEvent, Worker } from "../api/types";
 import { browser } from "../browser.svelte";
 import type { Ask, Told, Want } from "./hub";
 import address from "./live.worker?sharedworker&url";
 import type { Frame, Line } from "./stream";
 
-/** What a page is told of a list or a tree. */
+/** What a page is told of a list or a tree, of what people are asked, and of workers. */
 export interface Watcher {
-  /** The list's filter as a query; undefined if it is a tree alone. */
+  /** The list's filter as a query; undefined if it shows none. */
   list?: string;
   counts?: boolean;
   tree?: string;
@@ -16,6 +16,10 @@ export interface Watcher {
   gone?: (id: string) => void;
   /** The list's counts, or null when they have changed and must be read. */
   sums?: (c: Counts | null) => void;
+  /** What somebody is asked, as it is now: it may have been answered, or closed. */
+  approval?: (a: Approval) => void;
+  /** All workers. */
+  workers?: (w: Worker[]) => void;
   /** Is to be read: at first, and whenever what was read may be old; `often` if too much changes to be told. */
   again: (often: boolean) => void;
 }
@@ -111,6 +115,8 @@ class Live {
     return {
       list: lists.size === 0 ? null : lists.size === 1 ? ([...lists][0] as string) : "",
       counts: all.some((w) => w.counts),
+      approvals: all.some((w) => w.approval),
+      workers: all.some((w) => w.workers),
       tree: all.find((w) => w.tree)?.tree ?? "",
       logs,
     };
@@ -197,15 +203,24 @@ class Live {
       case "counts":
         for (const w of this.#watchers.keys()) if (w.counts && w.list === list) w.sums?.(JSON.parse(f.data) as Counts);
         return;
+      case "approval":
+        for (const w of this.#watchers.keys()) w.approval?.(JSON.parse(f.data) as Approval);
+        return;
+      case "workers":
+        for (const w of this.#watchers.keys()) w.workers?.((JSON.parse(f.data) as { items: Worker[] }).items);
+        return;
       case "reset": {
         const d = JSON.parse(f.data) as { what: string; task_id?: string };
         if (d.task_id) return this.#over(d.task_id, "again");
-        for (const w of this.#watchers.keys()) {
-          if (d.what === "counts") w.sums?.(null);
-          else w.again(true);
-        }
+        for (const w of this.#watchers.keys()) this.#reset(w, d.what);
       }
     }
+  }
+
+  /** Tells a watcher what it has to read again, if it shows any of that. */
+  #reset(w: Watcher, what: string): void {
+    if (what === "counts") w.sums?.(null);
+    else if (what === "approvals" ? w.approval : what === "workers" ? w.workers : w.list !== undefined || w.tree) w.again(true);
   }
 
   #over(id: string, how: "over" | "gone" | "again"): void {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Row } from "../api/types";
 import { lastWords } from "../words";
-import { asked, filterOf, matches, sinceMs, tokens, typed, watched } from "./list";
+import { asked, filterOf, matches, openOf, stopAll, sinceMs, tokens, typed, watched } from "./list";
 
 test("a filter is read out of the address, and what it cannot hold counts for nothing", () => {
   const f = filterOf(new URLSearchParams("status=failed&status=error&status=odd&agent=x&end=timeout&since=24h&roots=1"));
@@ -18,6 +18,10 @@ test("what is typed becomes tokens, and what is none is told", () => {
     tokens: [["agent", "sales"], ["worker", "w-1"], ["since", "7d"], ["roots", "1"]],
     rest: "late http://x since:soon",
   });
+  expect(typed("tag:q3 why:no_worker why:me end:budget end:never")).toEqual({
+    tokens: [["tag", "q3"], ["why", "no_worker"], ["end", "budget"]],
+    rest: "why:me end:never",
+  });
   expect(sinceMs("15m")).toBe(900_000);
   expect(sinceMs("1y")).toBe(0);
 });
@@ -32,6 +36,25 @@ test("a row that is told of belongs to the list or does not", () => {
   for (const other of others) expect(matches(f, { ...row, ...other }, false, now)).toBe(false);
   expect(matches(f, { ...row, agent_id: "y" }, true, now)).toBe(true);
   expect(matches(f, { ...row, status: "error" }, true, now)).toBe(false);
+});
+
+test("chips are no part of the list that they count", () => {
+  const f = filterOf(new URLSearchParams("needs=you&status=paused&tag=q3&why=person"));
+  expect(asked(f, 0)).toEqual({ status: ["paused"], needs: "you", tag: "q3", waiting_reason: "person" });
+  expect(watched(f, 0)).toBe("tag=q3&waiting_reason=person");
+  const row = { status: "paused", tags: ["q3"], created_at: "2026-11-29T11:30:00Z", approval: { id: "a" } } as Row;
+  expect([matches(f, row, true, 0), matches(f, row, false, 0)]).toEqual([true, null]);
+  for (const other of [{ approval: null }, { tags: [] }] as Partial<Row>[]) expect(matches(f, { ...row, ...other }, "approval" in other, 0)).toBe(false);
+});
+
+test("what is stopped of a list are those that have not ended", () => {
+  const of = (q: string) => stopAll(filterOf(new URLSearchParams(q)), 0);
+  expect(of("")).toEqual({ filter: {}, all: true });
+  expect(of("status=failed&status=pending&agent=x&roots=1")).toEqual({ filter: { status: ["pending"], agent_id: "x", roots: true } });
+  expect(of("needs=you&tag=q3")).toEqual({ filter: { needs: "you", tag: "q3" } });
+  expect(of("status=failed")).toBeNull();
+  const sums = { by_status: { pending: 3, executing: 2, failed: 7 }, needs_you: 1, next_deadline: null };
+  expect(["", "status=pending&status=failed", "needs=you"].map((q) => openOf(filterOf(new URLSearchParams(q)), sums))).toEqual([5, 3, 1]);
 });
 
 test("what a task said last has no half words and no marks", () => {

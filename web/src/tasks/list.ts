@@ -9,12 +9,23 @@ export interface Filter {
   user: string;
   worker: string;
   end: string;
+  tag: string;
+  /** What the tasks wait for. */
+  why: string;
   since: string;
   roots: boolean;
+  /** Only tasks in which a person is asked something. */
+  needs: boolean;
 }
 
 /** The words of the filter box, as they stand in the address. */
-const words = ["agent", "user", "worker", "end", "since"] as const;
+const words = ["agent", "user", "worker", "tag", "end", "why", "since"] as const;
+
+/** What the filter box can be told of ends and of waiting. */
+export const known = {
+  end: ["completed", "failed", "schema_mismatch", "budget", "worker_error", "worker_lost", "timeout", "expired", "stopped"],
+  why: ["no_worker", "workers_busy", "behind", "retry", "scheduled", "person", "approval", "child", "timer", "budget", "paused", "assigned", "earlier_attempt", "pinned_worker_absent", "run_locally"],
+} as const;
 
 export function filterOf(p: URLSearchParams): Filter {
   return {
@@ -22,11 +33,16 @@ export function filterOf(p: URLSearchParams): Filter {
     agent: p.get("agent") ?? "",
     user: p.get("user") ?? "",
     worker: p.get("worker") ?? "",
-    end: p.get("end") ?? "",
+    end: oneOf(known.end, p.get("end")),
+    tag: p.get("tag") ?? "",
+    why: oneOf(known.why, p.get("why")),
     since: sinceMs(p.get("since")) ? (p.get("since") ?? "") : "",
     roots: p.get("roots") === "1",
+    needs: p.get("needs") === "you",
   };
 }
+
+const oneOf = (all: readonly string[], given: string | null): string => (given && all.includes(given) ? given : "");
 
 /** A length of time such as 15m, 24h or 7d in ms, 0 for anything else. */
 export function sinceMs(text: string | null): number {
@@ -42,36 +58,42 @@ export function asked(f: Filter, now: number): Record<string, string | string[]>
   if (f.user) q.user_id = f.user;
   if (f.worker) q.worker_id = f.worker;
   if (f.end) q.end_reason = f.end;
+  if (f.tag) q.tag = f.tag;
+  if (f.why) q.waiting_reason = f.why;
   if (f.since) q.from_date = new Date(now - sinceMs(f.since)).toISOString();
   if (f.roots) q.roots = "true";
+  if (f.needs) q.needs = "you";
   return q;
 }
 
 /**
- * The filter as a stream is asked for it: without its status, which the rows say themselves, so that the chips'
+ * The filter as a stream is asked for it: without what its chips say, which the rows say themselves, so that the chips'
  * numbers are of the same list; and with its time to the minute, so that tabs may share it.
  */
-export const watched = (f: Filter, now: number): string => query(asked(anyStatus(f), now - (now % 60_000))).slice(1);
+export const watched = (f: Filter, now: number): string => query(asked(unchipped(f), now - (now % 60_000))).slice(1);
 
 /** Whether a row that is told of belongs to the list; null if only the server can say. */
 export function matches(f: Filter, r: Row, exact: boolean, now: number): boolean | null {
   if (f.status.length && !f.status.includes(r.status)) return false;
+  if (f.needs && !r.approval) return false;
   if (exact) return true;
   if (f.agent && r.agent_id !== f.agent) return false;
   if (f.user && r.user_id !== f.user) return false;
   if (f.worker && r.worker_id !== f.worker) return false;
   if (f.end && r.end_reason !== f.end) return false;
+  if (f.tag && !r.tags.includes(f.tag)) return false;
   if (f.roots && r.parent_task_id) return false;
-  return !f.since || Date.parse(r.created_at) >= now - sinceMs(f.since);
+  if (f.since && Date.parse(r.created_at) < now - sinceMs(f.since)) return false;
+  return f.why ? null : true; // what it waits for may be others
 }
 
-/** The filter without its status: what the chips count. */
-export const anyStatus = (f: Filter): Filter => ({ ...f, status: [] });
+/** The filter without what its chips say: of that list they have their numbers. */
+export const unchipped = (f: Filter): Filter => ({ ...f, status: [], needs: false });
 
 /** What the filter box shows of the filter. */
 export function tokens(f: Filter): { name: string; value: string; say: string }[] {
   const out: { name: string; value: string; say: string }[] = [];
-  for (const name of ["agent", "user", "worker", "end"] as const) if (f[name]) out.push({ name, value: f[name], say: f[name] });
+  for (const name of ["agent", "user", "worker", "tag", "end", "why"] as const) if (f[name]) out.push({ name, value: f[name], say: f[name] });
   if (f.since) out.push({ name: "since", value: f.since, say: age(sinceMs(f.since)) });
   if (f.roots) out.push({ name: "roots", value: "1", say: "only" });
   return out;
@@ -83,11 +105,17 @@ export function typed(text: string): { tokens: [string, string][]; rest: string 
   const rest: string[] = [];
   for (const word of text.trim().split(/\s+/)) {
     const m = /^([a-z]+):(.+)$/.exec(word);
-    if (m && (words as readonly string[]).includes(m[1] as string) && (m[1] !== "since" || sinceMs(m[2] as string))) found.push([m[1] as string, m[2] as string]);
+    if (m && takes(m[1] as string, m[2] as string)) found.push([m[1] as string, m[2] as string]);
     else if (word === "roots:only") found.push(["roots", "1"]);
     else if (word) rest.push(word);
   }
   return { tokens: found, rest: rest.join(" ") };
+}
+
+function takes(name: string, value: string): boolean {
+  if (name === "since") return sinceMs(value) > 0;
+  if (name === "end" || name === "why") return (known[name] as readonly string[]).includes(value);
+  return (words as readonly string[]).includes(name);
 }
 
 export const perPage = 50;
@@ -96,4 +124,25 @@ export const readRows = (f: Filter, now: number, cursor = "", signal?: AbortSign
   get<Page<Row>>("/v1/tasks", { query: { view: "row", per_page: perPage, ...asked(f, now), cursor }, signal });
 
 export const readCounts = (f: Filter, now: number, signal?: AbortSignal): Promise<Counts> =>
-  get<Counts>("/v1/tasks/counts", { query: asked(anyStatus(f), now), signal });
+  get<Counts>("/v1/tasks/counts", { query: asked(unchipped(f), now), signal });
+
+/** What is to be stopped, as POST /v1/tasks/stop takes it. */
+export type Stops = { ids: string[] } | { filter: Record<string, unknown>; all?: boolean };
+
+/** The statuses of tasks that can be stopped. */
+export const stoppable: readonly Status[] = ["pending", "executing", "paused"];
+
+/** What stops all of a list that have not ended; null if all that it shows have. */
+export function stopAll(f: Filter, now: number): Stops | null {
+  const status = f.status.filter((s) => stoppable.includes(s));
+  if (f.status.length && !status.length) return null;
+  const q: Record<string, unknown> = asked({ ...f, status }, now);
+  if (f.roots) q.roots = true;
+  return Object.keys(q).length ? { filter: q } : { filter: {}, all: true };
+}
+
+/** How many of a list have not ended. */
+export function openOf(f: Filter, c: Counts): number {
+  if (f.needs) return c.needs_you;
+  return stoppable.reduce((n, s) => n + (f.status.length && !f.status.includes(s) ? 0 : (c.by_status[s] ?? 0)), 0);
+}

@@ -317,6 +317,132 @@ test("an approval is answered in the inbox, a question on its task's page, and t
   await leave(me);
 });
 
+test("workers, and what people are asked, are pushed to pages and badges: nothing is asked for", async (t) => {
+  await server.agent("pushed", { lease_seconds: 600 });
+  const between = await Between.start(server);
+  t.after(() => between.stop());
+  const me = await person(browser, between);
+  const { page } = me;
+  await signIn(page, between, "/ui/workers");
+  await page.getByRole("heading", { name: "Workers" }).waitFor();
+  await page.getByText("Live", { exact: true }).waitFor();
+  await page.waitForLoadState("networkidle", { timeout: 3000 }).catch(() => {});
+  between.asked.length = 0;
+  const { id } = await server.create("pushed", "Pay it");
+  const run = await server.claim("pushed", "w-pushed");
+  const row = page.getByRole("row", { name: /w-pushed/ });
+  await row.getByRole("link", { name: id.slice(0, 13) }).waitFor();
+  await page.screenshot({ path: join(shots, "workers-light-1440.png") });
+  await server.api("POST", `/v1/tasks/${id}/approvals`, { lease_token: run.token, key: "pay", kind: "approval", title: "Pay the bill?" });
+  await page.getByLabel("1 need you").waitFor();
+  await row.getByRole("link", { name: id.slice(0, 13) }).waitFor({ state: "detached" });
+  assert.deepEqual(between.asked, []);
+  const [ask] = (await server.api("GET", `/v1/tasks/${id}/approvals`)).items;
+  await server.api("POST", `/v1/approvals/${ask.id}/answer`, { answer: "decline" });
+  await page.getByLabel("1 need you").waitFor({ state: "detached" });
+  assert.deepEqual(between.asked, []);
+  assert.deepEqual(await axe(page), []);
+  await page.emulateMedia({ colorScheme: "dark" });
+  assert.deepEqual(await axe(page), []);
+  await leave(me);
+});
+
+test("what needs somebody stands on top of the list, however old, and is answered there", async () => {
+  await server.agent("needy", { lease_seconds: 600 });
+  const { id } = await server.create("needy", "Write to the suppliers", { title: "Write to the three late suppliers" });
+  const run = await server.claim("needy");
+  const ask = (body) => server.api("POST", `/v1/tasks/${id}/approvals`, { lease_token: run.token, ...body });
+  await ask({ key: "send", kind: "approval", title: "Wants to send an e-mail", message: "To three suppliers.", deadline: new Date(Date.now() + 3_600_000).toISOString(), default: { answer: "decline" } });
+  await server.api("POST", "/v1/tasks/batch", { tasks: Array.from({ length: 60 }, (_, i) => ({ agent_id: "needy", input: { text: `Later ${i}` } })) });
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/tasks?agent=needy");
+  await page.getByText("Needs you, next deadline first").waitFor();
+  assert.equal(await page.locator("tbody a.title").first().innerText(), "Write to the three late suppliers");
+  await page.screenshot({ path: join(shots, "tasks-needs-light-1440.png") });
+  await page.getByRole("button", { name: /^Needs you/ }).click();
+  await page.waitForURL(/needs=you/);
+  await page.getByRole("row", { name: /Later/ }).first().waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Decide: Write to the three late suppliers" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Note to the agent").fill("only to two");
+  await page.screenshot({ path: join(shots, "tasks-answer-light-1440.png") });
+  assert.deepEqual(await axe(page), []);
+  await dialog.getByRole("button", { name: "Approve" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await page.mouse.move(0, 0);
+  await page.getByText("none waits for a person").waitFor();
+  const [given] = (await server.api("GET", `/v1/tasks/${id}/approvals`)).items;
+  assert.deepEqual([given.answered.answer, given.answered.note], ["approve", "only to two"]);
+  await leave(me);
+});
+
+test("many are stopped by a filter or by what is ticked, and counted before", async () => {
+  await server.agent("bulky", { lease_seconds: 600 });
+  const made = await server.api("POST", "/v1/tasks/batch", { tasks: Array.from({ length: 60 }, (_, i) => ({ agent_id: "bulky", input: { text: `Bulk ${i}` }, tags: ["q3", "bulk"] })) });
+  await server.create("bulky", "Of another kind", { tags: ["q4"] });
+  const parent = made.results[0].id;
+  await server.create("bulky", "Below the first", { parent_execution: parent });
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/tasks");
+  await page.getByLabel("Filter").fill("tag:q3 agent:bulky");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/agent=bulky.*tag=q3|tag=q3.*agent=bulky/);
+  await page.getByText("50 of 60 shown").waitFor();
+  await page.getByRole("checkbox", { name: "Tick Bulk 59" }).check();
+  await page.getByRole("checkbox", { name: "Tick Bulk 58" }).check();
+  await page.getByRole("button", { name: "Stop\u2026" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("heading", { name: "Stop 2 tasks?" }).waitFor();
+  await dialog.getByText("No sub-task stops with them.").waitFor();
+  await page.screenshot({ path: join(shots, "tasks-stop-ticked-light-1440.png") });
+  await dialog.getByRole("button", { name: "Stop 2 tasks" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await page.getByRole("row", { name: "Bulk 59" }).getByText("Stopped by").waitFor();
+  await page.getByRole("checkbox", { name: "Tick Bulk 57" }).check();
+  await page.getByRole("button", { name: "Take all 58 that match" }).click();
+  await page.getByRole("button", { name: "Stop\u2026" }).click();
+  await dialog.getByRole("heading", { name: "Stop 58 tasks?" }).waitFor();
+  await dialog.getByText("1 sub-task of theirs stops with them.").waitFor();
+  await dialog.getByText("and 55 more").waitFor();
+  await page.screenshot({ path: join(shots, "tasks-stop-all-light-1440.png") });
+  assert.deepEqual(await axe(page), []);
+  const late = await server.create("bulky", "Come since it was counted", { tags: ["q3"] });
+  await dialog.getByRole("button", { name: "Stop 58 tasks" }).click();
+  await dialog.waitFor({ state: "detached" });
+  const { by_status } = await server.api("GET", "/v1/tasks/counts?agent_id=bulky&tag=q3");
+  assert.deepEqual([by_status.stopped, by_status.pending], [60, 1]);
+  assert.equal((await server.api("GET", `/v1/tasks/${late.id}`)).status, "pending");
+  await leave(me);
+});
+
+test("the failed run of an hour ago is found, seen why, and run again", async () => {
+  await server.agent("again", { lease_seconds: 600 });
+  await server.create("again", "Read the meter photographs", { title: "Meters", tags: ["nov"], timeout: 60 });
+  await (await server.claim("again")).finish("failed", "the photographs are black");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/tasks?agent=again");
+  await page.getByRole("row", { name: "Meters" }).waitFor();
+  await page.getByRole("button", { name: /^Failed/ }).click();
+  await page.getByRole("link", { name: "Meters" }).click();
+  await page.getByText("the photographs are black").first().waitFor();
+  const before = page.url();
+  await page.getByRole("button", { name: /^Run again/ }).click();
+  await page.locator(".pill.pending").waitFor();
+  assert.notEqual(page.url(), before);
+  const { task } = (await server.api("POST", "/v1/claim", { agent_ids: ["again"], worker_id: "w", wait: 10 })).claims[0];
+  assert.deepEqual([task.input.text, task.title, task.tags, task.timeout], ["Read the meter photographs", "Meters", ["nov"], 60]);
+  await page.locator(".pill.executing").waitFor();
+  await page.goto(`${server.url}/ui/tasks?agent=again&status=failed`);
+  await page.getByRole("checkbox", { name: "Tick Meters" }).check();
+  await page.screenshot({ path: join(shots, "tasks-ticked-light-1440.png") });
+  await page.getByRole("button", { name: "Run again" }).click();
+  await page.getByRole("button", { name: /^Waiting 1/ }).waitFor();
+  await leave(me);
+});
+
 test("what tasks say runs nowhere, asks nobody, and turns no text round", async () => {
   await server.agent("evil", { lease_seconds: 600 });
   const html = `<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><svg onload=alert(1)><a href="javascript:window.pwned=1">x</a>`;
@@ -558,7 +684,7 @@ test("each page, in both themes and at three widths, is without a fault that axe
   await run.emit(["think", { title: "Thought for 9 s.", thought: "Columns first." }], ["chunk", "Net sales came to **\u20ac 2.91 million**."]);
   await run.say("Comparing with last year");
   const names = { [done.id]: "done", [failed.id]: "failed", [run.id]: "live" };
-  const pages = ["tasks", "tasks?status=failed", "tasks?agent=nobody", `tasks/${done.id}`, `tasks/${done.id}?view=story`, `tasks/${done.id}?view=all`, `tasks/${done.id}?view=raw`, `tasks/${failed.id}?view=story`, `tasks/${run.id}`, "tasks/none", "inbox", "new", "agents", "agents/shown", "agents/shown/versions", "agents/shown/call", "overview", "settings/keys", "settings/server", "settings/browser", "none"];
+  const pages = ["tasks", "tasks?status=failed", "tasks?needs=you", "workers", "tasks?agent=nobody", `tasks/${done.id}`, `tasks/${done.id}?view=story`, `tasks/${done.id}?view=all`, `tasks/${done.id}?view=raw`, `tasks/${failed.id}?view=story`, `tasks/${run.id}`, "tasks/none", "inbox", "new", "agents", "agents/shown", "agents/shown/versions", "agents/shown/call", "overview", "settings/keys", "settings/server", "settings/browser", "none"];
   const faults = [];
   for (const [width, height] of [[1440, 900], [820, 1100], [390, 844]]) {
     for (const colorScheme of ["light", "dark"]) {
