@@ -10,46 +10,66 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/errand-dev/errand/server/internal/tabular"
 )
 
-// packed reads what is a zip archive: a workbook, a document, or neither.
+// packed reads what is a zip archive: a document, or what the profiler reads too.
 func (r *Reader) packed(ctx context.Context, all []byte, limit int) (Text, error) {
 	archive, err := zip.NewReader(bytes.NewReader(all), int64(len(all)))
 	if err != nil {
 		return nothing("It is an archive that is broken."), nil //nolint:nilerr // as the text says
 	}
-	var unpacked uint64
 	for _, f := range archive.File {
-		unpacked += f.UncompressedSize64
-		if unpacked > maxUnpacked {
-			return nothing("It becomes more than %d MiB when it is unpacked.", maxUnpacked>>20), nil
+		if f.Name != "word/document.xml" {
+			continue
 		}
-	}
-	for _, f := range archive.File {
-		switch f.Name {
-		case "word/document.xml":
-			return document(ctx, f, limit)
-		case "xl/workbook.xml":
-			return workbook(ctx, all, limit)
+		if f.UncompressedSize64 > maxUnpacked {
+			return nothing("It is a document that becomes more than %d MiB when it is unpacked.", maxUnpacked>>20), nil
 		}
+		return document(ctx, f, limit)
 	}
-	return nothing("It is an archive, which is not unpacked."), nil
+	return r.unpacked(ctx, all, limit)
+}
+
+// unpacked reads a workbook, and what is packed with gzip or alone in an archive, by
+// what the profiler reads them with.
+func (r *Reader) unpacked(ctx context.Context, all []byte, limit int) (Text, error) {
+	c := tabular.Open("", all[:min(len(all), tabular.HeadSize)], bytes.NewReader(all))
+	switch {
+	case c.Unread != nil:
+		return nothing("It is %s.", c.Unread.What), nil
+	case c.Sheets != nil:
+		return workbook(ctx, c.Sheets, limit)
+	}
+	t, err := r.Read(ctx, c.Text, limit) // that is not packed once more
+	if err != nil && c.Err() == nil {
+		return Text{}, err
+	}
+	if c.Err() != nil {
+		return nothing("What is packed in it cannot be read: %v.", c.Err()), nil //nolint:nilerr // as the text says
+	}
+	t.Why = append(t.Why, "It was unpacked from "+c.Packed+".")
+	return t, nil
+}
+
+// bounded ends with an error where an archive says less of a file than it unpacks to, or
+// where one token of it is too long for memory.
+type bounded struct {
+	from  io.Reader
+	left  int64
+	token int // What was read since the last one.
 }
 
 var errUnpacked = errors.New("unpacked too far")
 
-// bounded ends with an error where an archive says less of a file than it unpacks to.
-type bounded struct {
-	from io.Reader
-	left int64
-}
-
 func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
+	if b.left <= 0 || b.token > maxToken {
 		return 0, errUnpacked
 	}
 	n, err := b.from.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	b.token += n
 	return n, err
 }
 
@@ -62,11 +82,13 @@ func document(ctx context.Context, f *zip.File, limit int) (Text, error) {
 	}
 	defer content.Close() //nolint:errcheck // it was only read
 	d := paper{out: builder{limit: limit}}
-	tokens := xml.NewDecoder(&bounded{content, maxUnpacked})
+	from := &bounded{from: content, left: maxUnpacked}
+	tokens := xml.NewDecoder(from)
 	for n := 0; !d.out.full(); n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return Text{}, context.Cause(ctx)
 		}
+		from.token = 0
 		token, err := tokens.RawToken()
 		if errors.Is(err, io.EOF) {
 			break

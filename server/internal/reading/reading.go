@@ -30,6 +30,8 @@ const (
 	MaxFile = 64 << 20
 	// maxUnpacked is the most that a part of a packed file may become.
 	maxUnpacked = 256 << 20
+	// maxToken is the longest text in such a part, with its marks.
+	maxToken = 4 << 20
 )
 
 // As says what a file is given as.
@@ -151,6 +153,8 @@ func formatOf(head []byte) func(*Reader, context.Context, []byte, int) (Text, er
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return (*Reader).packed
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")), bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")):
+		return (*Reader).unpacked
 	case bytes.Contains(head, []byte("%PDF-")):
 		return (*Reader).portable
 	}

@@ -149,11 +149,12 @@ func TestWorkbooks(t *testing.T) {
 		must(t, f.SetRowVisible("Sheet1", 3, false))
 	})
 	got := read(t, content, 10_000)
-	want := "## Sheet: Sheet1\nname,\"a,b\",00123,1\n0.125,1234.5,2025-01-15,2025-01-15 18:00:00,23:59:59.999,45672,1,1900-02-28\n=SUM(B2:B2),x\n\n## Sheet: Secret\ns\n\n"
+	want := "## Sheet: Sheet1\nname,\"a,b\",00123,true\n0.125,1234.5,2025-01-15,2025-01-15 18:00:00,23:59:59.999,45672,1,1900-02-28\n=SUM(B2:B2),x\n\n## Sheet: Secret\ns\n\n"
 	if got.As != reading.AsTable || got.Text != want || !got.Whole || got.Rows != 4 {
 		t.Errorf("%+v\nwant\n%s", got, want)
 	}
-	if why := strings.Join(got.Why, " "); why != "Hidden, and read all the same: 1 row of Sheet1, sheet Secret. 1 formula without a stored value: the formula stands in its place." {
+	if why := strings.Join(got.Why, " "); why != "1 row is hidden, and read all the same. 1 formula without a stored value: there is no value here until a spreadsheet program has saved the workbook. "+
+		"The sheet Secret is hidden, and read all the same." {
 		t.Errorf("it says %s", why)
 	}
 	of1904 := book(t, func(f *excelize.File) {

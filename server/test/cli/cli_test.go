@@ -40,6 +40,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	packed := t.TempDir()
+	if err := packedSales(packed, filepath.Join(examples, "data", "sales_data.csv")); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -47,6 +51,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("EXAMPLES", examples)
 			e.Setenv("DATA", filepath.Join(examples, "data"))
+			e.Setenv("PACKED", packed)
 			e.Setenv("OLLAMA_HOST", "127.0.0.1:9")  // nothing is there, whatever runs on this machine
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process of a race build takes a second to end
 			return nil

@@ -45,7 +45,7 @@ func TestO2AModelIsGivenText(t *testing.T) {
 	for name, content := range map[string]string{
 		"plan.docx":  packed(t, "word/document.xml", `<w:document><w:body><w:p><w:r><w:t>The plan is good.</w:t></w:r></w:p></w:body></w:document>`),
 		"latin1.csv": "name,where\nlunch,a small caf\xe9\n",
-		"other.zip":  packed(t, "x", "y"),
+		"other.zip":  packed(t, "META-INF/manifest.xml", "y"),
 	} {
 		urls = append(urls, fmt.Sprintf("%q", s.upload(t, name, content)["url"]))
 	}
@@ -54,7 +54,7 @@ func TestO2AModelIsGivenText(t *testing.T) {
 	asked := fmt.Sprint(p.requests()[0]["messages"])
 	for _, want := range []string{
 		"<file name=\"plan.docx\">\nThe plan is good.\n\n</file>", "<file name=\"latin1.csv\">\nname,where\nlunch,a small café\n\n</file>",
-		"<file name=\"other.zip\">\n(It is an archive, which is not unpacked. It was not given to you.)\n</file>",
+		"<file name=\"other.zip\">\n(It is a document of a kind that is not read, perhaps OpenDocument. It was not given to you.)\n</file>",
 	} {
 		if !strings.Contains(asked, want) {
 			t.Errorf("O2: it was asked\n%s\nwithout\n%s", asked, want)
@@ -126,7 +126,7 @@ func TestO3WhatAModelWasGivenIsKept(t *testing.T) {
 		{"plan.docx", packed(t, "word/document.xml", `<w:document><w:body><w:p><w:r><w:t>The plan is good.</w:t></w:r></w:p></w:body></w:document>`)},
 		{"long.txt", long},
 		{"book.xlsx", s.workbook(t)},
-		{"other.zip", packed(t, "x", "y")},
+		{"other.zip", packed(t, "META-INF/manifest.xml", "y")},
 	} {
 		urls = append(urls, fmt.Sprintf("%q", s.upload(t, f[0], f[1])["url"]))
 	}
@@ -137,7 +137,7 @@ func TestO3WhatAModelWasGivenIsKept(t *testing.T) {
 		fmt.Sprintf("1-1 plan.docx %v application/zip given | text chars=18 tokens=4", items[0]["size"]),
 		"1-2 long.txt 153000 text/plain; charset=utf-8 given | text chars=144000 tokens=38250",
 		fmt.Sprintf("1-3 book.xlsx %v application/zip given | table name=Sheet1 chars=1990 tokens=497 rows=150 columns=2 | table name=Other chars=6 tokens=1 rows=1 columns=1", items[2]["size"]),
-		fmt.Sprintf("1-4 other.zip %v application/zip given | nothing why=It is an archive, which is not unpacked.", items[3]["size"]),
+		fmt.Sprintf("1-4 other.zip %v application/zip given | nothing why=It is a document of a kind that is not read, perhaps OpenDocument.", items[3]["size"]),
 	}
 	for i, x := range items {
 		if got := part(x); got != want[i] {

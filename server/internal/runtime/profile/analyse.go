@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -19,36 +20,56 @@ const (
 	contentJSONLines
 	contentText
 	contentPage
+	contentSheets
 )
 
 // analyse returns the section about one file, starting with its heading.
 func analyse(name string, src *source) string {
 	var md markdown
 	md.heading(2, inline(name, maxCell*2))
-	extension := strings.ToLower(path.Ext(name))
-	mediaType := sniffMediaType(src.sample)
-
-	var body string
-	switch classify(extension, mediaType, src) {
-	case contentDelimited:
-		body = profileDelimited(src, extension)
-	case contentJSON:
-		body = profileJSON(src)
-	case contentJSONLines:
-		body = profileJSONLines(src)
-	case contentText:
-		body = profileText(src)
-	case contentPage:
-		body = describeOther(src, extension, "an HTML page")
-	case contentOther:
-		body = describeOther(src, extension, mediaType)
-	}
+	what, mediaType := classify(src)
+	body, _ := profileContent(src, what, mediaType)
 	return md.String() + body
 }
 
+// profileContent returns what there is to say about a file, and what the file is if
+// that is not analysed.
+func profileContent(src *source, what content, mediaType string) (body, unread string) {
+	switch what {
+	case contentSheets:
+		return profileSheets(src), ""
+	case contentDelimited:
+		return profileDelimited(src), ""
+	case contentJSON:
+		return profileJSON(src), ""
+	case contentJSONLines:
+		return profileJSONLines(src), ""
+	case contentText:
+		return profileText(src), ""
+	case contentPage:
+		mediaType = "an HTML page"
+	case contentOther:
+	}
+	return describeOther(src, mediaType), mediaType
+}
+
+// extension is that of the file's name, or of the one packed in it.
+func (s *source) extension() string { return strings.ToLower(path.Ext(s.content.Name)) }
+
 // classify goes by the extension unless the content contradicts it. Text under any
-// other name is a table or JSON if it looks like one.
-func classify(extension, mediaType string, src *source) content {
+// other name is a table or JSON if it looks like one. What is not analysed has a name.
+func classify(src *source) (what content, mediaType string) {
+	switch {
+	case src.content.Unread != nil:
+		return contentOther, src.content.Unread.What
+	case src.content.Sheets != nil:
+		return contentSheets, ""
+	}
+	mediaType = sniffMediaType(src.sample)
+	return classifyText(src.extension(), mediaType, src), mediaType
+}
+
+func classifyText(extension, mediaType string, src *source) content {
 	text := isText(src.sample)
 	switch {
 	case hasSignature(mediaType, text):
@@ -182,19 +203,22 @@ func mostlyControls(head []byte) bool {
 }
 
 // describeOther names a file that is not analysed.
-func describeOther(src *source, extension, mediaType string) string {
+func describeOther(src *source, what string) string {
 	src.drain()
 	hint := ""
-	switch extension {
-	case ".xlsx", ".xls", ".ods", ".numbers":
+	switch why := src.content.Unread; {
+	case why != nil && why.Hint != "":
+		hint = " " + why.Hint
+	case why != nil:
+	case src.extension() == ".xls", src.extension() == ".ods", src.extension() == ".numbers":
 		hint = " Save the sheet as CSV to have it analysed."
-	case ".zip", ".gz", ".tgz", ".7z", ".xz", ".zst", ".bz2":
+	case slices.Contains([]string{".7z", ".xz", ".zst", ".bz2"}, src.extension()):
 		hint = " Unpack it and attach the files inside to have them analysed."
 	}
 	var md markdown
 	src.unread = true
 	md.para(fmt.Sprintf("Not analysed: %s of %s.%s",
-		humanSize(src.size()), inline(mediaType, maxCell), hint))
+		humanSize(src.size()), inline(what, maxCell*2), hint))
 	md.list(src.notes())
 	return md.String()
 }

@@ -10,7 +10,7 @@ import (
 const maxNamed = 4
 
 // profileDelimited profiles comma-separated values and their relatives.
-func profileDelimited(src *source, extension string) string {
+func profileDelimited(src *source) string {
 	if len(src.head) == 0 {
 		src.drain()
 		return emptyFile(src)
@@ -18,28 +18,36 @@ func profileDelimited(src *source, extension string) string {
 	comma, named := separatorLine(src.head)
 	_, _ = src.Discard(named) // it is in the buffer
 	if named == 0 {
-		comma = sniffComma(src.head, src.whole(), extension)
+		comma = sniffComma(src.head, src.whole(), src.extension())
 	}
-	f := &delimitedFile{src: src, queue: &recordQueue{recordReader: newRecordReader(src.Reader, comma)}}
+	from := newRecordReader(src.Reader, comma)
 	if named > 0 {
-		f.queue.line++
+		from.line++
 	}
-	for len(f.tables) < maxTables && f.readTable() {
-	}
-	if next, more := f.queue.next(); more {
-		f.notes = append(f.notes, fmt.Sprintf("What comes from line %s on is left out: only the first %s of a file are profiled.",
-			humanInt(next.line), plural(maxTables, "table")))
-	}
+	f := &delimitedFile{src: src, dialect: dialect{comma: comma}, queue: &recordQueue{from: from}}
+	f.readTables()
 	src.drain()
+	f.notes = slices.Concat(f.notes, from.flaws.notes(), src.notes())
 	return f.section()
 }
 
-// delimitedFile is a delimited file as far as it has been read.
+// delimitedFile is a delimited file, or a sheet, as far as it has been read.
 type delimitedFile struct {
-	src    *source
-	queue  *recordQueue
-	tables []*delimited
-	notes  []string
+	src     *source
+	dialect dialect
+	queue   *recordQueue
+	tables  []*delimited
+	notes   []string
+}
+
+// readTables reads the first tables.
+func (f *delimitedFile) readTables() {
+	for len(f.tables) < maxTables && f.readTable() {
+	}
+	if next, more := f.queue.next(); more {
+		f.notes = append(f.notes, fmt.Sprintf("What comes from line %s on is left out: only the first %s of a %s are profiled.",
+			humanInt(next.line), plural(maxTables, "table"), f.dialect.container()))
+	}
 }
 
 // readTable reads a table, and what stands above and below it. It returns false if
@@ -51,7 +59,7 @@ func (f *delimitedFile) readTable() bool {
 	}
 	l := findLayout(sample)
 	d := &delimited{
-		dialect: dialect{comma: f.queue.comma}, layout: l, table: f.src.newTable(), line: sample[l.skip].line,
+		dialect: f.dialect, layout: l, table: f.src.newTable(), line: sample[l.skip].line,
 		width: sample[l.skip].width, notes: l.notes,
 	}
 	if len(l.names) > len(sample[l.skip].cells) {
@@ -110,25 +118,31 @@ func (f *delimitedFile) ends(d *delimited, next record) bool {
 // section writes the report about the file.
 func (f *delimitedFile) section() string {
 	var md markdown
-	notes := slices.Concat(f.notes, f.queue.flaws.notes(), f.src.notes())
-	switch len(f.tables) {
-	case 0:
+	if len(f.tables) == 0 {
 		f.src.unread = true
 		md.para("There are no rows to profile: " + f.src.sizeText() + " of nothing but " +
 			"empty lines or one unclosed quote.")
-		md.list(notes)
-	case 1:
-		f.tables[0].section(&md, f.src, "", ", "+f.src.sizeText(), notes, 3)
-	default:
-		md.para(fmt.Sprintf("%s, %s.", bold(plural(len(f.tables), "table")), f.src.sizeText()))
-		md.list(notes)
-		for i, d := range f.tables {
-			name := fmt.Sprintf("Table %d", i+1)
-			md.heading(3, fmt.Sprintf("%s, from line %s", name, humanInt(d.line)))
-			d.section(&md, f.src, name, "", nil, 4)
-		}
+		md.list(f.notes)
+		return md.String()
 	}
+	f.write(&md, "", ", "+f.src.sizeText(), 3)
 	return md.String()
+}
+
+// write writes about the tables, of which there are some. Those of a sheet have its
+// name.
+func (f *delimitedFile) write(md *markdown, sheet, size string, level int) {
+	if len(f.tables) == 1 {
+		f.tables[0].section(md, f.src, sheet, size, f.notes, level)
+		return
+	}
+	md.para(fmt.Sprintf("%s%s.", bold(plural(len(f.tables), "table")), size))
+	md.list(f.notes)
+	for i, d := range f.tables {
+		name := fmt.Sprintf("Table %d", i+1)
+		md.heading(level, fmt.Sprintf("%s, from line %s", name, humanInt(d.line)))
+		d.section(md, f.src, strings.TrimSpace(sheet+" "+name), "", nil, level+1)
+	}
 }
 
 // delimited is a table of a delimited file as far as it has been read.
@@ -155,6 +169,7 @@ func (d *delimited) start(columns int) {
 
 func (d *delimited) add(r record) {
 	switch {
+	case d.dialect.sheet && r.width < d.width: // its last cells are empty
 	case r.width < d.width:
 		d.short.add(r.line)
 	case r.width > d.width:
@@ -172,9 +187,9 @@ func (d *delimited) mayBeBelow(r record) bool {
 	switch filled := r.filled(); {
 	case filled == 0:
 		return true
-	case d.width >= wide:
+	case d.width >= wide && !d.dialect.sheet:
 		return r.width < d.width && filled <= min(narrow, d.width/2) && r.remark()
-	default: // a short row of two columns looks like a remark, too, but for an empty line before it
+	default: // a short row of two columns, or of a sheet, looks like a remark, too, but for an empty line before it
 		return r.width == 1 && (r.gap || len(d.below) > 0) && r.remark()
 	}
 }
@@ -213,12 +228,13 @@ func (d *delimited) section(md *markdown, src *source, name, size string, more [
 	case d.layout.skip > 0:
 		header = fmt.Sprintf("line %s names the columns", humanInt(d.line))
 	}
-	md.para(fmt.Sprintf("%s in %s%s, separated by %s%s; %s.",
+	md.para(fmt.Sprintf("%s in %s%s%s%s; %s.",
 		bold(plural(d.table.rows, "row")), bold(plural(d.width, "column")),
-		size, commaName(d.dialect.comma), d.decimalCommas(), header))
+		size, d.dialect.separators(), d.decimalCommas(), header))
 	notes := slices.Concat(d.allNotes(), more)
 	src.found(name, d.table, notes)
 	writeTable(md, d.table, notes, level)
+	d.table.forget()
 }
 
 // decimalCommas says which numbers have one.
@@ -310,6 +326,21 @@ func (f recordFlaws) notes() []string {
 			"from that row on is left out.", humanInt(f.openQuote)))
 	}
 	return notes
+}
+
+// separators says what parts the fields.
+func (d dialect) separators() string {
+	if d.sheet {
+		return ""
+	}
+	return ", separated by " + commaName(d.comma)
+}
+
+func (d dialect) container() string {
+	if d.sheet {
+		return "sheet"
+	}
+	return "file"
 }
 
 func commaName(comma byte) string {

@@ -200,7 +200,7 @@ func TestProfileDelimited(t *testing.T) {
 			[]string{"| x | 9,007,199,254,740,992 |", " 9,007,199,254,740,995 |"},
 		},
 		{
-			"a spreadsheet in disguise", "a.csv", "PK\x03\x04rest", []string{"Not analysed: 8 bytes of application/zip."},
+			"a spreadsheet in disguise", "a.csv", "PK\x03\x04rest", []string{"Not analysed: 8 bytes of an archive that is broken."},
 		},
 	}
 	for _, tt := range tests {

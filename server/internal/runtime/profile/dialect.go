@@ -16,6 +16,7 @@ const (
 // dialect is how a delimited file is written.
 type dialect struct {
 	comma  byte
+	sheet  bool         // It is no file but a sheet: nothing parts its fields.
 	format numberFormat // Of columns that say nothing about it.
 	// formats are those of the first columns.
 	formats []numberFormat

@@ -103,7 +103,7 @@ func TestProfileOtherContent(t *testing.T) {
 		{"image", "a.png", "\x89PNG\x0d\x0a\x1a\x0arest", []string{"## a.png\n\nNot analysed: 12 bytes of image/png."}},
 		{"document", "a.pdf", "%PDF-1.7 rest", []string{"Not analysed: 13 bytes of application/pdf."}},
 		{"binary", "a.bin", "\x01\x02\x00\x03", []string{"Not analysed: 4 bytes of application/octet-stream."}},
-		{"sheet", "a.xlsx", "PK\x03\x04rest", []string{"Save the sheet as CSV to have it analysed."}},
+		{"sheet", "a.xlsx", "PK\x03\x04rest", []string{"Not analysed: 8 bytes of an archive that is broken."}},
 		{"name", "a|b*<i>\n.bin", "\x00", []string{"## a\\|b\\*&lt;i&gt; .bin\n"}},
 	}
 	for _, tt := range tests {

@@ -64,7 +64,7 @@ func (k *kept) row(n int, columns []string, cells []any) error {
 
 // given is what the report was given of the file, which has been read.
 func (k *kept) given(name string) runtime.Given {
-	g := runtime.Given{Given: task.Given{Name: name, Size: k.src.size(), ContentType: TypeOf(k.src.sample, name)}}
+	g := runtime.Given{Given: task.Given{Name: name, Size: k.src.size(), ContentType: TypeOf(k.src.magic, name)}}
 	var text bytes.Buffer
 	for n, t := range k.src.load.tables {
 		if len(t.Columns) == 0 || len(g.Parts) == maxTablesKept {
@@ -88,7 +88,7 @@ func (k *kept) given(name string) runtime.Given {
 		return g
 	}
 	if g.Parts = []task.GivenPart{{As: task.AsNothing}}; k.src.unread && k.src.size() > 0 {
-		g.Parts[0].Why = "It is of a kind that is not analysed: " + sniffMediaType(k.src.sample) + "."
+		g.Parts[0].Why = "It is of a kind that is not analysed: " + k.src.kind() + "."
 		return g
 	}
 	p := &g.Parts[0]
@@ -102,4 +102,12 @@ func (k *kept) given(name string) runtime.Given {
 		p.As, p.Why = task.AsNothing, "It is empty."
 	}
 	return g
+}
+
+// kind is what a file is that is not analysed.
+func (s *source) kind() string {
+	if why := s.content.Unread; why != nil {
+		return why.What
+	}
+	return sniffMediaType(s.sample)
 }

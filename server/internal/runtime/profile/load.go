@@ -3,7 +3,6 @@ package profile
 import (
 	"context"
 	"io"
-	"path"
 	"strings"
 	"time"
 )
@@ -41,22 +40,11 @@ type Sink func(n int, columns []string, cells []any) error
 // the context's and the sink's.
 func Load(ctx context.Context, name string, content io.Reader, sink Sink) (tables []Table, note string, err error) {
 	quiet := &progress{say: func(string) error { return ctx.Err() }, name: name, next: bytesPerStatus}
-	src := newSource(ctx, content, quiet)
+	src := newSource(ctx, name, content, quiet)
 	src.load = newLoader(sink, func(err error) { quiet.err = err })
-	extension, mediaType := strings.ToLower(path.Ext(name)), sniffMediaType(src.sample)
-	switch classify(extension, mediaType, src) {
-	case contentDelimited:
-		profileDelimited(src, extension)
-	case contentJSON:
-		profileJSON(src)
-	case contentJSONLines:
-		profileJSONLines(src)
-	case contentText:
+	what, mediaType := classify(src)
+	if _, note = profileContent(src, what, mediaType); what == contentText {
 		note = "plain text"
-	case contentPage:
-		note = "an HTML page"
-	case contentOther:
-		note = mediaType
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, "", err

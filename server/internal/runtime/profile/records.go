@@ -319,10 +319,16 @@ func readRecords(sample io.Reader, comma byte, whole bool, limit int) []record {
 	return records
 }
 
+// records are those of a delimited file or of a sheet, one after the other.
+type records interface {
+	// next returns the next one, and false at the end. The strings are the caller's, the
+	// slice is valid until the next call.
+	next() (record, bool)
+}
+
 // recordQueue hands out records, some of which have been looked at before.
 type recordQueue struct {
-	*recordReader
-
+	from  records
 	ahead []record
 }
 
@@ -333,13 +339,13 @@ func (q *recordQueue) next() (record, bool) {
 		q.ahead = q.ahead[1:]
 		return first, true
 	}
-	return q.recordReader.next()
+	return q.from.next()
 }
 
 // look returns the next records, at most limit, without taking them.
 func (q *recordQueue) look(limit int) []record {
 	for size := 0; len(q.ahead) < limit && size < headBytes; {
-		next, ok := q.recordReader.next()
+		next, ok := q.from.next()
 		if !ok {
 			break
 		}

@@ -124,7 +124,7 @@ func profileFile(
 	defer func() { _ = content.Close() }() // Nothing was written, so nothing can be lost.
 
 	progress.opened(content)
-	src := newSource(ctx, content, progress)
+	src := newSource(ctx, file.Name, content, progress)
 	kept := keep(src)
 	section = analyse(file.Name, src)
 	progress.done()

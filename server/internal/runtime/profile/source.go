@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"strconv"
+
+	"github.com/errand-dev/errand/server/internal/tabular"
 )
 
 const (
@@ -32,8 +34,10 @@ type source struct {
 	*bufio.Reader
 
 	progress *progress
+	content  *tabular.Content
 	head     []byte // The start of the text.
-	sample   []byte // The start of the content, to tell what it is.
+	sample   []byte // The start of the content, unpacked, to tell what it is.
+	magic    []byte // The start of the file.
 	raw      *countingReader
 	decoder  *decoder
 
@@ -44,15 +48,18 @@ type source struct {
 	load *loader
 }
 
-func newSource(ctx context.Context, content io.Reader, progress *progress) *source {
+func newSource(ctx context.Context, name string, content io.Reader, progress *progress) *source {
 	raw := &countingReader{stopped: ctx.Err, from: content, progress: progress}
-	sample := make([]byte, headSize)
-	// An error is either the end of a short file or kept by raw.
-	n, _ := io.ReadFull(raw, sample)
-	sample = sample[:n]
+	src := &source{progress: progress, raw: raw}
+	src.magic = start(raw, tabular.HeadSize)
+	src.content = tabular.Open(name, src.magic, io.MultiReader(bytes.NewReader(src.magic), raw))
+	if src.content.Text == nil {
+		src.content.Text = bytes.NewReader(nil)
+	}
+	sample := start(src.content.Text, headSize)
 	encoding, mark := sniffEncoding(sample)
-	src := &source{progress: progress, sample: sample, raw: raw}
-	src.decoder = newDecoder(encoding, sample[mark:], raw)
+	src.sample = sample
+	src.decoder = newDecoder(encoding, sample[mark:], src.content.Text)
 	src.Reader = bufio.NewReaderSize(src.decoder, headSize)
 	head, _ := src.Peek(headSize)
 	src.head = bytes.Clone(head)
@@ -62,21 +69,37 @@ func newSource(ctx context.Context, content io.Reader, progress *progress) *sour
 	return src
 }
 
+// start reads the start of something. An error is either its end, if it is short, or
+// kept.
+func start(content io.Reader, size int) []byte {
+	head := make([]byte, size)
+	n, _ := io.ReadFull(content, head)
+	return head[:n]
+}
+
 // whole tells whether head is all there is.
 func (s *source) whole() bool { return len(s.head) < headSize }
 
 // drain reads what is left, to learn the size.
 func (s *source) drain() {
 	// Errors are kept by raw.
+	_, _ = io.Copy(io.Discard, s.content.Text)
 	_, _ = io.Copy(io.Discard, s.raw)
 }
 
 // sizeText is the size of what was read, and its encoding unless it is the usual one.
 func (s *source) sizeText() string {
-	if s.decoder.encoding != encodingBytes {
-		return humanSize(s.size()) + " of UTF-16"
+	text := humanSize(s.size())
+	if packed := s.content.Packed; packed != "" {
+		text += " of " + packed
 	}
-	return humanSize(s.size())
+	if s.content.Format != "" {
+		text += " of " + s.content.Format
+	}
+	if s.decoder.encoding != encodingBytes {
+		text += " of UTF-16"
+	}
+	return text
 }
 
 // notes says how well the file could be read.
@@ -93,7 +116,12 @@ func (s *source) notes() []string {
 func (s *source) size() int64 { return s.raw.size }
 
 // broken is the error that ended the content early, or nil.
-func (s *source) broken() error { return s.raw.err }
+func (s *source) broken() error {
+	if s.raw.err != nil {
+		return s.raw.err
+	}
+	return s.content.Err()
+}
 
 // countingReader counts what it passes on, reports progress, and ends when the
 // context does. As the buffer above it holds about a thousand rows, that is

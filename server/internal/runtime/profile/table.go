@@ -134,6 +134,14 @@ func (t *table) profileHead() {
 	}
 }
 
+// forget gives the memory back that nothing but the report needs.
+func (t *table) forget() {
+	for _, c := range t.columns {
+		c.tally, c.numbers.sample = tally{}, sample{}
+	}
+	t.measures, t.breakdowns = nil, nil
+}
+
 // missing is how many cells of the column have no value.
 func (t *table) missing(c *column) int { return t.rows - c.values }
 

@@ -12,9 +12,23 @@ func tableNames(files []string) []string {
 	taken := names{}
 	all := make([]string, len(files))
 	for i, file := range files {
-		all[i] = taken.unique(identifier(strings.TrimSuffix(file, path.Ext(file))))
+		all[i] = taken.unique(identifier(withoutExtension(file)))
 	}
 	return all
+}
+
+// withoutExtension is a file's name without what says how it is written and packed:
+// sales.csv.gz is sales.
+func withoutExtension(file string) string {
+	extension := path.Ext(file)
+	file = strings.TrimSuffix(file, extension)
+	if e := strings.ToLower(extension); e == ".gz" || e == ".zip" {
+		switch inner := path.Ext(file); strings.ToLower(inner) {
+		case ".csv", ".tsv", ".tab", ".psv", ".json", ".jsonl", ".ndjson", ".geojson", ".txt", ".xlsx", ".parquet":
+			return strings.TrimSuffix(file, inner)
+		}
+	}
+	return file
 }
 
 // identifier makes a name of letters, digits and underscores.

@@ -1,7 +1,7 @@
-// Package query has the tools that query the task's tables with SQL: CSV and JSON as the
-// profiler reads them, in SQLite's engine, so that both agree. A query runs in a process of
-// its own, of the same program, whose memory and time are bounded and which has neither
-// the server's environment nor its data: nothing that a query does outlives it.
+// Package query has the tools that query the task's tables with SQL: what the profiler
+// reads, as it does, in SQLite's engine, so that both agree. A query runs in a process
+// of its own, of the same program, whose memory and time are bounded and which has
+// neither the server's environment nor its data: nothing that a query does outlives it.
 package query
 
 import (
@@ -55,7 +55,7 @@ func source(most limits) tool.Source {
 		return []tool.Tool{
 			{
 				Name: "list_tables",
-				Description: "Lists the tables in the task's files (CSV, TSV, JSON, JSON Lines) with their columns, types and first rows, as query_tables" +
+				Description: "Lists the tables in the task's files (CSV, TSV, JSON, JSON Lines, xlsx, also packed with gzip or zip) with their columns, types and first rows, as query_tables" +
 					" has them.",
 				Input:      json.RawMessage(`{"type":"object","additionalProperties":false,"properties":{}}`),
 				Idempotent: true,
