@@ -27,15 +27,23 @@ type reader struct {
 	stmts map[string]*sql.Stmt
 }
 
+// maxStatements bounds how many statements are kept, each of them once for each
+// connection. Lists have one for each set of filters, of which there are many thousands.
+const maxStatements = 500
+
 // Query implements table.DB beside the writer.
 func (r *reader) Query(ctx context.Context, query string, args ...any) (table.Rows, error) {
 	s, err := r.stmt(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
+	if s == nil {
+		return r.db.QueryContext(ctx, spelled(query), args...)
+	}
 	return s.QueryContext(ctx, args...)
 }
 
+// stmt is the statement kept for a query; nil where as many are kept as may be.
 func (r *reader) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	r.mu.RLock()
 	s, ok := r.stmts[query]
@@ -45,7 +53,7 @@ func (r *reader) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s, ok := r.stmts[query]; ok {
+	if s, ok := r.stmts[query]; ok || len(r.stmts) == maxStatements {
 		return s, nil
 	}
 	s, err := r.db.PrepareContext(ctx, spelled(query))
