@@ -138,6 +138,37 @@ func (t *Tasks) Rows(ctx context.Context, o ListOptions) (*RowPage, error) {
 	return &page, nil
 }
 
+// Find lists the tasks whose ids begin with a text of at least 6 characters, newest first:
+// all of them, at most 200. If more tasks begin so, the error is of code CodeInvalid.
+func (t *Tasks) Find(ctx context.Context, prefix string) ([]TaskRow, error) {
+	var page RowPage
+	q := query(map[string]string{"view": "row", "id_prefix": prefix})
+	err := t.c.call(ctx, request{method: http.MethodGet, path: "/v1/tasks", query: q, repeat: true}, &page)
+	return page.Items, err
+}
+
+// TaskCounts are numbers of tasks.
+type TaskCounts struct {
+	// ByStatus counts the tasks of each status to 10,000; Capped are the statuses of which
+	// there are more.
+	ByStatus map[Status]int `json:"by_status"`
+	Capped   []Status       `json:"capped"`
+	// NeedsYou is in how many of them a person is asked something, counted to 10,000, and
+	// NextDeadline until when the next answer is awaited there; zero for none.
+	NeedsYou     int       `json:"needs_you"`
+	NextDeadline time.Time `json:"next_deadline"`
+}
+
+// Counts counts tasks by their status. The page and the cursor of the options do not apply.
+func (t *Tasks) Counts(ctx context.Context, o ListOptions) (*TaskCounts, error) {
+	o.PerPage, o.Cursor = 0, ""
+	var counts TaskCounts
+	if err := t.c.call(ctx, request{method: http.MethodGet, path: "/v1/tasks/counts", query: o.query(), repeat: true}, &counts); err != nil {
+		return nil, err
+	}
+	return &counts, nil
+}
+
 // ListByUser lists a user's tasks, newest first.
 func (t *Tasks) ListByUser(ctx context.Context, userID string, o ListOptions) (*TaskPage, error) {
 	o.UserID = userID

@@ -41,3 +41,31 @@ func (c *Client) Workers(ctx context.Context, agentID string) ([]WorkerInfo, err
 	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/workers", query: query(map[string]string{"agent_id": agentID}), repeat: true}, &list)
 	return list.Items, err
 }
+
+// ServerInfo is what a server says of itself.
+type ServerInfo struct {
+	Version string `json:"version"`
+	// Store is "sqlite" or "postgres".
+	Store string `json:"store"`
+	// Node is the name of the server that has answered, and Nodes are those that share its
+	// record, by their names.
+	Node  string     `json:"node"`
+	Nodes []NodeInfo `json:"nodes"`
+	// UI says that the web UI is built in.
+	UI bool `json:"ui"`
+}
+
+// NodeInfo is a server of those that share a record.
+type NodeInfo struct {
+	ID        string    `json:"id"`
+	LastHeard time.Time `json:"last_heard"`
+}
+
+// Server reads what the server says of itself.
+func (c *Client) Server(ctx context.Context) (*ServerInfo, error) {
+	var info ServerInfo
+	if err := c.call(ctx, request{method: http.MethodGet, path: "/v1/server", repeat: true}, &info); err != nil {
+		return nil, err
+	}
+	return &info, nil
+}

@@ -203,7 +203,7 @@ func (a *App) start(ctx context.Context) error {
 			Source: source, KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Defaults: o.Defaults, Auth: a.auth, Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Shelf: shelf, Ready: a.ready,
 		Proxy: modelProxy(o, service), Preview: previews(runner, opener),
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()),
 		Metrics: metrics.Handler(), Measure: metrics.Request,

@@ -93,6 +93,14 @@ func DefaultOptions() Options {
 	}
 }
 
+// storeName names what keeps the record.
+func (o Options) storeName() string {
+	if o.DatabaseURL != "" {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
 // Validate says what is wrong with the options and what to write instead.
 func (o Options) Validate() error {
 	host, port, err := net.SplitHostPort(o.Addr)

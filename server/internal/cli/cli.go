@@ -53,6 +53,7 @@ func (e exitCodeError) Error() string { return e.message }
 type root struct {
 	Serve  serveCmd   `cmd:"" help:"Run the server: API, workers and streams."`
 	Run    runCmd     `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
+	Status statusCmd  `cmd:"" help:"Show the server, who works, how many tasks there are and which are stuck."`
 	Chat   chatCmd    `cmd:"" help:"Talk with an agent; without a server it brings its own."`
 	Task   taskCmds   `cmd:"" help:"Create, read, follow and stop tasks."`
 	Inbox  inboxCmds  `cmd:"" help:"Show and answer what tasks ask of people."`

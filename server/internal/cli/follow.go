@@ -134,7 +134,7 @@ func (f *follower) explain(ctx context.Context, id string) {
 			continue // the stream itself tells of trouble
 		}
 		last = t.Waiting.Message
-		f.show(func(v *view) { v.say("waiting: " + last) })
+		f.show(func(v *view) { v.say("waiting: " + waitingLine(t.Waiting)) })
 	}
 }
 

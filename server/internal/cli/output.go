@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/errand-dev/errand"
 )
 
 // printJSON prints a value as one line.
@@ -70,6 +72,18 @@ func ago(t time.Time) string {
 	default:
 		return fmt.Sprintf("%d days ago", d/day)
 	}
+}
+
+// waitingLine says why a task waits, with moments as a person says them: how long ago,
+// and in the time of the clock on the wall.
+func waitingLine(w *errand.Waiting) string {
+	if w == nil {
+		return ""
+	}
+	return strings.NewReplacer(
+		w.LastSeen.UTC().Format(time.RFC3339Nano), ago(w.LastSeen),
+		w.Until.UTC().Format(time.RFC3339Nano), when(w.Until),
+	).Replace(w.Message)
 }
 
 // moment is a point in time as people write it.

@@ -78,9 +78,7 @@ func (r remote) show(e *env, t *errand.Task, outputs ...errand.Output) {
 	w.pair("title", t.Title)
 	w.pair("status", statusLine(t))
 	w.pair("internal status", t.InternalStatus)
-	if t.Waiting != nil {
-		w.pair("waiting", t.Waiting.Message)
-	}
+	w.pair("waiting", waitingLine(t.Waiting))
 	if s := t.StopRequest; s != nil {
 		w.pair("stop", stopLine(s))
 	}

@@ -111,11 +111,7 @@ func (c *taskStopCmd) tell(e *env, got *errand.StoppedTasks) error {
 		fmt.Fprintf(e.Out, "and %d more\n", more)
 	}
 	if got.Subtasks > 0 {
-		noun := "sub-tasks"
-		if got.Subtasks == 1 {
-			noun = "sub-task"
-		}
-		fmt.Fprintf(e.Err, "%d %s, and below them %d %s\n", n, verb, got.Subtasks, noun)
+		fmt.Fprintf(e.Err, "%d %s, and below them %s\n", n, verb, plural(got.Subtasks, "sub-task"))
 		return nil
 	}
 	fmt.Fprintf(e.Err, "%d %s\n", n, verb)

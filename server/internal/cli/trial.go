@@ -163,7 +163,7 @@ func (t *trial) blame(ctx context.Context, task *errand.Task, err error) {
 	case found == nil && task.Status == errand.Completed:
 		t.x.fail("stream", betweenHere, "task %s has completed, and its stream did not tell: %v", task.ID, err)
 	case found == nil && task.Waiting != nil:
-		t.x.fail("task", "it waits: "+task.Waiting.Message, "%s: %v", task.ID, err)
+		t.x.fail("task", "it waits: "+waitingLine(task.Waiting), "%s: %v", task.ID, err)
 	default:
 		t.x.fail("task", "read the server's log", "%s: %v", task.ID, err)
 	}

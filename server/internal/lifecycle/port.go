@@ -132,6 +132,9 @@ type TaskReader interface {
 	// Summed adds up what the tasks of a tree have used, of its newest limit tasks; more
 	// says that there are others.
 	Summed(ctx context.Context, in auth.Scope, root string, limit int) (sum Sum, more bool, err error)
+	// Beginning lists the ids of an organization's tasks that begin with a text, in their
+	// order, at most limit.
+	Beginning(ctx context.Context, org, prefix string, limit int) ([]string, error)
 	// RowsOf reads those of some tasks that match a filter, in no order.
 	RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error)
 	// Matching lists those of some ids whose tasks match a filter, in no order.
@@ -311,6 +314,8 @@ type RosterReader interface {
 	InHand(ctx context.Context, in auth.Scope) (map[string]Hands, error)
 	// Lost counts the attempts that workers have lost since a moment: likewise.
 	Lost(ctx context.Context, org string, since task.Stamp) (map[string]int, error)
+	// Nodes is Tx.Nodes.
+	Nodes(ctx context.Context) ([]Node, error)
 }
 
 // Roster are the nodes, the workers and the attempts on Python workers of a commit.

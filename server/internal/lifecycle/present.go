@@ -80,6 +80,10 @@ func (s *Service) Workers(ctx context.Context, in auth.Scope, agent string) ([]P
 	return found, nil
 }
 
+// Nodes lists the servers of this database, by their names. One that was silent for so
+// long that others do its work is forgotten.
+func (s *Service) Nodes(ctx context.Context) ([]Node, error) { return s.store.Nodes(ctx) }
+
 // ApprovalsSince lists, of a task in the scope, what its events from a number on ask or
 // answer, and what is closed, the newest first: at most limit, or fewer when they are
 // long.

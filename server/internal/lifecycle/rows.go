@@ -1,9 +1,12 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -47,6 +50,27 @@ func (s *Service) RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []str
 		return nil, err
 	}
 	return found, s.explain(ctx, in.Organization, found)
+}
+
+// MaxBeginning is how many tasks of an organization may begin with a text that names
+// some: more say that it is too short.
+const MaxBeginning = 200
+
+// Beginning answers those tasks of the scope that match a filter and whose ids begin with
+// a text, newest first. It reads one range of the ids, whatever there is.
+func (s *Service) Beginning(ctx context.Context, in auth.Scope, f Filter, prefix string) ([]Row, error) {
+	ids, err := s.store.Beginning(ctx, in.Organization, prefix, MaxBeginning+1)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	if len(ids) > MaxBeginning {
+		return nil, fault.Field("id_prefix", "more than %d tasks begin so: write more of the id", MaxBeginning)
+	}
+	rows, err := s.RowsOf(ctx, in, f, ids)
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(b.Task.CreatedAt, a.Task.CreatedAt), cmp.Compare(b.Task.ID, a.Task.ID))
+	})
+	return rows, err
 }
 
 // Matching lists those of some ids whose tasks of the scope match a filter, in no order.

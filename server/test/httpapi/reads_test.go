@@ -75,6 +75,7 @@ func reads() map[string]struct {
 	all["GET /v1/tasks/{task_id}/files/{file}/picture"] = read{"/v1/tasks/big/files/1-1/picture", few} // from the disk
 	all["GET /v1/tasks/counts"] = read{"/v1/tasks/counts", few}
 	all["GET /v1/tasks/{task_id}/tree"] = read{"/v1/tasks/big/tree", few}
+	all["GET /v1/server"] = read{"/v1/server", few}
 	all["GET /v1/workers"] = read{"/v1/workers", few}
 	all["GET /v1/events"] = read{} // a page's stream: rows and events, a few at a time
 	all["GET /v1/tasks/{task_id}/tokens"] = read{"/v1/tasks/big/tokens", few}

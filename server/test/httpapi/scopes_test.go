@@ -207,6 +207,7 @@ func tries(o owned) []try {
 		one("GET /v1/events", 422, "/v1/events", ""), // see TestA3PagesOfOthers
 		lists("GET /v1/tasks/counts", "/v1/tasks/counts"),
 		one("GET /v1/workers", 200, "/v1/workers", ""),
+		one("GET /v1/server", 200, "/v1/server", ""),
 		v1("GET", "", 404),
 		v1("PATCH", "", 404, `{"title": "x"}`, `{"status": "completed", "result": "x"}`, `{"status": "failed", "override": true}`, `{"priority": 9}`),
 		v1("DELETE", "", 404),

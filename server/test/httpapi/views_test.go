@@ -402,3 +402,72 @@ func TestH5Trees(t *testing.T) {
 		t.Errorf("the rest: %v", rest)
 	}
 }
+
+// H5: the server says of itself what it is, to whoever sees tasks.
+func TestH5TheServerSaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	got := s.must(t, 200, call{method: "GET", path: "/v1/server"})
+	if store := got["store"]; store != "sqlite" && store != "postgres" || got["ui"] != true || got["node"] == "" {
+		t.Errorf("the server: %v", got)
+	}
+	nodes := got["nodes"].([]any)
+	if len(nodes) != 1 || nodes[0].(map[string]any)["id"] != got["node"] || nodes[0].(map[string]any)["last_heard"] == nil {
+		t.Errorf("the nodes: %v", got)
+	}
+}
+
+// H5, A3: tasks are found by how their ids begin, those that the key sees, in one bounded
+// read; a beginning that too many have is told to be too short.
+func TestH5TasksAreFoundByHowTheirIDsBegin(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	_, own := s.key(t, `{"name": "own", "role": "user", "sees": "own"}`)
+	for _, id := range []string{"abcdef1", "abcdef2", "abcdeg1", "abcde"} {
+		s.task(t, id)
+	}
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", key: own, body: `{"agent_id": "agent-1", "id": "abcdef-own", "input": {"text": "mine"}}`})
+	found := func(key, query string) (ids []string) {
+		t.Helper()
+		page := s.must(t, 200, call{method: "GET", path: "/v1/tasks?view=row&" + query, key: key})
+		for _, x := range page["items"].([]any) {
+			ids = append(ids, x.(map[string]any)["id"].(string))
+		}
+		if page["total"] != float64(len(ids)) || page["next_cursor"] != nil {
+			t.Errorf("%s: %v", query, page)
+		}
+		return ids
+	}
+	for _, c := range []struct {
+		key, query string
+		want       []string
+	}{
+		{"", "id_prefix=abcdef", []string{"abcdef-own", "abcdef2", "abcdef1"}},
+		{"", "id_prefix=abcdef2", []string{"abcdef2"}},
+		{"", "id_prefix=abcdeh", nil},
+		{"", "id_prefix=abcdef&status=completed", nil},
+		{own, "id_prefix=abcdef", []string{"abcdef-own"}},
+		{own, "id_prefix=abcdef2", nil},
+	} {
+		if got := found(c.key, c.query); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.query, got, c.want)
+		}
+	}
+	for _, bad := range []string{"id_prefix=abcde&view=row", "id_prefix=abc*ef&view=row", "id_prefix=abcdef", "id_prefix=abcdef&view=item"} {
+		if got := s.must(t, 422, call{method: "GET", path: "/v1/tasks?" + bad}); got["field"] != "id_prefix" {
+			t.Errorf("%s: %v", bad, got)
+		}
+	}
+	var many []string
+	for i := range 201 {
+		many = append(many, fmt.Sprintf(`{"agent_id": "agent-1", "id": "many-%d-x", "input": {}}`, 1000+i))
+	}
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/batch", body: `{"tasks": [` + strings.Join(many, ",") + `]}`})
+	if got := s.must(t, 422, call{method: "GET", path: "/v1/tasks?view=row&id_prefix=many-1"}); got["field"] != "id_prefix" {
+		t.Errorf("too many: %v", got)
+	}
+	if got := found("", "id_prefix=many-10"); len(got) != 100 {
+		t.Errorf("%d of 100 are found", len(got))
+	}
+}

@@ -637,6 +637,14 @@ func TestWorkersAndChanges(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
+	counts, err := c.Tasks.Counts(ctx, errand.ListOptions{AgentID: agentID, PerPage: 1})
+	if err != nil || counts.ByStatus[errand.Completed] != 2 || len(counts.Capped) != 0 || !counts.NextDeadline.IsZero() {
+		t.Errorf("counts: %+v, %v", counts, err)
+	}
+	info, err := c.Server(ctx)
+	if err != nil || info.Store == "" || len(info.Nodes) != 1 || info.Nodes[0].ID != info.Node {
+		t.Errorf("the server: %+v, %v", info, err)
+	}
 }
 
 func TestStopAll(t *testing.T) {

@@ -35,6 +35,7 @@ func tags() []*huma.Tag {
 		{Name: "steps", Description: "What the attempts of a turn have committed, for those after them."},
 		{Name: "outputs", Description: "The files that the attempts of a task have written."},
 		{Name: "approvals", Description: "What attempts ask of people, and the answers."},
+		{Name: "server", Description: "What the server says of itself."},
 		{Name: "workers", Description: "The worker protocol: claim, heartbeat, events, finish. docs/WORKER_PROTOCOL.md has a complete worker in a dozen lines."},
 		{Name: "agents", Description: "Who executes tasks, and how."},
 		{Name: "files", Description: "Files for tasks to read."},

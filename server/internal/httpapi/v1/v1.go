@@ -31,6 +31,8 @@ import (
 type Options struct {
 	edge.Kit
 	Version string
+	// Store is what keeps the record: sqlite or postgres.
+	Store string
 	// UI names the web UI that is built in, "" for none.
 	UI     string
 	Auth   *auth.Authenticator
@@ -91,6 +93,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerApprovals()
 	r.registerWorkers()
 	r.registerPresent()
+	r.registerServer()
 	r.registerAgents()
 	r.registerKeys()
 	r.registerUsage()

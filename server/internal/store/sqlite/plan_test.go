@@ -529,6 +529,8 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Workers(ctx, "o", "a"))
 	note(s.InHand(ctx, auth.All("o")))
 	note(s.Lost(ctx, "o", 1))
+	note(s.Nodes(ctx))
+	note(s.Beginning(ctx, "o", "abcdef", 10))
 	note(s.Matching(ctx, auth.All("o"), lifecycle.Filter{}, []string{"u"}))
 	note(s.NextDeadline(ctx, auth.All("o"), lifecycle.Filter{}))
 	note(s.Size(ctx))

@@ -554,6 +554,12 @@ func stands(s *lifecycle.Stands) []facet {
 	return parts
 }
 
+// Beginning implements lifecycle.TaskReader. No id has a letter that comes behind those
+// between which it looks.
+func (r *Reader) Beginning(ctx context.Context, org, prefix string, limit int) ([]string, error) {
+	return texts(ctx, r.DB, "SELECT id FROM tasks WHERE org = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?", org, prefix, prefix+"~", limit)
+}
+
 // SubTasks implements lifecycle.TaskReader.
 func (r *Reader) SubTasks(ctx context.Context, org, id string, until task.Stamp, limit int) ([]string, error) {
 	return texts(ctx, r.DB, "SELECT id FROM tasks WHERE org = ? AND parent_id = ? AND parent_id <> '' AND created_at <= ? ORDER BY created_at, id LIMIT ?",

@@ -253,6 +253,9 @@ func ReadNodes(ctx context.Context, db DB) ([]lifecycle.Node, error) {
 	return all(ctx, db, "SELECT id, heard FROM nodes ORDER BY id", nil, nodeColumns)
 }
 
+// Nodes implements lifecycle.RosterReader.
+func (r *Reader) Nodes(ctx context.Context) ([]lifecycle.Node, error) { return ReadNodes(ctx, r.DB) }
+
 // PutNode notes when a node was last there.
 func PutNode(n lifecycle.Node) Op {
 	return Op{SQL: upsert("nodes", 1, nodeColumns(&n)), Args: values(nodeColumns(&n)), In: Nodes}
