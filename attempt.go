@@ -31,6 +31,7 @@ type Attempt struct {
 	out    *outbox
 	steps  *steps
 	part   context.CancelCauseFunc // ends the work because the task waits
+	began  time.Time
 
 	mu     sync.Mutex // guards what follows, and keeps events in order
 	events int
@@ -198,8 +199,9 @@ func subTaskStep(key string) string {
 	return prefix + key
 }
 
-// Spend adds to the tokens that the task has used. They are reported with the
-// attempt's end.
+// Spend adds to the tokens that the attempt has used. They are reported with heartbeats,
+// steps and however the attempt ends, and count beside those of the turn's other
+// attempts.
 func (a *Attempt) Spend(t Tokens) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -212,9 +214,14 @@ func (a *Attempt) Spend(t Tokens) {
 	a.tokens.CacheWrite += t.CacheWrite
 }
 
-// spent is what the attempt has cost.
-func (a *Attempt) spent(took time.Duration) (*Tokens, []string, float64) {
+// spent is what the attempt has cost until now.
+func (a *Attempt) spent() spending {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.tokens, a.tools, seconds(took)
+	s := spending{UsedTools: slices.Clone(a.tools), Duration: seconds(time.Since(a.began))}
+	if a.tokens != nil {
+		tokens := *a.tokens
+		s.Tokens = &tokens
+	}
+	return s
 }

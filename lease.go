@@ -80,15 +80,51 @@ type lease struct {
 	length time.Duration
 	// nudge asks for a heartbeat at once.
 	nudge chan struct{}
+	// used is what the attempt has used until now.
+	used func() spending
 
-	mu      sync.Mutex // guards renewed
+	mu      sync.Mutex // guards what follows
 	renewed time.Time  // when the last write that renewed it was sent
+	told    spending   // what the server knows to have been used
+}
+
+// spending is what an attempt has used, as it is told with what the attempt does.
+type spending struct {
+	Tokens    *Tokens  `json:"tokens,omitempty"`
+	UsedTools []string `json:"used_tools,omitempty"`
+	Duration  float64  `json:"duration,omitempty"`
+}
+
+// spent is what was used since the server was told of it: all of it, or nothing.
+func (l *lease) spent() spending {
+	s := l.used()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(s.UsedTools) == len(l.told.UsedTools) && (s.Tokens == nil || l.told.Tokens != nil && *s.Tokens == *l.told.Tokens) {
+		return spending{}
+	}
+	return s
+}
+
+// tell notes what a call has told that the server has answered.
+func (l *lease) tell(s spending, err error) {
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.Tokens != nil {
+		l.told.Tokens = s.Tokens
+	}
+	if len(s.UsedTools) > len(l.told.UsedTools) {
+		l.told.UsedTools = s.UsedTools
+	}
 }
 
 func newLease(tasks *Tasks, c claim) *lease {
 	return &lease{
 		tasks: tasks, task: c.Task.ID, token: c.Lease.Token, length: duration(c.Lease.Seconds),
-		nudge: make(chan struct{}, 1), renewed: c.came,
+		nudge: make(chan struct{}, 1), renewed: c.came, used: func() spending { return spending{} },
 	}
 }
 
@@ -172,6 +208,23 @@ func (l *lease) hold(ctx context.Context, cancel context.CancelCauseFunc) {
 func (l *lease) beat(ctx context.Context, note *string) (cause, err error) {
 	ctx, done := context.WithDeadline(ctx, l.limit())
 	defer done()
+	return l.say(ctx, note)
+}
+
+// parted tells what was used and not told by an attempt that is over without an end of
+// its own.
+func (l *lease) parted(ctx context.Context) {
+	if s := l.spent(); s.Tokens == nil && len(s.UsedTools) == 0 {
+		return
+	}
+	ctx, done := context.WithTimeout(ctx, parting)
+	defer done()
+	_, _ = l.say(ctx, nil) // as well as may be
+}
+
+// say makes a heartbeat.
+func (l *lease) say(ctx context.Context, note *string) (cause, err error) {
+	used := l.spent()
 	answer, err := beside(ctx, max(l.length/5, time.Second), l.tasks.c.http.CloseIdleConnections, func(ctx context.Context) (beaten, error) {
 		var answer beaten
 		err := l.write(func() error {
@@ -180,11 +233,13 @@ func (l *lease) beat(ctx context.Context, note *string) (cause, err error) {
 				body: struct {
 					LeaseToken string  `json:"lease_token"`
 					Note       *string `json:"internal_status,omitempty"`
-				}{l.token, note},
+					spending
+				}{l.token, note, used},
 			}, &answer)
 		})
 		return answer, err
 	})
+	l.tell(used, err)
 	switch {
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrNotFound):
 		return ErrLeaseLost, err
@@ -271,7 +326,7 @@ func (l *lease) finish(ctx context.Context, o outcome) error {
 	err := l.persist(ctx, send)
 	if errors.Is(err, ErrTooLarge) {
 		told := "the result is too large"
-		o = outcome{LeaseToken: l.token, Status: Errored, Result: &told, Tokens: o.Tokens, Duration: o.Duration}
+		o = outcome{LeaseToken: l.token, Status: Errored, Result: &told, spending: o.spending}
 		err = l.persist(ctx, send)
 	}
 	return err
@@ -288,7 +343,8 @@ func (l *lease) release(ctx context.Context, why string, delay time.Duration) er
 				Token  string  `json:"lease_token"`
 				Reason string  `json:"reason,omitempty"`
 				Delay  float64 `json:"delay,omitempty"`
-			}{l.token, why, seconds(delay)},
+				spending
+			}{l.token, why, seconds(delay), l.used()},
 		}, nil)
 	})
 }

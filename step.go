@@ -202,6 +202,7 @@ func (a *Attempt) commit(ctx context.Context, id string, body json.RawMessage) (
 // its id, whichever request brought it.
 func (l *lease) commit(ctx context.Context, id string, body json.RawMessage) (CommittedStep, error) {
 	var committed CommittedStep
+	used := l.spent()
 	err := l.persist(ctx, func() error {
 		return l.write(func() error {
 			return l.tasks.c.call(ctx, request{
@@ -210,10 +211,12 @@ func (l *lease) commit(ctx context.Context, id string, body json.RawMessage) (Co
 					LeaseToken string          `json:"lease_token"`
 					ID         string          `json:"id"`
 					Body       json.RawMessage `json:"body"`
-				}{l.token, id, body},
+					spending
+				}{l.token, id, body, used},
 			}, &committed)
 		})
 	})
+	l.tell(used, err)
 	return committed, err
 }
 

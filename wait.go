@@ -41,7 +41,8 @@ func (a *Attempt) Await(ctx context.Context, w Awaited) error {
 		Approvals  []string   `json:"approvals,omitempty"`
 		Any        bool       `json:"any,omitempty"`
 		Until      *time.Time `json:"until,omitempty"`
-	}{a.lease.token, w.SubTasks, w.Approvals, w.Any, nil}
+		spending
+	}{a.lease.token, w.SubTasks, w.Approvals, w.Any, nil, a.spent()}
 	if !w.Until.IsZero() {
 		body.Until = &w.Until
 	}
@@ -51,6 +52,7 @@ func (a *Attempt) Await(ctx context.Context, w Awaited) error {
 	if err := a.giveUp(ctx, "/wait", body, &done); err != nil {
 		return fmt.Errorf("wait: %w", err)
 	}
+	a.lease.tell(body.spending, nil)
 	return a.parted(done.Waiting)
 }
 
@@ -149,7 +151,8 @@ func (a *Attempt) ask(ctx context.Context, q Question, stay bool) (*Approval, bo
 		Question
 		Deadline *time.Time `json:"deadline,omitempty"`
 		Stay     bool       `json:"stay,omitempty"`
-	}{a.lease.token, q, nil, stay}
+		spending
+	}{a.lease.token, q, nil, stay, a.spent()}
 	if !q.Deadline.IsZero() {
 		body.Deadline = &q.Deadline
 	}
@@ -160,6 +163,7 @@ func (a *Attempt) ask(ctx context.Context, q Question, stay bool) (*Approval, bo
 	if err := a.giveUp(ctx, "/approvals", body, &asked); err != nil {
 		return nil, false, fmt.Errorf("ask %s: %w", q.Key, err)
 	}
+	a.lease.tell(body.spending, nil)
 	return &asked.Approval, asked.Waiting, nil
 }
 

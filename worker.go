@@ -282,7 +282,8 @@ func (w *Worker) execute(claiming, work, handling context.Context, c claim, told
 	defer shut(nil)
 	defer context.AfterFunc(handling, func() { shut(context.Cause(handling)) })()
 	lease := newLease(w.client.Tasks, c)
-	a := &Attempt{Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, models: c.Models, lease: lease, out: newOutbox(lease), steps: newSteps(), part: cancel}
+	a := &Attempt{began: began, Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, models: c.Models, lease: lease, out: newOutbox(lease), steps: newSteps(), part: cancel}
+	lease.used = a.spent
 	var helpers sync.WaitGroup
 	helpers.Go(func() { lease.hold(ctx, cancel) })
 	helpers.Go(func() { lease.listen(ctx, c.Task.LastEventSeq) })
@@ -306,15 +307,17 @@ func (w *Worker) execute(claiming, work, handling context.Context, c claim, told
 
 	switch {
 	case errors.Is(cause, ErrStopped):
-		next, err = told.finish(claiming, work, lease, outcome{Status: Stopped})
+		next, err = told.finish(claiming, work, lease, outcome{Status: Stopped, spending: a.spent()})
 	case errors.Is(cause, ErrShutdown):
 		log.InfoContext(work, "attempt given back")
 		err = lease.release(work, "", 0)
 	case errors.Is(cause, ErrWaiting):
 		log.InfoContext(work, "the task waits")
+		lease.parted(work)
 		return nil
 	case cause != nil:
 		log.WarnContext(work, "attempt given up", "cause", cause)
+		lease.parted(work)
 		return nil
 	case isLater(err):
 		l, _ := as[*later](err)
@@ -322,7 +325,7 @@ func (w *Worker) execute(claiming, work, handling context.Context, c claim, told
 		err = lease.release(work, err.Error(), l.delay)
 	default:
 		o := outcomeOf(result, err)
-		o.Tokens, o.UsedTools, o.Duration = a.spent(time.Since(began))
+		o.spending = a.spent()
 		if err != nil {
 			log.WarnContext(work, "attempt ended", "status", o.Status, "error", err)
 		} else {
@@ -364,11 +367,9 @@ type outcome struct {
 	Status     Status    `json:"status"`
 	Reason     EndReason `json:"end_reason,omitempty"`
 	Result     *string   `json:"result,omitempty"`
-	Tokens     *Tokens   `json:"tokens,omitempty"`
-	UsedTools  []string  `json:"used_tools,omitempty"`
-	Duration   float64   `json:"duration,omitempty"`
-	Retry      bool      `json:"retry,omitempty"`
-	Delay      float64   `json:"delay,omitempty"`
+	spending
+	Retry bool    `json:"retry,omitempty"`
+	Delay float64 `json:"delay,omitempty"`
 }
 
 func outcomeOf(result string, err error) outcome {

@@ -200,12 +200,12 @@ func (p *Pool) execute(claim, work context.Context, c lifecycle.Claimed, runner 
 		log.WarnContext(work, "attempt given up", "cause", cause)
 		return
 	case errors.Is(cause, errToldToStop):
-		err = p.finish(claim, last, c, lifecycle.Outcome{Reason: task.EndStopped}, free)
+		err = p.finish(claim, last, c, lifecycle.Outcome{Reason: task.EndStopped, Side: side(o.Usage)}, free)
 	case work.Err() != nil && err != nil:
 		log.InfoContext(work, "attempt given back", "cause", errShutDown)
-		_, err = p.service.Release(last, t.OrganizationID, t.ID, c.Token)
+		_, err = p.service.GiveBack(last, t.OrganizationID, t.ID, c.Token, lifecycle.GivenBack{Side: side(o.Usage)})
 	case putOff:
-		_, err = p.service.GiveBack(last, t.OrganizationID, t.ID, c.Token, lifecycle.GivenBack{Reason: later.Reason, Delay: later.Delay})
+		_, err = p.service.GiveBack(last, t.OrganizationID, t.ID, c.Token, lifecycle.GivenBack{Reason: later.Reason, Delay: later.Delay, Side: side(o.Usage)})
 	default:
 		err = p.finish(claim, last, c, outcome(o, err), free)
 	}
@@ -351,13 +351,20 @@ func outcome(o runtime.Outcome, err error) lifecycle.Outcome {
 		text := err.Error()
 		end.Reason, end.Result, end.Open = task.EndWorkerError, &text, nil
 	}
-	if o.Tokens != nil || len(o.Tools) > 0 {
-		end.Side, _ = json.Marshal(struct { // numbers and names always encode
-			Tokens *task.Tokens `json:"tokens,omitempty"`
-			Tools  []string     `json:"used_tools,omitempty"`
-		}{o.Tokens, o.Tools})
-	}
+	end.Side = side(o.Usage)
 	return end
+}
+
+// side is what an attempt has used as fields of a task, nil for nothing.
+func side(u runtime.Usage) json.RawMessage {
+	if u.Tokens == nil && len(u.Tools) == 0 {
+		return nil
+	}
+	fields, _ := json.Marshal(struct { // numbers and names always encode
+		Tokens *task.Tokens `json:"tokens,omitempty"`
+		Tools  []string     `json:"used_tools,omitempty"`
+	}{u.Tokens, u.Tools})
+	return fields
 }
 
 // hold keeps the lease of an attempt, and cancels the attempt when it is told
@@ -559,7 +566,7 @@ func (j journal) Await(ctx context.Context, w runtime.Wait) error {
 	org, id := j.c.Task.OrganizationID, j.c.Task.ID
 	return persist(ctx, func() error {
 		done, err := j.service.Wait(ctx, org, id, j.c.Token, lifecycle.WaitFor{
-			SubTasks: w.SubTasks, Approvals: w.Approvals, Any: w.Any, Until: w.Until,
+			SubTasks: w.SubTasks, Approvals: w.Approvals, Any: w.Any, Until: w.Until, Side: side(w.Usage),
 		})
 		if err == nil && done.Waiting {
 			err = runtime.ErrWaiting

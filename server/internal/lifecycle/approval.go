@@ -22,6 +22,8 @@ type Asking struct {
 	// Stay says that the attempt goes on although nobody has answered: it may ask for
 	// more, and wait for all with Wait.
 	Stay bool
+	// Side is what the attempt tells of itself: fields of task.State.
+	Side json.RawMessage
 }
 
 // Inquired is what came of asking.
@@ -75,7 +77,7 @@ func (s *Service) AskPeople(ctx context.Context, org, id, token string, a Asking
 		if !a.Stay {
 			left.note(done.Approval)
 		}
-		done.Waiting, err = await(tx, t, by, WaitFor{}, left)
+		done.Waiting, err = await(tx, t, by, WaitFor{Side: a.Side}, left)
 		return err
 	})
 	return done, err

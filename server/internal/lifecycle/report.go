@@ -41,7 +41,7 @@ func (s *Service) HeartbeatWith(ctx context.Context, org, id, token string, side
 		if err != nil {
 			return nil, err
 		}
-		if beat.Do, err = t.Directive(by.Attempt); err != nil {
+		if beat.Do, err = t.Directive(by.Attempt); err != nil && (by.Attempt == nil || len(side) == 0) {
 			return nil, err
 		}
 		beat.Lease = by.Attempt.Lease
@@ -243,6 +243,8 @@ type GivenBack struct {
 	Reason string
 	// Delay is how long no other attempt may begin: at most task.MaxDelay.
 	Delay time.Duration
+	// Side is what the attempt tells of itself: fields of task.State.
+	Side json.RawMessage
 }
 
 // FitDelay reads a delay in seconds as JSON, nil for none. What is out of bounds is
@@ -403,6 +405,7 @@ func (s *Service) GiveBack(ctx context.Context, org, id, token string, g GivenBa
 		case !by.Attempt.Live():
 			return nil, fault.New(fault.Conflict, "this attempt no longer owns the task")
 		}
-		return task.Release{Reason: g.Reason, Delay: min(max(g.Delay, 0), task.MaxDelay)}, nil
+		side, adjusted := fitSide(g.Side)
+		return task.Release{Reason: g.Reason, Delay: min(max(g.Delay, 0), task.MaxDelay), Side: side, Adjusted: adjusted}, nil
 	})
 }

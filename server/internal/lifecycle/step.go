@@ -24,6 +24,8 @@ type NewStep struct {
 	// budget ends it. Last says that it is all, and that the turn is about to end.
 	Partial *string
 	Last    bool
+	// Side is what the attempt tells of itself: fields of task.State.
+	Side json.RawMessage
 }
 
 // CommitStep commits a step of the turn that an attempt holds under its lease. The
@@ -51,7 +53,10 @@ func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewSt
 		if known = first != nil; known {
 			step = *first
 		}
-		changed, err = apply(tx, t, task.CommitStep{By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known, Use: n.Use, Partial: n.Partial, Last: n.Last})
+		side, adjusted := fitSide(n.Side)
+		changed, err = apply(tx, t, task.CommitStep{
+			By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known, Use: n.Use, Partial: n.Partial, Last: n.Last, Side: side, Adjusted: adjusted,
+		})
 		return err
 	})
 	switch {

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -20,6 +21,8 @@ type WaitFor struct {
 	// Until is when it waits no longer, 0 for never. Without anything else, the turn
 	// just goes on then.
 	Until task.Stamp
+	// Side is what the attempt tells of itself: fields of task.State.
+	Side json.RawMessage
 }
 
 // Waited is what came of a wait.
@@ -73,14 +76,15 @@ func gaveUp(t task.Task, a *task.Attempt) bool {
 // await lets the turn wait for what is left, unless it has come. Then the attempt goes
 // on, with its lease renewed.
 func await(tx writing, t task.Task, by task.Holder, w WaitFor, left Waited) (waits bool, err error) {
-	var c task.Command = task.Renew{By: by}
+	side, adjusted := fitSide(w.Side)
+	var c task.Command = task.Renew{By: by, Side: side, Adjusted: adjusted}
 	if waits = w.lasts(left, tx.Now()); waits {
 		c = task.Await{By: by, For: task.Wait{
 			Cause: cmp.Or(left.cause, task.ForTimer), SubTasks: left.SubTasks, Asks: left.Approvals, Any: w.Any, Until: w.Until,
-		}}
+		}, Side: side, Adjusted: adjusted}
 	}
-	_, err = apply(tx, t, c)
-	return waits, err
+	changed, err := apply(tx, t, c)
+	return waits, cmp.Or(err, changed.Refused)
 }
 
 func (w WaitFor) check() error {

@@ -101,6 +101,8 @@ type Wait struct {
 	Any                 bool
 	// Until is when it waits no longer, 0 for never.
 	Until task.Stamp
+	// Usage is what the attempt has used until now.
+	Usage Usage
 }
 
 // SubTask is what an attempt has another agent do.

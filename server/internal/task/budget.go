@@ -554,12 +554,19 @@ func (d *draft) use(u Use, id string) {
 	if u.Cost != nil {
 		d.cost += *u.Cost
 	}
-	var metered Tokens
-	if t.Metered != nil {
-		metered = *t.Metered
-	}
+	metered := t.Metered.orNone()
 	metered.Add(u.Tokens)
 	t.Metered = &metered
+	more := u.Tokens
+	if run := t.Run; run != nil && run.Turn == t.Terms.Turn {
+		a := *run
+		a.Usage.Metered.Add(u.Tokens)
+		more = a.Usage.tokens().since(run.Usage.tokens())
+		d.keep(a)
+	}
+	sum := t.state.Tokens.orNone()
+	sum.Add(more)
+	t.state.Tokens = &sum
 	d.atLeastMetered()
 	if t.ended == "" {
 		d.add(Event{Type: ModelUsed, Own: d.marshal(u), ClientID: id, Author: d.author})
@@ -573,14 +580,8 @@ func (d *draft) atLeastMetered() {
 	if m == nil {
 		return
 	}
-	var shown Tokens
-	if d.t.state.Tokens != nil {
-		shown = *d.t.state.Tokens
-	}
-	d.t.state.Tokens = &Tokens{
-		Prompt: max(shown.Prompt, m.Prompt), Completion: max(shown.Completion, m.Completion),
-		CacheRead: max(shown.CacheRead, m.CacheRead), CacheWrite: max(shown.CacheWrite, m.CacheWrite),
-	}
+	least := d.t.state.Tokens.orNone().atLeast(*m)
+	d.t.state.Tokens = &least
 }
 
 // Bill is the charge for what a command has spent, but for how much that is.

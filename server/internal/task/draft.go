@@ -302,6 +302,22 @@ func (d *draft) fold(patch json.RawMessage) error {
 // and a result, nil for none. adjusted names what had to be cut, mended or left
 // out before it came here (S5); a field that is given whole is whole again.
 func (d *draft) take(side json.RawMessage, result *string, adjusted []string) error {
+	was := d.t.state.Tokens.orNone()
+	if err := d.lay(side, result, adjusted); err != nil {
+		return err
+	}
+	now := d.t.state.Tokens.orNone()
+	if run := d.t.Run; now != was && run.Live() && run.Fenced { // somebody else has counted for it
+		a := *run
+		a.Usage.Told = run.Usage.tokens()
+		a.Usage.Told.Add(now.since(was))
+		d.keep(a)
+	}
+	return nil
+}
+
+// lay is take for what is no attempt's.
+func (d *draft) lay(side json.RawMessage, result *string, adjusted []string) error {
 	if err := d.fold(side); err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func (c Offer) apply(d *draft) error {
 }
 
 // sendBack lets an attempt go on whose result, which has been judged, is to be
-// repaired: of what it gave only the check is kept. It reports false when that was
+// repaired: of what it gave only the check and what it has used is kept. It reports false when that was
 // done as often as it may.
 func (d *draft) sendBack(before State, limit int) bool {
 	check := *d.t.state.ResultCheck
@@ -138,7 +138,9 @@ func (d *draft) sendBack(before State, limit int) bool {
 		return false
 	}
 	check.Rounds++
+	used := d.t.state // was used for it all the same
 	d.t.state = before
+	d.t.state.Tokens, d.t.state.Duration, d.t.state.UsedTools = used.Tokens, used.Duration, used.UsedTools
 	d.t.state.ResultCheck = &check
 	d.logState(TaskUpdated, nil)
 	d.refused = fault.Field("result", "does not follow output_schema (round %d): %s", check.Rounds, strings.Join(check.Errors, "; "))

@@ -70,6 +70,9 @@ type CommitStep struct {
 	Partial *string
 	// Last is as in Charge.
 	Last bool
+	// Side is what the attempt tells of itself: fields of State.
+	Side     json.RawMessage
+	Adjusted []string
 }
 
 func (c CommitStep) apply(d *draft) error {
@@ -82,6 +85,12 @@ func (c CommitStep) apply(d *draft) error {
 	default:
 		d.late(c.By.Attempt, "", nil)
 		return nil
+	}
+	if len(c.Side) > 0 || len(c.Adjusted) > 0 {
+		if _, err := d.tell(*d.t.Run, c.Side, nil, c.Adjusted); err != nil {
+			return err
+		}
+		d.logState(TaskUpdated, nil)
 	}
 	d.t.Steps++
 	d.t.Again.GivenBack = 0

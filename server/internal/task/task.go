@@ -313,6 +313,8 @@ type Attempt struct {
 	// refused result.
 	RefusedEvent bool
 	RefusedEnd   bool
+	// Usage is what it has used.
+	Usage Usage
 }
 
 // Again is how a turn came to wait for another attempt.

@@ -273,10 +273,11 @@ type Finish struct {
 
 func (c Finish) apply(d *draft) error {
 	if !d.mayWrite(c.By) {
-		if c.Repeats {
-			return nil
+		a, err := d.tellLate(c.By.Attempt, c.Side)
+		if err != nil || c.Repeats {
+			return err
 		}
-		d.late(c.By.Attempt, c.Reason.Status(), c.Result)
+		d.late(a, c.Reason.Status(), c.Result)
 		return nil
 	}
 	if c.Reason == EndStopped {
@@ -286,7 +287,7 @@ func (c Finish) apply(d *draft) error {
 		return d.tryAgain(c.Reason.Status(), c.Result, c.Side, c.Adjusted, c.Delay)
 	}
 	before := d.t.state
-	if err := d.take(c.Side, c.Result, c.Adjusted); err != nil {
+	if _, err := d.tell(*d.t.Run, c.Side, c.Result, c.Adjusted); err != nil {
 		return err
 	}
 	if c.Reason == EndCompleted && len(c.Open) > 0 {
@@ -312,7 +313,13 @@ func (d *draft) mayFollow() bool { return d.t.Starts < d.t.Terms.MaxAttempts && 
 func (d *draft) tryAgain(status Status, result *string, side json.RawMessage, adjusted []string, delay *time.Duration) error {
 	t := &d.t
 	whole := slices.DeleteFunc(slices.Clone(adjusted), func(name string) bool { return name == "result" })
-	if err := d.take(side, nil, whole); err != nil {
+	var err error
+	if t.Run.Fenced {
+		_, err = d.tell(*t.Run, side, nil, whole)
+	} else {
+		err = d.take(side, nil, whole)
+	}
+	if err != nil {
 		return err
 	}
 	a := *t.Run
@@ -483,6 +490,9 @@ type Release struct {
 	Reason string
 	// Delay is how long no other attempt may begin.
 	Delay time.Duration
+	// Side is what the attempt tells of itself: fields of State.
+	Side     json.RawMessage
+	Adjusted []string
 }
 
 func (c Release) apply(d *draft) error {
@@ -490,10 +500,16 @@ func (c Release) apply(d *draft) error {
 	if !t.Run.Live() {
 		return nil
 	}
-	a := *t.Run
 	if t.ended != "" {
-		d.letGo(a)
-		return nil
+		a, err := d.tellLate(t.Run, c.Side)
+		if err == nil {
+			d.letGo(*a)
+		}
+		return err
+	}
+	a, err := d.tell(*t.Run, c.Side, nil, c.Adjusted)
+	if err != nil {
+		return err
 	}
 	d.endAttempt(OutcomeReleased)
 	d.logLost(a, c.Reason)

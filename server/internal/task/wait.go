@@ -1,6 +1,7 @@
 package task
 
 import (
+	"encoding/json"
 	"slices"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -57,6 +58,9 @@ type Await struct {
 	By Holder
 	// For is what has not come.
 	For Wait
+	// Side is what the attempt tells of itself: fields of State.
+	Side     json.RawMessage
+	Adjusted []string
 }
 
 func (c Await) apply(d *draft) error {
@@ -66,6 +70,9 @@ func (c Await) apply(d *draft) error {
 	}
 	if !c.By.Fenced {
 		return fault.New(fault.Conflict, "only an attempt with a lease token may wait")
+	}
+	if _, err := d.tell(*t.Run, c.Side, nil, c.Adjusted); err != nil {
+		return err
 	}
 	return d.await(c.For)
 }

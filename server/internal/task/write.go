@@ -117,17 +117,22 @@ type Renew struct {
 
 func (c Renew) apply(d *draft) error {
 	directive, err := d.t.Directive(c.By.Attempt)
-	if err != nil {
+	if err != nil && c.By.Attempt == nil {
 		return err
 	}
+	d.refused = err
 	if d.t.Run.Live() && d.t.Run.Number == c.By.Attempt.Number {
 		d.renew()
 	}
-	if directive != Continue || len(c.Side) == 0 && len(c.Adjusted) == 0 {
+	switch {
+	case err != nil, directive != Continue:
+		_, err := d.tellLate(c.By.Attempt, c.Side)
+		return err
+	case len(c.Side) == 0 && len(c.Adjusted) == 0:
 		return nil
 	}
 	d.author = Author{Attempt: c.By.Attempt.Number}
-	if err := d.take(c.Side, nil, c.Adjusted); err != nil {
+	if _, err := d.tell(*d.t.Run, c.Side, nil, c.Adjusted); err != nil {
 		return err
 	}
 	d.logState(TaskUpdated, nil)

@@ -66,29 +66,38 @@ func leaseDoors() map[string]door {
 			map[string]any{"result": "\uFFFD"},
 		},
 	)
+	spent := []ill{
+		{"what was used", `"tokens": {"prompt_tokens": 7}, "used_tools": ["t"], "duration": 2`, nil, map[string]any{"used_tools": []any{"t"}, "duration": 2.0}},
+		{"list for tokens", `"tokens": [1]`, []string{"tokens"}, map[string]any{"tokens": nil}},
+		{"text for a duration", `"duration": "long", "used_tools": {"t": 1}`, []string{"duration", "used_tools"}, map[string]any{"duration": 0.0}},
+	}
+	stepped := make([]ill, len(spent))
+	for i, x := range spent {
+		stepped[i] = ill{x.name, `"body": 1, ` + x.members, x.adjusted, x.shows}
+	}
 	return map[string]door{
-		"POST /v1/tasks/{task_id}/heartbeat": {"", illStatuses(), ""},
+		"POST /v1/tasks/{task_id}/heartbeat": {"", append(illStatuses(), spent...), ""},
 		"POST /v1/tasks/{task_id}/finish":    {`"status": "completed"`, ends, ""},
 		"POST /v1/claim": {
 			`"status": "completed"`, ends,
 			`{"agent_ids": ["agent-1"], "worker_id": "w", "finished": [{"task_id": %q, %s}]}`,
 		},
-		"POST /v1/tasks/{task_id}/release": {"", []ill{
+		"POST /v1/tasks/{task_id}/release": {"", append(spent, []ill{
 			{"endless delay", `"delay": 1e300`, nil, map[string]any{"status": "pending"}},
 			{"text for a delay", `"delay": "soon"`, nil, map[string]any{"status": "pending"}},
 			{"NUL in the reason", `"reason": "\u0000"`, nil, map[string]any{"status": "pending"}},
 			{"number for a reason", `"reason": 7`, nil, map[string]any{"status": "pending"}},
-		}, ""},
-		"POST /v1/tasks/{task_id}/steps": {`"id": "s"`, []ill{
+		}...), ""},
+		"POST /v1/tasks/{task_id}/steps": {`"id": "s"`, append(stepped, []ill{
 			{"NUL in a step", `"body": "hono\u0000r"`, nil, nil},
 			{"broken UTF-8 in a step", "\"body\": {\"a\": \"hono\xffr\"}", nil, nil},
 			{"a member twice", `"body": {"a": 1, "a": 12345678901234567890}`, nil, nil},
-		}, ""},
-		"POST /v1/tasks/{task_id}/approvals": {`"key": "k", "message": "m"`, []ill{
+		}...), ""},
+		"POST /v1/tasks/{task_id}/approvals": {`"key": "k", "message": "m"`, append(spent, []ill{
 			{"NUL in a question", `"title": "hono\u0000r"`, nil, nil},
 			{"broken UTF-8 in a question", "\"payload\": {\"a\": \"hono\xffr\"}", nil, nil},
-		}, ""},
-		"POST /v1/tasks/{task_id}/wait": {`"until": "2000-01-01T00:00:00Z"`, nil, ""},
+		}...), ""},
+		"POST /v1/tasks/{task_id}/wait": {`"until": "2000-01-01T00:00:00Z"`, spent, ""},
 		"POST /v1/tasks/{task_id}/events": {"", []ill{
 			{"NUL in a chunk", `"events": [{"type": "chunk", "data": "hono\u0000r"}]`, nil, nil},
 			{"broken UTF-8 in a chunk", "\"events\": [{\"type\": \"chunk\", \"data\": \"hono\xffr\"}]", nil, nil},

@@ -76,6 +76,7 @@ type AskBody struct {
 	Default    *Reply            `json:"default,omitempty" doc:"The answer if nobody gives one in time."`
 	Approvers  []string          `json:"approvers,omitempty" maxItems:"100" doc:"Who may answer, beside admin keys: user:, key: or group: with a name. All who see the task if left out."`
 	Stay       bool              `json:"stay,omitempty" doc:"The attempt goes on although nobody has answered. It may ask for more, and wait for all of it with /wait."`
+	Spending
 }
 
 // AskAnswer answers it.
@@ -143,7 +144,11 @@ func (r *routes) ask(ctx context.Context, in *struct {
 }, error,
 ) {
 	b := in.Body
-	a := lifecycle.Asking{Stay: b.Stay, Asked: task.Asked{
+	side, err := b.side()
+	if err != nil {
+		return nil, err
+	}
+	a := lifecycle.Asking{Stay: b.Stay, Side: side, Asked: task.Asked{
 		Key: b.Key, Kind: cmp.Or(b.Kind, task.KindQuestion), Title: b.Title, Message: b.Message, ToolName: b.ToolName, Payload: b.Payload, Schema: b.Schema, Approvers: b.Approvers,
 	}}
 	if b.Deadline != nil {

@@ -43,6 +43,7 @@ type StepBody struct {
 	ID         string          `json:"id" minLength:"1" maxLength:"128" doc:"Names the step in its turn: 1 to 128 bytes. The first step of an id stands." example:"charge-card"`
 	Kind       string          `json:"kind,omitempty" maxLength:"64" doc:"What you call such steps, at most 64 bytes."`
 	Body       json.RawMessage `json:"body" doc:"What came of it: any JSON, at most 256 KiB."`
+	Spending
 }
 
 type stepAnswer struct {
@@ -68,7 +69,11 @@ func (r *routes) commitStep(ctx context.Context, in *struct {
 	Body StepBody
 },
 ) (*stepAnswer, error) {
-	n := lifecycle.NewStep{ID: in.Body.ID, Kind: in.Body.Kind, Body: in.Body.Body}
+	side, err := in.Body.side()
+	if err != nil {
+		return nil, err
+	}
+	n := lifecycle.NewStep{ID: in.Body.ID, Kind: in.Body.Kind, Body: in.Body.Body, Side: side}
 	s, known, err := r.Service.CommitStep(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, n)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type WaitBody struct {
 	Approvals  []string   `json:"approvals,omitempty" maxItems:"100" doc:"Approvals and questions of this turn whose answer it waits for."`
 	Any        bool       `json:"any,omitempty" doc:"The first of all that it waits for is enough; otherwise it waits for all."`
 	Until      *time.Time `json:"until,omitempty" doc:"When it waits no longer. Without anything else to wait for, the task just goes on then."`
+	Spending
 }
 
 // WaitAnswer says what came of a wait.
@@ -43,7 +44,11 @@ func (r *routes) wait(ctx context.Context, in *struct {
 	Body WaitBody
 },
 ) (*struct{ Body WaitAnswer }, error) {
-	w := lifecycle.WaitFor{SubTasks: in.Body.SubTasks, Approvals: in.Body.Approvals, Any: in.Body.Any}
+	side, err := in.Body.side()
+	if err != nil {
+		return nil, err
+	}
+	w := lifecycle.WaitFor{SubTasks: in.Body.SubTasks, Approvals: in.Body.Approvals, Any: in.Body.Any, Side: side}
 	if in.Body.Until != nil {
 		w.Until = task.StampOf(*in.Body.Until)
 	}

@@ -56,10 +56,24 @@ type ModelAccess struct {
 	Providers []string `json:"providers" nullable:"false" doc:"Those at which the server has accounts: openai, anthropic."`
 }
 
+// Spending is what an attempt says to have used until now. It stands beside that of the
+// turn's other attempts (rule B1), and nothing of it is refused.
+type Spending struct {
+	Tokens    json.RawMessage `json:"tokens,omitempty" doc:"Model tokens that the attempt has used, in all: an object with prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens. The task shows the sum of its attempts."`
+	UsedTools json.RawMessage `json:"used_tools,omitempty" doc:"A list of the names of the tools that the attempt has used."`
+	Duration  json.RawMessage `json:"duration,omitempty" doc:"Seconds that the attempt has worked, in all. The task shows the sum of its attempts."`
+}
+
+// side is what is said so as fields of a task.
+func (x Spending) side() (json.RawMessage, error) {
+	return fields(map[string]json.RawMessage{"tokens": x.Tokens, "used_tools": x.UsedTools, "duration": x.Duration})
+}
+
 // HeartbeatBody says that an attempt is under way.
 type HeartbeatBody struct {
 	LeaseToken string          `json:"lease_token" doc:"Of the claim."`
 	Note       json.RawMessage `json:"internal_status,omitempty" doc:"Sets the task's internal status: text, cut at 255 characters. The lease is renewed whatever it is."`
+	Spending
 }
 
 // Heartbeat answers a heartbeat.
@@ -75,13 +89,11 @@ type FinishBody struct {
 	Status     string          `json:"status" enum:"completed,failed,error,stopped" doc:"stopped confirms a stop."`
 	EndReason  string          `json:"end_reason,omitempty" enum:"completed,failed,schema_mismatch,budget,worker_error,stopped" doc:"More exactly why; must lead to the status."`
 	Result     json.RawMessage `json:"result,omitempty" doc:"Text. It is never refused for its content: what cannot be stored is cut or replaced, and the task says so in adjusted."`
-	Tokens     json.RawMessage `json:"tokens,omitempty" doc:"Model tokens used: an object with prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens."`
-	UsedTools  json.RawMessage `json:"used_tools,omitempty" doc:"A list of the names of the tools that were used."`
-	Duration   json.RawMessage `json:"duration,omitempty" doc:"Seconds of work."`
-	Note       json.RawMessage `json:"internal_status,omitempty" doc:"A status of the worker's own, cut at 255 characters."`
-	Retry      json.RawMessage `json:"retry,omitempty" doc:"true, with the status failed or error: another attempt follows, if fewer than max_attempts have started; otherwise the turn ends as the status says."`
-	Repair     json.RawMessage `json:"repair,omitempty" doc:"true, with the status completed: if the result does not follow the task's output_schema, the answer is 422 with what is wrong, the lease is renewed and the attempt goes on, as often as the agent's repair_rounds says. Otherwise such a result ends the task failed, with the end_reason schema_mismatch."`
-	Delay      json.RawMessage `json:"delay,omitempty" doc:"With retry: seconds in which no other attempt begins, 0 to 86400. Left out: 1, doubled with each attempt, at most 300."`
+	Spending
+	Note   json.RawMessage `json:"internal_status,omitempty" doc:"A status of the worker's own, cut at 255 characters."`
+	Retry  json.RawMessage `json:"retry,omitempty" doc:"true, with the status failed or error: another attempt follows, if fewer than max_attempts have started; otherwise the turn ends as the status says."`
+	Repair json.RawMessage `json:"repair,omitempty" doc:"true, with the status completed: if the result does not follow the task's output_schema, the answer is 422 with what is wrong, the lease is renewed and the attempt goes on, as often as the agent's repair_rounds says. Otherwise such a result ends the task failed, with the end_reason schema_mismatch."`
+	Delay  json.RawMessage `json:"delay,omitempty" doc:"With retry: seconds in which no other attempt begins, 0 to 86400. Left out: 1, doubled with each attempt, at most 300."`
 }
 
 func (b FinishBody) outcome() (lifecycle.Outcome, error) {
@@ -138,7 +150,8 @@ func (r *routes) registerWorkers() {
 	},
 	) (*struct{ Body Heartbeat }, error) {
 		org := edge.Principal(ctx).Organization
-		side, err := fields(map[string]json.RawMessage{"internal_status": in.Body.Note})
+		b := in.Body
+		side, err := fields(map[string]json.RawMessage{"internal_status": b.Note, "tokens": b.Tokens, "used_tools": b.UsedTools, "duration": b.Duration})
 		if err != nil {
 			return nil, err
 		}
@@ -172,7 +185,11 @@ func (r *routes) registerWorkers() {
 		Body ReleaseBody
 	},
 	) (*taskAnswer, error) {
-		s, err := r.Service.GiveBack(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, in.Body.back())
+		back, err := in.Body.back()
+		if err != nil {
+			return nil, err
+		}
+		s, err := r.Service.GiveBack(ctx, edge.Principal(ctx).Organization, in.ID, in.Body.LeaseToken, back)
 		return r.answer(ctx, s, err)
 	})
 }
@@ -182,18 +199,19 @@ type ReleaseBody struct {
 	LeaseToken string          `json:"lease_token" doc:"Of the claim."`
 	Delay      json.RawMessage `json:"delay,omitempty" doc:"Seconds in which no other attempt begins, 0 to 86400; none when left out."`
 	Reason     json.RawMessage `json:"reason,omitempty" doc:"Why, as text for people; cut at 4 KiB."`
+	Spending
 }
 
 // back is what the body says; what cannot be read of it counts as left out (rule S5).
-func (b ReleaseBody) back() lifecycle.GivenBack {
-	var g lifecycle.GivenBack
+func (b ReleaseBody) back() (g lifecycle.GivenBack, err error) {
 	if delay, _ := lifecycle.FitDelay(b.Delay); delay != nil {
 		g.Delay = *delay
 	}
 	if reason, _ := lifecycle.FitResult(b.Reason); reason != nil {
 		g.Reason = *reason
 	}
-	return g
+	g.Side, err = b.side()
+	return g, err
 }
 
 // Claims answers a claim.

@@ -79,14 +79,21 @@ func (t *turn) call(ctx context.Context, said answer) (open []task.OpenCall, err
 		if c.err != nil {
 			return nil, cmp.Or(context.Cause(ctx), c.err)
 		}
-		if (c.open || c.result.Ran) && !slices.Contains(t.tried, c.Name) {
-			t.tried = append(t.tried, c.Name)
-		}
 	}
+	t.try(calls)
 	if len(open) == 0 {
 		t.request.Messages = append(append(slices.Clip(t.request.Messages), said.parts...), model.Message{Role: model.User, Results: resultsOf(calls)})
 	}
 	return open, nil
+}
+
+// try notes the names of tools that were run.
+func (t *turn) try(calls []*call) {
+	for _, c := range calls {
+		if (c.open || c.result.Ran) && !slices.Contains(t.tried, c.Name) {
+			t.tried = append(t.tried, c.Name)
+		}
+	}
 }
 
 // calls are those of the answer that was heard last.
@@ -198,7 +205,8 @@ func quoted(text string) json.RawMessage {
 func (t *turn) runAll(ctx context.Context, calls []*call) error {
 	for {
 		t.runOnce(ctx, calls)
-		var w runtime.Wait
+		t.try(calls)
+		w := runtime.Wait{Usage: runtime.Usage{Tools: t.tried}}
 		for _, c := range calls {
 			pending, is := errors.AsType[*tool.Pending](c.err)
 			switch {

@@ -304,7 +304,7 @@ const (
 	readingWorkers  = "SELECT org, id, agent, kind, registered_at, last_heard, connected, node, busy, held, slots, key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally FROM workers WHERE "
 	readingNode     = readingWorkers + "node = ?"
 	readingAbsent   = readingWorkers + "org = ? AND connected = 0"
-	readingAttempts = "SELECT task, number, turn, in_turn, fenced, worker_id, token_hash, may_retry, assigned_at, started_at, ended_at, outcome, let_go_at, lease_us, lease_until, give_up_at, sent_after, reported, refused_event, refused_end FROM attempts "
+	readingAttempts = "SELECT task, number, turn, in_turn, fenced, worker_id, token_hash, may_retry, assigned_at, started_at, ended_at, outcome, let_go_at, lease_us, lease_until, give_up_at, sent_after, reported, refused_event, refused_end, used FROM attempts "
 	readingOrphans  = readingAttempts + "INDEXED BY attempts_untold"
 	readingFeed     = "SELECT pos, n, org, task, agent, kind, first_seq, last_seq, node, worker FROM feed "
 )

@@ -64,6 +64,11 @@ func (c column) value() any {
 		return int64(*x)
 	case *[]byte:
 		return *x
+	case *task.Usage:
+		if *x == (task.Usage{}) { // as of most
+			return ""
+		}
+		return jsonField{x}.encode()
 	case jsonField:
 		return x.encode()
 	default:
@@ -137,6 +142,11 @@ func (c column) set(v any) error {
 	case *[]byte:
 		*x, ok = v.([]byte)
 		ok = ok || v == nil
+	case *task.Usage:
+		if v == nil || v == "" {
+			return nil
+		}
+		return jsonField{x}.decode(v)
 	case jsonField:
 		return x.decode(v)
 	}

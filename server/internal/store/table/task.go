@@ -179,6 +179,7 @@ func attemptColumns(a *task.Attempt, lease *int64) []column {
 		{"reported", &a.Reported},
 		{"refused_event", &a.RefusedEvent},
 		{"refused_end", &a.RefusedEnd},
+		{"used", &a.Usage},
 	}
 }
 

@@ -1,0 +1,4 @@
+-- +goose Up
+-- What each attempt has used, as its worker and as the server has counted it: JSON, '' for
+-- nothing.
+ALTER TABLE attempts ADD COLUMN used TEXT NOT NULL DEFAULT '';
