@@ -350,7 +350,7 @@ func (a *App) stop() error {
 	select {
 	case <-a.pool:
 	case <-limit.Done():
-		a.opts.Log.Warn("running work is given back: it outlasted the drain limit", "drain", a.opts.Drain)
+		a.opts.Log.Warn("running work is given back: it outlasted the drain limit", "drain", a.opts.Drain.String())
 	}
 	a.stopWorking()
 	<-a.pool

@@ -125,7 +125,7 @@ func (c *serveCmd) Run(e *env) error {
 		case err = <-a.Failed():
 			serving = false
 		case s := <-e.interrupts:
-			o.Log.Info("shutting down", "signal", s.String(), "drain", c.Drain)
+			o.Log.Info("shutting down", "signal", s.String(), "drain", c.Drain.String())
 			serving = false
 		}
 	}

@@ -74,7 +74,7 @@ func (c *workerCmd) work(e *env, client *errand.Client, worker *errand.Worker, l
 	defer cancel()
 	go func() {
 		s := <-e.interrupts
-		log.Info("ending: running tasks may go on for a while", "signal", s.String(), "drain", c.Drain)
+		log.Info("ending: running tasks may go on for a while", "signal", s.String(), "drain", c.Drain.String())
 		cancel()
 		<-e.interrupts
 		log.Warn("told twice: leaving at once")

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v4"
+)
+
+// What deploy/ sets are variables that the server reads, and its YAML is YAML.
+func TestDeployment(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&root{}, kong.Name("errand"), kong.Vars{"version": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := []string{"ERRAND_ADMIN_KEY", "ERRAND_SECRET_KEY", "ERRAND_DATABASE_PASSWORD"} // the last is compose's own
+	for _, f := range find(t, parser.Model.Node, "serve").Flags {
+		known = append(known, f.Envs...)
+	}
+	variable := regexp.MustCompile(`\bERRAND_[A-Z_]+`)
+	n := 0
+	err = filepath.WalkDir("../../../deploy", func(name string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(name) == ".json" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		n++
+		for _, set := range variable.FindAllString(string(text), -1) {
+			if !slices.Contains(known, set) {
+				t.Errorf("%s: %s is no variable of 'errand serve'", name, set)
+			}
+		}
+		if filepath.Ext(name) != ".yaml" {
+			return nil
+		}
+		documents := yaml.NewDecoder(strings.NewReader(string(text)))
+		for {
+			var one map[string]any
+			if err := documents.Decode(&one); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil || len(one) == 0 {
+				t.Errorf("%s: %v, %v", name, one, err)
+				return nil
+			}
+		}
+	})
+	if err != nil || n < 4 {
+		t.Errorf("%d files were looked at: %v", n, err)
+	}
+}
