@@ -120,6 +120,10 @@ func (c *chatCmd) party(e *env) (who party, err error) {
 // the model that the environment has, else the server's only agent that asks a model.
 func (c *chatCmd) meet(ctx context.Context, t *talk) error {
 	if c.Thread != "" {
+		if err := whole(ctx, t.client, &c.Thread); err != nil {
+			return err
+		}
+		t.thread = c.Thread
 		task, err := t.client.Tasks.Get(ctx, c.Thread)
 		if err != nil {
 			return err

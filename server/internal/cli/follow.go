@@ -17,6 +17,9 @@ type follower struct {
 	// stops says that Ctrl-C stops the task; else it only stops following.
 	stops bool
 	quiet bool
+	// back is a command that comes back to the task, without its id; "" where the task is
+	// gone with this program.
+	back func(verb string) string
 	// thoughts says that what the agent thinks is shown, too.
 	thoughts bool
 	// asks says that following ends with errAsked when the task waits for people. It
@@ -46,6 +49,9 @@ func (f *follower) follow(id string, asJSON bool) error {
 		f.view = newView(f.env)
 		f.view.thoughts = f.thoughts
 	}
+	if f.back != nil && !f.quiet {
+		f.show(func(v *view) { v.line("task " + id) })
+	}
 	var explaining sync.WaitGroup
 	defer explaining.Wait()
 	defer cancel(nil)
@@ -63,6 +69,9 @@ func (f *follower) follow(id string, asJSON bool) error {
 				err = cause
 			}
 			f.show((*view).leave)
+			if cutShort(err) && !f.stops {
+				f.goesOn(id)
+			}
 			return err
 		}
 		if !f.quiet {
@@ -90,6 +99,14 @@ func (f *follower) follow(id string, asJSON bool) error {
 		return exitCodeError{code: exitInterrupted}
 	}
 	return exitFor(task)
+}
+
+// goesOn says that a task goes on without whoever has watched it, and how to come back.
+func (f *follower) goesOn(id string) {
+	if f.back == nil || f.quiet {
+		return
+	}
+	fmt.Fprintf(f.Err, "The task goes on. To come back:  %s %s\nTo stop it:                      %s %s\n", f.back("task watch"), id, f.back("task stop"), id)
 }
 
 // errAsked is why following has ended: the task waits for people.
@@ -157,7 +174,11 @@ func (f *follower) attend(ctx context.Context, cancel context.CancelCauseFunc, i
 	select {
 	case <-ctx.Done():
 	case <-f.interrupts:
-		cancel(exitCodeError{exitInterrupted, "left without waiting for the worker to stop"})
+		told := "left without waiting for the worker to stop"
+		if f.back != nil {
+			told += "; to see it stop: " + f.back("task watch") + " " + id
+		}
+		cancel(exitCodeError{exitInterrupted, told})
 	}
 	return true
 }

@@ -114,6 +114,9 @@ func (c *runCmd) see(e *env, client *errand.Client, request errand.TaskRequest, 
 		}
 	}
 	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
+	if !own {
+		f.back = c.servers().again
+	}
 	err = f.follow(task.ID, c.JSON)
 	if e.ctx.Err() != nil { // nobody is there who could do it
 		_, stopErr := client.Tasks.Stop(context.WithoutCancel(e.ctx), task.ID)
@@ -137,9 +140,14 @@ func (c *runCmd) show(e *env, client *errand.Client, id string) error {
 	})
 }
 
+// servers says which server is meant, as for the other commands.
+func (c *runCmd) servers() connection {
+	return connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}
+}
+
 // party decides who does the task, and where.
 func (c *runCmd) party(e *env) (who party, err error) {
-	servers := connection{Server: c.Server, Key: c.Key, Profile: c.Profile, Data: c.Data}
+	servers := c.servers()
 	if c.Own && servers.named() {
 		return party{}, errors.New("either --own or a server (--server, ERRAND_URL or --profile), not both")
 	}

@@ -19,7 +19,7 @@ type taskCmds struct {
 	List     taskListCmd     `cmd:"" aliases:"ls" help:"List tasks, newest first."`
 	Watch    taskWatchCmd    `cmd:"" aliases:"follow" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
 	Wait     taskWaitCmd     `cmd:"" help:"Wait for the end of tasks, and print their results."`
-	Events   taskEventsCmd   `cmd:"" aliases:"log,logs" help:"Show a task's log as it is now."`
+	Events   taskEventsCmd   `cmd:"" aliases:"log,logs" help:"Show a task's log as it is now, or follow it."`
 	Files    taskFilesCmd    `cmd:"" help:"Show the files of a task, and what its agent was given of each."`
 	Download taskDownloadCmd `cmd:"" help:"Download the files that a task has written."`
 	Thread   taskThreadCmd   `cmd:"" help:"Show what a task was asked and what it answered, over all turns."`
@@ -27,18 +27,19 @@ type taskCmds struct {
 	Stop     taskStopCmd     `cmd:"" aliases:"cancel" help:"Stop tasks and their sub-tasks."`
 	Pause    taskPauseCmd    `cmd:"" help:"Hold tasks until they are resumed."`
 	Resume   taskResumeCmd   `cmd:"" help:"Let paused tasks go on."`
+	Retry    taskRetryCmd    `cmd:"" help:"Do tasks that have ended again, as new ones."`
 	Update   taskUpdateCmd   `cmd:"" help:"Change a task, or decide how it ends."`
 	Rm       taskRmCmd       `cmd:"" aliases:"delete,remove" help:"Delete tasks, their sub-tasks and their logs for good; what runs is stopped first."`
 }
 
 type taskGetCmd struct {
 	remote
-	ID string `arg:"" help:"The task's id."`
+	ID string `arg:"" help:"The task's id, or its first 6 characters or more."`
 }
 
 // Run shows the task.
 func (c *taskGetCmd) Run(e *env) error {
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Get(ctx, c.ID)
 		if err != nil {
 			return err
@@ -94,6 +95,9 @@ func (r remote) show(e *env, t *errand.Task, outputs ...errand.Output) {
 	w.pair("worker", t.WorkerID)
 	if t.Turn > 1 {
 		w.pair("turn", strconv.Itoa(t.Turn))
+	}
+	if t.Source != "sdk" { // which is whatever says nothing
+		w.pair("source", t.Source)
 	}
 	w.pair("parent", t.ParentTaskID)
 	w.pair("when that ends", string(t.OnParentEnd))
@@ -183,7 +187,7 @@ func each(ids []string, do func(id string) error) error {
 
 // several does the same with some tasks and prints what became of each.
 func (r remote) several(e *env, ids []string, verb func(context.Context, *errand.Tasks, string) (*errand.Task, error)) error {
-	return r.call(e, func(ctx context.Context, client *errand.Client) error {
+	return r.callOn(e, pointers(ids), func(ctx context.Context, client *errand.Client) error {
 		return each(ids, func(id string) error {
 			task, err := verb(ctx, client.Tasks, id)
 			switch {
@@ -201,7 +205,7 @@ func (r remote) several(e *env, ids []string, verb func(context.Context, *errand
 
 type taskPauseCmd struct {
 	remote
-	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+	IDs []string `arg:"" name:"id" help:"The tasks' ids, or the first 6 characters or more of each."`
 }
 
 // Run pauses the tasks.
@@ -213,7 +217,7 @@ func (c *taskPauseCmd) Run(e *env) error {
 
 type taskResumeCmd struct {
 	remote
-	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+	IDs []string `arg:"" name:"id" help:"The tasks' ids, or the first 6 characters or more of each."`
 }
 
 // Run resumes the tasks.
@@ -231,7 +235,7 @@ func isNothing(u errand.TaskUpdate) bool {
 
 type taskUpdateCmd struct {
 	remote
-	ID             string         `arg:"" help:"The task's id."`
+	ID             string         `arg:"" help:"The task's id, or its first 6 characters or more."`
 	Title          *string        `help:"A title."`
 	InternalStatus *string        `name:"internal-status" help:"The agent's own word for what it does, at most 255 characters."`
 	Priority       *int           `help:"From -100 to 100; while it is pending."`
@@ -266,7 +270,7 @@ func (c *taskUpdateCmd) Run(e *env) error {
 	case isNothing(u):
 		return errors.New("nothing to change: give --title, --internal-status, --priority, --in, --budget, what is asked of the model, or --status with --result")
 	}
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Update(ctx, c.ID, u)
 		if err == nil {
 			c.show(e, task)
@@ -277,12 +281,12 @@ func (c *taskUpdateCmd) Run(e *env) error {
 
 type taskRmCmd struct {
 	remote
-	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+	IDs []string `arg:"" name:"id" help:"The tasks' ids, or the first 6 characters or more of each."`
 }
 
 // Run deletes the tasks.
 func (c *taskRmCmd) Run(e *env) error {
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	return c.callOn(e, pointers(c.IDs), func(ctx context.Context, client *errand.Client) error {
 		return c.removed(e, c.IDs, func(id string) error { return client.Tasks.Delete(ctx, id) })
 	})
 }

@@ -63,6 +63,9 @@ func (c *taskCreateCmd) Run(e *env) error {
 	}
 	var task *errand.Task
 	err = e.interruptible(func(ctx context.Context) error {
+		if err := whole(ctx, client, &r.ParentTaskID); err != nil {
+			return err
+		}
 		task, err = create(ctx, client, r, c.File)
 		return err
 	})
@@ -70,7 +73,7 @@ func (c *taskCreateCmd) Run(e *env) error {
 		return err
 	}
 	if c.Watch {
-		f := follower{env: e, client: client, quiet: c.JSON}
+		f := follower{env: e, client: client, quiet: c.JSON, back: c.again}
 		return f.follow(task.ID, c.JSON)
 	}
 	if c.JSON {

@@ -15,7 +15,7 @@ import (
 
 type taskDownloadCmd struct {
 	remote
-	ID    string   `arg:"" help:"The task's id."`
+	ID    string   `arg:"" help:"The task's id, or its first 6 characters or more."`
 	Names []string `arg:"" optional:"" name:"name" help:"Names of output files; all of them when left out."`
 	Out   string   `short:"o" help:"The folder that they go to; it is made if it is not there." default:"." placeholder:"DIR" type:"path"`
 	Turn  int      `help:"Of which turn; of each name that of the newest turn when left out."`
@@ -32,7 +32,7 @@ func (c *taskDownloadCmd) Run(e *env) error {
 	if c.Turn < 0 {
 		return errors.New("--turn must be at least 1")
 	}
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		wanted, err := c.wanted(ctx, client)
 		if err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 
 type taskFilesCmd struct {
 	remote
-	ID   string `arg:"" help:"The task's id."`
+	ID   string `arg:"" help:"The task's id, or its first 6 characters or more."`
 	Turn int    `help:"Of which turn; of the present one when left out."`
 	Text string `help:"Print the text that the agent was given of this file." placeholder:"FILE"`
 }
@@ -21,7 +21,7 @@ func (c *taskFilesCmd) Run(e *env) error {
 	if c.Turn < 0 {
 		return errors.New("--turn must be at least 1")
 	}
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		if c.Text != "" {
 			return c.text(ctx, e, client)
 		}

@@ -10,7 +10,7 @@ import (
 
 type taskShareCmd struct {
 	remote
-	ID        string        `arg:"" help:"The task's id."`
+	ID        string        `arg:"" help:"The task's id, or its first 6 characters or more."`
 	ExpiresIn time.Duration `help:"For how long it is good." default:"1h"`
 	List      bool          `help:"List the tokens that read the task."`
 	Revoke    string        `help:"Revoke the token with this id." placeholder:"TOKEN"`
@@ -28,7 +28,7 @@ type sharedToken struct {
 // Run makes a token, lists them, or revokes one. Standard output holds the URL of the
 // task's events alone.
 func (c *taskShareCmd) Run(e *env) error {
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		switch {
 		case c.Revoke != "":
 			return client.Tasks.Unshare(ctx, c.ID, c.Revoke)

@@ -15,7 +15,7 @@ import (
 type taskStopCmd struct {
 	remote
 	taskFilter
-	IDs    []string `arg:"" optional:"" name:"id" help:"The tasks' ids."`
+	IDs    []string `arg:"" optional:"" name:"id" help:"The tasks' ids, or the first 6 characters or more of each."`
 	All    bool     `help:"Every task that has not ended."`
 	DryRun bool     `name:"dry-run" help:"Only tell which would be stopped."`
 	Yes    bool     `help:"Stop them without asking on a terminal whether that many are meant."`

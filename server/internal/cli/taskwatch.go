@@ -14,7 +14,7 @@ import (
 
 type taskWatchCmd struct {
 	remote
-	ID string `arg:"" help:"The task's id."`
+	ID string `arg:"" help:"The task's id, or its first 6 characters or more."`
 }
 
 // Help says what cannot be said in flags.
@@ -31,6 +31,9 @@ func (c *taskWatchCmd) Run(e *env) error {
 	// A stream waits for its server for as long as it takes; whoever has just
 	// typed a wrong URL or id is to be told.
 	err = e.interruptible(func(ctx context.Context) error {
+		if err := whole(ctx, client, &c.ID); err != nil {
+			return err
+		}
 		_, err := client.Tasks.Get(ctx, c.ID)
 		return err
 	})
@@ -38,7 +41,7 @@ func (c *taskWatchCmd) Run(e *env) error {
 		return err
 	}
 	if !c.JSON {
-		f := follower{env: e, client: client}
+		f := follower{env: e, client: client, back: c.again}
 		return f.follow(c.ID, false)
 	}
 	return e.interruptible(func(ctx context.Context) error {
@@ -60,7 +63,7 @@ func (c *taskWatchCmd) Run(e *env) error {
 
 type taskWaitCmd struct {
 	remote
-	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+	IDs []string `arg:"" name:"id" help:"The tasks' ids, or the first 6 characters or more of each."`
 }
 
 // Help says what cannot be said in flags.
@@ -71,7 +74,7 @@ func (taskWaitCmd) Help() string {
 
 // Run waits for one task after the other.
 func (c *taskWaitCmd) Run(e *env) error {
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	return c.callOn(e, pointers(c.IDs), func(ctx context.Context, client *errand.Client) error {
 		var first error
 		for _, id := range c.IDs {
 			if _, err := client.Tasks.Get(ctx, id); err != nil { // a stream waits for its server for as long as it takes
@@ -96,43 +99,59 @@ func (c *taskWaitCmd) Run(e *env) error {
 
 type taskEventsCmd struct {
 	remote
-	ID    string `arg:"" help:"The task's id."`
-	After int64  `help:"Only those behind the event of this number."`
-	Turns bool   `name:"all-turns" help:"Those of earlier turns, too."`
+	ID     string `arg:"" help:"The task's id, or its first 6 characters or more."`
+	After  int64  `help:"Only those behind the event of this number."`
+	Follow bool   `help:"Go on with what comes, until the task ends or Ctrl-C." short:"f"`
+	Turns  bool   `name:"all-turns" help:"Those of earlier turns, too."`
 }
 
-// Run prints the log as it is now; watch follows it.
+// Run prints the log as it is now, or follows it.
 func (c *taskEventsCmd) Run(e *env) error {
-	var options []errand.StreamOption
-	if c.After > 0 || c.Turns {
-		options = append(options, errand.After(c.After))
-	}
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	err := c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Get(ctx, c.ID)
 		if err != nil {
 			return err
 		}
-		if c.After >= task.LastEventSeq {
+		if c.After >= task.LastEventSeq && !c.Follow {
 			return nil // there is nothing behind it yet
 		}
-		w := newTable(e.Out)
-		for event, err := range client.Tasks.Events(ctx, c.ID, options...) {
-			if err != nil {
-				w.end()
-				return err
-			}
-			if !c.JSON {
-				w.row(strconv.FormatInt(event.ID, 10), event.Time.Local().Format(time.TimeOnly), string(event.Type), event.Author.String(), brief(event))
-			} else if err := printJSON(e.Out, event); err != nil {
-				return err
-			}
-			if event.ID >= task.LastEventSeq {
-				break
-			}
+		return c.print(ctx, e, client, task.LastEventSeq)
+	})
+	if c.Follow && !c.JSON && cutShort(err) {
+		f := follower{env: e, back: c.again}
+		f.goesOn(c.ID)
+	}
+	return err
+}
+
+// print prints the events up to the last one that there is now; when it follows, those
+// in columns, and what comes then as it comes.
+func (c *taskEventsCmd) print(ctx context.Context, e *env, client *errand.Client, last int64) error {
+	var options []errand.StreamOption
+	if c.After > 0 || c.Turns {
+		options = append(options, errand.After(c.After))
+	}
+	w := newTable(e.Out)
+	defer func() { w.end() }()
+	for event, err := range client.Tasks.Events(ctx, c.ID, options...) {
+		if err != nil {
+			return err
+		}
+		if !c.JSON {
+			w.row(strconv.FormatInt(event.ID, 10), event.Time.Local().Format(time.TimeOnly), string(event.Type), event.Author.String(), brief(event))
+		} else if err := printJSON(e.Out, event); err != nil {
+			return err
+		}
+		if event.ID < last {
+			continue
+		}
+		if !c.Follow {
+			return nil
 		}
 		w.end()
-		return nil
-	})
+		w = newTable(e.Out)
+	}
+	return nil
 }
 
 // briefLength bounds what is shown of an event in a table.
@@ -207,14 +226,14 @@ func changed(c errand.Change) string {
 
 type taskThreadCmd struct {
 	remote
-	ID   string `arg:"" help:"The task's id."`
+	ID   string `arg:"" help:"The task's id, or its first 6 characters or more."`
 	Full bool   `help:"With the tools that were called, and the threads of its sub-tasks."`
 }
 
 // Run prints the thread as it comes. With --json it is an array of messages as the
 // server answers them.
 func (c *taskThreadCmd) Run(e *env) error {
-	return c.call(e, func(ctx context.Context, client *errand.Client) error {
+	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		messages := client.Tasks.Thread(ctx, c.ID)
 		if c.Full {
 			messages = client.Tasks.FullThread(ctx, c.ID)

@@ -31,6 +31,26 @@ func TestL1AClaimerWhoHasGoneCostsNothing(t *testing.T) {
 	})
 }
 
+// A worker that leaves in the midst of a claim was seen until then, and not only when
+// it began to wait.
+func TestH5AWorkerWasSeenUntilItLeft(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		ctx, hangUp := context.WithCancel(b.ctx)
+		w := b.wait(ctx, 30*time.Second)
+		pass(20 * time.Second)
+		hangUp()
+		<-w.over
+		left := b.Service.Now()
+		pass(time.Minute)
+		seen, err := b.Workers(b.ctx, who().Scope, bot)
+		b.must(err)
+		if len(seen) != 1 || seen[0].LastHeard != left {
+			t.Errorf("seen %+v, left at %s", seen, left)
+		}
+	})
+}
+
 // A worker that leaves while the store is out of order is noted when it is back.
 func TestL5ADisconnectionOutlastsAnOutage(t *testing.T) {
 	t.Parallel()

@@ -129,6 +129,7 @@ func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.Clai
 		place.wait()
 		select {
 		case <-ctx.Done():
+			d.left(ctx, who.Organization, r)
 			return nil, ctx.Err()
 		case <-d.closing:
 			return nil, nil
@@ -137,6 +138,15 @@ func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.Clai
 		case <-place.called:
 			place.look()
 		}
+	}
+}
+
+// left notes that a worker was there until now, when it leaves in the midst of a claim.
+func (d *Desk) left(ctx context.Context, org string, r lifecycle.ClaimRequest) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	defer cancel()
+	if err := d.service.Left(ctx, org, r); err != nil {
+		d.log.DebugContext(ctx, "when a worker was last seen is its last claim", "worker_id", r.Worker, "error", err)
 	}
 }
 

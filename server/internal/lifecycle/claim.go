@@ -132,6 +132,18 @@ func handOut(tx writing, want Want, give func(Snapshot) (bool, error)) (more boo
 	return false, nil
 }
 
+// Left notes that a claiming worker was there until now.
+func (s *Service) Left(ctx context.Context, org string, r ClaimRequest) error {
+	return s.write(ctx, s.node, nil, func(tx writing) error {
+		for _, id := range r.Agents { // a second time it changes nothing
+			if err := s.heardClaim(tx, org, id, r.Worker, 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // heardClaim notes that a claiming worker is there, at most every few seconds.
 func (s *Service) heardClaim(tx writing, org, agentID, worker string, slots int) error {
 	now := tx.Now()

@@ -115,8 +115,17 @@ func TestInterrupt(t *testing.T) { //nolint:paralleltest // it sets the environm
 		t.Errorf("run: %v, stopped tasks: %v", err, page)
 	}
 	code, rest = interrupt(t, true, "· pending", "task", "watch", "one")
-	if code != 130 || rest != "" {
+	const goesOn = "The task goes on. To come back:  errand task watch one\nTo stop it:                      errand task stop one\n"
+	if code != 130 || rest != goesOn {
 		t.Errorf("watch: exit code %d, want 130; says %q", code, rest)
+	}
+	code, rest = interrupt(t, true, "· task two", "task", "create", "--agent", "agent-1", "--id", "two", "--watch", "x")
+	if code != 130 || !strings.HasSuffix(rest, strings.ReplaceAll(goesOn, "one", "two")) {
+		t.Errorf("create --watch: exit code %d, want 130; says %q", code, rest)
+	}
+	code, rest = interrupt(t, false, "task_created", "task", "events", "--follow", "one")
+	if code != 130 || rest != "" {
+		t.Errorf("events --follow: exit code %d, want 130; says %q", code, rest)
 	}
 	code, rest = interrupt(t, false, `"task_created"`, "task", "watch", "--json", "one")
 	if code != 130 || rest != "" {

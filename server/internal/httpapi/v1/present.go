@@ -23,7 +23,7 @@ type Present struct {
 	Connected bool       `json:"connected" doc:"Whether it is there: its stream is open, it has a task under a lease, or it has claimed within the last 90 s."`
 	Busy      bool       `json:"busy" doc:"Whether it takes nothing more now."`
 	Since     task.Stamp `json:"since" doc:"Since when it is known."`
-	LastHeard task.Stamp `json:"last_heard" doc:"When it last said something itself; of one that claims, its last claim."`
+	LastHeard task.Stamp `json:"last_heard" doc:"When it last said something itself; of one that claims, its last claim, or when it left one that waited; within 5 s."`
 	Held      int        `json:"held" doc:"How many tasks are in its hands."`
 	Tasks     []string   `json:"tasks" nullable:"false" doc:"The first 20 of them that the key sees."`
 	Lost      int        `json:"lost_24h" doc:"How many attempts it has lost in the last 24 hours."`
