@@ -20,6 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/tabular"
 	"github.com/errand-dev/errand/server/internal/tool/query"
 )
 
@@ -155,6 +156,9 @@ func Main(args []string, streams Streams) int {
 		return code
 	}
 	if code, mine := query.Serve(args); mine {
+		return code
+	}
+	if code, mine := tabular.Serve(args); mine {
 		return code
 	}
 	signals := make(chan os.Signal, 2)

@@ -35,10 +35,15 @@ func (r *Reader) packed(ctx context.Context, all []byte, limit int) (Text, error
 // unpacked reads a workbook, and what is packed with gzip or alone in an archive, by
 // what the profiler reads them with.
 func (r *Reader) unpacked(ctx context.Context, all []byte, limit int) (Text, error) {
-	c := tabular.Open("", all[:min(len(all), tabular.HeadSize)], bytes.NewReader(all))
+	c := tabular.Open(ctx, "", all[:min(len(all), tabular.HeadSize)], bytes.NewReader(all))
+	defer c.Close()
 	switch {
+	case ctx.Err() != nil:
+		return Text{}, context.Cause(ctx)
 	case c.Unread != nil:
 		return nothing("It is %s.", c.Unread.What), nil
+	case c.Table != nil:
+		return table(ctx, c.Table, limit)
 	case c.Sheets != nil:
 		return workbook(ctx, c.Sheets, limit)
 	}

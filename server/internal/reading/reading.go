@@ -153,7 +153,8 @@ func formatOf(head []byte) func(*Reader, context.Context, []byte, int) (Text, er
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return (*Reader).packed
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")), bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")):
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")), bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")),
+		bytes.HasPrefix(head, []byte("PAR1")):
 		return (*Reader).unpacked
 	case bytes.Contains(head, []byte("%PDF-")):
 		return (*Reader).portable

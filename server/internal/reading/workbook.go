@@ -85,3 +85,28 @@ func (b *book) sheet(ctx context.Context, s *tabular.Sheet) error {
 	b.out.WriteByte('\n')
 	return nil
 }
+
+// table reads a table whose columns are named as CSV.
+func table(ctx context.Context, t *tabular.Table, limit int) (Text, error) {
+	out := builder{limit: limit}
+	w := csv.NewWriter(&out)
+	rows := 0
+	err := w.Write(t.Columns)
+	for w.Flush(); err == nil && !out.full(); w.Flush() {
+		cells, more := t.Next()
+		if ctx.Err() != nil {
+			return Text{}, context.Cause(ctx)
+		}
+		if !more {
+			break
+		}
+		rows++
+		err = w.Write(cells)
+	}
+	if err != nil {
+		return Text{}, err
+	}
+	text, whole := out.text()
+	one := Table{To: len(text), Rows: rows, Columns: len(t.Columns)}
+	return Text{As: AsTable, Text: text, Whole: whole, Rows: rows, Tables: []Table{one}, Why: t.Notes()}, nil
+}

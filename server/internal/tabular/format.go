@@ -81,11 +81,15 @@ func (f format) write(raw string, since1904 bool) string {
 	case isWhole(raw):
 		return raw
 	}
-	// 0.10000000000000001 is how 0.1 is stored.
-	if size := math.Abs(serial); size != 0 && (size < 1e-7 || size >= 1e21) {
-		return strconv.FormatFloat(serial, 'e', -1, 64)
+	return floatText(serial, 64) // 0.10000000000000001 is how 0.1 is stored
+}
+
+// floatText writes a number with as many digits as tell it from others of so many bits.
+func floatText(v float64, bits int) string {
+	if size := math.Abs(v); size != 0 && (size < 1e-7 || size >= 1e21) {
+		return strconv.FormatFloat(v, 'e', -1, bits)
 	}
-	return strconv.FormatFloat(serial, 'f', -1, 64)
+	return strconv.FormatFloat(v, 'f', -1, bits)
 }
 
 // isWhole tells whether a number is nothing but digits: all of them count, also where

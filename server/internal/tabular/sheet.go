@@ -213,6 +213,7 @@ func (r *Rows) cell(e xml.StartElement) error {
 		r.formulas++
 	}
 	c := Cell{}
+	in.stored = in.stored && (in.value != "" || kind == "str") // an empty value is one if it is text
 	switch {
 	case in.computed && !in.stored:
 		c = Cell{Text: "=" + in.formula, Kind: Unstored}

@@ -1,5 +1,5 @@
-// Package tabular opens the files that hold tables: workbooks (xlsx), and text that is
-// packed with gzip or alone in a zip archive. The profiler, the tool that queries
+// Package tabular opens the files that hold tables: workbooks (xlsx), parquet, and what
+// is packed with gzip or alone in a zip archive. The profiler, the tool that queries
 // tables and what gives files to models read by it, so that all of them see the same.
 //
 // Everything that it reads is hostile: what a file becomes when it is unpacked is bounded
@@ -10,6 +10,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,12 +49,14 @@ type Content struct {
 	Name string
 	// Packed is what it was packed with: gzip or zip, or "".
 	Packed string
-	// Text is what there is, unpacked, if there are no sheets and it is not unread.
+	// Text is what there is, unpacked, if it is in none of the formats below.
 	Text io.Reader
-	// Format is what the sheets are of: a workbook.
+	// Format is what tables are in, xlsx or parquet, or "".
 	Format string
 	// Sheets are those of a workbook.
 	Sheets []*Sheet
+	// Table is that of a parquet file.
+	Table *Table
 	// Unread is why nothing can be read, or nil.
 	Unread *Unread
 
@@ -68,18 +71,27 @@ func (c *Content) Err() error {
 	return c.stream.err
 }
 
+// Close ends what reads it.
+func (c *Content) Close() {
+	if c.Table != nil {
+		c.Table.close()
+	}
+}
+
 // HeadSize is how many bytes of a file Open has to know, unless it has fewer.
 const HeadSize = 512
 
 // Open finds out by its beginning what a file is; content is all of it, with the
-// beginning. An error of content is taken for its end.
-func Open(name string, head []byte, content io.Reader) *Content {
+// beginning. An error of content is taken for its end. What is opened is to be closed.
+func Open(ctx context.Context, name string, head []byte, content io.Reader) *Content {
 	c := &Content{Name: name, Text: content}
 	switch {
+	case isParquet(head):
+		c.parquet(ctx, content)
 	case isGzip(head):
-		c.gunzip(content)
+		c.gunzip(ctx, content)
 	case isArchive(head):
-		c.unzip(content, true)
+		c.unzip(ctx, content, true)
 	default:
 		c.Unread = binaryTable(head)
 	}
@@ -88,6 +100,8 @@ func Open(name string, head []byte, content io.Reader) *Content {
 
 func isGzip(head []byte) bool { return bytes.HasPrefix(head, []byte("\x1f\x8b")) }
 
+func isParquet(head []byte) bool { return bytes.HasPrefix(head, []byte("PAR1")) }
+
 func isArchive(head []byte) bool { return bytes.HasPrefix(head, []byte("PK\x03\x04")) }
 
 // binaryTable knows what may hold a table and cannot be read.
@@ -95,6 +109,8 @@ func binaryTable(head []byte) *Unread {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")):
 		return &Unread{"a workbook of an old kind (xls), or one with a password", "Save it as xlsx without a password to have it analysed."}
+	case bytes.HasPrefix(head, []byte("PARE")):
+		return &Unread{"a parquet file that is encrypted", ""}
 	case bytes.HasPrefix(head, []byte("PK\x05\x06")):
 		return &Unread{"an archive without files", ""}
 	}
@@ -102,22 +118,22 @@ func binaryTable(head []byte) *Unread {
 }
 
 func (c *Content) unread(why *Unread) {
-	c.Text, c.Sheets, c.Unread = nil, nil, why
+	c.Text, c.Sheets, c.Table, c.Unread = nil, nil, nil, why
 }
 
 // gunzip sets what is packed in a file.
-func (c *Content) gunzip(content io.Reader) {
+func (c *Content) gunzip(ctx context.Context, content io.Reader) {
 	c.Packed, c.Name = "gzip", strings.TrimSuffix(c.Name, path.Ext(c.Name))
 	z, err := gzip.NewReader(content)
 	if err != nil {
 		c.unread(&Unread{"something packed with gzip that is broken", ""})
 		return
 	}
-	c.inner(z)
+	c.inner(ctx, z)
 }
 
 // inner opens what was packed, unless it is packed once more.
-func (c *Content) inner(unpacked io.Reader) {
+func (c *Content) inner(ctx context.Context, unpacked io.Reader) {
 	c.stream = &limited{from: unpacked, left: MaxStream}
 	head := make([]byte, HeadSize)
 	n, _ := io.ReadFull(c.stream, head) // its error is kept by the stream
@@ -128,7 +144,9 @@ func (c *Content) inner(unpacked io.Reader) {
 	case isGzip(head):
 		c.unread(packedTwice())
 	case isArchive(head):
-		c.unzip(c.Text, false)
+		c.unzip(ctx, c.Text, false)
+	case isParquet(head):
+		c.parquet(ctx, c.Text)
 	case len(head) > tar && bytes.HasPrefix(head[tar:], []byte("ustar")):
 		c.unread(&Unread{"an archive (tar) that is packed", "Unpack it and attach the files inside to have them analysed."})
 	default:
@@ -142,7 +160,7 @@ func packedTwice() *Unread {
 
 // unzip sets what an archive is: a workbook or, if it is not packed itself, the one file
 // in it.
-func (c *Content) unzip(content io.Reader, unpack bool) {
+func (c *Content) unzip(ctx context.Context, content io.Reader, unpack bool) {
 	all, err := readAll(content)
 	if err != nil {
 		c.unread(&Unread{fmt.Sprintf("an archive of more than %d MiB", MaxPacked>>20), ""})
@@ -183,7 +201,7 @@ func (c *Content) unzip(content io.Reader, unpack bool) {
 		c.unread(&Unread{"an archive that is packed in an unusual way", ""})
 		return
 	}
-	c.inner(unpacked)
+	c.inner(ctx, unpacked)
 }
 
 // otherPackage knows the archives that are documents of other kinds.

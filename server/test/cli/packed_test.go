@@ -41,7 +41,11 @@ func packedSales(folder, table string) error {
 	if err := g.Close(); err != nil {
 		return err
 	}
-	for name, content := range map[string][]byte{"sales.xlsx": book, "sales.csv.gz": gzipped.Bytes(), "sales.zip": zipped.Bytes()} {
+	parquet, err := os.ReadFile(filepath.Join("..", "..", "internal", "runtime", "profile", "testdata", "sales.parquet"))
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{"sales.xlsx": book, "sales.csv.gz": gzipped.Bytes(), "sales.zip": zipped.Bytes(), "sales.parquet": parquet} {
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			return err
 		}

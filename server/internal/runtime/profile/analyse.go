@@ -21,6 +21,7 @@ const (
 	contentText
 	contentPage
 	contentSheets
+	contentNamed // A table that names its columns.
 )
 
 // analyse returns the section about one file, starting with its heading.
@@ -38,6 +39,8 @@ func profileContent(src *source, what content, mediaType string) (body, unread s
 	switch what {
 	case contentSheets:
 		return profileSheets(src), ""
+	case contentNamed:
+		return profileNamed(src), ""
 	case contentDelimited:
 		return profileDelimited(src), ""
 	case contentJSON:
@@ -64,6 +67,8 @@ func classify(src *source) (what content, mediaType string) {
 		return contentOther, src.content.Unread.What
 	case src.content.Sheets != nil:
 		return contentSheets, ""
+	case src.content.Table != nil:
+		return contentNamed, ""
 	}
 	mediaType = sniffMediaType(src.sample)
 	return classifyText(src.extension(), mediaType, src), mediaType

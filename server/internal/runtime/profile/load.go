@@ -41,6 +41,7 @@ type Sink func(n int, columns []string, cells []any) error
 func Load(ctx context.Context, name string, content io.Reader, sink Sink) (tables []Table, note string, err error) {
 	quiet := &progress{say: func(string) error { return ctx.Err() }, name: name, next: bytesPerStatus}
 	src := newSource(ctx, name, content, quiet)
+	defer src.content.Close()
 	src.load = newLoader(sink, func(err error) { quiet.err = err })
 	what, mediaType := classify(src)
 	if _, note = profileContent(src, what, mediaType); what == contentText {

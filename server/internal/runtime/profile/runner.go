@@ -125,6 +125,7 @@ func profileFile(
 
 	progress.opened(content)
 	src := newSource(ctx, file.Name, content, progress)
+	defer src.content.Close()
 	kept := keep(src)
 	section = analyse(file.Name, src)
 	progress.done()

@@ -35,6 +35,34 @@ func profileSheets(src *source) string {
 	return md.String() + body.String()
 }
 
+// profileNamed profiles a table whose columns have names, as those of parquet do.
+func profileNamed(src *source) string {
+	src.drain()
+	from, t := src.content.Table, src.newTable()
+	for _, name := range from.Columns[:min(len(from.Columns), maxColumns)] {
+		t.addColumn(name, numberFormat{})
+	}
+	for {
+		row, more := from.Next()
+		if !more || src.progress.err != nil {
+			break
+		}
+		src.progress.rows++
+		t.add(row, src.progress.rows)
+	}
+	t.finish()
+	notes := slices.Concat(from.Notes(), src.notes())
+	if len(from.Columns) > maxColumns {
+		notes = append(notes, fmt.Sprintf("Only the first %s are profiled.", plural(maxColumns, "column")))
+	}
+	var md markdown
+	md.para(fmt.Sprintf("%s in %s, %s.", bold(plural(t.rows, "row")), bold(plural(len(from.Columns), "column")), src.sizeText()))
+	src.unread = len(from.Columns) == 0
+	src.found("", t, notes)
+	writeTable(&md, t, notes, 3)
+	return md.String()
+}
+
 // book is a workbook as far as it has been read.
 type book struct {
 	src    *source

@@ -185,3 +185,45 @@ func TestSheets(t *testing.T) {
 		})
 	}
 }
+
+// TestParquetSaysWhatItsTableSays: the figures of a parquet file, of several row groups,
+// are those of the same table as CSV.
+func TestParquetSaysWhatItsTableSays(t *testing.T) {
+	t.Parallel()
+	text, _ := readSales(t)
+	want, got := profileOne(t, "sales_data.csv", text), profileOne(t, "sales_data.parquet", testdata(t, "sales.parquet"))
+	if figures(want) == "" || figures(got) != figures(want) {
+		t.Errorf("parquet says\n%s\nand CSV\n%s", got, want)
+	}
+	wantParts(t, got, "**240 rows** in **12 columns**, ", " of parquet.")
+}
+
+func testdata(tb testing.TB, name string) string {
+	tb.Helper()
+	content, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(content)
+}
+
+// TestOthersFiles: files that other programs have made (testdata/make.py).
+func TestOthersFiles(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][]string{
+		"types.parquet": {
+			"**3 rows** in **17 columns**, ", "| half | -1.5 | -1 | -0.5 | 0 | 0.5 | -0.5 | -1 |", "| small | -0.05 | 3.0475 | 6.145 | 9.2425 | 12.34 | 6.145 | 12.29 |",
+			" 18,446,744,073,709,551,615 | 9,223,372,036,854,775,807.5 | 18,446,744,073,709,551,615 |", " 9,007,199,254,740,993 | 4,503,599,627,370,496 | 9,007,199,254,740,992 |",
+			"| double | 0.1 | 0.1 | 0.1 | 0.1 | 0.1 | 0.1 | 0.1 |", "| day | 1969-12-31 | 2025-01-15 |", "| milli | 2025-01-15 23:59:59 |", "| micro | 2025-01-15 23:59:59 UTC |",
+			"- 2 columns hold lists or records, and are not read: list, record.",
+		},
+		"int96.parquet":   {"| old | 2025-01-15 23:59:59 |"},
+		"formulas.xlsx":   {"| when | 2025-01-15 18:00:00 | 2025-01-16 00:00:00 |", "- 2 formulas without a stored value:", "- The sheet Notes is hidden", "- The sheet Notes is empty."},
+		"uncomputed.xlsx": {"- 3 values of formulas in the workbook may be old: it asks to be calculated anew, which is not done here."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wantParts(t, profileOne(t, name, testdata(t, name)), want...)
+		})
+	}
+}

@@ -52,7 +52,7 @@ func newSource(ctx context.Context, name string, content io.Reader, progress *pr
 	raw := &countingReader{stopped: ctx.Err, from: content, progress: progress}
 	src := &source{progress: progress, raw: raw}
 	src.magic = start(raw, tabular.HeadSize)
-	src.content = tabular.Open(name, src.magic, io.MultiReader(bytes.NewReader(src.magic), raw))
+	src.content = tabular.Open(ctx, name, src.magic, io.MultiReader(bytes.NewReader(src.magic), raw))
 	if src.content.Text == nil {
 		src.content.Text = bytes.NewReader(nil)
 	}

@@ -55,7 +55,7 @@ func source(most limits) tool.Source {
 		return []tool.Tool{
 			{
 				Name: "list_tables",
-				Description: "Lists the tables in the task's files (CSV, TSV, JSON, JSON Lines, xlsx, also packed with gzip or zip) with their columns, types and first rows, as query_tables" +
+				Description: "Lists the tables in the task's files (CSV, TSV, JSON, JSON Lines, xlsx, parquet, also packed with gzip or zip) with their columns, types and first rows, as query_tables" +
 					" has them.",
 				Input:      json.RawMessage(`{"type":"object","additionalProperties":false,"properties":{}}`),
 				Idempotent: true,
@@ -198,19 +198,12 @@ func (q querier) ask(ctx context.Context, sql string) (reply, error) {
 		return r, cut
 	case json.Unmarshal(out.Bytes(), &r) == nil:
 		return r, nil
-	case wantsMemory(ended, wrong.String()):
+	case program.WantedMemory(ended, wrong.String()):
 		return r, errMemory
 	default:
 		first, _, _ := strings.Cut(wrong.String(), "\n")
 		return r, fmt.Errorf("its process has ended: %w: %s", ended, first)
 	}
-}
-
-// wantsMemory tells by a process's end that it could have no more: somebody has killed
-// it, or Go could not go on, for which a panic would be another reason.
-func wantsMemory(ended error, said string) bool {
-	exit, is := errors.AsType[*exec.ExitError](ended)
-	return is && (exit.ExitCode() < 0 || exit.ExitCode() == 2 && !strings.Contains(said, "panic:"))
 }
 
 // send writes the request and the files that it is about. That nobody listens any more

@@ -11,6 +11,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+
+	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/tabular"
 )
 
 // serveArg makes this program the process of a query. It is nothing for people.
@@ -46,8 +49,9 @@ func serve(in *bufio.Reader) (string, error) {
 		return "", fmt.Errorf("read the request: %w", err)
 	}
 	memory := r.Limits.Memory << 20
+	tabular.MayBeLost()
 	debug.SetMemoryLimit(int64(memory / 2)) //nolint:gosec // of Go's part: SQLite's is its own
-	if err := limitMemory(memory); err != nil {
+	if err := program.LimitMemory(memory); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.Limits.Time)

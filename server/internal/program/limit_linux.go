@@ -1,4 +1,4 @@
-package query
+package program
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitMemory bounds how much more address space this process may have. What asks for
+// LimitMemory bounds how much more address space this process may have. What asks for
 // more ends it, or is told by SQLite.
-func limitMemory(more uint64) error {
+func LimitMemory(more uint64) error {
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return fmt.Errorf("limit memory: %w", err)
