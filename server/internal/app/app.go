@@ -37,6 +37,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/observe"
 	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/reading"
+	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/secret"
 	"github.com/errand-dev/errand/server/internal/stream"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -180,6 +181,7 @@ func (a *App) start(ctx context.Context) error {
 	now := func() time.Time { return a.store.Now().Time() }
 	chores := dispatch.Chores{
 		Trim:   a.trim,
+		Index:  search.NewIndexer(a.store).Step,
 		Forget: shelf.Forget,
 	}
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, chores).Run(a.sweeping) })
@@ -203,7 +205,7 @@ func (a *App) start(ctx context.Context) error {
 			Source: source, KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Search: search.NewDesk(a.store), Shelf: shelf, Ready: a.ready,
 		Proxy: modelProxy(o, service), Preview: previews(runner, opener),
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()),
 		Metrics: metrics.Handler(), Measure: metrics.Request,

@@ -15,6 +15,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/observe"
+	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/store/postgres"
 	"github.com/errand-dev/errand/server/internal/store/sqlite"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -31,6 +32,7 @@ type store interface {
 	files.Store
 	observe.Store
 	feed.Source
+	search.Store
 	// DropFeed drops entries of the feed that are older than a moment, but for the newest
 	// of them.
 	DropFeed(ctx context.Context, before task.Stamp) error

@@ -41,6 +41,7 @@ type Sweeper struct {
 	sweeping sync.Mutex // one sweep at a time
 	// pulse is the last beat's, nil if it must not sweep.
 	pulse                atomic.Pointer[lifecycle.Pulse]
+	indexing             sync.Mutex
 	tidying, goingOn     sync.Mutex // beside them; these may take long
 	lastForget, lastTrim time.Time
 	lastGoOn             time.Time
@@ -50,6 +51,8 @@ type Sweeper struct {
 type Chores struct {
 	// Trim cleans up what is kept for minutes, Forget what is kept for a day.
 	Trim, Forget func(context.Context) error
+	// Index indexes some of what is new, and reports whether there is more.
+	Index func(context.Context) (more bool, err error)
 }
 
 // NewSweeper makes a sweeper. now is the store's clock.
@@ -116,6 +119,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		}
 		if beat && leads {
 			beside(&s.goingOn, s.goOn)
+			beside(&s.indexing, s.index)
 		}
 		select {
 		case <-ctx.Done():
@@ -159,6 +163,20 @@ func (s *Sweeper) goOn(ctx context.Context) {
 	s.lastGoOn = time.Now()
 	s.try(ctx, "go on", s.service.GoOn)
 	s.try(ctx, "look at caps", s.service.Uncap)
+}
+
+// index goes on until all is indexed.
+func (s *Sweeper) index(ctx context.Context) {
+	if s.chores.Index == nil {
+		return
+	}
+	for more := true; more && ctx.Err() == nil; {
+		more = false
+		s.try(ctx, "index", func(ctx context.Context) (err error) {
+			more, err = s.chores.Index(ctx)
+			return err
+		})
+	}
 }
 
 // sweep goes on until nothing more is due, as of the last beat that may sweep.

@@ -22,6 +22,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/ui"
 )
 
@@ -30,8 +31,9 @@ type Options struct {
 	edge.Kit
 	Version string
 	// Store is what keeps the record: sqlite or postgres.
-	Store string
-	Auth  *auth.Authenticator
+	Store  string
+	Auth   *auth.Authenticator
+	Search *search.Desk
 	// Cookie is where browsers keep their sessions, Origin what their pages come from.
 	Cookie edge.SessionCookie
 	Origin string
@@ -63,7 +65,7 @@ func New(o Options) http.Handler {
 	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	xpander.Register(s.mux, o.Kit, o.Defaults)
-	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview})
+	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview})
 	proxy.Register(s.mux, o.Proxy)
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

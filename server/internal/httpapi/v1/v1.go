@@ -24,6 +24,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -36,6 +37,7 @@ type Options struct {
 	// UI names the web UI that is built in, "" for none.
 	UI     string
 	Auth   *auth.Authenticator
+	Search *search.Desk
 	Cookie edge.SessionCookie
 	Shelf  *files.Shelf
 	// Preview reads a file as an agent would be given it.
@@ -81,6 +83,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerInvoke()
 	r.registerTasks()
 	r.registerTree()
+	r.registerSearch()
 	r.registerStop()
 	r.registerThreads()
 	r.registerReport()

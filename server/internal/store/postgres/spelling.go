@@ -16,6 +16,9 @@ import (
 // indexed names an index, as only SQLite takes it.
 var indexed = regexp.MustCompile(` INDEXED BY \w+`)
 
+// inWords spells what finds words.
+var inWords = strings.NewReplacer("words_match(?)", "w.said @@ ?::text::tsquery", "words_said(?)", "?::text::tsvector")
+
 // spellings keeps statements as PostgreSQL wants them.
 type spellings struct{ known sync.Map }
 
@@ -26,7 +29,7 @@ func (s *spellings) of(query string) string {
 	}
 	var spelled strings.Builder
 	n := 0
-	for _, r := range indexed.ReplaceAllString(query, "") {
+	for _, r := range inWords.Replace(indexed.ReplaceAllString(query, "")) {
 		if r != '?' {
 			spelled.WriteRune(r)
 			continue

@@ -131,13 +131,13 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 	if s.pool, err = pgxpool.NewWithConfig(lives, pooled); err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
-	s.Reader = &table.Reader{DB: db{s.pool, &s.spelling, readTime}, Clock: s.now}
+	s.Reader = &table.Reader{DB: db{s.pool, &s.spelling, readTime}, Clock: s.now, Words: words()}
 	engines := make([]batch.Engine, writers)
 	for n := range engines {
 		engines[n] = &engine{store: s, n: n}
 	}
 	s.writers = batch.Start(batch.Options{OnCommit: s.opts.OnCommit, OnBatch: s.opts.OnBatch, Log: s.opts.Log}, engines...)
-	s.Writer = &table.Writer{Edit: s.writers.Edit, Oldest: s.oldest}
+	s.Writer = &table.Writer{Edit: s.writers.Edit, Oldest: s.oldest, Words: words()}
 	s.parts.Go(func() { s.tell(lives) })
 	s.parts.Go(func() { s.listen(lives) })
 	return nil

@@ -16,8 +16,11 @@ import (
 // locks of rows.
 func spelled(query string) string {
 	plain, _, _ := strings.Cut(query, " FOR ")
-	return plain
+	return inWords.Replace(plain)
 }
+
+// inWords spells what finds words.
+var inWords = strings.NewReplacer("words_match(?)", "w.words MATCH ?", "words_said(?)", "?")
 
 // reader is the readers' side of a database. It keeps their statements;
 // database/sql prepares each again on whichever connection it runs.

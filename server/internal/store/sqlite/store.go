@@ -120,7 +120,7 @@ func (s *Store) open(ctx context.Context) error {
 	if s.shrinks, err = shrinks(ctx, read); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	s.Reader = &table.Reader{DB: s.reads, Clock: func() task.Stamp { return task.StampOf(s.opts.Now()) }}
+	s.Reader = &table.Reader{DB: s.reads, Clock: func() task.Stamp { return task.StampOf(s.opts.Now()) }, Words: words()}
 	e, err := newEngine(ctx, s)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (s *Store) open(ctx context.Context) error {
 		Remember: true, Verify: s.opts.Verify, OnDecided: s.opts.OnDecided, OnCommit: s.opts.OnCommit, OnBatch: s.opts.OnBatch,
 		Log: s.opts.Log,
 	}, e)
-	s.Writer = &table.Writer{Edit: s.writers.Edit}
+	s.Writer = &table.Writer{Edit: s.writers.Edit, Words: words()}
 	return nil
 }
 

@@ -23,7 +23,7 @@ func DeleteTask(org, id string) []Op {
 	} {
 		ops = append(ops, Op{SQL: d.sql, Args: []any{org, id}, In: d.in})
 	}
-	return ops
+	return append(ops, dropDocuments(org, id)...)
 }
 
 const (

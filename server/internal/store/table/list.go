@@ -19,6 +19,8 @@ type Reader struct {
 	DB DB
 	// Clock is the store's clock.
 	Clock func() task.Stamp
+	// Words is how the store spells words.
+	Words Words
 }
 
 // Now implements lifecycle.TaskReader.

@@ -68,6 +68,8 @@ const (
 	Passes
 	Usage
 	Tags
+	Documents
+	Search
 )
 
 // each calls scan for every row of a query.

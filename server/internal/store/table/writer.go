@@ -21,6 +21,8 @@ type Writer struct {
 	// Oldest is the commit from which on the feed cannot be read yet; nil if all of it
 	// can be.
 	Oldest func(ctx context.Context) (int64, error)
+	// Words is how the store spells words.
+	Words Words
 }
 
 // put commits writes that depend on nothing.
