@@ -17,6 +17,7 @@ type taskCmds struct {
 	Import   taskImportCmd   `cmd:"" help:"Create many tasks, one from each line of a file."`
 	Get      taskGetCmd      `cmd:"" aliases:"show" help:"Show a task."`
 	List     taskListCmd     `cmd:"" aliases:"ls" help:"List tasks, newest first."`
+	Search   taskSearchCmd   `cmd:"" help:"Find tasks by the words of their titles, prompts, results and events."`
 	Watch    taskWatchCmd    `cmd:"" aliases:"follow" help:"Follow a task live until it ends; Ctrl-C only stops the watching."`
 	Wait     taskWaitCmd     `cmd:"" help:"Wait for the end of tasks, and print their results."`
 	Events   taskEventsCmd   `cmd:"" aliases:"log,logs" help:"Show a task's log as it is now, or follow it."`

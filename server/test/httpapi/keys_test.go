@@ -22,6 +22,7 @@ func routes() []route {
 		{"GET", "/v1/tasks/counts", "", true, false},
 		{"GET", "/v1/workers", "", true, false},
 		{"GET", "/v1/server", "", true, false},
+		{"GET", "/v1/search", "", true, false},
 		{"GET", "/v1/events", "", true, false},
 		{"GET", "/v1/tasks/{task_id}", "", true, true},
 		{"PATCH", "/v1/tasks/{task_id}", `{"title": "x"}`, true, false},

@@ -73,6 +73,7 @@ func reads() map[string]struct {
 	all["GET /v1/tasks/{task_id}/files/{file}/text"] = read{"/v1/tasks/big/files/1-1/text", few}
 	all["GET /v1/tasks/{task_id}/files/{file}/table"] = read{"/v1/tasks/big/files/1-1/table", few}
 	all["GET /v1/tasks/{task_id}/files/{file}/picture"] = read{"/v1/tasks/big/files/1-1/picture", few} // from the disk
+	all["GET /v1/search"] = read{"/v1/search?q=x&limit=100", few}
 	all["GET /v1/tasks/counts"] = read{"/v1/tasks/counts", few}
 	all["GET /v1/tasks/{task_id}/tree"] = read{"/v1/tasks/big/tree", few}
 	all["GET /v1/server"] = read{"/v1/server", few}
