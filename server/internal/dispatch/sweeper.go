@@ -22,6 +22,8 @@ const (
 	trimEvery = time.Minute
 	// goOnEvery is how often it is looked for what others have begun and left.
 	goOnEvery = 2 * time.Second
+	// indexRest is how many times as long as a step of the index it rests behind it.
+	indexRest = 9
 	// maxDrift is how far the store's clock may run from the steady one between
 	// two beats before it counts as a jump (a clock set, a machine asleep).
 	maxDrift = 2 * time.Second
@@ -114,12 +116,12 @@ func (s *Sweeper) Run(ctx context.Context) {
 			s.pulse.Store(&pulse)
 			beside(&s.sweeping, s.sweep) // else the last sweep goes on, as of this beat
 			beside(&s.tidying, s.tidy)
+			beside(&s.indexing, s.index)
 		} else {
 			s.pulse.Store(nil)
 		}
 		if beat && leads {
 			beside(&s.goingOn, s.goOn)
-			beside(&s.indexing, s.index)
 		}
 		select {
 		case <-ctx.Done():
@@ -165,17 +167,20 @@ func (s *Sweeper) goOn(ctx context.Context) {
 	s.try(ctx, "look at caps", s.service.Uncap)
 }
 
-// index goes on until all is indexed.
+// index goes on until all is indexed. It rests between, so that it takes a tenth of what a
+// busy server does at most.
 func (s *Sweeper) index(ctx context.Context) {
-	if s.chores.Index == nil {
-		return
-	}
-	for more := true; more && ctx.Err() == nil; {
+	for more := s.chores.Index != nil; more && ctx.Err() == nil && s.pulse.Load() != nil; {
+		begun := time.Now()
 		more = false
 		s.try(ctx, "index", func(ctx context.Context) (err error) {
 			more, err = s.chores.Index(ctx)
 			return err
 		})
+		select {
+		case <-ctx.Done():
+		case <-time.After(indexRest * time.Since(begun)):
+		}
 	}
 }
 

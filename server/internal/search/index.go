@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,12 +14,17 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// Document is what of a task's log is found together: the events from First to Last.
+// Of names a task: an id may be another's after a deletion.
+type Of struct {
+	Org, ID   string
+	CreatedAt task.Stamp
+}
+
+// Document is what is found as one: an event, or chunks that follow one another.
 type Document struct {
-	Of          lifecycle.Cursor // its task: the id, and when it was created
-	Org         string
-	First, Last int64
-	At          task.Stamp // when the first event was
+	Of          Of
+	First, Last int64      // the numbers of its events
+	At          task.Stamp // when the first of them was
 	// Words are those that it is found by, Bounds' among them.
 	Words []string
 }
@@ -41,16 +47,20 @@ func bound(kind, name string) string {
 	return kind + "0" + hex.EncodeToString(sum[:10])
 }
 
-// Unindexed is a task whose log may have grown behind an event.
+// Unindexed is a task whose log may have events that are not in the index.
 type Unindexed struct {
-	Org, ID, Agent, Owner, Group string
-	CreatedAt                    task.Stamp
-	// Last is the last event that the index has.
-	Last int64
+	Of
+	Agent, Owner, Group string
+	// Last is the last event that is in the index, End the last one of the log.
+	Last, End int64
+	// Speaks says that this is a chunk, which another may follow.
+	Speaks bool
 }
 
 // Place is how far the index has come.
 type Place struct {
+	// Step counts the commits of the index.
+	Step int64
 	// Feed is the entry behind which news are.
 	Feed feed.Position
 	// Org and Task are the last of the tasks that were there before the index and are in
@@ -78,9 +88,10 @@ type Store interface {
 	UnindexedOf(ctx context.Context, org string, ids []string) ([]Unindexed, error)
 	// UnindexedBehind reads tasks of all organizations in the order of their ids.
 	UnindexedBehind(ctx context.Context, org, id string, limit int) ([]Unindexed, error)
-	// PutDocuments adds documents, but for those of tasks that are no more or whose log
-	// is in the index up to there already, and notes the place, in one commit.
-	PutDocuments(ctx context.Context, all []Document, at Place) error
+	// PutDocuments adds documents, drops those of tasks that were deleted, and puts a place
+	// in front of which all is done in that of the one before it, in one commit. If another
+	// has done that step, it does nothing.
+	PutDocuments(ctx context.Context, all []Document, gone []Of, at Place) error
 	// Found finds documents that have the words, of tasks that the scope sees and the
 	// filter matches, newest first, in front of one, 0 for all, at most limit. It looks at
 	// a bounded number and answers behind which to go on, 0 at the end.
@@ -92,11 +103,13 @@ type Store interface {
 }
 
 const (
-	// news is how many entries of the feed, and walk how many tasks, one step indexes.
-	news = 500
-	walk = 100
-	// part is after how much text a document ends.
-	part = 64 << 10
+	// news is how many entries of the feed are read at once, pages how often at most in
+	// one step, and walk how many tasks are read at once.
+	news, pages = 500, 10
+	walk        = 100
+	// stepText and stepDocuments bound what one step indexes, so that its commit takes some
+	// ten milliseconds: the first is passed by one document at most.
+	stepText, stepDocuments = 64 << 10, 250
 	// read is how many events of a log one reading has.
 	read = 1000
 )
@@ -104,7 +117,7 @@ const (
 // Found is a place in a task's log where something was found.
 type Found struct {
 	Hit
-	Text    // where the first of the words stands
+	Text    // the one of the document that has most of what was looked for
 	Snippet []Piece
 }
 
@@ -146,136 +159,193 @@ func (d *Desk) show(ctx context.Context, org string, q Query, h Hit) (Found, err
 		return Found{}, err
 	}
 	events = slices.DeleteFunc(events, func(e task.Event) bool { return e.Seq > h.Last })
+	best, most := Found{}, 0
 	for _, text := range Texts(events) {
-		if pieces := q.Snippet(text.Text); pieces != nil {
-			return Found{Hit: h, Text: text, Snippet: pieces}, nil
+		if pieces, terms := q.Snippet(text.Text); terms > most {
+			best, most = Found{Hit: h, Text: text, Snippet: pieces}, terms
 		}
 	}
-	return Found{}, nil
+	return best, nil
 }
 
-// Indexer keeps the index of a store up with its feed, beside whoever writes tasks. One
-// may run on a database at a time; where two do, nothing is indexed twice.
+// Indexer keeps the index of a store up with its feed, beside whoever writes tasks. Of
+// two that run on a database one is refused its step, and begins anew where the other is.
 type Indexer struct{ store Store }
 
 // NewIndexer makes one.
 func NewIndexer(s Store) *Indexer { return &Indexer{s} }
 
-// Step indexes some of what is new, and some of what was there before. It reports
-// whether there may be more.
+// Step indexes some of what is new and, if there is room, some of what was there before
+// the index. It reports whether there may be more.
 func (x *Indexer) Step(ctx context.Context) (more bool, err error) {
 	at, err := x.store.SearchPlace(ctx)
 	if err != nil {
 		return false, err
 	}
-	if at.Feed == (feed.Position{}) && !at.Walked && at.Task == "" { // what is there now the walk finds
+	before := at
+	if at.Step == 0 { // what is there now the walk finds
 		if at.Feed, err = x.store.FeedEnd(ctx); err != nil {
 			return false, err
 		}
 	}
-	entries, err := x.store.Feed(ctx, at.Feed, news)
-	if err != nil {
-		return false, fmt.Errorf("read what is to be indexed: %w", err)
+	s := step{store: x.store, at: at, seen: map[Of]int64{}}
+	done, err := s.news(ctx)
+	if err == nil && done && !at.Walked {
+		err = s.walk(ctx)
 	}
-	tasks, err := x.changed(ctx, entries)
 	if err != nil {
 		return false, err
 	}
-	if n := len(entries); n > 0 {
-		at.Feed = entries[n-1].Position
-	}
-	if !at.Walked {
-		old, err := x.store.UnindexedBehind(ctx, at.Org, at.Task, walk)
-		if err != nil {
-			return false, err
-		}
-		if at.Walked = len(old) < walk; len(old) > 0 {
-			at.Org, at.Task = old[len(old)-1].Org, old[len(old)-1].ID
-		}
-		tasks = append(tasks, old...)
-	} else if len(entries) == 0 {
+	if s.at == before && len(s.documents) == 0 {
 		return false, nil
 	}
-	var all []Document
-	for _, t := range tasks {
-		docs, err := x.documents(ctx, t)
+	return !done || !s.at.Walked, x.store.PutDocuments(ctx, s.documents, s.gone, s.at)
+}
+
+// step is one under way.
+type step struct {
+	store     Store
+	at        Place
+	documents []Document
+	gone      []Of
+	text      int // how much the documents have, in bytes
+	// seen are the tasks, by their ids alone, whose logs it has read, and up to which event.
+	seen map[Of]int64
+}
+
+func (s *step) full() bool { return s.text >= stepText || len(s.documents) >= stepDocuments }
+
+// news indexes what has changed, as far as there is room, and reports whether this is all.
+func (s *step) news(ctx context.Context) (done bool, err error) {
+	for range pages {
+		entries, err := s.store.Feed(ctx, s.at.Feed, news)
+		if err != nil {
+			return false, fmt.Errorf("read what is to be indexed: %w", err)
+		}
+		for some := range slices.Chunk(entries, walk) {
+			if whole, err := s.changed(ctx, some); !whole || err != nil {
+				return false, err
+			}
+		}
+		if len(entries) < news {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// changed indexes what entries of the feed tell of, as far as there is room, and moves
+// the place behind those of which all is. It reports whether these are all of them.
+func (s *step) changed(ctx context.Context, entries []feed.Entry) (whole bool, err error) {
+	ids := map[string][]string{}
+	for _, e := range entries {
+		of := Of{Org: e.Organization, ID: e.Task}
+		if e.Kind&feed.Deleted != 0 {
+			s.gone = append(s.gone, of)
+		}
+		if _, seen := s.seen[of]; e.Kind&feed.Grew != 0 && !seen {
+			ids[of.Org] = append(ids[of.Org], of.ID)
+		}
+	}
+	tasks := map[Of]Unindexed{}
+	for org, some := range ids {
+		slices.Sort(some)
+		found, err := s.store.UnindexedOf(ctx, org, slices.Compact(some))
 		if err != nil {
 			return false, err
 		}
-		all = append(all, docs...)
+		for _, t := range found {
+			tasks[Of{Org: t.Org, ID: t.ID}] = t
+		}
 	}
-	slices.SortStableFunc(all, func(a, b Document) int { return int(a.At - b.At) })
-	return !at.Walked || len(entries) == news, x.store.PutDocuments(ctx, all, at)
-}
-
-// changed reads the tasks whose logs have grown.
-func (x *Indexer) changed(ctx context.Context, entries []feed.Entry) ([]Unindexed, error) {
-	ids := map[string][]string{}
 	for _, e := range entries {
-		if e.Kind&feed.Grew != 0 && !slices.Contains(ids[e.Organization], e.Task) {
-			ids[e.Organization] = append(ids[e.Organization], e.Task)
+		of := Of{Org: e.Organization, ID: e.Task}
+		switch end, seen := s.seen[of]; {
+		case seen && e.Last > end: // it has grown since
+			return false, nil
+		case !seen && tasks[of].ID != "":
+			if whole, err := s.index(ctx, tasks[of]); !whole || err != nil {
+				return false, err
+			}
+			s.seen[of] = tasks[of].End
 		}
+		s.at.Feed = e.Position
 	}
-	var all []Unindexed
-	for org, some := range ids {
-		found, err := x.store.UnindexedOf(ctx, org, some)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
-	}
-	return all, nil
+	return true, nil
 }
 
-// documents reads what of a task is not in the index.
-func (x *Indexer) documents(ctx context.Context, t Unindexed) ([]Document, error) {
-	var all []Document
-	after := t.Last
-	for {
-		events, err := x.store.Events(ctx, t.Org, t.ID, after, read)
-		if err != nil {
-			return nil, err
-		}
-		whole := events
-		if len(events) < read { // text that is being written is indexed when something else follows, so that no word is cut
-			for n := len(events); n > 0 && events[n-1].Type == task.Chunk; n-- {
-				events = events[:n-1]
+// walk indexes tasks that were there before the index, as far as there is room.
+func (s *step) walk(ctx context.Context) error {
+	if s.full() {
+		return nil
+	}
+	tasks, err := s.store.UnindexedBehind(ctx, s.at.Org, s.at.Task, walk)
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		if _, seen := s.seen[Of{Org: t.Org, ID: t.ID}]; !seen { // else the feed tells of what has come since
+			if whole, err := s.index(ctx, t); !whole || err != nil {
+				return err
 			}
 		}
-		all = append(all, documentsOf(t, events)...)
-		if len(whole) < read {
-			return all, nil
-		}
-		after = events[len(events)-1].Seq
+		s.at.Org, s.at.Task = t.Org, t.ID
 	}
+	s.at.Walked = len(tasks) < walk
+	return nil
+}
+
+// index makes documents of what of a task is not in the index, as far as there is room.
+// It reports whether this is all of it, but for chunks that another may follow: so no
+// word is cut, and a streamed text is not cut into as many documents as it has pieces.
+func (s *step) index(ctx context.Context, t Unindexed) (whole bool, err error) {
+	if t.Speaks && t.End-t.Last <= read {
+		return true, nil
+	}
+	for after := t.Last; after < t.End; {
+		events, err := s.store.Events(ctx, t.Org, t.ID, after, read)
+		if err != nil || len(events) == 0 { // it was deleted meanwhile
+			return err == nil, err
+		}
+		said := events
+		for n := len(said); n > 0 && said[n-1].Type == task.Chunk; n-- {
+			said = said[:n-1]
+		}
+		if len(said) == 0 {
+			if end := events[len(events)-1].Seq; end >= t.End && len(events) < read {
+				return true, nil
+			}
+			said = events // of a text that is longer than one reading
+		}
+		for _, d := range documentsOf(t, said) {
+			if s.full() {
+				return false, nil
+			}
+			s.documents = append(s.documents, d.Document)
+			s.text += d.size
+		}
+		after = said[len(said)-1].Seq
+	}
+	return true, nil
+}
+
+// sized is a document with the length of its text.
+type sized struct {
+	Document
+	size int
 }
 
 // documentsOf makes documents of events that follow one another.
-func documentsOf(t Unindexed, events []task.Event) []Document {
-	if len(events) == 0 {
-		return nil
-	}
-	in := auth.Scope{Organization: t.Org, Owner: t.Owner, Group: t.Group}
-	var all []Document
-	begin := func(seq int64) {
-		all = append(all, Document{Of: lifecycle.Cursor{ID: t.ID, CreatedAt: t.CreatedAt}, Org: t.Org, First: seq, Words: Bounds(in, t.Agent)})
-	}
-	size := part
+func documentsOf(t Unindexed, events []task.Event) []sized {
+	bounds := Bounds(auth.Scope{Organization: t.Org, Owner: t.Owner, Group: t.Group}, t.Agent)
+	var all []sized
 	for _, text := range Texts(events) {
-		if size >= part {
-			begin(text.Seq)
-			size = 0
+		if n := len(all); n == 0 || all[n-1].First != text.Seq {
+			at, _ := slices.BinarySearchFunc(events, text.Seq, func(e task.Event, seq int64) int { return cmp.Compare(e.Seq, seq) })
+			all = append(all, sized{Document{Of: t.Of, First: text.Seq, Last: text.Last, At: events[at].Time, Words: slices.Clone(bounds)}, 0})
 		}
 		d := &all[len(all)-1]
-		d.Words, size = append(d.Words, indexed(text.Text)...), size+len(text.Text)
-	}
-	for i := range all {
-		d := &all[i]
-		if d.Last = events[len(events)-1].Seq; i+1 < len(all) {
-			d.Last = all[i+1].First - 1
-		}
-		at := slices.IndexFunc(events, func(e task.Event) bool { return e.Seq >= d.First })
-		d.At = events[at].Time
+		d.Words, d.size = append(d.Words, indexed(text.Text)...), d.size+len(text.Text)
 	}
 	return all
 }

@@ -38,13 +38,15 @@ func Parse(text string) (Query, error) {
 	}
 	var q Query
 	for i, part := range strings.Split(text, `"`) {
-		words := Words(part)
-		if i%2 == 1 && len(words) > 0 { // between two marks, or behind one that none follows
-			q.Terms = append(q.Terms, words)
-			continue
-		}
-		for _, w := range words {
-			q.Terms = append(q.Terms, []string{w})
+		phrase := i%2 == 1 // between two marks, or behind one that none follows
+		end := -1
+		for j, w := range wordsOf(part) {
+			if n := len(q.Terms) - 1; j > 0 && (phrase || w.from == end) {
+				q.Terms[n] = append(q.Terms[n], w.text)
+			} else {
+				q.Terms = append(q.Terms, []string{w.text})
+			}
+			end = w.to
 		}
 	}
 	switch {
@@ -56,10 +58,38 @@ func Parse(text string) (Query, error) {
 	return q, nil
 }
 
-// Words are those of a text, as the index has them: letters, marks and digits, without
-// regard to case.
-func Words(text string) []string {
-	return strings.FieldsFunc(strings.ToLower(text), apart)
+// word is one of a text, in small letters, and which bytes of the text it is.
+type word struct {
+	text     string
+	from, to int
+}
+
+// wordsOf are the words of a text, as the index has them: letters, marks and digits that
+// stand together, without regard to case. In scripts that put no space between words
+// each character is one: whoever looks for several of them looks for them side by side.
+func wordsOf(text string) []word {
+	var found []word
+	from := -1
+	end := func(to int) {
+		if from >= 0 {
+			found = append(found, word{strings.ToLower(text[from:to]), from, to})
+		}
+		from = -1
+	}
+	for i, r := range text {
+		switch {
+		case apart(r):
+			end(i)
+		case alone(r):
+			end(i)
+			from = i
+			end(i + utf8.RuneLen(r))
+		case from < 0:
+			from = i
+		}
+	}
+	end(len(text))
+	return found
 }
 
 // maxWord is how long a word may be, in bytes: what is longer is no word that anybody
@@ -68,11 +98,22 @@ const maxWord = 100
 
 // indexed are the words of a text that the index has.
 func indexed(text string) []string {
-	return slices.DeleteFunc(Words(text), func(w string) bool { return len(w) > maxWord })
+	var found []string
+	for _, w := range wordsOf(text) {
+		if len(w.text) <= maxWord {
+			found = append(found, w.text)
+		}
+	}
+	return found
 }
 
 // apart reports whether a rune separates words.
 func apart(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) }
+
+// alone reports whether a rune is of a script without spaces.
+func alone(r rune) bool {
+	return r >= '\u0e00' && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
+}
 
 // Part is where in a task a text stands.
 type Part string
@@ -85,23 +126,24 @@ const (
 	Event  Part = "event"
 )
 
-// Text is what an event says in words, "" for nothing.
+// Text is what an event says in words, or chunks that follow one another.
 type Text struct {
 	Part Part
-	Seq  int64
-	Text string
+	// Seq is the number of the event, and Last that of the last chunk.
+	Seq, Last int64
+	Text      string
 }
 
 // MaxText bounds what is indexed of one text, in bytes: words behind it are not found.
 const MaxText = 64 << 10
 
 // Texts are what the events of a log say in words, in their order. Chunks that follow one
-// another are one text, under the number of the first. Secrets stand in no event (A5).
+// another are one text of at most MaxText, under the number of the first. Secrets stand in no event (A5).
 func Texts(events []task.Event) []Text {
 	var found []Text
-	add := func(part Part, seq int64, text string) {
+	add := func(part Part, seq, last int64, text string) {
 		if text = cut(text); text != "" {
-			found = append(found, Text{part, seq, text})
+			found = append(found, Text{part, seq, last, text})
 		}
 	}
 	for i := 0; i < len(events); i++ {
@@ -118,24 +160,24 @@ func Texts(events []task.Event) []Text {
 				_ = json.Unmarshal(e.Own, &asked)
 			}
 			if asked.Title != nil {
-				add(Title, e.Seq, *asked.Title)
+				add(Title, e.Seq, e.Seq, *asked.Title)
 			}
 			if asked.Input.Text != nil {
-				add(Prompt, e.Seq, *asked.Input.Text)
+				add(Prompt, e.Seq, e.Seq, *asked.Input.Text)
 			}
 		case task.TaskUpdated:
 			var changed struct {
 				Title *string `json:"title"`
 			}
 			if _ = json.Unmarshal(e.Own, &changed); changed.Title != nil { // see above
-				add(Title, e.Seq, *changed.Title)
+				add(Title, e.Seq, e.Seq, *changed.Title)
 			}
 		case task.TaskFinished:
 			var ended struct {
 				Result *string `json:"result"`
 			}
 			if _ = json.Unmarshal(e.Kept, &ended); ended.Result != nil { // see above
-				add(Result, e.Seq, *ended.Result)
+				add(Result, e.Seq, e.Seq, *ended.Result)
 			}
 		case task.Chunk:
 			var said strings.Builder
@@ -143,12 +185,15 @@ func Texts(events []task.Event) []Text {
 			for ; i < len(events) && events[i].Type == task.Chunk; i++ {
 				var piece string
 				_ = json.Unmarshal(events[i].Own, &piece) // one that is no text says nothing
+				if said.Len() > 0 && said.Len()+len(piece) > MaxText {
+					break
+				}
 				said.WriteString(piece)
 			}
 			i--
-			add(Event, first, said.String())
+			add(Event, first, events[i].Seq, said.String())
 		case task.AgentMessage, task.Think, task.Analyze, task.ToolCallRequest, task.ToolCallResult, task.StepDone, task.ApprovalRequested, task.ApprovalAnswered:
-			add(Event, e.Seq, said(e.Own))
+			add(Event, e.Seq, e.Seq, said(e.Own))
 		}
 	}
 	return found
@@ -202,64 +247,97 @@ func cut(text string) string {
 // Piece is a part of a snippet; Hit says that it is what was looked for.
 type Piece struct {
 	Text string `json:"text" doc:"A piece of the text."`
-	Hit  bool   `json:"hit" doc:"Whether it is one of the words that were looked for."`
+	Hit  bool   `json:"hit" doc:"Whether it is one of the words."`
 }
 
-// around is how many runes a snippet shows before its first hit, and in all.
 const (
-	around = 40
+	// length is how long a snippet is, and around how much of it stands before the first
+	// of the words, in characters.
 	length = 200
+	around = 40
 )
 
-// Snippet is what stands around the first term of a text that has one, with each word of
-// the question marked; nil if it has none.
-func (q Query) Snippet(text string) []Piece {
-	wanted := map[string]bool{}
-	for _, term := range q.Terms {
-		for _, w := range term {
-			wanted[w] = true
+// hit is where a word of a term stands in a text, in bytes.
+type hit struct{ from, to, term int }
+
+// hits are the words of all terms in a text, in their order.
+func (q Query) hits(text string) []hit {
+	var found []hit
+	words := wordsOf(text)
+	same := func(w word, term string) bool { return w.text == term }
+	for i := range words {
+		for n, term := range q.Terms {
+			if len(words)-i < len(term) || !slices.EqualFunc(words[i:i+len(term)], term, same) {
+				continue
+			}
+			for _, w := range words[i : i+len(term)] {
+				found = append(found, hit{w.from, w.to, n})
+			}
 		}
 	}
-	runes := []rune(text)
-	type span struct{ from, to int }
-	var hits []span
-	for i := 0; i < len(runes); {
-		if apart(runes[i]) {
-			i++
-			continue
-		}
-		j := i
-		for j < len(runes) && !apart(runes[j]) {
-			j++
-		}
-		if wanted[strings.ToLower(string(runes[i:j]))] {
-			hits = append(hits, span{i, j})
-		}
-		if len(hits) > 0 && j > hits[0].from+length {
-			break
-		}
-		i = j
+	slices.SortStableFunc(found, func(a, b hit) int { return a.from - b.from }) // phrases may overlap
+	return found
+}
+
+// Snippet is the part of a text in which most of the terms stand, the first of such
+// parts, with each of their words marked; and how many of the terms the text has.
+func (q Query) Snippet(text string) (pieces []Piece, terms int) {
+	all := q.hits(text)
+	if len(all) == 0 {
+		return nil, 0
 	}
-	if len(hits) == 0 {
-		return nil
+	first, most := 0, 0
+	for i, h := range all {
+		end := i
+		for end < len(all) && all[end].to <= h.from+length-around { // in bytes: no fewer characters fit
+			end++
+		}
+		if n := distinct(all[i:end]); n > most {
+			first, most = i, n
+		}
 	}
-	from := max(0, hits[0].from-around)
-	to := min(len(runes), max(from+length, hits[0].to))
+	return cutOut(text, all[first:]), distinct(all)
+}
+
+// distinct counts the terms of places.
+func distinct(all []hit) int {
+	var seen [MaxTerms]bool
+	n := 0
+	for _, h := range all {
+		if !seen[h.term] {
+			seen[h.term], n = true, n+1
+		}
+	}
+	return n
+}
+
+// cutOut is what of a text stands around the first of some places.
+func cutOut(text string, hits []hit) []Piece {
+	from := hits[0].from
+	for n := 0; from > 0 && n < around; n++ {
+		_, size := utf8.DecodeLastRuneInString(text[:from])
+		from -= size
+	}
+	to := from
+	for n := 0; to < len(text) && (n < length || to < hits[0].to); n++ {
+		_, size := utf8.DecodeRuneInString(text[to:])
+		to += size
+	}
 	var pieces []Piece
-	put := func(a, b int, hit bool) {
-		if a < b {
-			pieces = append(pieces, Piece{string(runes[a:b]), hit})
+	at := from
+	put := func(to int, hit bool) {
+		if at < to { // else it has been marked for another term
+			pieces = append(pieces, Piece{text[at:to], hit})
+			at = to
 		}
 	}
-	at := from
 	for _, h := range hits {
 		if h.to > to {
 			break
 		}
-		put(at, h.from, false)
-		put(h.from, h.to, true)
-		at = h.to
+		put(h.from, false)
+		put(h.to, true)
 	}
-	put(at, to, false)
+	put(to, false)
 	return pieces
 }

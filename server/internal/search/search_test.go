@@ -20,6 +20,8 @@ func TestParse(t *testing.T) {
 		`a"b c`:                {{"a"}, {"b", "c"}},
 		`x AND y OR (z*) NOT:`: {{"x"}, {"and"}, {"y"}, {"or"}, {"z"}, {"not"}},
 		`Größe "" '; DROP`:     {{"größe"}, {"drop"}},
+		`"発票 2" 発票 été`:        {{"発", "票", "2"}, {"発", "票"}, {"été"}},
+		"a\x00b":               {{"a"}, {"b"}},
 		"":                     nil, `"" * -`: nil, "\xff": nil,
 		strings.Repeat("a ", 17): nil, strings.Repeat("a", 257): nil,
 	} {
@@ -50,7 +52,12 @@ func TestTexts(t *testing.T) {
 		e(8, task.TaskFinished, `{}`, `{"result": "R"}`),
 	})
 	want := []search.Text{
-		{search.Title, 1, "T"}, {search.Prompt, 1, "P"}, {search.Event, 3, "hello"}, {search.Event, 6, "fetch x y z"}, {search.Event, 7, "end"}, {search.Result, 8, "R"},
+		{search.Title, 1, 1, "T"},
+		{search.Prompt, 1, 1, "P"},
+		{search.Event, 3, 5, "hello"},
+		{search.Event, 6, 6, "fetch x y z"},
+		{search.Event, 7, 7, "end"},
+		{search.Result, 8, 8, "R"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -59,21 +66,37 @@ func TestTexts(t *testing.T) {
 
 func TestSnippet(t *testing.T) {
 	t.Parallel()
-	q, err := search.Parse(`invoice "not paid"`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := q.Snippet(strings.Repeat("x ", 100) + "The Invoice was <b>not</b> paid. " + strings.Repeat("y ", 200) + "invoice")
-	var hits, all []string
-	for _, p := range got {
-		if all = append(all, p.Text); p.Hit {
-			hits = append(hits, p.Text)
+	show := func(question, text string) (shown string, terms int) {
+		t.Helper()
+		q, err := search.Parse(question)
+		if err != nil {
+			t.Fatal(err)
 		}
+		pieces, terms := q.Snippet(text)
+		for _, p := range pieces {
+			if p.Hit {
+				shown += "[" + p.Text + "]"
+			} else {
+				shown += p.Text
+			}
+		}
+		return shown, terms
 	}
-	if d := cmp.Diff([]string{"Invoice", "not", "paid"}, hits); d != "" {
-		t.Error(d)
-	}
-	if text := strings.Join(all, ""); len(text) != 200 || !strings.Contains(text, "The Invoice was <b>not</b> paid.") {
-		t.Errorf("%q", text)
+	much := strings.Repeat("x ", 100)
+	for _, c := range []struct {
+		question, text, want string
+		terms                int
+	}{
+		{`invoice "not paid"`, "The Invoice was <b>not, paid</b>.", "The [Invoice] was <b>[not], [paid]</b>.", 2},
+		{`invoice "not paid"`, "This is not an Invoice.", "This is not an [Invoice].", 1},
+		{`"a b" "b c"`, "a b c", "[a] [b] [c]", 2},
+		{"dog cat", "dog " + much + "cat " + much + "Dog, cat " + much, strings.Repeat("x ", 20) + "[Dog], [cat] " + strings.Repeat("x ", 75) + "x", 2},
+		{"發票", "這張發票 發x票", "這張[發][票] 發x票", 1},
+		{"no", "nothing", "", 0},
+		{"é", strings.Repeat("ü", 39) + " é", strings.Repeat("ü", 39) + " [é]", 1},
+	} {
+		if got, terms := show(c.question, c.text); got != c.want || terms != c.terms {
+			t.Errorf("%s in %q: %q, %d terms, want %q, %d", c.question, c.text, got, terms, c.want, c.terms)
+		}
 	}
 }

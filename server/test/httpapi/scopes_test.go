@@ -208,7 +208,7 @@ func tries(o owned) []try {
 		lists("GET /v1/tasks/counts", "/v1/tasks/counts"),
 		one("GET /v1/workers", 200, "/v1/workers", ""),
 		one("GET /v1/server", 200, "/v1/server", ""),
-		one("GET /v1/search", 200, "/v1/search?q="+o.mark, ""), // see TestB6NobodyFindsWhatTheyDoNotSee
+		one("GET /v1/search", 200, "/v1/search?q="+o.mark, ""), // see TestH11NobodyFindsWhatTheyDoNotSee
 		v1("GET", "", 404),
 		v1("PATCH", "", 404, `{"title": "x"}`, `{"status": "completed", "result": "x"}`, `{"status": "failed", "override": true}`, `{"priority": 9}`),
 		v1("DELETE", "", 404),

@@ -45,8 +45,8 @@ func (s *server) found(t *testing.T, key, query string, want int) []string {
 	return got
 }
 
-// B6: tasks are found by the words of their title, prompt, result and events.
-func TestB6TasksAreFoundByTheirWords(t *testing.T) {
+// H11: tasks are found by the words of their title, prompt, result and events.
+func TestH11TasksAreFoundByTheirWords(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
@@ -80,8 +80,8 @@ func TestB6TasksAreFoundByTheirWords(t *testing.T) {
 	s.found(t, "", "q=zebra", 0)
 }
 
-// A3, B6: nobody finds what they do not see.
-func TestB6NobodyFindsWhatTheyDoNotSee(t *testing.T) {
+// A3, H11: nobody finds what they do not see.
+func TestH11NobodyFindsWhatTheyDoNotSee(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
@@ -96,8 +96,8 @@ func TestB6NobodyFindsWhatTheyDoNotSee(t *testing.T) {
 	s.must(t, 403, call{method: "GET", path: "/v1/search?q=penguin", key: workerKey})
 }
 
-// B6: a question that cannot be asked is told, and no sign is more than a sign.
-func TestB6BadQuestions(t *testing.T) {
+// H11: a question that cannot be asked is told, and no sign is more than a sign.
+func TestH11BadQuestions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, q := range []string{"", "%22", "*", strings.Repeat("x", 257), strings.Repeat("x+", 17), "%FF"} {

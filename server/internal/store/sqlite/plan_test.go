@@ -15,6 +15,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/store/batch"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -413,7 +414,7 @@ func everyRecord(ctx context.Context, s *Store) error {
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "l", Hash: []byte{2}, Role: auth.Admin}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "k", Hash: []byte{1}, Role: auth.User}), s.RevokeKey(ctx, "o", "k"),
 		s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{Owner: "x", Group: "g"}), everyRemoval(ctx, s), s.DropFeed(ctx, s.Now().Add(time.Hour)), s.Writable(ctx),
-		everyPass(ctx, s),
+		everyPass(ctx, s), s.PutDocuments(ctx, []search.Document{{Of: search.Of{Org: "o", ID: "u"}, First: 1, Last: 1, At: 1, Words: []string{"x"}}}, []search.Of{{Org: "o", ID: "t"}}, search.Place{}),
 	)
 }
 
@@ -534,6 +535,14 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Matching(ctx, auth.All("o"), lifecycle.Filter{}, []string{"u"}))
 	note(s.NextDeadline(ctx, auth.All("o"), lifecycle.Filter{}))
 	note(s.Size(ctx))
+	note(s.SearchPlace(ctx))
+	note(s.UnindexedOf(ctx, "o", []string{"u"}))
+	note(s.UnindexedBehind(ctx, "o", "t", 2))
+	for _, in := range []auth.Scope{auth.All("o"), {Organization: "o", Owner: "u"}} {
+		if _, _, err := s.Found(ctx, in, search.Query{Terms: [][]string{{"x"}}}, lifecycle.Filter{Agent: "a"}, 0, 3); err != nil {
+			failed = append(failed, err)
+		}
+	}
 	_, _, err := s.Counts(ctx, "o")
 	return errors.Join(append(failed, err)...)
 }

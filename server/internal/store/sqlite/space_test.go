@@ -279,6 +279,18 @@ func TestPackedTokensTakeLittle(t *testing.T) {
 	}
 	pages := func() (n int64) {
 		t.Helper()
+		end, err := s.FeedEnd(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := s.SearchPlace(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		at.Feed = end // which the search has read
+		if err := s.PutDocuments(t.Context(), nil, nil, at); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.DropFeed(t.Context(), s.Now()+1e9); err != nil { // which is kept for minutes
 			t.Fatal(err)
 		}

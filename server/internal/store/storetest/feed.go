@@ -86,6 +86,13 @@ func (e *env) feedEnd() feed.Position {
 	return end
 }
 
+// dropFeed drops old entries of a feed that the search has read.
+func (e *env) dropFeed(old task.Stamp) {
+	e.t.Helper()
+	e.searchedTo(e.feedEnd())
+	e.ok(e.DropFeed(e.t.Context(), old))
+}
+
 // ends checks that the feed's end is behind all that can be read, and behind
 // nothing that is yet to come.
 func (e *env) ends(what string, last feed.Position) {
@@ -294,7 +301,7 @@ func feedGoesOn(e *env) {
 	}
 	last := begin("d")
 	e.clock.advance(time.Hour)
-	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
+	e.dropFeed(e.clock.stamp())
 	reopen()
 	e.begin("e")
 	got := e.feedAfter(last.Position)
@@ -312,12 +319,12 @@ func feedIsDropped(e *env) {
 	e.begin("new")
 	e.do(home, "new", claim("w"))
 	all := e.feed()
-	e.ok(e.DropFeed(e.t.Context(), middle-1_000_000))
+	e.dropFeed(middle - 1_000_000)
 	e.same("none is older", all, e.feed())
-	e.ok(e.DropFeed(e.t.Context(), middle))
+	e.dropFeed(middle)
 	e.same("those that are not older", all[1:], e.feed())
 	e.clock.advance(time.Second)
-	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
+	e.dropFeed(e.clock.stamp())
 	e.same("the newest", all[3:], e.feed())
 	e.same("log of a task whose entries were dropped", 3, len(e.log("new")))
 }
@@ -332,7 +339,7 @@ func feedHasNoGap(e *env) {
 	e.begin("old")
 	e.begin("newer")
 	all := e.feed()
-	e.ok(e.DropFeed(e.t.Context(), now+1))
+	e.dropFeed(now + 1)
 	e.same("behind one that is not old", all, e.feed())
 	e.write(func(tx lifecycle.Tx) error {
 		for i := range 1100 { // more than one commit drops
@@ -343,7 +350,7 @@ func feedHasNoGap(e *env) {
 		return nil
 	})
 	all = e.feed()
-	e.ok(e.DropFeed(e.t.Context(), now.Add(2*time.Hour)))
+	e.dropFeed(now.Add(2 * time.Hour))
 	e.same("of a large commit", all[len(all)-1:], e.feed())
 }
 
@@ -375,17 +382,17 @@ func cursors(e *env) {
 	e.begin("b")
 	a, b := e.feed()[0].Position, e.feedEnd()
 	e.clock.advance(time.Hour)
-	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
+	e.dropFeed(e.clock.stamp())
 	e.same("nothing new", "", read(b))
 	e.begin("c")
 	e.feedEnd()
-	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
+	e.dropFeed(e.clock.stamp())
 	e.same("after a long silence", "c", read(b))
 	e.same("from the oldest", "b c", read(feed.Position{}))
 	e.clock.advance(time.Hour)
 	e.begin("d")
 	c := e.feed()[1].Position
-	e.ok(e.DropFeed(e.t.Context(), e.clock.stamp()))
+	e.dropFeed(e.clock.stamp())
 	e.same("what was missed", "gone", read(b))
 	e.same("what was missed long ago", "gone", read(a))
 	e.same("what was not", "d", read(c))

@@ -22,6 +22,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -31,7 +32,9 @@ type Store interface {
 	auth.Store
 	files.Store
 	feed.Source
-	// DropFeed drops entries of the feed that are older than a moment.
+	search.Store
+	// DropFeed drops entries of the feed that are older than a moment and that the search
+	// has read, but for the newest of them.
 	DropFeed(ctx context.Context, before task.Stamp) error
 	// Counts and Size are what is measured of a store.
 	Counts(ctx context.Context, org string) ([]lifecycle.StatusCount, []lifecycle.QueueDepth, error)
@@ -89,7 +92,7 @@ func parts(kind Kind) []part {
 		return raceParts()
 	}
 	all := slices.Concat(historyParts(), documentParts(), commitParts(), queueParts(), leaseParts(), rosterParts(),
-		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), feedParts())
+		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), feedParts(), searchParts())
 	if kind.Shared {
 		all = append(all, raceParts()...)
 	}

@@ -23,7 +23,7 @@ func DeleteTask(org, id string) []Op {
 	} {
 		ops = append(ops, Op{SQL: d.sql, Args: []any{org, id}, In: d.in})
 	}
-	return append(ops, dropDocuments(org, id)...)
+	return ops
 }
 
 const (
@@ -53,6 +53,7 @@ func leftovers() []remains {
 		}
 	}
 	return []remains{
+		of(Documents, "documents", "last_seq", "0", ""),
 		of(Steps, "steps", "seq", "0", ""),
 		of(Approvals, "approvals", "seq", "0", ""),
 		of(Events, "events", "seq", "octet_length(own) + COALESCE(octet_length(packed), 0)", ""),

@@ -1,10 +1,11 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
@@ -25,17 +26,28 @@ const (
 	// slots is how many documents may have begun in one millisecond.
 	slots = 1 << 20
 
-	selectUnindexed = `SELECT t.org, t.id, t.agent_id, t.owner, t.grp, t.created_at,
-		COALESCE((SELECT max(d.last_seq) FROM documents d WHERE d.org = t.org AND d.task = t.id), 0) FROM tasks t WHERE `
+	selectUnindexed = `SELECT t.org, t.id, t.created_at, t.agent_id, t.owner, t.grp, t.last_seq,
+		COALESCE((SELECT max(d.last_seq) FROM documents d WHERE d.org = t.org AND d.task = t.id AND d.created_at = t.created_at), 0),
+		CASE WHEN EXISTS (SELECT 1 FROM events e WHERE e.org = t.org AND e.task = t.id AND e.seq = t.last_seq AND e.type = 'chunk') THEN 1 ELSE 0 END
+		FROM tasks t WHERE `
 	// matching are the newest documents that have some words, in front of one.
 	matching = "(SELECT w.rowid AS id FROM words w WHERE words_match(?) AND w.rowid < ? ORDER BY w.rowid DESC LIMIT ?) m"
+	// dropDeleted drops documents of a task that was deleted, also where another has its id
+	// now: who writes documents does not keep anybody from deleting their task meanwhile.
+	dropDeleted = `DELETE FROM documents WHERE id IN (SELECT d.id FROM documents d WHERE d.org = ? AND d.task = ?
+		AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.org = d.org AND t.id = d.task AND t.created_at = d.created_at) ORDER BY d.last_seq DESC LIMIT ?)`
+	// dropAtMost is how many that are: one step writes fewer, and the others are erased
+	// with the task's log.
+	dropAtMost = 1000
 )
 
 func readUnindexed(ctx context.Context, db DB, where string, args ...any) ([]search.Unindexed, error) {
 	var found []search.Unindexed
 	err := each(ctx, db, selectUnindexed+where, args, func(rows Rows) error {
 		var t search.Unindexed
-		err := rows.Scan(&t.Org, &t.ID, &t.Agent, &t.Owner, &t.Group, &t.CreatedAt, &t.Last)
+		var speaks int
+		err := rows.Scan(&t.Org, &t.ID, &t.CreatedAt, &t.Agent, &t.Owner, &t.Group, &t.End, &t.Last, &speaks)
+		t.Speaks = speaks == 1
 		found = append(found, t)
 		return err
 	})
@@ -48,24 +60,15 @@ func readUnindexed(ctx context.Context, db DB, where string, args ...any) ([]sea
 // SearchPlace implements search.Store.
 func (r *Reader) SearchPlace(ctx context.Context) (p search.Place, err error) {
 	var walked int
-	_, err = one(ctx, r.DB, "SELECT pos, n, org, task, walked FROM search", nil, &p.Feed.Commit, &p.Feed.N, &p.Org, &p.Task, &walked)
+	_, err = one(ctx, r.DB, "SELECT step, pos, n, org, task, walked FROM search", nil, &p.Step, &p.Feed.Commit, &p.Feed.N, &p.Org, &p.Task, &walked)
 	p.Walked = walked == 1
 	return p, err
 }
 
 // UnindexedOf implements search.Store.
 func (r *Reader) UnindexedOf(ctx context.Context, org string, ids []string) ([]search.Unindexed, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	args, n := []any{org}, 1
-	for n < len(ids) { // of few sizes, so that few statements are prepared
-		n *= 4
-	}
-	for i := range n {
-		args = append(args, ids[min(i, len(ids)-1)])
-	}
-	return readUnindexed(ctx, r.DB, "t.org = ? AND t.id IN (?"+strings.Repeat(", ?", n-1)+")", args...)
+	places, names := among(ids)
+	return readUnindexed(ctx, r.DB, "t.org = ? AND t.id IN "+places, append([]any{org}, names...)...)
 }
 
 // UnindexedBehind implements search.Store.
@@ -82,7 +85,7 @@ func (r *Reader) Found(ctx context.Context, in auth.Scope, q search.Query, f lif
 	where, more := conditions(facets(in, f))
 	query := `SELECT d.id, d.task, d.first_seq, d.last_seq, t.agent_id, t.status, t.created_at,
 		CASE WHEN octet_length(t.title) <= 65536 THEN t.title END FROM ` + matching +
-		" CROSS JOIN documents d CROSS JOIN tasks t WHERE d.id = m.id AND t.org = d.org AND t.id = d.task AND " + where + " ORDER BY m.id DESC LIMIT ?"
+		" CROSS JOIN documents d CROSS JOIN tasks t WHERE d.id = m.id AND t.org = d.org AND t.id = d.task AND t.created_at = d.created_at AND " + where + " ORDER BY m.id DESC LIMIT ?"
 	args := append(append([]any{match, before, look}, more...), limit)
 	err = each(ctx, r.DB, query, args, func(rows Rows) error {
 		var h search.Hit
@@ -108,10 +111,11 @@ func (r *Reader) Found(ctx context.Context, in auth.Scope, q search.Query, f lif
 }
 
 // PutDocuments implements search.Store.
-func (w *Writer) PutDocuments(ctx context.Context, all []search.Document, at search.Place) error {
-	return w.Edit(lifecycle.Long(ctx, max(1, len(all))), func(db DB, _ task.Stamp) ([]Op, error) {
+func (w *Writer) PutDocuments(ctx context.Context, all []search.Document, gone []search.Of, at search.Place) error {
+	return w.Edit(lifecycle.Long(ctx, max(1, len(all)+len(gone))), func(db DB, _ task.Stamp) ([]Op, error) {
 		// Two nodes that are at it do it one after the other.
-		if _, err := exists(ctx, db, "SELECT 1 FROM search FOR UPDATE"); err != nil {
+		current, err := exists(ctx, db, "SELECT 1 FROM search WHERE step = ? FOR UPDATE", at.Step)
+		if err != nil || !current {
 			return nil, err
 		}
 		walked := 0
@@ -119,49 +123,32 @@ func (w *Writer) PutDocuments(ctx context.Context, all []search.Document, at sea
 			walked = 1
 		}
 		ops := []Op{{
-			SQL:  "UPDATE search SET pos = ?, n = ?, org = ?, task = ?, walked = ?",
-			Args: []any{at.Feed.Commit, at.Feed.N, at.Org, at.Task, walked}, In: Search,
+			SQL:  "UPDATE search SET step = step + 1, pos = ?, n = ?, org = ?, task = ?, walked = ?",
+			Args: []any{at.Feed.Commit, at.Feed.N, at.Org, at.Task, walked}, In: Search, Must: true,
 		}}
-		known, next := map[taskOf]int64{}, map[int64]int64{}
-		for _, d := range all {
-			id := taskOf{d.Org, d.Of.ID, d.Of.CreatedAt}
-			last, seen := known[id]
-			if !seen {
-				var err error
-				if last, err = indexedTo(ctx, db, id); err != nil {
-					return nil, err
-				}
-				known[id] = last
-			}
-			if last < 0 || d.First <= last {
-				continue
-			}
-			known[id] = d.Last
-			number, err := numberOf(ctx, db, d.At, next)
+		for _, t := range gone {
+			ops = append(ops, Op{SQL: dropDeleted, Args: []any{t.Org, t.ID, dropAtMost}, In: Documents})
+		}
+		numbers := map[int64]int64{}
+		var words []Op
+		for _, d := range inTime(all) {
+			number, err := numberOf(ctx, db, d.At, numbers)
 			if err != nil {
 				return nil, err
 			}
-			ops = append(ops,
-				Op{SQL: "INSERT INTO documents (id, org, task, first_seq, last_seq) VALUES (?, ?, ?, ?, ?)", Args: []any{number, d.Org, d.Of.ID, d.First, d.Last}, In: Documents},
-				Op{SQL: "INSERT INTO words (rowid, said) VALUES (?, words_said(?))", Args: []any{number, w.Words.Said(d.Words)}, In: Documents})
+			ops = append(ops, Op{
+				SQL:  "INSERT INTO documents (id, org, task, created_at, first_seq, last_seq) VALUES (?, ?, ?, ?, ?, ?)",
+				Args: []any{number, d.Of.Org, d.Of.ID, int64(d.Of.CreatedAt), d.First, d.Last}, In: Documents,
+			})
+			words = append(words, Op{SQL: "INSERT INTO words (rowid, said) VALUES (?, words_said(?))", Args: []any{number, w.Words.Said(d.Words)}, In: Documents})
 		}
-		return ops, nil
+		return append(ops, words...), nil
 	})
 }
 
-type taskOf struct {
-	org, id string
-	at      task.Stamp
-}
-
-// indexedTo reads up to which event a task is in the index; -1 for one that is no more.
-func indexedTo(ctx context.Context, db DB, t taskOf) (last int64, err error) {
-	there, err := exists(ctx, db, "SELECT 1 FROM tasks WHERE org = ? AND id = ? AND created_at = ? FOR KEY SHARE", t.org, t.id, int64(t.at))
-	if err != nil || !there {
-		return -1, err
-	}
-	_, err = one(ctx, db, "SELECT COALESCE(max(last_seq), 0) FROM documents WHERE org = ? AND task = ?", []any{t.org, t.id}, &last)
-	return last, err
+// inTime are documents in the order of their numbers, in which an index takes them best.
+func inTime(all []search.Document) []search.Document {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b search.Document) int { return cmp.Compare(a.At, b.At) })
 }
 
 // errFull: nobody creates a million tasks in a millisecond.
@@ -181,12 +168,4 @@ func numberOf(ctx context.Context, db DB, at task.Stamp, next map[int64]int64) (
 	}
 	next[first] = n + 1
 	return n, nil
-}
-
-// DropDocuments takes a task out of the index.
-func dropDocuments(org, id string) []Op {
-	return []Op{
-		{SQL: "DELETE FROM words WHERE rowid IN (SELECT id FROM documents WHERE org = ? AND task = ?)", Args: []any{org, id}, In: Documents},
-		{SQL: "DELETE FROM documents WHERE org = ? AND task = ?", Args: []any{org, id}, In: Documents},
-	}
 }
