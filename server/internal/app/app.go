@@ -181,7 +181,7 @@ func (a *App) start(ctx context.Context) error {
 	now := func() time.Time { return a.store.Now().Time() }
 	chores := dispatch.Chores{
 		Trim:   a.trim,
-		Index:  search.NewIndexer(a.store).Step,
+		Index:  search.NewIndexer(a.store).StepAndRest,
 		Forget: shelf.Forget,
 	}
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, chores).Run(a.sweeping) })

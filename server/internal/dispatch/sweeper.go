@@ -22,8 +22,6 @@ const (
 	trimEvery = time.Minute
 	// goOnEvery is how often it is looked for what others have begun and left.
 	goOnEvery = 2 * time.Second
-	// indexRest is how many times as long as a step of the index it rests behind it.
-	indexRest = 9
 	// maxDrift is how far the store's clock may run from the steady one between
 	// two beats before it counts as a jump (a clock set, a machine asleep).
 	maxDrift = 2 * time.Second
@@ -167,20 +165,14 @@ func (s *Sweeper) goOn(ctx context.Context) {
 	s.try(ctx, "look at caps", s.service.Uncap)
 }
 
-// index goes on until all is indexed. It rests between, so that it takes a tenth of what a
-// busy server does at most.
+// index goes on until all is indexed.
 func (s *Sweeper) index(ctx context.Context) {
 	for more := s.chores.Index != nil; more && ctx.Err() == nil && s.pulse.Load() != nil; {
-		begun := time.Now()
 		more = false
 		s.try(ctx, "index", func(ctx context.Context) (err error) {
 			more, err = s.chores.Index(ctx)
 			return err
 		})
-		select {
-		case <-ctx.Done():
-		case <-time.After(indexRest * time.Since(begun)):
-		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/feed"
@@ -174,6 +175,23 @@ type Indexer struct{ store Store }
 
 // NewIndexer makes one.
 func NewIndexer(s Store) *Indexer { return &Indexer{s} }
+
+// rest is how many times as long as a step took the indexer rests before the next one, so
+// that a busy server spends a tenth of what it does on the index at most.
+const rest = 9
+
+// StepAndRest does a step and, if there may be more, rests.
+func (x *Indexer) StepAndRest(ctx context.Context) (more bool, err error) {
+	begun := time.Now()
+	if more, err = x.Step(ctx); !more || err != nil {
+		return false, err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(rest * time.Since(begun)):
+	}
+	return true, nil
+}
 
 // Step indexes some of what is new and, if there is room, some of what was there before
 // the index. It reports whether there may be more.

@@ -153,12 +153,15 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT id FROM tasks INDEXED BY tasks_alarm WHERE org = ? AND alarm_at > 0 AND (status", // Ahead: all alarms, after a jump of the clock
 		"SELECT id FROM tasks INDEXED BY tasks_queue WHERE org = ? AND queued = 1 AND ready_at",  // likewise, all of the queue
 		"SELECT task, number, sent_after FROM attempts",                                          // Untold: sorts the few of one worker
-		selectKey + "org = ?",                                   // Keys: all of them, few
-		"SELECT t.id, t.agent_id, t.org",                        // Tasks: see the test above
-		"SELECT count(*) FROM (SELECT 1 FROM tasks t",           // likewise
-		"SELECT count(*), count(*) FROM (SELECT 1 FROM tasks t", // likewise
-		"SELECT t.created_at, t.id FROM tasks t",                // Open: likewise
-		"SELECT o.id, f.size, f.content_type",                   // Files, FileOf: see the test below
+		selectKey + "org = ?",                                                                       // Keys: all of them, few
+		"SELECT t.id, t.agent_id, t.org",                                                            // Tasks: see the test above
+		"SELECT count(*) FROM (SELECT 1 FROM tasks t",                                               // likewise
+		"SELECT count(*), count(*) FROM (SELECT 1 FROM tasks t",                                     // likewise
+		"SELECT t.created_at, t.id FROM tasks t",                                                    // Open: likewise
+		"SELECT o.id, f.size, f.content_type",                                                       // Files, FileOf: see the test below
+		"SELECT 1 FROM search", "SELECT step, pos, n", "SELECT pos, n FROM search", "UPDATE search", // one row
+		"SELECT d.id, d.task, d.first_seq",                // Found: so many that have the words, by their own index
+		"SELECT count(*), min(m.id) FROM (SELECT w.rowid", // likewise
 	}
 	s, queries := queriesOf(t, everything)
 	if len(queries) < 60 {

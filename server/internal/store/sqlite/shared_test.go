@@ -86,6 +86,6 @@ func rewire(ctx context.Context, s *Store, opts batch.Options, wrap func(*engine
 		return err
 	}
 	s.writers = batch.Start(opts, wrap(e))
-	s.Writer = &table.Writer{Edit: s.writers.Edit}
+	s.Writer = &table.Writer{Edit: s.writers.Edit, Words: words()}
 	return nil
 }
