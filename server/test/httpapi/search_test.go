@@ -100,12 +100,12 @@ func TestH11NobodyFindsWhatTheyDoNotSee(t *testing.T) {
 func TestH11BadQuestions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, q := range []string{"", "%22", "*", strings.Repeat("x", 257), strings.Repeat("x+", 17), "%FF"} {
+	for _, q := range []string{"", "%22", "*", strings.Repeat("x", 257), strings.Repeat("x+", 17), "%FF", "%00", strings.Repeat("x", 10<<10)} {
 		s.must(t, 422, call{method: "GET", path: "/v1/search?q=" + q})
 	}
 	s.must(t, 422, call{method: "GET", path: "/v1/search"})
 	s.must(t, 400, call{method: "GET", path: "/v1/search?q=x&cursor=none"})
-	for _, q := range []string{`a"b`, `x' OR 1=1 --`, `NEAR(a b)`, `said:x`, `a AND`, `x <-> y`, `x & !y`, `^x`, `{a b}: c`, `ａ`, `x\y`, `'x':1`} {
+	for _, q := range []string{`a"b`, `x' OR 1=1 --`, `NEAR(a b)`, `said:x`, `a AND`, `x <-> y`, `x & !y`, `^x`, `{a b}: c`, `ａ`, `x\y`, `'x':1`, "a\x00b", `"unbalanced`, "発票", "x OR"} {
 		s.must(t, 200, call{method: "GET", path: "/v1/search?q=" + url.QueryEscape(q)})
 	}
 }

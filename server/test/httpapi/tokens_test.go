@@ -40,7 +40,7 @@ func TestA7ATokenReadsOneTask(t *testing.T) {
 	for _, path := range []string{
 		"/v1/tasks/other", "/v1/tasks/other/events", "/v1/tasks/other/outputs", "/v1/tasks/no-such-task", "/v1/tasks", "/v1/tasks/counts", "/v1/events", "/v1/tasks/one/steps",
 		"/v1/tasks/one/thread", "/v1/tasks/one/thread/full", "/v1/tasks/one/activity", "/v1/tasks/one/children", "/v1/tasks/one/tokens", "/v1/tasks/one/approvals", "/v1/approvals",
-		"/v1/agents", "/v1/agents/agent-1", "/v1/keys", "/v1/files", "/v1/session",
+		"/v1/agents", "/v1/agents/agent-1", "/v1/keys", "/v1/files", "/v1/session", "/v1/search?q=hello",
 	} {
 		s.must(t, 403, read("GET", path))
 	}

@@ -15,7 +15,7 @@ import (
 
 // SearchQuery says what is looked for, and where.
 type SearchQuery struct {
-	Words string `query:"q" required:"true" minLength:"1" doc:"Words that all have to stand in one place, in any order; words in quotation marks stand side by side. At most 16, in 256 bytes. No sign means anything else."`
+	Words string `query:"q" required:"true" minLength:"1" doc:"Words that all have to stand in one place, in any order: in one event, or in text that was streamed in pieces. Words in quotation marks stand side by side. At most 16, in 256 bytes. No sign means anything else."`
 	Agent string `query:"agent_id" doc:"Only this agent's tasks."`
 	Narrowing
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many places it may have; fewer also where few of many match the other parameters."`
@@ -47,7 +47,7 @@ func (r *routes) registerSearch() {
 	add(r, operation{roles: users(), errors: []fault.Code{fault.Malformed}, Operation: huma.Operation{
 		OperationID: "search", Method: http.MethodGet, Path: "/v1/search", Tags: []string{"tasks"},
 		Summary: "Find tasks by the words of their titles, prompts, results and events",
-		Description: "What was written is found about a second later, text that is streamed when something else follows it. " +
+		Description: "What was written is found about a second later, text that is streamed when something else follows it; on a server that is busy it takes longer. " +
 			"Of a text the first 64 KiB are found. After an update from a release without search, what was there before is found bit by bit.",
 	}}, func(ctx context.Context, in *SearchQuery) (*struct{ Body SearchHits }, error) {
 		before, err := Part{Cursor: in.Cursor}.in(found)
