@@ -126,6 +126,9 @@ const (
 	Event  Part = "event"
 )
 
+// Parts lists them.
+func Parts() []Part { return []Part{Title, Prompt, Result, Event} }
+
 // Text is what an event says in words, or chunks that follow one another.
 type Text struct {
 	Part Part

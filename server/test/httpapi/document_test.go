@@ -165,7 +165,7 @@ func TestDocsPage(t *testing.T) {
 			t.Errorf("it lacks %s", name)
 		}
 	}
-	if len(page) > 240<<10 {
+	if len(page) > 250<<10 {
 		t.Errorf("it is %d bytes long", len(page))
 	}
 }

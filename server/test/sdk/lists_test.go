@@ -13,6 +13,7 @@ import (
 
 	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -37,7 +38,7 @@ func same[A, B ~string](t *testing.T, what string, clients []A, servers []B) {
 func declared(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
-	for _, name := range []string{"status.go", "event.go", "errors.go"} {
+	for _, name := range []string{"status.go", "event.go", "errors.go", "search.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), "../../../"+name, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
@@ -66,13 +67,14 @@ func declared(t *testing.T) map[string][]string {
 func TestListsAreTheServers(t *testing.T) {
 	t.Parallel()
 	constants := declared(t)
-	if kinds := slices.Sorted(maps.Keys(constants)); !slices.Equal(kinds, []string{"CheckState", "Code", "EndReason", "EventType", "Status"}) {
+	if kinds := slices.Sorted(maps.Keys(constants)); !slices.Equal(kinds, []string{"CheckState", "Code", "EndReason", "EventType", "FoundIn", "Status"}) {
 		t.Fatalf("there are constants of %q", kinds)
 	}
 	same(t, "declared statuses", constants["Status"], task.Statuses())
 	same(t, "declared reasons", constants["EndReason"], task.EndReasons())
 	same(t, "declared types of events", constants["EventType"], task.Types())
 	same(t, "declared verdicts", constants["CheckState"], task.CheckStates())
+	same(t, "declared parts", constants["FoundIn"], search.Parts())
 	same(t, "declared codes", constants["Code"], fault.Codes())
 	same(t, "statuses", errand.Statuses(), task.Statuses())
 	same(t, "reasons", errand.EndReasons(), task.EndReasons())
