@@ -73,14 +73,16 @@ func (a *Authenticator) Link(ctx context.Context, who Principal, page string) (p
 	if page != "" {
 		path += "?" + url.Values{"next": {page}}.Encode()
 	}
-	return path + codeMark + code, p.Until, nil
+	return path + codeMark + code + keyMark + who.KeyID, p.Until, nil
 }
 
-// Where a link leads. What is behind the mark stays in the browser, which sends no
-// fragment: the page shows it to the server and takes it out of the history.
+// Where a link leads. What is behind the first mark stays in the browser, which sends no
+// fragment: the page shows the code to the server and takes it out of the history. The
+// key's id lets a page ask before somebody else is signed in there.
 const (
 	signInPage = "/ui/sign-in"
 	codeMark   = "#code="
+	keyMark    = "&key="
 )
 
 // FollowLink is SignIn with a link's code in the place of a key.

@@ -51,13 +51,23 @@ export interface Asked {
   signal?: AbortSignal | undefined;
 }
 
+let pass = "";
+
+/** Asks everything from now on with a token that reads one task, and as nobody who may be signed in here. */
+export function showPass(token: string): void {
+  pass = token;
+}
+
+/** A path of the API for links and pictures, which show such a token as well. */
+export const withPass = (path: string): string => (pass ? `${path}${path.includes("?") ? "&" : "?"}token=${part(pass)}` : path);
+
 /** Sends a request and answers the response, whatever its status. */
 export async function send(method: string, path: string, asked: Asked = {}): Promise<Response> {
   const form = asked.body instanceof FormData;
   try {
-    return await fetch(path + query(asked.query ?? {}), {
+    return await fetch(withPass(path + query(asked.query ?? {})), {
       method,
-      credentials: "same-origin",
+      credentials: pass ? "omit" : "same-origin",
       cache: "no-store",
       signal: asked.signal ?? null,
       headers: { Accept: "application/json", ...(asked.body === undefined || form ? {} : { "Content-Type": "application/json" }), ...asked.headers },

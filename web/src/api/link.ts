@@ -1,14 +1,13 @@
 import { place } from "../routes.svelte";
 
-const mark = "#code=";
-
-/** Takes the code of a link that signs in out of the address and of the history; "" if it has none. */
-function take(): string {
-  if (place.path !== "sign-in" || !location.hash.startsWith(mark)) return "";
-  const code = location.hash.slice(mark.length);
+/** Takes what a link that signs in brings out of the address and of the history; nothing if it is no such link. */
+function take(): { code: string; key: string } {
+  const brought = new URLSearchParams(location.hash.slice(1));
+  const code = brought.get("code") ?? "";
+  if (place.path !== "sign-in" || !code) return { code: "", key: "" };
   place.go(location.pathname + location.search, "replace");
-  return code;
+  return { code, key: brought.get("key") ?? "" };
 }
 
-/** The code with which this page was opened: it is taken before anything is drawn or asked. */
-export const code = take();
+/** The code with which this page was opened, and the id of the key that it stands for: they are taken before anything is drawn or asked. */
+export const link = take();

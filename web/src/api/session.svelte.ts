@@ -1,5 +1,5 @@
 import { call, Fault, faultOf, send, refusal, onSignedOut } from "./client";
-import { code } from "./link";
+import { link } from "./link";
 import type { Session } from "./types";
 
 /** Who is signed in here. The key itself is kept by nobody but the person. */
@@ -10,12 +10,14 @@ class Signed {
   /** A server of another version than this page has answered. */
   newer = $state("");
   admin = $derived(this.who?.key.role === "admin");
+  /** Who is signed in while a link was opened that stands for another key: it is asked which of them is meant. */
+  replaces = $state.raw<Session | null>(null);
   /** Why a link that was opened has not signed in. */
   refused = $state<Fault | null>(null);
   /** Called when somebody has signed in or out here. */
   changed = (): void => {};
   #first = "";
-  #code = code;
+  #code = link.code;
 
   constructor() {
     onSignedOut(() => {
@@ -26,7 +28,7 @@ class Signed {
 
   /** Asks who is signed in; throws only if the server cannot be reached. */
   async ask(): Promise<void> {
-    await this.#follow();
+    if (this.#code && !(await this.#inPlaceOf())) return;
     const res = await send("GET", "/v1/session");
     if (res.ok) this.#take((await res.json()) as Session);
     else if (res.status === 401) this.who = null;
@@ -41,12 +43,34 @@ class Signed {
     if (!this.who) throw new Fault(401, "unauthenticated", "this browser does not keep the cookie that signs you in");
   }
 
-  /** Signs in with the link that was opened, if one was: once, whatever comes of it. */
+  /** Signs in with the link that was opened; false if somebody else is signed in, and has to say so first. */
+  async #inPlaceOf(): Promise<boolean> {
+    const res = await send("GET", "/v1/session");
+    if (res.status >= 500) throw await refusal(res);
+    if (!res.ok) await this.#follow();
+    else {
+      const now = (await res.json()) as Session;
+      if (now.key.id !== link.key) {
+        this.replaces = now;
+        return false;
+      }
+      this.#code = ""; // that is who is signed in
+    }
+    return true;
+  }
+
+  /** Goes on with the link that was opened, or without it. */
+  async replace(follow: boolean): Promise<void> {
+    if (follow) await this.#follow();
+    this.#code = "";
+    await this.ask();
+    this.replaces = null;
+  }
+
+  /** Signs in with the link that was opened: once, whatever comes of it. */
   async #follow(): Promise<void> {
-    const shown = this.#code;
-    if (!shown) return;
     try {
-      await call<void>("POST", "/v1/session", { body: { code: shown } });
+      await call<void>("POST", "/v1/session", { body: { code: this.#code } });
       this.changed();
     } catch (err) {
       const told = faultOf(err);

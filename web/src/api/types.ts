@@ -205,9 +205,11 @@ export interface Key {
   sees?: string;
   group?: string;
   created_at: string;
+  /** When it ends by itself; null for never. */
+  expires_at: string | null;
   revoked_at: string | null;
   last_used_at?: string | null;
-  created_by?: string | null;
+  created_by: string;
   key?: string;
 }
 

@@ -49,6 +49,8 @@ export interface Fold {
   told: number;
   /** How many files it has written. */
   outputs: number;
+  /** Of how many files it was told what its agent was given. */
+  given: number;
 }
 
 export interface Attempt {
@@ -74,7 +76,7 @@ export class Log {
   readonly items: Item[] = [];
   readonly fold: Fold = {
     status: "", endReason: "", internal: "", title: "", result: "", turn: 0, attempt: 0, worker: "", tokens: null, plan: null,
-    startedAt: "", finishedAt: "", stop: "", stopBy: "", stopAt: "", stopEndedAt: "", attempts: [], asked: 0, told: 0, outputs: 0,
+    startedAt: "", finishedAt: "", stop: "", stopBy: "", stopAt: "", stopEndedAt: "", attempts: [], asked: 0, told: 0, outputs: 0, given: 0,
   };
   readonly #tools = new Map<string, number>();
 
@@ -183,6 +185,10 @@ export class Log {
       case "output":
         this.fold.outputs++;
         this.#push(e, { kind: "output", name: str(d.name), size: num(d.size) });
+        return;
+      case "file_given":
+        this.fold.given++;
+        this.#quiet(e, "file", d.failed ? `Could not read ${str(d.name)}: ${str(d.failed)}` : `Was given ${str(d.name)}`);
         return;
       case "step":
         this.#quiet(e, "step", `Step ${str(d.name) || brief(e.data)} is done`);

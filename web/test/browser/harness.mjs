@@ -28,8 +28,9 @@ function freePort() {
 
 /** A server with data of its own, which can be killed and started again. */
 export class Server {
-  static async start() {
+  static async start(env = {}) {
     const s = new Server();
+    s.env = env;
     s.port = await freePort();
     s.url = `http://127.0.0.1:${s.port}`;
     s.key = adminKey;
@@ -40,7 +41,7 @@ export class Server {
 
   async up() {
     this.child = spawn(binary, ["serve", "--addr", `127.0.0.1:${this.port}`, "--data", this.data], {
-      env: { PATH: process.env.PATH, HOME: this.data, ERRAND_ADMIN_KEY: adminKey },
+      env: { PATH: process.env.PATH, HOME: this.data, ERRAND_ADMIN_KEY: adminKey, ...this.env },
       stdio: ["ignore", "ignore", "pipe"],
     });
     let said = "";
@@ -91,6 +92,13 @@ export class Server {
     return new Attempt(this, claims[0]);
   }
 
+  async upload(name, content, type) {
+    const form = new FormData();
+    form.append("file", new Blob([content], { type }), name);
+    const res = await fetch(this.url + "/v1/files", { method: "POST", headers: { "x-api-key": this.key }, body: form });
+    return (await res.json()).url;
+  }
+
   async log(id) {
     const all = [];
     for (;;) {
@@ -98,6 +106,29 @@ export class Server {
       all.push(...page.items);
       if (page.items.length < 1000) return all;
     }
+  }
+}
+
+/** A language model that says the same to everybody. */
+export class Model {
+  static async start(words) {
+    const m = new Model();
+    m.http = createHTTP((req, res) => {
+      req.resume().on("end", () => {
+        res.writeHead(200, { "Content-Type": "text/event-stream" });
+        const say = (choices, more = {}) => res.write(`data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", model: "m", choices, ...more })}\n\n`);
+        say([{ index: 0, delta: { role: "assistant", content: words } }]);
+        say([{ index: 0, delta: {}, finish_reason: "stop" }], { usage: { prompt_tokens: 9, completion_tokens: 3 } });
+        res.end("data: [DONE]\n\n");
+      });
+    });
+    await new Promise((r) => m.http.listen(0, "127.0.0.1", r));
+    m.env = { OPENAI_API_KEY: "k", OPENAI_BASE_URL: `http://127.0.0.1:${m.http.address().port}/v1` };
+    return m;
+  }
+  stop() {
+    this.http.closeAllConnections();
+    this.http.close();
   }
 }
 

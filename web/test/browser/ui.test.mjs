@@ -2,15 +2,18 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { axe, Between, launch, person, Server, shots, signIn } from "./harness.mjs";
+import { axe, Between, launch, Model, person, Server, shots, signIn } from "./harness.mjs";
 
 let server;
 let browser;
+let model;
 before(async () => {
-  [server, browser] = await Promise.all([Server.start(), launch()]);
+  model = await Model.start("Seen.");
+  [server, browser] = await Promise.all([Server.start(model.env), launch()]);
 });
 after(async () => {
   await browser?.close();
+  model?.stop();
   await server?.stop();
 });
 
@@ -66,6 +69,29 @@ describe("signing in", () => {
     await late.page.keyboard.press("Enter");
     await late.page.getByRole("heading", { name: "Settings" }).waitFor();
     await leave(late);
+  });
+
+  test("a link of another key signs in only if that is meant", async () => {
+    const other = await server.api("POST", "/v1/keys", { name: "of another", role: "user" });
+    const link = async () => (await fetch(server.url + "/v1/session/links", { method: "POST", headers: { "x-api-key": other.key, "Content-Type": "application/json" }, body: '{"next": "/ui/settings/keys"}' }).then((r) => r.json())).path;
+    const me = await person(browser, server);
+    const { page } = me;
+    await signIn(page, server);
+    const path = await link();
+    await page.goto("about:blank");
+    await page.goto(server.url + path);
+    await page.getByRole("heading", { name: "Sign in as somebody else?" }).waitFor();
+    assert.equal(await page.evaluate(() => location.hash), "");
+    await page.screenshot({ path: join(shots, "sign-in-replace-light-1440.png") });
+    assert.deepEqual(await axe(page), []);
+    await page.getByRole("button", { name: "Stay admin" }).click();
+    await page.getByRole("heading", { name: "API keys" }).waitFor();
+    await page.goto("about:blank");
+    await page.goto(server.url + path); // it was not used up
+    await page.getByRole("button", { name: "Sign in with the link" }).click();
+    await page.getByText("For admins").waitFor();
+    await page.getByText("of another").first().waitFor();
+    await leave(me);
   });
 
   test("a key that is revoked signs its pages out", async () => {
@@ -440,6 +466,137 @@ test("the failed run of an hour ago is found, seen why, and run again", async ()
   await page.screenshot({ path: join(shots, "tasks-ticked-light-1440.png") });
   await page.getByRole("button", { name: "Run again" }).click();
   await page.getByRole("button", { name: /^Waiting 1/ }).waitFor();
+  await leave(me);
+});
+
+test("the files of a task are looked at as its agent was given them", async () => {
+  await server.agent("reader", { runtime: "model", model_provider: "openai", model_name: "gpt-4o" });
+  const picture = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAABAAAAAJCAIAAAC0SDtlAAABCUlEQVR42g3LodWGEQCA0X+cbwADGMAABjCAKCiaoxKFp2iOShQMYADD/O/t9+/nEA7pUA7tMA7r8I7oKA4c3bEcx3Edz/H3C4iADKiADpiADfhADJQAgR5YgRO4gRe+kBAJmVAJnTAJm/CJmCgJEj2xEidxEy99ISMyMqMyOmMyNuMzMVMyZHpmZU7mZl7+QkVUZEVVdMVUbMVXYqVUqPTKqpzKrbz6hYZoyIZq6IZp2IZvxEZp0OiN1TiN23jtCwMxkAM10AMzsAM/iIMyYNAHa3AGd/DGFyZiIidqoidmYid+EidlwqRP1uRM7uTNL2zERm7URm/Mxm78Jm7Khk3frM3Z3M3b/APu2vrhVaT10gAAAABJRU5ErkJggg==", "base64");
+  const files = await Promise.all([
+    server.upload("sales.csv", "region,net\n" + Array.from({ length: 250 }, (_, i) => `r${i},${i}.50`).join("\n") + "\n", "text/csv"),
+    server.upload("notes.txt", "<b>not bold</b> " + "words ".repeat(20_000), "text/plain"),
+    server.upload("map.png", picture, "image/png"),
+    server.upload("odd.bin", "\0\x01\x02", "application/octet-stream"),
+  ]);
+  const { id } = await server.create("reader", "Read them", { input: { text: "Read them", files } });
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, `/ui/tasks/${id}`);
+  await page.locator(".pill.completed").waitFor();
+  const side = page.getByRole("complementary", { name: "About this task" });
+  await side.getByText("Files, as the agent saw them").waitFor();
+  await side.getByRole("link", { name: "sales.csv" }).click();
+  const seen = page.getByRole("region", { name: "As the agent saw it" });
+  await seen.getByRole("cell", { name: "r0", exact: true }).waitFor();
+  await page.screenshot({ path: join(shots, "tasks-file-table-light-1440.png") });
+  assert.deepEqual(await axe(page), []);
+  await page.getByRole("button", { name: /map.png/ }).click();
+  await seen.getByRole("img").waitFor();
+  assert.ok((await seen.getByRole("img").evaluate((i) => i.decode().then(() => i.naturalWidth))) > 0);
+  await page.screenshot({ path: join(shots, "tasks-file-picture-light-1440.png") });
+  await page.getByRole("button", { name: /notes.txt/ }).click();
+  await seen.getByText("<b>not bold</b>").waitFor();
+  await seen.getByRole("button", { name: "The next page" }).click();
+  await seen.getByText("page 2 of 2").waitFor();
+  await page.reload(); // the page is in the address
+  await seen.getByText("page 2 of 2").waitFor();
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.screenshot({ path: join(shots, "tasks-file-text-dark-390.png") });
+  assert.deepEqual(await axe(page), []);
+  assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
+  await leave(me);
+});
+
+test("a result that is a table, and files that are, are looked at as tables", async () => {
+  await server.agent("tabler", { lease_seconds: 600 });
+  const { id } = await server.create("tabler", "List them");
+  const run = await server.claim("tabler");
+  const put = (name, body) => fetch(`${server.url}/v1/tasks/${id}/outputs/${name}`, { method: "PUT", headers: { "x-api-key": server.key, "X-Errand-Lease-Token": run.token }, body });
+  await put("rows.csv", 'name,net\n"a, <script>",1.5\nb,2\n');
+  await put("page.html", "<script>window.pwned = 1</script>");
+  await run.finish("completed", JSON.stringify(Array.from({ length: 230 }, (_, i) => ({ region: `r${i}`, net: i * 10, note: i % 2 ? "odd" : null }))));
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, `/ui/tasks/${id}`);
+  const result = page.getByRole("region", { name: "Result" }).first();
+  await result.getByRole("columnheader", { name: "region" }).waitFor();
+  assert.equal(await result.locator("tbody tr").count(), 100);
+  await page.screenshot({ path: join(shots, "tasks-result-table-light-1440.png") });
+  await result.getByRole("button", { name: "The next page" }).click();
+  await result.getByRole("button", { name: "The next page" }).click();
+  await result.getByRole("cell", { name: "r229" }).waitFor();
+  await result.getByRole("button", { name: "Tree" }).click();
+  await result.getByText("230 items").waitFor();
+  const made = page.getByRole("region", { name: "Files it made" });
+  await made.getByRole("button", { name: "Look at rows.csv" }).click();
+  await made.getByRole("cell", { name: "a, <script>" }).waitFor();
+  await made.getByRole("button", { name: "Look at page.html" }).click();
+  await made.getByText("window.pwned = 1").waitFor();
+  assert.equal(await page.evaluate(() => window.pwned), undefined);
+  assert.deepEqual(await axe(page), []);
+  await leave(me);
+});
+
+test("a task is shared by a link that reads it alone, live, until it is revoked", async () => {
+  await server.agent("sharer", { lease_seconds: 600 });
+  const { id } = await server.create("sharer", "Tell everybody");
+  const run = await server.claim("sharer");
+  await run.text("so far ");
+  const me = await person(browser, server);
+  await signIn(me.page, server, `/ui/tasks/${id}`);
+  await me.page.getByRole("button", { name: "Share" }).click();
+  const dialog = me.page.getByRole("dialog");
+  await dialog.getByRole("button", { name: "Make a link" }).click();
+  const url = await dialog.locator("code").first().innerText();
+  await dialog.getByText("1 link is good").waitFor();
+  await me.page.screenshot({ path: join(shots, "tasks-share-light-1440.png") });
+  assert.deepEqual(await axe(me.page), []);
+  const guest = await person(browser, server);
+  await guest.page.goto(url);
+  await guest.page.getByText("so far").waitFor();
+  await run.text("and on");
+  await guest.page.getByText("so far and on").waitFor();
+  await fetch(`${server.url}/v1/tasks/${id}/outputs/rows.csv`, { method: "PUT", headers: { "x-api-key": server.key, "X-Errand-Lease-Token": run.token }, body: "a,b\n1,2\n" });
+  await run.finish("completed", "Told.");
+  await guest.page.locator(".pill.completed").waitFor();
+  await guest.page.getByText("Told.").waitFor();
+  await guest.page.screenshot({ path: join(shots, "shared-light-1440.png") });
+  assert.deepEqual(await axe(guest.page), []);
+  await guest.page.getByRole("button", { name: "Look at rows.csv" }).click();
+  await guest.page.getByRole("columnheader", { name: "b" }).waitFor();
+  const [download] = await Promise.all([guest.page.waitForEvent("download"), guest.page.getByRole("link", { name: "rows.csv" }).click()]);
+  assert.equal(readFileSync(await download.path(), "utf8"), "a,b\n1,2\n");
+  assert.deepEqual(await guest.context.cookies(), []);
+  await guest.page.setViewportSize({ width: 390, height: 844 });
+  await guest.page.emulateMedia({ colorScheme: "dark" });
+  await guest.page.getByRole("button", { name: "Story" }).click();
+  await guest.page.getByText("so far and on").waitFor();
+  assert.deepEqual(await axe(guest.page), []);
+  await dialog.getByRole("button", { name: "Revoke" }).click();
+  await dialog.getByText("1 link is good").waitFor({ state: "detached" });
+  await guest.page.reload();
+  await guest.page.getByText("This link is good no more").waitFor();
+  await leave(guest);
+  await leave(me);
+});
+
+test("keys end by themselves, and say when they were used last", async () => {
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/settings/keys");
+  await page.getByRole("button", { name: "New key" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill("for a week");
+  await dialog.getByLabel("Ends").selectOption({ label: "in 7 days" });
+  await dialog.getByRole("button", { name: "Make it" }).click();
+  const row = page.getByRole("row", { name: /for a week/ });
+  await row.getByText(/^in (6|7) d$/).waitFor();
+  await row.getByText("never").waitFor();
+  await page.screenshot({ path: join(shots, "keys-ends-light-1440.png") });
+  const { key } = { key: await page.locator(".keycode").innerText() };
+  assert.equal((await fetch(server.url + "/v1/tasks", { headers: { "x-api-key": key } })).status, 200);
+  assert.deepEqual(await axe(page), []);
   await leave(me);
 });
 
