@@ -8,7 +8,7 @@ test("a file is told as the agent has it", () => {
   const says = (f: GivenFile): string[] => Object.values(givenWords(f));
   expect(says(file([{ as: "table", rows: 48112, columns: 9, why: "the first 1,000 rows" }]))).toEqual(["48,112 rows × 9 columns", "the first 1,000 rows"]);
   expect(says(file([{ chars: 18402, pages: 11, tokens: 4600 }, { as: "picture", width: 1024, height: 576 }]))).toEqual(["11 pages, 18,402 characters of text, about 4,600 tokens; picture of 1,024 × 576", ""]);
-  expect(says(file([{ as: "nothing", why: "this model reads no pictures" }]))).toEqual(["", "Not given: this model reads no pictures"]);
+  expect(says(file([{ as: "nothing", why: "This model reads no pictures." }]))).toEqual(["", "Not given. This model reads no pictures."]);
   expect(says(file([{ as: "link" }]))).toEqual(["Given as a link: the agent reads it itself", ""]);
   expect(says(file([], { state: "failed", reason: "404" }))[1]).toBe("Could not be read: 404");
   expect(givenFaces(file([{ as: "picture" }, { as: "table" }, { as: "table" }]))).toEqual(["table", "picture"]);

@@ -50,7 +50,7 @@ export function givenWords(f: GivenFile): { given: string; not: string } {
   if (f.given.some((p) => p.as === "link")) return { given: "Given as a link: the agent reads it itself", not: "" };
   const given = f.given.filter((p) => p.as !== "nothing").map(partWords);
   const not = f.given.map((p) => p.why).filter(Boolean).join("; ");
-  return { given: given.slice(0, 4).join("; ") + (given.length > 4 ? `; ${count(given.length - 4)} more` : ""), not: given.length ? not : `Not given${not && `: ${not}`}` };
+  return { given: given.slice(0, 4).join("; ") + (given.length > 4 ? `; ${count(given.length - 4)} more` : ""), not: given.length ? not : `Not given${not && `. ${not}`}` };
 }
 
 function partWords(p: GivenPart): string {

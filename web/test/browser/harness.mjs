@@ -123,7 +123,8 @@ export class Model {
       });
     });
     await new Promise((r) => m.http.listen(0, "127.0.0.1", r));
-    m.env = { OPENAI_API_KEY: "k", OPENAI_BASE_URL: `http://127.0.0.1:${m.http.address().port}/v1` };
+    const host = `127.0.0.1:${m.http.address().port}`;
+    m.env = { OPENAI_API_KEY: "k", OPENAI_BASE_URL: `http://${host}/v1`, ERRAND_ALLOW_MODEL_HOST: host };
     return m;
   }
   stop() {

@@ -386,6 +386,12 @@ test("what needs somebody stands on top of the list, however old, and is answere
   await page.getByText("Needs you, next deadline first").waitFor();
   assert.equal(await page.locator("tbody a.title").first().innerText(), "Write to the three late suppliers");
   await page.screenshot({ path: join(shots, "tasks-needs-light-1440.png") });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.screenshot({ path: join(shots, "tasks-needs-dark-390.png") });
+  assert.deepEqual(await axe(page), []);
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.emulateMedia({ colorScheme: "light" });
   await page.getByRole("button", { name: /^Needs you/ }).click();
   await page.waitForURL(/needs=you/);
   await page.getByRole("row", { name: /Later/ }).first().waitFor({ state: "detached" });
@@ -490,6 +496,16 @@ test("the files of a task are looked at as its agent was given them", async () =
   await seen.getByRole("cell", { name: "r0", exact: true }).waitFor();
   await page.screenshot({ path: join(shots, "tasks-file-table-light-1440.png") });
   assert.deepEqual(await axe(page), []);
+  await side.getByText("It is an image").waitFor();
+  // What models are given of pictures is played: this one reads none.
+  await page.route(/\/files\?/, async (route) => {
+    const res = await route.fetch();
+    const list = await res.json();
+    const of = (f) => (f.name === "map.png" ? { ...f, given: [{ ...f.given[0], as: "picture", why: "" }] } : f);
+    await route.fulfill({ response: res, json: { ...list, items: list.items.map(of) } });
+  });
+  await page.route(/\/files\/1-3\/picture/, (route) => route.fulfill({ contentType: "image/png", body: picture }));
+  await page.reload();
   await page.getByRole("button", { name: /map.png/ }).click();
   await seen.getByRole("img").waitFor();
   assert.ok((await seen.getByRole("img").evaluate((i) => i.decode().then(() => i.naturalWidth))) > 0);
@@ -500,8 +516,17 @@ test("the files of a task are looked at as its agent was given them", async () =
   await seen.getByText("page 2 of 2").waitFor();
   await page.reload(); // the page is in the address
   await seen.getByText("page 2 of 2").waitFor();
+  await page.unrouteAll();
+  // The profiler is given tables.
+  const { id: other } = await server.create("profile", "Profile it", { input: { text: "Profile it", files: [files[0]] } });
+  await page.goto(`${server.url}/ui/tasks/${other}?view=files`);
+  await seen.getByRole("columnheader", { name: "net" }).waitFor();
+  await seen.getByRole("button", { name: "The next page" }).click();
+  await seen.getByRole("cell", { name: "r100", exact: true }).waitFor();
+  await page.goto(`${server.url}/ui/tasks/${id}?view=files&file=1-2`);
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 390, height: 844 });
+  await seen.getByText("<b>not bold</b>").waitFor();
   await page.screenshot({ path: join(shots, "tasks-file-text-dark-390.png") });
   assert.deepEqual(await axe(page), []);
   assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
