@@ -1,9 +1,14 @@
 package reading_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
+	"fmt"
+	"io"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -56,4 +61,62 @@ func TestPackedFiles(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+}
+
+// Whatever a small document or PDF becomes, a bounded part of it is in memory.
+func TestSmallFilesThatBecomeLarge(t *testing.T) { //nolint:paralleltest // it looks at the memory of the process
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.Create("word/document.xml")
+	must(t, err)
+	_, err = io.WriteString(f, "<w:document><w:body><w:p><w:r><w:t>")
+	must(t, err)
+	for range 200 {
+		_, err := f.Write(bytes.Repeat([]byte("x"), 1<<20))
+		must(t, err)
+	}
+	must(t, w.Close())
+	// A page of a PDF whose description is packed twice.
+	page := deflated(t, func(w io.Writer) error {
+		inner, err := zlib.NewWriterLevel(w, zlib.BestCompression)
+		must(t, err)
+		for range 64 {
+			_, err := inner.Write(bytes.Repeat([]byte(" "), 1<<20))
+			must(t, err)
+		}
+		return inner.Close()
+	})
+	length := fmt.Sprintf("<</Length %d", len(page))
+	book := bytes.Replace(pdf([]string{page}, 0), []byte(length), []byte(length+"/Filter[/FlateDecode/FlateDecode]"), 1)
+	for _, c := range []struct {
+		name    string
+		content []byte
+		want    string // how its text begins
+		most    uint64 // in MiB
+	}{
+		{"docx", b.Bytes(), "xxx", 64},
+		{"pdf", book, "", 1024 + 64}, // the sandbox's memory
+	} {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		got := read(t, c.content, 1000)
+		runtime.ReadMemStats(&after)
+		if len(c.content) > 1<<20 || len(got.Text) > 1000 || !strings.HasPrefix(got.Text, c.want) || got.Whole && len(got.Why) == 0 {
+			t.Errorf("%s of %d bytes: %+v", c.name, len(c.content), got)
+		}
+		if after.HeapSys > before.HeapSys+c.most<<20 {
+			t.Errorf("%s took %d MiB", c.name, (after.HeapSys-before.HeapSys)>>20)
+		}
+	}
+}
+
+func deflated(t *testing.T, write func(io.Writer) error) string {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := zlib.NewWriterLevel(&b, zlib.BestCompression)
+	must(t, err)
+	must(t, write(w))
+	must(t, w.Close())
+	return b.String()
 }

@@ -79,7 +79,7 @@ func (t *Table) Notes() []string {
 func (c *Content) parquet(ctx context.Context, content io.Reader) {
 	all, err := readAll(content)
 	if err != nil {
-		c.unread(&Unread{fmt.Sprintf("a parquet file of more than %d MiB", MaxPacked>>20), ""})
+		c.unread(unreadable("a parquet file", err))
 		return
 	}
 	c.Text, c.Format = nil, "parquet"

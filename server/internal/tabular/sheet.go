@@ -9,8 +9,12 @@ import (
 	"strings"
 )
 
-// maxColumn is how many columns a sheet has, as Excel's.
-const maxColumn = 16_384
+const (
+	// maxColumn is how many columns a sheet has, as Excel's.
+	maxColumn = 16_384
+	// cellSize is what a cell counts beside its text, in bytes.
+	cellSize = 24
+)
 
 // Sheet is a table of a file, or what people have put on a sheet of a workbook.
 type Sheet struct {
@@ -175,7 +179,7 @@ func (r *Rows) read(e xml.StartElement) (Row, error) {
 			if row.Cells = r.cells; row.Hidden && len(row.Cells) > 0 {
 				r.hidden++
 			}
-			return row, r.pay(len(row.Cells))
+			return row, r.pay(len(row.Cells) * cellSize)
 		}
 	}
 }

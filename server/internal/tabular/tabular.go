@@ -163,7 +163,7 @@ func packedTwice() *Unread {
 func (c *Content) unzip(ctx context.Context, content io.Reader, unpack bool) {
 	all, err := readAll(content)
 	if err != nil {
-		c.unread(&Unread{fmt.Sprintf("an archive of more than %d MiB", MaxPacked>>20), ""})
+		c.unread(unreadable("an archive", err))
 		return
 	}
 	archive, err := zip.NewReader(bytes.NewReader(all), int64(len(all)))
@@ -229,6 +229,14 @@ func filesOf(archive *zip.Reader) []*zip.File {
 		files = append(files, f)
 	}
 	return files
+}
+
+// unreadable is something that could not be read as a whole.
+func unreadable(what string, err error) *Unread {
+	if errors.Is(err, errUnpacked) {
+		return &Unread{fmt.Sprintf("%s of more than %d MiB", what, MaxPacked>>20), ""}
+	}
+	return &Unread{fmt.Sprintf("%s that cannot be unpacked: %v", what, err), ""}
 }
 
 // readAll reads a file that has to be in memory.
