@@ -414,10 +414,12 @@ func everyQuestion(tx lifecycle.Tx) error {
 func everyRecord(ctx context.Context, s *Store) error {
 	s.trouble.Store(fault.New(fault.Unavailable, "so that it tries"))
 	return errors.Join(
+		s.PutDocuments(ctx, []search.Document{{Of: search.Of{Org: "o", ID: "u"}, First: 1, Last: 1, At: 1, Words: []string{"x"}}}, []search.Of{{Org: "o", ID: "t"}},
+			search.Place{Feed: feed.Position{Commit: 1 << 60}}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "l", Hash: []byte{2}, Role: auth.Admin}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "k", Hash: []byte{1}, Role: auth.User}), s.RevokeKey(ctx, "o", "k"),
 		s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{Owner: "x", Group: "g"}), everyRemoval(ctx, s), s.DropFeed(ctx, s.Now().Add(time.Hour)), s.Writable(ctx),
-		everyPass(ctx, s), s.PutDocuments(ctx, []search.Document{{Of: search.Of{Org: "o", ID: "u"}, First: 1, Last: 1, At: 1, Words: []string{"x"}}}, []search.Of{{Org: "o", ID: "t"}}, search.Place{}),
+		everyPass(ctx, s),
 	)
 }
 
