@@ -3,6 +3,7 @@ package profile
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"encoding/csv"
 	"os"
 	"strconv"
@@ -224,6 +225,53 @@ func TestOthersFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			wantParts(t, profileOne(t, name, testdata(t, name)), want...)
+		})
+	}
+}
+
+func gzipped(tb testing.TB, content string) string {
+	tb.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write([]byte(content))
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestPacked: what is packed is read as if it were not, and it is said how far.
+func TestPacked(t *testing.T) {
+	t.Parallel()
+	var random strings.Builder
+	random.WriteString("id,amount\n")
+	for i := range 20_000 {
+		random.WriteString(strconv.Itoa(i*i%9973) + "x," + strconv.Itoa(i*7919%10_007) + "\n")
+	}
+	whole := gzipped(t, random.String())
+	for _, c := range []struct {
+		name, file, content string
+		want                []string
+	}{
+		{"several members", "a.csv.gz", gzipped(t, "region,amount\nNorth,1\n") + gzipped(t, "South,2\nTotal,3\n"), []string{"**2 rows** in **2 columns**", "1 row repeats the sums of others and is left out"}},
+		{"in UTF-16", "a.csv.gz", gzipped(t, "\xff\xfea\x00;\x00b\x00\n\x001\x00;\x002\x00,\x005\x00\n\x00"), []string{"of gzip of UTF-16, separated by semicolons, numbers with a decimal comma;"}},
+		{"JSON", "a.json.gz", gzipped(t, `[{"a": 1}, {"a": 2.5}]`), []string{"A list of **2 elements**", "| a | 1 |"}},
+		{"lines of JSON in zip", "a.zip", zipped(t, "__MACOSX/x", "", "in/b.jsonl", "{\"a\": 1}\n{\"a\": 2}\n", "in/", ""), []string{"**2 lines** of JSON"}},
+		{"cut off", "a.csv.gz", whole[:len(whole)/2], []string{"The file could be read only up to ", ": unexpected EOF."}},
+		{"its end is wrong", "a.csv.gz", whole[:len(whole)-8] + "12345678", []string{"**20,000 rows**", "gzip: invalid checksum."}},
+		{"nothing", "a.csv.gz", gzipped(t, ""), []string{"Nothing could be analysed."}},
+		{"something that is no table", "a.gz", gzipped(t, "\x89PNG\r\n\x1a\nrest"), []string{"Nothing could be analysed.", "of image/png."}},
+		{"a broken one", "a.gz", "\x1f\x8bno", []string{"Nothing could be analysed.", "something packed with gzip that is broken."}},
+		{"many files", "a.zip", zipped(t, "a.csv", "a", "b.csv", "b"), []string{"of an archive of 2 files. Unpack it and attach the files inside"}},
+		{"broken parquet", "a.parquet", "PAR1" + strings.Repeat("x", 100) + "PAR1", []string{"Nothing could be analysed.", "a parquet file that cannot be read: "}},
+		{"half of a parquet file", "a.parquet", testdata(t, "sales.parquet")[:6000], []string{"Nothing could be analysed.", "a parquet file that cannot be read: "}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			wantParts(t, profileOne(t, c.file, c.content), c.want...)
 		})
 	}
 }
