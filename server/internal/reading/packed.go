@@ -52,7 +52,7 @@ func (r *Reader) unpacked(ctx context.Context, all []byte, limit int) (Text, err
 		return Text{}, err
 	}
 	if c.Err() != nil {
-		return nothing("What is packed in it cannot be read: %v.", c.Err()), nil //nolint:nilerr // as the text says
+		return nothing("What is packed in it cannot be read: %v.", c.Err()), nil
 	}
 	t.Why = append(t.Why, "It was unpacked from "+c.Packed+".")
 	return t, nil

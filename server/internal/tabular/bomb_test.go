@@ -85,7 +85,7 @@ func archive(t *testing.T, files ...packed) []byte {
 	w := zip.NewWriter(&b)
 	for _, f := range files {
 		to, err := w.CreateRaw(&zip.FileHeader{
-			Name: f.name, Method: zip.Deflate, CompressedSize64: uint64(len(f.deflated)), UncompressedSize64: uint64(f.size), //nolint:gosec // small
+			Name: f.name, Method: zip.Deflate, CompressedSize64: uint64(len(f.deflated)), UncompressedSize64: uint64(f.size),
 		})
 		must(t, err)
 		_, err = to.Write(f.deflated)
@@ -165,10 +165,10 @@ func repeated(t *testing.T, text string, rows int) []byte {
 
 // TestSmallFilesThatBecomeLarge: whatever a small file becomes, it is refused with a
 // message, in little memory, also if it says less of itself.
-func TestSmallFilesThatBecomeLarge(t *testing.T) {
+func TestSmallFilesThatBecomeLarge(t *testing.T) { //nolint:paralleltest // as above
 	long := strings.Repeat("x", 30<<10)
 	one, cell := "<sst><si><t>"+long+"</t></si></sst>", `<row><c t="s"><v>0</v></c></row>`
-	for _, c := range []struct {
+	for _, c := range []struct { //nolint:paralleltest // as above
 		name    string
 		content func() []byte
 		want    string
@@ -176,10 +176,12 @@ func TestSmallFilesThatBecomeLarge(t *testing.T) {
 		{"gzip", func() []byte { return gzipped(spaces(t, 1025)) }, "it becomes more than 1024 MiB when it is unpacked"},
 		{"zip", func() []byte { return archive(t, blank(t, "a.csv", 1025, 1025)) }, "it becomes more than 1024 MiB when it is unpacked"},
 		{"zip that says less", func() []byte { return archive(t, blank(t, "a.csv", 1025, 1)) }, "zip: not a valid zip file"},
-		{"xlsx", func() []byte { return book(t, blank(t, sheetPart, 513, 513), file(t, textsPart, one)) },
-			"a workbook that cannot be read: it becomes more than 512 MiB when it is unpacked"},
-		{"xlsx of one long text", func() []byte { return book(t, blank(t, sheetPart, 300, 300), file(t, textsPart, one)) },
-			"Reading stopped after row 0: a value is longer than 4 MiB."},
+		{"xlsx", func() []byte {
+			return book(t, blank(t, sheetPart, 513, 513), file(t, textsPart, one))
+		}, "a workbook that cannot be read: it becomes more than 512 MiB when it is unpacked"},
+		{"xlsx of one long text", func() []byte {
+			return book(t, blank(t, sheetPart, 300, 300), file(t, textsPart, one))
+		}, "Reading stopped after row 0: a value is longer than 4 MiB."},
 		{"xlsx of many texts", func() []byte {
 			return book(t, file(t, sheetPart, "<sheetData>"+cell), file(t, textsPart, strings.Repeat(one, 2300)))
 		}, "Reading stopped after row 1: it has more than 64 MiB of texts."},
@@ -220,7 +222,7 @@ func TestSmallFilesThatBecomeLarge(t *testing.T) {
 
 // TestPackedTwice: what is packed within something packed is not unpacked, so that a
 // file which holds itself ends.
-func TestPackedTwice(t *testing.T) {
+func TestPackedTwice(t *testing.T) { //nolint:paralleltest // as above
 	zipped := func(name string, content []byte) []byte { return archive(t, file(t, name, string(content))) }
 	gzipped := func(content []byte) []byte {
 		var b bytes.Buffer

@@ -31,10 +31,10 @@ const (
 )
 
 // running are the processes that read files, which need memory.
-var running = make(chan struct{}, 2)
+var running = make(chan struct{}, 2) //nolint:gochecknoglobals // of the process
 
 // lost says that this process may be lost.
-var lost atomic.Bool
+var lost atomic.Bool //nolint:gochecknoglobals // of the process
 
 // MayBeLost says that this process has bounds of its own: it reads itself what is read
 // in a process of its own elsewhere.

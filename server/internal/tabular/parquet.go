@@ -260,12 +260,12 @@ func physicalText(v parquet.Value) string {
 		return floatText(float64(v.Float()), 32)
 	case parquet.Double:
 		return floatText(v.Double(), 64)
-	default: // old programs do not say that it is text
+	case parquet.ByteArray, parquet.FixedLenByteArray: // old programs do not say that it is text
 		if b := v.ByteArray(); v.Kind() == parquet.ByteArray && utf8.Valid(b) {
 			return string(b)
 		}
-		return binaryText(v.ByteArray())
 	}
+	return binaryText(v.ByteArray())
 }
 
 func wholeOf(v parquet.Value) int64 {
@@ -285,13 +285,12 @@ func unsignedText(v parquet.Value) string {
 // decimalText writes a whole number of units of a power of ten.
 func decimalText(v parquet.Value, scale int) string {
 	n := new(big.Int)
-	switch v.Kind() {
-	case parquet.Int32, parquet.Int64:
+	if v.Kind() == parquet.Int32 || v.Kind() == parquet.Int64 {
 		n.SetInt64(wholeOf(v))
-	default: // two's complement, the highest byte first
+	} else { // two's complement, the highest byte first
 		b := v.ByteArray()
 		if n.SetBytes(b); len(b) > 0 && b[0] >= 0x80 {
-			n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(len(b))*8)) //nolint:gosec // a length
+			n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(len(b))*8))
 		}
 	}
 	sign, digits := "", n.String()
@@ -319,14 +318,8 @@ func unitOf(u logical.TimeUnit) time.Duration {
 }
 
 func momentOf(n int64, unit time.Duration) time.Time {
-	switch unit {
-	case time.Millisecond:
-		return time.UnixMilli(n).UTC()
-	case time.Microsecond:
-		return time.UnixMicro(n).UTC()
-	default:
-		return time.Unix(0, n).UTC()
-	}
+	perSecond := int64(time.Second / unit)
+	return time.Unix(n/perSecond, n%perSecond*int64(unit)).UTC()
 }
 
 // int96Text writes a moment as old programs store it: nanoseconds of a day, and the day.

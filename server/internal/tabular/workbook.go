@@ -341,7 +341,7 @@ func unescaped(text string) string {
 			continue
 		}
 		if code, err := strconv.ParseUint(text[i+2:i+size-1], 16, 16); err == nil {
-			text = text[:i] + string(rune(code)) + text[i+size:] //nolint:gosec // 16 bits
+			text = text[:i] + string(rune(code)) + text[i+size:]
 		}
 	}
 }
