@@ -174,13 +174,19 @@ func (c *serveCmd) reload(e *env, a *app.App, log *slog.Logger) {
 }
 
 // greet tells the admin key that a first start has made: on a terminal the key
-// itself, once, elsewhere only where it lies.
+// itself, once, elsewhere only where it lies. A terminal is also told where to look, and
+// what to do next.
 func (c *serveCmd) greet(e *env, a *app.App) {
+	if isTerminal(e.Err) {
+		defer func() {
+			fmt.Fprintf(e.Err, "Documents  %s/v1/docs\nWeb UI     %s/ui/ (errand serve --open signs in)\nNext       in another terminal: errand worker --agent NAME -- PROGRAM, and errand status\n\n", a.URL(), a.URL())
+		}()
+	}
 	first := a.FirstStart()
 	switch {
 	case !first.Made:
 	case isTerminal(e.Err):
-		fmt.Fprintf(e.Err, "\nThe admin key was made; it is also in %s. For a Python client:\n\n"+
+		fmt.Fprintf(e.Err, "The admin key was made; it is also in %s. For a Python client:\n\n"+
 			"  export XPANDER_BASE_URL=%s\n  export XPANDER_API_KEY=%s\n  export XPANDER_ORGANIZATION_ID=default\n\n",
 			first.KeyFile, a.URL(), first.Key)
 	default:

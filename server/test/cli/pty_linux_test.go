@@ -19,12 +19,19 @@ type typist struct {
 	c     *exec.Cmd
 	keys  *os.File
 	shown *lockedBuffer
-	seen  int // how much of it was waited for
+	read  chan struct{} // closed when all of it has been read
+	seen  int           // how much of it was waited for
 	ended chan error
 }
 
 // sit runs errand on a pseudo-terminal of its own.
 func sit(t *testing.T, env []string, args ...string) *typist {
+	t.Helper()
+	return sitAt(t, "", env, append([]string{"errand"}, args...)...)
+}
+
+// sitAt runs any command so, in a folder.
+func sitAt(t *testing.T, dir string, env []string, command ...string) *typist {
 	t.Helper()
 	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -42,7 +49,8 @@ func sit(t *testing.T, env []string, args ...string) *typist {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &typist{t: t, c: exec.CommandContext(context.WithoutCancel(t.Context()), "errand", args...), keys: keys, shown: &lockedBuffer{}, ended: make(chan error, 1)}
+	p := &typist{t: t, c: exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...), keys: keys, shown: &lockedBuffer{}, ended: make(chan error, 1)}
+	p.c.Dir = dir
 	p.c.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "NO_COLOR=1", "TERM=dumb"), env...)
 	p.c.Stdin, p.c.Stdout, p.c.Stderr = screen, screen, screen
 	p.c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -51,6 +59,7 @@ func sit(t *testing.T, env []string, args ...string) *typist {
 	}
 	_ = screen.Close() // it is the program's
 	read := make(chan struct{})
+	p.read = read
 	go func() {
 		defer close(read)
 		_, _ = io.Copy(p.shown, keys) // it ends with an error when nobody is left on the other end
@@ -61,7 +70,7 @@ func sit(t *testing.T, env []string, args ...string) *typist {
 		_ = keys.Close()
 		<-read
 		if t.Failed() {
-			t.Logf("%v showed:\n%s", args, p.shown)
+			t.Logf("%v showed:\n%s", command, p.shown)
 		}
 	})
 	return p
