@@ -180,9 +180,15 @@ func (a *App) start(ctx context.Context) error {
 	})
 	now := func() time.Time { return a.store.Now().Time() }
 	chores := dispatch.Chores{
-		Trim:   a.trim,
-		Index:  search.NewIndexer(a.store).StepAndRest,
-		Forget: shelf.Forget,
+		Trim:  a.trim,
+		Index: search.NewIndexer(a.store).StepAndRest,
+		Forget: func(ctx context.Context) error {
+			deleted, err := service.Retain(ctx, o.Retention)
+			if deleted > 0 {
+				o.Log.InfoContext(ctx, "tasks are deleted: the time for which they are kept is over", "tasks", deleted)
+			}
+			return errors.Join(err, shelf.Forget(ctx))
+		},
 	}
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, chores).Run(a.sweeping) })
 	if shared, ok := a.store.(sharedStore); ok {

@@ -75,6 +75,8 @@ type Options struct {
 	// key may create per second; 0 is any number.
 	MaxQueued  int
 	CreateRate float64
+	// Retention says how long ended tasks are kept; none is until somebody deletes them.
+	Retention task.Retention
 	// Traces lets the environment (OTEL_*) name a collector that gets traces.
 	Traces bool
 	// Version is told in the OpenAPI document.

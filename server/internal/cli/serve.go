@@ -40,6 +40,7 @@ type serveCmd struct {
 	Database     string        `name:"agent-database" help:"PostgreSQL URL, told to workers, in which agents of the organization default keep their sessions; use the variable, it may hold a password." env:"ERRAND_AGENT_DATABASE" placeholder:"postgresql://…"`
 	MaxQueued    int           `name:"max-queued" help:"Most tasks of an agent that may wait; more are refused with 429. 0 is no limit." default:"0" env:"ERRAND_MAX_QUEUED"`
 	CreateRate   float64       `name:"create-rate" help:"Most tasks that a key may create per second. 0 is no limit." default:"0" env:"ERRAND_CREATE_RATE"`
+	Retain       []string      `help:"How long ended tasks are kept, 24h at least: 30d for all, failed=90d for a status, agent:A=7d for an agent, agent:A/failed=never for both; left out: until somebody deletes them." env:"ERRAND_RETAIN" placeholder:"RULE"`
 	logging
 
 	commands map[string]program.Program // of the configuration file
@@ -76,6 +77,9 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 			return o, fmt.Errorf("--allow-private %q: write a network, for example 10.0.0.0/8", given)
 		}
 		o.AllowPrivate = append(o.AllowPrivate, p)
+	}
+	if o.Retention, err = task.ParseRetention(c.Retain); err != nil {
+		return o, fmt.Errorf("--retain %w", err)
 	}
 	log, err := c.logger(e)
 	if err != nil {

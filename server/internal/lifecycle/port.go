@@ -135,6 +135,11 @@ type TaskReader interface {
 	// Beginning lists the ids of an organization's tasks that begin with a text, in their
 	// order, at most limit.
 	Beginning(ctx context.Context, org, prefix string, limit int) ([]string, error)
+	// FromOldest lists an organization's tasks in the order in which they were created, behind
+	// a cursor and before a moment, at most limit.
+	FromOldest(ctx context.Context, org string, behind Cursor, before task.Stamp, limit int) ([]Aged, error)
+	// LivesBelow reports whether a task below one has not ended, or did so after a moment.
+	LivesBelow(ctx context.Context, org, id string, after task.Stamp) (bool, error)
 	// RowsOf reads those of some tasks that match a filter, in no order.
 	RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error)
 	// Matching lists those of some ids whose tasks match a filter, in no order.

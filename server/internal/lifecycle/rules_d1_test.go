@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -113,4 +115,64 @@ func TestD1LogsAreNotPackedTooEarly(t *testing.T) {
 	if ids := b.unpacked(); len(ids) > 0 {
 		t.Fatalf("to be packed: %v", ids)
 	}
+}
+
+// D1: ended tasks go when the time has passed for which a rule keeps them, with all that
+// is below them; nothing else does.
+func TestD1Retention(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	_, err := b.PutAgent(b.ctx(), org, "other", agent.Record{Name: "other"})
+	b.must(err)
+	rules, err := task.ParseRetention([]string{"2d", "failed=4d", "agent:other=never"})
+	b.must(err)
+	gone := func(want int, left ...string) {
+		t.Helper()
+		got, err := b.Retain(b.ctx(), rules)
+		b.must(err)
+		if got != want {
+			t.Errorf("%d were deleted, want %d", got, want)
+		}
+		for _, id := range left {
+			b.get(id)
+		}
+	}
+	for _, id := range []string{"done", "broken", "again"} {
+		token := b.run(id, nil)
+		reason := map[bool]task.EndReason{true: task.EndFailed, false: task.EndCompleted}[id == "broken"]
+		_, err := b.finish(id, token, reason, "r")
+		b.must(err)
+	}
+	b.submit("kept", func(s *lifecycle.Submission) { s.Spec.AgentID = "other" })
+	b.stop("kept")
+	b.submit("runs", func(s *lifecycle.Submission) { s.Spec.RunLocally = true })
+	token := b.run("parent", nil)
+	b.submit("child", func(s *lifecycle.Submission) {
+		s.Spec.ParentExecution, s.Spec.OnParentEnd, s.Spec.RunLocally = new("parent"), new(task.KeepOnParentEnd), true
+	})
+	_, err = b.finish("parent", token, task.EndCompleted, "r")
+	b.must(err)
+	all := []string{"done", "broken", "again", "kept", "runs", "parent", "child"}
+	gone(0, all...)
+	b.later(47 * time.Hour)
+	gone(0, all...)
+	token = b.run("again", nil) // a next turn, which ends later
+	_, err = b.finish("again", token, task.EndCompleted, "r")
+	b.must(err)
+	b.later(2 * time.Hour)
+	gone(1, "broken", "again", "kept", "runs", "parent", "child")
+	_, err = b.Get(b.ctx(), org, "done")
+	b.refused(err, fault.NotFound)
+	b.stop("child")
+	b.later(46 * time.Hour)
+	gone(1, "broken", "kept", "runs", "parent", "child") // the child has ended too late
+	b.later(2 * time.Hour)
+	gone(2, "kept", "runs")
+	for _, id := range []string{"parent", "child", "broken", "again"} {
+		_, err = b.Get(b.ctx(), org, id)
+		b.refused(err, fault.NotFound)
+	}
+	b.later(1000 * time.Hour)
+	rules = nil
+	gone(0, "kept")
 }
