@@ -439,11 +439,15 @@ func (j journal) Chunk(ctx context.Context, text string) error {
 
 // Events implements runtime.Journal.
 func (j journal) Events(ctx context.Context, events []runtime.Event) error {
+	return j.append(ctx, newEvents(events))
+}
+
+func newEvents(events []runtime.Event) []lifecycle.NewEvent {
 	list := make([]lifecycle.NewEvent, len(events))
 	for i, e := range events {
 		list[i] = lifecycle.NewEvent{Type: string(e.Type), Data: e.Data, ClientID: e.ClientID}
 	}
-	return j.append(ctx, list)
+	return list
 }
 
 func (j journal) append(ctx context.Context, events []lifecycle.NewEvent) error {
@@ -512,11 +516,27 @@ func (j journal) Spend(ctx context.Context, id string, paid runtime.Paid) error 
 	})
 }
 
-// CommitPaid implements runtime.Journal.
-func (j journal) CommitPaid(ctx context.Context, step task.Step, paid runtime.Paid) (task.Step, error) {
-	return j.commit(ctx, lifecycle.NewStep{
-		ID: step.ID, Kind: step.Kind, Body: step.Body, Use: &paid.Use, Partial: partial(paid), Last: paid.Last,
-	})
+// CommitWith implements runtime.Journal.
+func (j journal) CommitWith(ctx context.Context, step task.Step, with runtime.With) (task.Step, error) {
+	n := lifecycle.NewStep{ID: step.ID, Kind: step.Kind, Body: step.Body, Before: newEvents(with.Before)}
+	if paid := with.Paid; paid != nil {
+		n.Use, n.Partial, n.Last = &paid.Use, partial(*paid), paid.Last
+	}
+	if with.Then != nil {
+		var events []lifecycle.NewEvent
+		made := false // a commit may be tried more than once
+		n.Then = func(kept json.RawMessage) ([]lifecycle.NewEvent, error) {
+			if !made {
+				then, err := with.Then(kept)
+				if err != nil {
+					return nil, err
+				}
+				events, made = newEvents(then), true
+			}
+			return events, nil
+		}
+	}
+	return j.commit(ctx, n)
 }
 
 func partial(paid runtime.Paid) *string {

@@ -164,3 +164,72 @@ func TestT8ManySteps(t *testing.T) {
 		t.Errorf("T8: a task of a deleted one's id has its steps: %v", got)
 	}
 }
+
+// T8: what follows from a step is told by its commit, once, and of its body as it is kept.
+func TestT8WhatFollowsAStepIsCommittedWithIt(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", budgeted(task.Budget{ToolCalls: 1}))
+	n := lifecycle.NewStep{
+		ID: "one", Body: []byte(`"a\u0000"`), Use: &task.Use{Model: "m", Tokens: task.Tokens{Prompt: 5}},
+		Then: func(kept json.RawMessage) ([]lifecycle.NewEvent, error) {
+			return []lifecycle.NewEvent{{Type: "think", Data: kept}, {Type: "tool_call_request", Data: []byte(`{}`), ClientID: "call"}}, nil
+		},
+	}
+	_, _, err := b.CommitStep(b.ctx(), org, "t", token, n)
+	b.must(err)
+	types := b.types("t")
+	if diff := cmp.Diff([]task.Type{task.StepDone, task.ModelUsed, task.TaskUpdated, task.Think, task.ToolCallRequest, task.BudgetWarning}, types[len(types)-6:]); diff != "" {
+		t.Errorf("T8: %s", diff)
+	}
+	if got := string(b.of("t", task.Think)[0].Own); got != `"a\ufffd"` {
+		t.Errorf("T8: it was told of %s", got)
+	}
+	if got := b.spent("t"); got.ToolCalls != 1 || got.Steps != 1 || got.Tokens != 5 {
+		t.Errorf("T8: counted %+v", got)
+	}
+	n.Then = func(json.RawMessage) ([]lifecycle.NewEvent, error) {
+		return []lifecycle.NewEvent{{Type: "tool_call_request", Data: []byte(`{}`), ClientID: "call"}}, nil
+	}
+	b.unchanged("t", func() { // the first answer was lost
+		_, known, err := b.CommitStep(b.ctx(), org, "t", token, n)
+		if b.must(err); !known {
+			t.Error("T8: the step was not known")
+		}
+	})
+	n.ID, n.Then = "two", func(json.RawMessage) ([]lifecycle.NewEvent, error) {
+		return []lifecycle.NewEvent{{Type: "tool_call_request", Data: []byte(`{}`), ClientID: "call-2"}}, nil
+	}
+	_, _, err = b.CommitStep(b.ctx(), org, "t", token, n) // which is one call too many
+	b.must(err)
+	b.held("t")
+	n.ID = "three"
+	_, _, err = b.CommitStep(b.ctx(), org, "t", token, n)
+	b.refused(err, fault.Conflict)
+	if got := len(b.of("t", task.ToolCallRequest)); got != 2 {
+		t.Errorf("T8: the log has %d calls", got)
+	}
+	n.Then = func(json.RawMessage) ([]lifecycle.NewEvent, error) {
+		return []lifecycle.NewEvent{{Type: "task_created", Data: []byte(`{}`)}}, nil
+	}
+	_, _, err = b.CommitStep(b.ctx(), org, "t", token, n)
+	b.refused(err, fault.Invalid)
+}
+
+// T8: sub-tasks of turns that began when their steps were named otherwise are found.
+func TestT8StepsOfSubTasksHadAnotherName(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	token := b.run("t", nil)
+	b.submit("below", func(s *lifecycle.Submission) { s.Spec.ParentExecution = new("t") })
+	b.commit(token, "sub_task:k", `{"task_id": "below"}`)
+	below, gone, err := b.SubTask(b.ctx(), org, "t", token, "k", submission("", nil))
+	if b.must(err); below.ID != "below" || gone {
+		t.Errorf("T8: it is %q", below.ID)
+	}
+	below, _, err = b.SubTask(b.ctx(), org, "t", token, "new", submission("", nil))
+	b.must(err)
+	if got := b.steps(1); got[len(got)-1] != fmt.Sprintf(`sub-task new {"task_id":%q}`, below.ID) {
+		t.Errorf("T8: the steps are %q", got)
+	}
+}

@@ -26,6 +26,12 @@ type NewStep struct {
 	Last    bool
 	// Side is what the attempt tells of itself: fields of task.State.
 	Side json.RawMessage
+	// Before are events that stand before it, at most MaxBatch, without a ClientID.
+	Before []NewEvent
+	// Then makes the events that follow it in the same commit, at most MaxBatch, of its
+	// body as it is kept; nil for none. What carries a ClientID stands nowhere without the
+	// step: of one that was known, those that are there already are left out.
+	Then func(kept json.RawMessage) ([]NewEvent, error)
 }
 
 // CommitStep commits a step of the turn that an attempt holds under its lease. The
@@ -37,6 +43,14 @@ func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewSt
 	}
 	n.Body = bytes.TrimSpace(Mend(n.Body))
 	if err := n.check(); err != nil {
+		return task.Step{}, false, err
+	}
+	before, err := fitting(n.Before)
+	if err != nil {
+		return task.Step{}, false, err
+	}
+	then, err := n.then()
+	if err != nil {
 		return task.Step{}, false, err
 	}
 	ctx = context.WithoutCancel(ctx) // it was done and paid for, though its sender may be gone
@@ -53,9 +67,13 @@ func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewSt
 		if known = first != nil; known {
 			step = *first
 		}
+		fresh, err := following(tx, t, then, known)
+		if err != nil {
+			return err
+		}
 		side, adjusted := fitSide(n.Side)
 		changed, err = apply(tx, t, task.CommitStep{
-			By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known, Use: n.Use, Partial: n.Partial, Last: n.Last, Side: side, Adjusted: adjusted,
+			By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known, Use: n.Use, Partial: n.Partial, Last: n.Last, Side: side, Adjusted: adjusted, Before: eventsOf(before), Then: fresh,
 		})
 		return err
 	})
@@ -70,12 +88,55 @@ func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewSt
 	return step, known, nil
 }
 
+// following are those events that follow a step and are not in the log.
+func following(tx Tx, t task.Task, then []NewEvent, known bool) ([]task.Event, error) {
+	if known {
+		_, fresh, err := number(tx, t, then)
+		return fresh, err
+	}
+	return eventsOf(then), nil
+}
+
+// eventsOf are new events as a log has them.
+func eventsOf(events []NewEvent) []task.Event {
+	all := make([]task.Event, len(events))
+	for i, e := range events {
+		all[i] = e.event()
+	}
+	return all
+}
+
 // stepOf finds a step of a task's present turn.
 func stepOf(tx Tx, t task.Task, id string) (*task.Step, error) {
 	if t.Steps == 0 {
 		return nil, nil //nolint:nilnil // as Tx.Step
 	}
 	return tx.Step(t.OrganizationID, t.ID, t.Terms.Turn, id)
+}
+
+// then are the events that follow the step.
+func (n NewStep) then() ([]NewEvent, error) {
+	if n.Then == nil {
+		return nil, nil
+	}
+	events, err := n.Then(n.Body)
+	if err != nil {
+		return nil, err
+	}
+	return fitting(events)
+}
+
+// fitting are events that can be kept, mended.
+func fitting(events []NewEvent) ([]NewEvent, error) {
+	if events = mended(events); len(events) > MaxBatch {
+		return nil, fault.Field("events", "must be at most %d events", MaxBatch)
+	}
+	for i, e := range events {
+		if err := checkEvent(fmt.Sprintf("events[%d]", i), e); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
 }
 
 func (n NewStep) check() error {

@@ -10,8 +10,9 @@ import (
 )
 
 // subTaskStep is the kind of the step that says which sub-task a key of a turn stands
-// for, and the beginning of its id.
-const subTaskStep = "sub_task"
+// for, and with a space the beginning of its id, as in the Go client. Turns that began
+// before have steps that begin with oldSubTask.
+const subTaskStep, oldSubTask = "sub-task", "sub_task:"
 
 // SubTask creates a sub-task in the name of an attempt, once for each key of its turn:
 // whoever asks for that key again, in whichever attempt, is answered with the sub-task
@@ -25,7 +26,7 @@ func (s *Service) SubTask(ctx context.Context, org, id, token, key string, sub S
 	if err != nil {
 		return task.Task{}, false, err
 	}
-	step := NewStep{ID: subTaskStep + ":" + key, Kind: subTaskStep}
+	step := NewStep{ID: subTaskStep + " " + key, Kind: subTaskStep}
 	if step.Body, err = json.Marshal(madeSubTask{p.Spec.ID}); err != nil {
 		return task.Task{}, false, fmt.Errorf("encode step: %w", err)
 	}
@@ -40,6 +41,9 @@ func (s *Service) SubTask(ctx context.Context, org, id, token, key string, sub S
 			return err
 		}
 		first, err := stepOf(tx, t, step.ID)
+		if err == nil && first == nil {
+			first, err = stepOf(tx, t, oldSubTask+key)
+		}
 		if err != nil {
 			return err
 		}

@@ -183,8 +183,8 @@ type Journal interface {
 	// Spend counts what a call of a model has used of which no step tells. id names the
 	// call in the turn.
 	Spend(ctx context.Context, id string, paid Paid) error
-	// CommitPaid is Commit for a step for which a model was used.
-	CommitPaid(ctx context.Context, step task.Step, paid Paid) (task.Step, error)
+	// CommitWith is Commit with what belongs to the step.
+	CommitWith(ctx context.Context, step task.Step, with With) (task.Step, error)
 	// Ask asks people something, or answers what has become of it since: the first one
 	// of its key in the turn stands. It does not wait (rule S10).
 	Ask(ctx context.Context, q task.Asked) (task.Approval, error)
@@ -224,6 +224,17 @@ type Outcome struct {
 	// one brings what came of them (rule T10).
 	Open []task.OpenCall
 	Usage
+}
+
+// With is what is committed together with a step.
+type With struct {
+	// Before are events that stand before it, at most 1000.
+	Before []Event
+	// Paid is what a model has used for it, nil for nothing.
+	Paid *Paid
+	// Then makes the events that follow it, at most 1000, of its body as it is kept; nil
+	// for none. It is called before anything is written.
+	Then func(kept json.RawMessage) ([]Event, error)
 }
 
 // Usage is what an attempt has used.

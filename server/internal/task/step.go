@@ -73,11 +73,15 @@ type CommitStep struct {
 	// Side is what the attempt tells of itself: fields of State.
 	Side     json.RawMessage
 	Adjusted []string
+	// Before and Then continue the log before and behind it, as with Append; those before
+	// a step that is Known are there.
+	Before, Then []Event
 }
 
 func (c CommitStep) apply(d *draft) error {
 	switch may := d.mayWrite(c.By); {
 	case may && c.Known:
+		d.append(c.Then)
 		return nil
 	case may:
 	case c.Known: // nothing of it is lost, so nothing is logged
@@ -92,6 +96,7 @@ func (c CommitStep) apply(d *draft) error {
 		}
 		d.logState(TaskUpdated, nil)
 	}
+	d.append(c.Before)
 	d.t.Steps++
 	d.t.Again.GivenBack = 0
 	s := c.Step
@@ -107,5 +112,13 @@ func (c CommitStep) apply(d *draft) error {
 	if c.Use != nil {
 		d.use(*c.Use, "")
 	}
+	d.append(c.Then)
 	return nil
+}
+
+// append continues the log with events of the attempt.
+func (d *draft) append(events []Event) {
+	for _, e := range events {
+		d.add(Event{Type: e.Type, Own: e.Own, ClientID: e.ClientID, Author: d.author})
+	}
 }

@@ -107,7 +107,7 @@ func (t *turn) ask(ctx context.Context, request model.Request) (answer, error) {
 	var text strings.Builder
 	for n := t.heard + 1; n <= t.heard+maxParts; n++ {
 		request.CallPrefix = fmt.Sprintf("call_%d_%d_", t.Turn, n)
-		part, err := t.part(ctx, fmt.Sprintf("model-%d", n), request)
+		part, err := t.part(ctx, n, text.String(), request)
 		if err != nil {
 			return answer{}, err
 		}
@@ -124,9 +124,11 @@ func (t *turn) ask(ctx context.Context, request model.Request) (answer, error) {
 	return whole, nil
 }
 
-// part is one answer of the provider: a step that was committed, or one that is heard
-// now and committed. What was cut by a limit is asked for again, and is none.
-func (t *turn) part(ctx context.Context, id string, request model.Request) (a answer, err error) {
+// part is the nth answer of the provider: a step that was committed, or one that is heard
+// now and committed, with what it calls. Before it stands what it continues. What was cut
+// by a limit is asked for again, and is none.
+func (t *turn) part(ctx context.Context, n int, before string, request model.Request) (a answer, err error) {
+	id := fmt.Sprintf("model-%d", n)
 	known, err := t.steps.recall(id, &a)
 	switch {
 	case err != nil || known && len(a.Calls) > 0: // what was said before calls has been told, as a thought
@@ -140,15 +142,28 @@ func (t *turn) part(ctx context.Context, id string, request model.Request) (a an
 	if err := t.afford(ctx, request.Model); err != nil {
 		return a, err
 	}
-	if a, err = t.listen(ctx, request); err != nil || a.Finish == model.Length {
+	a, rest, err := t.listen(ctx, request)
+	if err != nil || a.Finish == model.Length {
 		return a, cmp.Or(err, t.spend(ctx, id, request, a))
 	}
 	body, err := json.Marshal(a)
-	switch {
-	case err != nil:
+	if err != nil {
 		return a, err
+	}
+	if len(body) > maxStep || len(rest) > maxEvents {
+		if err := tellAll(ctx, t, rest); err != nil {
+			return a, err
+		}
+		rest = nil
+	}
+	switch {
 	case len(body) <= maxStep:
-		return a, t.keep(id, "model", &a, func(s task.Step) (task.Step, error) { return t.CommitPaid(ctx, s, t.paid(request, a)) })
+		paid := t.paid(request, a)
+		return a, t.keep(id, "model", &a, func(s task.Step) (task.Step, error) {
+			return t.CommitWith(ctx, s, runtime.With{Before: rest, Paid: &paid, Then: func(kept json.RawMessage) ([]runtime.Event, error) {
+				return t.announced(n, before, kept)
+			}})
+		})
 	case len(a.Calls) > 0: // nothing is run that could not be remembered
 		err = &failure{fmt.Sprintf("The model's calls of tools are too long: %d bytes.", len(body))}
 	}
@@ -160,16 +175,23 @@ func (t *turn) part(ctx context.Context, id string, request model.Request) (a an
 const maxStep = task.MaxEvent - 4<<10
 
 // listen hears one answer of the provider to its end, and brings it into the log
-// meanwhile. What it has used counts even if it breaks off.
-func (t *turn) listen(ctx context.Context, request model.Request) (answer, error) {
+// meanwhile, but for the rest that is to go with its step. What it has used counts even if
+// it breaks off; then there is no rest.
+func (t *turn) listen(ctx context.Context, request model.Request) (a answer, rest []runtime.Event, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	a := answer{Provider: t.provider, Model: request.Model}
+	a = answer{Provider: t.provider, Model: request.Model}
 	voice := newVoice(ctx, t, cancel)
-	err := a.gather(t.model.Stream(ctx, request), voice.say)
-	spoken, told := voice.end()
+	err = a.gather(t.model.Stream(ctx, request), voice.say)
+	var spoken bool
+	var told error
+	if err == nil && a.Finish != model.Length {
+		rest, spoken, told = voice.leave()
+	} else {
+		spoken, told = voice.end()
+	}
 	t.shown = t.shown || spoken
-	return a, cmp.Or(told, err)
+	return a, rest, cmp.Or(told, err)
 }
 
 // gather puts an answer together as it comes, and says it on.

@@ -60,17 +60,19 @@ const unknown = "It is not known whether this call was carried out: it was under
 // and answered: the turn ends with them. Its error is that of the first call that has
 // one, once all of them are over.
 func (t *turn) call(ctx context.Context, said answer) (open []task.OpenCall, err error) {
-	calls, err := t.calls(said)
-	if err != nil {
-		return nil, err
+	calls := t.next // they were announced with the answer
+	if t.next = nil; calls == nil {
+		if calls, err = t.calls(t.heard, said); err != nil {
+			return nil, err
+		}
+		if err := t.announce(ctx, said, calls); err != nil {
+			return nil, err
+		}
 	}
 	for _, c := range calls {
 		if c.open {
 			open = append(open, task.OpenCall{ID: c.id, Name: c.Name, Arguments: json.RawMessage(c.Arguments)})
 		}
-	}
-	if err := t.announce(ctx, said, calls, len(open) > 0); err != nil {
-		return nil, err
 	}
 	if err := t.runAll(ctx, calls); err != nil {
 		return nil, err
@@ -96,9 +98,9 @@ func (t *turn) try(calls []*call) {
 	}
 }
 
-// calls are those of the answer that was heard last.
-func (t *turn) calls(said answer) ([]*call, error) {
-	calls, _, err := callsOf(t.Turn, t.heard, said, t.steps)
+// calls are those of the nth answer.
+func (t *turn) calls(n int, said answer) ([]*call, error) {
+	calls, _, err := callsOf(t.Turn, n, said, t.steps)
 	for _, c := range calls {
 		t.called++
 		c.tool, c.refuse = t.find(c.Call)
@@ -125,36 +127,68 @@ func (t *turn) find(asked model.Call) (found tool.Tool, refuse string) {
 	return found, ""
 }
 
+// announced are the events that go with the nth answer, as its step keeps it: of what it
+// calls, if there is anything to say of that but what viewers have seen.
+func (t *turn) announced(n int, before string, kept json.RawMessage) ([]runtime.Event, error) {
+	var said answer
+	if err := json.Unmarshal(kept, &said); err != nil || len(said.Calls) == 0 || said.Finish == model.Interrupted {
+		return nil, err
+	}
+	said.Text = before + said.Text
+	calls, err := t.calls(n, said)
+	if err != nil {
+		return nil, err
+	}
+	events, err := t.announcement(n, said, calls)
+	if err != nil || len(events) > maxEvents || ends(calls) && said.Text != "" && !t.shown {
+		t.called -= len(calls)
+		return nil, err // call does it
+	}
+	t.next, t.shown = calls, false
+	return events, nil
+}
+
+// ends reports whether some of the calls are the caller's: the turn ends with them.
+func ends(calls []*call) bool {
+	return slices.ContainsFunc(calls, func(c *call) bool { return c.open })
+}
+
 // announce tells viewers what is called, and what an earlier attempt may not have got
-// round to telling them. What the model said before it called was no answer, and is told
-// as a thought, unless the turn ends with it.
-func (t *turn) announce(ctx context.Context, said answer, calls []*call, ends bool) error {
-	var events []runtime.Event
-	switch {
-	case said.Text == "":
-	case ends && t.shown: // it stands
-	case ends:
+// round to telling them.
+func (t *turn) announce(ctx context.Context, said answer, calls []*call) error {
+	events, err := t.announcement(t.heard, said, calls)
+	if err != nil {
+		return err
+	}
+	if said.Text != "" && !t.shown && ends(calls) {
 		v := newVoice(ctx, t, func(error) {})
 		v.say(task.Chunk, said.Text)
 		if _, err := v.end(); err != nil {
 			return err
 		}
-	default:
+	}
+	t.shown = false
+	return tellAll(ctx, t, events)
+}
+
+// announcement is what is told of the calls of the nth answer. What the model said before
+// it called was no answer, and is told as a thought, unless the turn ends with it.
+func (t *turn) announcement(n int, said answer, calls []*call) (events []runtime.Event, err error) {
+	if said.Text != "" && !ends(calls) {
 		if t.shown {
 			events = append(events, void())
 		}
 		e, err := event(task.Think, said.Text)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		e.ClientID = fmt.Sprintf("think-%d", t.heard)
+		e.ClientID = fmt.Sprintf("think-%d", n)
 		events = append(events, e)
 	}
-	t.shown = false
 	for _, c := range calls {
 		e, err := c.event(task.ToolCallRequest)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		events = append(events, e)
 	}
@@ -164,16 +198,11 @@ func (t *turn) announce(ctx context.Context, said answer, calls []*call, ends bo
 		}
 		e, err := c.event(task.ToolCallResult)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		events = append(events, e)
 	}
-	for some := range slices.Chunk(events, maxEvents) {
-		if err := t.Events(ctx, some); err != nil {
-			return err
-		}
-	}
-	return nil
+	return events, nil
 }
 
 // event is the call as an event, which the turn's log has once.
@@ -265,14 +294,15 @@ func (t *turn) do(ctx context.Context, c *call) error {
 		return context.Cause(ctx)
 	}
 	c.result = result{c.id, c.Name, ran, cut(r.Text), r.IsError}
-	if err := t.commit(ctx, "result-"+c.step, "tool_result", &c.result); err != nil {
-		return err
-	}
-	e, err := c.event(task.ToolCallResult)
-	if err != nil {
-		return err
-	}
-	return t.Events(ctx, []runtime.Event{e})
+	return t.keep("result-"+c.step, "tool_result", &c.result, func(s task.Step) (task.Step, error) {
+		return t.CommitWith(ctx, s, runtime.With{Then: func(kept json.RawMessage) ([]runtime.Event, error) {
+			if err := json.Unmarshal(kept, &c.result); err != nil {
+				return nil, err
+			}
+			e, err := c.event(task.ToolCallResult)
+			return []runtime.Event{e}, err
+		}})
+	})
 }
 
 // carryOut runs a call if it may be run. One that could do harm twice is run once: that

@@ -113,8 +113,24 @@ func (b *book) Output(_ context.Context, name string, _ io.ReadSeeker) (task.Out
 func (b *book) MaySpend(context.Context, bool) error              { return nil }
 func (b *book) Spend(context.Context, string, runtime.Paid) error { return nil }
 
-func (b *book) CommitPaid(ctx context.Context, s task.Step, _ runtime.Paid) (task.Step, error) {
-	return b.Commit(ctx, s)
+func (b *book) CommitWith(ctx context.Context, s task.Step, with runtime.With) (task.Step, error) {
+	var then []runtime.Event
+	if with.Then != nil {
+		var err error
+		if then, err = with.Then(s.Body); err != nil {
+			return s, err
+		}
+	}
+	if len(with.Before) > 0 {
+		if err := b.Events(ctx, with.Before); err != nil {
+			return s, err
+		}
+	}
+	kept, err := b.Commit(ctx, s)
+	if err == nil && len(then) > 0 {
+		err = b.Events(ctx, then)
+	}
+	return kept, err
 }
 
 func (b *book) Events(_ context.Context, events []runtime.Event) error {

@@ -175,7 +175,7 @@ func (t *turn) summary(ctx context.Context, id string, short bool) (answer, erro
 	}
 	paid := t.paid(request, a)
 	paid.Partial, paid.Last = "", false
-	return a, t.keep(id, "compact", &a, func(s task.Step) (task.Step, error) { return t.CommitPaid(ctx, s, paid) })
+	return a, t.keep(id, "compact", &a, func(s task.Step) (task.Step, error) { return t.CommitWith(ctx, s, runtime.With{Paid: &paid}) })
 }
 
 // beginningOf is a text, or as much of it as there is room for.

@@ -31,8 +31,24 @@ func (j *journal) Offer(context.Context, string) ([]string, error) { return nil,
 func (j *journal) MaySpend(context.Context, bool) error              { return nil }
 func (j *journal) Spend(context.Context, string, runtime.Paid) error { return nil }
 
-func (j *journal) CommitPaid(ctx context.Context, s task.Step, _ runtime.Paid) (task.Step, error) {
-	return j.Commit(ctx, s)
+func (j *journal) CommitWith(ctx context.Context, s task.Step, with runtime.With) (task.Step, error) {
+	var then []runtime.Event
+	if with.Then != nil {
+		var err error
+		if then, err = with.Then(s.Body); err != nil {
+			return s, err
+		}
+	}
+	if len(with.Before) > 0 {
+		if err := j.Events(ctx, with.Before); err != nil {
+			return s, err
+		}
+	}
+	kept, err := j.Commit(ctx, s)
+	if err == nil && len(then) > 0 {
+		err = j.Events(ctx, then)
+	}
+	return kept, err
 }
 
 func (j *journal) Give(context.Context, []runtime.Given) error    { return nil }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -32,6 +31,7 @@ type turn struct {
 	theirs   map[string]bool // the names of those that the caller carries out
 	given    []*call         // of the caller's tools, whose results the turn begins with
 	steps    stepsByID
+	next     []*call // of the answer that was heard last, if viewers know of them
 	// heard is how many steps of answers are in the conversation, called how many calls,
 	// and answers how many whole ones were held against a schema.
 	heard, called, answers int
@@ -107,12 +107,7 @@ func (t *turn) received(ctx context.Context) error {
 		e.ClientID = "given-" + c.id
 		events = append(events, e)
 	}
-	for some := range slices.Chunk(events, maxEvents) {
-		if err := t.Events(ctx, some); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tellAll(ctx, t, events)
 }
 
 // commit commits a step, and reads back what is kept: so the conversation is the same

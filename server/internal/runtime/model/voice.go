@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -31,6 +32,7 @@ type voice struct {
 	mu     sync.Mutex
 	said   []piece
 	spoken bool
+	keep   bool  // what is left at the end is not told
 	err    error // of the log; read after told
 }
 
@@ -75,13 +77,30 @@ func (v *voice) end() (spoken bool, err error) {
 	return v.spoken, v.err
 }
 
+// leave is end, but for what was not under way yet: that is answered, for whoever has
+// more to bring into the log.
+func (v *voice) leave() (rest []runtime.Event, spoken bool, err error) {
+	v.mu.Lock()
+	v.keep = true
+	v.mu.Unlock()
+	if spoken, err = v.end(); err == nil {
+		rest, err = v.events()
+	}
+	return rest, spoken, err
+}
+
 func (v *voice) tell(ctx context.Context) error {
 	rest := time.NewTimer(0)
 	defer rest.Stop()
 	for last := false; !last; {
 		select {
 		case <-v.over:
-			last = true
+			v.mu.Lock()
+			keep := v.keep
+			v.mu.Unlock()
+			if last = true; keep {
+				return nil
+			}
 		case <-v.more:
 		}
 		if err := v.send(ctx); err != nil {
@@ -96,30 +115,41 @@ func (v *voice) tell(ctx context.Context) error {
 	return nil
 }
 
-// send brings what was said so far into the log.
-func (v *voice) send(ctx context.Context) error {
+// events are what was said and not told yet.
+func (v *voice) events() (events []runtime.Event, err error) {
 	v.mu.Lock()
 	said := v.said
 	v.said = nil
 	v.mu.Unlock()
-	var events []runtime.Event
 	for _, p := range said {
 		for rest := p.text; len(rest) > 0; {
 			n := pieceEnd(rest)
 			e, err := event(p.as, string(rest[:n]))
 			if err != nil {
-				return err
+				return nil, err
 			}
 			events = append(events, e)
 			rest = rest[n:]
 		}
 	}
-	for len(events) > 0 {
-		n := min(len(events), maxEvents)
-		if err := v.report.Events(ctx, events[:n]); err != nil {
+	return events, nil
+}
+
+// send brings what was said so far into the log.
+func (v *voice) send(ctx context.Context) error {
+	events, err := v.events()
+	if err != nil {
+		return err
+	}
+	return tellAll(ctx, v.report, events)
+}
+
+// tellAll brings events into the log, some at a time.
+func tellAll(ctx context.Context, log runtime.Journal, events []runtime.Event) error {
+	for some := range slices.Chunk(events, maxEvents) {
+		if err := log.Events(ctx, some); err != nil {
 			return err
 		}
-		events = events[n:]
 	}
 	return nil
 }

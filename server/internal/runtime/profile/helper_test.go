@@ -39,8 +39,24 @@ func (r *recorder) Offer(context.Context, string) ([]string, error) { return nil
 func (r *recorder) MaySpend(context.Context, bool) error              { return nil }
 func (r *recorder) Spend(context.Context, string, runtime.Paid) error { return nil }
 
-func (r *recorder) CommitPaid(ctx context.Context, s task.Step, _ runtime.Paid) (task.Step, error) {
-	return r.Commit(ctx, s)
+func (r *recorder) CommitWith(ctx context.Context, s task.Step, with runtime.With) (task.Step, error) {
+	var then []runtime.Event
+	if with.Then != nil {
+		var err error
+		if then, err = with.Then(s.Body); err != nil {
+			return s, err
+		}
+	}
+	if len(with.Before) > 0 {
+		if err := r.Events(ctx, with.Before); err != nil {
+			return s, err
+		}
+	}
+	kept, err := r.Commit(ctx, s)
+	if err == nil && len(then) > 0 {
+		err = r.Events(ctx, then)
+	}
+	return kept, err
 }
 
 func (r *recorder) Give(context.Context, []runtime.Given) error    { return nil }
