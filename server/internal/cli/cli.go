@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -214,6 +215,9 @@ func Main(args []string, streams Streams) int {
 	return code
 }
 
+// kinds are kong's own words for what it has read, and its guess of what was meant.
+var kinds = regexp.MustCompile(` but got ("(?:[^"\\]|\\.)*") \([a-z ]+\)(?:; perhaps try .*\?)?`)
+
 // usage says where to read how a command is written.
 func usage(err error) error {
 	command := "errand"
@@ -228,6 +232,7 @@ func usage(err error) error {
 	for _, none := range [...]string{`expected string value but got "EOL" (<EOL>)`, `missing value, expecting "<arg>"`} {
 		text = strings.Replace(text, none, "give it a value", 1)
 	}
+	text = kinds.ReplaceAllString(text, " but got $1")
 	text, _, _ = strings.Cut(text, ", did you mean") // who guesses wrong stops or deletes what was to be shown
 	return exitCodeError{code: exitUsage, message: fmt.Sprintf("%s; see %s --help", text, command)}
 }

@@ -26,13 +26,19 @@ func (c *serveCmd) BeforeResolve(ctx *kong.Context) error {
 	if err != nil {
 		return fmt.Errorf("--config %s: %w", name, errors.Unwrap(err))
 	}
+	option := func(o config.Option) int {
+		return slices.IndexFunc(flags, func(f *kong.Flag) bool { return f.Name == o.Name && configurable(f) })
+	}
 	file, err := config.Parse(name, content)
+	if bad, is := errors.AsType[*config.OptionError](err); is && option(bad.Option) < 0 {
+		return bad.Unknown(optionNames(flags))
+	}
 	if err != nil {
 		return err
 	}
 	r := fileResolver{}
 	for _, o := range file.Options {
-		i := slices.IndexFunc(flags, func(f *kong.Flag) bool { return f.Name == o.Name && configurable(f) })
+		i := option(o)
 		if i < 0 {
 			return file.Unknown(o, optionNames(flags))
 		}

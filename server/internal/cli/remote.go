@@ -85,6 +85,9 @@ func (c connection) find() (place, error) {
 	case localErr == nil && at.URL == local: // the data folder's key is for its own server alone
 		return c.localPlace(local)
 	}
+	if _, err := serverURL(at.URL); err != nil {
+		return place{}, err
+	}
 	return place{}, fmt.Errorf("no key for %s: set ERRAND_API_KEY, or 'errand login %s'", at.URL, at.URL)
 }
 

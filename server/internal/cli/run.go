@@ -16,11 +16,12 @@ import (
 	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/agentfile"
 	"github.com/errand-dev/errand/server/internal/app"
+	"github.com/errand-dev/errand/server/internal/files"
 )
 
 type runCmd struct {
 	Prompt  string     `arg:"" help:"What is to be done; - reads it from standard input."`
-	File    []string   `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
+	File    []string   `help:"A file, - for standard input, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
 	Agent   string     `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, for files else profile." placeholder:"ID|FILE"`
 	Model   string     `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
 	Budget  budgetFlag `help:"What it and its sub-tasks may use, for example tokens=100000." placeholder:"LIMITS"`
@@ -272,12 +273,18 @@ func checkFiles(names []string) error {
 }
 
 func checkFile(name string) error {
+	if name == stdin {
+		return nil
+	}
 	info, err := os.Stat(name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, errors.Unwrap(err))
 	}
-	if info.IsDir() {
+	switch {
+	case info.IsDir():
 		return fmt.Errorf("%s: is a folder; name its files", name)
+	case info.Mode().IsRegular() && info.Size() > files.MaxSize:
+		return fmt.Errorf("%s: has %s; a file may have 1 GiB", name, bytesBriefly(info.Size()))
 	}
 	return nil
 }
@@ -299,12 +306,16 @@ func create(ctx context.Context, client *errand.Client, r errand.TaskRequest, fi
 }
 
 func upload(ctx context.Context, client *errand.Client, name string) (*errand.File, error) {
-	content, err := os.Open(name)
+	content, err := contentOf(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer content.Close() //nolint:errcheck // it was only read
-	file, err := client.Files.Upload(ctx, filepath.Base(name), content)
+	short := filepath.Base(name)
+	if name == stdin {
+		short = "stdin"
+	}
+	file, err := client.Files.Upload(ctx, short, content)
 	if err != nil {
 		return nil, fmt.Errorf("upload %s: %w", name, err)
 	}

@@ -15,7 +15,7 @@ type taskCreateCmd struct {
 	remote
 	Agent          string        `help:"Who is to do it." required:""`
 	Prompt         string        `arg:"" help:"What is to be done; - reads it from standard input."`
-	File           []string      `help:"A file, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
+	File           []string      `help:"A file, - for standard input, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
 	ID             string        `help:"An id of your own; that of an ended task starts its next turn."`
 	Title          string        `help:"A title."`
 	Tag            []string      `help:"A tag; may be repeated." sep:"none"`

@@ -153,8 +153,21 @@ func (f *File) option(key string, value *yaml.Node) (err error) {
 		o.Values[0], err = f.text(key, value)
 	}
 	f.Options = append(f.Options, o)
-	return err
+	if err != nil {
+		return &OptionError{Option: o, file: f, error: err}
+	}
+	return nil
 }
+
+// OptionError says that the value of an option cannot be one.
+type OptionError struct {
+	Option Option
+	file   *File
+	error
+}
+
+// Unknown is the error of a File's Unknown instead, for who knows that there is no such option.
+func (e *OptionError) Unknown(known []string) error { return e.file.Unknown(e.Option, known) }
 
 func (f *File) text(key string, n *yaml.Node) (string, error) {
 	switch n = resolved(n); {

@@ -65,6 +65,9 @@ func interrupt(t *testing.T, onError bool, when string, args ...string) (code in
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c := exec.CommandContext(ctx, "errand", args...)
+	if _, err := c.StdinPipe(); err != nil { // nobody writes there, and it does not end
+		t.Fatal(err)
+	}
 	pipe, err := c.StdoutPipe()
 	if onError {
 		c.Stdout = nil
@@ -152,6 +155,17 @@ func TestInterruptAProgram(t *testing.T) { //nolint:paralleltest // it sets the 
 		if _, err := os.Stat(ended); err != nil {
 			t.Errorf("own server %t: the program was not told to end: %v", own, err)
 		}
+	}
+}
+
+// TestInterruptAPipe: a pipe into which nobody writes holds nobody, and leaves nothing.
+func TestInterruptAPipe(t *testing.T) { //nolint:paralleltest // it sets the environment
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	code, _ := interrupt(t, true, "No model is used", "run", "--agent", "profile", "-f", "-", "x")
+	left, err := os.ReadDir(dir)
+	if code != 130 || err != nil || len(left) > 0 {
+		t.Errorf("exit code %d, want 130; it leaves %v, %v", code, left, err)
 	}
 }
 

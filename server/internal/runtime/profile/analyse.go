@@ -224,7 +224,7 @@ func describeOther(src *source, what string) string {
 	src.unread = true
 	md.para(fmt.Sprintf("Not analysed: %s of %s.%s",
 		humanSize(src.size()), inline(what, maxCell*2), hint))
-	md.list(src.notes())
+	md.list(src.short()) // it has no characters that could have been read otherwise
 	return md.String()
 }
 

@@ -114,6 +114,14 @@ func TestProfileOtherContent(t *testing.T) {
 	}
 }
 
+// What is no text has no characters that are read as others.
+func TestNoEncodingOfWhatIsNoText(t *testing.T) {
+	t.Parallel()
+	if got := profileOne(t, "a.bin", "\x7fELF\x00\xff\xfe\x80\x00\x01"); strings.Contains(got, "read as") {
+		t.Errorf("says %s", got)
+	}
+}
+
 func TestInline(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ in, want string }{

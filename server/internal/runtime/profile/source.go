@@ -104,12 +104,16 @@ func (s *source) sizeText() string {
 
 // notes says how well the file could be read.
 func (s *source) notes() []string {
-	notes := s.decoder.note()
-	if err := s.broken(); err != nil {
-		notes = append(notes, fmt.Sprintf("The file could be read only up to %s: %s.",
-			humanSize(s.size()), inline(reason(err), maxCell*2)))
+	return append(s.decoder.note(), s.short()...)
+}
+
+// short says that the file could not be read to its end, if it could not.
+func (s *source) short() []string {
+	err := s.broken()
+	if err == nil {
+		return nil
 	}
-	return notes
+	return []string{fmt.Sprintf("The file could be read only up to %s: %s.", humanSize(s.size()), inline(reason(err), maxCell*2))}
 }
 
 // size is the number of bytes read so far.
