@@ -1,12 +1,18 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/errand-dev/errand"
 )
 
 type completionCmd struct {
@@ -87,6 +93,9 @@ func complete(w io.Writer, app *kong.Application, words []string) {
 		if open == nil {
 			return
 		}
+		if open.Name == "agent" {
+			known(agentsThere, offer)
+		}
 		for _, value := range open.EnumSlice() {
 			if value != "" {
 				offer(value, "")
@@ -104,9 +113,54 @@ func complete(w io.Writer, app *kong.Application, words []string) {
 		}
 		for _, arg := range node.Positional {
 			for _, value := range arg.EnumSlice() {
-				offer(value, "")
+				if value != "" {
+					offer(value, "")
+				}
+			}
+			switch {
+			case arg.Name == "id" && node.Parent.Name == "task", arg.Name == "thread":
+				known(tasksThere, offer)
+			case arg.Name == "id" && node.Parent.Name == "agent":
+				known(agentsThere, offer)
 			}
 		}
+	}
+}
+
+// completeTime is how long a server may take that is asked what may stand in a command
+// line: whoever has pressed a key waits.
+const completeTime = time.Second
+
+// known offers what the server has that the other commands find; nothing if it does not say.
+func known(list func(context.Context, *errand.Client, func(word, help string)), offer func(word, help string)) {
+	at := connection{Server: os.Getenv("ERRAND_URL"), Key: os.Getenv("ERRAND_API_KEY"), Data: cmp.Or(os.Getenv("ERRAND_DATA"), ".errand")}
+	client, err := at.client()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completeTime)
+	defer cancel()
+	list(ctx, client, offer)
+}
+
+// tasksThere are the newest tasks.
+func tasksThere(ctx context.Context, client *errand.Client, offer func(word, help string)) {
+	page, err := client.Tasks.Rows(ctx, errand.ListOptions{PerPage: pageSize})
+	if err != nil {
+		return
+	}
+	for _, t := range page.Items {
+		offer(t.ID, printable(string(t.Status)+" "+fitting(strings.Join(strings.Fields(cmp.Or(t.Title, t.Prompt)), " "), askedLength)))
+	}
+}
+
+func agentsThere(ctx context.Context, client *errand.Client, offer func(word, help string)) {
+	agents, err := client.Agents.List(ctx)
+	if err != nil {
+		return
+	}
+	for _, a := range agents {
+		offer(a.ID, printable(a.Name))
 	}
 }
 
