@@ -228,6 +228,15 @@ export interface Page<T> {
   total_is_capped?: boolean;
 }
 
+/** A place in a task that has the words of a search. */
+export interface Found {
+  task_id: string;
+  agent_id: string;
+  part: "title" | "prompt" | "result" | "event";
+  event_id: number;
+  snippet: { text: string; hit: boolean }[];
+}
+
 export interface Counts {
   by_status: Partial<Record<Status, number>>;
   needs_you: number;

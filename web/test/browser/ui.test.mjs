@@ -852,6 +852,21 @@ test("the way of a task by keys alone", async () => {
   await leave(me);
 });
 
+test("a task is found by what was asked, wherever one is", async () => {
+  await server.agent("zoo");
+  const { id } = await server.create("zoo", "Count the okapis of the zoo", { title: "Animals" });
+  while (!(await server.api("GET", "/v1/search?q=okapis")).items.length);
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/workers");
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").fill("okapis");
+  await page.getByRole("option", { name: "Count the okapis of the zoo" }).waitFor();
+  await page.keyboard.press("Enter");
+  await page.waitForURL((url) => url.pathname === `/ui/tasks/${id}`);
+  await leave(me);
+});
+
 test("each page, in both themes and at three widths, is without a fault that axe knows", async () => {
   await server.agent("shown", { description: "Answers questions about our data, with tables and a recommendation.", lease_seconds: 600 });
   const done = await server.create("shown", "Compare the offers", { title: "Compare the offers of Q2 and Q3", tags: ["q3"] });
