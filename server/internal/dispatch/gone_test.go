@@ -41,7 +41,7 @@ func TestH5AWorkerWasSeenUntilItLeft(t *testing.T) {
 		pass(20 * time.Second)
 		hangUp()
 		<-w.over
-		left := b.Service.Now()
+		left := b.Now()
 		pass(time.Minute)
 		seen, err := b.Workers(b.ctx, who().Scope, bot)
 		b.must(err)

@@ -159,7 +159,7 @@ func TestInterruptAProgram(t *testing.T) { //nolint:paralleltest // it sets the 
 }
 
 // TestInterruptAPipe: a pipe into which nobody writes holds nobody, and leaves nothing.
-func TestInterruptAPipe(t *testing.T) { //nolint:paralleltest // it sets the environment
+func TestInterruptAPipe(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	code, _ := interrupt(t, true, "No model is used", "run", "--agent", "profile", "-f", "-", "x")
