@@ -87,18 +87,18 @@ func TestB1WhatAnAttemptUsedCountsHoweverItEnds(t *testing.T) {
 			over(b, b.run("t", nil))
 			b.later(time.Hour)
 			token := b.take("t")
-			b.usedIs("t", 100, 2, "a")
+			b.usedIs(100, 2, "a")
 			_, err := b.Finish(b.ctx(), org, "t", token, lifecycle.Outcome{Reason: task.EndCompleted, Result: new("r"), Side: used(50, 3, "b")})
 			b.must(err)
-			b.usedIs("t", 150, 5, "a", "b")
+			b.usedIs(150, 5, "a", "b")
 		})
 	}
 }
 
-// usedIs tests what a task shows to have used.
-func (b *bench) usedIs(id string, tokens int64, seconds float64, tools ...string) {
+// usedIs tests what the task t shows to have used.
+func (b *bench) usedIs(tokens int64, seconds float64, tools ...string) {
 	b.t.Helper()
-	s := b.state(id)
+	s := b.state("t")
 	if s.Tokens == nil || s.Tokens.Prompt != tokens || s.Duration != seconds || !cmp.Equal(s.UsedTools, tools) {
 		b.t.Fatalf("B1: the task has used %+v, %g s and %v, want %d, %g s and %v", s.Tokens, s.Duration, s.UsedTools, tokens, seconds, tools)
 	}
@@ -114,7 +114,7 @@ func TestB1AStoppedAttemptTellsWhatItUsed(t *testing.T) {
 		_, err := b.Finish(b.ctx(), org, "t", token, lifecycle.Outcome{Reason: task.EndStopped, Side: used(100, 2, "a")})
 		b.must(err)
 	}
-	b.usedIs("t", 100, 2, "a")
+	b.usedIs(100, 2, "a")
 	b.shows("t", task.Stopped, task.EndStopped)
 	if got := b.types("t"); got[len(got)-1] != task.StopConfirmed {
 		t.Errorf("B1: the log is %v", got)
@@ -138,12 +138,12 @@ func TestB1WhatIsCountedTwiceCountsOnce(t *testing.T) {
 	_, err = b.HeartbeatWith(b.ctx(), org, "t", token, used(30, 1, "a"))
 	b.must(err)
 	b.uses("t", "b", 50)
-	b.usedIs("t", 170, 2, "a")
+	b.usedIs(170, 2, "a")
 	_, err = b.Update(b.ctx(), who(), "t", lifecycle.Edit{Tokens: &task.Tokens{Prompt: 200}}) // somebody knows better, of all
 	b.must(err)
 	_, err = b.Finish(b.ctx(), org, "t", token, lifecycle.Outcome{Reason: task.EndCompleted, Result: new("r"), Side: used(90, 1, "a")})
 	b.must(err)
-	b.usedIs("t", 210, 2, "a")
+	b.usedIs(210, 2, "a")
 	if got := b.spent("t"); got.Tokens != 210 {
 		t.Errorf("B1: counted %+v", got)
 	}

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// MaxQuery is how long a question may be, in bytes, and MaxTerms how many words and
-	// phrases it may have.
+	// MaxQuery is how long a question may be, in bytes.
 	MaxQuery = 256
+	// MaxTerms is how many words and phrases it may have.
 	MaxTerms = 16
 )
 
@@ -125,9 +125,6 @@ const (
 	Result Part = "result"
 	Event  Part = "event"
 )
-
-// Parts lists them.
-func Parts() []Part { return []Part{Title, Prompt, Result, Event} }
 
 // Text is what an event says in words, or chunks that follow one another.
 type Text struct {

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -47,19 +48,14 @@ func parseRetained(text string) (r Retained, err error) {
 	if !narrowed {
 		which, period = "", text
 	}
+	status := which
 	if agent, ok := strings.CutPrefix(which, "agent:"); ok {
-		r.Agent, which, narrowed = agent, "", true
-		if id, status, both := strings.Cut(agent, "/"); both {
-			r.Agent, which = id, status
-		} else {
-			narrowed = false
-		}
-		if r.Agent == "" {
-			return r, fmt.Errorf("name an agent behind agent:")
+		if r.Agent, status, narrowed = strings.Cut(agent, "/"); r.Agent == "" {
+			return r, errors.New("name an agent behind 'agent:', for example agent:A=7d")
 		}
 	}
-	if r.Status = Status(which); narrowed && !r.Status.Ends() {
-		return r, fmt.Errorf("write a period, or one for a status (completed, failed, error, stopped) or an agent, for example 30d, failed=90d or agent:A/failed=never")
+	if r.Status = Status(status); narrowed && !r.Status.Ends() {
+		return r, errors.New("write a period, or one for a status (completed, failed, error, stopped) or an agent, for example 30d, failed=90d or agent:A/failed=never")
 	}
 	if period == "never" {
 		return r, nil
@@ -67,14 +63,14 @@ func parseRetained(text string) (r Retained, err error) {
 	if days, ok := strings.CutSuffix(period, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil {
-			return r, fmt.Errorf("write a period in days or hours, for example 30d or 36h, or never")
+			return r, errors.New("write a period in days or hours, for example 30d or 36h, or never")
 		}
 		r.For = time.Duration(n) * 24 * time.Hour
 	} else if r.For, err = time.ParseDuration(period); err != nil {
-		return r, fmt.Errorf("write a period in days or hours, for example 30d or 36h, or never")
+		return r, errors.New("write a period in days or hours, for example 30d or 36h, or never")
 	}
 	if r.For < MinRetention {
-		return r, fmt.Errorf("must be at least 24h, for so long are repeats of a request answered")
+		return r, errors.New("must be at least 24h, for so long are repeats of a request answered")
 	}
 	return r, nil
 }

@@ -71,9 +71,9 @@ func leaseDoors() map[string]door {
 		{"list for tokens", `"tokens": [1]`, []string{"tokens"}, map[string]any{"tokens": nil}},
 		{"text for a duration", `"duration": "long", "used_tools": {"t": 1}`, []string{"duration", "used_tools"}, map[string]any{"duration": 0.0}},
 	}
-	stepped := make([]ill, len(spent))
-	for i, x := range spent {
-		stepped[i] = ill{x.name, `"body": 1, ` + x.members, x.adjusted, x.shows}
+	stepped := make([]ill, 0, len(spent)+3)
+	for _, x := range spent {
+		stepped = append(stepped, ill{x.name, `"body": 1, ` + x.members, x.adjusted, x.shows})
 	}
 	return map[string]door{
 		"POST /v1/tasks/{task_id}/heartbeat": {"", append(illStatuses(), spent...), ""},

@@ -74,7 +74,7 @@ func TestListsAreTheServers(t *testing.T) {
 	same(t, "declared reasons", constants["EndReason"], task.EndReasons())
 	same(t, "declared types of events", constants["EventType"], task.Types())
 	same(t, "declared verdicts", constants["CheckState"], task.CheckStates())
-	same(t, "declared parts", constants["FoundIn"], search.Parts())
+	same(t, "declared parts", constants["FoundIn"], []search.Part{search.Title, search.Prompt, search.Result, search.Event})
 	same(t, "declared codes", constants["Code"], fault.Codes())
 	same(t, "statuses", errand.Statuses(), task.Statuses())
 	same(t, "reasons", errand.EndReasons(), task.EndReasons())

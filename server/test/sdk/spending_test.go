@@ -3,7 +3,7 @@ package sdk_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,7 +20,7 @@ func TestSpendingOfAttemptsThatEndWithoutAnEnd(t *testing.T) {
 			return "done", nil
 		}
 		a.Spend(errand.Tokens{Prompt: 10, Completion: 1})
-		if err := a.ToolCall(ctx, errand.ToolCall{RequestID: fmt.Sprint(a.Number), ToolName: fmt.Sprint("tool-", a.Number)}); err != nil {
+		if err := a.ToolCall(ctx, errand.ToolCall{RequestID: strconv.Itoa(a.Number), ToolName: "tool-" + strconv.Itoa(a.Number)}); err != nil {
 			return "", err
 		}
 		switch a.Number {

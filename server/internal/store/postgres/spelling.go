@@ -17,7 +17,7 @@ import (
 var indexed = regexp.MustCompile(` INDEXED BY \w+`)
 
 // inWords spells what finds words.
-var inWords = strings.NewReplacer("words_match(?)", "w.said @@ ?::text::tsquery", "words_said(?)", "?::text::tsvector")
+var inWords = strings.NewReplacer("words_match(?)", "w.said @@ ?::text::tsquery", "words_said(?)", "?::text::tsvector") //nolint:gochecknoglobals // never changed
 
 // spellings keeps statements as PostgreSQL wants them.
 type spellings struct{ known sync.Map }

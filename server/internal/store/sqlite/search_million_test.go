@@ -77,7 +77,7 @@ func TestSearchInAMillion(t *testing.T) { //nolint:paralleltest // it measures
 	speak(t, s)
 	t.Logf("what they say in %v", time.Since(begun).Round(time.Second))
 	desk := search.NewDesk(s)
-	middle := int64(1700000000000000+int64(tasks/2)*1000000) / 1000 * 1048576
+	middle := (1700000000000000 + int64(tasks/2)*1000000) / 1000 * 1048576
 	for _, c := range []struct {
 		question string
 		f        lifecycle.Filter
