@@ -148,14 +148,24 @@ func (c *serveCmd) Run(e *env) error {
 // list lets the commands that use a data folder find its server, until unlist.
 func list(a *app.App, data string) (unlist func(), err error) {
 	// Whole or not at all: whoever waits for the file reads it at once.
-	err = durable.WriteFile(app.AddressFile(data), []byte(a.URL()+"\n"))
-	return func() { _ = os.Remove(app.AddressFile(data)) }, err // nothing depends on it
+	name := app.AddressFile(data)
+	if err = durable.WriteFile(name, []byte(a.URL()+"\n")); err != nil {
+		return func() {}, err
+	}
+	ours, err := os.Stat(name)
+	return func() {
+		// Of several servers with one folder the last one to start has written it.
+		if now, err := os.Stat(name); err == nil && os.SameFile(ours, now) {
+			_ = os.Remove(name) // nothing depends on it
+		}
+	}, err
 }
 
-// reloads yields a SIGHUP for each time that the agents are to be read again. On a
-// terminal it means what it always has: that the terminal is gone.
+// reloads yields a SIGHUP for each time that the agents are to be read again, or might
+// be: a server without a file of them does not end by it either. On a terminal it means
+// what it always has: that the terminal is gone.
 func (c *serveCmd) reloads(e *env) (signals <-chan os.Signal, ignore func()) {
-	if c.Agents == "" || isTerminal(e.Err) {
+	if isTerminal(e.Err) {
 		return nil, func() {}
 	}
 	again := make(chan os.Signal, 1)
@@ -166,6 +176,10 @@ func (c *serveCmd) reloads(e *env) (signals <-chan os.Signal, ignore func()) {
 // reload applies the agents as their files are now. If these are wrong, the log says so
 // and everything stays as it was.
 func (c *serveCmd) reload(e *env, a *app.App, log *slog.Logger) {
+	if c.Agents == "" {
+		log.Info("there is no file of agents (--agents) to read again")
+		return
+	}
 	agents, err := agentfile.Read(c.Agents)
 	if err == nil {
 		err = a.ApplyAgents(e.ctx, agents)

@@ -121,35 +121,54 @@ func (i *importer) line(n int, text []byte) importLine {
 	return importLine{number: n, task: encoded}
 }
 
-// send creates what waits. A request that the server refuses for one task's sake has
-// created none of them: that one is told and left out, and the rest goes again.
+// fewLines is how many lines go in one request where a line was refused for its shape.
+const fewLines = 25
+
+// send creates what waits. A request that the server refuses for the shape of one task has
+// created none of them: that one is told and left out, and the others go again, some at a
+// time, since where one is wrong others may be, too.
 func (i *importer) send(ctx context.Context) error {
-	for {
-		var tasks []json.RawMessage
-		var sent []int
-		for at, line := range i.waiting {
-			if line.err == nil {
-				tasks, sent = append(tasks, line.task), append(sent, at)
-			}
+	for size := len(i.waiting); len(i.waiting) > 0; {
+		some := i.waiting[:min(size, len(i.waiting))]
+		made, wrong, err := i.create(ctx, some)
+		switch {
+		case err != nil:
+			return fmt.Errorf("lines %d to %d: %w", some[0].number, some[len(some)-1].number, err)
+		case wrong && !i.All:
+			size = fewLines
+			continue
 		}
-		if i.All && len(sent) < len(i.waiting) {
-			sent = nil // one is refused already
+		if err := i.tell(some, made); err != nil {
+			return err
 		}
-		if len(sent) == 0 {
-			return i.tell(nil)
-		}
-		made, err := i.tasks.CreateRaw(ctx, tasks, i.All)
-		at, field, named := blamed(err)
-		if !named || at >= len(sent) {
-			if err != nil {
-				return fmt.Errorf("lines %d to %d: %w", i.waiting[0].number, i.waiting[len(i.waiting)-1].number, err)
-			}
-			return i.tell(made)
-		}
-		why, _ := errors.AsType[*errand.Error](err)
-		why.Field = field
-		i.waiting[sent[at]].err = why
+		i.waiting = i.waiting[len(some):]
 	}
+	i.waiting, i.bytes = nil, 0
+	return nil
+}
+
+// create creates the tasks of some lines. wrong says that there are none because of one,
+// whose line has the reason now.
+func (i *importer) create(ctx context.Context, some []importLine) (made []errand.Created, wrong bool, err error) {
+	var tasks []json.RawMessage
+	var sent []int
+	for at, line := range some {
+		if line.err == nil {
+			tasks, sent = append(tasks, line.task), append(sent, at)
+		}
+	}
+	if len(sent) == 0 || i.All && len(sent) < len(some) { // one is refused already
+		return nil, false, nil
+	}
+	made, err = i.tasks.CreateRaw(ctx, tasks, i.All)
+	at, field, named := blamed(err)
+	if !named || at >= len(sent) {
+		return made, false, err
+	}
+	why, _ := errors.AsType[*errand.Error](err)
+	why.Field = field
+	some[sent[at]].err = why
+	return nil, true, nil
 }
 
 // blamed reads which task of a request an error is about, and which member of it.
@@ -167,9 +186,9 @@ func blamed(err error) (at int, field string, ok bool) {
 	return at, strings.TrimPrefix(field, "."), ok && err == nil
 }
 
-// tell prints what became of each line that waited, in their order.
-func (i *importer) tell(made []errand.Created) error {
-	for _, line := range i.waiting {
+// tell prints what became of some lines, in their order.
+func (i *importer) tell(some []importLine, made []errand.Created) error {
+	for _, line := range some {
 		var c errand.Created
 		if line.err == nil && len(made) > 0 {
 			c, made = made[0], made[1:]
@@ -187,7 +206,6 @@ func (i *importer) tell(made []errand.Created) error {
 			return err
 		}
 	}
-	i.waiting, i.bytes = i.waiting[:0], 0
 	return nil
 }
 

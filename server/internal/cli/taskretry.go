@@ -82,13 +82,21 @@ func retry(ctx context.Context, client *errand.Client, id string) (*errand.Task,
 	var input struct {
 		Input struct {
 			Text  json.RawMessage `json:"text,omitempty"`
-			Files json.RawMessage `json:"files,omitempty"`
+			Files []string        `json:"files,omitempty"`
 			User  json.RawMessage `json:"user,omitempty"`
+			// Attachments are files as newer Python clients give them, with their URLs.
+			Attachments []struct {
+				URL string `json:"url"`
+			} `json:"attachments,omitempty"`
 		} `json:"input"`
 	}
 	if err := errors.Join(json.Unmarshal(before.JSON(), &members), json.Unmarshal(before.JSON(), &input)); err != nil {
 		return nil, err
 	}
+	for _, a := range input.Input.Attachments {
+		input.Input.Files = append(input.Input.Files, a.URL)
+	}
+	input.Input.Attachments = nil
 	body := map[string]any{"input": input.Input, "source": "retry of " + id}
 	for _, name := range asked {
 		if value, is := members[name]; is && string(value) != "null" {
