@@ -180,15 +180,12 @@ func (a *App) start(ctx context.Context) error {
 	})
 	now := func() time.Time { return a.store.Now().Time() }
 	chores := dispatch.Chores{
-		Trim:  a.trim,
-		Index: search.NewIndexer(a.store).StepAndRest,
-		Forget: func(ctx context.Context) error {
-			deleted, err := service.Retain(ctx, o.Retention)
-			if deleted > 0 {
-				o.Log.InfoContext(ctx, "tasks are deleted: the time for which they are kept is over", "tasks", deleted)
-			}
-			return errors.Join(err, shelf.Forget(ctx))
-		},
+		Trim:   a.trim,
+		Index:  search.NewIndexer(a.store).StepAndRest,
+		Forget: shelf.Forget,
+	}
+	if o.Retention.Least() > 0 {
+		chores.Retain = func(ctx context.Context, goOn func() bool) error { return service.Retain(ctx, o.Retention, goOn) }
 	}
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, chores).Run(a.sweeping) })
 	if shared, ok := a.store.(sharedStore); ok {

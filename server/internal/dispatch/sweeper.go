@@ -25,6 +25,11 @@ const (
 	// maxDrift is how far the store's clock may run from the steady one between
 	// two beats before it counts as a jump (a clock set, a machine asleep).
 	maxDrift = 2 * time.Second
+	// maxSurprise is how far the clock may be ahead of where it was expected, or of when a
+	// server was last here, before it may be wrong; and doubtFor is how long it then has to
+	// be set right before anything is deleted by it.
+	maxSurprise = 24 * time.Hour
+	doubtFor    = time.Hour
 )
 
 // Sweeper says that its node is there, and lets deadlines pass when it is this
@@ -43,14 +48,20 @@ type Sweeper struct {
 	pulse                atomic.Pointer[lifecycle.Pulse]
 	indexing             sync.Mutex
 	tidying, goingOn     sync.Mutex // beside them; these may take long
+	retaining            sync.Mutex
 	lastForget, lastTrim time.Time
-	lastGoOn             time.Time
+	lastRetain           time.Time
+	// doubted is when the clock was last found far from where it was expected.
+	doubted  atomic.Pointer[time.Time]
+	lastGoOn time.Time
 }
 
 // Chores clean up what others keep, on the node that sweeps; nil is nothing.
 type Chores struct {
 	// Trim cleans up what is kept for minutes, Forget what is kept for a day.
 	Trim, Forget func(context.Context) error
+	// Retain deletes what was kept for its time, while goOn says yes.
+	Retain func(ctx context.Context, goOn func() bool) error
 	// Index indexes some of what is new, and reports whether there is more.
 	Index func(context.Context) (more bool, err error)
 }
@@ -77,7 +88,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 	}
 	// Until a beat has succeeded since then, nobody knows of a server that could be
 	// reached; and deadlines have not followed a jump of the clock.
-	silent, astray := true, true
+	silent, astray, met := true, true, false
 	var jump time.Duration
 	last, lastWall := time.Now(), s.now()
 	quiet := newQuiet(last)
@@ -86,6 +97,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		if drift := wall.Round(0).Sub(lastWall.Round(0)) - steady.Sub(last); drift.Abs() > maxDrift {
 			s.log.WarnContext(ctx, "the clock has jumped: all leases are renewed", "by", drift)
 			silent, astray, jump = true, true, jump+drift
+			s.doubt(ctx, drift)
 		}
 		last, lastWall = steady, wall
 		var pulse lifecycle.Pulse
@@ -105,6 +117,10 @@ func (s *Sweeper) Run(ctx context.Context) {
 		if beat && !leads { // who does follows the clock
 			astray, jump = false, 0
 		}
+		if beat && !met {
+			met = true
+			s.doubt(ctx, pulse.Silence)
+		}
 		if beat && leads && sure && astray {
 			if s.try(ctx, "follow the clock", func(ctx context.Context) error { return s.service.FollowClock(ctx, jump) }) {
 				astray, jump = false, 0
@@ -114,6 +130,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 			s.pulse.Store(&pulse)
 			beside(&s.sweeping, s.sweep) // else the last sweep goes on, as of this beat
 			beside(&s.tidying, s.tidy)
+			beside(&s.retaining, s.retain)
 			beside(&s.indexing, s.index)
 		} else {
 			s.pulse.Store(nil)
@@ -189,6 +206,32 @@ func (s *Sweeper) sweep(ctx context.Context) {
 			return err
 		})
 	}
+}
+
+// doubt notes by how much time has passed at once: when that is much, the clock may be
+// wrong.
+func (s *Sweeper) doubt(ctx context.Context, passed time.Duration) {
+	if passed <= maxSurprise || s.chores.Retain == nil {
+		return
+	}
+	now := time.Now()
+	s.doubted.Store(&now)
+	s.log.WarnContext(ctx, "the clock is far ahead of when a server was last here: nothing is deleted by its age for a while", "by", passed.String(), "for", doubtFor.String())
+}
+
+// retain deletes what was kept for its time, unless it is in doubt what time it is: a
+// wrong clock would have all of it deleted, and no other could bring it back.
+func (s *Sweeper) retain(ctx context.Context) {
+	if s.chores.Retain == nil || !s.lastRetain.IsZero() && time.Since(s.lastRetain) < forgetEvery {
+		return
+	}
+	if at := s.doubted.Load(); at != nil && time.Since(*at) < doubtFor {
+		return
+	}
+	s.lastRetain = time.Now()
+	s.try(ctx, "delete what was kept for its time", func(ctx context.Context) error {
+		return s.chores.Retain(ctx, func() bool { return s.pulse.Load() != nil })
+	})
 }
 
 // tidy cleans up what has been kept for its time.

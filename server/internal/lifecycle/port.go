@@ -138,8 +138,6 @@ type TaskReader interface {
 	// FromOldest lists an organization's tasks in the order in which they were created, behind
 	// a cursor and before a moment, at most limit.
 	FromOldest(ctx context.Context, org string, behind Cursor, before task.Stamp, limit int) ([]Aged, error)
-	// LivesBelow reports whether a task below one has not ended, or did so after a moment.
-	LivesBelow(ctx context.Context, org, id string, after task.Stamp) (bool, error)
 	// RowsOf reads those of some tasks that match a filter, in no order.
 	RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error)
 	// Matching lists those of some ids whose tasks match a filter, in no order.
@@ -227,6 +225,9 @@ type Tasks interface {
 	Unerased(org, id string) (bool, error)
 	// Children lists the ids of a task's sub-tasks, the oldest first, at most limit.
 	Children(org, id string, limit int) ([]string, error)
+	// AgedBelow tells of all tasks below one, and keeps others from changing them before
+	// the commit.
+	AgedBelow(org, id string) ([]Aged, error)
 	// Below lists, in the order of their ids behind one, those sub-tasks of a task
 	// that have not ended or have had sub-tasks themselves, at most limit.
 	Below(org, id, after string, limit int) ([]string, error)

@@ -128,9 +128,15 @@ func TestD1Retention(t *testing.T) {
 	b.must(err)
 	gone := func(want int, left ...string) {
 		t.Helper()
-		got, err := b.Retain(b.ctx(), rules)
-		b.must(err)
-		if got != want {
+		all := func() int {
+			found, err := b.List(b.ctx(), org, lifecycle.Filter{}, lifecycle.Page{Number: 1, Size: 50, Count: true})
+			b.must(err)
+			return found.Total
+		}
+		before := all()
+		b.must(b.Retain(b.ctx(), rules, func() bool { return false }))
+		b.must(b.Retain(b.ctx(), rules, func() bool { return true }))
+		if got := before - all(); got != want {
 			t.Errorf("%d were deleted, want %d", got, want)
 		}
 		for _, id := range left {
@@ -167,12 +173,17 @@ func TestD1Retention(t *testing.T) {
 	b.later(46 * time.Hour)
 	gone(1, "broken", "kept", "runs", "parent", "child") // the child has ended too late
 	b.later(2 * time.Hour)
-	gone(2, "kept", "runs")
+	gone(3, "kept", "runs") // with the child
 	for _, id := range []string{"parent", "child", "broken", "again"} {
 		_, err = b.Get(b.ctx(), org, id)
 		b.refused(err, fault.NotFound)
 	}
+	token = b.run("top", nil)
+	b.submit("audit", func(s *lifecycle.Submission) { s.Spec.ParentExecution, s.Spec.AgentID = new("top"), "other" })
+	_, err = b.finish("top", token, task.EndCompleted, "r")
+	b.must(err)
 	b.later(1000 * time.Hour)
+	gone(0, "top", "audit") // which is kept for ever, and keeps the tree
 	rules = nil
 	gone(0, "kept")
 }

@@ -52,6 +52,9 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 			return err
 		}
 		p = Pulse{AsOf: tx.Now(), Renewed: before.Renewed}
+		if before.Heard > 0 {
+			p.Silence = p.AsOf.Sub(before.Heard)
+		}
 		if s.node == DefaultNode && before.Sweeper == s.node && !renew { // no other node asks
 			if leased, err := tx.Leased(); err != nil || !leased {
 				p.Sweeps = true
@@ -113,6 +116,9 @@ type Pulse struct {
 	// Renewed is when a server could be reached again after the last time in which
 	// none could, as in Alive.
 	Renewed task.Stamp
+	// Silence is how long no node was heard until this beat, by the clock, to the second;
+	// 0 when none ever was.
+	Silence time.Duration
 	// Sweeps says that it is this node's turn to sweep.
 	Sweeps bool
 }

@@ -303,6 +303,11 @@ func (t *tx) Children(org, id string, limit int) ([]string, error) {
 	return ask(t, table.Tasks, func(db table.DB) ([]string, error) { return table.Children(background(), db, org, id, limit) })
 }
 
+// AgedBelow implements lifecycle.Tasks.
+func (t *tx) AgedBelow(org, id string) ([]lifecycle.Aged, error) {
+	return ask(t, table.Tasks, func(db table.DB) ([]lifecycle.Aged, error) { return table.AgedBelow(background(), db, org, id) })
+}
+
 // Below implements lifecycle.Tasks.
 func (t *tx) Below(org, id, after string, limit int) ([]string, error) {
 	return ask(t, table.Tasks, func(db table.DB) ([]string, error) {

@@ -537,7 +537,6 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Lost(ctx, "o", 1))
 	note(s.Nodes(ctx))
 	note(s.FromOldest(ctx, "o", lifecycle.Cursor{CreatedAt: 1, ID: "t"}, 100, 10))
-	note(s.LivesBelow(ctx, "o", "t", 1))
 	note(s.Beginning(ctx, "o", "abcdef", 10))
 	note(s.Matching(ctx, auth.All("o"), lifecycle.Filter{}, []string{"u"}))
 	note(s.NextDeadline(ctx, auth.All("o"), lifecycle.Filter{}))

@@ -104,7 +104,8 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 	now := e.clock.stamp()
 	ask := func(_ any, err error) error { return err }
 	return map[string]func(lifecycle.Tx) error{
-		"Children": func(tx lifecycle.Tx) error { return ask(tx.Children(home, "nothing", 1000)) },
+		"Children":  func(tx lifecycle.Tx) error { return ask(tx.Children(home, "nothing", 1000)) },
+		"AgedBelow": func(tx lifecycle.Tx) error { return ask(tx.AgedBelow(home, "nothing")) },
 		"Take": func(tx lifecycle.Tx) error {
 			return ask(tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: 1}))
 		},

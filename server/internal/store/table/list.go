@@ -564,33 +564,35 @@ func (r *Reader) Beginning(ctx context.Context, org, prefix string, limit int) (
 
 // FromOldest implements lifecycle.TaskReader.
 func (r *Reader) FromOldest(ctx context.Context, org string, behind lifecycle.Cursor, before task.Stamp, limit int) ([]lifecycle.Aged, error) {
+	return readAged(ctx, r.DB, "WHERE org = ? AND (created_at, id) > (?, ?) AND created_at < ? ORDER BY created_at, id LIMIT ?",
+		org, int64(behind.CreatedAt), behind.ID, int64(before), limit)
+}
+
+func readAged(ctx context.Context, db DB, where string, args ...any) ([]lifecycle.Aged, error) {
 	var found []lifecycle.Aged
-	err := each(ctx, r.DB, `SELECT id, created_at, agent_id, ended, COALESCE(finished_at, 0), parent_id FROM tasks
-		WHERE org = ? AND (created_at, id) > (?, ?) AND created_at < ? ORDER BY created_at, id LIMIT ?`,
-		[]any{org, int64(behind.CreatedAt), behind.ID, int64(before), limit}, func(rows Rows) error {
-			var x lifecycle.Aged
-			var ended task.EndReason
-			var parent string
-			if err := rows.Scan(&x.ID, &x.CreatedAt, &x.Agent, &ended, &x.At, &parent); err != nil {
-				return err
-			}
-			if ended != "" {
-				x.Status = ended.Status()
-			}
-			x.Top = parent == ""
-			found = append(found, x)
-			return nil
-		})
+	err := each(ctx, db, "SELECT id, created_at, agent_id, ended, COALESCE(finished_at, 0), parent_id FROM tasks "+where, args, func(rows Rows) error {
+		var x lifecycle.Aged
+		var ended task.EndReason
+		var parent string
+		if err := rows.Scan(&x.ID, &x.CreatedAt, &x.Agent, &ended, &x.At, &parent); err != nil {
+			return err
+		}
+		if ended != "" {
+			x.Status = ended.Status()
+		}
+		x.Top = parent == ""
+		found = append(found, x)
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("list tasks from the oldest on: %w", err)
+		return nil, fmt.Errorf("look at when tasks have ended: %w", err)
 	}
 	return found, nil
 }
 
-// LivesBelow implements lifecycle.TaskReader.
-func (r *Reader) LivesBelow(ctx context.Context, org, id string, after task.Stamp) (bool, error) {
-	found, err := texts(ctx, r.DB, "SELECT id FROM tasks INDEXED BY tasks_root WHERE org = ? AND root_id = ? AND depth > 0 AND (ended = '' OR finished_at > ?) LIMIT 1", org, id, int64(after))
-	return len(found) > 0, err
+// AgedBelow reads what Retain has to know of the tasks below one.
+func AgedBelow(ctx context.Context, db DB, org, id string) ([]lifecycle.Aged, error) {
+	return readAged(ctx, db, "INDEXED BY tasks_root WHERE org = ? AND root_id = ? AND depth > 0 FOR UPDATE", org, id)
 }
 
 // SubTasks implements lifecycle.TaskReader.
