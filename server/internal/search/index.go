@@ -100,6 +100,7 @@ type Store interface {
 
 	Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
 	Feed(ctx context.Context, after feed.Position, limit int) ([]feed.Entry, error)
+	FeedBegin(ctx context.Context) (feed.Position, error)
 	FeedEnd(ctx context.Context) (feed.Position, error)
 }
 
@@ -206,6 +207,15 @@ func (x *Indexer) Step(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
+	if at.Step > 0 {
+		lost, end, err := x.lost(ctx, at.Feed)
+		if err != nil {
+			return false, err
+		}
+		if lost { // a walk finds what the feed does not tell any more
+			at.Feed, at.Org, at.Task, at.Walked = end, "", "", false
+		}
+	}
 	s := step{store: x.store, at: at, seen: map[Of]int64{}}
 	done, err := s.news(ctx)
 	if err == nil && done && !at.Walked {
@@ -218,6 +228,20 @@ func (x *Indexer) Step(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	return !done || !s.at.Walked, x.store.PutDocuments(ctx, s.documents, s.gone, s.at)
+}
+
+// lost reports whether news behind a place are not in the feed: a release that knew of no
+// index has dropped them, or the database was restored where positions are others.
+func (x *Indexer) lost(ctx context.Context, place feed.Position) (lost bool, end feed.Position, err error) {
+	begin, err := x.store.FeedBegin(ctx)
+	if err != nil {
+		return false, end, err
+	}
+	if end, err = x.store.FeedEnd(ctx); err != nil {
+		return false, end, err
+	}
+	none := feed.Position{}
+	return place != none && (place.Before(begin) || end != none && end.Before(place)), end, nil
 }
 
 // step is one under way.
@@ -318,7 +342,10 @@ func (s *step) walk(ctx context.Context) error {
 // word is cut, and a streamed text is not cut into as many documents as it has pieces.
 func (s *step) index(ctx context.Context, t Unindexed) (whole bool, err error) {
 	if t.Speaks && t.End-t.Last <= read {
-		return true, nil
+		next, err := s.store.Events(ctx, t.Org, t.ID, t.Last, 1)
+		if err != nil || len(next) == 0 || next[0].Type == task.Chunk { // nothing but what it still says
+			return err == nil, err
+		}
 	}
 	for after := t.Last; after < t.End; {
 		events, err := s.store.Events(ctx, t.Org, t.ID, after, read)

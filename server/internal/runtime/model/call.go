@@ -179,6 +179,9 @@ func (t *turn) announcement(n int, said answer, calls []*call) (events []runtime
 			events = append(events, void())
 		}
 		e, err := event(task.Think, said.Text)
+		if err == nil && len(e.Data) > task.MaxEvent { // of several parts, which were told each by itself
+			e, err = event(task.Think, beginningOf(said.Text, maxPiece))
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -18,6 +19,8 @@ func searchParts() []part {
 	return []part{
 		{"FeedKeepsWhatIsNotIndexed", feedWaitsForSearch},
 		{"WhatWasThereBeforeIsIndexed", indexCatchesUp},
+		{"WhatTheFeedHasLostIsIndexed", lostNewsAreIndexed},
+		{"PromptsAreFoundWhileTheirAnswersStream", streamsAreIndexed},
 		{"LongLogsAreIndexedInSteps", longLogsAreIndexed},
 		{"WordsAreNotCut", wordsAreNotCut},
 		{"DeletedTasksAreNotFound", deletedIsNotFound},
@@ -94,6 +97,52 @@ func feedWaitsForSearch(e *env) {
 	e.ok(e.DropFeed(e.t.Context(), old))
 	e.same("of which all were read", all[4:], e.feed())
 	e.same("found", []string{"t-4/1", "t-3/1"}, e.finds("zebra"))
+}
+
+// forgetful is a store whose feed was cut off by somebody who did not look whether it was
+// indexed.
+type forgetful struct {
+	search.Store
+	begin feed.Position
+}
+
+func (f forgetful) FeedBegin(context.Context) (feed.Position, error) { return f.begin, nil }
+
+func (f forgetful) Feed(ctx context.Context, after feed.Position, limit int) ([]feed.Entry, error) {
+	all, err := f.Store.Feed(ctx, after, limit)
+	return slices.DeleteFunc(all, func(e feed.Entry) bool { return e.Before(f.begin) }), err
+}
+
+// lostNewsAreIndexed: when the feed does not tell any more of what came, as after a
+// release that knew of no index, that is found by walking.
+func lostNewsAreIndexed(e *env) {
+	add := func(id string) {
+		e.begin(id, asked("zebra"))
+		e.clock.advance(time.Second)
+	}
+	add("a")
+	e.index()
+	add("b")
+	add("c")
+	e.settle()
+	all := e.feed()
+	index := search.NewIndexer(forgetful{e, all[len(all)-1].Position})
+	for more := true; more; {
+		var err error
+		more, err = index.Step(e.t.Context())
+		e.ok(err)
+	}
+	e.same("found", []string{"c/1", "b/1", "a/1"}, e.finds("zebra"))
+}
+
+// streamsAreIndexed: what was said before a text that still streams is found.
+func streamsAreIndexed(e *env) {
+	e.begin("t", asked("zebra"))
+	e.do(home, "t", claim("w"))
+	e.say("t", words("", 0, `"one "`, `"two "`)...)
+	e.index()
+	e.same("found", []string{"t/1"}, e.finds("zebra"))
+	e.same("of what still streams", []string{}, e.finds("two"))
 }
 
 // indexCatchesUp: what was there before the first step is found, by more steps than one,

@@ -126,9 +126,6 @@ func (w *Writer) PutDocuments(ctx context.Context, all []search.Document, gone [
 			SQL:  "UPDATE search SET step = step + 1, pos = ?, n = ?, org = ?, task = ?, walked = ?",
 			Args: []any{at.Feed.Commit, at.Feed.N, at.Org, at.Task, walked}, In: Search, Must: true,
 		}}
-		for _, t := range gone {
-			ops = append(ops, Op{SQL: dropDeleted, Args: []any{t.Org, t.ID, dropAtMost}, In: Documents})
-		}
 		numbers := map[int64]int64{}
 		var words []Op
 		for _, d := range inTime(all) {
@@ -142,7 +139,11 @@ func (w *Writer) PutDocuments(ctx context.Context, all []search.Document, gone [
 			})
 			words = append(words, Op{SQL: "INSERT INTO words (rowid, said) VALUES (?, words_said(?))", Args: []any{number, w.Words.Said(d.Words)}, In: Documents})
 		}
-		return append(ops, words...), nil
+		ops = append(ops, words...)
+		for _, t := range gone { // also those that were added just now
+			ops = append(ops, Op{SQL: dropDeleted, Args: []any{t.Org, t.ID, dropAtMost}, In: Documents})
+		}
+		return ops, nil
 	})
 }
 
