@@ -259,8 +259,8 @@ type StopFilter struct {
 	// IDs, at most 1000, stand in the place of a filter.
 	IDs []string
 	All bool
-	// DryRun stops nothing and tells what would be stopped. With its Before as To the
-	// same tasks are stopped then, and none that were created since.
+	// DryRun stops nothing and tells what would be stopped. With its Before as To none is
+	// stopped then that was created since; one that has come to match since is.
 	DryRun bool
 }
 

@@ -13,6 +13,11 @@ class Place {
     document.addEventListener("click", (e) => this.#clicked(e));
   }
 
+  /** Whether this page is one that is shared: the fragment is its key, and stays. */
+  get #shared(): boolean {
+    return this.words[0] === "shared";
+  }
+
   #read(): void {
     this.path = location.pathname.replace(/^\/ui\/?/, "").replace(/\/+$/, "");
     this.params = new URLSearchParams(location.search);
@@ -24,6 +29,12 @@ class Place {
     if (e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey) return;
     const a = (e.target as Element | null)?.closest?.("a");
     if (!a || a.target || a.hasAttribute("download") || a.origin !== location.origin || !a.pathname.startsWith("/ui/")) return;
+    if (this.#shared) {
+      if (a.pathname !== location.pathname) return; // other pages need somebody who is signed in
+      e.preventDefault();
+      document.getElementById(decode(a.hash.slice(1)))?.scrollIntoView({ block: "center" });
+      return;
+    }
     e.preventDefault();
     this.go(a.pathname + a.search + a.hash);
   }
@@ -46,7 +57,7 @@ class Place {
       else if (value) next.set(name, value);
     }
     const text = next.toString();
-    this.go("/ui/" + this.path + (text && "?" + text), how);
+    this.go("/ui/" + this.path + (text && "?" + text) + (this.#shared ? location.hash : ""), how);
   }
 }
 

@@ -11,5 +11,8 @@ test("a task that is run again is asked the same, as a task of its own", () => {
   expect(sameAgain(t)).toEqual({
     input: { text: "Do it", files: ["/v1/files/f"] }, agent_id: "x", agent_version: "3", title: "T", tags: ["q3"], timeout: 60, priority: 0, budget: { tokens: 5 },
   });
-  expect(sameAgain({ ...t, pinned_worker_id: "w-9" } as unknown as Task).worker_id).toBe("w-9");
+  expect(sameAgain({ ...t, pinned_worker_id: "w-9" } as unknown as Task).worker_id).toBeUndefined(); // it may have gone
+  const attached = { ...t, input: { text: "Do it", files: [], attachments: [{ url: "/f/a.csv", name: "a.csv" }] } } as unknown as Task;
+  expect(sameAgain(attached).input).toEqual({ text: "Do it", files: ["/f/a.csv"] });
+  expect(() => sameAgain({ ...t, agent_id: "program" } as unknown as Task)).toThrow("gone with its run");
 });

@@ -9,13 +9,20 @@ const terms = [
   "tool_call_limit", "max_attempts", "timeout", "expires_in", "priority", "budget",
 ] as const;
 
-/** The body that asks for the same once more: by itself and not below another, now and not when that one was to begin. */
+/** Whose tasks are done by a program of `errand run`, which has gone with its run. */
+const programAgent = "program";
+
+/**
+ * The body that asks for the same once more: by itself and not below another, now and not when that one was to begin, and by
+ * whichever worker there is. Files that a Python client has attached are files.
+ */
 export function sameAgain(t: Task): Record<string, unknown> {
+  if (t.agent_id === programAgent) throw new Error("It was done by a program that has gone with its run: type errand run again, with the program behind --");
   const told = t as unknown as Record<string, unknown>;
   const { text, files, user } = t.input;
-  const body: Record<string, unknown> = { input: filled({ text: text ?? "", files, user }) };
+  const attached = (t.input as { attachments?: { url: string }[] | null }).attachments ?? [];
+  const body: Record<string, unknown> = { input: filled({ text: text ?? "", files: [...(files ?? []), ...attached.map((a) => a.url)], user }) };
   for (const name of terms) body[name] = told[name];
-  body.worker_id = told.pinned_worker_id;
   return filled(body);
 }
 

@@ -434,6 +434,12 @@ test("many are stopped by a filter or by what is ticked, and counted before", as
   await page.getByRole("row", { name: "Bulk 59" }).getByText("Stopped by").waitFor();
   await page.getByRole("checkbox", { name: "Tick Bulk 57" }).check();
   await page.getByRole("button", { name: "Take all 58 that match" }).click();
+  await page.getByRole("checkbox", { name: "Tick Bulk 57" }).uncheck(); // which is to be spared
+  await page.getByRole("checkbox", { name: "Tick Bulk 56" }).check();
+  await page.getByRole("button", { name: "Stop\u2026" }).click();
+  await dialog.getByRole("heading", { name: "Stop 1 task?" }).waitFor();
+  await dialog.getByRole("button", { name: /^Keep them/ }).click();
+  await page.getByRole("button", { name: "Take all 58 that match" }).click();
   await page.getByRole("button", { name: "Stop\u2026" }).click();
   await dialog.getByRole("heading", { name: "Stop 58 tasks?" }).waitFor();
   await dialog.getByText("1 sub-task of theirs stops with them.").waitFor();

@@ -18,7 +18,7 @@ type StopMany struct {
 	Filter TaskFilter `json:"filter,omitzero" doc:"Which tasks: those that have not ended and match all that is given."`
 	IDs    []string   `json:"ids,omitempty" maxItems:"1000" doc:"Those of these that have not ended, in the place of a filter. Who is not there is passed over."`
 	All    bool       `json:"all,omitempty" doc:"Says that an empty filter is meant: every task of the organization."`
-	DryRun bool       `json:"dry_run,omitempty" doc:"Only count and show them. Give the answer's to_date as that of the filter to stop just those."`
+	DryRun bool       `json:"dry_run,omitempty" doc:"Only count and show them. Give the answer's to_date as that of the filter to stop none that was created later; one that has come to match since is stopped as well. ids stops just those."`
 }
 
 // StoppedMany answers it.
