@@ -55,6 +55,24 @@ func migrate(ctx context.Context, conn *pgx.Conn) error {
 	})
 }
 
+// restored forgets the places in the feed that this database cluster has not come to yet.
+// They count its transactions, and those of a dump are of the cluster that it was taken
+// from: a task that has an entry of the future could not be written to, and news would
+// never get behind it. What is committed and seen here has a smaller number, also when
+// other nodes are at work. The search begins anew, and finds what it has.
+func restored(ctx context.Context, conn *pgx.Conn) error {
+	const future = " >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+	for _, statement := range []string{
+		"DELETE FROM feed WHERE pos" + future,
+		"UPDATE search SET step = step + 1, pos = 0, n = 0, org = '', task = '', walked = 0 WHERE pos" + future,
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // made reports whether another node has just made the same table.
 func made(err error) bool {
 	var told *pgconn.PgError

@@ -125,6 +125,9 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 	if err := migrate(ctx, conn); err != nil {
 		return fmt.Errorf("make the tables of the database at %s: %w%s", s.place(), err, s.missingRight(err))
 	}
+	if err := restored(ctx, conn); err != nil {
+		return fmt.Errorf("look at the feed of the database at %s: %w%s", s.place(), err, s.missingRight(err))
+	}
 	if err := s.prepare(ctx, conn); err != nil {
 		return fmt.Errorf("write to the database at %s: %w%s", s.place(), err, s.missingRight(err))
 	}

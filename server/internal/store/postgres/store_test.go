@@ -326,3 +326,48 @@ func TestDropFeedKeepsWhatCannotBeReadYet(t *testing.T) {
 		t.Errorf("%d entries are kept, %v", kept, err)
 	}
 }
+
+// A dump that is restored into a younger cluster has a feed whose numbers are not reached
+// there for long: its tasks can be written to, and their news are read.
+func TestADumpInAYoungerCluster(t *testing.T) {
+	t.Parallel()
+	long(t)
+	url := pgtest.Schema(t)
+	s := open(t, Options{URL: url, Node: "n"})
+	if err := begin(t.Context(), s, "a"); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // it was only used to change rows
+	if _, err := conn.Exec(t.Context(), "UPDATE feed SET pos = pos + (1::bigint << 40); UPDATE search SET pos = 1::bigint << 40, walked = 1"); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, Options{URL: url, Node: "m"})
+	mark, err := again.FeedEnd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Write(t.Context(), []lifecycle.Key{{Of: lifecycle.TaskKey, Organization: "home", ID: "a"}}, func(tx lifecycle.Tx) error {
+		found, err := tx.Task("home", "a")
+		if err != nil {
+			return err
+		}
+		c, err := task.Apply(found, task.RequestStop{By: "x"}, tx.Now())
+		if err != nil {
+			return err
+		}
+		return tx.Save(c)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	news, err := again.Feed(t.Context(), mark, 10)
+	if err != nil || len(news) == 0 {
+		t.Errorf("the news are %v, %v", news, err)
+	}
+	if place, err := again.SearchPlace(t.Context()); err != nil || place.Walked || place.Feed != (feed.Position{}) {
+		t.Errorf("the search is at %+v, %v", place, err)
+	}
+}
