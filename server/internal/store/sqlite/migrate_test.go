@@ -342,3 +342,27 @@ func TestMigrationOfManyTasks(t *testing.T) {
 	same(t, "tasks with another number of them", []string{"0"}, texts(t, s, `SELECT count(*) FROM tasks t WHERE org = 'big'
 		AND subtasks <> (SELECT count(*) FROM tasks c WHERE c.org = 'big' AND c.parent_id = t.id AND c.parent_id <> '')`))
 }
+
+// A database of a newer release is refused in one line, and stays as it is.
+func TestNewerDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(t.Context(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // a test's
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "its tables are of a newer release (version 9999, this one knows ") {
+		t.Errorf("opened: %v", err)
+	}
+}

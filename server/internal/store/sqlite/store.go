@@ -149,6 +149,14 @@ func migrate(ctx context.Context, path string, log *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
+	version, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("look at database %s: %w", path, err)
+	}
+	sources := provider.ListSources()
+	if known := sources[len(sources)-1].Version; version > known {
+		return fmt.Errorf("database %s: its tables are of a newer release (version %d, this one knows %d): use that release, or another data folder", path, version, known)
+	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database %s: %w", path, err)
 	}
