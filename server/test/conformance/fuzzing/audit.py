@@ -19,7 +19,9 @@ def findings(database: Path) -> list[str]:
 def texts(db) -> list[str]:
     """No text holds NUL or bytes that are not UTF-8 (H2); sqlite3 refuses to read the latter."""
     found = []
-    for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+    # Python's own SQLite may be too old for the index of words, whose parts are tables as well.
+    kept = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL %'"
+    for (table,) in db.execute(kept).fetchall():
         for row in db.execute(f'SELECT * FROM "{table}"'):
             found += [f"{table}.{name}: NUL in {row[name]!r:.80}" for name in row.keys() if isinstance(row[name], str) and bad(row[name])]
     return found
