@@ -227,9 +227,16 @@ export async function person(browser, server, options = {}) {
 
 export async function signIn(page, server, path = "/ui/tasks", key = server.key) {
   await page.goto(server.url + path);
-  await page.getByLabel("API key").fill(key);
-  await page.keyboard.press("Enter");
-  await page.locator("main#main").waitFor();
+  const field = page.getByLabel("API key");
+  for (let n = 1; ; n++) { // the page may be drawn anew while somebody types
+    await field.fill(key);
+    await field.press("Enter");
+    try {
+      return await page.locator("main#main").waitFor({ timeout: n < 3 ? 7000 : 20_000 });
+    } catch (err) {
+      if (n === 3 || !(await field.isVisible())) throw err;
+    }
+  }
 }
 
 const axeSource = readFileSync(join(root, "web/node_modules/axe-core/axe.min.js"), "utf8");
