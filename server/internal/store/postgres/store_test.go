@@ -363,9 +363,17 @@ func TestADumpInAYoungerCluster(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	news, err := again.Feed(t.Context(), mark, 10)
-	if err != nil || len(news) == 0 {
-		t.Errorf("the news are %v, %v", news, err)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for tries := 0; ; tries++ { // other tests' transactions may be under way, and are waited for
+		news, err := again.Feed(t.Context(), mark, 10)
+		if err != nil || tries > 1000 {
+			t.Fatalf("the news are %v, %v", news, err)
+		}
+		if len(news) > 0 {
+			break
+		}
+		<-tick.C
 	}
 	if place, err := again.SearchPlace(t.Context()); err != nil || place.Walked || place.Feed != (feed.Position{}) {
 		t.Errorf("the search is at %+v, %v", place, err)
