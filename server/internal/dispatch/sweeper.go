@@ -222,7 +222,7 @@ func (s *Sweeper) doubt(ctx context.Context, passed time.Duration) {
 // retain deletes what was kept for its time, unless it is in doubt what time it is: a
 // wrong clock would have all of it deleted, and no other could bring it back.
 func (s *Sweeper) retain(ctx context.Context) {
-	if s.chores.Retain == nil || !s.lastRetain.IsZero() && time.Since(s.lastRetain) < forgetEvery {
+	if s.chores.Retain == nil || time.Since(s.lastRetain) < forgetEvery {
 		return
 	}
 	if at := s.doubted.Load(); at != nil && time.Since(*at) < doubtFor {

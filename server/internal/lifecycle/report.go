@@ -108,10 +108,8 @@ func (s *Service) Append(ctx context.Context, who Caller, id, token string, even
 	if token != "" { // under a lease nothing is refused for a text in it (S5)
 		events = mended(events)
 	}
-	for i, e := range events {
-		if err := checkEvent(fmt.Sprintf("events[%d]", i), e); err != nil {
-			return nil, err
-		}
+	if err := checkEvents(events); err != nil {
+		return nil, err
 	}
 	var seqs []int64
 	_, err := s.change(Long(ctx, weight(events)), who, id, func(tx writing, t task.Task) (task.Command, error) {
@@ -199,6 +197,15 @@ func number(tx Tx, t task.Task, events []NewEvent) ([]int64, []task.Event, error
 func seqOf(tx Tx, t task.Task, clientID string) (int64, error) {
 	known, err := tx.SeqsOfClients(t.OrganizationID, t.ID, t.Terms.Turn, []string{clientID})
 	return known[clientID], err
+}
+
+func checkEvents(events []NewEvent) error {
+	for i, e := range events {
+		if err := checkEvent(fmt.Sprintf("events[%d]", i), e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkEvent(field string, e NewEvent) error {

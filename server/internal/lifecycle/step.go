@@ -131,12 +131,7 @@ func fitting(events []NewEvent) ([]NewEvent, error) {
 	if events = mended(events); len(events) > MaxBatch {
 		return nil, fault.Field("events", "must be at most %d events", MaxBatch)
 	}
-	for i, e := range events {
-		if err := checkEvent(fmt.Sprintf("events[%d]", i), e); err != nil {
-			return nil, err
-		}
-	}
-	return events, nil
+	return events, checkEvents(events)
 }
 
 func (n NewStep) check() error {

@@ -22,6 +22,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/testjournal"
 	"github.com/errand-dev/errand/server/internal/tool"
 )
 
@@ -114,23 +115,7 @@ func (b *book) MaySpend(context.Context, bool) error              { return nil }
 func (b *book) Spend(context.Context, string, runtime.Paid) error { return nil }
 
 func (b *book) CommitWith(ctx context.Context, s task.Step, with runtime.With) (task.Step, error) {
-	var then []runtime.Event
-	if with.Then != nil {
-		var err error
-		if then, err = with.Then(s.Body); err != nil {
-			return s, err
-		}
-	}
-	if len(with.Before) > 0 {
-		if err := b.Events(ctx, with.Before); err != nil {
-			return s, err
-		}
-	}
-	kept, err := b.Commit(ctx, s)
-	if err == nil && len(then) > 0 {
-		err = b.Events(ctx, then)
-	}
-	return kept, err
+	return testjournal.CommitWith(ctx, b, s, with)
 }
 
 func (b *book) Events(_ context.Context, events []runtime.Event) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/testjournal"
 )
 
 // journal is one that remembers, and that earlier attempts have written in.
@@ -32,23 +33,7 @@ func (j *journal) MaySpend(context.Context, bool) error              { return ni
 func (j *journal) Spend(context.Context, string, runtime.Paid) error { return nil }
 
 func (j *journal) CommitWith(ctx context.Context, s task.Step, with runtime.With) (task.Step, error) {
-	var then []runtime.Event
-	if with.Then != nil {
-		var err error
-		if then, err = with.Then(s.Body); err != nil {
-			return s, err
-		}
-	}
-	if len(with.Before) > 0 {
-		if err := j.Events(ctx, with.Before); err != nil {
-			return s, err
-		}
-	}
-	kept, err := j.Commit(ctx, s)
-	if err == nil && len(then) > 0 {
-		err = j.Events(ctx, then)
-	}
-	return kept, err
+	return testjournal.CommitWith(ctx, j, s, with)
 }
 
 func (j *journal) Give(context.Context, []runtime.Given) error    { return nil }

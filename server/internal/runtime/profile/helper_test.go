@@ -11,6 +11,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/testjournal"
 )
 
 // recorder is a journal that remembers, and calls hook before each report.
@@ -40,23 +41,7 @@ func (r *recorder) MaySpend(context.Context, bool) error              { return n
 func (r *recorder) Spend(context.Context, string, runtime.Paid) error { return nil }
 
 func (r *recorder) CommitWith(ctx context.Context, s task.Step, with runtime.With) (task.Step, error) {
-	var then []runtime.Event
-	if with.Then != nil {
-		var err error
-		if then, err = with.Then(s.Body); err != nil {
-			return s, err
-		}
-	}
-	if len(with.Before) > 0 {
-		if err := r.Events(ctx, with.Before); err != nil {
-			return s, err
-		}
-	}
-	kept, err := r.Commit(ctx, s)
-	if err == nil && len(then) > 0 {
-		err = r.Events(ctx, then)
-	}
-	return kept, err
+	return testjournal.CommitWith(ctx, r, s, with)
 }
 
 func (r *recorder) Give(context.Context, []runtime.Given) error    { return nil }
