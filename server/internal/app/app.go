@@ -32,6 +32,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
+	"github.com/errand-dev/errand/server/internal/invoke"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/mcp"
 	"github.com/errand-dev/errand/server/internal/observe"
@@ -205,7 +206,7 @@ func (a *App) start(ctx context.Context) error {
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Kit: edge.Kit{
 			Service: service, Desk: desk, Board: a.pages.Load(), Changes: board.NewChanges(a.pages.Load(), a.store, service), Presenter: presenter, Log: o.Log,
-			Source: source, KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
+			Source: source, Turns: invoke.NewTurns(service, source, o.KeepAlive), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
 		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Search: search.NewDesk(a.store), Shelf: shelf, Ready: a.ready,

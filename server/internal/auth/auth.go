@@ -305,13 +305,13 @@ func Reserved(name string) bool {
 	return ClientWord(name)
 }
 
-// ClientWord reports whether a name is the first segment of one of the Python
-// client's paths.
-func ClientWord(name string) bool {
-	switch name {
-	case "agent-execution", "agents", "agents-metrics", "activity", "events", "metadata", "mcp_auth", "tools", "knowledge_bases",
-		"hitl", "agentic_context", "workspace", "memories", "summarizer", "media":
-		return true
+// ClientWords are the first segments of the Python client's paths.
+func ClientWords() []string {
+	return []string{
+		"agent-execution", "agents", "agents-metrics", "activity", "events", "metadata", "mcp_auth", "tools", "knowledge_bases",
+		"hitl", "agentic_context", "workspace", "memories", "summarizer", "media",
 	}
-	return false
 }
+
+// ClientWord reports whether a name is one of ClientWords.
+func ClientWord(name string) bool { return slices.Contains(ClientWords(), name) }

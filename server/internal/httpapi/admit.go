@@ -12,7 +12,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
-	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
+	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/ui"
 )
 
@@ -48,27 +48,24 @@ func normalize(r *http.Request) *http.Request {
 }
 
 // open reports whether a request needs no key of ours: probes, files whose URL is
-// signed, calls of models, which have one of their attempt, signing in, the web UI, and the API's own description: pages that are the same for
-// everybody, which a browser could send no key for.
-func open(r *http.Request) bool {
+// signed, the web UI, and what its face says.
+func (s *server) open(r *http.Request) bool {
 	switch r.URL.Path {
-	case "/healthz", "/readyz", "/v1/docs", "/v1/openapi.json":
+	case "/healthz", "/readyz":
 		return true
-	case sessionPath:
-		return r.Method == http.MethodPost
 	}
-	return strings.HasPrefix(r.URL.Path, "/f/") || strings.HasPrefix(r.URL.Path, proxy.Prefix) || ui.Page(r)
+	if f := s.face(r); f != nil {
+		return f.Open != nil && f.Open(r)
+	}
+	return strings.HasPrefix(r.URL.Path, "/f/") || ui.Page(r)
 }
-
-// sessionPath is where a browser signs in.
-const sessionPath = "/v1/session"
 
 // admit finds out who calls. The key is checked before the route, and an
 // organization in the path must be the key's own; None, which the client sends
 // for none, is (rules H1, A3).
 func (s *server) admit(r *http.Request) (*http.Request, error) {
-	if open(r) {
-		if r.URL.Path == sessionPath {
+	if s.open(r) {
+		if r.URL.Path == v1.SessionPath {
 			return r, s.ownPage(r)
 		}
 		return r, nil

@@ -55,18 +55,26 @@ type Options struct {
 
 type server struct {
 	Options
-	mux *http.ServeMux
+	mux   *http.ServeMux
+	faces []edge.Face
 	// sites refuses what other sites' pages make a browser send.
 	sites *http.CrossOriginProtection
 }
 
 // New makes the handler of all faces.
-func New(o Options) http.Handler {
+func New(o Options) http.Handler { return newServer(o) }
+
+func newServer(o Options) *server {
 	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
-	xpander.Register(s.mux, o.Kit, o.Defaults)
-	v1.Register(s.mux, v1.Options{Kit: o.Kit, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview})
-	proxy.Register(s.mux, o.Proxy)
+	s.faces = []edge.Face{
+		v1.Face(v1.Options{Kit: o.Kit, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview}),
+		proxy.Face(o.Proxy),
+		xpander.Face(o.Kit, o.Defaults),
+	}
+	for _, f := range s.faces {
+		f.Register(s.mux)
+	}
 	s.mux.HandleFunc("GET /f/{id}/{signature}/{name}", s.file)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		edge.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -145,11 +153,21 @@ func logged(path string) string {
 
 // fail answers an error in the form of the face that the path belongs to.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if strings.HasPrefix(r.URL.Path, "/v1/") {
-		edge.WriteError(r.Context(), w, s.Log, err)
+	if f := s.face(r); f != nil {
+		f.Fail(w, r, s.Log, err)
 		return
 	}
 	xpander.WriteError(w, r, s.Log, err)
+}
+
+// face is the face that a request is for, nil for what belongs to none.
+func (s *server) face(r *http.Request) *edge.Face {
+	for i := range s.faces {
+		if s.faces[i].Has(r) {
+			return &s.faces[i]
+		}
+	}
+	return nil
 }
 
 // unrouted answers a path that no route has, or a method that it has not.

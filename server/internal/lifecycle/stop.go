@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -12,6 +13,17 @@ import (
 // commit follows in small ones, and goes on if the server dies in between.
 func (s *Service) Stop(ctx context.Context, who Caller, id string) (Snapshot, error) {
 	return s.change(ctx, who, id, func(writing, task.Task) (task.Command, error) { return task.RequestStop{By: who.By}, nil })
+}
+
+// StopTurn is Stop for the task's turn of that number. If another has followed it is a
+// Conflict: whoever stops a turn does not mean the next one.
+func (s *Service) StopTurn(ctx context.Context, who Caller, id string, turn int) (Snapshot, error) {
+	return s.change(ctx, who, id, func(_ writing, t task.Task) (task.Command, error) {
+		if t.Terms.Turn != turn {
+			return nil, fault.New(fault.Conflict, "turn %d of task %q is over: turn %d has followed", turn, id, t.Terms.Turn)
+		}
+		return task.RequestStop{By: who.By}, nil
+	})
 }
 
 // descend carries a task's descent as far as the commit has room, and notes how far

@@ -48,6 +48,9 @@ func NewSource(hub *Hub, log Log) *Source {
 	return &Source{hub: hub, log: log}
 }
 
+// Followed reports whether somebody on this node follows a task or waits for its end.
+func (s *Source) Followed(org, id string) bool { return s.hub.viewed(topic{org, id}) }
+
 // Follow yields a task's events after a sequence number, each once and in
 // order: first what is committed, then what is being committed. Given types, it
 // yields only events of these, and costs nothing while others are committed. It

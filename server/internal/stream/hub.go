@@ -125,6 +125,18 @@ func (h *Hub) join(s *subscription) *subscription {
 	return s
 }
 
+// viewed reports whether a task has a subscriber who takes its events.
+func (h *Hub) viewed(t topic) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.subs[t] {
+		if !s.signal {
+			return true
+		}
+	}
+	return false
+}
+
 // Subscribers counts the open subscriptions.
 func (h *Hub) Subscribers() int {
 	h.mu.Lock()

@@ -32,7 +32,7 @@ type document struct {
 //nolint:gochecknoglobals // see above
 var served = sync.OnceValue(func() document {
 	mux := http.NewServeMux()
-	v1.Register(mux, v1.Options{Version: "test", Cookie: edge.SessionCookie{Name: "errand_01234567"}})
+	v1.Face(v1.Options{Version: "test", Cookie: edge.SessionCookie{Name: "errand_01234567"}}).Register(mux)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/openapi.json", http.NoBody))
 	d := document{text: w.Body.Bytes()}

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 )
 
@@ -107,6 +108,32 @@ func TestH4InvokeStream(t *testing.T) {
 	}
 }
 
+// X2: a viewer that goes stops nothing, unless the viewer has asked for that and nobody else
+// follows the task.
+func TestX2OnDisconnect(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	leaves := func(id, query string) {
+		out := s.follow(t, call{method: "POST", path: invokePath + "/stream" + query, key: userKey, body: fmt.Sprintf(`{"id": %q, "input": {"text": "x"}}`, id)})
+		out.next(t)
+		_ = out.Body.Close()
+	}
+	s.follow(t, call{method: "POST", path: invokePath + "/stream", key: userKey, body: `{"id": "watched", "input": {"text": "x"}}`}).next(t)
+	second := s.follow(t, call{method: "POST", path: invokePath + "/stream?on_disconnect=stop", key: userKey, header: map[string]string{"Idempotency-Key": "k"}, body: `{"id": "both", "input": {"text": "x"}}`})
+	second.next(t)
+	s.follow(t, call{method: "GET", path: "/v1/tasks/both/events", header: map[string]string{"Accept": "text/event-stream"}}).next(t)
+	_ = second.Body.Close()
+	leaves("left", "")
+	leaves("stopped", "?on_disconnect=stop")
+	if got := s.waitFor(t, "stopped", "stopped"); got["end_reason"] != "stopped" {
+		t.Errorf("ended with %v", got["end_reason"])
+	}
+	for _, id := range []string{"watched", "both", "left"} { // those who left them did so before
+		s.waitFor(t, id, "pending")
+	}
+}
+
 // H2: what can be wrong with an invocation is told before anything is stored.
 func TestH2BadInvocations(t *testing.T) {
 	t.Parallel()
@@ -127,6 +154,7 @@ func TestH2BadInvocations(t *testing.T) {
 			post("odd version", path+"?version=x", `{"input": {}}`, 422, "invalid", "version"),
 			post("unknown version", path+"?version=9", `{"input": {}}`, 404, "not_found", ""),
 			post("unknown query", path+"?colour=1", `{"input": {}}`, 422, "invalid", "colour"),
+			post("odd disconnect", path+"?on_disconnect=go", `{"input": {}}`, 422, "invalid", "on_disconnect"),
 		)
 	}
 	table = append(table,

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -10,15 +11,17 @@ import (
 	"github.com/errand-dev/errand/server/internal/board"
 	"github.com/errand-dev/errand/server/internal/dispatch"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/invoke"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/stream"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// Kit is what both faces work with.
+// Kit is what all faces work with.
 type Kit struct {
 	Service   *lifecycle.Service
 	Source    *stream.Source
+	Turns     *invoke.Turns
 	Desk      *dispatch.Desk
 	Board     *board.Board
 	Changes   *board.Changes
@@ -70,6 +73,56 @@ type View struct {
 	// Send adds one event to the stream; it answers false when nothing more is to
 	// be sent.
 	Send func(*SSE, task.Event) (more bool, err error)
+	// KeepAlive is the interval of silence after which the stream gets a comment; 0 is
+	// the server's own.
+	KeepAlive time.Duration
+	// Unfinished says to a viewer who is still there that the stream ends before Send
+	// has said so: the server closes, the store has failed, the task was deleted. Left
+	// out, the stream just ends. Cut ends it as a fault.
+	Unfinished func(*SSE)
+	// Unfollowed is called, in a goroutine of its own, when the viewer has gone before
+	// Send has said that nothing more is to be sent. Left out, that stops nothing (X2).
+	Unfollowed func(context.Context)
+}
+
+// Cut cuts the connection of an answer that has begun: it must not be taken for whole.
+func Cut() {
+	panic(http.ErrAbortHandler) //nolint:forbidigo // net/http knows no other way
+}
+
+// unfollowed is how long nobody may follow a turn that is to be stopped then.
+const unfollowed = 3 * time.Second
+
+// OnDisconnect reads the parameter of that name, of routes that stream a turn: stop
+// makes a viewer's going, when for 3 s nobody else follows the task on this node or waits for it, a
+// stop of the turn (X2).
+func (k *Kit) OnDisconnect(r *http.Request, t invoke.Turn) (func(context.Context), error) {
+	switch said := r.URL.Query().Get("on_disconnect"); said {
+	case "":
+		return nil, nil
+	case "stop":
+		who := Caller(r.Context())
+		return func(ctx context.Context) {
+			if err := k.Turns.StopUnfollowed(ctx, who, t, unfollowed); err != nil && ctx.Err() == nil {
+				k.Log.ErrorContext(ctx, "a turn that nobody follows was not stopped", "task_id", t.Task, "error", err)
+			}
+		}, nil
+	default:
+		return nil, fault.Field("on_disconnect", "must be stop, or be left out")
+	}
+}
+
+// UntilEnd waits for the end of a turn, at most so long. It returns the task as the
+// turn has left it, or, when that is not over, as the task is.
+func (k *Kit) UntilEnd(ctx context.Context, t invoke.Turn, wait time.Duration) (s lifecycle.Snapshot, ended bool, err error) {
+	open, cancel := k.UntilClosing(ctx)
+	defer cancel()
+	open, cancelWait := context.WithTimeout(open, wait)
+	defer cancelWait()
+	if err := k.Turns.Await(open, t); err != nil && open.Err() == nil {
+		return s, false, err
+	}
+	return k.Turns.AsLeft(ctx, Scope(ctx), t)
 }
 
 // Stream sends what a view shows, live, until the turn is over, the viewer goes, or
@@ -97,14 +150,27 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, v View) {
 	ctx, cancel := k.UntilClosing(r.Context())
 	defer cancel()
 	out, err := StartSSE(w, r, k.WriteTimeout)
-	if err != nil {
-		return // the viewer has gone
+	if err == nil && k.show(ctx, out, v) {
+		return
 	}
-	for p, err := range k.Source.Follow(ctx, v.Organization, v.Task, v.After, k.KeepAlive, v.Only...) {
+	gone := r.Context().Err() != nil || err != nil || out.Broken() != nil
+	switch {
+	case !gone && v.Unfinished != nil:
+		v.Unfinished(out)
+		_ = out.Flush() // it is the last that is said
+	case gone && v.Unfollowed != nil && k.Closing.Err() == nil:
+		go v.Unfollowed(k.Closing)
+	}
+}
+
+// show sends what a view shows until that is over, which it reports, or the stream
+// breaks off.
+func (k *Kit) show(ctx context.Context, out *SSE, v View) (whole bool) {
+	for p, err := range k.Source.Follow(ctx, v.Organization, v.Task, v.After, cmp.Or(v.KeepAlive, k.KeepAlive), v.Only...) {
 		more := true
 		switch {
 		case fault.CodeOf(err) == fault.NotFound: // deleted meanwhile
-			return
+			return false
 		case errors.Is(err, stream.ErrIdle) && len(v.Only) == 0:
 			err = out.KeepAlive()
 		case errors.Is(err, stream.ErrIdle), err == nil && len(p.Events) == 0:
@@ -117,9 +183,10 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, v View) {
 			k.Log.ErrorContext(ctx, "stream broke off", "task_id", v.Task, "seq", p.To, "error", err)
 		}
 		if err != nil || !more {
-			return
+			return err == nil
 		}
 	}
+	return ctx.Err() == nil && v.Unfinished == nil // who has a word for the end has said it by now, or the task is another
 }
 
 // send sends events that came together in one write.

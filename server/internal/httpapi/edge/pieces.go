@@ -22,7 +22,7 @@ func WriteList(ctx context.Context, w http.ResponseWriter, log *slog.Logger, beg
 		}
 		if err != nil {
 			log.ErrorContext(ctx, "an answer broke off", "request_id", RequestID(ctx), "error", err)
-			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http knows no other way
+			Cut()
 		}
 		if _, err := w.Write(append([]byte(between), text...)); err != nil {
 			return // the reader has gone

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -44,8 +46,8 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Prefix is where all paths of the proxy begin.
-const Prefix = "/proxy/"
+// prefix is where all paths of the proxy begin.
+const prefix = "/proxy/"
 
 const (
 	// maxRequest bounds a request, and maxAnswer an answer that is no stream, in bytes.
@@ -65,14 +67,32 @@ type wire struct {
 	provider, path string
 }
 
-// Register adds the proxy's routes: calls of models, and nothing else.
-func Register(mux *http.ServeMux, o Options) {
+// Face is the proxy as one of the server's faces: calls of models, and nothing else. They
+// have no key of ours, but one of their attempt.
+func Face(o Options) edge.Face {
+	return edge.Face{
+		Words:    []string{"proxy"},
+		Register: func(mux *http.ServeMux) { register(mux, o) },
+		Open:     func(*http.Request) bool { return true },
+		Fail: func(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+			status, body := edge.Describe(r.Context(), log, err)
+			h := &handler{wire: wire{provider: model.OpenAI}}
+			if strings.HasPrefix(r.URL.Path, prefix+"anthropic/") {
+				h.provider = model.Anthropic
+			}
+			maps.Copy(w.Header(), body.Header())
+			h.refuse(w, &refusal{status, string(body.Code), body.Detail})
+		},
+	}
+}
+
+func register(mux *http.ServeMux, o Options) {
 	for pattern, w := range map[string]wire{
 		"openai/chat/completions":    {model.OpenAI, "/chat/completions"},
 		"openai/v1/chat/completions": {model.OpenAI, "/chat/completions"},
 		"anthropic/v1/messages":      {model.Anthropic, "/v1/messages"},
 	} {
-		mux.Handle("POST "+Prefix+pattern, &handler{o, w})
+		mux.Handle("POST "+prefix+pattern, &handler{o, w})
 	}
 }
 

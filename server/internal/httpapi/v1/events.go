@@ -12,6 +12,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/invoke"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -163,7 +164,7 @@ func (r *routes) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		if s.Task.Done() && after == s.Task.LastSeq {
 			return nothing(), nil
 		}
-		return r.follow(s.Task.OrganizationID, s.Task.ID, edge.View{After: after, Only: in.only()}, 0), nil
+		return r.follow(s.Task.OrganizationID, s.Task.ID, edge.View{After: after, Only: in.only()}, invoke.Turn{}), nil
 	}
 	page, err := r.part(ctx, s.Task, in, after)
 	if err != nil {
@@ -253,11 +254,11 @@ func nothing() *huma.StreamResponse {
 }
 
 // follow streams what a view shows of a task's events until its last turn is over, or
-// the turn last, if that is not 0.
-func (r *routes) follow(org, id string, v edge.View, last int) *huma.StreamResponse {
+// the turn only, if that is one.
+func (r *routes) follow(org, id string, v edge.View, only invoke.Turn) *huma.StreamResponse {
 	v.Organization, v.Task = org, id
 	v.Send = func(out *edge.SSE, e task.Event) (bool, error) {
-		if last != 0 && e.Turn > last {
+		if only.Number != 0 && e.Turn > only.Number {
 			return false, nil
 		}
 		rendered, err := r.render(org, id, e)
@@ -272,6 +273,9 @@ func (r *routes) follow(org, id string, v edge.View, last int) *huma.StreamRespo
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		req, w := humago.Unwrap(hc)
+		if only.Number != 0 {
+			v.Unfollowed, _ = r.OnDisconnect(req, only) // what it says was checked with the request
+		}
 		r.Stream(w, req, v)
 	}}
 }

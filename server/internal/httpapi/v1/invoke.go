@@ -11,6 +11,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/invoke"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 )
 
@@ -44,7 +45,7 @@ func (r *routes) registerInvoke() {
 		if err != nil {
 			return nil, err
 		}
-		s, ended, err := r.untilEnd(ctx, made, in.Wait.duration())
+		s, ended, err := r.UntilEnd(ctx, made.Turn, in.Wait.duration())
 		return invoked(ctx, r, s, ended, made.Replayed, err)
 	})
 	add(r, operation{roles: users(), errors: invocationErrors(), Operation: huma.Operation{
@@ -65,37 +66,26 @@ func (r *routes) registerInvoke() {
 	}}, func(ctx context.Context, in *struct {
 		Invocation
 		ChosenTypes
+		OnDisconnect string `query:"on_disconnect" enum:"stop" doc:"stop: the turn is stopped when this stream breaks off and for 3 seconds nobody else follows the task, or waits for it, at the same server. Left open, a viewer who goes stops nothing."`
 	},
 	) (*huma.StreamResponse, error) {
 		made, err := r.invoke(ctx, "POST "+path+"/stream", in.Invocation)
 		if err != nil {
 			return nil, err
 		}
-		return r.follow(made.Task.OrganizationID, made.Task.ID, edge.View{After: made.first - 1, Only: in.only()}, made.turn), nil
+		return r.follow(made.Organization, made.Turn.Task, edge.View{After: made.First - 1, Only: in.only()}, made.Turn), nil
 	})
 }
 
-// invocation is the turn that somebody has asked for, whatever has followed since.
-type invocation struct {
-	lifecycle.Begun
-	turn  int
-	first int64 // its first event
-}
-
-func (r *routes) invoke(ctx context.Context, route string, in Invocation) (invocation, error) {
+func (r *routes) invoke(ctx context.Context, route string, in Invocation) (invoke.Asked, error) {
 	if in.Version > 0 {
 		in.Body.AgentVersion = strconv.Itoa(in.Version)
 	}
-	begun, err := r.submit(ctx, in.AgentID, route, in.Key, in.Body)
-	made := invocation{begun, begun.Task.Terms.Turn, begun.Task.FirstSeq}
-	if err != nil || !begun.Replayed {
-		return made, err
+	sub, err := in.Body.submission(in.AgentID, route, in.Key)
+	if err != nil {
+		return invoke.Asked{}, err
 	}
-	turn, first, err := r.Service.BeganAt(ctx, begun.Task.OrganizationID, begun.Task.ID, begun.At)
-	if turn > 0 { // and not the task's last, it may be
-		made.turn, made.first = turn, first
-	}
-	return made, err
+	return r.Turns.Ask(ctx, edge.Caller(ctx), sub)
 }
 
 // Wait is a number of seconds of which 0 differs from none given.
@@ -130,27 +120,6 @@ func (w *Wait) Receiver() reflect.Value { return reflect.ValueOf(&w.seconds).Ele
 
 // OnParamSet implements huma.ParamReactor.
 func (w *Wait) OnParamSet(isSet bool, _ any) { w.given = isSet }
-
-// untilEnd waits for the end of a turn, at most so long. It answers the task as the
-// turn has left it, or, when that is not over, as the task is.
-func (r *routes) untilEnd(ctx context.Context, made invocation, wait time.Duration) (s lifecycle.Snapshot, ended bool, err error) {
-	open, cancel := r.UntilClosing(ctx)
-	defer cancel()
-	open, cancelWait := context.WithTimeout(open, wait)
-	defer cancelWait()
-	t := made.Task
-	if err := r.Source.Await(open, t.OrganizationID, t.ID, made.turn, r.KeepAlive); err != nil && open.Err() == nil {
-		return s, false, err
-	}
-	if s, err = r.Service.Get(ctx, edge.Scope(ctx), t.ID); err != nil {
-		return s, false, err
-	}
-	if s.Task.Terms.Turn == made.turn {
-		return s, s.Task.Ended() != "", nil
-	}
-	s, err = r.Service.AsLeft(ctx, edge.Scope(ctx), t.ID, made.first)
-	return s, true, err
-}
 
 func invoked(ctx context.Context, r *routes, s lifecycle.Snapshot, ended, replayed bool, err error) (*taskAnswer, error) {
 	out, err := r.answer(ctx, s, err)

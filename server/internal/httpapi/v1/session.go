@@ -53,7 +53,7 @@ type cookieAnswer struct {
 func (r *routes) registerSession() {
 	tags := []string{"session"}
 	add(r, operation{open: true, errors: []fault.Code{fault.RateLimited}, Operation: huma.Operation{
-		OperationID: "sign-in", Method: http.MethodPost, Path: "/v1/session", DefaultStatus: http.StatusNoContent, Tags: tags,
+		OperationID: "sign-in", Method: http.MethodPost, Path: SessionPath, DefaultStatus: http.StatusNoContent, Tags: tags,
 		Summary: "Sign a browser in with a key, or with the code of a link",
 		Description: "The answer sets a cookie that stands for the key on the paths of /v1 until 12 hours have passed without a request, somebody signs out, " +
 			"or the key is revoked. A request with a cookie must come from a page of this server. An address may try 10 times a minute.",
@@ -77,7 +77,7 @@ func (r *routes) registerSession() {
 		return &struct{ Body Link }{Link{Path: path, ExpiresAt: until}}, err
 	})
 	add(r, operation{roles: everybody(), Operation: huma.Operation{
-		OperationID: "get-session", Method: http.MethodGet, Path: "/v1/session", Tags: tags, Summary: "Read who is signed in",
+		OperationID: "get-session", Method: http.MethodGet, Path: SessionPath, Tags: tags, Summary: "Read who is signed in",
 	}}, func(ctx context.Context, _ *struct{}) (*struct{ Body Session }, error) {
 		who := edge.Principal(ctx)
 		s := Session{
@@ -90,7 +90,7 @@ func (r *routes) registerSession() {
 		return &struct{ Body Session }{s}, nil
 	})
 	add(r, operation{roles: everybody(), Operation: huma.Operation{
-		OperationID: "sign-out", Method: http.MethodDelete, Path: "/v1/session", DefaultStatus: http.StatusNoContent, Tags: tags,
+		OperationID: "sign-out", Method: http.MethodDelete, Path: SessionPath, DefaultStatus: http.StatusNoContent, Tags: tags,
 		Summary: "Sign a browser out", Description: "It ends the session that the request's cookie shows, and no other.",
 	}}, func(ctx context.Context, _ *struct{}) (*cookieAnswer, error) {
 		if s := edge.Principal(ctx).Session; s != nil {

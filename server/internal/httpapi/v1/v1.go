@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -53,9 +54,30 @@ type routes struct {
 // hook guards huma's settings that are one for the whole process.
 var hook sync.Once //nolint:gochecknoglobals // so are they
 
-// Register adds the API to a mux. Errors of huma itself take the API's form
-// too; that form is one hook for the whole process.
-func Register(mux *http.ServeMux, o Options) { register(mux, o) }
+// SessionPath is where a browser signs in.
+const SessionPath = "/v1/session"
+
+// Face is the API as one of the server's faces. Open are signing in and the API's own
+// description: pages that are the same for everybody, which a browser could send no key
+// for. Errors of huma itself take the API's form too; that form is one hook for the whole process.
+func Face(o Options) edge.Face {
+	return edge.Face{
+		Words:    []string{"v1"},
+		Register: func(mux *http.ServeMux) { register(mux, o) },
+		Open: func(r *http.Request) bool {
+			switch r.URL.Path {
+			case "/v1/docs", "/v1/openapi.json":
+				return true
+			case SessionPath:
+				return r.Method == http.MethodPost
+			}
+			return false
+		},
+		Fail: func(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+			edge.WriteError(r.Context(), w, log, err)
+		},
+	}
+}
 
 func register(mux *http.ServeMux, o Options) *routes {
 	config := huma.DefaultConfig("Errand", o.Version)

@@ -27,6 +27,15 @@ type Router interface {
 	HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request))
 }
 
+// Face is the client's wire as one of the server's faces.
+func Face(kit edge.Kit, defaults Defaults) edge.Face {
+	return edge.Face{
+		Words:    auth.ClientWords(),
+		Register: func(mux *http.ServeMux) { Register(mux, kit, defaults) },
+		Fail:     WriteError,
+	}
+}
+
 // Register adds the routes to a router. Their paths carry no organization and no
 // trailing slash: the normalizer has seen to that (rule H1).
 func Register(mux Router, kit edge.Kit, defaults Defaults) {
