@@ -128,12 +128,12 @@ type view struct {
 	Waiting   json.RawMessage `json:"waiting"`
 }
 
-func (a *api) create(t *testing.T, agent string, more obj) view {
+func (a *api) create(t *testing.T, agent string, more obj, headers ...string) view {
 	t.Helper()
 	body := obj{"agent_id": agent, "input": obj{"text": "do it"}}
 	maps.Copy(body, more)
 	var v view
-	a.must(t, http.StatusCreated, http.MethodPost, "/v1/tasks", body).into(t, &v)
+	a.must(t, http.StatusCreated, http.MethodPost, "/v1/tasks", body, headers...).into(t, &v)
 	return v
 }
 

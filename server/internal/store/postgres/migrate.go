@@ -36,8 +36,11 @@ func migrate(ctx context.Context, conn *pgx.Conn) error {
 		if err := tx.QueryRow(ctx, "SELECT version FROM schema_version FOR UPDATE").Scan(&version); err != nil {
 			return err
 		}
+		if version >= unfinished {
+			return errors.New("a copy into it was interrupted: go on with it (errand store copy), or use another database")
+		}
 		if version > len(steps) {
-			return fmt.Errorf("its tables are of a newer release (version %d, this one knows %d): use that release, or another database", version, len(steps))
+			return newer(version, len(steps))
 		}
 		for n, name := range steps[version:] {
 			step, err := migrations.ReadFile(name)

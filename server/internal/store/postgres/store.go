@@ -93,15 +93,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	opts.Node = cmp.Or(opts.Node, lifecycle.DefaultNode)
-	pooled, err := pgxpool.ParseConfig(opts.URL)
+	pooled, err := configure(opts.URL)
 	if err != nil {
-		return nil, errors.New("the database URL cannot be read: write postgres://user:password@host:5432/name") // it may hold a password
-	}
-	if pooled.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeDescribeExec {
-		return nil, errors.New("the database URL asks for default_query_exec_mode=describe_exec, with which a pooler can give one client the rows of another: leave it out, or use cache_describe or exec")
-	}
-	if pooled.ConnConfig.ConnectTimeout == 0 {
-		pooled.ConnConfig.ConnectTimeout = connectTime
+		return nil, err
 	}
 	pooled.MaxConns = readers
 	s := &Store{opts: opts, config: pooled.ConnConfig, hints: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
@@ -114,22 +108,37 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
+// configure reads a database's URL.
+func configure(url string) (*pgxpool.Config, error) {
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the database URL cannot be read: write postgres://user:password@host:5432/name") // it may hold a password
+	}
+	if c.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeDescribeExec {
+		return nil, errors.New("the database URL asks for default_query_exec_mode=describe_exec, with which a pooler can give one client the rows of another: leave it out, or use cache_describe or exec")
+	}
+	if c.ConnConfig.ConnectTimeout == 0 {
+		c.ConnConfig.ConnectTimeout = connectTime
+	}
+	return c, nil
+}
+
 func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	conn, err := s.connect(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to the database at %s: %w (%s)", s.place(), bare(err), advice(err))
+		return fmt.Errorf("connect to the database at %s: %w (%s)", place(s.config), bare(err), advice(err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was only used to begin
 	if err := migrate(ctx, conn); err != nil {
-		return fmt.Errorf("make the tables of the database at %s: %w%s", s.place(), err, s.missingRight(err))
+		return fmt.Errorf("make the tables of the database at %s: %w%s", place(s.config), err, missingRight(s.config, err))
 	}
 	if err := restored(ctx, conn); err != nil {
-		return fmt.Errorf("look at the feed of the database at %s: %w%s", s.place(), err, s.missingRight(err))
+		return fmt.Errorf("look at the feed of the database at %s: %w%s", place(s.config), err, missingRight(s.config, err))
 	}
 	if err := s.prepare(ctx, conn); err != nil {
-		return fmt.Errorf("write to the database at %s: %w%s", s.place(), err, s.missingRight(err))
+		return fmt.Errorf("write to the database at %s: %w%s", place(s.config), err, missingRight(s.config, err))
 	}
 	if s.pool, err = pgxpool.NewWithConfig(lives, pooled); err != nil {
 		return fmt.Errorf("open the database: %w", err)
@@ -162,12 +171,12 @@ func advice(err error) string {
 }
 
 // missingRight says how to give a right that the URL's user lacks.
-func (s *Store) missingRight(err error) string {
+func missingRight(c *pgx.ConnConfig, err error) string {
 	var told *pgconn.PgError
 	if !errors.As(err, &told) || told.Code != "42501" {
 		return ""
 	}
-	return fmt.Sprintf(" (make %[1]s the database's owner, or GRANT CREATE, USAGE ON SCHEMA public TO %[1]s)", s.config.User)
+	return fmt.Sprintf(" (make %[1]s the database's owner, or GRANT CREATE, USAGE ON SCHEMA public TO %[1]s)", c.User)
 }
 
 // prepare makes the rows by which this server's commits are looked up, and reads
@@ -193,8 +202,8 @@ func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
 }
 
 // place is where the database is, without the password.
-func (s *Store) place() string {
-	return fmt.Sprintf("%s:%d/%s", s.config.Host, s.config.Port, s.config.Database)
+func place(c *pgx.ConnConfig) string {
+	return fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)
 }
 
 // Write implements lifecycle.Store.

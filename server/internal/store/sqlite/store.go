@@ -83,14 +83,11 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
 	opts.Node = cmp.Or(opts.Node, lifecycle.DefaultNode)
-	s := &Store{opts: opts, lock: flock.New(filepath.Join(opts.Dir, "lock"))}
-	held, err := s.lock.TryLock()
+	lock, err := hold(opts.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("lock data folder: %w", err)
+		return nil, err
 	}
-	if !held {
-		return nil, fmt.Errorf("%w: %s", ErrLocked, opts.Dir)
-	}
+	s := &Store{opts: opts, lock: lock}
 	if err := s.open(ctx); err != nil {
 		if why := refusal(err); why != "" {
 			err = fmt.Errorf("%s (%s): %w", why, opts.Dir, err)
@@ -98,6 +95,19 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// hold locks a data folder, in which nobody else may serve or copy then.
+func hold(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, "lock"))
+	held, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock data folder: %w", err)
+	}
+	if !held {
+		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
+	}
+	return lock, nil
 }
 
 // path is the database's file.
@@ -141,21 +151,9 @@ func migrate(ctx context.Context, path string, log *slog.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	files, err := fs.Sub(migrations, "migrations")
+	provider, _, err := steps(ctx, db, path)
 	if err != nil {
 		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
-	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
-	}
-	version, err := provider.GetDBVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("look at database %s: %w", path, err)
-	}
-	sources := provider.ListSources()
-	if known := sources[len(sources)-1].Version; version > known {
-		return fmt.Errorf("database %s: its tables are of a newer release (version %d, this one knows %d): use that release, or another data folder", path, version, known)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database %s: %w", path, err)
@@ -167,6 +165,29 @@ func migrate(ctx context.Context, path string, log *slog.Logger) (err error) {
 		return fmt.Errorf("look at database %s: %w", path, err)
 	}
 	return nil
+}
+
+// steps are the migrations, and how many of them a database lacks. It may not be of a
+// newer release.
+func steps(ctx context.Context, db *sql.DB, path string) (p *goose.Provider, lacks int, err error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, 0, err
+	}
+	p, err = goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read migrations: %w", err)
+	}
+	version, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("look at database %s: %w", path, err)
+	}
+	sources := p.ListSources()
+	known := sources[len(sources)-1].Version
+	if version > known {
+		return nil, 0, fmt.Errorf("database %s: its tables are of a newer release (version %d, this one knows %d): use that release, or another data folder", path, version, known)
+	}
+	return p, int(known - version), nil
 }
 
 // Write implements lifecycle.Store.
