@@ -18,6 +18,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/httpapi/agui"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
@@ -70,6 +71,7 @@ func newServer(o Options) *server {
 	s.faces = []edge.Face{
 		v1.Face(v1.Options{Kit: o.Kit, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview}),
 		proxy.Face(o.Proxy),
+		agui.Face(o.Kit, o.Shelf),
 		xpander.Face(o.Kit, o.Defaults),
 	}
 	for _, f := range s.faces {
