@@ -134,6 +134,7 @@ test-more: ## what does not fit into make test: all of it on PostgreSQL (under 2
 	@$(MAKE) crash-postgres
 	@$(MAKE) conformance-postgres
 	@$(MAKE) models
+	@$(MAKE) fronts
 	@$(MAKE) profile-figures
 	@$(MAKE) ui-test
 
@@ -203,6 +204,14 @@ models: $(ON_POSTGRES) ## agents of runtime model, against a stand-in for their 
 	  export ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}"; \
 	  ($(PYTHON) server/test/models/run.py; \
 	    ERRAND_TEST_DATABASES=$(ON_POSTGRES) $(ON_POSTGRES) $(PYTHON) server/test/models/run.py kills_test.py) 2>&1 | tee $(TMP)/models.log
+
+.PHONY: fronts
+fronts: ## the protocols beside /v1, with their released clients
+	@mkdir -p $(TMP)
+	@if ! $(PYTHON_IS_THERE); then \
+	  echo "fronts: SKIPPED: needs Python 3.10 or newer, with venv" >&2; [[ $${CI:-} != true ]]; exit; fi; \
+	  $(GO) build -trimpath -o $(TMP)/errand-conformance ./server/cmd/errand; \
+	  ERRAND_BIN="$${ERRAND_BIN:-$(CURDIR)/$(TMP)/errand-conformance}" $(PYTHON) server/test/fronts/run.py 2>&1 | tee $(TMP)/fronts.log
 
 # Round N of seed S is round 1 of seed S+N-1: ERRAND_KILLS=1 ERRAND_SEED=… repeats what has failed.
 .PHONY: models-soak

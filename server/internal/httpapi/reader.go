@@ -3,6 +3,7 @@ package httpapi
 import (
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -25,8 +26,8 @@ func (s *server) limitBody(control *http.ResponseController, r *http.Request) (l
 	if r.Body == nil || r.Body == http.NoBody {
 		return r, func() {}
 	}
-	r.Body = &timedBody{ReadCloser: r.Body, control: control, timeout: s.ReadTimeout, pieces: r.URL.Path == "/v1/files"}
-	return r, func() { _ = control.SetReadDeadline(time.Now().Add(s.ReadTimeout)) } // a connection that is broken needs none
+	r.Body = &timedBody{ReadCloser: r.Body, control: control, timeout: s.ReadTimeout, pieces: strings.HasSuffix(r.URL.Path, "/v1/files")} // of whichever face
+	return r, func() { _ = control.SetReadDeadline(time.Now().Add(s.ReadTimeout)) }                                                       // a connection that is broken needs none
 }
 
 // Read implements io.Reader.

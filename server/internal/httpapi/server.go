@@ -21,6 +21,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi/agui"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
+	"github.com/errand-dev/errand/server/internal/httpapi/responses"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/search"
@@ -73,6 +74,7 @@ func newServer(o Options) *server {
 		proxy.Face(o.Proxy),
 		agui.Face(o.Kit, o.Shelf),
 		xpander.Face(o.Kit, o.Defaults),
+		responses.Face(o.Kit, o.Shelf),
 	}
 	for _, f := range s.faces {
 		f.Register(s.mux)

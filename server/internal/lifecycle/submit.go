@@ -34,6 +34,9 @@ type Submission struct {
 	// one they are not looked at.
 	Route string
 	Body  []byte
+	// Follows is the turn that the new one is to follow: if another has followed it, the
+	// submission is refused. 0 is whichever was the last.
+	Follows int
 
 	who    Caller // the creator
 	sealed []byte // the Secrets, nil for none
@@ -256,6 +259,9 @@ func (s *Service) create(tx writing, sub Submission, fresh bool) (Snapshot, erro
 		if before, numbered, err = known(tx, sub.who.Scope, spec); err != nil {
 			return Snapshot{}, err
 		}
+	}
+	if sub.Follows != 0 && before.Terms.Turn != sub.Follows {
+		return Snapshot{}, fault.New(fault.Conflict, "turn %d of task %q is not its last: turn %d has followed, or the task is gone", sub.Follows, spec.ID, before.Terms.Turn)
 	}
 	if err := answerCalls(tx, before, &spec); err != nil {
 		return Snapshot{}, err

@@ -158,6 +158,9 @@ type Spec struct {
 	// before has left open, in their order (T10): there are some if it has.
 	ClientTools []ClientTool `json:"client_tools,omitempty"`
 	ToolResults []ToolResult `json:"tool_results,omitempty"`
+	// Request is what a protocol other than /v1 keeps of how it was asked for the turn,
+	// by its name: what no other member says.
+	Request json.RawMessage `json:"request,omitempty"`
 }
 
 // Terms are the parts of the Spec that decide the turn's course.

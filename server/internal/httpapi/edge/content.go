@@ -1,9 +1,14 @@
 package edge
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
+
+	"github.com/errand-dev/errand/server/internal/fault"
 )
 
 // Content is a file that somebody has brought, as it is served.
@@ -30,4 +35,12 @@ func ServeFile(w http.ResponseWriter, r *http.Request, c Content) {
 		h.Set("Cache-Control", "private, no-cache")
 	}
 	http.ServeContent(w, r, c.Name, c.At, c)
+}
+
+// BadUpload tells a client's broken upload from trouble of our own.
+func BadUpload(ctx context.Context, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
+		return fault.New(fault.Malformed, "the upload broke off")
+	}
+	return err
 }

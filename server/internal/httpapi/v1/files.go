@@ -2,12 +2,10 @@ package v1
 
 import (
 	"context"
-	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"os"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -160,7 +158,7 @@ func (r *routes) upload(w http.ResponseWriter, req *http.Request) error {
 	name = files.Name(name)
 	f, err := r.Shelf.Put(ctx, who.Organization, files.Owner{Owner: who.Owner(), Group: who.Group}, name, content)
 	if err != nil {
-		return badUpload(ctx, err)
+		return edge.BadUpload(ctx, err)
 	}
 	x, err := r.Shelf.Get(ctx, who.Scope(), f.ID)
 	if err != nil {
@@ -169,14 +167,6 @@ func (r *routes) upload(w http.ResponseWriter, req *http.Request) error {
 	x.Name = name // the one that it came with
 	edge.WriteJSON(w, http.StatusCreated, r.file(who.Organization, x))
 	return nil
-}
-
-// badUpload tells a client's broken upload from trouble of our own.
-func badUpload(ctx context.Context, err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
-		return fault.New(fault.Malformed, "the upload broke off")
-	}
-	return err
 }
 
 // uploaded finds the content and name in a request.

@@ -38,6 +38,7 @@ func glossary() map[string]string {
 		"idempotency_key":       "The Idempotency-Key that it was created with.",
 		"tags":                  "Labels that its creator gave it.",
 		"client_tools":          "Tools of the caller's that the agent's model may call. Left out when there are none.",
+		"request":               "What a protocol other than /v1 keeps of how it was asked for the turn, by its name. Left out when it was asked here.",
 		"tool_results":          "What came of all calls that the turn before has left open. Left out when there were none.",
 		"name":                  "What the model calls the tool: 1 to 64 of A-Z a-z 0-9 _ -.",
 		"description":           "What the tool does and when it is of use, for the model.",

@@ -101,7 +101,7 @@ func (r *routes) putOutput(w http.ResponseWriter, req *http.Request) error {
 	ctx := req.Context()
 	o, known, err := r.Shelf.PutOutput(ctx, r.Service, edge.Caller(ctx), req.PathValue("task_id"), req.Header.Get(leaseToken), req.PathValue("name"), req.Body)
 	if err != nil {
-		return badUpload(ctx, err)
+		return edge.BadUpload(ctx, err)
 	}
 	status := http.StatusCreated
 	if known {

@@ -1,0 +1,189 @@
+package responses
+
+import (
+	"context"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/invoke"
+)
+
+// create begins a response: it answers it at once, streams it, or waits for its end. A
+// client that goes away stops nothing (X2).
+func (f *face) create(w http.ResponseWriter, r *http.Request) error {
+	raw, err := edge.ReadBody(w, r)
+	if err != nil {
+		return err
+	}
+	b, items, err := decode(raw)
+	if err != nil {
+		return err
+	}
+	if _, err := f.OnDisconnect(r, invoke.Turn{}); err != nil {
+		return err
+	}
+	x, err := f.begin(r.Context(), b, items, raw, r.Header.Get("Idempotency-Key"))
+	if err != nil {
+		return err
+	}
+	switch {
+	case b.Stream:
+		return f.follow(w, r, x, -1)
+	case b.Background:
+		return f.answer(r.Context(), w, x)
+	default:
+		edge.Last(w, func() {
+			if err := f.wait(w, r, x); err != nil {
+				fail(w, r, f.Log, err)
+			}
+		})
+		return nil
+	}
+}
+
+// begin begins the turn that a create asks for, or answers what an earlier one waits for.
+func (f *face) begin(ctx context.Context, b body, items []given, raw []byte, key string) (found, error) {
+	a, err := sortOut(items)
+	if err != nil {
+		return found{}, err
+	}
+	if len(a.answers) > 0 {
+		return f.reply(ctx, a.answers)
+	}
+	id, follows, err := f.thread(ctx, b, a)
+	if err != nil {
+		return found{}, err
+	}
+	urls, err := f.keepFiles(ctx, a)
+	if err != nil {
+		return found{}, err
+	}
+	sub, err := b.submission(items, a)
+	if err != nil {
+		return found{}, err
+	}
+	sub.Spec.ID, sub.Follows, sub.Spec.Input.Files = id, follows, urls
+	sub.Route = "POST " + base + "/responses"
+	if key != "" {
+		sub.Spec.IdempotencyKey, sub.Body = &key, raw
+	}
+	made, err := f.Turns.Ask(ctx, edge.Caller(ctx), sub)
+	return found{reference{task: made.Turn.Task, turn: made.Number}, made.Turn}, err
+}
+
+// thread is the task whose next turn a create asks for, and the turn that it follows; ""
+// and 0 for a new task.
+func (f *face) thread(ctx context.Context, b body, a asked) (id string, follows int, err error) {
+	of, field := a.of, "input"
+	switch {
+	case !isNull(b.Conversation):
+		id, err := conversationOf(b.Conversation)
+		return id, 0, err
+	case b.PreviousResponseID != "":
+		field = "previous_response_id"
+		if of, err = parseReference(b.PreviousResponseID); err != nil {
+			return "", 0, err
+		}
+	}
+	if of.task == "" {
+		return "", 0, nil
+	}
+	if _, err := f.Turns.Find(ctx, edge.Scope(ctx), of.task, of.turn); err != nil {
+		if fault.CodeOf(err) == fault.NotFound {
+			err = &fault.Error{Code: fault.NotFound, Field: field, Message: noResponse(of.String()).Error()}
+		}
+		return "", 0, err
+	}
+	return of.task, of.turn, nil
+}
+
+// keepFiles stores what an input brings, and returns the URLs of all of its files. The
+// input then names those by their ids.
+func (f *face) keepFiles(ctx context.Context, a asked) ([]string, error) {
+	urls := make([]string, 0, len(a.files))
+	for i, p := range a.files {
+		url, err := f.keepFile(ctx, p, a.fields[i])
+		if err != nil {
+			return nil, err
+		}
+		urls = append(urls, url)
+	}
+	return urls, nil
+}
+
+func (f *face) keepFile(ctx context.Context, p *part, field string) (string, error) {
+	member, data := "file_data", p.FileData
+	if strings.HasPrefix(p.ImageURL, "data:") {
+		member, data, p.ImageURL = "image_url", p.ImageURL, ""
+	}
+	switch {
+	case data != "":
+		content, kind, err := dataURL(data, field+"."+member)
+		if err != nil {
+			return "", err
+		}
+		name := p.Filename
+		if name == "" {
+			name = "file"
+			if ends, _ := mime.ExtensionsByType(kind); len(ends) > 0 {
+				name += ends[0]
+			}
+		}
+		kept, err := f.put(ctx, name, strings.NewReader(string(content)))
+		if err != nil {
+			return "", err
+		}
+		p.FileData, p.FileID, p.Filename = "", filePrefix+kept.ID, files.Name(name)
+		return f.shelf.URL(edge.Principal(ctx).Organization, files.Ref(kept.ID, p.Filename)), nil
+	case p.FileURL != "":
+		return p.FileURL, nil
+	case p.ImageURL != "":
+		return p.ImageURL, nil
+	case p.FileID != "":
+		x, err := f.fileOf(ctx, p.FileID)
+		if err != nil {
+			return "", &fault.Error{Code: fault.CodeOf(err), Field: field + ".file_id", Message: "no file " + p.FileID + ": upload it with POST " + base + "/files"}
+		}
+		return f.shelf.URL(edge.Principal(ctx).Organization, files.Ref(x.ID, x.Name)), nil
+	default:
+		return "", fault.Field(field, "names no file: give a file_url, file_data, file_id or image_url")
+	}
+}
+
+// wait answers a response when it has ended. A client that waits long is sent line ends,
+// which stand in front of the answer, so that its connection lives.
+func (f *face) wait(w http.ResponseWriter, r *http.Request, x found) error {
+	begun := false
+	err := f.await(r.Context(), x, func() error {
+		if !begun {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusOK)
+			begun = true
+		}
+		if _, err := w.Write([]byte("\n")); err != nil {
+			return err
+		}
+		return http.NewResponseController(w).Flush()
+	})
+	var raw json.RawMessage
+	if err == nil {
+		raw, err = f.show(r.Context(), x)
+	}
+	switch {
+	case err == nil && begun:
+		_, _ = w.Write(raw) // a client that has gone away learns nothing more
+	case err == nil:
+		edge.WriteJSON(w, http.StatusOK, raw)
+	case begun: // too late to say so
+		edge.Cut()
+	}
+	if begun {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,183 @@
+package responses
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// history is the log of a turn, an event a line: its type and its data.
+func history(lines ...string) []task.Event {
+	events := []task.Event{{
+		Type: task.TaskCreated, Own: json.RawMessage(`{"status":"pending"}`),
+		Kept: json.RawMessage(`{"agent_id":"a","turn":1,"input":{"text":"Go on."},"client_tools":[{"name":"theirs"}]}`),
+	}}
+	for _, line := range lines {
+		kind, data, _ := strings.Cut(line, " ")
+		events = append(events, task.Event{Type: task.Type(kind), Own: json.RawMessage(data)})
+	}
+	for i := range events {
+		events[i].Seq, events[i].Turn, events[i].Time = int64(i+1), 1, 1_790_000_000_000_000
+	}
+	return events
+}
+
+const finished = `task_finished {"status":"completed","end_reason":"completed","result":"Hello"}`
+
+// folded is what is sent of a log: of each frame its type and what it is about.
+func folded(t *testing.T, part int, events []task.Event) (frames []string, last response) {
+	t.Helper()
+	f := newFold(reference{task: "t_1", turn: 1, part: part}, func(x frame) error {
+		about := x.ItemID
+		switch {
+		case x.Item != nil:
+			about = x.Item.common().ID + " " + x.Item.common().Status
+		case x.Response != nil:
+			about, last = x.Response.Status, *x.Response
+		}
+		for _, words := range []*string{x.Delta, x.Text, x.Arguments} {
+			if words != nil {
+				about += " " + *words
+			}
+		}
+		frames = append(frames, strings.TrimSpace(strings.TrimPrefix(x.Type, "response.")+" "+about))
+		return nil
+	})
+	for _, e := range events {
+		done, err := f.add(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done {
+			break
+		}
+	}
+	return frames, last
+}
+
+func TestFold(t *testing.T) {
+	t.Parallel()
+	whole := func(id, words string) []string {
+		return []string{
+			"output_item.added " + id + " in_progress", "content_part.added " + id, "output_text.delta " + id + " " + words,
+			"output_text.done " + id + " " + words, "content_part.done " + id, "output_item.done " + id + " completed",
+		}
+	}
+	for _, c := range []struct {
+		what   string
+		part   int
+		log    []string
+		frames []string
+		output string // ids of the last output
+		status string
+	}{{
+		what: "a result alone is the text", log: []string{`attempt_started {}`, finished},
+		frames: append(append([]string{"created queued", "in_progress in_progress"}, whole("msg_3", "Hello")...), "completed completed"),
+		output: "msg_3", status: completed,
+	}, {
+		what: "chunks are its beginning", log: []string{`attempt_started {}`, `chunk "Hel"`, finished},
+		frames: []string{
+			"created queued", "in_progress in_progress", "output_item.added msg_3 in_progress", "content_part.added msg_3", "output_text.delta msg_3 Hel",
+			"output_text.delta msg_3 lo", "output_text.done msg_3 Hello", "content_part.done msg_3", "output_item.done msg_3 completed", "completed completed",
+		},
+		output: "msg_3", status: completed,
+	}, {
+		what: "what a lost attempt has said is taken back", log: []string{`attempt_started {}`, `chunk "Half"`, `attempt_lost {}`, `attempt_started {}`, finished},
+		frames: append(append([]string{
+			"created queued", "in_progress in_progress", "output_item.added msg_3 in_progress", "content_part.added msg_3", "output_text.delta msg_3 Half",
+			"output_text.done msg_3 Half", "content_part.done msg_3", "output_item.done msg_3 incomplete",
+		}, whole("msg_6", "Hello")...), "completed completed"),
+		output: "msg_6", status: completed,
+	}, {
+		what: "another result than what was said", log: []string{`chunk "Half"`, finished},
+		frames: append(append([]string{
+			"created queued", "in_progress in_progress", "output_item.added msg_2 in_progress", "content_part.added msg_2", "output_text.delta msg_2 Half",
+			"output_text.done msg_2 Half", "content_part.done msg_2", "output_item.done msg_2 incomplete",
+		}, whole("msg_3", "Hello")...), "completed completed"),
+		output: "msg_3", status: completed,
+	}, {
+		what: "thoughts and tools; the caller's calls at the end", log: []string{
+			`think {"title":"Thinking","thought":"Hm"}`, `think {"title":"Thinking","thought":"m."}`,
+			`tool_call_request {"request_id":"1","tool_name":"own","payload":{"n":1}}`, `tool_call_request {"request_id":"2","tool_name":"theirs","payload":{}}`,
+			`tool_call_result {"request_id":"1","tool_name":"own","result":"no","is_error":true}`,
+			`task_finished {"status":"completed","end_reason":"completed","result":"","open_calls":[{"id":"2","name":"theirs","arguments":{}}]}`,
+		},
+		frames: []string{
+			"created queued", "in_progress in_progress", "output_item.added rs_2 in_progress", "reasoning_summary_part.added rs_2",
+			"reasoning_summary_text.delta rs_2 Hm", "reasoning_summary_text.delta rs_2 m.", "reasoning_summary_text.done rs_2 Hmm.",
+			"reasoning_summary_part.done rs_2", "output_item.done rs_2 completed",
+			"output_item.added mcp_4 in_progress", "mcp_call.in_progress mcp_4", `mcp_call_arguments.delta mcp_4 {"n":1}`, `mcp_call_arguments.done mcp_4 {"n":1}`,
+			"mcp_call.failed mcp_4", "output_item.done mcp_4 failed",
+			"output_item.added fc_7_0 in_progress", "function_call_arguments.delta fc_7_0 {}", "function_call_arguments.done fc_7_0 {}", "output_item.done fc_7_0 completed",
+			"completed completed",
+		},
+		output: "rs_2 mcp_4 fc_7_0", status: completed,
+	}, {
+		what: "no half answer of one that failed", log: []string{`chunk "Half"`, `task_finished {"status":"error","end_reason":"worker_lost"}`},
+		frames: []string{
+			"created queued", "in_progress in_progress", "output_item.added msg_2 in_progress", "content_part.added msg_2", "output_text.delta msg_2 Half",
+			"output_text.done msg_2 Half", "content_part.done msg_2", "output_item.done msg_2 incomplete", "failed failed",
+		},
+		status: failed,
+	}, {
+		what: "nor of one that was stopped", log: []string{`task_finished {"status":"stopped","end_reason":"stopped"}`},
+		frames: []string{"created queued", "in_progress in_progress", "failed cancelled"}, status: cancelled,
+	}, {
+		what: "a budget leaves a part", log: []string{`chunk "Hel"`, `task_finished {"status":"failed","end_reason":"budget","result":"Hel"}`},
+		frames: []string{
+			"created queued", "in_progress in_progress", "output_item.added msg_2 in_progress", "content_part.added msg_2", "output_text.delta msg_2 Hel",
+			"output_text.done msg_2 Hel", "content_part.done msg_2", "output_item.done msg_2 incomplete", "incomplete incomplete",
+		},
+		output: "msg_2", status: unfinished,
+	}, {
+		what: "until people are asked", log: []string{
+			`attempt_started {}`, `approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `paused {"cause":"approval"}`, finished,
+		},
+		frames: []string{
+			"created queued", "in_progress in_progress", "output_item.added mcpr_x", "output_item.done mcpr_x", "completed completed",
+		},
+		output: "mcpr_x", status: completed,
+	}, {
+		what: "and what follows", part: 1, log: []string{
+			`approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `paused {"cause":"approval"}`, `resumed {"cause":"approval"}`, finished,
+		},
+		frames: append(append([]string{"created queued", "in_progress in_progress"}, whole("msg_5", "Hello")...), "completed completed"),
+		output: "msg_5", status: completed,
+	}} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			frames, last := folded(t, c.part, history(c.log...))
+			if diff := cmp.Diff(c.frames, frames); diff != "" {
+				t.Error(diff)
+			}
+			var ids []string
+			for _, x := range last.Output {
+				if x, is := x.(item); is {
+					ids = append(ids, x.common().ID)
+				}
+			}
+			if got := strings.Join(ids, " "); got != c.output || last.Status != c.status {
+				t.Errorf("the last output is %q, %s; want %q, %s", got, last.Status, c.output, c.status)
+			}
+		})
+	}
+}
+
+func TestReference(t *testing.T) {
+	t.Parallel()
+	for _, of := range []reference{{"t", 1, 0}, {"a_b.c:d", 12, 0}, {"a_1", 2, 3}} {
+		read, call, err := parseCallID(of.callID("call_1_0"))
+		if err != nil || read != of || call != "call_1_0" {
+			t.Errorf("%s is read as %v %q, %v", of, read, call, err)
+		}
+	}
+	for _, id := range []string{"", "resp_", "resp_t", "resp__1", "resp_t_0", "resp_t_01", "resp_t_1.", "resp_t_1.0", "resp_t_x", "t_1"} {
+		if of, err := parseReference(id); err == nil {
+			t.Errorf("%q is read as %v", id, of)
+		}
+	}
+}

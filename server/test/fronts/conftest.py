@@ -1,0 +1,39 @@
+"""What all checks of fronts share: one server, with an agent that does what its prompt says."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import environment
+import pytest
+from parts import Server
+
+HERE = Path(__file__).resolve().parent
+BINARY = os.environ["ERRAND_BIN"]
+
+
+def serve(folder: Path, *flags: str) -> Server:
+    """A server with the agents `actor`, which does what its prompt says (actor.py), and `profile`."""
+    config = folder / "errand.yaml"
+    actor = {"run": [sys.executable, str(HERE / "actor.py"), str(folder)], "events": "json", "env": ["ERRAND_BIN"]}
+    config.write_text(json.dumps({"commands": {"actor": actor}, "allow-private": ["127.0.0.0/8"]}))
+    return Server(BINARY, folder, "--config", str(config), *flags, env={"ERRAND_BIN": BINARY, "NO_PROXY": "127.0.0.1"})
+
+
+def agents(server: Server) -> None:
+    server.apply_agent("actor", runtime="command", command="actor", retry_started=True)
+    server.apply_agent("profile", runtime="profile")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    with serve(tmp_path_factory.mktemp("server")) as running:
+        agents(running)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def modules() -> Path:
+    """The folder of the clients in JavaScript."""
+    return environment.node(HERE / "node")
