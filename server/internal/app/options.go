@@ -69,6 +69,8 @@ type Options struct {
 	// MCPServers are the programs that agents may name as MCP servers, found good in the
 	// same way.
 	MCPServers map[string]program.Program
+	// MCPAgentTools makes each agent a tool of its own at /mcp, beside run_agent.
+	MCPAgentTools bool
 	// Agents are applied at the start.
 	Agents []agentfile.Agent
 	// MaxQueued is how many tasks of an agent may wait, CreateRate how many a

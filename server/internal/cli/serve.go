@@ -41,6 +41,7 @@ type serveCmd struct {
 	MaxQueued    int           `name:"max-queued" help:"Most tasks of an agent that may wait; more are refused with 429. 0 is no limit." default:"0" env:"ERRAND_MAX_QUEUED"`
 	CreateRate   float64       `name:"create-rate" help:"Most tasks that a key may create per second. 0 is no limit." default:"0" env:"ERRAND_CREATE_RATE"`
 	Retain       []string      `help:"How long ended tasks are kept, 24h at least: 30d for all, failed=90d for a status, agent:A=7d for an agent, agent:A/failed=never for both; left out: until somebody deletes them." env:"ERRAND_RETAIN" placeholder:"RULE"`
+	AgentTools   bool          `name:"mcp-agent-tools" help:"Make each agent a tool of its own for MCP clients, named by its id, beside run_agent; see docs/FRONTS.md." env:"ERRAND_MCP_AGENT_TOOLS"`
 	logging
 
 	commands map[string]program.Program // of the configuration file
@@ -63,6 +64,7 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
 	o.Commands, o.MCPServers, o.Prices, o.Caps = c.commands, c.servers, c.prices, c.caps
+	o.MCPAgentTools = c.AgentTools
 	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")
 	o.Defaults = xpander.Defaults{Model: c.Model, LLMAPIBase: c.LLMAPIBase, Database: c.Database}

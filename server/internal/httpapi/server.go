@@ -20,11 +20,13 @@ import (
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/agui"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/httpapi/mcp"
 	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
 	"github.com/errand-dev/errand/server/internal/httpapi/responses"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/search"
+	"github.com/errand-dev/errand/server/internal/task"
 	"github.com/errand-dev/errand/server/internal/ui"
 )
 
@@ -46,6 +48,10 @@ type Options struct {
 	Proxy proxy.Options
 	// Defaults are for agents that leave them open.
 	Defaults xpander.Defaults
+	// Retention says how long ended tasks are kept.
+	Retention task.Retention
+	// AgentTools makes each agent a tool of its own at /mcp.
+	AgentTools bool
 	// Ready says why the server cannot serve now; nil means that it can.
 	Ready func(context.Context) error
 	// Metrics serves /metrics.
@@ -73,6 +79,7 @@ func newServer(o Options) *server {
 		v1.Face(v1.Options{Kit: o.Kit, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview}),
 		proxy.Face(o.Proxy),
 		agui.Face(o.Kit, o.Shelf),
+		mcp.Face(mcp.Options{Kit: o.Kit, Version: o.Version, Origin: o.Origin, Shelf: o.Shelf, Retention: o.Retention, AgentTools: o.AgentTools}),
 		xpander.Face(o.Kit, o.Defaults),
 		responses.Face(o.Kit, o.Shelf),
 	}

@@ -171,7 +171,7 @@ func (s *Service) AnswerApproval(ctx context.Context, who Caller, id string, r t
 	if err != nil {
 		return task.Approval{}, err
 	}
-	if !who.mayAnswer(a) {
+	if !who.MayAnswer(a) {
 		return task.Approval{}, fault.New(fault.Forbidden, "this is for others to answer: %s", strings.Join(a.Approvers, ", "))
 	}
 	if a.State != task.ApprovalOpen {
@@ -220,8 +220,8 @@ func settledBefore(a task.Approval) error {
 	}
 }
 
-// mayAnswer reports whether the caller is one of those who are asked.
-func (c Caller) mayAnswer(a task.Approval) bool {
+// MayAnswer reports whether the caller is one of those who are asked.
+func (c Caller) MayAnswer(a task.Approval) bool {
 	return len(a.Approvers) == 0 || c.Admin || slices.Contains(a.Approvers, c.Owner) ||
 		c.Group != "" && slices.Contains(a.Approvers, "group:"+c.Group)
 }

@@ -69,7 +69,7 @@ func readPosition(given string) (p feed.Position, err error) {
 		return p, nil
 	}
 	if _, err := fmt.Sscanf(given, "%x-%x", &p.Commit, &p.N); err != nil || p.Commit <= 0 || p.N < 0 || writePosition(p) != given {
-		return p, badCursor()
+		return p, edge.BadCursor()
 	}
 	return p, nil
 }

@@ -83,7 +83,7 @@ func (r *routes) listFiles(ctx context.Context, in *FileQuery) (*fileListAnswer,
 	var behind lifecycle.Cursor
 	if in.Cursor != "" {
 		var err error
-		if behind, err = readCursor(in.Cursor); err != nil {
+		if behind, err = edge.ReadCursor(in.Cursor); err != nil {
 			return nil, err
 		}
 	}
@@ -97,7 +97,7 @@ func (r *routes) listFiles(ctx context.Context, in *FileQuery) (*fileListAnswer,
 		list.Items = append(list.Items, r.file(scope.Organization, x))
 	}
 	if next != (files.Cursor{}) {
-		cursor := writeCursor(lifecycle.Cursor(next))
+		cursor := edge.WriteCursor(lifecycle.Cursor(next))
 		list.NextCursor = &cursor
 	}
 	return &fileListAnswer{list}, nil

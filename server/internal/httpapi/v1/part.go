@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 
-	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -21,14 +21,14 @@ func (p Part) place() (lifecycle.Cursor, error) {
 	if p.Cursor == "" {
 		return lifecycle.Cursor{}, nil
 	}
-	return readCursor(p.Cursor)
+	return edge.ReadCursor(p.Cursor)
 }
 
 // in reads the cursor of a list that is about one thing: a number in it.
 func (p Part) in(id string) (int64, error) {
 	c, err := p.place()
 	if err != nil || c.ID != "" && c.ID != id || c.CreatedAt < 0 {
-		return 0, badCursor()
+		return 0, edge.BadCursor()
 	}
 	return int64(c.CreatedAt), nil
 }
@@ -46,7 +46,7 @@ func nextOf(c lifecycle.Cursor) *string {
 	if c == (lifecycle.Cursor{}) {
 		return nil
 	}
-	written := writeCursor(c)
+	written := edge.WriteCursor(c)
 	return &written
 }
 
@@ -88,8 +88,4 @@ func partOfTask[T, S any](ctx context.Context, r *routes, id string, p Part, rea
 	return partOf(after, p.Limit,
 		func(after int64, limit int) ([]T, error) { return read(t, after, limit) },
 		show, func(after int64) *string { return next(t.ID, after) })
-}
-
-func badCursor() error {
-	return &fault.Error{Code: fault.Malformed, Field: "cursor", Message: "is not a cursor that this list answered"}
 }

@@ -2,12 +2,9 @@ package v1
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"math"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -274,7 +271,7 @@ func (r *routes) list(ctx context.Context, in ListQuery) (*listAnswer, error) {
 	page := lifecycle.Page{Number: in.Page, Size: in.PerPage, Count: true}
 	if in.Cursor != "" {
 		var err error
-		if page.Cursor, err = readCursor(in.Cursor); err != nil {
+		if page.Cursor, err = edge.ReadCursor(in.Cursor); err != nil {
 			return nil, err
 		}
 	} else if in.Page > reach/in.PerPage {
@@ -335,22 +332,4 @@ func countsOf(found lifecycle.Counts) TaskCounts {
 // ShowCounts renders counts.
 func ShowCounts(found lifecycle.Counts) (json.RawMessage, error) {
 	return json.Marshal(countsOf(found))
-}
-
-func writeCursor(c lifecycle.Cursor) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(int64(c.CreatedAt), 36) + " " + c.ID))
-}
-
-func readCursor(given string) (lifecycle.Cursor, error) {
-	wrong := badCursor()
-	plain, err := base64.RawURLEncoding.DecodeString(given)
-	if err != nil {
-		return lifecycle.Cursor{}, wrong
-	}
-	at, id, ok := strings.Cut(string(plain), " ")
-	created, err := strconv.ParseInt(at, 36, 64)
-	if !ok || err != nil || lifecycle.CheckID("cursor", id) != nil {
-		return lifecycle.Cursor{}, wrong
-	}
-	return lifecycle.Cursor{CreatedAt: task.Stamp(created), ID: id}, nil
 }

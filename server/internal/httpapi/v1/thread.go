@@ -232,13 +232,13 @@ func (r *routes) place(ctx context.Context, in *threadInput) (task.Task, int64, 
 	}
 	c, err := in.place()
 	if err != nil || c.CreatedAt < 0 {
-		return root, 0, badCursor()
+		return root, 0, edge.BadCursor()
 	}
 	t, err := r.Service.Task(ctx, scope, c.ID)
 	if err == nil {
 		var below bool
 		if below, err = r.Service.Below(ctx, scope, in.ID, t); err == nil && !below {
-			return root, 0, badCursor()
+			return root, 0, edge.BadCursor()
 		}
 	}
 	if fault.CodeOf(err) == fault.NotFound { // deleted since

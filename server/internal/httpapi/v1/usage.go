@@ -81,7 +81,7 @@ func (r *routes) listUsage(ctx context.Context, in *UsageQuery) (*struct{ Body U
 		plain, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 		of, id, ok := strings.Cut(string(plain), " ")
 		if err != nil || !ok {
-			return nil, badCursor()
+			return nil, edge.BadCursor()
 		}
 		f.After = task.Spender{Of: task.CapOf(of), ID: id}
 	}

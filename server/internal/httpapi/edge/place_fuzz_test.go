@@ -1,4 +1,4 @@
-package v1
+package edge
 
 import (
 	"testing"
@@ -12,19 +12,19 @@ import (
 // place, which is written as a cursor that names the same, and that anything
 // else is malformed.
 func FuzzReadCursor(f *testing.F) {
-	for _, seed := range []string{"", "!!", "MCAw", writeCursor(lifecycle.Cursor{CreatedAt: 1, ID: "a"}), "LTEgYQ", "MSBhIGI", "MSAuLg"} {
+	for _, seed := range []string{"", "!!", "MCAw", WriteCursor(lifecycle.Cursor{CreatedAt: 1, ID: "a"}), "LTEgYQ", "MSBhIGI", "MSAuLg"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, given string) {
-		c, err := readCursor(given)
+		c, err := ReadCursor(given)
 		if err != nil {
 			if fault.CodeOf(err) != fault.Malformed {
 				t.Errorf("%q: %v", given, err)
 			}
 			return
 		}
-		if again, err := readCursor(writeCursor(c)); err != nil || again != c {
-			t.Errorf("%q is %+v, which is written as %q and read as %+v, %v", given, c, writeCursor(c), again, err)
+		if again, err := ReadCursor(WriteCursor(c)); err != nil || again != c {
+			t.Errorf("%q is %+v, which is written as %q and read as %+v, %v", given, c, WriteCursor(c), again, err)
 		}
 	})
 }
@@ -38,7 +38,7 @@ func FuzzWriteCursor(f *testing.F) {
 			t.Skip("not an id")
 		}
 		c := lifecycle.Cursor{CreatedAt: task.Stamp(at), ID: id}
-		if got, err := readCursor(writeCursor(c)); err != nil || got != c {
+		if got, err := ReadCursor(WriteCursor(c)); err != nil || got != c {
 			t.Errorf("%+v came back as %+v, %v", c, got, err)
 		}
 	})
