@@ -24,8 +24,10 @@ type Agent struct {
 
 	Name string `json:"name"`
 	// Runtime says who executes its tasks: worker (the default), profile,
-	// command or model.
+	// command, model or a2a.
 	Runtime string `json:"runtime,omitempty"`
+	// Remote is the remote agent, for runtime a2a.
+	Remote *RemoteAgent `json:"remote,omitempty"`
 	// Command names a program of the server's configuration, for runtime
 	// command.
 	Command      string        `json:"command,omitempty"`
@@ -79,6 +81,15 @@ type Agent struct {
 	// RetryErrors lets another attempt follow one that ended with an error of its
 	// worker, as Retry does. A Python worker's needs RetryStarted, too.
 	RetryErrors bool `json:"retry_errors,omitempty"`
+}
+
+// RemoteAgent is an agent elsewhere that speaks A2A 1.0.
+type RemoteAgent struct {
+	// URL is its base, below which its card is at .well-known/agent-card.json.
+	URL string `json:"url"`
+	// Headers are sent with each request to its server. They are kept encrypted and never
+	// answered; nil keeps those that were given for the same URL.
+	Headers map[string]string `json:"headers,omitzero"`
 }
 
 // ToolServer is an MCP server whose tools an agent's model may use.

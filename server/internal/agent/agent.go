@@ -32,6 +32,8 @@ const (
 	Command Runtime = "command"
 	// Model: a language model, which the server itself asks.
 	Model Runtime = "model"
+	// A2A: a remote agent, which the server asks by the protocol of that name.
+	A2A Runtime = "a2a"
 )
 
 var (
@@ -40,7 +42,7 @@ var (
 )
 
 // runtimes lists them for people.
-const runtimes = "worker, profile, command or model"
+const runtimes = "worker, profile, command, model or a2a"
 
 // Agent is one version of an agent's record.
 type Agent struct {
@@ -53,11 +55,12 @@ type Agent struct {
 }
 
 // Record is what a person decides of an agent. Its JSON is stored as it is;
-// secret values (LLMCredentials, the Headers of MCPServers) are kept elsewhere, sealed.
+// secret values (LLMCredentials, the Headers of MCPServers and of Remote) are kept elsewhere, sealed.
 type Record struct {
 	Name            string          `json:"name" minLength:"1" maxLength:"255" doc:"A name for people."`
-	Runtime         Runtime         `json:"runtime,omitempty" enum:"worker,profile,command,model" default:"worker" doc:"Who executes its tasks: remote workers, the built-in data profiler, a program of the server's, or a language model that the server asks."`
+	Runtime         Runtime         `json:"runtime,omitempty" enum:"worker,profile,command,model,a2a" default:"worker" doc:"Who executes its tasks: remote workers, the built-in data profiler, a program of the server's, a language model that the server asks, or a remote agent that speaks A2A."`
 	Command         string          `json:"command,omitempty" maxLength:"64" doc:"The name of a program that the server's configuration file defines; for runtime command only."`
+	Remote          *Remote         `json:"remote,omitempty" doc:"The remote agent; for runtime a2a only."`
 	Description     *string         `json:"description,omitempty" doc:"What it is for."`
 	Instructions    *Instructions   `json:"instructions,omitempty" doc:"What the agent is told about itself."`
 	Framework       string          `json:"framework,omitempty" doc:"Agent framework of its workers; agno when left open."`
@@ -117,6 +120,12 @@ type Instructions struct {
 	General string   `json:"general,omitempty" doc:"Everything else."`
 }
 
+// Remote is an agent that is reached by A2A 1.0.
+type Remote struct {
+	URL     string            `json:"url" doc:"Its base: the card is at .well-known/agent-card.json below it."`
+	Headers map[string]string `json:"headers,omitempty" doc:"What its server is sent with each request, a key for example. Kept encrypted, for all versions, and never answered. Left out, those that were given for the same URL stay; {} removes them."`
+}
+
 // Credentials are a key for a model's endpoint.
 type Credentials struct {
 	Name        string  `json:"name" minLength:"1" doc:"What the key is called."`
@@ -156,7 +165,7 @@ type MCPServer struct {
 
 func (r Runtime) known() bool {
 	switch r {
-	case Worker, Profile, Command, Model:
+	case Worker, Profile, Command, Model, A2A:
 		return true
 	default:
 		return false
@@ -266,7 +275,35 @@ func (r *Record) Normalize() error {
 	if err := r.checkTools(); err != nil {
 		return err
 	}
+	if err := r.checkRemote(); err != nil {
+		return err
+	}
 	return r.checkServers()
+}
+
+// checkRemote checks which remote agent the record names.
+func (r *Record) checkRemote() error {
+	switch {
+	case r.Runtime != A2A && r.Remote != nil:
+		return fault.Field("remote", "is for runtime a2a only, not for %s", r.Runtime)
+	case r.Runtime != A2A:
+		return nil
+	case r.Remote == nil || r.Remote.URL == "":
+		return fault.Field("remote.url", "must be the URL of a remote agent")
+	}
+	if err := CheckBaseURL(r.Remote.URL); err != nil {
+		return fault.Field("remote.url", "%v", err)
+	}
+	return checkHeaders("remote.headers", r.Remote.Headers)
+}
+
+func checkHeaders(field string, headers map[string]string) error {
+	for name, value := range headers {
+		if !validHeader(name, value) {
+			return fault.Field(field, "%q is no header that can be sent", name)
+		}
+	}
+	return nil
 }
 
 // checkServers checks which MCP servers the record names.
@@ -292,10 +329,8 @@ func (r *Record) checkServers() error {
 		if err := CheckServerURL(s.URL); s.URL != "" && err != nil {
 			return wrong("url", "%v", err)
 		}
-		for name, value := range s.Headers {
-			if !validHeader(name, value) {
-				return wrong("headers", "%q is no header that can be sent", name)
-			}
+		if err := checkHeaders(fmt.Sprintf("mcp_servers[%d].headers", i), s.Headers); err != nil {
+			return err
 		}
 		named[s.Name] = true
 	}

@@ -55,7 +55,7 @@ func TestParseNamesLineAndField(t *testing.T) {
 		{"name: A", `^f:1: id: an agent needs one of your choice$`},
 		{"name: A\nid: 17", `^f:2: id: an agent needs one of your choice$`},
 		{"- id: a\n- name: x\n  id: a\n", `^f:3: id: a stands in line 1 already$`},
-		{"id: a\nmodel_name: ${env:HOME}\n", `^f:2: model_name: only secrets \(llm_credentials.value, mcp_servers.headers\) may refer`},
+		{"id: a\nmodel_name: ${env:HOME}\n", `^f:2: model_name: only secrets \(llm_credentials.value, mcp_servers.headers, remote.headers\) may refer`},
 		{"id: a\nllm_credentials: {name: n, value: '${env:ERRAND_TEST_NOTHING}'}\n", `^f:2: llm_credentials.value: the variable ERRAND_TEST_NOTHING is not set, or empty$`},
 		{"id: a\nllm_credentials:\n  name: n\n  value: ${file:nowhere/at/all}\n", `^f:4: llm_credentials.value: the file nowhere/at/all: no such file`},
 		{"a: [\n", `^f: `},

@@ -16,7 +16,9 @@ import (
 // secretFields are those whose values are kept sealed and never shown. Only they may
 // refer to the environment and to files: everything else of a record is for everybody
 // who may read agents.
-func secretFields() []string { return []string{"llm_credentials.value", "mcp_servers.headers"} }
+func secretFields() []string {
+	return []string{"llm_credentials.value", "mcp_servers.headers", "remote.headers"}
+}
 
 // reference is what a secret may hold in the place of itself: ${env:NAME} or ${file:PATH}.
 var reference = regexp.MustCompile(`\$\{(env|file):([^}]*)\}`)

@@ -167,7 +167,7 @@ func (a *App) start(ctx context.Context) error {
 	a.reader = reading.New(filepath.Join(o.Data, reading.Folder))
 	a.fetcher = files.NewFetcher(o.AllowPrivate, filepath.Join(o.Data, files.FetchedFolder), o.Now)
 	opener := files.NewOpener(shelf, a.fetcher, service)
-	runner := runners(o.Commands, models(o, service, a.reader, a.servers))
+	runner := runners(o.Commands, models(o, service, a.reader, a.servers), remoteAgents(o, service))
 	pool := dispatch.NewPool(dispatch.PoolOptions{
 		Service: service, Line: line, Watcher: hub, Files: opener,
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {

@@ -45,6 +45,8 @@ type Options struct {
 	// AllowModelHosts lists hosts, each with its port, at which models' endpoints may
 	// be although they are private; nothing else is fetched from there.
 	AllowModelHosts []string
+	// AllowRemoteHosts is the same for remote agents.
+	AllowRemoteHosts []string
 	// Providers are the accounts with which models are asked.
 	Providers []model.Provider
 	// Prices are what models cost, for budgets and caps of money.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -16,6 +17,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/runtime/a2a"
 	"github.com/errand-dev/errand/server/internal/runtime/command"
 	"github.com/errand-dev/errand/server/internal/runtime/model"
 	"github.com/errand-dev/errand/server/internal/runtime/profile"
@@ -30,7 +32,7 @@ import (
 // runners answers what executes an agent's tasks inside the server, nil for
 // agents that it leaves to remote workers, and for commands that it does not
 // know.
-func runners(commands map[string]program.Program, models *model.Runner) func(agent.Record) runtime.Runner {
+func runners(commands map[string]program.Program, models *model.Runner, remote *a2a.Runner) func(agent.Record) runtime.Runner {
 	profiler := profile.New()
 	programs := make(map[string]*command.Runner, len(commands))
 	for name, p := range commands {
@@ -47,6 +49,8 @@ func runners(commands map[string]program.Program, models *model.Runner) func(age
 			return nil
 		case agent.Model:
 			return models
+		case agent.A2A:
+			return remote
 		case agent.Worker:
 			return nil
 		default:
@@ -71,6 +75,14 @@ func models(o Options, s *lifecycle.Service, reader *reading.Reader, servers *mc
 		Tools:   kit(o, reader).Tools,
 		Reading: reader,
 		Servers: (&toolServers{s, servers}).open,
+	}
+}
+
+// remoteAgents is the runtime of agents that are remote ones.
+func remoteAgents(o Options, s *lifecycle.Service) *a2a.Runner {
+	return &a2a.Runner{
+		Client:  &http.Client{Transport: outbound.Guard{Networks: o.AllowPrivate, Hosts: o.AllowRemoteHosts}.Transport()},
+		Headers: s.AgentHeaders,
 	}
 }
 

@@ -228,6 +228,9 @@ func showAgent(e *env, a *errand.Agent) {
 	w.pair("description", a.Description)
 	w.pair("runtime", a.Runtime)
 	w.pair("command", a.Command)
+	if a.Remote != nil {
+		w.pair("remote agent", a.Remote.URL)
+	}
 	w.pair("version", strconv.Itoa(a.Version))
 	w.pair("model", strings.TrimPrefix(a.ModelProvider+" "+a.ModelName, " "))
 	w.pair("output format", a.OutputFormat)

@@ -57,12 +57,16 @@ func (c crew) own(asked string) (party, error) {
 	if err != nil {
 		return party{}, err
 	}
-	hosts := make([]string, 0, len(c.agents))
+	hosts, remote := make([]string, 0, len(c.agents)), []string(nil)
 	who := party{agent: lead.ID, model: asked, define: nothing, options: func(o *app.Options) {
-		o.Agents, o.Providers, o.AllowModelHosts = c.agents, accounts, hosts
+		o.Agents, o.Providers, o.AllowModelHosts, o.AllowRemoteHosts = c.agents, accounts, hosts, remote
 	}}
 	said := fmt.Sprintf("The agent %s of %s has the runtime %s.", lead.ID, c.name, r.Runtime)
 	for i, r := range c.records {
+		if r.Runtime == agent.A2A {
+			remote = append(remote, (model.Provider{BaseURL: r.Remote.URL}).Host())
+			who.said = append(who.said, fmt.Sprintf("The agent %s of %s is a remote one at %s, which is sent what it is asked, with the files.", c.agents[i].ID, c.name, r.Remote.URL))
+		}
 		if r.Runtime != agent.Model {
 			continue
 		}

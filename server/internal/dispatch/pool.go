@@ -84,7 +84,8 @@ var errCrashed = errors.New("the runtime crashed: the server's log says how")
 
 // Causes for which a running attempt is cancelled.
 var (
-	errToldToStop = errors.New("the task was stopped or paused")
+	errToldToStop = errors.New("the task was paused")
+	errTurnOver   = fmt.Errorf("%w, or it is over: %w", errToldToStop, runtime.ErrStopped)
 	errLeaseLost  = fmt.Errorf("the lease could not be renewed: %w", runtime.ErrLost)
 	errShutDown   = errors.New("the server is shutting down")
 	errSuperseded = fmt.Errorf("another attempt has taken the task: %w", runtime.ErrLost)
@@ -402,6 +403,9 @@ func (p *Pool) hold(ctx context.Context, cancel context.CancelCauseFunc, c lifec
 			return
 		case err != nil: // the store may come back before the lease ends
 			continue
+		case b.Do == task.StopWork:
+			cancel(errTurnOver)
+			return
 		case b.Do != task.Continue:
 			cancel(errToldToStop)
 			return

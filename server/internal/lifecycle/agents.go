@@ -197,7 +197,7 @@ func (s *Service) EachAgent(ctx context.Context, org string) iter.Seq2[agent.Age
 }
 
 // agentSecrets are what an agent keeps sealed: its model's credentials, without a value
-// for none, and the headers of its MCP servers, by their URLs.
+// for none, and the headers of its MCP servers and of its remote agent, by their URLs.
 type agentSecrets struct {
 	agent.Credentials
 	Headers map[string]map[string]string `json:"headers,omitempty"`
@@ -222,20 +222,27 @@ func (x agentSecrets) replaced(r *agent.Record) agentSecrets {
 	r.LLMCredential, r.NoCredential = nil, false
 	before := x.Headers
 	x.Headers = nil
-	r.MCPServers = slices.Clone(r.MCPServers)
-	for i := range r.MCPServers {
-		server := &r.MCPServers[i]
-		headers := server.Headers
+	take := func(url string, given *map[string]string) {
+		headers := *given
 		if headers == nil {
-			headers = before[server.URL]
+			headers = before[url]
 		}
-		if server.Headers = nil; len(headers) == 0 {
-			continue
+		if *given = nil; len(headers) == 0 {
+			return
 		}
 		if x.Headers == nil {
 			x.Headers = map[string]map[string]string{}
 		}
-		x.Headers[server.URL] = headers
+		x.Headers[url] = headers
+	}
+	r.MCPServers = slices.Clone(r.MCPServers)
+	for i := range r.MCPServers {
+		take(r.MCPServers[i].URL, &r.MCPServers[i].Headers)
+	}
+	if r.Remote != nil {
+		remote := *r.Remote
+		take(remote.URL, &remote.Headers)
+		r.Remote = &remote
 	}
 	return x
 }
@@ -249,7 +256,8 @@ func (s *Service) AgentCredentials(ctx context.Context, org, id string) (*agent.
 	return &x.Credentials, nil
 }
 
-// AgentHeaders opens the headers of an agent's MCP servers, by their URLs.
+// AgentHeaders opens the headers of an agent's MCP servers and of its remote agent, by
+// their URLs.
 func (s *Service) AgentHeaders(ctx context.Context, org, id string) (map[string]map[string]string, error) {
 	x, err := s.agentSecrets(ctx, org, id)
 	return x.Headers, err

@@ -89,6 +89,10 @@ type Past struct {
 // What it runs must end at once. Any other cause leaves it a few seconds.
 var ErrLost = errors.New("the attempt is lost")
 
+// ErrStopped is, in the cause of a context's end, that the turn is over: it was stopped, or
+// has ended otherwise than by the attempt. What was begun for it elsewhere is to end, too.
+var ErrStopped = errors.New("the turn was stopped")
+
 // ErrWaiting is the error of a runtime whose attempt is over because it has given its
 // task up: the next attempt of the turn begins when what it waits for has come.
 var ErrWaiting = errors.New("the task waits, and its next attempt goes on")

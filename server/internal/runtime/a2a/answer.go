@@ -1,0 +1,155 @@
+package a2a
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/a2aproject/a2a-go/v2/a2a"
+
+	"github.com/errand-dev/errand/server/internal/runtime"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// answer is what a remote agent has brought: its artifacts in the order in which they
+// came.
+type answer struct {
+	artifacts []*artifact
+	told      strings.Builder // what the log has of it as chunks
+}
+
+type artifact struct {
+	id    a2a.ArtifactID
+	text  strings.Builder
+	files int // how many were kept as outputs
+}
+
+// text is the text of all artifacts, with a line between them.
+func (n *answer) text() string {
+	var parts []string
+	for _, x := range n.artifacts {
+		if x.text.Len() > 0 {
+			parts = append(parts, x.text.String())
+		}
+	}
+	return strings.Join(parts, "\n\n")
+}
+
+// of is the artifact of an id.
+func (n *answer) of(id a2a.ArtifactID) *artifact {
+	for _, x := range n.artifacts {
+		if x.id == id {
+			return x
+		}
+	}
+	n.artifacts = append(n.artifacts, &artifact{id: id})
+	return n.artifacts[len(n.artifacts)-1]
+}
+
+// artifact tells the log what an artifact adds to the answer: only what is new of one
+// that comes as a whole, and all of it anew if it has become another.
+func (x *exchange) artifact(ctx context.Context, given *a2a.Artifact, more bool) error {
+	if given == nil {
+		return nil
+	}
+	to := x.answer.of(given.ID)
+	if !more {
+		to.text.Reset()
+	}
+	n, before := 0, to.text.Len()
+	for _, p := range given.Parts {
+		if content := p.Raw(); content != nil {
+			if n++; n > to.files || more {
+				to.files++
+				if _, err := x.Output(ctx, nameOf(p, to), bytes.NewReader(content)); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		to.text.WriteString(partText(p))
+	}
+	if before > 0 && to == x.answer.artifacts[len(x.answer.artifacts)-1] { // it only grows at its end
+		return x.tell(ctx, to.text.String()[before:])
+	}
+	now := x.answer.text()
+	rest, grown := strings.CutPrefix(now, x.answer.told.String())
+	if !grown {
+		if err := x.void(ctx); err != nil {
+			return err
+		}
+		rest = now
+	}
+	return x.tell(ctx, rest)
+}
+
+// tell adds text to the log.
+func (x *exchange) tell(ctx context.Context, rest string) error {
+	for rest != "" {
+		piece := firstOf(rest, maxChunk)
+		if err := x.Chunk(ctx, piece); err != nil {
+			return err
+		}
+		x.answer.told.WriteString(piece)
+		rest = rest[len(piece):]
+	}
+	return nil
+}
+
+// void takes back the text that viewers have seen of the turn.
+func (x *exchange) void(ctx context.Context) error {
+	x.answer.told.Reset()
+	return x.Events(ctx, []runtime.Event{{Type: task.TaskCompactization, Data: json.RawMessage(`{"type": "retry", "data": {"is_retry": true}}`)}})
+}
+
+// maxChunk is the most bytes of a chunk: as JSON each may take six.
+const maxChunk = 32 << 10
+
+// firstOf is the beginning of a text, of so many bytes at most and of whole letters.
+func firstOf(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
+}
+
+// text is what a message says.
+func text(m *a2a.Message) string {
+	if m == nil {
+		return ""
+	}
+	var said strings.Builder
+	for _, p := range m.Parts {
+		said.WriteString(partText(p))
+	}
+	return said.String()
+}
+
+// partText is a part in words: data as JSON, and where a file is.
+func partText(p *a2a.Part) string {
+	switch {
+	case p.Text() != "":
+		return p.Text()
+	case p.URL() != "":
+		return string(p.URL())
+	case p.Data() != nil:
+		if data, err := json.Marshal(p.Data()); err == nil {
+			return string(data)
+		}
+	}
+	return ""
+}
+
+// nameOf names the output that a file becomes.
+func nameOf(p *a2a.Part, of *artifact) string {
+	if p.Filename != "" {
+		return p.Filename
+	}
+	return fmt.Sprintf("file-%d", of.files)
+}
