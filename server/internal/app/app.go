@@ -212,7 +212,7 @@ func (a *App) start(ctx context.Context) error {
 		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Search: search.NewDesk(a.store), Shelf: shelf, Ready: a.ready,
 		Proxy: modelProxy(o, service), Preview: previews(runner, opener),
 		Retention: o.Retention, AgentTools: o.MCPAgentTools,
-		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()),
+		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()), PublicURL: trimSlash(o.PublicURL),
 		Metrics: metrics.Handler(), Measure: metrics.Request,
 	}))
 	if o.exposed() {

@@ -18,6 +18,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/httpapi/a2a"
 	"github.com/errand-dev/errand/server/internal/httpapi/agui"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/httpapi/mcp"
@@ -41,7 +42,9 @@ type Options struct {
 	// Cookie is where browsers keep their sessions, Origin what their pages come from.
 	Cookie edge.SessionCookie
 	Origin string
-	Shelf  *files.Shelf
+	// PublicURL is under what clients reach the server; "" is whatever they ask at.
+	PublicURL string
+	Shelf     *files.Shelf
 	// Preview reads a file as an agent would be given it.
 	Preview v1.Preview
 	// Proxy lets attempts ask models.
@@ -82,6 +85,7 @@ func newServer(o Options) *server {
 		mcp.Face(mcp.Options{Kit: o.Kit, Version: o.Version, Origin: o.Origin, Shelf: o.Shelf, Retention: o.Retention, AgentTools: o.AgentTools}),
 		xpander.Face(o.Kit, o.Defaults),
 		responses.Face(o.Kit, o.Shelf),
+		a2a.Face(a2a.Options{Kit: o.Kit, Shelf: o.Shelf, PublicURL: o.PublicURL}),
 	}
 	for _, f := range s.faces {
 		f.Register(s.mux)

@@ -165,7 +165,8 @@ func plainJSON(raw json.RawMessage) json.RawMessage {
 }
 
 // AnswerApproval answers an approval that is open (S10). The task goes on if it waits
-// for that.
+// for that. An answer whose ClientID was used in the turn is a repeat, which changes
+// nothing.
 func (s *Service) AnswerApproval(ctx context.Context, who Caller, id string, r task.Reply) (task.Approval, error) {
 	a, err := s.store.Approval(ctx, who.Scope, id)
 	if err != nil {
@@ -174,7 +175,7 @@ func (s *Service) AnswerApproval(ctx context.Context, who Caller, id string, r t
 	if !who.MayAnswer(a) {
 		return task.Approval{}, fault.New(fault.Forbidden, "this is for others to answer: %s", strings.Join(a.Approvers, ", "))
 	}
-	if a.State != task.ApprovalOpen {
+	if a.State != task.ApprovalOpen && r.ClientID == "" {
 		return task.Approval{}, settledBefore(a)
 	}
 	if err := checkReply("", a.Asked, &r); err != nil { // outside of the store's writer, for which others wait
@@ -192,6 +193,9 @@ func (s *Service) AnswerApproval(ctx context.Context, who Caller, id string, r t
 		if now == nil {
 			return fault.New(fault.NotFound, "no approval %q", id)
 		}
+		if known, err := replied(tx, who.Organization, a.TaskID, a.Turn, r.ClientID); known || err != nil {
+			return err
+		}
 		if now.State != task.ApprovalOpen {
 			return settledBefore(*now)
 		}
@@ -202,6 +206,23 @@ func (s *Service) AnswerApproval(ctx context.Context, who Caller, id string, r t
 		return task.Approval{}, err
 	}
 	return s.store.Approval(ctx, who.Scope, id)
+}
+
+// Replied reports whether a turn of a task has an answer with a ClientID.
+func (s *Service) Replied(ctx context.Context, who Caller, id string, turn int, clientID string) (known bool, err error) {
+	err = s.write(ctx, who.By, nil, func(tx writing) error {
+		known, err = replied(tx, who.Organization, id, turn, clientID)
+		return err
+	})
+	return known, err
+}
+
+func replied(tx writing, org, id string, turn int, clientID string) (bool, error) {
+	if clientID == "" {
+		return false, nil
+	}
+	seqs, err := tx.SeqsOfClients(org, id, turn, []string{clientID})
+	return len(seqs) > 0, err
 }
 
 // settledBefore is the refusal of an answer that comes too late.

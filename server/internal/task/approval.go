@@ -90,6 +90,8 @@ type Reply struct {
 	// Value is what was asked for, nil for none. Note is for whoever asked.
 	Value json.RawMessage `json:"value,omitempty"`
 	Note  string          `json:"note,omitempty"`
+	// ClientID becomes that of the event; "" is none.
+	ClientID string `json:"-"`
 }
 
 // Answer is yes or no.
@@ -235,6 +237,9 @@ func (c Respond) apply(d *draft) error {
 		own.State = ApprovalExpired
 	}
 	d.log(ApprovalAnswered, own)
+	if c.Reply != nil {
+		d.events[len(d.events)-1].ClientID = c.Reply.ClientID
+	}
 	t.Open = slices.Delete(slices.Clone(t.Open), at, at+1)
 	d.settled = append(d.settled, Settled{c.To.ID, own.State, t.LastSeq})
 	return d.came(asksOf, c.To.ID)

@@ -44,6 +44,9 @@ type fold struct {
 	wait  task.Wait
 	by    string   // who has paused it
 	auth  *Message // what its agent asks the user to sign in with
+	// stood is the number of the event by which it stands as it does, last that of the
+	// newest one.
+	stood, last int64
 	// fresh says that the next piece of text begins the result anew.
 	fresh bool
 	text  strings.Builder
@@ -53,6 +56,7 @@ func newFold(url func(ref string) string) *fold { return &fold{url: url, fresh: 
 
 // add adds the turn's next event and returns the updates that it makes.
 func (f *fold) add(e task.Event) ([]Update, error) {
+	f.last = e.Seq
 	switch e.Type { //nolint:exhaustive // the others change nothing that the protocol shows
 	case task.TaskCreated:
 		return f.begin(e)
@@ -104,7 +108,7 @@ func (f *fold) begin(e task.Event) ([]Update, error) {
 		asked.Parts = append(asked.Parts, f.file(ref, ""))
 	}
 	f.History = []Message{*asked}
-	f.Status, f.Metadata = Status{State: Submitted, Timestamp: e.Time}, number(place{seq: e.Seq})
+	f.stood, f.Status, f.Metadata = e.Seq, Status{State: Submitted, Timestamp: e.Time}, number(place{seq: e.Seq})
 	return []Update{{Task: f.shown(), at: place{seq: e.Seq}}}, nil
 }
 
@@ -380,7 +384,7 @@ func (f *fold) why() string {
 // stands notes how the task stands from now on, and tells it.
 func (f *fold) stands(e task.Event, state State, message *Message) []Update {
 	at := place{seq: e.Seq}
-	f.Status = Status{State: state, Timestamp: e.Time, Message: message}
+	f.stood, f.Status = e.Seq, Status{State: state, Timestamp: e.Time, Message: message}
 	f.Metadata = number(at)
 	told := number(at)
 	if reason := f.state.EndReason; reason != "" {

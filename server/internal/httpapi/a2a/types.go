@@ -34,6 +34,9 @@ func states() []State {
 	return []State{Submitted, Working, InputRequired, AuthRequired, Completed, Failed, Canceled, Rejected}
 }
 
+// valid reports whether it is one of the closed list.
+func (s State) valid() bool { return slices.Contains(states(), s) }
+
 // Ended reports whether the state is for good.
 func (s State) Ended() bool {
 	return slices.Contains([]State{Completed, Failed, Canceled, Rejected}, s)
@@ -83,7 +86,7 @@ type Message struct {
 // Part is a piece of a message or an artifact: just one of its first four members.
 type Part struct {
 	Text *string         `json:"text,omitempty"`
-	Raw  *[]byte         `json:"raw,omitempty"`
+	Raw  *string         `json:"raw,omitempty"` // base64
 	URL  *string         `json:"url,omitempty"`
 	Data json.RawMessage `json:"data,omitempty"`
 

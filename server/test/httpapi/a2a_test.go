@@ -1,0 +1,378 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+)
+
+// sequence names the extension that numbers a stream's updates.
+const sequence = "urn:errand:a2a:sequence:1"
+
+// bindings are the two ways in which the protocol is spoken.
+func bindings() []string { return []string{"JSONRPC", "HTTP+JSON"} }
+
+// speaking is a call of the protocol to agent-1, by one of its bindings.
+func speaking(binding, method string, params map[string]any) call {
+	c := call{method: "POST", path: "/a2a/agent-1", key: userKey, header: map[string]string{"A2A-Version": "1.0"}}
+	id, _ := params["id"].(string)
+	if binding == "JSONRPC" {
+		body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": "r-1", "method": method, "params": params})
+		c.body = string(body)
+		return c
+	}
+	switch method {
+	case "SendMessage":
+		c.path += "/message:send"
+	case "SendStreamingMessage":
+		c.path += "/message:stream"
+	case "GetTask":
+		c.method, c.path = "GET", c.path+"/tasks/"+id
+		return c
+	case "CancelTask":
+		c.path += "/tasks/" + id + ":cancel"
+	case "SubscribeToTask":
+		c.path += "/tasks/" + id + ":subscribe"
+	case "ListTasks":
+		c.method, c.path = "GET", c.path+"/tasks?"
+		for name, value := range params {
+			c.path += fmt.Sprintf("%s=%v&", name, value)
+		}
+		return c
+	}
+	body, _ := json.Marshal(params)
+	c.body = string(body)
+	return c
+}
+
+// userMessage is what a user says, with other members.
+func userMessage(id, words string, more map[string]any) map[string]any {
+	m := map[string]any{"messageId": id, "role": "ROLE_USER", "parts": []any{map[string]any{"text": words}}}
+	maps.Copy(m, more)
+	return map[string]any{"message": m, "configuration": map[string]any{"returnImmediately": true}}
+}
+
+// speaks makes a call that has to succeed, and reads its result.
+func (s *server) speaks(t *testing.T, binding, method string, params map[string]any) map[string]any {
+	t.Helper()
+	got := s.must(t, 200, speaking(binding, method, params))
+	if binding != "JSONRPC" {
+		return got
+	}
+	result, ok := got["result"].(map[string]any)
+	if !ok || got["id"] != "r-1" || got["jsonrpc"] != "2.0" {
+		t.Fatalf("%s: answered %v", method, got)
+	}
+	return result
+}
+
+// refuses makes a call that has to fail for a reason.
+func (s *server) refuses(t *testing.T, reason string, c call) {
+	t.Helper()
+	before := s.stored(t)
+	got := s.do(t, c)
+	if !strings.Contains(string(got.body), `"reason":"`+reason+`"`) || c.path == "/a2a/agent-1" && got.status != 200 {
+		t.Errorf("%s %s: answered %d, %s, want %s", c.path, c.body, got.status, clip(got.body), reason)
+	}
+	if after := s.stored(t); after != before {
+		t.Errorf("%s %s: stored something: %s, before %s", c.path, c.body, after, before)
+	}
+}
+
+// updates reads a stream of the protocol to its end, a line an update.
+func updates(t *testing.T, binding string, s *stream) []string {
+	t.Helper()
+	var lines []string
+	for _, m := range s.rest(t) {
+		u := object(t, []byte(m.data))
+		if binding == "JSONRPC" {
+			u, _ = u["result"].(map[string]any)
+		}
+		lines = append(lines, m.id+" "+told(t, m.id, u))
+	}
+	return lines
+}
+
+// told is an update in a few words; it carries its number.
+func told(t *testing.T, id string, u map[string]any) string {
+	t.Helper()
+	for kind, value := range u {
+		x := value.(map[string]any)
+		numbered, _ := x["metadata"].(map[string]any)[sequence].(map[string]any)
+		if numbered["seq"] != id {
+			t.Errorf("update %s is numbered %v", id, numbered)
+		}
+		if kind == "artifactUpdate" {
+			part := x["artifact"].(map[string]any)["parts"].([]any)[0].(map[string]any)
+			return fmt.Sprintf("%v %v", part["text"], x["append"] == true)
+		}
+		return kind + " " + strings.TrimPrefix(x["status"].(map[string]any)["state"].(string), "TASK_STATE_")
+	}
+	return ""
+}
+
+// says lets the attempt of agent-1's only task say something.
+func (s *server) says(t *testing.T, id, token, words string) {
+	t.Helper()
+	s.must(t, 200, call{
+		method: "POST", path: "/v1/tasks/" + id + "/events", key: workerKey,
+		body: fmt.Sprintf(`{"lease_token": %q, "events": [{"type": "chunk", "data": %q}]}`, token, words),
+	})
+}
+
+func (s *server) finishes(t *testing.T, id, token, members string) {
+	t.Helper()
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/" + id + "/finish", key: workerKey, body: fmt.Sprintf(`{"lease_token": %q, %s}`, token, members)})
+}
+
+// A card says at which address the agent is spoken to: the one at which it was asked.
+func TestF1Card(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.agent(t, "agent-2")
+	card := s.must(t, 200, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", key: userKey})
+	for i, binding := range bindings() {
+		x := card["supportedInterfaces"].([]any)[i].(map[string]any)
+		if x["url"] != s.url+"/a2a/agent-1" || x["protocolBinding"] != binding || x["protocolVersion"] != "1.0" {
+			t.Errorf("F1: interface %v", x)
+		}
+	}
+	page := s.must(t, 200, call{method: "GET", path: "/a2a?pageSize=1", key: userKey})
+	second := s.must(t, 200, call{method: "GET", path: "/a2a?pageSize=1&pageToken=" + page["nextPageToken"].(string), key: userKey})
+	if fmt.Sprint(page["agents"]) != fmt.Sprint([]any{card}) || second["agents"].([]any)[0].(map[string]any)["name"] != "agent-2" {
+		t.Errorf("F1: the directory is %v, %v", page, second)
+	}
+	tag := s.do(t, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json"}).header.Get("ETag")
+	s.must(t, 304, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", header: map[string]string{"If-None-Match": tag}})
+	none := s.do(t, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", key: "-"})
+	if none.status != 401 || none.header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("F1: without a key %d, %v", none.status, none.header)
+	}
+	s.must(t, 403, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", key: workerKey})
+	s.must(t, 404, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", key: strangerKey})
+	s.must(t, 404, call{method: "POST", path: "/a2a/nobody", body: `{}`})
+	s.must(t, 405, call{method: "DELETE", path: "/a2a/agent-1"})
+}
+
+// A stream tells the text in pieces and then whole, and goes on behind any update, also
+// when the turn has ended.
+func TestF1AStreamGoesOnBehindAnyUpdate(t *testing.T) {
+	t.Parallel()
+	for _, binding := range bindings() {
+		t.Run(binding, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			s.agent(t, "agent-1")
+			live := s.follow(t, speaking(binding, "SendStreamingMessage", userMessage("m", "hello", map[string]any{"contextId": "one"})))
+			first := live.next(t)
+			token := s.claim(t)
+			s.says(t, "one", token, "Hi")
+			s.says(t, "one", token, " there")
+			s.finishes(t, "one", token, `"status": "completed", "result": "Hi there."`)
+			want := []string{"3 statusUpdate WORKING", "4 Hi false", "5  there true", "5.5 Hi there. false", "6 statusUpdate COMPLETED"}
+			if got := updates(t, binding, live); first.id != "1" || fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("F1: told %q after %v", got, first)
+			}
+			for i, line := range want {
+				id, _, _ := strings.Cut(line, " ")
+				c := speaking(binding, "SubscribeToTask", map[string]any{"id": "one~1"})
+				c.header["A2A-Extensions"], c.header["Last-Event-ID"] = "urn:other, "+sequence, id
+				again := s.follow(t, c)
+				if got := updates(t, binding, again); fmt.Sprint(got) != fmt.Sprint(want[i+1:]) || again.Header.Get("A2A-Extensions") != sequence {
+					t.Errorf("F1: behind %s %q, %v", id, got, again.Header)
+				}
+			}
+			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SubscribeToTask", map[string]any{"id": "one~1"}))
+			if got := updates(t, binding, s.follow(t, speaking(binding, "SendStreamingMessage", userMessage("m", "hello", map[string]any{"contextId": "one"})))); fmt.Sprint(got) != "[6 task COMPLETED]" {
+				t.Errorf("F1: a repeat is told %q", got)
+			}
+		})
+	}
+}
+
+// What the agent asks is answered by a message, once, however often it is sent.
+func TestF1AMessageAnswersWhatIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, binding := range bindings() {
+		t.Run(binding, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			s.agent(t, "agent-1")
+			state := func(want string) map[string]any {
+				t.Helper()
+				got := s.speaks(t, binding, "GetTask", map[string]any{"id": "one~1"})
+				if status := got["status"].(map[string]any); status["state"] != "TASK_STATE_"+want {
+					t.Fatalf("F1: stands %v, want %s", status, want)
+				}
+				return got
+			}
+			s.speaks(t, binding, "SendMessage", userMessage("m", "refund", map[string]any{"contextId": "one"}))
+			if why := state("SUBMITTED")["status"].(map[string]any)["message"]; why == nil {
+				t.Error("F1: nobody says what it waits for")
+			}
+			token := s.claim(t)
+			state("WORKING")
+			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SendMessage", userMessage("m2", "more", map[string]any{"contextId": "one"})))
+			s.asks(t, 201, token, `"key": "n", "message": "how many?", "schema": {"type": "integer"}, "stay": true`)
+			s.asks(t, 201, token, `"key": "p", "kind": "approval", "tool_name": "pay"`)
+			blocking := userMessage("m", "refund", map[string]any{"contextId": "one"})
+			delete(blocking, "configuration")
+			if got := s.speaks(t, binding, "SendMessage", blocking)["task"].(map[string]any)["status"].(map[string]any); got["state"] != "TASK_STATE_AUTH_REQUIRED" {
+				t.Errorf("F1: a repeat of the first message finds %v", got)
+			}
+			s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", userMessage("m3", "perhaps", map[string]any{"taskId": "one~1"})))
+			for range 2 {
+				s.speaks(t, binding, "SendMessage", userMessage("m3", "Yes.", map[string]any{"taskId": "one~1", "contextId": "one"}))
+				state("WORKING")
+			}
+			s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", userMessage("m4", "many", map[string]any{"contextId": "one"})))
+			for range 2 {
+				s.speaks(t, binding, "SendMessage", userMessage("m4", "7", map[string]any{"contextId": "one"}))
+			}
+			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SendMessage", userMessage("m5", "8", map[string]any{"taskId": "one~1"})))
+			again := s.asks(t, 200, s.claim(t), `"key": "n", "message": "how many?"`)
+			if answered, _ := again["answered"].(map[string]any); answered["value"] != 7.0 {
+				t.Errorf("F1: answered %v", again)
+			}
+			s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", userMessage("m6", "x", map[string]any{"taskId": "one~1", "contextId": "two"})))
+			s.refuses(t, "TASK_NOT_FOUND", speaking(binding, "SendMessage", userMessage("m6", "x", map[string]any{"taskId": "one~2"})))
+			if got := s.speaks(t, binding, "CancelTask", map[string]any{"id": "one~1"}); got["status"].(map[string]any)["state"] != "TASK_STATE_CANCELED" {
+				t.Errorf("F1: canceled, it is %v", got)
+			}
+			s.refuses(t, "TASK_NOT_CANCELABLE", speaking(binding, "CancelTask", map[string]any{"id": "one~1"}))
+		})
+	}
+}
+
+// A list has every turn once, whatever the size of its pages.
+func TestF1List(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.agent(t, "agent-2")
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-2", "id": "other", "input": {"text": "x"}}`})
+	for _, context := range []string{"one", "two"} {
+		for turn := range 3 {
+			id := s.speaks(t, "HTTP+JSON", "SendMessage", userMessage(fmt.Sprintf("%s-%d", context, turn), "x", map[string]any{"contextId": context}))["task"].(map[string]any)["id"]
+			if turn < 2 {
+				s.speaks(t, "JSONRPC", "CancelTask", map[string]any{"id": id})
+			}
+		}
+	}
+	list := func(more map[string]any) (ids []string) {
+		t.Helper()
+		for token := ""; ; {
+			params := map[string]any{"pageSize": 2, "pageToken": token}
+			maps.Copy(params, more)
+			got := s.speaks(t, bindings()[len(ids)%2], "ListTasks", params)
+			for _, x := range got["tasks"].([]any) {
+				ids = append(ids, x.(map[string]any)["id"].(string))
+			}
+			if token = got["nextPageToken"].(string); token == "" {
+				return ids
+			}
+		}
+	}
+	for _, c := range []struct {
+		more map[string]any
+		want string
+	}{
+		{nil, "[two~3 two~2 two~1 one~3 one~2 one~1]"},
+		{map[string]any{"contextId": "one"}, "[one~3 one~2 one~1]"},
+		{map[string]any{"status": "TASK_STATE_SUBMITTED"}, "[two~3 one~3]"},
+		{map[string]any{"contextId": "other"}, "[]"},
+		{map[string]any{"statusTimestampAfter": "2100-01-01T00:00:00Z"}, "[]"},
+	} {
+		if got := fmt.Sprint(list(c.more)); got != c.want {
+			t.Errorf("F1: %v lists %s, want %s", c.more, got, c.want)
+		}
+	}
+	for _, bad := range []map[string]any{{"pageSize": 0}, {"pageSize": 101}, {"pageToken": "x"}, {"status": "x"}, {"historyLength": -1}, {"statusTimestampAfter": "x"}} {
+		for _, binding := range bindings() {
+			s.refuses(t, "INVALID_PARAMS", speaking(binding, "ListTasks", bad))
+		}
+	}
+}
+
+// What is wrong is told in the protocol's words, and nothing is stored.
+func TestF1BadRequests(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "mine", "input": {"text": "x"}}`})
+	for _, binding := range bindings() {
+		for _, m := range []map[string]any{
+			{"parts": []any{}},
+			{"parts": []any{map[string]any{}}},
+			{"parts": []any{map[string]any{"text": "x", "url": "http://a"}}},
+			{"parts": []any{map[string]any{"url": "file:///etc/passwd"}}},
+			{"parts": []any{map[string]any{"raw": "%"}}},
+			{"parts": "x"},
+			{"role": "ROLE_AGENT"},
+			{"messageId": ""},
+			{"messageId": strings.Repeat("m", 121)},
+			{"messageId": 7},
+			{"contextId": "a b"},
+			{"message_id": "twice"},
+		} {
+			s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", userMessage("m", "x", m)))
+		}
+		s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", map[string]any{}))
+		s.refuses(t, "CONTENT_TYPE_NOT_SUPPORTED", speaking(binding, "SendMessage", userMessage("m", "x", map[string]any{"parts": []any{map[string]any{"text": "x", "mediaType": "application/x-odd"}}})))
+		for _, id := range []string{"nobody~1", "mine~2", "mine~0", "mine~01", "mine", "~1", "x~y"} {
+			for _, method := range []string{"GetTask", "CancelTask", "SubscribeToTask"} {
+				s.refuses(t, "TASK_NOT_FOUND", speaking(binding, method, map[string]any{"id": id}))
+			}
+		}
+		old := speaking(binding, "ListTasks", nil)
+		old.header["A2A-Version"] = "0.3"
+		s.refuses(t, "VERSION_NOT_SUPPORTED", old)
+		stranger := speaking(binding, "GetTask", map[string]any{"id": "mine~1"})
+		stranger.key = strangerKey
+		s.must(t, 404, stranger)
+		s.must(t, 200, call{method: "PUT", path: "/v1/agents/agent-1", key: strangerKey, body: `{"name": "theirs"}`})
+		s.refuses(t, "TASK_NOT_FOUND", stranger)
+	}
+	for body, reason := range map[string]string{
+		`{`: "PARSE_ERROR", `[]`: "INVALID_REQUEST", `{"id": 1, "method": "GetTask"}`: "INVALID_REQUEST",
+		`{"jsonrpc": "2.0", "id": {}, "method": "GetTask"}`:                              "INVALID_REQUEST",
+		`{"jsonrpc": "2.0", "id": 1, "method": "message/send"}`:                          "METHOD_NOT_FOUND",
+		`{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": []}`:                 "INVALID_PARAMS",
+		`{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "id": 2}`:                      "INVALID_PARAMS",
+		`{"jsonrpc": "2.0", "id": 1, "method": "GetExtendedAgentCard"}`:                  "EXTENDED_AGENT_CARD_NOT_CONFIGURED",
+		`{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "a\u0000b"}}`: "INVALID_PARAMS",
+	} {
+		s.refuses(t, reason, call{method: "POST", path: "/a2a/agent-1", key: userKey, body: body})
+	}
+}
+
+// Files come as bytes or by URL; what the agent writes is an artifact of its own.
+func TestF1Files(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.speaks(t, "JSONRPC", "SendMessage", userMessage("m", "", map[string]any{"context_id": "one", "parts": []any{
+		map[string]any{"raw": "YSxiCjEsMgo=", "filename": "a.csv", "media_type": "text/csv"}, map[string]any{"url": "https://example.com/b.csv"},
+		map[string]any{"data": map[string]any{"snake_case": 1}}, map[string]any{"text": "sum it"},
+	}}))
+	asked := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one"})["input"].(map[string]any)
+	list := asked["files"].([]any)
+	if asked["text"] != "{\"snake_case\":1}\nsum it" || len(list) != 2 || !strings.Contains(list[0].(string), "/a.csv") || list[1] != "https://example.com/b.csv" {
+		t.Errorf("F1: the task is asked %v", asked)
+	}
+	token := s.claim(t)
+	s.must(t, 201, writing("one", token, "c.txt", "three"))
+	s.finishes(t, "one", token, `"status": "completed", "result": "done"`)
+	got := s.speaks(t, "HTTP+JSON", "GetTask", map[string]any{"id": "one~1"})
+	artifacts := got["artifacts"].([]any)
+	part := artifacts[0].(map[string]any)["parts"].([]any)[0].(map[string]any)
+	if len(artifacts) != 2 || part["filename"] != "c.txt" {
+		t.Fatalf("F1: made %v", artifacts)
+	}
+	if content := s.do(t, call{method: "GET", path: strings.TrimPrefix(part["url"].(string), s.url), key: "-"}); string(content.body) != "three" {
+		t.Errorf("F1: the file is %s", clip(content.body))
+	}
+}
