@@ -20,6 +20,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/a2a"
 	"github.com/errand-dev/errand/server/internal/httpapi/agui"
+	"github.com/errand-dev/errand/server/internal/httpapi/aisdk"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/httpapi/mcp"
 	"github.com/errand-dev/errand/server/internal/httpapi/proxy"
@@ -83,6 +84,7 @@ func newServer(o Options) *server {
 		proxy.Face(o.Proxy),
 		agui.Face(o.Kit, o.Shelf),
 		mcp.Face(mcp.Options{Kit: o.Kit, Version: o.Version, Origin: o.Origin, Shelf: o.Shelf, Retention: o.Retention, AgentTools: o.AgentTools}),
+		aisdk.Face(o.Kit, o.Shelf),
 		xpander.Face(o.Kit, o.Defaults),
 		responses.Face(o.Kit, o.Shelf),
 		a2a.Face(a2a.Options{Kit: o.Kit, Shelf: o.Shelf, PublicURL: o.PublicURL}),

@@ -272,7 +272,7 @@ func (r *run) leave(e event) {
 }
 
 // Answers tells nothing: who has answered knows.
-func (r *run) Answers(task.Approval) {}
+func (r *run) Answers(story.Question) {}
 
 // Waits ends the run with the questions. Another run answers them.
 func (r *run) Waits(asked []story.Question) {

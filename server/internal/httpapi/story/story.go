@@ -29,7 +29,7 @@ type Teller interface {
 	// Child tells of a sub-task: that there is one, or with a Status how it has ended.
 	Child(c Child)
 	// Answers tells what has become of a question.
-	Answers(a task.Approval)
+	Answers(q Question)
 	// Waits tells that the turn waits for people, and that nothing more is told.
 	Waits(asked []Question)
 	// Ends tells of the end.
@@ -383,7 +383,7 @@ func (f *Fold) answer(e task.Event) error {
 	f.asked[head.ID] = a
 	f.told = f.told || slices.Contains(f.Since, head.ID)
 	f.over()
-	f.to().Answers(a)
+	f.to().Answers(f.question(head.ID))
 	return nil
 }
 
@@ -489,6 +489,6 @@ func (nobody) Calls(Call)            {}
 func (nobody) Came(Result)           {}
 func (nobody) Plans(json.RawMessage) {}
 func (nobody) Child(Child)           {}
-func (nobody) Answers(task.Approval) {}
+func (nobody) Answers(Question)      {}
 func (nobody) Waits([]Question)      {}
 func (nobody) Ends(End)              {}
