@@ -111,7 +111,7 @@ tidy: ## go mod tidy, which by itself does not find modules that nobody has publ
 test: ## all tests with the race detector, then the Python client (under 25 minutes)
 	@mkdir -p $(TMP)
 	$(GO) test -race -shuffle=on -timeout 15m $$($(GO) list ./... ./server/... | grep -vE '$(POSTGRES_ONLY)') 2>&1 | tee $(TMP)/go-test.log
-	cd server/test && $(GO) test -race -shuffle=on -timeout 15m $$($(GO) list ./... | grep -vE '$(POSTGRES_ONLY)') 2>&1 | \
+	cd server/test && $(GO) test -race -shuffle=on -timeout 15m $$($(GO) list ./... | grep -vE '$(POSTGRES_ONLY)|$(MEASURED)') 2>&1 | \
 	  tee -a $(CURDIR)/$(TMP)/go-test.log
 	cd examples/eino && $(GO) test -race ./... 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
 	@$(MAKE) measured
@@ -119,8 +119,12 @@ test: ## all tests with the race detector, then the Python client (under 25 minu
 	@$(MAKE) conformance
 
 .PHONY: measured
-measured: ## what the race detector would spoil: how much memory a read may hold
+measured: ## what the race detector would spoil: the benches, and how much memory a read may hold
 	cd server/test && $(GO) test -timeout 10m -run '^TestEveryReadHasABound$$' ./httpapi 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
+	cd server/test && $(GO) test -timeout 10m ./bench 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
+
+# What is measured is slower, and nothing else, with the race detector.
+MEASURED := /test/bench$$
 
 # Packages that need PostgreSQL are tested by test-more alone.
 POSTGRES_ONLY := /(store/postgres|testkit/pgtest|test/nodes)$$
