@@ -49,6 +49,8 @@ type Service struct {
 	servers  []string // names of MCP servers that are programs, sorted
 	trace    func(task.Task) string
 	node     string
+	life     string     // names this one of the node's processes,
+	born     task.Stamp // which has begun then
 
 	goingOn sync.Mutex // one commit at a time goes on with what others have left
 }
@@ -58,7 +60,10 @@ const DefaultNode = "server"
 
 // New makes a service. newID makes ids for tasks whose creator gives none.
 func New(store Store, sealer Sealer, files Files, newID func() string, log *slog.Logger) *Service {
-	return &Service{store: store, sealer: sealer, files: files, newID: newID, log: log, node: DefaultNode, caps: &capBook{store: store}}
+	return &Service{
+		store: store, sealer: sealer, files: files, newID: newID, log: log, node: DefaultNode, caps: &capBook{store: store},
+		life: rand.Text(), born: store.Now(),
+	}
 }
 
 // Name gives the node that the service is part of another name than DefaultNode.

@@ -34,6 +34,9 @@ type Submission struct {
 	// one they are not looked at.
 	Route string
 	Body  []byte
+	// Unkeyed is the request of a client that repeats it without an idempotency key: its
+	// Receipt stands for the answer. Nil for any other.
+	Unkeyed []byte
 	// Follows is the turn that the new one is to follow: if another has followed it, the
 	// submission is refused. 0 is whichever was the last.
 	Follows int
@@ -64,6 +67,8 @@ type Begun struct {
 	Replayed bool
 	// At is when the turn began: the moment of its commit.
 	At task.Stamp
+	// Receipt stands for the answer to an Unkeyed submission.
+	Receipt Receipt
 }
 
 // Submit is Ask for those who do not ask which turn it was.
@@ -145,7 +150,7 @@ func (s *Service) begin(tx writing, p prepared) (Begun, error) {
 		return Begun{}, err
 	}
 	if before != nil && known.Task.ID != "" {
-		return Begun{known, true, before.At}, nil
+		return Begun{Snapshot: known, Replayed: true, At: before.At}, nil
 	}
 	org := p.Spec.OrganizationID
 	if !p.Spec.RunLocally { // no queue holds the others
@@ -158,6 +163,9 @@ func (s *Service) begin(tx writing, p prepared) (Begun, error) {
 		r := p.replay
 		r.At = begun.At
 		err = tx.PutReplay(org, p.Route, *p.Spec.IdempotencyKey, before, r)
+	}
+	if err == nil && p.Unkeyed != nil {
+		begun.Receipt, err = s.note(tx, p, begun.At)
 	}
 	return begun, err
 }

@@ -1,7 +1,11 @@
 """What all checks of fronts share: one server, with an agent that does what its prompt says."""
 
+import contextlib
+import hashlib
 import json
 import os
+import secrets
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -21,8 +25,8 @@ def serve(folder: Path, *flags: str) -> Server:
     return Server(BINARY, folder, "--config", str(config), *flags, env={"ERRAND_BIN": BINARY, "NO_PROXY": "127.0.0.1"})
 
 
-def agents(server: Server) -> None:
-    server.apply_agent("actor", runtime="command", command="actor", retry_started=True)
+def agents(server: Server, **more: object) -> None:
+    server.apply_agent("actor", runtime="command", command="actor", retry_started=True, **more)
     server.apply_agent("profile", runtime="profile")
 
 
@@ -37,3 +41,20 @@ def server(tmp_path_factory):
 def modules() -> Path:
     """The folder of the clients in JavaScript."""
     return environment.node(HERE / "node")
+
+
+def stranger(server: Server) -> str:
+    """An admin key of another organization, which no command makes."""
+    key = secrets.token_hex(24)
+    with contextlib.closing(sqlite3.connect(server.folder / "data" / "errand.db")) as db, db:
+        db.row_factory = sqlite3.Row
+        row = dict(db.execute("SELECT * FROM keys LIMIT 1").fetchone())
+        row |= {"org": "other", "id": key[:8], "hash": hashlib.sha256(key.encode()).digest()}
+        db.execute("INSERT INTO organizations (id, name, created_at) VALUES ('other', 'Other', 0)")
+        db.execute(f"INSERT INTO keys ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+    return key
+
+
+@pytest.fixture(scope="session")
+def other_key(server):
+    return stranger(server)

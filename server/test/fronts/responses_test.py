@@ -1,10 +1,18 @@
 """OpenAI's Responses API with its released clients (docs/FRONTS.md)."""
 
+import base64
+import contextlib
+import json
 import secrets
+import threading
+import types
 
 import openai
+import pydantic
 import pytest
+from conftest import agents, serve
 from parts import until
+from tap import Tap
 
 
 @pytest.fixture
@@ -66,3 +74,299 @@ def test_stream(client, server):
     assert whole.output_text == "Hello, world"
     with client.responses.stream(response_id=whole.id) as stream:
         assert stream.get_final_response().output_text == "Hello, world"
+
+
+def test_background(client):
+    """Polled until its end, stopped, and told of as stopped."""
+    made = client.responses.create(model="actor", input="say Done", background=True, metadata={"for": "me"})
+    assert made.status in ("queued", "in_progress")
+    done = until(lambda: over(client, made.id), "it ends")
+    assert (done.status, done.output_text, done.metadata) == ("completed", "Done", {"for": "me"})
+    made = client.responses.create(model="actor", input=script("say Half", "wait never"), background=True)
+    until(lambda: client.responses.retrieve(made.id).output_text, "it speaks")
+    stopped = client.responses.cancel(made.id)
+    assert (stopped.status, stopped.output, stopped.error.code) == ("cancelled", [], "server_error")
+    assert client.responses.cancel(made.id) == stopped
+
+
+def over(client, name):
+    now = client.responses.retrieve(name)
+    return now if now.status not in ("queued", "in_progress") else None
+
+
+def test_failed(client, server):
+    """No half answer passes for success."""
+    failed = client.responses.create(model="actor", input=script("say Half", "fail Out of paper"))
+    assert (failed.status, failed.output_text) == ("failed", "")
+    assert "Out of paper" in failed.error.message
+    events = list(client.responses.create(model="actor", input=script("say Half", "fail Out of paper"), stream=True))
+    assert events[-1].type == "response.failed"
+    assert events[-1].response.output_text == ""
+    stopped = list(stopping(client, client.responses.create(model="actor", input=script("say Half", "wait never"), stream=True)))
+    assert (stopped[-1].type, stopped[-1].response.status) == ("response.failed", "cancelled")
+    waiting = threading.Thread(target=lambda: stop_when_there(client, server, "waits to be stopped"))
+    waiting.start()
+    answer = client.responses.create(model="actor", input=script("say Half", "wait never", "waits to be stopped"))
+    waiting.join()
+    assert (answer.status, answer.output_text) == ("failed", "")
+
+
+def stopping(client, events):
+    """The events, while what they tell of is stopped as soon as it speaks."""
+    for event in events:
+        yield event
+        if event.type == "response.created":
+            name = event.response.id
+        if event.type == "response.output_text.delta":
+            client.responses.cancel(name)
+
+
+def stop_when_there(client, server, words):
+    task = until(lambda: task_that(server, words), "the task is there")
+    until(lambda: client.responses.retrieve(f"resp_{task}_1").output_text, "it speaks")
+    client.responses.cancel(f"resp_{task}_1")
+
+
+def task_that(server, words):
+    for task in server.call("GET", "/v1/tasks?per_page=50")["items"]:
+        if task["status"] not in ("completed",) and words in server.call("GET", f"/v1/tasks/{task['id']}")["input"]["text"]:
+            return task["id"]
+    return None
+
+
+def test_thread(client, server):
+    """Turns of a task: what follows, what does not any more, and both as a conversation."""
+    first = client.responses.create(model="actor", input="say One")
+    second = client.responses.create(model="actor", input="say Two", previous_response_id=first.id)
+    assert second.id.split("_")[1] == first.id.split("_")[1]
+    assert (second.output_text, second.previous_response_id) == ("Two", first.id)
+    with refused(409) as told:
+        client.responses.create(model="actor", input="say Three", previous_response_id=first.id)
+    assert "not its last" in told.text
+    assert client.responses.retrieve(first.id).output_text == "One"
+    with refused(409):
+        client.responses.delete(first.id)
+    hold = Hold(server)
+    third = client.responses.create(model="actor", input=str(hold), previous_response_id=second.id, background=True)
+    with refused(409):
+        client.responses.create(model="actor", input="say Four", previous_response_id=third.id)
+    hold.go()
+    conversation = client.conversations.create()
+    for words in ("Un", "Deux"):
+        made = client.responses.create(model="actor", input=f"say {words}", conversation=conversation.id)
+        assert (made.output_text, made.conversation.id) == (words, conversation.id)
+    said = [item.content[0].text for item in client.conversations.items.list(conversation.id, order="asc", limit=3)]
+    assert said == ["say Un", "Un", "say Deux", "Deux"]
+    assert client.conversations.retrieve(conversation.id).id == conversation.id
+    assert client.conversations.delete(conversation.id).deleted
+    with refused(404):
+        client.responses.retrieve(made.id)
+
+
+def test_input_items(client):
+    """What was asked, page by page; what was said before is told to the agent."""
+    talk = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Good day."},
+        {"role": "assistant", "content": "Good day to you."},
+        {"role": "user", "content": [{"type": "input_text", "text": "task additional_context"}]},
+    ]
+    made = client.responses.create(model="actor", input=talk, instructions="Be kind.")
+    assert json.loads(made.output_text).endswith("system: Be brief.\n\nuser: Good day.\n\nassistant: Good day to you.")
+    assert made.instructions == "Be kind."
+    page = client.responses.input_items.list(made.id, limit=3)
+    assert page.has_more
+    words = [item.content[0].text for item in page]
+    assert words == ["task additional_context", "Good day to you.", "Good day.", "Be brief."]
+    assert [item.content[0].text for item in client.responses.input_items.list(made.id, order="asc")] == words[::-1]
+    assert client.responses.delete(made.id) is None
+    with refused(404):
+        client.responses.retrieve(made.id)
+
+
+def test_files(client):
+    """By data URL, by upload, and by URL."""
+    content = b"name,sold\napple,12\n"
+    kept = client.files.create(file=("fruit.csv", content), purpose="user_data")
+    assert (kept.filename, kept.bytes, client.files.content(kept.id).read()) == ("fruit.csv", len(content), content)
+    parts = [
+        {"type": "input_text", "text": "say Files: "},
+        {"type": "input_file", "filename": "data.csv", "file_data": "data:text/csv;base64," + base64.b64encode(content + b"pear,30\n").decode()},
+        {"type": "input_file", "file_id": kept.id},
+        {"type": "input_file", "file_url": "http://example.com/far.csv"},
+        {"type": "input_image", "image_url": "data:image/png;base64,aGVsbG8=", "detail": "auto"},
+    ]
+    made = client.responses.create(model="actor", input=[{"role": "user", "content": parts}])
+    assert made.output_text == "Files: data.csv fruit.csv far.csv file.png"
+    asked = next(iter(client.responses.input_items.list(made.id)))
+    assert [part.type for part in asked.content] == ["input_text", "input_file", "input_file", "input_file", "input_image"]
+    assert client.files.retrieve(asked.content[1].file_id).filename == "data.csv"
+    profile = client.responses.create(model="profile", input=[{"role": "user", "content": parts[1:2]}])
+    assert "data.csv" in profile.output_text
+    assert kept.id in [f.id for f in client.files.list()]
+
+
+class Size(pydantic.BaseModel):
+    size: int
+
+
+def test_parse(client):
+    """A schema that the result follows."""
+    made = client.responses.parse(model="actor", input='say {"size": 7}', text_format=Size)
+    assert made.output_parsed == Size(size=7)
+    wrong = client.responses.create(model="actor", input="say seven", text={"format": {"type": "json_schema", "name": "s", "schema": Size.model_json_schema()}})
+    assert wrong.status == "failed"
+
+
+def test_approval(client):
+    """People are asked between two responses of a turn."""
+    asked = client.responses.create(model="actor", input=script("say Let me ask. ", "ask mail", "say Sent"))
+    request = asked.output[-1]
+    assert (asked.status, request.type) == ("completed", "mcp_approval_request")
+    answer = {"type": "mcp_approval_response", "approval_request_id": request.id, "approve": True}
+    done = client.responses.create(model="actor", input=[answer], previous_response_id=asked.id)
+    assert (done.id, done.output_text) == (asked.id + ".1", "Let me ask. Sent")
+    assert client.responses.create(model="actor", input=[answer], previous_response_id=asked.id) == done
+    with refused(409):
+        client.responses.create(model="actor", input=[answer | {"approve": False}])
+    assert client.responses.retrieve(asked.id) == asked
+    assert [e.type for e in client.responses.retrieve(done.id, stream=True)][-1] == "response.completed"
+
+
+@contextlib.contextmanager
+def refused(status):
+    """What a client raises for a status, and its text."""
+    told = types.SimpleNamespace()
+    with pytest.raises(openai.APIStatusError) as raised:
+        yield told
+    told.text, told.error = str(raised.value), raised.value
+    assert raised.value.status_code == status, told.text
+
+
+def test_refusals(client, server):
+    """What is wrong is told, once: no client repeats what no repeat mends."""
+    with Tap(server) as tap:
+        tapped = openai.OpenAI(base_url=f"{tap.url}/openai/v1", api_key=server.key)
+        for status, words, call in (
+            (404, "no-such", lambda: tapped.responses.create(model="no-such", input="Hm")),
+            (422, "input: must", lambda: tapped.responses.create(model="actor", input=[])),
+            (422, "input[0].content[0].type", lambda: tapped.responses.create(model="actor", input=[{"role": "user", "content": [{"type": "input_audio"}]}])),
+            (422, "file_data: must be a data URL", lambda: tapped.responses.create(model="actor", input=file_of("apple"))),
+            (422, "is not Base64", lambda: tapped.responses.create(model="actor", input=file_of("data:text/csv;base64,*"))),
+            (422, "tools[0].type", lambda: tapped.responses.create(model="actor", input="Hm", tools=[{"type": "web_search"}])),
+            (404, "no response", lambda: tapped.responses.create(model="actor", input="Hm", previous_response_id="resp_none_1")),
+            (404, "no response", lambda: tapped.responses.retrieve("resp_none_1")),
+            (404, "no response", lambda: tapped.responses.retrieve("resp_x")),
+            (404, "there is no", lambda: tapped.chat.completions.create(model="actor", messages=[])),
+            (422, "limit", lambda: tapped.responses.input_items.list(tapped.responses.create(model="actor", input="say Hm").id, limit=1000)),
+            (401, "key", lambda: tapped.with_options(api_key="wrong").responses.create(model="actor", input="Hm")),
+        ):
+            with refused(status) as told:
+                call()
+            assert words in told.text, told.text
+            assert told.error.body["message"], told.text
+        hold = Hold(server)
+        busy = client.responses.create(model="actor", input=str(hold), background=True)
+        before = tap.connections()
+        with refused(409):
+            tapped.responses.create(model="actor", input="say Hm", previous_response_id=busy.id)
+        assert tap.connections() - before == 1, "one request for a 409"
+        hold.go()
+
+
+def file_of(data):
+    return [{"role": "user", "content": [{"type": "input_file", "filename": "a.csv", "file_data": data}]}]
+
+
+def test_others(client, other_key):
+    """What is of another organization is not there."""
+    made = client.responses.create(model="actor", input="say Mine")
+    kept = client.files.create(file=("mine.csv", b"a\n1\n"), purpose="user_data")
+    other = client.with_options(api_key=other_key)
+    for call in (
+        lambda: other.responses.retrieve(made.id),
+        lambda: other.responses.retrieve(made.id, stream=True),
+        lambda: other.responses.cancel(made.id),
+        lambda: other.responses.delete(made.id),
+        lambda: other.responses.input_items.list(made.id),
+        lambda: other.responses.create(model="actor", input="Hm", previous_response_id=made.id),
+        lambda: other.conversations.retrieve("conv_" + made.id.split("_")[1]),
+        lambda: other.files.retrieve(kept.id),
+        lambda: other.files.delete(kept.id),
+        lambda: other.models.retrieve("actor"),
+    ):
+        with refused(404):
+            call()
+    assert "actor" not in [m.id for m in other.models.list()]
+    assert "actor" in [m.id for m in client.models.list()]
+
+
+def test_stream_cut(client, server):
+    """A stream that breaks in the middle raises, and goes on behind what was seen."""
+    hold = Hold(server)
+    with Tap(server) as tap:
+        tapped = client.with_options(base_url=f"{tap.url}/openai/v1")
+        seen = []
+        with pytest.raises(openai.APIConnectionError):
+            for event in tapped.responses.create(model="actor", input=script("say Hello, ", hold, "say world"), stream=True):
+                seen.append(event)
+                if event.type == "response.output_text.delta":
+                    tap.drop()
+        assert seen[-1].type == "response.output_text.delta"
+        hold.go()
+        name, last = seen[0].response.id, seen[-1].sequence_number
+        seen += tapped.responses.retrieve(name, stream=True, starting_after=last)
+        assert seen[-1].response.output_text == "Hello, world"
+        assert seen == list(client.responses.retrieve(name, stream=True))
+        assert tap.connections() == 1
+
+
+@pytest.mark.parametrize("how", ["waiting", "stream", "killed"])
+def test_answer_lost(tmp_path_factory, how):
+    """A create whose answer is lost twice is one task, and its client has the result."""
+    with serve(tmp_path_factory.mktemp(how)) as server, Tap(server) as tap:
+        agents(server, lease_seconds=1)
+        hold, client = Hold(server), client_of(server)
+        prompt = script(hold, "say Done")
+        other = client.responses.create(model="actor", input=prompt, background=True)  # whose answer has arrived
+        tapped = openai.OpenAI(base_url=f"{tap.url}/openai/v1", api_key=server.key)
+        if how == "stream":
+            tap.cut = lambda piece: piece.startswith(b"HTTP/1.1 200") and tap.connections() < 3
+        answer = []
+        asking = threading.Thread(target=lambda: answer.append(ask(tapped, prompt, how == "stream")))
+        asking.start()
+        for times in (1, 2):
+            until(lambda: tap.connections() == times, f"it asks {times} times")
+            until(lambda: len(tasks(server)) == 2, "the task is there")
+            if how == "killed" and times == 1:
+                server.kill()
+                server.start()
+            elif how != "stream":
+                tap.drop()
+        until(lambda: tap.connections() == 3 or how == "killed", "it asks again")
+        hold.go()
+        asking.join()
+        assert answer[0].output_text == "Done"
+        assert len(tasks(server)) == 2
+        assert answer[0].id != other.id
+
+
+def ask(client, prompt, stream):
+    if not stream:
+        return client.responses.create(model="actor", input=prompt)
+    with client.responses.stream(model="actor", input=prompt) as events:
+        return events.get_final_response()
+
+
+def tasks(server):
+    return server.call("GET", "/v1/tasks?per_page=50")["items"]
+
+
+def test_key(client, server):
+    """An idempotency key makes a repeat the same response, also when another turn has followed."""
+    key = {"Idempotency-Key": secrets.token_hex(8)}
+    made = client.responses.create(model="actor", input="say One", extra_headers=key)
+    client.responses.create(model="actor", input="say Two", previous_response_id=made.id)
+    assert client.responses.create(model="actor", input="say One", extra_headers=key) == made
+    with refused(409):
+        client.responses.create(model="actor", input="say Other", extra_headers=key)

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/invoke"
+	"github.com/errand-dev/errand/server/internal/lifecycle"
 )
 
 // create begins a response: it answers it at once, streams it, or waits for its end. A
@@ -27,18 +29,21 @@ func (f *face) create(w http.ResponseWriter, r *http.Request) error {
 	if _, err := f.OnDisconnect(r, invoke.Turn{}); err != nil {
 		return err
 	}
-	x, err := f.begin(r.Context(), b, items, raw, r.Header.Get("Idempotency-Key"))
+	x, receipt, err := f.begin(r, b, items, raw)
 	if err != nil {
 		return err
 	}
+	told := func(arrived bool) { f.told(r, receipt, arrived) }
 	switch {
 	case b.Stream:
-		return f.follow(w, r, x, -1)
+		return f.follow(w, r, x, -1, told)
 	case b.Background:
-		return f.answer(r.Context(), w, x)
+		err := f.answer(r.Context(), w, x)
+		told(err == nil && arrived(w, r))
+		return err
 	default:
 		edge.Last(w, func() {
-			if err := f.wait(w, r, x); err != nil {
+			if err := f.wait(w, r, x, told); err != nil {
 				fail(w, r, f.Log, err)
 			}
 		})
@@ -46,34 +51,84 @@ func (f *face) create(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
+// told notes whether an answer has reached its client. If not, and the client asks again,
+// it is given that turn, not one more (H3).
+func (f *face) told(r *http.Request, receipt lifecycle.Receipt, arrived bool) {
+	if err := f.Service.Delivered(context.WithoutCancel(r.Context()), receipt, arrived); err != nil {
+		f.Log.WarnContext(r.Context(), "it is not noted whether an answer has arrived", "error", err)
+	}
+}
+
+// arrived reports whether an answer that was written has left the server, to a client that
+// is still there.
+func arrived(w http.ResponseWriter, r *http.Request) bool {
+	return http.NewResponseController(w).Flush() == nil && r.Context().Err() == nil
+}
+
+// repeats reports whether a client says that it asks again. It sends no idempotency key
+// with that.
+func repeats(r *http.Request) bool {
+	count, err := strconv.Atoi(r.Header.Get("X-Stainless-Retry-Count"))
+	return err == nil && count > 0
+}
+
 // begin begins the turn that a create asks for, or answers what an earlier one waits for.
-func (f *face) begin(ctx context.Context, b body, items []given, raw []byte, key string) (found, error) {
+func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (found, lifecycle.Receipt, error) {
+	ctx, key := r.Context(), r.Header.Get("Idempotency-Key")
 	a, err := sortOut(items)
+	if err == nil && len(a.answers) > 0 {
+		x, err := f.reply(ctx, a.answers)
+		return x, lifecycle.Receipt{}, err
+	}
+	if err == nil && key == "" && repeats(r) {
+		if x, receipt, err := f.takeUp(ctx, raw); err != nil || x.task != "" {
+			return x, receipt, err
+		}
+	}
+	var sub lifecycle.Submission
+	if err == nil {
+		sub, err = f.submission(ctx, b, items, a)
+	}
 	if err != nil {
-		return found{}, err
+		return found{}, lifecycle.Receipt{}, err
 	}
-	if len(a.answers) > 0 {
-		return f.reply(ctx, a.answers)
+	if key != "" {
+		sub.Route, sub.Spec.IdempotencyKey, sub.Body = "POST "+base+"/responses", &key, raw
+	} else {
+		sub.Unkeyed = raw
 	}
+	made, err := f.Turns.Ask(ctx, edge.Caller(ctx), sub)
+	return found{reference{task: made.Turn.Task, turn: made.Number}, made.Turn}, made.Receipt, err
+}
+
+// takeUp finds the response that an equal create has begun whose answer was lost; none if
+// there is none such.
+func (f *face) takeUp(ctx context.Context, raw []byte) (found, lifecycle.Receipt, error) {
+	task, at, receipt, err := f.Service.TakeUp(ctx, edge.Caller(ctx), raw)
+	if err != nil || task == "" {
+		return found{}, lifecycle.Receipt{}, err
+	}
+	number, _, err := f.Service.BeganAt(ctx, edge.Principal(ctx).Organization, task, at)
+	if err != nil {
+		return found{}, receipt, err
+	}
+	turn, err := f.Turns.Find(ctx, edge.Scope(ctx), task, number)
+	return found{reference{task: task, turn: turn.Number}, turn}, receipt, err
+}
+
+// submission is what a create asks of the service.
+func (f *face) submission(ctx context.Context, b body, items []given, a asked) (lifecycle.Submission, error) {
 	id, follows, err := f.thread(ctx, b, a)
 	if err != nil {
-		return found{}, err
+		return lifecycle.Submission{}, err
 	}
 	urls, err := f.keepFiles(ctx, a)
 	if err != nil {
-		return found{}, err
+		return lifecycle.Submission{}, err
 	}
 	sub, err := b.submission(items, a)
-	if err != nil {
-		return found{}, err
-	}
 	sub.Spec.ID, sub.Follows, sub.Spec.Input.Files = id, follows, urls
-	sub.Route = "POST " + base + "/responses"
-	if key != "" {
-		sub.Spec.IdempotencyKey, sub.Body = &key, raw
-	}
-	made, err := f.Turns.Ask(ctx, edge.Caller(ctx), sub)
-	return found{reference{task: made.Turn.Task, turn: made.Number}, made.Turn}, err
+	return sub, err
 }
 
 // thread is the task whose next turn a create asks for, and the turn that it follows; ""
@@ -157,14 +212,17 @@ func (f *face) keepFile(ctx context.Context, p *part, field string) (string, err
 
 // wait answers a response when it has ended. A client that waits long is sent line ends,
 // which stand in front of the answer, so that its connection lives.
-func (f *face) wait(w http.ResponseWriter, r *http.Request, x found) error {
+func (f *face) wait(w http.ResponseWriter, r *http.Request, x found, told func(arrived bool)) error {
 	begun := false
-	err := f.await(r.Context(), x, func() error {
+	begin := func() {
 		if !begun {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusOK)
 			begun = true
 		}
+	}
+	err := f.await(r.Context(), x, func() error {
+		begin()
 		if _, err := w.Write([]byte("\n")); err != nil {
 			return err
 		}
@@ -174,16 +232,15 @@ func (f *face) wait(w http.ResponseWriter, r *http.Request, x found) error {
 	if err == nil {
 		raw, err = f.show(r.Context(), x)
 	}
-	switch {
-	case err == nil && begun:
-		_, _ = w.Write(raw) // a client that has gone away learns nothing more
-	case err == nil:
-		edge.WriteJSON(w, http.StatusOK, raw)
-	case begun: // too late to say so
-		edge.Cut()
+	if err != nil {
+		told(false)
+		if begun { // it is too late to say so
+			edge.Cut()
+		}
+		return err
 	}
-	if begun {
-		return nil
-	}
-	return err
+	begin()
+	_, err = w.Write(raw)
+	told(err == nil && arrived(w, r))
+	return nil // a client that has gone away learns nothing more
 }

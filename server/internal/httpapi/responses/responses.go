@@ -186,11 +186,12 @@ func (f *face) retrieve(w http.ResponseWriter, r *http.Request) error {
 	if _, err := f.read(r.Context(), x); err != nil { // what is not there has to be told before the stream begins
 		return err
 	}
-	return f.follow(w, r, x, after)
+	return f.follow(w, r, x, after, func(bool) {})
 }
 
-// follow streams a response, whose events up to a number are known.
-func (f *face) follow(w http.ResponseWriter, r *http.Request, x found, after int) error {
+// follow streams a response, whose events up to a number are known. It tells whether all
+// of it has been sent.
+func (f *face) follow(w http.ResponseWriter, r *http.Request, x found, after int, told func(arrived bool)) error {
 	unfollowed, err := f.OnDisconnect(r, x.turn)
 	if err != nil {
 		return err
@@ -211,12 +212,23 @@ func (f *face) follow(w http.ResponseWriter, r *http.Request, x found, after int
 		Send: func(to *edge.SSE, e task.Event) (more bool, err error) {
 			out = to
 			done, err := fold.add(e)
+			if done {
+				told(true)
+			}
 			return !done, err
 		},
 		// A client that reads half an answer to the end takes it for whole, and one whose
 		// connection breaks can go on.
-		Unfinished: func(*edge.SSE) { edge.Cut() },
-		Unfollowed: unfollowed,
+		Unfinished: func(*edge.SSE) {
+			told(false)
+			edge.Cut()
+		},
+		Unfollowed: func(ctx context.Context) {
+			told(false)
+			if unfollowed != nil {
+				unfollowed(ctx)
+			}
+		},
 	})
 	return nil
 }

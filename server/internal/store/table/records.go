@@ -169,8 +169,8 @@ func PutReplay(org, route, key string, before *lifecycle.Replay, r lifecycle.Rep
 		}
 	}
 	return Op{
-		SQL:  "UPDATE replays SET hash = ?, task = ?, at = ? WHERE org = ? AND route = ? AND key = ? AND at = ?",
-		Args: []any{r.Hash, r.TaskID, int64(r.At), org, route, key, int64(before.At)}, In: Replays, Must: true,
+		SQL:  "UPDATE replays SET hash = ?, task = ?, at = ? WHERE org = ? AND route = ? AND key = ? AND at = ? AND hash = ?",
+		Args: []any{r.Hash, r.TaskID, int64(r.At), org, route, key, int64(before.At), before.Hash}, In: Replays, Must: true,
 	}
 }
 
