@@ -68,6 +68,7 @@ type root struct {
 	Step   stepCmd    `cmd:"" help:"Inside a program of a worker: run a command once, whatever becomes of the attempt."`
 	Ask    askCmd     `cmd:"" help:"Inside a program of a worker: ask a person, and wait for the answer without a slot."`
 	Store  storeCmds  `cmd:"" help:"Copy the record from one database into another."`
+	MCP    mcpCmd     `cmd:"" name:"mcp" help:"Let a program that speaks MCP on standard input and output use the server."`
 	Backup backupCmd  `cmd:"" help:"Copy the data folder, also while the server runs."`
 	Doctor doctorCmd  `cmd:"" help:"Try a server out, measure it, and say what to fix."`
 	Login  loginCmd   `cmd:"" help:"Keep a server and its key, for every other command."`
