@@ -2,10 +2,16 @@ package httpapi_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/a2aproject/a2a-go/v2/a2a"
+	"github.com/a2aproject/a2a-go/v2/a2aclient"
+	"github.com/a2aproject/a2a-go/v2/a2aclient/agentcard"
 )
 
 // sequence names the extension that numbers a stream's updates.
@@ -128,7 +134,7 @@ func (s *server) finishes(t *testing.T, id, token, members string) {
 }
 
 // A card says at which address the agent is spoken to: the one at which it was asked.
-func TestF1Card(t *testing.T) {
+func TestH16Card(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
@@ -137,19 +143,19 @@ func TestF1Card(t *testing.T) {
 	for i, binding := range bindings() {
 		x := card["supportedInterfaces"].([]any)[i].(map[string]any)
 		if x["url"] != s.url+"/a2a/agent-1" || x["protocolBinding"] != binding || x["protocolVersion"] != "1.0" {
-			t.Errorf("F1: interface %v", x)
+			t.Errorf("H16: interface %v", x)
 		}
 	}
 	page := s.must(t, 200, call{method: "GET", path: "/a2a?pageSize=1", key: userKey})
 	second := s.must(t, 200, call{method: "GET", path: "/a2a?pageSize=1&pageToken=" + page["nextPageToken"].(string), key: userKey})
 	if fmt.Sprint(page["agents"]) != fmt.Sprint([]any{card}) || second["agents"].([]any)[0].(map[string]any)["name"] != "agent-2" {
-		t.Errorf("F1: the directory is %v, %v", page, second)
+		t.Errorf("H16: the directory is %v, %v", page, second)
 	}
 	tag := s.do(t, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json"}).header.Get("ETag")
 	s.must(t, 304, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", header: map[string]string{"If-None-Match": tag}})
 	none := s.do(t, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", key: "-"})
 	if none.status != 401 || none.header.Get("WWW-Authenticate") != "Bearer" {
-		t.Errorf("F1: without a key %d, %v", none.status, none.header)
+		t.Errorf("H16: without a key %d, %v", none.status, none.header)
 	}
 	s.must(t, 403, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", key: workerKey})
 	s.must(t, 404, call{method: "GET", path: "/a2a/agent-1/.well-known/agent-card.json", key: strangerKey})
@@ -159,7 +165,7 @@ func TestF1Card(t *testing.T) {
 
 // A stream tells the text in pieces and then whole, and goes on behind any update, also
 // when the turn has ended.
-func TestF1AStreamGoesOnBehindAnyUpdate(t *testing.T) {
+func TestH16AStreamGoesOnBehindAnyUpdate(t *testing.T) {
 	t.Parallel()
 	for _, binding := range bindings() {
 		t.Run(binding, func(t *testing.T) {
@@ -174,7 +180,7 @@ func TestF1AStreamGoesOnBehindAnyUpdate(t *testing.T) {
 			s.finishes(t, "one", token, `"status": "completed", "result": "Hi there."`)
 			want := []string{"3 statusUpdate WORKING", "4 Hi false", "5  there true", "5.5 Hi there. false", "6 statusUpdate COMPLETED"}
 			if got := updates(t, binding, live); first.id != "1" || fmt.Sprint(got) != fmt.Sprint(want) {
-				t.Errorf("F1: told %q after %v", got, first)
+				t.Errorf("H16: told %q after %v", got, first)
 			}
 			for i, line := range want {
 				id, _, _ := strings.Cut(line, " ")
@@ -182,19 +188,19 @@ func TestF1AStreamGoesOnBehindAnyUpdate(t *testing.T) {
 				c.header["A2A-Extensions"], c.header["Last-Event-ID"] = "urn:other, "+sequence, id
 				again := s.follow(t, c)
 				if got := updates(t, binding, again); fmt.Sprint(got) != fmt.Sprint(want[i+1:]) || again.Header.Get("A2A-Extensions") != sequence {
-					t.Errorf("F1: behind %s %q, %v", id, got, again.Header)
+					t.Errorf("H16: behind %s %q, %v", id, got, again.Header)
 				}
 			}
 			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SubscribeToTask", map[string]any{"id": "one~1"}))
 			if got := updates(t, binding, s.follow(t, speaking(binding, "SendStreamingMessage", userMessage("m", "hello", map[string]any{"contextId": "one"})))); fmt.Sprint(got) != "[6 task COMPLETED]" {
-				t.Errorf("F1: a repeat is told %q", got)
+				t.Errorf("H16: a repeat is told %q", got)
 			}
 		})
 	}
 }
 
 // What the agent asks is answered by a message, once, however often it is sent.
-func TestF1AMessageAnswersWhatIsAsked(t *testing.T) {
+func TestH16AMessageAnswersWhatIsAsked(t *testing.T) {
 	t.Parallel()
 	for _, binding := range bindings() {
 		t.Run(binding, func(t *testing.T) {
@@ -205,13 +211,13 @@ func TestF1AMessageAnswersWhatIsAsked(t *testing.T) {
 				t.Helper()
 				got := s.speaks(t, binding, "GetTask", map[string]any{"id": "one~1"})
 				if status := got["status"].(map[string]any); status["state"] != "TASK_STATE_"+want {
-					t.Fatalf("F1: stands %v, want %s", status, want)
+					t.Fatalf("H16: stands %v, want %s", status, want)
 				}
 				return got
 			}
 			s.speaks(t, binding, "SendMessage", userMessage("m", "refund", map[string]any{"contextId": "one"}))
 			if why := state("SUBMITTED")["status"].(map[string]any)["message"]; why == nil {
-				t.Error("F1: nobody says what it waits for")
+				t.Error("H16: nobody says what it waits for")
 			}
 			token := s.claim(t)
 			state("WORKING")
@@ -221,7 +227,7 @@ func TestF1AMessageAnswersWhatIsAsked(t *testing.T) {
 			blocking := userMessage("m", "refund", map[string]any{"contextId": "one"})
 			delete(blocking, "configuration")
 			if got := s.speaks(t, binding, "SendMessage", blocking)["task"].(map[string]any)["status"].(map[string]any); got["state"] != "TASK_STATE_AUTH_REQUIRED" {
-				t.Errorf("F1: a repeat of the first message finds %v", got)
+				t.Errorf("H16: a repeat of the first message finds %v", got)
 			}
 			s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", userMessage("m3", "perhaps", map[string]any{"taskId": "one~1"})))
 			for range 2 {
@@ -235,12 +241,12 @@ func TestF1AMessageAnswersWhatIsAsked(t *testing.T) {
 			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SendMessage", userMessage("m5", "8", map[string]any{"taskId": "one~1"})))
 			again := s.asks(t, 200, s.claim(t), `"key": "n", "message": "how many?"`)
 			if answered, _ := again["answered"].(map[string]any); answered["value"] != 7.0 {
-				t.Errorf("F1: answered %v", again)
+				t.Errorf("H16: answered %v", again)
 			}
 			s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", userMessage("m6", "x", map[string]any{"taskId": "one~1", "contextId": "two"})))
 			s.refuses(t, "TASK_NOT_FOUND", speaking(binding, "SendMessage", userMessage("m6", "x", map[string]any{"taskId": "one~2"})))
 			if got := s.speaks(t, binding, "CancelTask", map[string]any{"id": "one~1"}); got["status"].(map[string]any)["state"] != "TASK_STATE_CANCELED" {
-				t.Errorf("F1: canceled, it is %v", got)
+				t.Errorf("H16: canceled, it is %v", got)
 			}
 			s.refuses(t, "TASK_NOT_CANCELABLE", speaking(binding, "CancelTask", map[string]any{"id": "one~1"}))
 		})
@@ -248,7 +254,7 @@ func TestF1AMessageAnswersWhatIsAsked(t *testing.T) {
 }
 
 // A list has every turn once, whatever the size of its pages.
-func TestF1List(t *testing.T) {
+func TestH16List(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
@@ -287,7 +293,7 @@ func TestF1List(t *testing.T) {
 		{map[string]any{"statusTimestampAfter": "2100-01-01T00:00:00Z"}, "[]"},
 	} {
 		if got := fmt.Sprint(list(c.more)); got != c.want {
-			t.Errorf("F1: %v lists %s, want %s", c.more, got, c.want)
+			t.Errorf("H16: %v lists %s, want %s", c.more, got, c.want)
 		}
 	}
 	for _, bad := range []map[string]any{{"pageSize": 0}, {"pageSize": 101}, {"pageToken": "x"}, {"status": "x"}, {"historyLength": -1}, {"statusTimestampAfter": "x"}} {
@@ -298,7 +304,7 @@ func TestF1List(t *testing.T) {
 }
 
 // What is wrong is told in the protocol's words, and nothing is stored.
-func TestF1BadRequests(t *testing.T) {
+func TestH16BadRequests(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
@@ -350,7 +356,7 @@ func TestF1BadRequests(t *testing.T) {
 }
 
 // Files come as bytes or by URL; what the agent writes is an artifact of its own.
-func TestF1Files(t *testing.T) {
+func TestH16Files(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
@@ -361,7 +367,7 @@ func TestF1Files(t *testing.T) {
 	asked := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one"})["input"].(map[string]any)
 	list := asked["files"].([]any)
 	if asked["text"] != "{\"snake_case\":1}\nsum it" || len(list) != 2 || !strings.Contains(list[0].(string), "/a.csv") || list[1] != "https://example.com/b.csv" {
-		t.Errorf("F1: the task is asked %v", asked)
+		t.Errorf("H16: the task is asked %v", asked)
 	}
 	token := s.claim(t)
 	s.must(t, 201, writing("one", token, "c.txt", "three"))
@@ -370,9 +376,75 @@ func TestF1Files(t *testing.T) {
 	artifacts := got["artifacts"].([]any)
 	part := artifacts[0].(map[string]any)["parts"].([]any)[0].(map[string]any)
 	if len(artifacts) != 2 || part["filename"] != "c.txt" {
-		t.Fatalf("F1: made %v", artifacts)
+		t.Fatalf("H16: made %v", artifacts)
 	}
 	if content := s.do(t, call{method: "GET", path: strings.TrimPrefix(part["url"].(string), s.url), key: "-"}); string(content.body) != "three" {
-		t.Errorf("F1: the file is %s", clip(content.body))
+		t.Errorf("H16: the file is %s", clip(content.body))
+	}
+}
+
+// bearer shows a key as the Go library's client sends any header.
+type bearer struct{ key string }
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+b.key)
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// The Go library's client does what it does with servers of its own.
+func TestH16GoClient(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	for _, binding := range bindings() {
+		t.Run(binding, func(t *testing.T) {
+			ctx := t.Context()
+			caller := &http.Client{Transport: bearer{userKey}}
+			card, err := (&agentcard.Resolver{Client: caller}).Resolve(ctx, s.url+"/a2a/agent-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			client, err := a2aclient.NewFromCard(ctx, card, a2aclient.WithJSONRPCTransport(caller), a2aclient.WithRESTTransport(caller),
+				a2aclient.WithConfig(a2aclient.Config{PreferredTransports: []a2a.TransportProtocol{a2a.TransportProtocol(binding)}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			var id a2a.TaskID
+			for e, err := range client.SendStreamingMessage(ctx, &a2a.SendMessageRequest{Message: a2a.NewMessage(a2a.MessageRoleUser, a2a.NewTextPart("hello"))}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch x := e.(type) {
+				case *a2a.Task:
+					id = x.ID
+					of, _, _ := strings.Cut(string(id), "~")
+					s.finishes(t, of, s.claim(t), `"status": "completed", "result": "Hi."`)
+				case *a2a.TaskStatusUpdateEvent:
+					got = append(got, string(x.Status.State))
+				case *a2a.TaskArtifactUpdateEvent:
+					got = append(got, x.Artifact.Parts[0].Text())
+				}
+			}
+			if fmt.Sprint(got) != "[TASK_STATE_WORKING Hi. TASK_STATE_COMPLETED]" {
+				t.Errorf("H16: told %v", got)
+			}
+			list, err := client.ListTasks(ctx, &a2a.ListTasksRequest{})
+			if err != nil || len(list.Tasks) == 0 || list.Tasks[0].ID != id {
+				t.Errorf("H16: lists %+v, %v", list, err)
+			}
+			if _, err := client.CancelTask(ctx, &a2a.CancelTaskRequest{ID: id}); !errors.Is(err, a2a.ErrTaskNotCancelable) {
+				t.Errorf("H16: cancel: %v", err)
+			}
+			if _, err := client.GetTask(ctx, &a2a.GetTaskRequest{ID: "nobody~1"}); !errors.Is(err, a2a.ErrTaskNotFound) {
+				t.Errorf("H16: get: %v", err)
+			}
+			for _, err := range client.SubscribeToTask(ctx, &a2a.SubscribeToTaskRequest{ID: id}) {
+				if binding != "JSONRPC" && !errors.Is(err, a2a.ErrUnsupportedOperation) { // by JSON-RPC this client tells nothing of an error
+					t.Errorf("H16: subscribe: %v", err)
+				}
+			}
+		})
 	}
 }

@@ -23,7 +23,7 @@ import (
 // What a citation looks like; TestCitations has examples. Anything else that
 // looks like a number of a rule, such as S3-compatible or A4 paper, is none.
 const (
-	number = `[STLXAHCDOBF][0-9]{1,2}b?\b`
+	number = `[STLXAHCDOB][0-9]{1,2}b?\b`
 	listed = number + `(?:,\s+` + number + `)*`
 )
 
@@ -37,7 +37,7 @@ var (
 	// At the beginning of a subtest's name: "S7 none by default".
 	inSubtest = regexp.MustCompile(`^(` + listed + `)(?:\s|:|$)`)
 	// At the beginning of a test's name: TestT1bOldWritesChangeNothing.
-	inName = regexp.MustCompile(`^(?:Test|Fuzz|Benchmark)([STLXAHCDOBF][0-9]{1,2}b?)(?:[A-Z_]|$)`)
+	inName = regexp.MustCompile(`^(?:Test|Fuzz|Benchmark)([STLXAHCDOB][0-9]{1,2}b?)(?:[A-Z_]|$)`)
 
 	single = regexp.MustCompile(number)
 	span   = regexp.MustCompile(`(` + number + `)\s+to\s+(` + number + `)`)

@@ -48,9 +48,10 @@ func (x *routes) card(r *http.Request, a agent.Agent) Card {
 			URI: sequence, Description: "Numbers the updates of a stream: SubscribeToTask with Last-Event-ID goes on behind any of them, also when the task has ended.",
 		}}},
 		InputModes: inputModes(), OutputModes: []string{"text/plain", "application/json"},
-		Skills:       []Skill{{ID: a.ID, Name: a.Record.Name, Description: about, Tags: []string{string(a.Record.Runtime)}}},
-		Schemes:      map[string]any{"bearer": map[string]any{"httpAuthSecurityScheme": map[string]string{"scheme": "Bearer"}}},
-		Requirements: []any{map[string]any{"schemes": map[string]any{"bearer": map[string]any{"list": []string{}}}}},
+		Skills:  []Skill{{ID: a.ID, Name: a.Record.Name, Description: about, Tags: []string{string(a.Record.Runtime)}}},
+		Schemes: map[string]any{"bearer": map[string]any{"httpAuthSecurityScheme": map[string]string{"scheme": "Bearer"}}},
+		// The protocol writes {"list": []} here. The Go library reads only this, the others take both.
+		Requirements: []any{map[string]any{"schemes": map[string]any{"bearer": []string{}}}},
 	}
 }
 
