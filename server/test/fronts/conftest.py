@@ -11,6 +11,7 @@ from pathlib import Path
 
 import environment
 import pytest
+from hands import Hands, Model
 from parts import Server
 
 HERE = Path(__file__).resolve().parent
@@ -58,3 +59,36 @@ def stranger(server: Server) -> str:
 @pytest.fixture(scope="session")
 def other_key(server):
     return stranger(server)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A server that is killed."""
+    with serve(tmp_path) as running:
+        agents(running)
+        running.apply_agent("actor", runtime="command", command="actor", retry_started=True, lease_seconds=1)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def hands(modules, tmp_path_factory):
+    """The clients of user interfaces."""
+    hands = Hands(modules, tmp_path_factory.mktemp("hands"))
+    yield hands
+    hands.close()
+
+
+@pytest.fixture(scope="session")
+def elsewhere(modules, tmp_path_factory):
+    """The same clients in another process."""
+    hands = Hands(modules, tmp_path_factory.mktemp("elsewhere"))
+    yield hands
+    hands.close()
+
+
+@pytest.fixture(scope="session")
+def told():
+    """A model that does what it is told."""
+    model = Model()
+    yield model
+    model.close()
