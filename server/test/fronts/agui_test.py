@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 from ag_ui.core import Event, RunAgentInput
-from hands import Attempt, Hold, script
+from hands import Attempt, Hold, script, shown
 from parts import DIRECT, until
 from pydantic import TypeAdapter
 
@@ -307,3 +307,10 @@ def test_refused(server, other_key):
     assert post(server, good, key=server.key)[0] == 200
     status, body = post(server, good | {"messages": [user("say Other")]}, key=server.key)
     assert (status, body["field"]) == (409, "runId")
+
+
+def test_page(server, modules, tmp_path):
+    """What docs/FRONTS.md shows runs as it stands there."""
+    alone, behind = shown("AG-UI", modules, tmp_path, server)
+    assert "**1 row** in **2 columns**" in alone
+    assert behind == "[ 'profile' ]\n"

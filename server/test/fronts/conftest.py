@@ -65,8 +65,7 @@ def other_key(server):
 def own(tmp_path):
     """A server that is killed."""
     with serve(tmp_path) as running:
-        agents(running)
-        running.apply_agent("actor", runtime="command", command="actor", retry_started=True, lease_seconds=1)
+        agents(running, lease_seconds=1)
         yield running
 
 

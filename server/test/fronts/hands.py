@@ -11,6 +11,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+PAGE = HERE.parents[2] / "docs" / "FRONTS.md"
+
+
+def shown(section: str, modules: Path, folder: Path, server) -> list[str]:
+    """What the programs of a section of docs/FRONTS.md print, as they stand there."""
+    (folder / "node_modules").symlink_to(modules / "node_modules")
+    text = PAGE.read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    said = []
+    for number, block in enumerate(text.split("```js\n")[1:]):
+        program = folder / f"{number}.mjs"
+        program.write_text(block.partition("```")[0].replace("http://127.0.0.1:4747", server.url))
+        env = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1", "ERRAND_API_KEY": server.key, "COPILOTKIT_TELEMETRY_DISABLED": "true"}
+        run = subprocess.run(["node", str(program)], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stderr
+        said.append(run.stdout)
+    return said
 
 
 def script(*lines: object) -> str:
@@ -122,10 +138,13 @@ class Ask:
 class Model:
     """A provider of chat completions whose model says what the user's last message tells it, line by line.
 
-    `say WORDS`; `call NAME ARGUMENTS`, after which it says what came of it.
+    `say WORDS`; `call NAME ARGUMENTS`, after which it says what came of it, unless `hold` is cleared.
     """
 
     def __init__(self):
+        self.hold = hold = threading.Event()
+        hold.set()
+
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):  # noqa: N802
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -133,6 +152,7 @@ class Model:
                 self.send_header("content-type", "text/event-stream")
                 self.end_headers()
                 for part in answer(body["messages"]):
+                    hold.wait(60)
                     self.wfile.write(b"data: " + part.encode() + b"\n\n")
 
             def log_message(self, *_):

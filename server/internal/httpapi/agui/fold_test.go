@@ -41,7 +41,7 @@ func request1(current bool) *run {
 	}
 }
 
-func TestWhatIsTold(t *testing.T) {
+func TestH17WhatIsTold(t *testing.T) {
 	t.Parallel()
 	storytest.Golden(t, func(t *testing.T, log []string) map[string]string {
 		t.Helper()
@@ -75,7 +75,7 @@ func types(lines string) (all []string) {
 	return all
 }
 
-func TestARunThatAnswersGoesOnBehindTheQuestion(t *testing.T) {
+func TestH17ARunThatAnswersGoesOnBehindTheQuestion(t *testing.T) {
 	t.Parallel()
 	r := request1(true)
 	r.Since = []string{"ap1"}
@@ -85,7 +85,7 @@ func TestARunThatAnswersGoesOnBehindTheQuestion(t *testing.T) {
 	}
 }
 
-func TestAReplayBeginsWithTheMessagesOfTheRequestAlone(t *testing.T) {
+func TestH17AReplayBeginsWithTheMessagesOfTheRequestAlone(t *testing.T) {
 	t.Parallel()
 	r := request1(true)
 	r.replay = true
@@ -96,7 +96,7 @@ func TestAReplayBeginsWithTheMessagesOfTheRequestAlone(t *testing.T) {
 	}
 }
 
-func TestTheReplayOfARunThatAnswersKeepsWhatStandsBeforeTheQuestion(t *testing.T) {
+func TestH17TheReplayOfARunThatAnswersKeepsWhatStandsBeforeTheQuestion(t *testing.T) {
 	t.Parallel()
 	r := request1(true)
 	r.replay, r.Since = true, []string{"q1"}
@@ -111,7 +111,7 @@ func TestTheReplayOfARunThatAnswersKeepsWhatStandsBeforeTheQuestion(t *testing.T
 	}
 }
 
-func TestNewsAreWhatStandsBehindWhatTheThreadKnows(t *testing.T) {
+func TestH17NewsAreWhatStandsBehindWhatTheThreadKnows(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, known, messages, news, history string }{
 		{"a new thread", "", `[{"id":"a","role":"user","content":"1"}]`, "a", ""},

@@ -168,9 +168,13 @@ func began(s lifecycle.Snapshot) string {
 	return x.AGUI.Message
 }
 
-// submission is the request as the next turn of its thread, of which s is what there is.
+// submission is the request as the next turn of its thread, of which s is what there is. A
+// runId names a run of its thread, and another one of others.
 func (q *request) submission(ctx context.Context, shelf *files.Shelf, a agent.Agent, s lifecycle.Snapshot) (sub lifecycle.Submission, err error) {
 	news, history := q.news(began(s))
+	if last := len(q.messages) - 1; len(news) == 0 && last >= 0 && q.messages[last].Role == "user" {
+		news = q.messages[last:] // it is asked anew
+	}
 	prompt, given, err := asked(ctx, shelf, news)
 	if err != nil {
 		return sub, err
@@ -196,7 +200,7 @@ func (q *request) submission(ctx context.Context, shelf *files.Shelf, a agent.Ag
 			ID: taskID(q.ThreadID), AgentID: a.ID, Input: task.Input{Text: &prompt, Files: given}, ThinkMode: "default", EventsStreaming: true,
 			IdempotencyKey: new(q.key()), ToolResults: results,
 		},
-		State: task.State{Source: "ag-ui", AdditionalContext: more}, Route: "POST /agui/agents/" + a.ID,
+		State: task.State{Source: "ag-ui", AdditionalContext: more}, Route: "POST /agui/agents/" + a.ID + " " + taskID(q.ThreadID),
 	}
 	if a.Record.Runtime == agent.Model { // nobody else can call them
 		for _, t := range q.Tools {

@@ -31,7 +31,7 @@ func lines(t *testing.T, m *message, log []string) string {
 	return b.String()
 }
 
-func TestWhatIsTold(t *testing.T) {
+func TestH18WhatIsTold(t *testing.T) {
 	t.Parallel()
 	storytest.Golden(t, func(t *testing.T, log []string) map[string]string {
 		t.Helper()

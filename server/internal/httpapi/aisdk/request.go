@@ -120,8 +120,7 @@ func (q *request) news(s lifecycle.Snapshot) (news, history []said) {
 	for from > 0 && q.Messages[from-1].Role != "assistant" && (x.AISDK.Message == "" || q.Messages[from-1].ID != x.AISDK.Message) {
 		from--
 	}
-	again := q.last().Role == "user" && (q.Trigger == regenerates || q.MessageID != "" && q.MessageID == q.last().ID)
-	if from == len(q.Messages) && again { // it is asked anew
+	if from == len(q.Messages) && q.last().Role == "user" { // it is asked anew, or sent twice
 		from--
 	}
 	for _, m := range q.Messages[from:] {
