@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import double
 import environment
 import pytest
 from hands import Hands, Model
@@ -16,19 +17,24 @@ from parts import Server
 
 HERE = Path(__file__).resolve().parent
 BINARY = os.environ["ERRAND_BIN"]
+PROVIDER = double.run()
 
 
 def serve(folder: Path, *flags: str) -> Server:
-    """A server with the agents `actor`, which does what its prompt says (actor.py), and `profile`."""
+    """A server that knows what `actor` runs, and has an account at the stand-in for a provider (double.py)."""
     config = folder / "errand.yaml"
     actor = {"run": [sys.executable, str(HERE / "actor.py"), str(folder)], "events": "json", "env": ["ERRAND_BIN"]}
     config.write_text(json.dumps({"commands": {"actor": actor}, "allow-private": ["127.0.0.0/8"]}))
-    return Server(BINARY, folder, "--config", str(config), *flags, env={"ERRAND_BIN": BINARY, "NO_PROXY": "127.0.0.1"})
+    account = {"OPENAI_API_KEY": "secret", "OPENAI_BASE_URL": f"http://{PROVIDER}/v1"}
+    env = {"ERRAND_BIN": BINARY, "NO_PROXY": "127.0.0.1", **account}
+    return Server(BINARY, folder, "--config", str(config), "--allow-model-host", PROVIDER, *flags, env=env)
 
 
 def agents(server: Server, **more: object) -> None:
+    """The agents `actor`, which does what its prompt says (actor.py), `profile` and, with a model, `forecaster`."""
     server.apply_agent("actor", runtime="command", command="actor", retry_started=True, **more)
     server.apply_agent("profile", runtime="profile")
+    server.apply_agent("forecaster", runtime="model", model_provider="openai", model_name="double")
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,26 @@
 """OpenAI's Responses API with its released clients (docs/FRONTS.md)."""
 
+import asyncio
 import base64
 import contextlib
 import json
+import os
 import secrets
+import subprocess
 import threading
 import types
+from pathlib import Path
 
+import agents as agents_sdk
+import langchain_openai
 import openai
 import pydantic
 import pytest
 from conftest import agents, serve
 from parts import until
 from tap import Tap
+
+SCENARIOS = Path(__file__).resolve().with_name("responses.mjs")
 
 
 @pytest.fixture
@@ -104,11 +112,31 @@ def test_failed(client, server):
     assert events[-1].response.output_text == ""
     stopped = list(stopping(client, client.responses.create(model="actor", input=script("say Half", "wait never"), stream=True)))
     assert (stopped[-1].type, stopped[-1].response.status) == ("response.failed", "cancelled")
-    waiting = threading.Thread(target=lambda: stop_when_there(client, server, "waits to be stopped"))
-    waiting.start()
-    answer = client.responses.create(model="actor", input=script("say Half", "wait never", "waits to be stopped"))
-    waiting.join()
+    with stopping_all(server, STOPPED):
+        answer = client.responses.create(model="actor", input=script("say Half", STOPPED))
     assert (answer.status, answer.output_text) == ("failed", "")
+
+
+STOPPED = "wait to be stopped"
+
+
+@contextlib.contextmanager
+def stopping_all(server, words):
+    """Stops each task whose prompt has these words as soon as it speaks."""
+    over = threading.Event()
+
+    def stop():
+        while not over.wait(0.02):
+            for task in server.call("GET", "/v1/tasks?status=executing")["items"]:
+                name = f"/openai/v1/responses/resp_{task['id']}_1"
+                if words in server.call("GET", f"/v1/tasks/{task['id']}")["input"]["text"] and server.call("GET", name)["output"]:
+                    server.call("POST", name + "/cancel")
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    yield
+    over.set()
+    stopper.join()
 
 
 def stopping(client, events):
@@ -119,19 +147,6 @@ def stopping(client, events):
             name = event.response.id
         if event.type == "response.output_text.delta":
             client.responses.cancel(name)
-
-
-def stop_when_there(client, server, words):
-    task = until(lambda: task_that(server, words), "the task is there")
-    until(lambda: client.responses.retrieve(f"resp_{task}_1").output_text, "it speaks")
-    client.responses.cancel(f"resp_{task}_1")
-
-
-def task_that(server, words):
-    for task in server.call("GET", "/v1/tasks?per_page=50")["items"]:
-        if task["status"] not in ("completed",) and words in server.call("GET", f"/v1/tasks/{task['id']}")["input"]["text"]:
-            return task["id"]
-    return None
 
 
 def test_thread(client, server):
@@ -321,10 +336,10 @@ def test_stream_cut(client, server):
         assert tap.connections() == 1
 
 
-@pytest.mark.parametrize("how", ["waiting", "stream", "killed"])
-def test_answer_lost(tmp_path_factory, how):
+@pytest.mark.parametrize("how", ["waiting", "stream", "killed", "javascript", "long"])
+def test_answer_lost(tmp_path_factory, javascript, how):
     """A create whose answer is lost twice is one task, and its client has the result."""
-    with serve(tmp_path_factory.mktemp(how)) as server, Tap(server) as tap:
+    with serve(tmp_path_factory.mktemp(how), *(["--keep-alive=100ms"] if how == "long" else [])) as server, Tap(server) as tap:
         agents(server, lease_seconds=1)
         hold, client = Hold(server), client_of(server)
         prompt = script(hold, "say Done")
@@ -332,12 +347,22 @@ def test_answer_lost(tmp_path_factory, how):
         tapped = openai.OpenAI(base_url=f"{tap.url}/openai/v1", api_key=server.key)
         if how == "stream":
             tap.cut = lambda piece: piece.startswith(b"HTTP/1.1 200") and tap.connections() < 3
-        answer = []
-        asking = threading.Thread(target=lambda: answer.append(ask(tapped, prompt, how == "stream")))
+        answer, idle = [], []
+        if how == "long":
+            tap.cut = lambda piece: idle.append(piece.count(b"1\r\n\n\r\n"))  # cuts nothing
+
+        def ask_once():
+            if how == "javascript":
+                answer.append(types.SimpleNamespace(**javascript("create", tap.url, server.key, model="actor", input=prompt)))
+            else:
+                answer.append(ask(tapped, prompt, how == "stream"))
+
+        asking = threading.Thread(target=ask_once)
         asking.start()
         for times in (1, 2):
             until(lambda: tap.connections() == times, f"it asks {times} times")
             until(lambda: len(tasks(server)) == 2, "the task is there")
+            until(lambda: how != "long" or sum(idle) >= times, "it is told that it waits")
             if how == "killed" and times == 1:
                 server.kill()
                 server.start()
@@ -346,7 +371,7 @@ def test_answer_lost(tmp_path_factory, how):
         until(lambda: tap.connections() == 3 or how == "killed", "it asks again")
         hold.go()
         asking.join()
-        assert answer[0].output_text == "Done"
+        assert "Done" in (answer[0].text if how == "javascript" else answer[0].output_text)
         assert len(tasks(server)) == 2
         assert answer[0].id != other.id
 
@@ -370,3 +395,142 @@ def test_key(client, server):
     assert client.responses.create(model="actor", input="say One", extra_headers=key) == made
     with refused(409):
         client.responses.create(model="actor", input="say Other", extra_headers=key)
+
+
+@pytest.fixture
+def javascript(server, modules):
+    """Runs a scenario of responses.mjs."""
+
+    def run(what, url=server.url, key=server.key, **given):
+        scenario = {"SCENARIO": json.dumps([url, key, what, given]), "PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"}
+        done = subprocess.run(["node", "--input-type=module"], cwd=modules, env=scenario, stdin=SCENARIOS.open(), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_javascript(javascript, server):
+    """OpenAI's client for JavaScript."""
+    prompt = script("think Hm.", "tool add", "say Hello, ", "say world")
+    made = javascript("create", model="actor", input=prompt)
+    assert (made["status"], made["text"], made["types"]) == ("completed", "Hello, world", ["reasoning", "mcp_call", "message"])
+    assert javascript("stream", model="actor", input=prompt) == {"same": True, "rest": True, "text": "Hello, world", "later": "Hello, world"}
+    told = javascript("more", model="actor", input=[{"role": "user", "content": "Good day."}, {"role": "user", "content": "say One"}])
+    models, refusal = told.pop("models"), told.pop("refusal")
+    assert told == {
+        "first": "One", "parsed": {"size": 7}, "next": "Two", "items": ["say One", "Good day."], "stopped": "cancelled", "named": "js.csv",
+    }  # fmt: skip
+    assert {"actor", "profile"} <= set(models)
+    assert refusal.startswith("404")
+
+
+def test_ai_sdk(javascript, server):
+    """The AI SDK by its provider for OpenAI."""
+    prompt = script("think Hm.", "tool add", "say Hello, ", "say world")
+    assert javascript("generate", model="actor", prompt=prompt) == {"text": "Hello, world", "finish": "stop", "reasoning": "Hm.", "steps": 1}
+    told = javascript("streamed", model="actor", prompt=prompt)
+    assert (told["text"], told["finish"]) == ("Hello, world", "stop")
+    assert {"reasoning-delta", "tool-call", "tool-result", "text-delta"} <= set(told["types"])
+    for failing, why in ((script("say Half", "fail Out of paper"), "Out of paper"), (script("say Half", STOPPED), "stopped")):
+        with stopping_all(server, STOPPED):
+            assert why in javascript("generate", model="actor", prompt=failing)["raised"]
+        with stopping_all(server, STOPPED):
+            told = javascript("streamed", model="actor", prompt=failing)
+        assert told["finish"] != "stop", told
+        assert "error" in told["types"] or told["finish"] in ("error", "other"), told
+
+
+WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}, "strict": False}
+
+
+def test_callers_tools(client):
+    """A response ends with calls of the caller's tools; what came of them begins the next."""
+    asked = client.responses.create(model="forecaster", input="How is it in Ely?", tools=[WEATHER])
+    (call,) = asked.output
+    assert (asked.status, call.type, call.name, json.loads(call.arguments)) == ("completed", "function_call", "weather", {"city": "Ely"})
+    assert (asked.usage.input_tokens, asked.usage.total_tokens) == (5, 12)
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    done = client.responses.create(model="forecaster", input=[result], previous_response_id=asked.id, tools=[WEATHER])
+    assert done.output_text == "They say: rain."
+    history = [{"role": "user", "content": "How is it in Ely?"}, call.model_dump(), result]
+    with refused(409) as told:  # it was answered before
+        client.responses.create(model="forecaster", input=history, tools=[WEATHER])
+    assert "not its last" in told.text
+    asked = client.responses.create(model="forecaster", input="How is it in Ely?", tools=[WEATHER])
+    history[1:] = [asked.output[0].model_dump(), result | {"call_id": asked.output[0].call_id}]
+    assert client.responses.create(model="forecaster", input=history, tools=[WEATHER]).output_text == "They say: rain."
+    with refused(422) as told:
+        client.responses.create(model="forecaster", input=[result | {"call_id": "call_x"}])
+    assert "input[0].call_id" in told.text
+    with refused(422) as told:
+        client.responses.create(model="actor", input="Hm", tools=[WEATHER])
+    assert "runtime model" in told.text
+
+
+def test_ai_sdk_tools(javascript):
+    told = javascript("generate", model="forecaster", prompt="How is it in Ely?", tool=True)
+    assert (told.get("text"), told.get("steps")) == ("They say: rain in Ely.", 2), told
+
+
+@pytest.fixture
+def framework(server, monkeypatch):
+    """What the frameworks read of a client's address and key."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/openai/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", server.key)
+    monkeypatch.setenv("OPENAI_AGENTS_DISABLE_TRACING", "1")
+    return server
+
+
+def test_agents(framework):
+    """openai-agents: an answer, live and not, a tool of its own, a thread, and no half answer."""
+
+    @agents_sdk.function_tool
+    def weather(city: str) -> str:
+        """Tells the weather."""
+        return f"rain in {city}"
+
+    async def all_of_it():
+        prompt = script("think Hm.", "tool add", "say Hello, ", "say world")
+        actor = agents_sdk.Agent(name="A", model="actor")
+        done = await agents_sdk.Runner.run(actor, prompt)
+        assert done.final_output == "Hello, world"
+        live = agents_sdk.Runner.run_streamed(actor, prompt)
+        deltas = [e.data.delta async for e in live.stream_events() if e.type == "raw_response_event" and e.data.type == "response.output_text.delta"]
+        assert ("".join(deltas), live.final_output) == ("Hello, world", "Hello, world")
+        next_turn = await agents_sdk.Runner.run(actor, "say Two", previous_response_id=done.last_response_id)
+        assert next_turn.last_response_id == done.last_response_id.removesuffix("1") + "2"
+        with_history = await agents_sdk.Runner.run(actor, [*done.to_input_list(), {"role": "user", "content": "task additional_context"}])
+        assert "assistant: Hello, world" in with_history.final_output
+        forecaster = agents_sdk.Agent(name="F", model="forecaster", tools=[weather])
+        assert (await agents_sdk.Runner.run(forecaster, "How is it in Ely?")).final_output == "They say: rain in Ely."
+        for failing in (script("say Half", "fail Out of paper"), script("say Half", STOPPED)):
+            with stopping_all(framework, STOPPED), pytest.raises(Exception, match="Out of paper|stopped|failed"):
+                print((await agents_sdk.Runner.run(actor, failing)).final_output)
+            with stopping_all(framework, STOPPED), pytest.raises(Exception, match="Out of paper|stopped|failed"):
+                live = agents_sdk.Runner.run_streamed(actor, failing)
+                async for _ in live.stream_events():
+                    pass
+                print(live.final_output)
+
+    asyncio.run(all_of_it())
+
+
+def test_langchain(framework):
+    """LangChain: an answer, live and not, a tool of its own, a schema, and no half answer."""
+    prompt = script("think Hm.", "tool add", "say Hello, ", "say world")
+    actor = langchain_openai.ChatOpenAI(model="actor", use_responses_api=True, streaming=False)
+    assert actor.invoke(prompt).text == "Hello, world"
+    assert "".join(chunk.text for chunk in actor.stream(prompt)) == "Hello, world"
+    assert actor.with_structured_output(Size).invoke('say {"size": 7}') == Size(size=7)
+    forecaster = langchain_openai.ChatOpenAI(model="forecaster", use_responses_api=True).bind_tools([WEATHER])
+    asked = forecaster.invoke("How is it in Ely?")
+    (call,) = asked.tool_calls
+    assert (call["name"], call["args"]) == ("weather", {"city": "Ely"})
+    done = forecaster.invoke([("user", "How is it in Ely?"), asked, {"role": "tool", "content": "rain", "tool_call_id": call["id"]}])
+    assert done.text == "They say: rain."
+    for failing in (script("say Half", "fail Out of paper"), script("say Half", STOPPED)):
+        with stopping_all(framework, STOPPED), pytest.raises(Exception, match="Out of paper|stopped"):
+            print(actor.invoke(failing))
+        with stopping_all(framework, STOPPED), pytest.raises(Exception, match="Out of paper|stopped"):
+            print([chunk.text for chunk in actor.stream(failing)])

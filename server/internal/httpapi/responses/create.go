@@ -74,7 +74,8 @@ func repeats(r *http.Request) bool {
 
 // begin begins the turn that a create asks for, or answers what an earlier one waits for.
 func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (found, lifecycle.Receipt, error) {
-	ctx, key := r.Context(), r.Header.Get("Idempotency-Key")
+	// Whoever goes away meanwhile has begun it all the same, and may ask again.
+	ctx, key := context.WithoutCancel(r.Context()), r.Header.Get("Idempotency-Key")
 	a, err := sortOut(items)
 	if err == nil && len(a.answers) > 0 {
 		x, err := f.reply(ctx, a.answers)

@@ -474,10 +474,10 @@ func (f *fold) finish(e task.Event) {
 		f.r.Status, f.r.IncompleteDetails, kind = unfinished, &incomplete{"max_output_tokens"}, "response.incomplete"
 	case reason == task.EndStopped:
 		f.takeBack()
-		f.r.Status, f.r.Error = cancelled, &failure{"server_error", "The task was stopped."}
+		f.r.Status, f.r.Error = cancelled, failedBy("The task was stopped.")
 	default:
 		f.takeBack()
-		f.r.Status, f.r.Error = failed, &failure{"server_error", cmp.Or(result, fmt.Sprintf("The task has ended: %s.", reason))}
+		f.r.Status, f.r.Error = failed, failedBy(cmp.Or(result, fmt.Sprintf("The task has ended: %s.", reason)))
 	}
 	f.frame(kind)
 }

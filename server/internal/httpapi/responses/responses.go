@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -28,10 +27,6 @@ const Word = "openai"
 
 // base is in front of all of its paths: the base URL of clients.
 const base = "/" + Word + "/v1"
-
-// keepAlive is how long nothing is sent to a client that waits, at most: some give a
-// connection up after 15 to 20 seconds of silence.
-const keepAlive = 15 * time.Second
 
 type face struct {
 	edge.Kit
@@ -80,7 +75,7 @@ func (f *face) register(mux *http.ServeMux) {
 // for passing, and with it what costs money: of what no repeat mends it is said.
 func fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	status, b := edge.Describe(r.Context(), log, err)
-	kind := "server_error"
+	kind := serverError
 	switch status {
 	case http.StatusUnauthorized:
 		kind = "authentication_error"
@@ -208,7 +203,7 @@ func (f *face) follow(w http.ResponseWriter, r *http.Request, x found, after int
 		return out.Add(0, e.Type, raw)
 	})
 	f.Stream(w, r, edge.View{
-		Organization: x.turn.Organization, Task: x.turn.Task, After: x.turn.First - 1, KeepAlive: keepAlive,
+		Organization: x.turn.Organization, Task: x.turn.Task, After: x.turn.First - 1,
 		Send: func(to *edge.SSE, e task.Event) (more bool, err error) {
 			out = to
 			done, err := fold.add(e)
@@ -234,12 +229,12 @@ func (f *face) follow(w http.ResponseWriter, r *http.Request, x found, after int
 }
 
 // await waits until a response has ended. It calls idle whenever nothing has happened for
-// keepAlive.
+// KeepAlive.
 func (f *face) await(ctx context.Context, x found, idle func() error) error {
 	ctx, cancel := f.UntilClosing(ctx)
 	defer cancel()
 	part := 0
-	for p, err := range f.Source.Follow(ctx, x.turn.Organization, x.turn.Task, x.turn.First-1, keepAlive, task.TurnPaused, task.TaskFinished) {
+	for p, err := range f.Source.Follow(ctx, x.turn.Organization, x.turn.Task, x.turn.First-1, f.KeepAlive, task.TurnPaused, task.TaskFinished) {
 		if errors.Is(err, stream.ErrIdle) {
 			err = idle()
 		}

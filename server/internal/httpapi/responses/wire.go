@@ -26,9 +26,14 @@ type response struct {
 
 // failure is why a response has no answer.
 type failure struct {
+	Type    string `json:"type"` // one client takes no other for an answer
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
+
+const serverError = "server_error"
+
+func failedBy(why string) *failure { return &failure{serverError, serverError, why} }
 
 type incomplete struct {
 	Reason string `json:"reason"`

@@ -1,0 +1,59 @@
+// What OpenAI's client and the AI SDK make of Errand: each line of standard input's JSON is one scenario's arguments.
+import OpenAI from "openai";
+import { createOpenAI } from "@ai-sdk/openai";
+import { generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
+
+const [url, key, what, given] = JSON.parse(process.env.SCENARIO);
+const client = new OpenAI({ baseURL: `${url}/openai/v1`, apiKey: key });
+const provider = createOpenAI({ baseURL: `${url}/openai/v1`, apiKey: key });
+
+const scenarios = {
+  async create() {
+    const made = await client.responses.create(given);
+    return { id: made.id, status: made.status, text: made.output_text, types: made.output.map((x) => x.type) };
+  },
+  async stream() {
+    const raw = [];
+    for await (const event of await client.responses.create({ ...given, stream: true })) raw.push(event);
+    const id = raw[0].response.id;
+    const again = [];
+    for await (const event of await client.responses.retrieve(id, { stream: true })) again.push(event);
+    const rest = [];
+    for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: raw[3].sequence_number })) rest.push(event);
+    const whole = await client.responses.stream(given).finalResponse();
+    const later = await client.responses.stream({ response_id: whole.id }).finalResponse();
+    return { same: JSON.stringify(raw) === JSON.stringify(again), rest: JSON.stringify(raw.slice(4)) === JSON.stringify(rest), text: whole.output_text, later: later.output_text };
+  },
+  async more() {
+    const made = await client.responses.create({ ...given, background: true });
+    let now = made;
+    while (["queued", "in_progress"].includes(now.status)) now = await client.responses.retrieve(made.id);
+    const parsed = await client.responses.parse({ model: "actor", input: 'say {"size": 7}', text: { format: { type: "json_schema", name: "s", schema: { type: "object" } } } });
+    const next = await client.responses.create({ model: "actor", input: "say Two", previous_response_id: made.id });
+    const items = [];
+    for await (const item of client.responses.inputItems.list(made.id, { limit: 1 })) items.push(item.content[0].text);
+    const stopping = await client.responses.create({ model: "actor", input: "wait never", background: true });
+    const stopped = await client.responses.cancel(stopping.id);
+    const file = await client.files.create({ file: new File(["a\n1\n"], "js.csv"), purpose: "user_data" });
+    const named = await client.responses.create({ model: "actor", input: [{ role: "user", content: [{ type: "input_file", file_id: file.id }] }] });
+    const models = [];
+    for await (const model of client.models.list()) models.push(model.id);
+    let refusal;
+    await client.responses.create({ model: "none", input: "Hm" }).catch((e) => (refusal = `${e.status} ${e.message}`));
+    return { first: now.output_text, parsed: parsed.output_parsed, next: next.output_text, items, stopped: stopped.status, named: named.output_text, models, refusal };
+  },
+  async generate() {
+    const tools = given.tool && { weather: tool({ inputSchema: jsonSchema({ type: "object", properties: { city: { type: "string" } } }), execute: async ({ city }) => `rain in ${city}` }) };
+    const made = await generateText({ model: provider.responses("" + given.model), prompt: given.prompt, tools, stopWhen: stepCountIs(5), maxRetries: 0 });
+    return { text: made.text, finish: made.finishReason, reasoning: made.reasoningText, steps: made.steps.length };
+  },
+  async streamed() {
+    const parts = [];
+    const made = streamText({ model: provider.responses("" + given.model), prompt: given.prompt, maxRetries: 0, onError() {} });
+    for await (const part of made.fullStream) parts.push(part);
+    const text = parts.filter((p) => p.type === "text-delta").map((p) => p.text).join("");
+    return { text, types: [...new Set(parts.map((p) => p.type))], finish: parts.at(-1).finishReason };
+  },
+};
+
+console.log(JSON.stringify((await scenarios[what]().catch((e) => ({ raised: `${e.name}: ${e.message}` }))) ?? null));
