@@ -5,8 +5,10 @@ import base64
 import contextlib
 import json
 import os
+import re
 import secrets
 import subprocess
+import sys
 import threading
 import types
 from pathlib import Path
@@ -17,7 +19,7 @@ import openai
 import pydantic
 import pytest
 from conftest import agents, serve
-from parts import until
+from parts import ROOT, until
 from tap import Tap
 
 SCENARIOS = Path(__file__).resolve().with_name("responses.mjs")
@@ -534,3 +536,19 @@ def test_langchain(framework):
             print(actor.invoke(failing))
         with stopping_all(framework, STOPPED), pytest.raises(Exception, match="Out of paper|stopped"):
             print([chunk.text for chunk in actor.stream(failing)])
+
+
+SECTION = (ROOT / "docs" / "FRONTS.md").read_text().partition("\n## OpenAI Responses\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize(("language", "snippet"), re.findall(r"```(python|js)\n(.*?)```", SECTION, re.DOTALL))
+def test_document(server, modules, language, snippet):
+    """What docs/FRONTS.md shows runs as it stands there."""
+    snippet = snippet.replace("http://127.0.0.1:4747", server.url)
+    before, command = {"python": ("KEY = ", [sys.executable, "-"]), "js": ("const KEY = ", ["node", "--input-type=module"])}[language]
+    done = subprocess.run(
+        command, input=f"{before}{json.dumps(server.key)}\n{snippet}", cwd=modules, env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert any(words in done.stdout for words in ("Data profile", "They say: rain in Ely.", "I have no tools.")), done.stdout
