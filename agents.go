@@ -60,6 +60,9 @@ type Agent struct {
 	// leaves it open. Near its end the model sums the conversation up, and goes on with the
 	// summary.
 	ContextWindow int64 `json:"context_window,omitempty"`
+	// Vision says, for runtime model, whether the model is shown the images among its
+	// task's files; nil is whether all newer models of its provider see.
+	Vision *bool `json:"vision,omitempty"`
 	// OutputFormat and OutputSchema are for tasks that leave them open.
 	OutputFormat string          `json:"output_format,omitempty"`
 	OutputSchema json.RawMessage `json:"output_schema,omitempty"`

@@ -72,6 +72,7 @@ type Record struct {
 	ReasoningEffort string          `json:"reasoning_effort,omitempty" maxLength:"32" doc:"For runtime model: how hard the model is to think, in its provider's words, unless a task asks for another."`
 	MaxTokens       int             `json:"max_tokens,omitempty" minimum:"1" maximum:"1000000" doc:"For runtime model: the most tokens of an answer. One that is cut by it is asked for once more with four times as many."`
 	ContextWindow   int64           `json:"context_window,omitempty" minimum:"1" maximum:"100000000" doc:"For runtime model: how many tokens the model takes at once. Near its end the model sums the conversation up and goes on with the summary; when left open, it does so when its provider says that the conversation is too long."`
+	Vision          *bool           `json:"vision,omitempty" doc:"For runtime model: whether the model is shown the images among its task's files. When left open it is at OpenAI, Anthropic and Google, and nowhere else."`
 	OutputFormat    *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
 	OutputSchema    json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
 	Repairs         *int            `json:"repair_rounds,omitempty" minimum:"0" maximum:"20" doc:"How often in a turn a result that does not follow output_schema is sent back to be repaired, to those who ask for that; 2 when left open."`

@@ -365,6 +365,8 @@ type noFiles struct{}
 
 func (noFiles) Files(string, string, []string) []runtime.File { return nil }
 
+func (noFiles) Written(string, []task.Output) []runtime.File { return nil }
+
 func (noFiles) Give(context.Context, string, string, string, []runtime.Given) error { return nil }
 
 func (noFiles) Given(context.Context, string, string, int) ([]runtime.Given, error) { return nil, nil }

@@ -24,6 +24,7 @@ import (
 // they write.
 type FileOpener interface {
 	Files(org, id string, refs []string) []runtime.File
+	Written(org string, outputs []task.Output) []runtime.File
 	Output(ctx context.Context, org, id, token, name string, content io.Reader) (task.Output, error)
 	// Give keeps what an agent is given of files, and Given reads that of a turn.
 	Give(ctx context.Context, org, id, token string, list []runtime.Given) error
@@ -280,8 +281,18 @@ func (p *Pool) attempt(c lifecycle.Claimed) (*runtime.Attempt, error) {
 		},
 		Earlier: func(ctx context.Context) iter.Seq2[runtime.Turn, error] { return p.earlier(ctx, t) },
 		Past:    func(ctx context.Context, turn int) (runtime.Past, error) { return p.past(ctx, t, turn) },
+		Written: func(ctx context.Context) ([]runtime.File, error) { return p.written(ctx, t) },
 		Task:    func(ctx context.Context) (json.RawMessage, error) { return p.present(ctx, c.Snapshot) },
 	}, nil
+}
+
+// written reads the outputs of a task's present turn.
+func (p *Pool) written(ctx context.Context, t task.Task) ([]runtime.File, error) {
+	outputs, err := whole(ctx, t, t.Terms.Turn, p.service.Outputs, func(o task.Output) int64 { return o.Seq })
+	if err != nil {
+		return nil, err
+	}
+	return p.files.Written(t.OrganizationID, outputs), nil
 }
 
 // turnsRead is how many turns one read asks for.

@@ -138,10 +138,7 @@ func (o *Opener) Files(org, id string, refs []string) []runtime.File {
 	list := make([]runtime.File, 0, len(refs))
 	for _, ref := range refs {
 		if file, name, ok := SplitRef(ref); ok {
-			list = append(list, runtime.File{Name: name, Open: func(ctx context.Context) (io.ReadCloser, error) {
-				content, _, err := o.shelf.Open(ctx, org, file)
-				return content, err
-			}})
+			list = append(list, o.stored(org, file, name))
 			continue
 		}
 		list = append(list, runtime.File{Name: NameOf(ref), Open: func(ctx context.Context) (io.ReadCloser, error) {
@@ -149,4 +146,20 @@ func (o *Opener) Files(org, id string, refs []string) []runtime.File {
 		}})
 	}
 	return list
+}
+
+// Written are outputs of a task.
+func (o *Opener) Written(org string, outputs []task.Output) []runtime.File {
+	list := make([]runtime.File, len(outputs))
+	for i, x := range outputs {
+		list[i] = o.stored(org, x.File, x.Name)
+	}
+	return list
+}
+
+func (o *Opener) stored(org, id, name string) runtime.File {
+	return runtime.File{Name: name, Open: func(ctx context.Context) (io.ReadCloser, error) {
+		content, _, err := o.shelf.Open(ctx, org, id)
+		return content, err
+	}}
 }

@@ -77,7 +77,7 @@ func (a *anthropic) request(r Request) messagesRequest {
 			m.Messages = append(m.Messages, said.Raw)
 		case len(said.Calls) > 0:
 			m.Messages = append(m.Messages, blocksMessage{Assistant, callBlocks(said)})
-		case len(said.Results) > 0:
+		case len(said.Results) > 0 || len(said.Pictures) > 0:
 			m.Messages = append(m.Messages, blocksMessage{User, resultBlocks(said)})
 		default:
 			m.Messages = append(m.Messages, chatMessage{Role: string(said.Role), Content: said.Text})
@@ -107,11 +107,23 @@ func callBlocks(said Message) []any {
 	return blocks
 }
 
-// resultBlocks are results, and what is said behind them.
+// resultBlocks are results, and what is shown and said behind them.
 func resultBlocks(said Message) []any {
+	type source struct {
+		Type      string `json:"type"`
+		MediaType string `json:"media_type"`
+		Data      []byte `json:"data"` // which JSON has in base64
+	}
+	type image struct {
+		Type   string `json:"type"`
+		Source source `json:"source"`
+	}
 	var blocks []any
 	for _, r := range said.Results {
 		blocks = append(blocks, resultBlock{"tool_result", r.CallID, r.Text, r.IsError})
+	}
+	for _, p := range said.Pictures {
+		blocks = append(blocks, image{"image", source{"base64", p.Type, p.Content}})
 	}
 	if said.Text != "" {
 		blocks = append(blocks, textBlock{"text", said.Text})

@@ -497,6 +497,7 @@ func TestRequests(t *testing.T) {
 	warm := 0.5
 	conversation := []Message{{Role: User, Text: "a"}, {Role: Assistant, Raw: json.RawMessage(`{"role":"assistant","content":"b","extra":{"x":[1]}}`)}, {Role: User, Text: "c"}}
 	answered := append(conversation[:2:2], Message{Role: User, Text: "c", Results: []Result{{"1", "x", false}, {"2", "y", true}}})
+	shown := []Message{{Role: User, Text: "c", Pictures: []Picture{{"image/png", []byte{1, 2}}}}}
 	tools := []Tool{{"f", "d", json.RawMessage(`{"type":"object"}`)}}
 	for _, c := range []struct {
 		name   string
@@ -569,6 +570,24 @@ func TestRequests(t *testing.T) {
 			`{"model":"m","max_tokens":16384,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","extra":{"x":[1]}},` +
 				`{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"x"},{"type":"tool_result","tool_use_id":"2","content":"y","is_error":true},{"type":"text","text":"c"}]}],` +
 				`"stream":true,"cache_control":{"type":"ephemeral"},"tools":[{"name":"f","description":"d","input_schema":{"type":"object"}}]}`,
+		},
+		{
+			"openai, pictures",
+			Provider{OpenAI, "https://api.openai.com/v1", ""},
+			Request{Model: "m", Messages: shown},
+			"https://api.openai.com/v1/chat/completions",
+			http.Header{},
+			`{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AQI="}},{"type":"text","text":"c"}]}],` +
+				`"stream":true,"stream_options":{"include_usage":true}}`,
+		},
+		{
+			"anthropic, pictures",
+			Provider{Anthropic, "https://api.anthropic.com", ""},
+			Request{Model: "m", Messages: shown},
+			"https://api.anthropic.com/v1/messages",
+			http.Header{"Anthropic-Version": {"2026-10-21"}},
+			`{"model":"m","max_tokens":16384,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AQI="}},{"type":"text","text":"c"}]}],` +
+				`"stream":true,"cache_control":{"type":"ephemeral"}}`,
 		},
 		{
 			"anthropic, thinking",

@@ -76,6 +76,14 @@ type Message struct {
 	// Results, of a user's message, answer all calls of the message before it, in their
 	// order. Text comes behind them.
 	Results []Result
+	// Pictures, of a user's message, stand before Text.
+	Pictures []Picture
+}
+
+// Picture is an image for a model that sees.
+type Picture struct {
+	Type    string // image/png, image/jpeg, image/gif or image/webp
+	Content []byte
 }
 
 // Call is a call of a tool in an answer.

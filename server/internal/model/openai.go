@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"iter"
@@ -85,6 +86,8 @@ func (o *openai) request(r Request) chatRequest {
 			c.Messages = append(c.Messages, m.Raw)
 		case len(m.Calls) > 0:
 			c.Messages = append(c.Messages, chatCalls(m))
+		case len(m.Pictures) > 0:
+			c.Messages = append(c.Messages, chatPictures(m))
 		case m.Text != "" || len(m.Results) == 0:
 			c.Messages = append(c.Messages, chatMessage{Role: string(m.Role), Content: m.Text})
 		}
@@ -102,6 +105,25 @@ func (o *openai) request(r Request) chatRequest {
 func refused(err error) bool {
 	e, is := errors.AsType[*Error](err)
 	return is && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity)
+}
+
+// chatPictures is a message with pictures.
+func chatPictures(m Message) any {
+	type imageURL struct {
+		URL string `json:"url"`
+	}
+	type imagePart struct {
+		Type     string   `json:"type"`
+		ImageURL imageURL `json:"image_url"`
+	}
+	var parts []any
+	for _, p := range m.Pictures {
+		parts = append(parts, imagePart{"image_url", imageURL{"data:" + p.Type + ";base64," + base64.StdEncoding.EncodeToString(p.Content)}})
+	}
+	if m.Text != "" {
+		parts = append(parts, textBlock{"text", m.Text})
+	}
+	return blocksMessage{m.Role, parts}
 }
 
 // chatCalls is a message with calls that another provider gave.

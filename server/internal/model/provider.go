@@ -152,6 +152,17 @@ func (p Provider) Host() string {
 	}
 }
 
+// Sees reports whether all newer models at the endpoint take pictures.
+func (p Provider) Sees() bool {
+	host, _, _ := strings.Cut(p.Host(), ":")
+	for _, at := range []string{"api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com"} {
+		if host == at || strings.HasSuffix(host, "."+at) {
+			return true
+		}
+	}
+	return false
+}
+
 // NewClient makes a client with which providers are asked. It follows no redirect: a
 // key is for the host that it was given for.
 func NewClient(guard outbound.Guard) *http.Client {

@@ -11,9 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/gif" // their sizes are told
-	_ "image/jpeg"
-	_ "image/png"
 	"io"
 	"io/fs"
 	"unicode/utf8"
@@ -62,6 +59,8 @@ type Text struct {
 	// has; ContentType is what it is, by what it begins with and its name.
 	Size        int64
 	ContentType string
+	// Image is the content of an image, nil for any other file.
+	Image []byte
 }
 
 // Table is where a table stands in a text, in bytes, and how much of it there is.
@@ -171,7 +170,7 @@ func isImage(head []byte) bool {
 			return true
 		}
 	}
-	return false
+	return len(head) > 12 && string(head[:4]) == "RIFF" && string(head[8:12]) == "WEBP"
 }
 
 func plainText(content io.Reader, limit int) (Text, error) {
@@ -184,17 +183,6 @@ func plainText(content io.Reader, limit int) (Text, error) {
 	}
 	out := Text{As: AsText, Text: t.Text, Whole: t.Whole}
 	return out, nil
-}
-
-// picture tells how large an image is.
-func (*Reader) picture(_ context.Context, all []byte, _ int) (Text, error) {
-	c, kind, err := image.DecodeConfig(bytes.NewReader(all))
-	if err != nil {
-		return nothing("It is an image that is broken."), nil //nolint:nilerr // as the text says
-	}
-	t := nothing("It is an image (%s, %d × %d), which is not given as text.", kind, c.Width, c.Height)
-	t.Width, t.Height = c.Width, c.Height
-	return t, nil
 }
 
 // builder gathers text up to a limit.

@@ -41,6 +41,8 @@ type Attempt struct {
 	Earlier func(ctx context.Context) iter.Seq2[Turn, error]
 	// Past reads one of them as a whole, given its number.
 	Past func(ctx context.Context, turn int) (Past, error)
+	// Written reads the turn's outputs.
+	Written func(ctx context.Context) ([]File, error)
 	// Task renders the task's public JSON, as GET /v1/tasks/{id} answers it:
 	// its file URLs are good for a day, its secrets are not among it.
 	Task func(ctx context.Context) (json.RawMessage, error)

@@ -3,7 +3,10 @@ package httpapi_test
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/base64"
 	"fmt"
+	"image"
+	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -320,5 +323,43 @@ func TestO2AFileIsFetchedOnce(t *testing.T) {
 	s.waitFor(t, "one", "completed")
 	if got := fmt.Sprint(results(p.requests()[1])); fetched.Load() != 1 || !strings.Contains(got, "n\n1\n") {
 		t.Errorf("O2: fetched %d times; the tools said %s", fetched.Load(), got)
+	}
+}
+
+// O3: a model that sees is shown the images among its task's files, made smaller where
+// they are large, and so is the next attempt; another is told that there is one.
+func TestO3PicturesForModels(t *testing.T) {
+	t.Parallel()
+	var large bytes.Buffer
+	if err := png.Encode(&large, image.NewGray(image.Rect(0, 0, 3000, 1500))); err != nil {
+		t.Fatal(err)
+	}
+	for _, sees := range []bool{true, false} {
+		t.Run(fmt.Sprint(sees), func(t *testing.T) {
+			t.Parallel()
+			p := newProvider(t, says(said("It is black."), ended))
+			s := start(t, p.use)
+			s.modelAgent(t, fmt.Sprintf(`, "vision": %v`, sees))
+			file := s.upload(t, "black.png", large.String())
+			s.wonder(t, fmt.Sprintf(`"input": {"text": "What is this?", "files": [%q]}`, file["url"]))
+			s.waitFor(t, "one", "completed")
+			asked := fmt.Sprint(p.requests()[0]["messages"])
+			if _, data, shown := strings.Cut(asked, "data:image/jpeg;base64,"); shown != sees {
+				t.Errorf("O3: it is asked %s", clip([]byte(asked)))
+			} else if shown {
+				data, _, _ = strings.Cut(data, "]")
+				content, err := base64.StdEncoding.DecodeString(data)
+				if c, kind, err2 := image.DecodeConfig(bytes.NewReader(content)); err != nil || err2 != nil || kind != "jpeg" || c.Width != 1568 || c.Height != 784 {
+					t.Errorf("O3: it is shown a %s of %d × %d (%v, %v)", kind, c.Width, c.Height, err, err2)
+				}
+			}
+			given := s.filesOf(t, "")[0]["given"].([]any)[0].(map[string]any)
+			if as := map[bool]string{true: "picture", false: "nothing"}[sees]; given["as"] != as {
+				t.Errorf("O3: it was given as %v, want %s", given, as)
+			}
+			if got := s.do(t, call{method: "GET", path: "/v1/tasks/one/files/1-1/picture"}); (got.status == 200) != sees {
+				t.Errorf("O3: the picture is answered %d", got.status)
+			}
+		})
 	}
 }

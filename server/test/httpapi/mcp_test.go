@@ -26,7 +26,11 @@ func tides(t *testing.T, key string) string {
 	for _, name := range []string{"height", "drain"} {
 		s.AddTool(&mcp.Tool{Name: name, Description: "The " + name, InputSchema: json.RawMessage(`{"type":"object"}`)},
 			func(_ context.Context, r *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-				return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: name + string(r.Params.Arguments)}}}, nil
+				text := name + string(r.Params.Arguments)
+				if strings.Contains(text, "long") {
+					text += strings.Repeat("0123456789", 10_000) + "THE END"
+				}
+				return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}, nil
 			})
 	}
 	h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{Stateless: true})
@@ -167,5 +171,29 @@ func TestL4MCPServersThatAreNotThere(t *testing.T) {
 	got := s.waitFor(t, "one", "pending")
 	for got["waiting"] == nil || !strings.Contains(fmt.Sprint(got["waiting"]), "MCP server tides cannot be used") {
 		got = s.waitFor(t, "one", "pending")
+	}
+}
+
+// T9: what of a result is too long for the model is kept whole as a file of the task,
+// which it may read on.
+func TestT9LongResultsAreKept(t *testing.T) {
+	t.Parallel()
+	p := newProvider(
+		t,
+		says(calls([2]string{"tides_height", `{"long": true}`})...), says(calls([2]string{"read_file", `{"name": "result-1-0.txt", "offset": 99990}`})...), says(said("High."), ended),
+	)
+	s := start(t, p.useLocal)
+	s.modelAgent(t, fmt.Sprintf(`, "tools": ["files"], "mcp_servers": [{"name": "tides", "url": %q, "headers": {"Authorization": "Bearer %s"}}]`, tides(t, headerSecret), headerSecret))
+	s.wonder(t, `"input": {"text": "Why?"}`)
+	s.waitFor(t, "one", "completed")
+	told := results(p.requests()[1])[0]
+	if len(told) > 50<<10 || !strings.HasSuffix(told, "(The whole is the task's file result-1-0.txt.)") || strings.Contains(told, "THE END") {
+		t.Errorf("T9: the model is told %d bytes, ending %s", len(told), told[max(0, len(told)-100):])
+	}
+	if read := results(p.requests()[2])[1]; !strings.Contains(read, "THE END") {
+		t.Errorf("T9: it reads on: %s", clip([]byte(read)))
+	}
+	if got := s.do(t, call{method: "GET", path: "/v1/tasks/one/outputs/result-1-0.txt", key: userKey}); got.status != 200 || len(got.body) != len(`height{"long":true}`)+100_007 {
+		t.Errorf("T9: the file is answered %d with %d bytes", got.status, len(got.body))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/schema"
@@ -296,7 +297,11 @@ func (t *turn) do(ctx context.Context, c *call) error {
 	if r.IsError && ctx.Err() != nil { // it was cut short
 		return context.Cause(ctx)
 	}
-	c.result = result{c.id, c.Name, ran, cut(r.Text), r.IsError}
+	text, err := t.fitted(ctx, c, r.Text)
+	if err != nil {
+		return err
+	}
+	c.result = result{c.id, c.Name, ran, text, r.IsError}
 	return t.keep("result-"+c.step, "tool_result", &c.result, func(s task.Step) (task.Step, error) {
 		return t.CommitWith(ctx, s, runtime.With{Then: func(kept json.RawMessage) ([]runtime.Event, error) {
 			if err := json.Unmarshal(kept, &c.result); err != nil {
@@ -361,21 +366,39 @@ func (t *turn) approve(ctx context.Context, c *call) (refused *tool.Result, err 
 	return new(tool.Error(text)), nil
 }
 
+// fitted is as much of a result as a model is told. What is longer is kept whole as an
+// output, unless the turn has as many as it may.
+func (t *turn) fitted(ctx context.Context, c *call, text string) (string, error) {
+	short, whole := cut(text)
+	if whole {
+		return short, nil
+	}
+	kept, err := t.Output(ctx, "result-"+c.step+".txt", strings.NewReader(text))
+	switch fault.CodeOf(err) { //nolint:exhaustive // the others are the attempt's
+	case fault.Invalid, fault.TooLarge:
+		return short, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return short + fmt.Sprintf(" (The whole is the task's file %s.)", kept.Name), nil
+}
+
 // cut makes a result one that a model can be told and a step can hold.
-func cut(text string) string {
+func cut(text string) (short string, whole bool) {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if text == "" {
-		return "(It answered nothing.)"
+		return "(It answered nothing.)", true
 	}
 	beginning := func(most int) string { return strings.ToValidUTF8(text[:min(most, len(text))], "") }
 	most := tool.MaxResult
-	short := beginning(most)
+	short = beginning(most)
 	for len(quoted(short)) > maxStep/2 { // what is escaped is longer
 		most /= 2
 		short = beginning(most)
 	}
 	if short == text {
-		return text
+		return text, true
 	}
-	return fmt.Sprintf("%s\n… (This is the beginning: %d of %d bytes.)", short, len(short), len(text))
+	return fmt.Sprintf("%s\n… (This is the beginning: %d of %d bytes.)", short, len(short), len(text)), false
 }

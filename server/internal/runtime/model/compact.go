@@ -91,7 +91,7 @@ func (t *turn) compact(ctx context.Context, must bool) (done bool, err error) {
 // of calls that it began with is in the summary: the calls are gone.
 func summed(question model.Message, summary string) model.Message {
 	return model.Message{
-		Role: model.User, Text: joined(question.Text, "The conversation so far was too long to be kept. This is its summary, which you have written:\n"+summary),
+		Role: model.User, Pictures: question.Pictures, Text: joined(question.Text, "The conversation so far was too long to be kept. This is its summary, which you have written:\n"+summary),
 	}
 }
 
@@ -103,6 +103,9 @@ func bytesOf(messages []model.Message) (n int) {
 		}
 		for _, r := range m.Results {
 			n += len(r.Text)
+		}
+		for _, p := range m.Pictures {
+			n += pictureTokens(p) * bytesPerToken
 		}
 	}
 	return n

@@ -1,8 +1,11 @@
 package model
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"image"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 
@@ -26,7 +29,7 @@ var _ runtime.Previewer = (*Runner)(nil)
 
 // filesGiven is what the model is given of the turn's files, kept with the task before
 // anybody is asked. Whoever goes on with the turn gives the same, and reads no file again.
-func filesGiven(ctx context.Context, reader *reading.Reader, a *runtime.Attempt) ([]runtime.Given, error) {
+func filesGiven(ctx context.Context, reader *reading.Reader, a *runtime.Attempt, sees bool) ([]runtime.Given, error) {
 	if len(a.Files) == 0 {
 		return nil, nil
 	}
@@ -35,7 +38,10 @@ func filesGiven(ctx context.Context, reader *reading.Reader, a *runtime.Attempt)
 		return given, err
 	}
 	given = given[:0]
-	room := maxFiles
+	room := room{text: maxFiles}
+	if sees {
+		room.pictures = maxPictures
+	}
 	for i, f := range a.Files {
 		g, err := fileRead(ctx, reader, f, room, a.State.DisableAttachmentInjection)
 		if err != nil {
@@ -49,25 +55,45 @@ func filesGiven(ctx context.Context, reader *reading.Reader, a *runtime.Attempt)
 			}
 			return nil, &failure{fmt.Sprintf("The file %s could not be read: %s", f.Name, g.Failed)}
 		}
-		room -= len(g.Content)
+		room.text -= len(g.Content)
+		room.pictures -= len(g.Pictures)
 	}
 	return given, a.Give(ctx, given)
 }
 
 // Preview implements runtime.Previewer.
-func (r *Runner) Preview(ctx context.Context, _ agent.Agent, f runtime.File) (runtime.Given, error) {
-	return fileRead(ctx, r.Reading, f, maxFiles, false)
+func (r *Runner) Preview(ctx context.Context, who agent.Agent, f runtime.File) (runtime.Given, error) {
+	room := room{text: maxFiles}
+	if provider, _, err := r.endpoint(ctx, who, task.State{}); err == nil && sees(who.Record, provider) {
+		room.pictures = maxPictures
+	}
+	return fileRead(ctx, r.Reading, f, room, false)
+}
+
+// room is how much of files there is room for: bytes of text, and pictures.
+type room struct{ text, pictures int }
+
+// maxPictures is how many pictures a model is given in a turn.
+const maxPictures = 20
+
+// sees reports whether an agent's model is given pictures: as its record says, or else if
+// all newer models of its provider see.
+func sees(r agent.Record, p model.Provider) bool {
+	if r.Vision != nil {
+		return *r.Vision
+	}
+	return p.Sees()
 }
 
 // fileRead is what a model is given of a file, up to so much text; nothing but its name
 // if that is all that is wanted. Its errors are those of the context.
-func fileRead(ctx context.Context, reader *reading.Reader, f runtime.File, room int, nameOnly bool) (runtime.Given, error) {
+func fileRead(ctx context.Context, reader *reading.Reader, f runtime.File, room room, nameOnly bool) (runtime.Given, error) {
 	g := runtime.Given{Given: task.Given{Name: f.Name}}
 	if nameOnly {
 		g.Parts = []task.GivenPart{{As: task.AsNothing, Why: namesOnly}}
 		return g, nil
 	}
-	text, err := reader.Open(ctx, f, room)
+	text, err := reader.Open(ctx, f, room.text)
 	if ctx.Err() != nil {
 		return g, context.Cause(ctx)
 	}
@@ -75,6 +101,9 @@ func fileRead(ctx context.Context, reader *reading.Reader, f runtime.File, room 
 	if err != nil {
 		g.Failed = beginning(err.Error())
 		return g, nil
+	}
+	if text.Image != nil && room.pictures > 0 {
+		return withPicture(g, text), nil
 	}
 	g.Content, g.Cut = text.Text, !text.Whole
 	g.Parts = partsOf(text)
@@ -84,6 +113,39 @@ func fileRead(ctx context.Context, reader *reading.Reader, f runtime.File, room 
 		g.Parts[0].Why = why
 	}
 	return g, nil
+}
+
+// withPicture is a file that is given as a picture, or nothing of it, and why.
+func withPicture(g runtime.Given, of reading.Text) runtime.Given {
+	p, err := reading.Fit(of.Image)
+	if err != nil {
+		g.Parts = []task.GivenPart{{As: task.AsNothing, Width: of.Width, Height: of.Height, Why: "It is not shown: " + err.Error() + "."}}
+		return g
+	}
+	g.Parts = []task.GivenPart{{As: task.AsPicture, Width: p.Width, Height: p.Height, Tokens: reading.PictureTokens(p.Width, p.Height)}}
+	g.Pictures = [][]byte{p.Content}
+	return g
+}
+
+// picturesOf are the pictures that a turn is given, in the order of its files.
+func picturesOf(given []runtime.Given) (all []model.Picture) {
+	for _, g := range given {
+		for _, content := range g.Pictures {
+			if content != nil {
+				all = append(all, model.Picture{Type: http.DetectContentType(content), Content: content})
+			}
+		}
+	}
+	return all
+}
+
+// pictureTokens estimates what a picture takes of the window.
+func pictureTokens(p model.Picture) int {
+	c, _, err := image.DecodeConfig(bytes.NewReader(p.Content))
+	if err != nil {
+		return 0
+	}
+	return reading.PictureTokens(c.Width, c.Height)
 }
 
 // partsOf is what a file was read as, in parts: there is at least one.
@@ -116,6 +178,9 @@ func fileGiven(g runtime.Given) string {
 			notes = append(notes, p.Why)
 		}
 		nothing = nothing && p.As == task.AsNothing
+	}
+	if len(picturesOf([]runtime.Given{g})) > 0 {
+		notes = append(notes, "It is the picture above.")
 	}
 	switch {
 	case nothing:

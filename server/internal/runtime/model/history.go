@@ -18,6 +18,8 @@ type history struct {
 	// provider and model are who is asked now: what they have said goes back as it came.
 	provider, model string
 	messages        []model.Message
+	// sees says that the model is given pictures.
+	sees bool
 	// open are the calls that were made last, if some of them are the caller's to answer.
 	open []*call
 }
@@ -51,7 +53,7 @@ func (h *history) conversation(ctx context.Context, a *runtime.Attempt) error {
 			return err
 		}
 	}
-	given, err := filesGiven(ctx, h.reader, a)
+	given, err := filesGiven(ctx, h.reader, a, h.sees)
 	if err != nil {
 		return err
 	}
@@ -85,13 +87,15 @@ func (h *history) ask(spec task.Spec, state task.State, given []runtime.Given) e
 		if i < 0 {
 			return fmt.Errorf("the turn has no result of the call %s, which is open", c.id)
 		}
-		given := spec.ToolResults[i]
-		c.result = result{ID: c.id, Tool: c.Name, Ran: true, Text: cut(given.Content), IsError: given.IsError}
+		came := spec.ToolResults[i]
+		c.result = result{ID: c.id, Tool: c.Name, Ran: true, IsError: came.IsError}
+		c.result.Text, _ = cut(came.Content) // the turn's own spec has the whole
 	}
-	if text == "" && len(h.open) == 0 {
+	pictures := picturesOf(given)
+	if text == "" && len(h.open) == 0 && len(pictures) == 0 {
 		return &failure{"The task asks nothing: it has neither a prompt nor a file."}
 	}
-	h.messages = append(h.messages, model.Message{Role: model.User, Results: resultsOf(h.open), Text: text})
+	h.messages = append(h.messages, model.Message{Role: model.User, Results: resultsOf(h.open), Text: text, Pictures: pictures})
 	return nil
 }
 

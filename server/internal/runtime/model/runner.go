@@ -65,7 +65,7 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 	if err != nil {
 		return runtime.Outcome{}, err
 	}
-	past := history{reader: r.Reading, provider: provider.Name, model: name}
+	past := history{reader: r.Reading, provider: provider.Name, model: name, sees: sees(who.Record, provider)}
 	if err := past.conversation(ctx, t.Attempt); err != nil {
 		return runtime.Outcome{}, err
 	}

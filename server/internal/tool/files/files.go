@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/agent"
@@ -31,14 +32,18 @@ func tools(reader *reading.Reader, a *runtime.Attempt) []tool.Tool {
 	return []tool.Tool{
 		{
 			Name:        "list_files",
-			Description: "Lists the names of the files that the task was given.",
+			Description: "Lists the names of the files that the task was given, and of those that were written for it.",
 			Input:       json.RawMessage(`{"type":"object","additionalProperties":false,"properties":{}}`),
 			Idempotent:  true,
-			Run: func(context.Context, tool.Call) (tool.Result, error) {
-				if len(a.Files) == 0 {
+			Run: func(ctx context.Context, _ tool.Call) (tool.Result, error) {
+				all, err := filesOf(ctx, a)
+				if err != nil {
+					return tool.Result{}, err
+				}
+				if len(all) == 0 {
 					return tool.Text("The task was given no files."), nil
 				}
-				return tool.Text(strings.Join(names(a.Files), "\n")), nil
+				return tool.Text(strings.Join(names(all), "\n")), nil
 			},
 		},
 		{
@@ -50,10 +55,23 @@ func tools(reader *reading.Reader, a *runtime.Attempt) []tool.Tool {
 				`"offset":{"type":"integer","minimum":0,"description":"Where in the text to begin, in bytes; 0 when left out."}}}`),
 			Idempotent: true,
 			Run: func(ctx context.Context, c tool.Call) (tool.Result, error) {
-				return read(ctx, reader, a.Files, c.Arguments)
+				all, err := filesOf(ctx, a)
+				if err != nil {
+					return tool.Result{}, err
+				}
+				return read(ctx, reader, all, c.Arguments)
 			},
 		},
 	}
+}
+
+// filesOf are the files that the task was given, and then those that its turn has written.
+func filesOf(ctx context.Context, a *runtime.Attempt) ([]runtime.File, error) {
+	if a.Written == nil {
+		return a.Files, nil
+	}
+	written, err := a.Written(ctx)
+	return slices.Concat(a.Files, written), err
 }
 
 func names(list []runtime.File) []string {
