@@ -221,7 +221,16 @@ func TestH16AMessageAnswersWhatIsAsked(t *testing.T) {
 			}
 			token := s.claim(t)
 			state("WORKING")
-			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SendMessage", userMessage("m2", "more", map[string]any{"contextId": "one"})))
+			for range 2 { // a context that is at work has another task beside
+				other := s.speaks(t, binding, "SendMessage", userMessage("m2", "more", map[string]any{"contextId": "one"}))["task"].(map[string]any)
+				list := s.speaks(t, binding, "ListTasks", map[string]any{"contextId": "one"})["tasks"].([]any)
+				if id := other["id"].(string); other["contextId"] != "one" || !strings.HasPrefix(id, "one:") || len(list) != 2 || list[0].(map[string]any)["id"] != id {
+					t.Errorf("H16: beside the first task %v, of %v", other, list)
+				}
+				if other["status"].(map[string]any)["state"] == "TASK_STATE_SUBMITTED" {
+					s.speaks(t, binding, "CancelTask", map[string]any{"id": other["id"]})
+				}
+			}
 			s.asks(t, 201, token, `"key": "n", "message": "how many?", "schema": {"type": "integer"}, "stay": true`)
 			s.asks(t, 201, token, `"key": "p", "kind": "approval", "tool_name": "pay"`)
 			blocking := userMessage("m", "refund", map[string]any{"contextId": "one"})
@@ -238,7 +247,16 @@ func TestH16AMessageAnswersWhatIsAsked(t *testing.T) {
 			for range 2 {
 				s.speaks(t, binding, "SendMessage", userMessage("m4", "7", map[string]any{"contextId": "one"}))
 			}
-			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SendMessage", userMessage("m5", "8", map[string]any{"taskId": "one~1"})))
+			for range 2 { // workers may read what they are told meanwhile
+				s.speaks(t, binding, "SendMessage", userMessage("m5", "8", map[string]any{"taskId": "one~1"}))
+				var said []string
+				for _, m := range state("WORKING")["history"].([]any) {
+					said = append(said, m.(map[string]any)["messageId"].(string))
+				}
+				if got := strings.Join(said, " "); !strings.HasPrefix(got, "m ") || !strings.HasSuffix(got, " m4 m5") {
+					t.Errorf("H16: the history is %s", got)
+				}
+			}
 			again := s.asks(t, 200, s.claim(t), `"key": "n", "message": "how many?"`)
 			if answered, _ := again["answered"].(map[string]any); answered["value"] != 7.0 {
 				t.Errorf("H16: answered %v", again)
@@ -249,6 +267,7 @@ func TestH16AMessageAnswersWhatIsAsked(t *testing.T) {
 				t.Errorf("H16: canceled, it is %v", got)
 			}
 			s.refuses(t, "TASK_NOT_CANCELABLE", speaking(binding, "CancelTask", map[string]any{"id": "one~1"}))
+			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SendMessage", userMessage("m6", "x", map[string]any{"taskId": "one~1"})))
 		})
 	}
 }
@@ -343,7 +362,7 @@ func TestH16BadRequests(t *testing.T) {
 		s.refuses(t, "TASK_NOT_FOUND", stranger)
 	}
 	for body, reason := range map[string]string{
-		`{`: "PARSE_ERROR", `[]`: "INVALID_REQUEST", `{"id": 1, "method": "GetTask"}`: "INVALID_REQUEST",
+		`{`: "PARSE_ERROR", `[]`: "INVALID_REQUEST", `{"jsonrpc": "2.0", "id": 1}`: "INVALID_REQUEST", `{"id": 1, "method": "GetTask"}`: "INVALID_REQUEST",
 		`{"jsonrpc": "2.0", "id": {}, "method": "GetTask"}`:                              "INVALID_REQUEST",
 		`{"jsonrpc": "2.0", "id": 1, "method": "message/send"}`:                          "METHOD_NOT_FOUND",
 		`{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": []}`:                 "INVALID_PARAMS",
@@ -441,7 +460,7 @@ func TestH16GoClient(t *testing.T) {
 				t.Errorf("H16: get: %v", err)
 			}
 			for _, err := range client.SubscribeToTask(ctx, &a2a.SubscribeToTaskRequest{ID: id}) {
-				if binding != "JSONRPC" && !errors.Is(err, a2a.ErrUnsupportedOperation) { // by JSON-RPC this client tells nothing of an error
+				if !errors.Is(err, a2a.ErrUnsupportedOperation) {
 					t.Errorf("H16: subscribe: %v", err)
 				}
 			}

@@ -76,6 +76,8 @@ type call struct {
 	id  json.RawMessage
 	// begun says that its answer has begun with blanks.
 	begun bool
+	// streams says that a stream is the answer.
+	streams bool
 }
 
 // admit refuses those who may not ask agents.
@@ -169,8 +171,8 @@ func (c *call) dispatch() error {
 	if checked != nil {
 		return checked
 	}
-	if request.Version != "2.0" {
-		return noRequest.errorf(`jsonrpc: must be "2.0"`)
+	if request.Version != "2.0" || request.Method == "" {
+		return noRequest.errorf(`must have jsonrpc "2.0" and a method`)
 	}
 	if err := c.checkVersion(); err != nil {
 		return err
@@ -334,6 +336,12 @@ func (c *call) fail(err error) {
 				c.w.Header().Set(name, t.header.Get(name))
 			}
 			edge.WriteJSON(c.w, t.http, json.RawMessage(raw))
+			return
+		}
+		if c.streams && strings.Contains(c.r.Header.Get("Accept"), "text/event-stream") { // its clients see no error that is not in a stream
+			if out, err := edge.StartSSE(c.w, c.r, c.WriteTimeout); err == nil {
+				_ = out.Event(0, "", raw) // it is the last that is said
+			}
 			return
 		}
 		c.begin()

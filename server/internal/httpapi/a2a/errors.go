@@ -65,11 +65,7 @@ func tell(ctx context.Context, log *slog.Logger, err error) told {
 	}
 	status, body := edge.Describe(ctx, log, err)
 	t := told{message: body.Detail, header: body.Header()}
-	switch body.Field {
-	case "":
-	case "Idempotency-Key":
-		t.message = "message.messageId: was used for another message"
-	default:
+	if body.Field != "" {
 		t.message = body.Field + ": " + body.Detail
 	}
 	switch body.Code {

@@ -21,7 +21,7 @@ const resultID = "result"
 func folded(text bool) []task.Type {
 	types := []task.Type{
 		task.TaskCreated, task.TaskUpdated, task.TaskFinished, task.Override, task.AttemptLost, task.TurnPaused,
-		task.ApprovalRequested, task.ApprovalAnswered, task.AuthEvent, task.OutputWritten,
+		task.ApprovalRequested, task.ApprovalAnswered, task.AuthEvent, task.OutputWritten, task.AgentMessage,
 	}
 	if text {
 		types = append(types, task.Chunk)
@@ -80,6 +80,8 @@ func (f *fold) add(e task.Event) ([]Update, error) {
 		return nil, err
 	case task.ApprovalAnswered:
 		return f.answered(e)
+	case task.AgentMessage:
+		return nil, f.hear(e)
 	case task.AuthEvent:
 		f.auth = f.says(e, Part{Data: e.Own, MediaType: "application/json"})
 		return f.stands(e, Working, f.auth), nil
@@ -96,7 +98,7 @@ func (f *fold) begin(e task.Event) ([]Update, error) {
 		return nil, fmt.Errorf("decode task: %w", err)
 	}
 	f.schema = task.HasSchema(spec.OutputSchema)
-	f.ID, f.ContextID = idOf(spec.ID, spec.Turn), spec.ID
+	f.ID, f.ContextID = idOf(spec.ID, spec.Turn), contextOf(spec.ID, spec.Tags)
 	asked := f.message(e, User)
 	if spec.IdempotencyKey != nil {
 		asked.ID = *spec.IdempotencyKey
@@ -213,7 +215,7 @@ func (f *fold) answered(e task.Event) ([]Update, error) {
 			f.History = append(f.History, *m)
 		}
 		reply := f.message(e, User)
-		reply.ID = cmp.Or(e.ClientID, reply.ID)
+		reply.ID = cmp.Or(strings.TrimPrefix(e.ClientID, sentBy), reply.ID)
 		reply.Parts = replied(own.Reply)
 		f.History = append(f.History, *reply)
 	}
@@ -222,6 +224,30 @@ func (f *fold) answered(e task.Event) ([]Update, error) {
 	}
 	state, message := f.resting(e)
 	return f.stands(e, state, message), nil
+}
+
+// sentBy stands before the id of a message in the ClientID of the event that keeps it.
+const sentBy = "a2a:"
+
+// heard is a message to a turn that executes, as its event keeps it.
+type heard struct {
+	Parts []Part `json:"parts"`
+}
+
+// hear adds a user's message to the history.
+func (f *fold) hear(e task.Event) error {
+	id, ours := strings.CutPrefix(e.ClientID, sentBy)
+	if !ours || e.Author.Attempt != 0 {
+		return nil
+	}
+	var said heard
+	if err := json.Unmarshal(e.Own, &said); err != nil {
+		return fmt.Errorf("decode message: %w", err)
+	}
+	m := f.message(e, User)
+	m.ID, m.Parts = id, said.Parts
+	f.History = append(f.History, *m)
+	return nil
 }
 
 // replied is an answer as parts.
@@ -423,6 +449,17 @@ func (f *fold) shown() *Task {
 	t := f.Task
 	t.Artifacts, t.History = slices.Clone(t.Artifacts), slices.Clone(t.History)
 	return &t
+}
+
+// beside is the tag of a task that stands in a context beside the one of its id, which
+// was at work: the context's id is its own up to the last colon.
+const beside = "a2a-beside"
+
+func contextOf(id string, tags []string) string {
+	if i := strings.LastIndexByte(id, ':'); i > 0 && slices.Contains(tags, beside) {
+		return id[:i]
+	}
+	return id
 }
 
 // idOf is the id of a turn in the protocol: no id of ours has a tilde in it.

@@ -117,7 +117,9 @@ func (l *lister) read(params json.RawMessage) error {
 func (l *lister) fill() (more bool, err error) {
 	f := lifecycle.Filter{Agent: l.agent.ID}
 	if l.want.ContextID != "" {
-		f.Only = &[]string{l.want.ContextID}
+		if f.Only, err = l.context(f); err != nil {
+			return false, err
+		}
 	}
 	if l.last.turn > 1 { // the thread in which the page before has ended
 		if more, err = l.thread(l.last.thread, l.last.turn-1); more || err != nil {
@@ -141,6 +143,25 @@ func (l *lister) fill() (more bool, err error) {
 			return false, nil
 		}
 	}
+}
+
+// context are the ids of the tasks that may be of the context that is wanted.
+func (l *lister) context(f lifecycle.Filter) (*[]string, error) {
+	ids := []string{l.want.ContextID}
+	found, err := l.Service.Beginning(l.r.Context(), edge.Scope(l.r.Context()), f, l.want.ContextID+":")
+	if fault.CodeOf(err) == fault.Invalid {
+		return nil, unsupported.errorf("context %s has more tasks than can be listed by it: list without it", l.want.ContextID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	first, err := l.Service.RowsOf(l.r.Context(), edge.Scope(l.r.Context()), f, ids)
+	ids = nil
+	for _, x := range append(first, found...) {
+		ids = append(ids, x.Task.ID)
+		l.page.TotalSize += x.Task.Terms.Turn
+	}
+	return &ids, err
 }
 
 // thread adds the turns of a thread from one on downwards, 0 for its last. It reports
@@ -174,7 +195,7 @@ func (l *lister) add(t invoke.Turn) error {
 	switch {
 	case err != nil:
 		return err
-	case l.want.Status != "" && f.Status.State != l.want.Status, !l.after.IsZero() && !f.Status.Timestamp.Time().After(l.after):
+	case l.want.ContextID != "" && f.ContextID != l.want.ContextID, l.want.Status != "" && f.Status.State != l.want.Status, !l.after.IsZero() && !f.Status.Timestamp.Time().After(l.after):
 		return nil
 	case l.want.IncludeArtifacts && !f.Status.State.Ended():
 		if f, err = l.load(l.r.Context(), t, true); err != nil {

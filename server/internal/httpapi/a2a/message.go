@@ -1,6 +1,8 @@
 package a2a
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/invoke"
@@ -40,8 +43,8 @@ func (c *call) take(raw json.RawMessage) (sent, sendParams, error) {
 	ctx, m := c.r.Context(), *p.Message
 	if m.TaskID != "" {
 		t, err := c.find(m.TaskID)
-		if err == nil && m.ContextID != "" && m.ContextID != t.Task {
-			err = invalid.errorf("message.contextId: task %s is of context %s", m.TaskID, t.Task)
+		if err == nil {
+			err = c.checkContext(t, m)
 		}
 		if err == nil {
 			err = c.reply(t, m)
@@ -53,14 +56,39 @@ func (c *call) take(raw json.RawMessage) (sent, sendParams, error) {
 		return sent{}, p, err
 	}
 	asked, err := c.Turns.Ask(ctx, edge.Caller(ctx), sub)
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == fault.Conflict && f.Field == "" && m.ContextID != "" {
-		t, failed := c.Turns.Find(ctx, edge.Scope(ctx), m.ContextID, 0)
-		if failed != nil {
-			return sent{}, p, failed
-		}
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != fault.Conflict || f.Field != "" || m.ContextID == "" {
+		return sent{asked.Turn, !asked.Replayed}, p, err
+	}
+	// The context is at work: the message is for what it asks, or for a task beside it.
+	t, failed := c.Turns.Find(ctx, edge.Scope(ctx), m.ContextID, 0)
+	if failed != nil {
+		return sent{}, p, failed
+	}
+	now, failed := c.Service.Task(ctx, edge.Scope(ctx), t.Task)
+	if failed != nil {
+		return sent{}, p, failed
+	}
+	if len(now.Open) > 0 {
 		return sent{Turn: t}, p, c.reply(t, m)
 	}
+	if again, failed := c.Service.Replied(ctx, edge.Caller(ctx), t.Task, t.Number, sentBy+m.ID); again || failed != nil {
+		return sent{Turn: t}, p, failed
+	}
+	sub.Spec.ID, sub.Spec.Tags = m.ContextID+":"+strings.ToLower(rand.Text()[:8]), []string{beside}
+	asked, err = c.Turns.Ask(ctx, edge.Caller(ctx), sub)
 	return sent{asked.Turn, !asked.Replayed}, p, err
+}
+
+// checkContext refuses a message that names another context than its task's.
+func (c *call) checkContext(t invoke.Turn, m Message) error {
+	if m.ContextID == "" || m.ContextID == t.Task {
+		return nil
+	}
+	f, err := c.load(c.r.Context(), t, false)
+	if err == nil && f.ContextID != m.ContextID {
+		return invalid.errorf("message.contextId: task %s is of context %s", m.TaskID, f.ContextID)
+	}
+	return err
 }
 
 // check refuses what is no message to an agent.
@@ -130,7 +158,8 @@ func (c *call) submission(m Message) (lifecycle.Submission, error) {
 			ID: m.ContextID, AgentID: c.agent.ID, Input: task.Input{Text: &words, Files: refs}, EventsStreaming: true, IdempotencyKey: &m.ID,
 		},
 		State: task.State{Source: "a2a"},
-		Route: "a2a " + c.agent.ID + " " + edge.Principal(c.r.Context()).KeyID, Body: body,
+		// Some clients use an id again for other words: that is another message.
+		Route: fmt.Sprintf("a2a %s %s %x", c.agent.ID, edge.Principal(c.r.Context()).KeyID, sha256.Sum256(body)), Body: body,
 	}, err
 }
 
@@ -171,7 +200,7 @@ func padded(raw string) string {
 // reply answers what a turn asks with a message.
 func (c *call) reply(t invoke.Turn, m Message) error {
 	ctx, who := c.r.Context(), edge.Caller(c.r.Context())
-	again := "a2a:" + m.ID
+	again := sentBy + m.ID
 	if known, err := c.Service.Replied(ctx, who, t.Task, t.Number, again); known || err != nil {
 		return err
 	}
@@ -186,6 +215,12 @@ func (c *call) reply(t invoke.Turn, m Message) error {
 			return err
 		case now.Terms.Turn != t.Number || now.Ended() != "":
 			return unsupported.errorf("task %s has ended: send the message without a taskId, with contextId %q", idOf(t.Task, t.Number), t.Task)
+		case c.agent.Record.Runtime == agent.Worker: // whose workers may follow the log
+			data, err := json.Marshal(heard{m.Parts})
+			if err == nil {
+				_, err = c.Service.Append(ctx, who, t.Task, "", []lifecycle.NewEvent{{Type: string(task.AgentMessage), Data: data, ClientID: again}})
+			}
+			return err
 		default:
 			return unsupported.errorf("task %s is at work and asks nothing: wait for its end, or cancel it", idOf(t.Task, t.Number))
 		}

@@ -16,11 +16,11 @@ import (
 func (c *call) find(id string) (invoke.Turn, error) {
 	of, number, ok := turnOf(id)
 	if !ok {
-		return invoke.Turn{}, taskNotFound.errorf("no task %q", id)
+		return invoke.Turn{}, taskNotFound.errorf("task not found: %q", id)
 	}
 	t, err := c.Turns.Find(c.r.Context(), edge.Scope(c.r.Context()), of, number)
 	if fault.CodeOf(err) == fault.NotFound || err == nil && t.Agent != c.agent.ID {
-		return invoke.Turn{}, taskNotFound.errorf("no task %q of agent %s", id, c.agent.ID)
+		return invoke.Turn{}, taskNotFound.errorf("task not found: %q, of agent %s", id, c.agent.ID)
 	}
 	return t, err
 }
@@ -184,6 +184,7 @@ func (c *call) untilRest(s sent) error {
 
 // stream answers a message with the stream of its task.
 func (c *call) stream(params json.RawMessage) error {
+	c.streams = true
 	s, _, err := c.take(params)
 	if err != nil {
 		return err
@@ -201,6 +202,7 @@ func (c *call) stream(params json.RawMessage) error {
 // subscribe answers the stream of a task: the task as it is and what follows, or what
 // follows an update that the caller has seen.
 func (c *call) subscribe(params json.RawMessage) error {
+	c.streams = true
 	var p taskParams
 	if err := decode(params, &p); err != nil {
 		return err
