@@ -250,6 +250,29 @@ def test_a_lost_attempt(hands, server, client):
     assert "MESSAGES_SNAPSHOT" in types(ask.events)
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+def test_plan_and_sub_tasks(hands, server, client):
+    """The plan is in the client's state, sub-tasks are sub-agents, and one that goes on does not hold up a question."""
+    server.apply_agent("planner")
+    thread = Thread(hands, server, client, "planner")
+    ask = thread.begin(user("Hi"))
+    attempt = Attempt(server, "planner")
+    plan = {"tasks": [{"id": "1", "title": "Look", "completed": False}]}
+    attempt.tell("plan_updated", plan)
+    attempt.tell("sub_agent_trigger", {"agent_id": "helper", "task_id": "elsewhere", "query": "Find it"})
+    below = server.call("POST", "/v1/tasks", {"agent_id": "actor", "parent_execution": thread.id, "input": {"text": "say Found"}})["id"]
+    until(lambda: server.task(below)["status"] == "completed", "the sub-task ends")
+    attempt.call("approvals", key="sure", kind="approval", message="Sure?")
+    done = thread.end(ask)
+    assert (done["error"], done["state"]) == (None, {"mine": 1, "plan": plan})
+    told = [(e["type"].removeprefix("SUBAGENT_"), e["subagentRunId"]) for e in ask.events if e["type"].startswith("SUBAGENT_")]
+    assert told == [("STARTED", "elsewhere"), ("STARTED", below), ("FINISHED", below), ("FINISHED", "elsewhere")]
+    (interrupt,) = ask.events[-1]["outcome"]["interrupts"]
+    ask = thread.begin(resume=[{"interruptId": interrupt["id"], "status": "resolved"}])
+    Attempt(server, "planner").finish("Done")
+    assert texts(thread.end(ask)["messages"]) == ["Done"]
+
+
 @pytest.mark.parametrize("how", ["kill", "end"])
 def test_server_goes(hands, own, how):
     """The server is killed, or shut down, in mid-stream: the same run again has the whole of it."""

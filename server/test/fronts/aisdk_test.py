@@ -222,6 +222,25 @@ def test_a_lost_attempt(hands, server):
     assert answer(ask.done()) == "A whole one"
 
 
+def test_plan_and_sub_tasks(hands, server):
+    """Plan and sub-tasks are data of the message, each as it is now."""
+    server.apply_agent("planner")
+    chat = Chat(hands, server, "planner")
+    ask = chat.begin("send", text="Hi")
+    attempt = Attempt(server, "planner")
+    for completed in (False, True):
+        attempt.tell("plan_updated", {"tasks": [{"id": "1", "title": "Look", "completed": completed}]})
+    below = server.call("POST", "/v1/tasks", {"agent_id": "actor", "parent_execution": chat.id, "input": {"text": "say Found"}})["id"]
+    until(lambda: server.task(below)["status"] == "completed", "the sub-task ends")
+    attempt.finish("Done")
+    done = ask.done()
+    assert answer(done) == "Done"
+    data = {part["id"]: part["data"] for part in done["messages"][-1]["parts"] if part["type"] == "data-errand"}
+    assert data["plan"]["plan"]["tasks"][0]["completed"]
+    assert data[f"task-{below}"]["sub_task"]["status"] == "completed"
+    assert len(data) == 2
+
+
 @pytest.mark.parametrize("how", ["kill", "end"])
 def test_server_goes(hands, own, how):
     """The server is killed, or shut down, in mid-stream: the client does not take that for an end, and resumes."""

@@ -59,8 +59,11 @@ class Attempt:
     def call(self, what: str, **body: object) -> None:
         self.server.call("POST", f"{self.path}/{what}", {"lease_token": self.claim["lease"]["token"], **body})
 
+    def tell(self, kind: str, data: object) -> None:
+        self.call("events", events=[{"type": kind, "data": data}])
+
     def say(self, words: str) -> None:
-        self.call("events", events=[{"type": "chunk", "data": words}])
+        self.tell("chunk", words)
 
     def finish(self, result: str) -> None:
         self.call("finish", status="completed", result=result)

@@ -131,7 +131,7 @@ const (
 	resultID  = "result"
 )
 
-var ownID = regexp.MustCompile(`^(msg|think|calls|result)_([0-9]{1,18})$`) //nolint:gochecknoglobals // a constant
+var ownID = regexp.MustCompile(`^(msg|think|calls|result)_([0-9]{1,18})$`)
 
 func messageID(kind string, seq int64) string { return fmt.Sprintf("%s_%d", kind, seq) }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/errand-dev/errand/server/internal/httpapi/story/storytest"
+	"github.com/errand-dev/errand/server/internal/testkit/storytest"
 )
 
 // lines are what a run tells of a log, an event a line, without its moment.

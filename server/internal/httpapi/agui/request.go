@@ -210,9 +210,7 @@ func (q *request) submission(ctx context.Context, shelf *files.Shelf, a agent.Ag
 	if sub.State.PayloadExtension, err = json.Marshal(x); err != nil {
 		return sub, err
 	}
-	sub.Body, err = json.Marshal(struct { // the rest may change while the run goes on
-		Thread, Message, Prompt string
-	}{q.ThreadID, q.asks(), prompt})
+	sub.Body, err = json.Marshal([]string{q.ThreadID, q.asks(), prompt}) // the rest may change while the run goes on
 	return sub, err
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/errand-dev/errand/server/internal/httpapi/story/storytest"
+	"github.com/errand-dev/errand/server/internal/testkit/storytest"
 )
 
 // lines are what a message tells of a log, a chunk a line.

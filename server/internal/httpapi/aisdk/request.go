@@ -147,11 +147,7 @@ func (q *request) submission(ctx context.Context, shelf *files.Shelf, agent, key
 	if s.Task.ID != "" {
 		history = nil // the task knows it
 	}
-	what, err := json.Marshal(struct {
-		Chat, Message, Trigger, Instead, Prompt string
-		Files                                   []string
-		Results                                 []task.ToolResult
-	}{q.ID, q.last().ID, q.Trigger, q.MessageID, prompt, given, results})
+	what, err := json.Marshal([]any{q.ID, q.last().ID, q.Trigger, q.MessageID, prompt, given, results})
 	if err != nil {
 		return sub, err
 	}

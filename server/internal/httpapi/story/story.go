@@ -179,7 +179,7 @@ func (f *Fold) Add(e task.Event) (more bool, err error) {
 			f.takeBack()
 		}
 	case task.ToolCallRequest, task.ToolCallResult:
-		return true, f.call(e)
+		f.call(e)
 	case task.PlanUpdated:
 		f.over()
 		f.to().Plans(e.Own)
@@ -282,10 +282,10 @@ func (f *Fold) takeBack() {
 // it is known who carries it out. A result of a call that was not told is that of one that
 // the turn before has left open, which its caller knows; or nobody has told of the call:
 // then it is told with it.
-func (f *Fold) call(e task.Event) error {
+func (f *Fold) call(e task.Event) {
 	var c task.ToolCall
-	if err := decode(e, &c); err != nil {
-		return nil //nolint:nilerr // what was pushed in another form is nothing that could be told
+	if json.Unmarshal(e.Own, &c) != nil {
+		return // it was pushed in another form, of which nothing could be told
 	}
 	call := Call{
 		Seq: e.Seq, ID: cmp.Or(c.RequestID, fmt.Sprintf("call_%d", e.Seq)), Name: cmp.Or(c.ToolName, c.OperationID, "tool"), Arguments: orElse(c.Payload, `{}`),
@@ -294,7 +294,7 @@ func (f *Fold) call(e task.Event) error {
 	f.last = text{}
 	if e.Type == task.ToolCallRequest && f.theirs[call.Name] {
 		f.held = append(f.held, call)
-		return nil
+		return
 	}
 	if e.Type == task.ToolCallRequest || !strings.HasPrefix(e.ClientID, "given-") {
 		f.tell(call)
@@ -302,7 +302,6 @@ func (f *Fold) call(e task.Event) error {
 	if e.Type == task.ToolCallResult && f.calls[call.ID] {
 		f.to().Came(Result{Seq: e.Seq, ID: call.ID, Content: orElse(c.Result, `null`), IsError: c.IsError != nil && *c.IsError})
 	}
-	return nil
 }
 
 // tell tells of a call, once.
