@@ -83,7 +83,7 @@ func (f *face) run(w http.ResponseWriter, r *http.Request) error {
 		},
 		// A cut would end processes of Node, and an end without a word passes for success.
 		Unfinished: func(out *edge.SSE) {
-			_ = send(out, event{Type: "RUN_ERROR", Message: "The stream has broken off. The run goes on: ask for it again with the same runId.", Code: string(fault.Unavailable)})
+			_ = send(out, event{Type: "RUN_ERROR", Message: "The stream has broken off: ask for the run again with the same runId.", Code: string(fault.Unavailable)})
 		},
 	})
 	return nil

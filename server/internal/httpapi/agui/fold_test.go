@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/errand-dev/errand/server/internal/testkit/storytest"
 )
@@ -138,4 +139,68 @@ func TestH17NewsAreWhatStandsBehindWhatTheThreadKnows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// H17: whatever a log says, what begins is over before the run ends, once, and the client
+// then has the result and no other text of the run.
+func TestH17AnyLogIsARun(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		log, result := storytest.Any(rt)
+		var texts []string // of the client's messages
+		ended, text, open := 0, 0, map[string]bool{}
+		begin := func(id string) {
+			if open[id] {
+				rt.Fatalf("%s begins twice", id)
+			}
+			open[id] = true
+		}
+		over := func(id string) {
+			if !open[id] {
+				rt.Fatalf("%s is over and has not begun", id)
+			}
+			delete(open, id)
+		}
+		for line := range strings.Lines(lines(t, request1(true), log)) {
+			var e event
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				rt.Fatal(err)
+			}
+			if ended > 0 {
+				rt.Fatalf("%s after the end", e.Type)
+			}
+			kind, what := e.Type, e.MessageID+e.ToolCallID+e.SubagentRunID
+			if text > 0 && kind != "TEXT_MESSAGE_CONTENT" && kind != "TEXT_MESSAGE_END" {
+				rt.Fatalf("%s in the middle of a text", kind)
+			}
+			switch {
+			case kind == "TOOL_CALL_RESULT":
+			case kind == "TEXT_MESSAGE_CONTENT":
+				if !open["TEXT_MESSAGE"+what] {
+					rt.Fatalf("%s of what has not begun", kind)
+				}
+				texts[len(texts)-1] += e.Delta
+			case kind == "RUN_FINISHED":
+				ended++
+			case kind == "MESSAGES_SNAPSHOT":
+				texts = nil
+			case strings.HasSuffix(kind, "_START"), kind == "SUBAGENT_STARTED":
+				begin(strings.TrimSuffix(strings.TrimSuffix(kind, "_START"), "_STARTED") + what)
+				if kind == "TEXT_MESSAGE_START" {
+					texts, text = append(texts, ""), 1
+				}
+			case strings.HasSuffix(kind, "_END"), kind == "SUBAGENT_FINISHED", kind == "SUBAGENT_ERROR":
+				if kind == "TEXT_MESSAGE_END" {
+					text = 0
+				}
+				over(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(kind, "_END"), "_FINISHED"), "_ERROR") + what)
+			}
+		}
+		if ended != 1 || len(open) > 0 {
+			rt.Fatalf("it has ended %d times, with %v open", ended, open)
+		}
+		if all := strings.Join(texts, ""); all != result && (len(texts) == 0 || texts[len(texts)-1] != result) {
+			rt.Fatalf("the client has %q, and the result is %q", texts, result)
+		}
+	})
 }

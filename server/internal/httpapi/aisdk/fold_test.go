@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/errand-dev/errand/server/internal/testkit/storytest"
 )
 
@@ -47,5 +49,53 @@ func TestH18WhatIsTold(t *testing.T) {
 			}
 		}
 		return all
+	})
+}
+
+// H18: whatever a log says, each part has begun before it goes on, and the client then
+// has the result in the last step, or in all of them.
+func TestH18AnyLogIsAMessage(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		log, result := storytest.Any(rt)
+		var steps []string // the texts of each
+		parts, calls, running := map[string]bool{}, map[string]bool{}, false
+		last := ""
+		for line := range strings.Lines(lines(t, &message{task: "t", id: "t_1"}, log)) {
+			var c chunk
+			if err := json.Unmarshal([]byte(line), &c); err != nil {
+				rt.Fatal(err)
+			}
+			last = c.Type
+			kind, what, _ := strings.Cut(c.Type, "-")
+			switch {
+			case c.Type == "start-step":
+				steps, running = append(steps, ""), true
+			case c.Type == "finish-step":
+				running = false
+			case c.Type == "reset-step":
+				steps[len(steps)-1], parts = "", map[string]bool{}
+			case c.Type == "tool-input-start":
+				calls[c.ToolCallID] = true
+			case kind == "tool" && !calls[c.ToolCallID]:
+				rt.Fatalf("%s of a call that was not told", c.Type)
+			case kind == "text" || kind == "reasoning":
+				if what == "start" {
+					parts[c.ID] = true
+				}
+				if !parts[c.ID] || !running {
+					rt.Fatalf("%s of what has not begun", c.Type)
+				}
+				if kind == "text" {
+					steps[len(steps)-1] += c.Delta
+				}
+			}
+		}
+		if last != "finish" || running {
+			rt.Fatalf("it ends with %s", last)
+		}
+		if all := strings.Join(steps, ""); all != result && (len(steps) == 0 || !strings.HasSuffix(steps[len(steps)-1], result)) {
+			rt.Fatalf("the client has %q, and the result is %q", steps, result)
+		}
 	})
 }

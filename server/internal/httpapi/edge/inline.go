@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"mime"
@@ -37,7 +38,7 @@ func (in Inline) Keep(ctx context.Context, shelf *files.Shelf, field string) (st
 		in.Name = "file" + extension(in.Type)
 	}
 	who, name := Principal(ctx), files.Name(in.Name)
-	f, err := shelf.Put(ctx, who.Organization, files.Owner{Owner: who.Owner(), Group: who.Group}, name, strings.NewReader(string(content)))
+	f, err := shelf.Put(ctx, who.Organization, files.Owner{Owner: who.Owner(), Group: who.Group}, name, bytes.NewReader(content))
 	if err != nil {
 		return "", err
 	}
