@@ -47,6 +47,13 @@ const scenarios = {
     const made = await generateText({ model: provider.responses("" + given.model), prompt: given.prompt, tools, stopWhen: stepCountIs(5), maxRetries: 0 });
     return { text: made.text, finish: made.finishReason, reasoning: made.reasoningText, steps: made.steps.length };
   },
+  async chat() {
+    const model = provider.responses("actor");
+    const asked = { role: "user", content: "say Good day to you." };
+    const first = await generateText({ model, messages: [asked] });
+    const messages = [asked, ...first.response.messages, { role: "user", content: "task additional_context" }];
+    return (await generateText({ model, messages })).text;
+  },
   async streamed() {
     const parts = [];
     const made = streamText({ model: provider.responses("" + given.model), prompt: given.prompt, maxRetries: 0, onError() {} });

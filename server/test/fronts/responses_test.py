@@ -338,6 +338,30 @@ def test_stream_cut(client, server):
         assert tap.connections() == 1
 
 
+def test_killed_in_stream(tmp_path):
+    """A stream goes on after the server was killed; what the lost attempt has said is no part of the answer."""
+    with serve(tmp_path) as server:
+        agents(server, lease_seconds=1)
+        hold, client, seen = Hold(server), client_of(server), []
+        with pytest.raises(openai.APIConnectionError):
+            for event in client.responses.create(model="actor", input=script("say Hello, ", hold, "say world"), stream=True):
+                seen.append(event)
+                if event.type == "response.output_text.delta":
+                    server.kill()
+        hold.go()
+        server.start()
+        name = seen[0].response.id
+        rest = list(client.responses.retrieve(name, stream=True, starting_after=seen[-1].sequence_number))
+        whole = rest[-1].response
+        assert (whole.status, whole.output_text, len(whole.output)) == ("completed", "Hello, world", 1)
+        half = next(e.item for e in rest if e.type == "response.output_item.done")
+        assert (half.status, half.content[0].text) == ("incomplete", "Hello, ")
+        assert client.responses.retrieve(name) == whole
+        assert list(client.responses.retrieve(name, stream=True)) == seen + rest
+        with client.responses.stream(response_id=name, starting_after=0) as events:
+            assert events.get_final_response().output_text == "Hello, world"
+
+
 @pytest.mark.parametrize("how", ["waiting", "stream", "killed", "javascript", "long"])
 def test_answer_lost(tmp_path_factory, javascript, how):
     """A create whose answer is lost twice is one task, and its client has the result."""
@@ -468,6 +492,11 @@ def test_callers_tools(client):
     with refused(422) as told:
         client.responses.create(model="actor", input="Hm", tools=[WEATHER])
     assert "runtime model" in told.text
+
+
+def test_ai_sdk_chat(javascript):
+    """The AI SDK sends what the agent has said as references."""
+    assert "assistant: Good day to you." in javascript("chat")
 
 
 def test_ai_sdk_tools(javascript):

@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"mime"
@@ -76,6 +77,9 @@ func repeats(r *http.Request) bool {
 func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (found, lifecycle.Receipt, error) {
 	// Whoever goes away meanwhile has begun it all the same, and may ask again.
 	ctx, key := context.WithoutCancel(r.Context()), r.Header.Get("Idempotency-Key")
+	if err := f.resolve(ctx, items); err != nil {
+		return found{}, lifecycle.Receipt{}, err
+	}
 	a, err := sortOut(items)
 	if err == nil && len(a.answers) > 0 {
 		x, err := f.reply(ctx, a.answers)
@@ -99,7 +103,58 @@ func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (found,
 		sub.Unkeyed = raw
 	}
 	made, err := f.Turns.Ask(ctx, edge.Caller(ctx), sub)
-	return found{reference{task: made.Turn.Task, turn: made.Number}, made.Turn}, made.Receipt, err
+	return found{reference{task: made.Task, turn: made.Number}, made.Turn}, made.Receipt, err
+}
+
+// resolve puts the messages of agents in the place of references to them: some clients send
+// their history so. Those to anything else mean nothing.
+func (f *face) resolve(ctx context.Context, items []given) error {
+	for i := range items {
+		x := &items[i]
+		if x.Type != isPointer || !strings.HasPrefix(x.ID, "msg_") {
+			continue
+		}
+		said, err := f.message(ctx, x.ID)
+		if fault.CodeOf(err) == fault.NotFound {
+			err = &fault.Error{Code: fault.NotFound, Field: x.field + ".id", Message: "no item " + x.ID}
+		}
+		if err != nil {
+			return err
+		}
+		x.Type, x.Role, x.parts = isMessage, said.Role, []part{{Type: "output_text", Text: said.Content[0].Text}}
+		x.raw["type"], x.raw["role"] = json.RawMessage(`"message"`), json.RawMessage(`"assistant"`)
+	}
+	return nil
+}
+
+// message finds a message of an agent's by its id.
+func (f *face) message(ctx context.Context, id string) (*message, error) {
+	missing := fault.New(fault.NotFound, "no item %q", id)
+	name, seq, is := parseItemID(id)
+	if !is {
+		return nil, missing
+	}
+	t, err := f.Service.Task(ctx, edge.Scope(ctx), name)
+	if err != nil {
+		return nil, err
+	}
+	events, err := f.Service.Events(ctx, t.OrganizationID, name, seq-1, 1)
+	if err != nil || len(events) == 0 || events[0].Seq != seq {
+		return nil, cmp.Or[error](err, missing)
+	}
+	turn, err := f.Turns.Find(ctx, edge.Scope(ctx), name, events[0].Turn)
+	for of := (reference{task: name, turn: turn.Number}); err == nil; of.part++ {
+		var fold *fold
+		if fold, err = f.read(ctx, found{of, turn}); err != nil {
+			break
+		}
+		for _, x := range fold.items {
+			if m, is := x.(*message); is && m.ID == id && len(m.Content) > 0 {
+				return m, nil
+			}
+		}
+	}
+	return nil, err
 }
 
 // takeUp finds the response that an equal create has begun whose answer was lost; none if
@@ -241,7 +296,7 @@ func (f *face) wait(w http.ResponseWriter, r *http.Request, x found, told func(a
 		return err
 	}
 	begin()
-	_, err = w.Write(raw)
+	_, err = w.Write(raw) //nolint:gosec // it is JSON, and said to be
 	told(err == nil && arrived(w, r))
 	return nil // a client that has gone away learns nothing more
 }

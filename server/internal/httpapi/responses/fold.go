@@ -190,7 +190,7 @@ func forPeople(e task.Event) bool {
 	return json.Unmarshal(e.Own, &w) == nil && (w.Cause == task.ForPerson || w.Cause == task.ForApproval)
 }
 
-// add an item to the output, as it is at first.
+// open adds an item to the output, as it is at first.
 func (f *fold) open(x item) (at int) {
 	f.begin()
 	at = len(f.items)
@@ -209,7 +209,7 @@ func (f *fold) chunk(e task.Event) {
 	if json.Unmarshal(e.Own, &words) != nil || words == "" {
 		return
 	}
-	f.mused = f.endMusing()
+	f.endMusing()
 	f.say(e, words)
 }
 
@@ -217,7 +217,7 @@ func (f *fold) chunk(e task.Event) {
 func (f *fold) say(e task.Event, words string) {
 	zero := 0
 	if f.said == nil {
-		m := &message{head{fmt.Sprintf("msg_%d", e.Seq), "message", inProgress}, "assistant", []text{}}
+		m := &message{head{f.of.itemID("msg", e.Seq), "message", inProgress}, "assistant", []text{}}
 		f.said = &saying{placed: placed[*message]{m, f.open(m)}}
 		f.emit(frame{
 			Type: "response.content_part.added", ItemID: m.ID, OutputIndex: &f.said.at, ContentIndex: &zero, Part: outputText(""),
@@ -251,7 +251,7 @@ func (f *fold) endSaying(status string) {
 // takeBack leaves out of the answer what was said so far: an attempt was lost, or the
 // model says it in other words.
 func (f *fold) takeBack() {
-	f.mused = f.endMusing()
+	f.endMusing()
 	if f.said != nil {
 		f.left[f.said.item] = true
 		f.endSaying(unfinished)
@@ -262,7 +262,12 @@ func (f *fold) takeBack() {
 const thinking = "Thinking"
 
 func (f *fold) think(e task.Event) {
-	var x struct{ Title, Thought, Analysis, Result string }
+	var x struct {
+		Title    string `json:"title"`
+		Thought  string `json:"thought"`
+		Analysis string `json:"analysis"`
+		Result   string `json:"result"`
+	}
 	if json.Unmarshal(e.Own, &x) != nil {
 		return
 	}
@@ -274,7 +279,7 @@ func (f *fold) think(e task.Event) {
 		return
 	}
 	if f.mused == nil {
-		r := &reasoning{head{fmt.Sprintf("rs_%d", e.Seq), "reasoning", inProgress}, []summary{}}
+		r := &reasoning{head{f.of.itemID("rs", e.Seq), "reasoning", inProgress}, []summary{}}
 		f.mused = &musing{placed: placed[*reasoning]{r, f.open(r)}}
 	}
 	m := f.mused
@@ -311,14 +316,15 @@ func (f *fold) endThought() {
 	})
 }
 
-// endMusing ends the reasoning under way, and returns that there is none.
-func (f *fold) endMusing() *musing {
-	if f.mused != nil {
-		f.endThought()
-		f.mused.item.Status = completed
-		f.close(f.mused.item, f.mused.at)
+// endMusing ends the reasoning under way.
+func (f *fold) endMusing() {
+	if f.mused == nil {
+		return
 	}
-	return nil
+	f.endThought()
+	f.mused.item.Status = completed
+	f.close(f.mused.item, f.mused.at)
+	f.mused = nil
 }
 
 // call shows a call of one of the agent's tools. Those of the caller's tools are told in
@@ -328,7 +334,7 @@ func (f *fold) call(e task.Event) {
 	if json.Unmarshal(e.Own, &x) != nil || f.isCallers(x.ToolName) {
 		return
 	}
-	f.mused = f.endMusing()
+	f.endMusing()
 	c, is := f.calls[x.RequestID]
 	if !is {
 		c = f.beginCall(e, x)
@@ -351,7 +357,7 @@ func (f *fold) isCallers(tool string) bool {
 func (f *fold) beginCall(e task.Event, x task.ToolCall) placed[*toolCall] {
 	arguments := plain(x.Payload)
 	c := &toolCall{
-		head: head{fmt.Sprintf("mcp_%d", e.Seq), "mcp_call", inProgress}, Server: label, Name: cmp.Or(x.ToolName, x.OperationID, "tool"),
+		head: head{f.of.itemID("mcp", e.Seq), "mcp_call", inProgress}, Server: label, Name: cmp.Or(x.ToolName, x.OperationID, "tool"),
 	}
 	at := f.open(c)
 	f.emit(frame{Type: "response.mcp_call.in_progress", ItemID: c.ID, OutputIndex: &at})
@@ -414,7 +420,9 @@ const approvalPrefix = "mcpr_"
 
 // answered forgets what people need not be asked any more.
 func (f *fold) answered(e task.Event) {
-	var x struct{ ID string }
+	var x struct {
+		ID string `json:"id"`
+	}
 	if json.Unmarshal(e.Own, &x) != nil {
 		return
 	}
@@ -444,7 +452,7 @@ func (f *fold) wait() {
 
 // endAll ends what is under way beside the message.
 func (f *fold) endAll() {
-	f.mused = f.endMusing()
+	f.endMusing()
 	for at, x := range f.items {
 		c, is := x.(*toolCall)
 		if is && c.Status == inProgress { // of which nothing is known
@@ -464,15 +472,15 @@ func (f *fold) finish(e task.Event) {
 		result = *f.state.Result
 	}
 	kind := "response.failed"
-	switch reason := f.state.EndReason; {
-	case reason == task.EndCompleted:
+	switch reason := f.state.EndReason; reason { //nolint:exhaustive // all others are failures
+	case task.EndCompleted:
 		f.answer(e, result, completed)
 		f.leaveOpen(e)
 		f.r.Status, kind = completed, "response.completed"
-	case reason == task.EndBudget:
+	case task.EndBudget:
 		f.answer(e, result, unfinished)
 		f.r.Status, f.r.IncompleteDetails, kind = unfinished, &incomplete{"max_output_tokens"}, "response.incomplete"
-	case reason == task.EndStopped:
+	case task.EndStopped:
 		f.takeBack()
 		f.r.Status, f.r.Error = cancelled, failedBy("The task was stopped.")
 	default:
@@ -505,7 +513,7 @@ func (f *fold) leaveOpen(e task.Event) {
 	for i, open := range f.state.OpenCalls {
 		arguments := string(open.Arguments)
 		c := &functionCall{
-			head: head{fmt.Sprintf("fc_%d_%d", e.Seq, i), "function_call", inProgress}, CallID: f.of.callID(open.ID), Name: open.Name,
+			head: head{f.of.itemID(fmt.Sprintf("fc%d", i), e.Seq), "function_call", inProgress}, CallID: f.of.callID(open.ID), Name: open.Name,
 		}
 		at := f.open(c)
 		f.emit(frame{Type: "response.function_call_arguments.delta", ItemID: c.ID, OutputIndex: &at, Delta: &arguments})

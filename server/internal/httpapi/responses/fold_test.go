@@ -59,7 +59,8 @@ func folded(t *testing.T, part int, events []task.Event) (frames []string, last 
 	return frames, last
 }
 
-func TestFold(t *testing.T) {
+// H19: the frames of a log, and what of it is the answer.
+func TestH19Fold(t *testing.T) {
 	t.Parallel()
 	whole := func(id, words string) []string {
 		return []string{
@@ -76,29 +77,29 @@ func TestFold(t *testing.T) {
 		status string
 	}{{
 		what: "a result alone is the text", log: []string{`attempt_started {}`, finished},
-		frames: append(append([]string{"created queued", "in_progress in_progress"}, whole("msg_3", "Hello")...), "completed completed"),
-		output: "msg_3", status: completed,
+		frames: append(append([]string{"created queued", "in_progress in_progress"}, whole("msg_t_1_3", "Hello")...), "completed completed"),
+		output: "msg_t_1_3", status: completed,
 	}, {
 		what: "chunks are its beginning", log: []string{`attempt_started {}`, `chunk "Hel"`, finished},
 		frames: []string{
-			"created queued", "in_progress in_progress", "output_item.added msg_3 in_progress", "content_part.added msg_3", "output_text.delta msg_3 Hel",
-			"output_text.delta msg_3 lo", "output_text.done msg_3 Hello", "content_part.done msg_3", "output_item.done msg_3 completed", "completed completed",
+			"created queued", "in_progress in_progress", "output_item.added msg_t_1_3 in_progress", "content_part.added msg_t_1_3", "output_text.delta msg_t_1_3 Hel",
+			"output_text.delta msg_t_1_3 lo", "output_text.done msg_t_1_3 Hello", "content_part.done msg_t_1_3", "output_item.done msg_t_1_3 completed", "completed completed",
 		},
-		output: "msg_3", status: completed,
+		output: "msg_t_1_3", status: completed,
 	}, {
 		what: "what a lost attempt has said is taken back", log: []string{`attempt_started {}`, `chunk "Half"`, `attempt_lost {}`, `attempt_started {}`, finished},
 		frames: append(append([]string{
-			"created queued", "in_progress in_progress", "output_item.added msg_3 in_progress", "content_part.added msg_3", "output_text.delta msg_3 Half",
-			"output_text.done msg_3 Half", "content_part.done msg_3", "output_item.done msg_3 incomplete",
-		}, whole("msg_6", "Hello")...), "completed completed"),
-		output: "msg_6", status: completed,
+			"created queued", "in_progress in_progress", "output_item.added msg_t_1_3 in_progress", "content_part.added msg_t_1_3", "output_text.delta msg_t_1_3 Half",
+			"output_text.done msg_t_1_3 Half", "content_part.done msg_t_1_3", "output_item.done msg_t_1_3 incomplete",
+		}, whole("msg_t_1_6", "Hello")...), "completed completed"),
+		output: "msg_t_1_6", status: completed,
 	}, {
 		what: "another result than what was said", log: []string{`chunk "Half"`, finished},
 		frames: append(append([]string{
-			"created queued", "in_progress in_progress", "output_item.added msg_2 in_progress", "content_part.added msg_2", "output_text.delta msg_2 Half",
-			"output_text.done msg_2 Half", "content_part.done msg_2", "output_item.done msg_2 incomplete",
-		}, whole("msg_3", "Hello")...), "completed completed"),
-		output: "msg_3", status: completed,
+			"created queued", "in_progress in_progress", "output_item.added msg_t_1_2 in_progress", "content_part.added msg_t_1_2", "output_text.delta msg_t_1_2 Half",
+			"output_text.done msg_t_1_2 Half", "content_part.done msg_t_1_2", "output_item.done msg_t_1_2 incomplete",
+		}, whole("msg_t_1_3", "Hello")...), "completed completed"),
+		output: "msg_t_1_3", status: completed,
 	}, {
 		what: "thoughts and tools; the caller's calls at the end", log: []string{
 			`think {"title":"Thinking","thought":"Hm"}`, `think {"title":"Thinking","thought":"m."}`,
@@ -107,20 +108,20 @@ func TestFold(t *testing.T) {
 			`task_finished {"status":"completed","end_reason":"completed","result":"","open_calls":[{"id":"2","name":"theirs","arguments":{}}]}`,
 		},
 		frames: []string{
-			"created queued", "in_progress in_progress", "output_item.added rs_2 in_progress", "reasoning_summary_part.added rs_2",
-			"reasoning_summary_text.delta rs_2 Hm", "reasoning_summary_text.delta rs_2 m.", "reasoning_summary_text.done rs_2 Hmm.",
-			"reasoning_summary_part.done rs_2", "output_item.done rs_2 completed",
-			"output_item.added mcp_4 in_progress", "mcp_call.in_progress mcp_4", `mcp_call_arguments.delta mcp_4 {"n":1}`, `mcp_call_arguments.done mcp_4 {"n":1}`,
-			"mcp_call.failed mcp_4", "output_item.done mcp_4 failed",
-			"output_item.added fc_7_0 in_progress", "function_call_arguments.delta fc_7_0 {}", "function_call_arguments.done fc_7_0 {}", "output_item.done fc_7_0 completed",
+			"created queued", "in_progress in_progress", "output_item.added rs_t_1_2 in_progress", "reasoning_summary_part.added rs_t_1_2",
+			"reasoning_summary_text.delta rs_t_1_2 Hm", "reasoning_summary_text.delta rs_t_1_2 m.", "reasoning_summary_text.done rs_t_1_2 Hmm.",
+			"reasoning_summary_part.done rs_t_1_2", "output_item.done rs_t_1_2 completed",
+			"output_item.added mcp_t_1_4 in_progress", "mcp_call.in_progress mcp_t_1_4", `mcp_call_arguments.delta mcp_t_1_4 {"n":1}`, `mcp_call_arguments.done mcp_t_1_4 {"n":1}`,
+			"mcp_call.failed mcp_t_1_4", "output_item.done mcp_t_1_4 failed",
+			"output_item.added fc0_t_1_7 in_progress", "function_call_arguments.delta fc0_t_1_7 {}", "function_call_arguments.done fc0_t_1_7 {}", "output_item.done fc0_t_1_7 completed",
 			"completed completed",
 		},
-		output: "rs_2 mcp_4 fc_7_0", status: completed,
+		output: "rs_t_1_2 mcp_t_1_4 fc0_t_1_7", status: completed,
 	}, {
 		what: "no half answer of one that failed", log: []string{`chunk "Half"`, `task_finished {"status":"error","end_reason":"worker_lost"}`},
 		frames: []string{
-			"created queued", "in_progress in_progress", "output_item.added msg_2 in_progress", "content_part.added msg_2", "output_text.delta msg_2 Half",
-			"output_text.done msg_2 Half", "content_part.done msg_2", "output_item.done msg_2 incomplete", "failed failed",
+			"created queued", "in_progress in_progress", "output_item.added msg_t_1_2 in_progress", "content_part.added msg_t_1_2", "output_text.delta msg_t_1_2 Half",
+			"output_text.done msg_t_1_2 Half", "content_part.done msg_t_1_2", "output_item.done msg_t_1_2 incomplete", "failed failed",
 		},
 		status: failed,
 	}, {
@@ -129,10 +130,10 @@ func TestFold(t *testing.T) {
 	}, {
 		what: "a budget leaves a part", log: []string{`chunk "Hel"`, `task_finished {"status":"failed","end_reason":"budget","result":"Hel"}`},
 		frames: []string{
-			"created queued", "in_progress in_progress", "output_item.added msg_2 in_progress", "content_part.added msg_2", "output_text.delta msg_2 Hel",
-			"output_text.done msg_2 Hel", "content_part.done msg_2", "output_item.done msg_2 incomplete", "incomplete incomplete",
+			"created queued", "in_progress in_progress", "output_item.added msg_t_1_2 in_progress", "content_part.added msg_t_1_2", "output_text.delta msg_t_1_2 Hel",
+			"output_text.done msg_t_1_2 Hel", "content_part.done msg_t_1_2", "output_item.done msg_t_1_2 incomplete", "incomplete incomplete",
 		},
-		output: "msg_2", status: unfinished,
+		output: "msg_t_1_2", status: unfinished,
 	}, {
 		what: "until people are asked", log: []string{
 			`attempt_started {}`, `approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `paused {"cause":"approval"}`, finished,
@@ -145,8 +146,8 @@ func TestFold(t *testing.T) {
 		what: "and what follows", part: 1, log: []string{
 			`approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `paused {"cause":"approval"}`, `resumed {"cause":"approval"}`, finished,
 		},
-		frames: append(append([]string{"created queued", "in_progress in_progress"}, whole("msg_5", "Hello")...), "completed completed"),
-		output: "msg_5", status: completed,
+		frames: append(append([]string{"created queued", "in_progress in_progress"}, whole("msg_t_1_5", "Hello")...), "completed completed"),
+		output: "msg_t_1_5", status: completed,
 	}} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
@@ -167,7 +168,8 @@ func TestFold(t *testing.T) {
 	}
 }
 
-func TestReference(t *testing.T) {
+// H19: ids name tasks whose own ids may hold what parts them.
+func TestH19Ids(t *testing.T) {
 	t.Parallel()
 	for _, of := range []reference{{"t", 1, 0}, {"a_b.c:d", 12, 0}, {"a_1", 2, 3}} {
 		read, call, err := parseCallID(of.callID("call_1_0"))

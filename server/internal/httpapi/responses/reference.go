@@ -27,7 +27,7 @@ func (x reference) String() string {
 	return id
 }
 
-// before is the id of the response before, nil for none: of a turn the last one is not known.
+// before is the id of the response before, nil for none; of a turn before it is the first.
 func (x reference) before() *string {
 	switch {
 	case x.part > 0:
@@ -77,4 +77,20 @@ func parseCallID(id string) (of reference, call string, err error) {
 	}
 	of, err = parseReference(response)
 	return of, call, err
+}
+
+// itemID is the id of an item that begins with an event.
+func (x reference) itemID(kind string, seq int64) string {
+	return fmt.Sprintf("%s_%s_%d", kind, x.task, seq)
+}
+
+// parseItemID finds the task and the event of an item.
+func parseItemID(id string) (taskID string, seq int64, is bool) {
+	_, rest, _ := strings.Cut(id, "_")
+	at := strings.LastIndexByte(rest, '_')
+	if at < 1 {
+		return "", 0, false
+	}
+	seq, err := strconv.ParseInt(rest[at+1:], 10, 64)
+	return rest[:at], seq, err == nil && seq > 0
 }

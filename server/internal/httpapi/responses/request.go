@@ -109,6 +109,8 @@ func (x request) conversation(id string) *named {
 // given is one item of an input.
 type given struct {
 	Type string `json:"type"`
+	// ID is that of an item of an output, to which an item_reference refers.
+	ID   string `json:"id"`
 	Role string `json:"role"`
 	// Content is that of a message, Output that of a call: a text, or parts.
 	Content json.RawMessage `json:"content"`
@@ -146,6 +148,7 @@ const (
 	isResult   = "function_call_output"
 	isCall     = "function_call"
 	isApproval = "mcp_approval_response"
+	isPointer  = "item_reference"
 )
 
 // decode reads the body of a create.

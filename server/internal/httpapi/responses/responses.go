@@ -178,8 +178,10 @@ func (f *face) retrieve(w http.ResponseWriter, r *http.Request) error {
 			return fault.Field("starting_after", "must be the sequence_number of an event")
 		}
 	}
-	if _, err := f.read(r.Context(), x); err != nil { // what is not there has to be told before the stream begins
-		return err
+	if x.part > 0 { // that it is not there has to be told before the stream begins
+		if _, err := f.read(r.Context(), x); err != nil {
+			return err
+		}
 	}
 	return f.follow(w, r, x, after, func(bool) {})
 }
