@@ -52,6 +52,15 @@ func TestSpendingOfAttemptsThatEndWithoutAnEnd(t *testing.T) {
 	})
 	task := create(t, c, errand.TaskRequest{MaxAttempts: 1})
 	receive(t, asked)
+	for e, err := range c.Tasks.Events(t.Context(), task.ID) { // an answer that comes before the attempt waits would not end it
+		if err != nil {
+			t.Fatal(err)
+		}
+		var paused struct{ Cause string }
+		if e.Type == errand.TurnPaused && e.Decode(&paused) == nil && paused.Cause == "person" {
+			break
+		}
+	}
 	for a, err := range c.Approvals.All(t.Context(), errand.ApprovalOpen) {
 		if err != nil {
 			t.Fatal(err)
