@@ -278,8 +278,14 @@ soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all ch
 	@mkdir -p $(TMP)
 	cd server/test && ERRAND_SOAK=1 $(GO) test -race -count=1 -parallel 4 -timeout 90m -v ./sdk ./crash $(MODULE)/server/internal/runtime/profile 2>&1 | tee $(CURDIR)/$(TMP)/soak.log
 	@grep -E '^(soak:|ok|FAIL)' $(TMP)/soak.log
+	@$(MAKE) failover
 	@$(MAKE) ui-soak
 	@$(MAKE) models-soak
+
+.PHONY: failover
+failover: ## a PostgreSQL primary with two standbys is killed under load, 10 times (3 minutes)
+	@mkdir -p $(TMP)
+	cd server/test && ERRAND_SOAK=1 $(GO) test -count=1 -timeout 15m -v -run '^TestFailover$$' ./nodes 2>&1 | tee $(CURDIR)/$(TMP)/failover.log
 
 .PHONY: conformance-soak
 conformance-soak: ## the released Python client with its real waits (hours)

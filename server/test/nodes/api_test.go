@@ -254,13 +254,26 @@ func (a *api) stream(t *testing.T, path string, headers ...string) *sse {
 		defer close(gone)
 		defer res.Body.Close() //nolint:errcheck // it was only read
 		defer close(s.messages)
-		s.err = s.read(bufio.NewReader(res.Body))
+		s.err = read(bufio.NewReader(res.Body), func(m message) { s.messages <- m })
 	}()
 	t.Cleanup(func() { cancel(); <-gone })
 	return s
 }
 
-func (s *sse) read(lines *bufio.Reader) error {
+// follow reads a stream behind a cursor until it breaks.
+func (a *api) follow(ctx context.Context, path, cursor string, each func(message)) error {
+	res, err := a.open(ctx, http.MethodGet, path, nil, "Accept", "text/event-stream", "Last-Event-ID", cursor)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // it was only read
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %d", path, res.StatusCode)
+	}
+	return read(bufio.NewReader(res.Body), each)
+}
+
+func read(lines *bufio.Reader, each func(message)) error {
 	var m message
 	for {
 		line, err := lines.ReadString('\n')
@@ -272,7 +285,7 @@ func (s *sse) read(lines *bufio.Reader) error {
 		case "":
 			if m.data != "" {
 				m.at = time.Now()
-				s.messages <- m
+				each(m)
 			}
 			m = message{}
 		case "id":

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -151,11 +152,14 @@ func (n *node) log(t *testing.T) string {
 	return string(text)
 }
 
-// quiet fails the test if the node has logged an error.
-func (n *node) quiet(t *testing.T) {
+// quiet fails the test if the node has logged an error, but for one that says something.
+func (n *node) quiet(t *testing.T, but ...string) {
 	t.Helper()
+	expected := func(line string) bool {
+		return slices.ContainsFunc(but, func(text string) bool { return strings.Contains(line, text) })
+	}
 	for line := range strings.Lines(n.log(t)) {
-		if strings.Contains(line, "level=ERROR") || strings.Contains(line, "panic") {
+		if (strings.Contains(line, "level=ERROR") || strings.Contains(line, "panic")) && !expected(line) {
 			t.Errorf("node %s logged: %s", n.addr, line)
 		}
 	}

@@ -1,13 +1,19 @@
 package nodes
 
 import (
+	"context"
+	"crypto/rand"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
 )
@@ -56,8 +62,17 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		t.Skip("it starts real servers")
 	}
 	server := pgtest.Start(t, pgtest.Options{Volatile: true})
+	standby, err := server.Standby(pgtest.Options{Volatile: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := standby.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	whole := server.URL("postgres")
-	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0")
+	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0", "CREATE DATABASE many TEMPLATE template0")
 	newer := clusterOn(t, server.URL("newer"))
 	n := newer.start(t)
 	n.kill(t)
@@ -71,6 +86,10 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		return u.String()
 	}
 	nobody := freeAddr(t)
+	t.Run("of many hosts", func(t *testing.T) {
+		t.Parallel()
+		ofManyHosts(t, standby, server)
+	})
 	for name, c := range map[string]struct {
 		url  string
 		says []string
@@ -83,6 +102,8 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		"no such database": {as("poor", "absent"), []string{"absent", "CREATE DATABASE"}},
 		"no rights":        {as("poor", "postgres"), []string{"permission denied", "GRANT"}},
 		"newer tables":     {newer.database, []string{"newer release"}},
+		"a standby":        {standby.URL("postgres"), []string{"read only", "name the primary", "all hosts"}},
+		"pooler's mix-up":  {as("errand", "postgres") + "&default_query_exec_mode=describe_exec", []string{"describe_exec", "cache_describe"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,6 +129,26 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// ofManyHosts finds the one that takes writes, behind one that accepts connections and
+// says nothing, one where nobody is, and a standby.
+func ofManyHosts(t *testing.T, standby, primary *pgtest.Server) {
+	t.Helper()
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close() //nolint:errcheck // it was only there
+	u, err := url.Parse(pgtest.URLs("many", standby, primary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = silent.Addr().String() + "," + freeAddr(t) + "," + u.Host
+	n := clusterOn(t, u.String()).start(t)
+	n.agent(t, "worker", 60)
+	n.create(t, "worker", nil)
+	n.quiet(t)
+}
+
 // errand backup copies SQLite's file: whose record is in PostgreSQL is told what does
 // that there.
 func TestBackupOfADatabase(t *testing.T) {
@@ -125,5 +166,43 @@ func TestBackupOfADatabase(t *testing.T) {
 	doctor.Env = append(os.Environ(), "ERRAND_URL="+n.base, "ERRAND_API_KEY="+adminKey)
 	if out, err := doctor.CombinedOutput(); err != nil {
 		t.Errorf("errand doctor: %v, %s", err, out)
+	}
+}
+
+// A role that is no superuser is enough, as managed services give it, and needs no
+// right but to make tables in a schema.
+func TestOrdinaryRole(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	role := "ordinary_" + strings.ToLower(rand.Text())
+	change(t, c.database, "CREATE ROLE "+role+" LOGIN PASSWORD '"+password+"'", "GRANT CREATE, USAGE ON SCHEMA public TO "+role)
+	whole := c.database
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.WithoutCancel(t.Context()), whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // what it did is done
+		if _, err := conn.Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(c.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, password)
+	c.database = u.String()
+	a, b := c.start(t), c.start(t)
+	a.agent(t, "worker", 60)
+	made := a.create(t, "worker", nil)
+	b.finish(t, b.claim(t, "worker", "w"), "done")
+	if now := a.task(t, made.ID); now.Status != "completed" {
+		t.Errorf("it is %s", now.Status)
+	}
+	for _, n := range []*node{a, b} {
+		n.signal(t, syscall.SIGTERM)
+		n.ended(t, patience)
+		n.quiet(t)
 	}
 }

@@ -127,6 +127,11 @@ func (f *fake) Rollback(context.Context) {
 	_ = f.note("rollback", func() { f.pending, f.open = nil, false })
 }
 
+func (f *fake) End(ctx context.Context) error {
+	f.Rollback(ctx)
+	return nil
+}
+
 func (f *fake) Query(_ context.Context, query string, _ ...any) (table.Rows, error) {
 	f.mu.Lock()
 	open := f.open

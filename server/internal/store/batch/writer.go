@@ -44,6 +44,9 @@ type Engine interface {
 	// Commit writes and commits, with the feed's entries, whose positions it sets.
 	Commit(ctx context.Context, ops []table.Op, entries []feed.Entry) error
 	Rollback(ctx context.Context)
+	// End ends a transaction that has written nothing. An error says that what it has
+	// read may yet be lost, so that nobody may be told of it.
+	End(ctx context.Context) error
 	Close() error
 }
 
@@ -242,8 +245,7 @@ func (w *writer) try(g *group, met *[]lifecycle.Key) error {
 		c.decided()
 	}
 	if !c.wrote {
-		w.engine.Rollback(ctx)
-		return nil
+		return w.engine.End(ctx)
 	}
 	if err := w.engine.Commit(ctx, table.Merge(c.ops), c.entries); err != nil {
 		w.engine.Rollback(ctx)

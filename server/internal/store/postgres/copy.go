@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/errand-dev/errand/server/internal/store/copier"
@@ -161,14 +160,6 @@ func (c *Copy) Finish(ctx context.Context) error {
 func (c *Copy) Close() error {
 	hangUp(context.Background(), c.guard)
 	return c.DB.Close()
-}
-
-// code is the SQLSTATE of an error of the database.
-func code(err error) string {
-	if told, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return told.Code
-	}
-	return ""
 }
 
 func newer(version, known int) error {

@@ -33,6 +33,9 @@ type engine struct {
 	conn  *pgx.Conn
 	now   task.Stamp
 	saved bool // there is a savepoint
+	// replicated says that commits wait for a standby, and doubt that the last one has
+	// given up waiting: it stands, but may be lost with the server.
+	replicated, doubt bool
 }
 
 // Query implements table.DB inside the transaction.
@@ -53,6 +56,8 @@ const (
 	// transaction only, as a pooler may give the connection to others.
 	limitIdle = `SELECT set_config('idle_in_transaction_session_timeout', '3s', true)`
 	readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+	// readMoment is that, and whether commits wait for a standby.
+	readMoment = readClock + `, current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')`
 )
 
 // trip is the context of one trip to the database, which no caller ends.
@@ -87,25 +92,38 @@ func lock(trip *pgx.Batch, about []lifecycle.Key) {
 // on its way.
 const lockWriter = "SELECT 1 FROM writers WHERE node = $1 AND n = $2 FOR UPDATE"
 
+// connect makes the connection. A commit that has given up waiting for a standby, as
+// somebody has cancelled it, is a success with a warning.
+func (e *engine) connect(ctx context.Context) error {
+	config := e.store.config.Copy()
+	config.OnNotice = func(_ *pgconn.PgConn, told *pgconn.Notice) {
+		e.doubt = e.doubt || told.Code == warning || told.Code == adminShutdown
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err == nil {
+		e.conn = conn
+	}
+	return err
+}
+
 // Begin implements batch.Engine. The clock is read when the locks are held, so that
 // what follows another writer's change is not older than it.
 func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
 	if e.conn == nil || e.conn.IsClosed() {
 		ctx, done := e.trip()
-		conn, err := e.store.connect(ctx)
+		err := e.connect(ctx)
 		done()
 		if err != nil {
 			return e.store.failed("connect", err)
 		}
-		e.conn = conn
 	}
 	trip := &pgx.Batch{}
 	trip.Queue("BEGIN")
 	trip.Queue(limitIdle)
 	trip.Queue(lockWriter, e.store.opts.Node, e.n)
 	lock(trip, about)
-	trip.Queue(readClock).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now) })
-	e.saved = false
+	trip.Queue(readMoment).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now, &e.replicated) })
+	e.saved, e.doubt = false, false
 	begun := time.Now()
 	if err := e.send(trip); err != nil {
 		e.Rollback(context.Background()) // what a deadlock, say, has left open would fail all that follow
@@ -198,6 +216,10 @@ func (e *engine) Commit(_ context.Context, ops []table.Op, entries []feed.Entry)
 	trip.Queue("UPDATE writers SET last_commit = $1 WHERE node = $2 AND n = $3", id, e.store.opts.Node, e.n)
 	trip.Queue("COMMIT")
 	err := e.send(trip)
+	if err == nil && e.doubt {
+		err = errUnconfirmed
+		hangUp(e.store.trips, e.conn)
+	}
 	if err != nil && e.conn.IsClosed() && unanswered(err) {
 		if err = e.lookUp(e.store.trips, id, err); errors.Is(err, table.ErrRaced) {
 			return err
@@ -254,8 +276,13 @@ const (
 	lookUpEvery = 200 * time.Millisecond
 )
 
-// lookUp finds out what became of a commit whose answer was lost. The row is read
-// for update, which waits for a transaction that is still under way (lockWriter).
+// errUnconfirmed is a commit that has not waited for the standby.
+var errUnconfirmed = errors.New("no standby has confirmed it")
+
+// lookUp finds out what became of a commit whose answer was lost, or that no standby has
+// confirmed. The row is read for update, which waits for a transaction that is still under
+// way (lockWriter), and is a commit itself: when a standby has confirmed that one, it has
+// all that was before.
 func (e *engine) lookUp(ctx context.Context, id int64, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()
@@ -272,7 +299,7 @@ func (e *engine) lookUp(ctx context.Context, id int64, cause error) error {
 		select {
 		case <-ctx.Done():
 			return &trouble{
-				fault.New(fault.Unavailable, "the connection to the database was lost while this was stored: look whether it was before you repeat it"),
+				fault.New(fault.Unavailable, "the database has not confirmed that this is stored: look whether it is before you repeat it"),
 				errors.Join(cause, err),
 			}
 		case <-retry.C:
@@ -281,13 +308,17 @@ func (e *engine) lookUp(ctx context.Context, id int64, cause error) error {
 }
 
 func (e *engine) lastCommit(ctx context.Context) (int64, error) {
-	conn, err := e.store.connect(ctx)
-	if err != nil {
-		return 0, err
+	if e.conn.IsClosed() {
+		if err := e.connect(ctx); err != nil {
+			return 0, err
+		}
 	}
-	e.conn = conn
+	e.doubt = false
 	var last int64
-	err = conn.QueryRow(ctx, "SELECT last_commit FROM writers WHERE node = $1 AND n = $2 FOR UPDATE", e.store.opts.Node, e.n).Scan(&last)
+	err := e.conn.QueryRow(ctx, "SELECT last_commit FROM writers WHERE node = $1 AND n = $2 FOR UPDATE", e.store.opts.Node, e.n).Scan(&last)
+	if err == nil && e.doubt {
+		err = errUnconfirmed
+	}
 	return last, err
 }
 
@@ -302,6 +333,22 @@ func (e *engine) Rollback(context.Context) {
 	if _, err := e.conn.Exec(ctx, "ROLLBACK"); err != nil {
 		_ = e.conn.Close(ctx)
 	}
+}
+
+// End implements batch.Engine. What was read may be of a commit that no standby has
+// confirmed yet: then this one, which has locked rows, waits for that, too.
+func (e *engine) End(ctx context.Context) error {
+	if !e.replicated {
+		e.Rollback(ctx)
+		return nil
+	}
+	trip := &pgx.Batch{}
+	trip.Queue("COMMIT")
+	err := e.send(trip)
+	if err == nil && e.doubt {
+		err = &trouble{fault.New(fault.Unavailable, "the database has not confirmed what it holds; try again"), errUnconfirmed}
+	}
+	return e.failed("confirm", err)
 }
 
 // Close implements batch.Engine.
@@ -321,6 +368,9 @@ func (e *engine) failed(step string, err error) error {
 	}
 	if e.store.trips.Err() != nil {
 		return fault.New(fault.Unavailable, "the server is shutting down, and the database does not answer")
+	}
+	if code(err) == readOnly {
+		hangUp(e.store.trips, e.conn)
 	}
 	return e.store.failed(step, fmt.Errorf("%s: %w", step, err))
 }

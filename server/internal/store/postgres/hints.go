@@ -92,6 +92,7 @@ func (s *Store) hear(ctx context.Context) error {
 	for {
 		told, err := conn.WaitForNotification(ctx)
 		if err != nil {
+			s.breaks.Add(1)
 			return err
 		}
 		if told.Channel == channel {

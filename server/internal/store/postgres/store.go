@@ -11,7 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,6 +76,7 @@ type Store struct {
 	trouble atomic.Pointer[fault.Error]
 
 	hints   chan struct{} // holds a token when there may be something in the feed
+	breaks  atomic.Int64  // how often the connection of the hints was lost
 	changed chan struct{} // holds a token when the others are to be told
 	end     context.CancelFunc
 	// trips is the life of what the writers ask; cut ends it.
@@ -120,6 +121,9 @@ func configure(url string) (*pgxpool.Config, error) {
 	if c.ConnConfig.ConnectTimeout == 0 {
 		c.ConnConfig.ConnectTimeout = connectTime
 	}
+	if c.ConnConfig.ValidateConnect == nil { // of many hosts that which takes writes, as target_session_attrs=read-write
+		c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	return c, nil
 }
 
@@ -157,6 +161,9 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 
 // advice says what to do about a connection that cannot be made.
 func advice(err error) string {
+	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
+		return "it takes no writes: name the primary, or all hosts as host1:5432,host2:5432, of which that is chosen"
+	}
 	var told *pgconn.PgError
 	if !errors.As(err, &told) {
 		return "is it running, and is the URL right?"
@@ -201,9 +208,15 @@ func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, s.config.Copy())
 }
 
-// place is where the database is, without the password.
+// place is where the database is, or may be, without the password.
 func place(c *pgx.ConnConfig) string {
-	return fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)
+	hosts := []string{fmt.Sprintf("%s:%d", c.Host, c.Port)}
+	for _, other := range c.Fallbacks { // each host once, with and without TLS
+		if host := fmt.Sprintf("%s:%d", other.Host, other.Port); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return strings.Join(hosts, ",") + "/" + c.Database
 }
 
 // Write implements lifecycle.Store.
@@ -267,46 +280,6 @@ func (s *Store) FeedEnd(ctx context.Context) (feed.Position, error) {
 	return table.FeedEnd(ctx, s.DB, before)
 }
 
-// Mark implements feed.Live: it is a snapshot of PostgreSQL's.
-func (s *Store) Mark(ctx context.Context) (string, error) {
-	var mark string
-	err := s.pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&mark)
-	return mark, translated(err)
-}
-
-// News implements feed.Live. A commit stands in the feed by its transaction's number,
-// and a snapshot says of each number whether it was over: so what has become readable
-// between two of them is known exactly, whatever else still runs.
-func (s *Store) News(ctx context.Context, since, until string, after feed.Position, limit int) ([]feed.Entry, error) {
-	next, running, err := snapshot(since)
-	if err != nil {
-		return nil, err
-	}
-	return table.ReadNews(ctx, s.DB, after,
-		"(pos >= ? OR pos = ANY (?)) AND pg_visible_in_snapshot(pos::text::xid8, ?::pg_snapshot)", []any{next, running, until}, limit)
-}
-
-// snapshot takes a snapshot apart: the number that no transaction had yet, and those
-// below it that were under way.
-func snapshot(text string) (next int64, running []int64, err error) {
-	parts := strings.Split(text, ":") // xmin:xmax:xip,xip
-	if len(parts) != 3 {
-		return 0, nil, fmt.Errorf("%q is no snapshot", text)
-	}
-	if next, err = strconv.ParseInt(parts[1], 10, 64); err != nil {
-		return 0, nil, err
-	}
-	running = []int64{}
-	for _, number := range strings.FieldsFunc(parts[2], func(r rune) bool { return r == ',' }) {
-		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return 0, nil, err
-		}
-		running = append(running, n)
-	}
-	return next, running, nil
-}
-
 // failed notes that a write was not stored. The log is told once, not by everybody
 // who is turned away meanwhile.
 func (s *Store) failed(step string, err error) error {
@@ -314,6 +287,9 @@ func (s *Store) failed(step string, err error) error {
 	var everybodys *trouble
 	if !errors.As(err, &everybodys) {
 		return err
+	}
+	if everybodys.told.Message == readOnlyDatabase { // another host may take them
+		s.pool.Reset()
 	}
 	if was := s.trouble.Swap(everybodys.told); was == nil || was.Message != everybodys.told.Message {
 		s.opts.Log.Error("the store cannot write", "step", step, "error", bare(everybodys.cause))

@@ -18,6 +18,8 @@ const (
 	badEncoding        = "22021"
 	untranslatable     = "22P05"
 	readOnly           = "25006"
+	warning            = "01000"
+	adminShutdown      = "57P01"
 	uniqueViolation    = "23505"
 	serialization      = "40001"
 	deadlock           = "40P01"
@@ -27,7 +29,7 @@ const (
 	classResources     = "53"
 	classIntervention  = "57"
 	unreachable        = "the database cannot be reached"
-	readOnlyDatabase   = "the database takes no writes: it is a standby, or read-only"
+	readOnlyDatabase   = "the database takes no writes: it is a standby, or read-only; try again"
 	databaseDiskIsFull = "the database's disk is full"
 )
 
@@ -37,6 +39,9 @@ const (
 func translated(err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
+		return &trouble{fault.New(fault.Unavailable, readOnlyDatabase), err}
 	}
 	var told *pgconn.PgError
 	if !errors.As(err, &told) {
@@ -54,7 +59,7 @@ func translated(err error) error {
 	case badEncoding, untranslatable:
 		return fault.New(fault.Invalid, "a text holds a character that the database cannot keep")
 	case readOnly:
-		return &trouble{fault.New(fault.Unavailable, "%s; try again", readOnlyDatabase), err}
+		return &trouble{fault.New(fault.Unavailable, readOnlyDatabase), err}
 	case diskFull:
 		return &trouble{fault.New(fault.Unavailable, "%s; try again", databaseDiskIsFull), err}
 	}
@@ -68,6 +73,14 @@ func translated(err error) error {
 		return &trouble{fault.New(fault.Unavailable, "%s now; try again", unreachable), err}
 	}
 	return err
+}
+
+// code is the SQLSTATE of an error of the database.
+func code(err error) string {
+	if told, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return told.Code
+	}
+	return ""
 }
 
 // lost reports whether an error is the connection's.

@@ -107,3 +107,9 @@ func (e *engine) Rollback(ctx context.Context) {
 		e.store.opts.Log.ErrorContext(ctx, "rollback", "error", err)
 	}
 }
+
+// End implements batch.Engine.
+func (e *engine) End(ctx context.Context) error {
+	e.Rollback(ctx)
+	return nil
+}

@@ -42,6 +42,11 @@ func (e turns) Rollback(ctx context.Context) {
 	e.turn.Unlock()
 }
 
+func (e turns) End(ctx context.Context) error {
+	e.Rollback(ctx)
+	return nil
+}
+
 // SQLite stores refuse to share a database. Two that are made to do so, and whose
 // writers remember nothing, show on any machine that the suite's races have a winner.
 func TestSharedDatabase(t *testing.T) {

@@ -19,8 +19,10 @@ var ErrNotInstalled = errors.New("PostgreSQL is not installed: these tests need 
 // find answers the folder of postgres and initdb: that of the PATH or, as most
 // systems have no server in there, the newest where systems have it.
 func find() (string, error) {
-	if path, err := exec.LookPath("postgres"); err == nil && complete(filepath.Dir(path)) {
-		return filepath.Dir(path), nil
+	if path, err := exec.LookPath("postgres"); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil && complete(filepath.Dir(real)) { // the other programs are there
+			return filepath.Dir(real), nil
+		}
 	}
 	return newest(
 		"/usr/lib/postgresql/*/bin", // Debian

@@ -89,6 +89,11 @@ func (s *Server) start(o Options) error {
 	if err := s.initialize(pwfile); err != nil {
 		return err
 	}
+	return s.begin(o, password)
+}
+
+// begin starts a server whose data is there.
+func (s *Server) begin(o Options, password string) error {
 	settings := map[string]string{
 		"listen_addresses":        "127.0.0.1",
 		"unix_socket_directories": s.folder,
