@@ -3,7 +3,9 @@ package nodes
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -113,7 +115,10 @@ func TestFailover(t *testing.T) {
 		x.rejoin(t)
 	}
 	l.end(t)
-	l.check(t, c, x.primary)
+	l.check(t, x.primary.URL("postgres"))
+	for _, n := range l.nodes {
+		n.quiet(t, "the store cannot write")
+	}
 	slices.Sort(writes)
 	slices.Sort(views)
 	if last := (rounds - 1) * 9 / 10; writes[last] > 2*time.Second || views[last] > 3*time.Second { // 9 of 10
@@ -201,7 +206,8 @@ func (l *load) create(ctx context.Context, t *testing.T, who int) {
 
 func (l *load) work(ctx context.Context, t *testing.T, who int) {
 	for n := 0; ctx.Err() == nil; n++ {
-		got, ok := l.insist(ctx, who+n, []int{http.StatusOK}, http.MethodPost, "/v1/claim",
+		whole := context.WithoutCancel(ctx) // what was claimed is finished
+		got, ok := l.insist(whole, who+n, []int{http.StatusOK}, http.MethodPost, "/v1/claim",
 			obj{"agent_ids": []string{"worker"}, "worker_id": fmt.Sprint("w", who), "wait": 1, "slots": 5})
 		if !ok {
 			return
@@ -213,7 +219,7 @@ func (l *load) work(ctx context.Context, t *testing.T, who int) {
 			t.Error(err)
 		}
 		for _, c := range body.Claims {
-			l.insist(ctx, who+n, []int{http.StatusOK, http.StatusConflict}, http.MethodPost, "/v1/tasks/"+c.Task.ID+"/finish",
+			l.insist(whole, who+n, []int{http.StatusOK, http.StatusConflict}, http.MethodPost, "/v1/tasks/"+c.Task.ID+"/finish",
 				obj{"lease_token": c.Lease.Token, "status": "completed", "result": "done"})
 		}
 	}
@@ -235,12 +241,16 @@ func (l *load) speak(ctx context.Context, t *testing.T, c claimed) {
 func (l *load) view(ctx context.Context) {
 	cursor := "0"
 	for n := 1; ctx.Err() == nil; n++ {
-		_ = l.nodes[n%len(l.nodes)].follow(ctx, "/v1/tasks/"+l.talk+"/events", cursor, func(m message) {
+		err := l.nodes[n%len(l.nodes)].follow(ctx, "/v1/tasks/"+l.talk+"/events", cursor, func(m message) {
 			cursor = m.id
 			l.mu.Lock()
 			l.seen = append(l.seen, m)
 			l.mu.Unlock()
 		})
+		if ctx.Err() == nil && !errors.Is(err, io.EOF) { // a stream that ends properly is followed by another
+			l.failed.Add(1)
+			l.last.Store(fmt.Sprint("stream: ", err))
+		}
 	}
 }
 
@@ -305,14 +315,15 @@ func (l *load) end(t *testing.T) {
 	})
 }
 
-func (l *load) check(t *testing.T, c *cluster, primary *pgtest.Server) {
+// check holds the record in a database to what was acknowledged.
+func (l *load) check(t *testing.T, database string) {
 	t.Helper()
 	for _, x := range l.created {
 		if now := l.nodes[0].task(t, x.id); now.Status != "completed" {
 			t.Errorf("task %s, which was acknowledged, is %s", x.id, now.Status)
 		}
 	}
-	in := &cluster{database: primary.URL("postgres")}
+	in := &cluster{database: database}
 	var tasks, ends int
 	in.ask(t, "SELECT count(*) FROM tasks WHERE agent_id = 'worker'", &tasks)
 	in.ask(t, "SELECT count(*) FROM events e JOIN tasks t ON t.org = e.org AND t.id = e.task WHERE agent_id = 'worker' AND type = 'task_finished'", &ends)
@@ -330,7 +341,4 @@ func (l *load) check(t *testing.T, c *cluster, primary *pgtest.Server) {
 		t.Errorf("%d words were acknowledged, %d are there", l.said, words)
 	}
 	t.Logf("%d tasks, %d words, %d seen; %d calls were tried again", tasks, words, len(l.seen), l.failed.Load())
-	for _, n := range l.nodes {
-		n.quiet(t, "the store cannot write")
-	}
 }
