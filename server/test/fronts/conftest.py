@@ -39,7 +39,7 @@ def agents(server: Server, **more: object) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    with serve(tmp_path_factory.mktemp("server")) as running:
+    with serve(tmp_path_factory.mktemp("server"), "--mcp-agent-tools") as running:
         agents(running)
         yield running
 

@@ -334,6 +334,11 @@ func TestH15WhatIsRefused(t *testing.T) {
 			t.Errorf("H15: %s: %v", body, got)
 		}
 	}
+	for _, body := range []string{`{}`, `3`, `{"id": 1, "method": "ping"}`, `{"jsonrpc": "2.0", "id": {}, "method": "ping"}`} {
+		if got := old(400, body); fmt.Sprint(got["error"].(map[string]any)["code"]) != "-32600" {
+			t.Errorf("H15: %s: %v", body, got)
+		}
+	}
 	if got := old(400, `{"jsonrpc"`); fmt.Sprint(got["error"].(map[string]any)["code"]) != "-32700" {
 		t.Errorf("H15: no JSON is %v", got)
 	}

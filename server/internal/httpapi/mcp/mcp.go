@@ -6,6 +6,7 @@
 package mcp
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -204,7 +205,13 @@ func read(body []byte, h http.Header) (m message, err error) {
 	if !json.Valid(body) {
 		return m, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "the body is not valid JSON"}
 	}
-	_ = json.Unmarshal(body, &m) // what is of a wrong type is refused by whoever reads it; a batch, of an old revision, has nothing of it
+	_ = json.Unmarshal(body, &m)                             // what is of a wrong type is refused by whoever reads it
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) { // a batch, of an old revision
+		return m, edge.CheckText(body)
+	}
+	if _, err := jsonrpc.DecodeMessage(body); err != nil {
+		return m, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "the body is no message of JSON-RPC 2.0: " + err.Error()}
+	}
 	switch {
 	case !fitID(m.ID):
 		id := m.ID

@@ -7,7 +7,6 @@ agent's tool the arguments as its prompt. `greet`, which must never be a task, i
 import contextlib
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,27 +25,30 @@ def door(server):
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"] or 0))
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "content-length", "connection")}
-            headers["x-api-key"] = server.key
-            headers["host"] = self.headers["host"].replace(str(listener.server_port), server.url.rpartition(":")[2])
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            ours = server.url.rpartition(":")[2]
+            headers = {name.lower(): value for name, value in self.headers.items()} | {"x-api-key": server.key}
+            for name in ("content-length", "connection"):
+                headers.pop(name, None)
+            for name in headers.keys() & {"host", "origin"}:
+                headers[name] = headers[name].replace(str(listener.server_port), ours)
+            greeted = None
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # not a call of such a tool
                 message = json.loads(body)
-                name = message["params"]["name"]
-                if message["method"] == "tools/call" and name in AGENTS:
-                    message["params"]["arguments"] = {"prompt": json.dumps(message["params"].get("arguments", {}))}
-                if name == "greet":
-                    greeted = message["params"]["arguments"]["name"]
-                    message["params"].update(name="list_agents", arguments={})
-                    headers["mcp-name"] = "list_agents"
-                else:
-                    greeted = None
-                status, kind, content = self.passed(json.dumps(message).encode(), headers)
-                if greeted and status == 200:
-                    answer = json.loads(content)
-                    answer["result"]["content"][0]["text"] = f"Hello, {greeted}!"
-                    content = json.dumps(answer).encode()
-                return self.say(status, kind, content)
-            self.say(*self.passed(body, headers))
+                call = message["params"]
+                if call["name"] in AGENTS:
+                    call["arguments"] = {"prompt": json.dumps(call.get("arguments", {}))}
+                elif call["name"] == "greet":
+                    greeted = call["arguments"]["name"]
+                    call["name"] = headers["mcp-name"] = "list_agents"
+                    call["arguments"] = {}
+                body = json.dumps(message).encode()
+            status, kind, content = self.passed(body, headers)
+            if greeted and status == 200:
+                answer = json.loads(content)
+                answer["result"]["content"][0]["text"] = f"Hello, {greeted}!"
+                content = json.dumps(answer).encode()
+            with contextlib.suppress(OSError):  # the kit has gone
+                self.say(status, kind, content)
 
         do_GET = do_DELETE = do_POST
 
@@ -68,7 +70,11 @@ def door(server):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as listener:
+    class Listener(ThreadingHTTPServer):
+        def handle_error(self, *_):  # the kit has gone
+            pass
+
+    with Listener(("127.0.0.1", 0), Door) as listener:
         serving = threading.Thread(target=listener.serve_forever)
         serving.start()
         try:
