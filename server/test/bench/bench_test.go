@@ -33,7 +33,7 @@ func TestBench(t *testing.T) {
 	}
 	for _, want := range []string{
 		"one fsync", "### Create\n", "### Claim and finish", "### Append, 20 a call", "64 creators",
-		"create to handler start", "append to viewer", "first chunk to viewer", "20 attempts of 50 tokens/s", "64 callers, Go client", "POST /v1/tasks/batch", "one task to 50 viewers", "200 idle viewers", "64 workers wait",
+		"create to handler start", "append to viewer", "first chunk to viewer", "20 attempts of 50 tokens/s", "64 callers, Go client", "POST /v1/tasks/batch", "one task to 50 viewers", "50 viewers of all protocols", "200 idle viewers", "64 workers wait",
 		"| status, none |", "from start to ready", "memory of an idle server", "500 lost leases",
 		"1000 children", "a tree of 1000 is stopped",
 	} {

@@ -96,6 +96,7 @@ func parts() []part {
 		{"invoke", invocations},
 		{"streams", streams},
 		{"viewers", viewers},
+		{"faces", faces},
 		{"idle", idleViewers},
 		{"lists", lists},
 		{"start", starts},

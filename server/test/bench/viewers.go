@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -24,22 +23,7 @@ type viewer struct {
 }
 
 func (s *server) view(ctx context.Context, id string) (*viewer, error) {
-	c, err := s.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c.in = bufio.NewReaderSize(c.Conn, 512) // there are thousands of them
-	if err := c.send(http.MethodGet, "/v1/tasks/"+id+"/events", nil, "Accept", "text/event-stream"); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	answer, err := http.ReadResponse(c.in, nil) //nolint:bodyclose // it ends with its connection
-	if err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	if answer.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("a stream was answered with %s", answer.Status), c.Close())
-	}
-	return &viewer{c, answer.Body}, nil
+	return s.open(ctx, face{http.MethodGet, "/v1/tasks/" + id + "/events", "", []string{"Accept", "text/event-stream"}})
 }
 
 // read tells of events as they arrive, by their number, until more is false.
