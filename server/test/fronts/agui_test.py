@@ -234,6 +234,15 @@ def test_files_state_and_context(thread):
     assert [url.rpartition("/")[2].partition("?")[0] for url in thread.task["input"]["files"]] == ["file.png", "sales.csv"]
 
 
+def test_output_files(thread):
+    """A file that the agent has written is told of before the end, with its URL."""
+    _, events = thread.ask(user(script("write sums.csv", "say Written")))
+    (output,) = [e["value"] for e in events if e["type"] == "CUSTOM"]
+    assert (events[-2]["name"], output["name"], output["size"], output["content_type"]) == ("errand.output", "sums.csv", 8, "text/csv; charset=utf-8")
+    with DIRECT.open(output["url"], timeout=30) as file:
+        assert file.read() == b"a,b\n1,2\n"
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_lost_attempt(hands, server, client):
     """What a worker that was killed has said is gone, and the next one's answer is whole."""
@@ -292,6 +301,25 @@ def test_server_goes(hands, own, how):
     done, _ = thread.ask(run=thread.run)
     assert (done["error"], texts(done["messages"])) == (None, ["Hello, world"])
     assert thread.task["turn"] == 1
+
+
+@pytest.mark.parametrize("client", CLIENTS[:2])
+def test_server_is_killed_under_a_model(hands, own, told, client):
+    """A model was in the middle of its answer behind a call: the same run again has the call once, and the whole answer."""
+    own.apply_agent("told", **told.record(tools=["files"], lease_seconds=1))
+    thread = Thread(hands, own, client, "told")
+    told.hold.clear()
+    ask = thread.begin(user(script("say Let me look.", "call list_files")))
+    ask.until(lambda a: "TOOL_CALL_RESULT" in types(a.events))
+    own.kill()
+    thread.messages = ask.done()["messages"]
+    told.hold.set()
+    own.start()
+    done, events = thread.ask(run=thread.run)
+    assert (done["error"], [text[:9] for text in texts(done["messages"])]) == (None, ["It says: "])
+    assert [m["role"] for m in done["messages"]] == ["user", "reasoning", "assistant", "tool", "assistant"]
+    assert types(events).count("TOOL_CALL_START") == 1
+    assert thread.task["result"] == texts(done["messages"])[0]
 
 
 def post(server, body, key=None, agent="actor"):

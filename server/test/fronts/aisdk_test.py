@@ -207,6 +207,16 @@ def test_tools_of_the_client(hands, server, told, elsewhere):
     assert [p.get("output") for p in other["messages"][-1]["parts"] if p["type"] == "tool-paint"] == ['{"is":"red"}']
 
 
+def test_output_files(chat):
+    """A file that the agent has written is a part of the message."""
+    done = chat.do("send", text=script("write sums.csv", "say Written"))
+    assert answer(done) == "Written"
+    (file,) = [part for part in done["messages"][-1]["parts"] if part["type"] == "file"]
+    assert file["mediaType"] == "text/csv"
+    with DIRECT.open(file["url"], timeout=30) as content:
+        assert content.read() == b"a,b\n1,2\n"
+
+
 def test_a_lost_attempt(hands, server):
     """A worker is killed in mid-text: what it has said is gone, and the next one's answer is whole."""
     server.apply_agent("lost", lease_seconds=1, retry_started=True)
@@ -262,6 +272,23 @@ def test_server_goes(hands, own, how):
     hold.go()
     done = resumed.done()
     assert (answer(done), len(done["messages"]), chat.task["turn"]) == ("Hello, world", 2, 1)
+
+
+def test_server_is_killed_under_a_model(hands, own, told):
+    """A model was in the middle of its answer: who comes again has all of it, and nothing of what was cut."""
+    own.apply_agent("told", **told.record(lease_seconds=1))
+    chat = Chat(hands, own, "told")
+    told.hold.clear()
+    ask = chat.begin("send", text=script("say Half ", "hold", "say and half"))
+    ask.until(begun)
+    own.kill()
+    assert ask.done()["status"] == "error"
+    own.start()
+    resumed = chat.begin("resume")
+    resumed.until(begun)
+    told.hold.set()
+    done = resumed.done()
+    assert (answer(done), len(done["messages"]), chat.task["turn"]) == ("Half and half", 2, 1)
 
 
 def ask(server, method, path, body=None, key=None):

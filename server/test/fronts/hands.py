@@ -1,5 +1,6 @@
 """The released clients of user interfaces (hands.mjs), and a model that does what it is told."""
 
+import contextlib
 import json
 import os
 import queue
@@ -141,7 +142,7 @@ class Ask:
 class Model:
     """A provider of chat completions whose model says what the user's last message tells it, line by line.
 
-    `say WORDS`; `call NAME ARGUMENTS`, after which it says what came of it, unless `hold` is cleared.
+    `say WORDS`; `hold` until it is let go; `call NAME ARGUMENTS`, after which it holds, too, and says what came of it.
     """
 
     def __init__(self):
@@ -154,9 +155,9 @@ class Model:
                 self.send_response(200)
                 self.send_header("content-type", "text/event-stream")
                 self.end_headers()
-                for part in answer(body["messages"]):
-                    hold.wait(60)
-                    self.wfile.write(b"data: " + part.encode() + b"\n\n")
+                with contextlib.suppress(OSError):  # whoever asked has gone
+                    for part in answer(body["messages"], hold):
+                        self.wfile.write(b"data: " + part.encode() + b"\n\n")
 
             def log_message(self, *_):
                 pass
@@ -176,7 +177,7 @@ class Model:
         self.server.server_close()
 
 
-def answer(messages: list[dict]):
+def answer(messages: list[dict], hold: threading.Event):
     """The stream of an answer."""
     last = max(i for i, m in enumerate(messages) if m["role"] == "user")
     results = [m["content"] for m in messages if m["role"] == "tool"]
@@ -190,12 +191,15 @@ def answer(messages: list[dict]):
     yield delta({"role": "assistant", "content": ""})
     finish = "stop"
     if behind:
+        hold.wait(60)
         yield delta({"content": "It says: " + "; ".join(results[-2:])})
     else:
         for index, line in enumerate(text.splitlines()):
             verb, _, words = line.partition(" ")
             if verb == "say":
                 yield delta({"content": words})
+            elif verb == "hold":
+                hold.wait(60)
             elif verb == "call":
                 name, _, arguments = words.partition(" ")
                 finish = "tool_calls"

@@ -31,6 +31,7 @@ type event struct {
 	SubagentRunID   string          `json:"subagentRunId,omitempty"`
 	Name            string          `json:"name,omitempty"`
 	Description     string          `json:"description,omitempty"`
+	Value           *output         `json:"value,omitempty"`
 	Message         string          `json:"message,omitempty"`
 	Code            string          `json:"code,omitempty"`
 	Outcome         *outcome        `json:"outcome,omitempty"`
@@ -42,6 +43,14 @@ type outcome struct {
 	Type       string      `json:"type"`
 	Interrupts []interrupt `json:"interrupts,omitempty"`
 	Pending    []string    `json:"pendingToolCallIds,omitempty"`
+}
+
+// output is a file that the agent has written: the protocol has no word for one of its own.
+type output struct {
+	Name        string `json:"name"`
+	URL         string `json:"url"`
+	Size        int64  `json:"size"`
+	ContentType string `json:"content_type"`
 }
 
 // usage is what a model has used.
@@ -88,6 +97,8 @@ type run struct {
 	// messages and state are the request's.
 	messages []json.RawMessage
 	state    json.RawMessage
+	// url is that of an output file.
+	url func(task.Output) string
 
 	first, from int64 // the turn's first event, and the one from which on it is told
 	at          task.Stamp
@@ -289,6 +300,9 @@ func (r *run) Ends(e story.End) {
 	var used []usage
 	for _, u := range e.Used {
 		used = append(used, usage{u.Provider, u.Model, u.Prompt, u.Completion, u.Prompt + u.Completion})
+	}
+	for _, o := range e.Outputs {
+		r.say(event{Type: "CUSTOM", Name: "errand.output", Value: &output{o.Name, r.url(o), o.Size, o.ContentType}})
 	}
 	end := outcome{Type: "success"}
 	switch {

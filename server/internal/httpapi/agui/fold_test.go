@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/errand-dev/errand/server/internal/task"
 	"github.com/errand-dev/errand/server/internal/testkit/storytest"
 )
 
@@ -37,7 +38,7 @@ func lines(t *testing.T, r *run, log []string) string {
 
 func request1(current bool) *run {
 	return &run{
-		thread: "t", id: "r", current: current, state: json.RawMessage(`{"x":1}`),
+		thread: "t", id: "r", current: current, state: json.RawMessage(`{"x":1}`), url: func(o task.Output) string { return o.File },
 		messages: []json.RawMessage{json.RawMessage(`{"id":"u1","role":"user","content":"Hi"}`)},
 	}
 }

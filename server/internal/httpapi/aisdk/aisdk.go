@@ -125,6 +125,7 @@ func (f *face) stream(w http.ResponseWriter, r *http.Request, turn invoke.Turn, 
 		return err
 	}
 	m.task = turn.Task
+	m.url = func(o task.Output) string { return f.shelf.URL(turn.Organization, files.Ref(o.File, o.Name)) }
 	w.Header().Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
 	f.Stream(w, r, edge.View{
 		Organization: turn.Organization, Task: turn.Task, After: turn.First - 1, Only: story.Types(), Unfollowed: unfollowed,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/errand-dev/errand/server/internal/httpapi/story"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -24,6 +25,8 @@ type chunk struct {
 	ApprovalID       string          `json:"approvalId,omitempty"`
 	Data             any             `json:"data,omitempty"`
 	ErrorText        string          `json:"errorText,omitempty"`
+	URL              string          `json:"url,omitempty"`
+	MediaType        string          `json:"mediaType,omitempty"`
 	Reason           string          `json:"reason,omitempty"`
 	FinishReason     string          `json:"finishReason,omitempty"`
 	Metadata         *metadata       `json:"messageMetadata,omitempty"`
@@ -51,6 +54,8 @@ type message struct {
 	task string
 	// id is the message's. One that the client has goes on if it is the same.
 	id string
+	// url is that of an output file.
+	url func(task.Output) string
 
 	turn    int
 	out     []chunk
@@ -249,6 +254,10 @@ func (m *message) Ends(e story.End) {
 		about.Usage.Input += u.Prompt
 		about.Usage.Output += u.Completion
 		about.Usage.Total += u.Prompt + u.Completion
+	}
+	for _, o := range e.Outputs {
+		kind, _, _ := strings.Cut(o.ContentType, ";")
+		m.say(chunk{Type: "file", URL: m.url(o), MediaType: kind})
 	}
 	switch {
 	case e.Status == task.Completed && len(e.Open) > 0:

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/errand-dev/errand/server/internal/task"
 	"github.com/errand-dev/errand/server/internal/testkit/storytest"
 )
 
@@ -37,13 +38,13 @@ func TestH18WhatIsTold(t *testing.T) {
 	t.Parallel()
 	storytest.Golden(t, func(t *testing.T, log []string) map[string]string {
 		t.Helper()
-		all := map[string]string{"": lines(t, &message{task: "t", id: "t_1"}, log)}
+		all := map[string]string{"": lines(t, &message{task: "t", id: "t_1", url: func(o task.Output) string { return o.File }}, log)}
 		for _, question := range []string{"ap1", "q1"} {
 			if strings.Contains(strings.Join(log, ""), `"id":"`+question+`"`) {
-				goes := &message{task: "t", id: "t_1"}
+				goes := &message{task: "t", id: "t_1", url: func(o task.Output) string { return o.File }}
 				goes.Since = []string{question}
 				all[" goes on"] = lines(t, goes, log)
-				whole := &message{task: "t", id: "t_1"}
+				whole := &message{task: "t", id: "t_1", url: func(o task.Output) string { return o.File }}
 				whole.Open = func(string, int64) bool { return false }
 				all[" resumed"] = lines(t, whole, log)
 			}
@@ -61,7 +62,7 @@ func TestH18AnyLogIsAMessage(t *testing.T) {
 		var steps []string // the texts of each
 		parts, calls, running := map[string]bool{}, map[string]bool{}, false
 		last := ""
-		for line := range strings.Lines(lines(t, &message{task: "t", id: "t_1"}, log)) {
+		for line := range strings.Lines(lines(t, &message{task: "t", id: "t_1", url: func(o task.Output) string { return o.File }}, log)) {
 			var c chunk
 			if err := json.Unmarshal([]byte(line), &c); err != nil {
 				rt.Fatal(err)

@@ -109,6 +109,8 @@ type End struct {
 	Result string
 	// Open are the calls that the caller is to carry out.
 	Open []task.OpenCall
+	// Outputs are the files that were written, each name once.
+	Outputs []task.Output
 	// Used is what the server has counted by model, or else what the turn tells of itself.
 	Used []Used
 }
@@ -139,6 +141,7 @@ type Fold struct {
 	held        []Call          // calls of them of which it is not known yet who carries them out
 	asked       map[string]task.Approval
 	used        []Used
+	outputs     []task.Output
 	tokens      task.Tokens
 	told        bool
 }
@@ -149,7 +152,7 @@ func Types() []task.Type {
 	return []task.Type{
 		task.TaskCreated, task.TaskUpdated, task.TaskFinished, task.Chunk, task.Think, task.Analyze, task.AttemptStarted, task.AttemptLost,
 		task.TaskCompactization, task.ToolCallRequest, task.ToolCallResult, task.PlanUpdated, task.SubAgentTrigger, task.SubTaskFinished,
-		task.ModelUsed, task.ApprovalRequested, task.ApprovalAnswered, task.TurnPaused,
+		task.ModelUsed, task.OutputWritten, task.ApprovalRequested, task.ApprovalAnswered, task.TurnPaused,
 	}
 }
 
@@ -191,6 +194,10 @@ func (f *Fold) Add(e task.Event) (more bool, err error) {
 		}
 	case task.ModelUsed:
 		return true, f.use(e)
+	case task.OutputWritten:
+		o, err := task.OutputOf(e)
+		f.outputs = append(slices.DeleteFunc(f.outputs, func(x task.Output) bool { return x.Name == o.Name }), o)
+		return true, err
 	case task.ApprovalRequested:
 		a, err := task.ApprovalOf(e, nil)
 		f.asked[a.ID] = a
@@ -422,7 +429,7 @@ func (f *Fold) end(e task.Event) error {
 	if err := decode(e, &s); err != nil {
 		return err
 	}
-	end := End{Status: s.Status, Reason: s.EndReason, Open: s.OpenCalls, Used: f.used}
+	end := End{Status: s.Status, Reason: s.EndReason, Open: s.OpenCalls, Outputs: f.outputs, Used: f.used}
 	if s.Result != nil {
 		end.Result = *s.Result
 	}

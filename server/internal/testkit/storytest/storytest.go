@@ -130,6 +130,11 @@ func Cases() []Case {
 			`paused {"cause":"person","approvals":["q1"]}`, `approval_answered {"id":"q1","key":"who","status":"answered","answer":"approve","value":"Ann","by":"key k"}`,
 			`resumed {"cause":"person"}`, two, `chunk "Ann it is"`, `task_finished {"status":"completed","end_reason":"completed","result":"Ann it is"}`,
 		}},
+		{"output files", []string{
+			begun, one, `output {"name":"a.csv","file_id":"f1","size":3,"content_type":"text/csv"}`, `output {"name":"b.txt","file_id":"f2","size":4,"content_type":"text/plain"}`,
+			`chunk "Wro"`, `output {"name":"a.csv","file_id":"f3","size":5,"content_type":"text/csv"}`, `chunk "te"`,
+			`task_finished {"status":"completed","end_reason":"completed","result":"Wrote"}`,
+		}},
 		{"failed", []string{begun, one, `chunk "I can"`, `task_finished {"status":"failed","end_reason":"failed","result":"I cannot"}`}},
 		{"error", []string{begun, one, `chunk "I"`, `task_finished {"status":"error","end_reason":"timeout","result":null}`}},
 		{"stopped", []string{begun, one, `chunk "I"`, `stop_requested {}`, `task_finished {"status":"stopped","end_reason":"stopped","result":null}`}},
