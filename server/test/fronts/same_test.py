@@ -63,6 +63,22 @@ class Replays:
         return again
 
 
+class Python(Replays):
+    """The Python client's wire."""
+
+    def __init__(self, server, task):
+        self.server, self.path = server, f"/agent-execution/{task}/events"
+
+    def open(self, after=()):
+        return Stream(self.server, "GET", self.path, **{"x-api-key": self.server.key})
+
+    def text(self, events):
+        return "".join(e["data"] for _, e in events if e["type"] == "chunk")
+
+    def end(self, events):
+        return events[-1][1]["data"]["status"]
+
+
 class AGUI(Replays):
     def __init__(self, server, task, agent="actor", *, run, message):
         self.server, self.path = server, f"/agui/agents/{agent}"
@@ -140,6 +156,15 @@ class A2A:
         return events[-1][1]["result"]["statusUpdate"]["status"]["state"].removeprefix("TASK_STATE_").lower()
 
 
+def told_by_mcp(server, task):
+    """What the MCP server says of it."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_task", "arguments": {"task_id": task}}}
+    accept = "application/json, text/event-stream"
+    answer = Stream(server, "POST", "/mcp", call, **{"Accept": accept, "MCP-Protocol-Version": "2025-06-18"}).answer.read().decode()
+    assert '"isError":true' not in answer
+    return answer
+
+
 class Viewer(threading.Thread):
     """Sees some events, is cut, and sees the rest."""
 
@@ -174,7 +199,7 @@ def test_the_same_everywhere(server, stopped):
     first = AGUI(server, task, run="r1", message=message)
     begun = first.open()
     until(lambda: sum(e["type"] == "chunk" for e in server.events(task)) == 2, "half of it is said")
-    faces = [V1(server, task), first, AISDK(server, task), Responses(server, task), A2A(server, task)]
+    faces = [V1(server, task), Python(server, task), first, AISDK(server, task), Responses(server, task), A2A(server, task)]
     viewers = []
     for face in faces:
         half, stream = 0, face.open()
@@ -205,3 +230,4 @@ def test_the_same_everywhere(server, stopped):
         ], type(face).__name__
     assert first.joined([], list(begun)) == next(v.whole for v in viewers if v.face is first)
     assert server.task(task)["turn"] == 1
+    assert stopped or result in told_by_mcp(server, task)
