@@ -3,6 +3,7 @@ package storytest
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"pgregory.net/rapid"
 )
@@ -10,7 +11,7 @@ import (
 // Any draws the log of a turn that has completed, and its result.
 func Any(t *rapid.T) (log []string, result string) {
 	log = []string{`task_created {"client_tools":[{"name":"paint"}]}`, `attempt_started {"attempt":1}`}
-	said := ""
+	var said strings.Builder
 	for n := range rapid.IntRange(0, 12).Draw(t, "events") {
 		word := rapid.SampledFrom([]string{"a", "b ", "ü\n"}).Draw(t, "word")
 		call := fmt.Sprintf(`"request_id":"c%d","tool_name":%q`, rapid.IntRange(0, n).Draw(t, "call"), rapid.SampledFrom([]string{"sql", "paint"}).Draw(t, "tool"))
@@ -21,10 +22,10 @@ func Any(t *rapid.T) (log []string, result string) {
 			`sub_agent_trigger {"agent_id":"x","task_id":"s1"}`, `subtask_finished {"agent_id":"x","task_id":"s1","status":"completed"}`,
 		}).Draw(t, "event"))
 		if log[len(log)-1] == "chunk "+quoted(word) {
-			said += word
+			said.WriteString(word)
 		}
 	}
-	result = rapid.SampledFrom([]string{said, said + "more", "another"}).Draw(t, "result")
+	result = rapid.SampledFrom([]string{said.String(), said.String() + "more", "another"}).Draw(t, "result")
 	if result == "" {
 		result = "another"
 	}
