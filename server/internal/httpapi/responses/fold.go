@@ -187,7 +187,7 @@ func takesBack(e task.Event) bool {
 // forPeople reports whether a turn is paused until people have answered.
 func forPeople(e task.Event) bool {
 	var w task.Wait
-	return json.Unmarshal(e.Own, &w) == nil && (w.Cause == task.ForPerson || w.Cause == task.ForApproval)
+	return json.Unmarshal(e.Own, &w) == nil && len(w.Asks) > 0
 }
 
 // open adds an item to the output, as it is at first.
@@ -267,11 +267,12 @@ func (f *fold) think(e task.Event) {
 		Thought  string `json:"thought"`
 		Analysis string `json:"analysis"`
 		Result   string `json:"result"`
+		Action   string `json:"action"`
 	}
-	if json.Unmarshal(e.Own, &x) != nil {
-		return
+	if json.Unmarshal(e.Own, &x) != nil && json.Unmarshal(e.Own, &x.Thought) != nil {
+		return // it was pushed in a form that says nothing
 	}
-	words := cmp.Or(x.Thought, x.Analysis, x.Result)
+	words := cmp.Or(x.Thought, x.Analysis, x.Result, x.Action)
 	if x.Title != thinking && x.Title != "" {
 		words = strings.TrimSuffix("**"+x.Title+"**\n\n"+words, "\n\n")
 	}
@@ -336,11 +337,10 @@ func (f *fold) call(e task.Event) {
 	}
 	f.endMusing()
 	c, is := f.calls[x.RequestID]
-	if !is {
+	if !is || x.RequestID == "" {
 		c = f.beginCall(e, x)
 	}
-	if e.Type == task.ToolCallResult {
-		delete(f.calls, x.RequestID)
+	if e.Type == task.ToolCallResult && c.item.Status == inProgress {
 		f.endCall(c, x)
 	}
 }
@@ -490,14 +490,14 @@ func (f *fold) finish(e task.Event) {
 	f.frame(kind)
 }
 
-// answer makes the result the message's text. What was said so far is its beginning, or
-// was no part of it.
+// answer makes the result, if there is one, the message's text. What was said so far is
+// its beginning, or was no part of it.
 func (f *fold) answer(e task.Event, result, status string) {
 	said := ""
 	if f.said != nil {
 		said = f.said.item.Content[0].Text
 	}
-	rest, begins := strings.CutPrefix(result, said)
+	rest, begins := strings.CutPrefix(cmp.Or(result, said), said)
 	if !begins {
 		f.takeBack()
 		rest = result

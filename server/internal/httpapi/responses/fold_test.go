@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/errand-dev/errand/server/internal/task"
+	"github.com/errand-dev/errand/server/internal/testkit/storytest"
 )
 
 // history is the log of a turn, an event a line: its type and its data.
@@ -136,7 +138,7 @@ func TestH19Fold(t *testing.T) {
 		output: "msg_t_1_2", status: unfinished,
 	}, {
 		what: "until people are asked", log: []string{
-			`attempt_started {}`, `approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `paused {"cause":"approval"}`, finished,
+			`attempt_started {}`, `approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `paused {"cause":"approval","approvals":["x"]}`, finished,
 		},
 		frames: []string{
 			"created queued", "in_progress in_progress", "output_item.added mcpr_x", "output_item.done mcpr_x", "completed completed",
@@ -144,7 +146,7 @@ func TestH19Fold(t *testing.T) {
 		output: "mcpr_x", status: completed,
 	}, {
 		what: "and what follows", part: 1, log: []string{
-			`approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `paused {"cause":"approval"}`, `resumed {"cause":"approval"}`, finished,
+			`approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `paused {"cause":"approval","approvals":["x"]}`, `resumed {"cause":"approval"}`, finished,
 		},
 		frames: append(append([]string{"created queued", "in_progress in_progress"}, whole("msg_t_1_5", "Hello")...), "completed completed"),
 		output: "msg_t_1_5", status: completed,
@@ -182,4 +184,65 @@ func TestH19Ids(t *testing.T) {
 			t.Errorf("%q is read as %v", id, of)
 		}
 	}
+}
+
+// H19: whatever a log says, its stream is one that the clients' helpers take, and the text
+// of the last output is the result.
+func TestH19AnyLogIsAnAnswer(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		log, result := storytest.Any(rt)
+		var kinds []string
+		texts, open := map[string]string{}, map[string]int{} // by the ids of items
+		var last *response
+		f := newFold(reference{task: "t", turn: 1}, func(x frame) error {
+			if x.Number != len(kinds) || last != nil && last.Status != queued && last.Status != inProgress {
+				rt.Fatalf("%s is number %d behind %v", x.Type, x.Number, kinds)
+			}
+			kinds = append(kinds, strings.TrimPrefix(x.Type, "response."))
+			switch {
+			case x.Response != nil:
+				last = x.Response
+			case kinds[x.Number] == "output_item.added":
+				if open[x.Item.common().ID] = *x.OutputIndex; *x.OutputIndex != len(open)-1 {
+					rt.Fatalf("the place of an item is taken: %v", kinds)
+				}
+			case x.Item != nil:
+				if m, is := x.Item.(*message); is && m.Content[0].Text != texts[m.ID] {
+					rt.Fatalf("%s has said %q and not %q", m.ID, texts[m.ID], m.Content[0].Text)
+				}
+				open[x.Item.common().ID] = -1
+			default:
+				if at, is := open[x.ItemID]; !is || at != *x.OutputIndex {
+					rt.Fatalf("%s of %s, which is not under way: %v", x.Type, x.ItemID, kinds)
+				}
+				if kinds[x.Number] == "output_text.delta" {
+					texts[x.ItemID] += *x.Delta
+				}
+			}
+			return nil
+		})
+		for _, e := range storytest.Log(t, log...) {
+			if done, err := f.add(e); done || err != nil {
+				if err != nil {
+					rt.Fatal(err)
+				}
+				break
+			}
+		}
+		text := ""
+		for _, x := range last.Output {
+			if m, is := x.(*message); is {
+				text += m.Content[0].Text
+			}
+		}
+		if kinds[0] != "created" || kinds[len(kinds)-1] != "completed" || text != result {
+			rt.Fatalf("the text is %q, not %q: %v", text, result, kinds)
+		}
+		for id, at := range open {
+			if at >= 0 {
+				rt.Fatalf("%s is left under way: %v", id, kinds)
+			}
+		}
+	})
 }
