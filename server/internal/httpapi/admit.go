@@ -146,14 +146,10 @@ var once = []string{ //nolint:gochecknoglobals // a constant
 	"X-Agent-Version", "X-Execution-Id", "X-Preflight-Check", "X-Tool-Call-Id", "X-Errand-Lease-Token",
 }
 
-// many lists the parameters that are lists on some routes of /v1, which refuse them
-// elsewhere.
-var many = []string{"status", "log"} //nolint:gochecknoglobals // a constant
-
 // single refuses what is said twice: a reader of the first word and a reader of the
 // last would each take another for it (rule H5). No parameter of any route may stand
 // more than once. Headers that are lists are joined, so that all of them count.
-func single(r *http.Request) error {
+func (s *server) single(r *http.Request) error {
 	for _, name := range once {
 		if len(r.Header[name]) > 1 {
 			return fault.Field(name, "stands more than once")
@@ -163,8 +159,9 @@ func single(r *http.Request) error {
 		r.Header.Set("Accept", strings.Join(accept, ", "))
 	}
 	query, _ := url.ParseQuery(r.URL.RawQuery) // what cannot be read counts for nothing, or is refused by its route
+	face := s.face(r)
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if len(query[name]) > 1 && !(slices.Contains(many, name) && strings.HasPrefix(r.URL.Path, "/v1/")) {
+		if len(query[name]) > 1 && (face == nil || !slices.Contains(face.Lists, name)) {
 			return fault.Field(name, "stands more than once")
 		}
 	}

@@ -145,7 +145,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		seen.Header().Set("Access-Control-Allow-Origin", "*")
 	}
 	if err == nil {
-		err = single(r)
+		err = s.single(r)
 	}
 	if err == nil {
 		r, err = checked(seen, r)

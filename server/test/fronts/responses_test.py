@@ -57,7 +57,7 @@ def test_create(client):
     assert (made.status, made.output_text) == ("completed", "Hello, world")
     assert [item.type for item in made.output] == ["reasoning", "mcp_call", "message"]
     assert (made.output[0].summary[0].text, made.output[1].name, made.output[1].output) == ("Hm.", "add", "2")
-    assert client.responses.retrieve(made.id) == made
+    assert client.responses.retrieve(made.id, include=["reasoning.encrypted_content", "message.output_text.logprobs"]) == made
 
 
 def test_stream(client, server):

@@ -17,6 +17,9 @@ type Face struct {
 	Register func(*http.ServeMux)
 	// Open reports whether a request needs no key of ours; left out, each needs one.
 	Open func(*http.Request) bool
+	// Lists are the parameters that may stand more than once; its routes refuse them where
+	// they are no lists.
+	Lists []string
 	// Fail answers an error that is met before a route is: no key, no such path.
 	Fail func(http.ResponseWriter, *http.Request, *slog.Logger, error)
 }

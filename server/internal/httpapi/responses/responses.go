@@ -36,7 +36,7 @@ type face struct {
 // Face is the API as one of the server's faces.
 func Face(kit edge.Kit, shelf *files.Shelf) edge.Face {
 	f := &face{kit, shelf}
-	return edge.Face{Words: []string{Word}, Register: f.register, Fail: fail}
+	return edge.Face{Words: []string{Word}, Lists: []string{"include", "include[]"}, Register: f.register, Fail: fail}
 }
 
 func (f *face) register(mux *http.ServeMux) {

@@ -63,6 +63,7 @@ const SessionPath = "/v1/session"
 func Face(o Options) edge.Face {
 	return edge.Face{
 		Words:    []string{"v1"},
+		Lists:    []string{"status", "log"},
 		Register: func(mux *http.ServeMux) { register(mux, o) },
 		Open: func(r *http.Request) bool {
 			switch r.URL.Path {
