@@ -128,9 +128,15 @@ func (a *App) start(ctx context.Context) error {
 	a.tracer.Start(ctx, a.store)
 	var box *secret.Box
 	if err := alone(o, func() (err error) {
-		if box, err = secret.Load(o.Data, o.SecretKey); err == nil {
-			a.first, err = firstStart(ctx, o, a.store)
+		if box, err = secret.Load(o.Data, o.SecretKey); err != nil {
+			return err
 		}
+		if _, shared := a.store.(sharedStore); shared {
+			if err := sameKey(ctx, a.store, box); err != nil {
+				return err
+			}
+		}
+		a.first, err = firstStart(ctx, o, a.store)
 		return err
 	}); err != nil {
 		return err

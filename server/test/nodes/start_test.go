@@ -169,6 +169,29 @@ func TestBackupOfADatabase(t *testing.T) {
 	}
 }
 
+// Two clusters do not share a database by mistake: the second one has another key for
+// secrets, and is told so. What it finds stays as it is.
+func TestTwoClusters(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	a := c.start(t)
+	other := clusterOn(t, c.database)
+	b := other.launch(t)
+	if code := b.ended(t, patience); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	said := strings.TrimSpace(b.log(t))
+	if !strings.HasPrefix(said, "errand: ") || strings.Contains(said, "\n") || !strings.Contains(said, "one data folder") || !strings.Contains(said, "ERRAND_SECRET_KEY") {
+		t.Errorf("it says: %s", said)
+	}
+	var keys int
+	if c.ask(t, "SELECT count(*) FROM keys", &keys); keys != 1 {
+		t.Errorf("there are %d keys", keys)
+	}
+	a.agent(t, "worker", 60)
+	c.start(t).create(t, "worker", nil)
+}
+
 // A role that is no superuser is enough, as managed services give it, and needs no
 // right but to make tables in a schema.
 func TestOrdinaryRole(t *testing.T) {

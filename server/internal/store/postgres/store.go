@@ -135,6 +135,9 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 		return fmt.Errorf("connect to the database at %s: %w (%s)", place(s.config), bare(err), advice(err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was only used to begin
+	if err := s.keepsStatements(ctx, conn); err != nil {
+		return fmt.Errorf("connect to the database at %s: %w", place(s.config), err)
+	}
 	if err := migrate(ctx, conn); err != nil {
 		return fmt.Errorf("make the tables of the database at %s: %w%s", place(s.config), err, missingRight(s.config, err))
 	}
@@ -159,6 +162,26 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 	return nil
 }
 
+// keepsStatements refuses a pooler that gives a connection to one client after the other,
+// unless the URL says that nothing is to be prepared: what one client has prepared, another
+// stumbles over.
+func (s *Store) keepsStatements(ctx context.Context, conn *pgx.Conn) error {
+	if s.config.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
+		return nil
+	}
+	other, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer hangUp(ctx, other)
+	for _, c := range []*pgx.Conn{conn, other} {
+		if _, err = c.Prepare(ctx, "errand_alone", "SELECT 1"); code(err) == preparedTwice {
+			return errors.New(pooledStatements)
+		}
+	}
+	return err
+}
+
 // advice says what to do about a connection that cannot be made.
 func advice(err error) string {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
@@ -177,10 +200,14 @@ func advice(err error) string {
 	return "is the URL right?"
 }
 
-// missingRight says how to give a right that the URL's user lacks.
+// missingRight says how to give a right that the URL's user lacks, or what keeps a pooler
+// from mixing up statements.
 func missingRight(c *pgx.ConnConfig, err error) string {
-	var told *pgconn.PgError
-	if !errors.As(err, &told) || told.Code != "42501" {
+	switch code(err) {
+	case preparedTwice, preparedNever:
+		return " (" + pooledStatements + ")"
+	case "42501":
+	default:
 		return ""
 	}
 	return fmt.Sprintf(" (make %[1]s the database's owner, or GRANT CREATE, USAGE ON SCHEMA public TO %[1]s)", c.User)

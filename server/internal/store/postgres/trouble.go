@@ -24,6 +24,8 @@ const (
 	serialization      = "40001"
 	deadlock           = "40P01"
 	leftAlone          = "25P03" // see limitIdle; nothing of the transaction stands
+	preparedNever      = "26000"
+	preparedTwice      = "42P05"
 	diskFull           = "53100"
 	classConnection    = "08"
 	classResources     = "53"
@@ -31,6 +33,7 @@ const (
 	unreachable        = "the database cannot be reached"
 	readOnlyDatabase   = "the database takes no writes: it is a standby, or read-only; try again"
 	databaseDiskIsFull = "the database's disk is full"
+	pooledStatements   = "there is a pooler before the database that keeps no prepared statements apart: add default_query_exec_mode=cache_describe to the URL"
 )
 
 // translated makes an error of the database what callers understand: one that
@@ -60,6 +63,8 @@ func translated(err error) error {
 		return fault.New(fault.Invalid, "a text holds a character that the database cannot keep")
 	case readOnly:
 		return &trouble{fault.New(fault.Unavailable, readOnlyDatabase), err}
+	case preparedNever, preparedTwice:
+		return &trouble{fault.New(fault.Unavailable, pooledStatements), err}
 	case diskFull:
 		return &trouble{fault.New(fault.Unavailable, "%s; try again", databaseDiskIsFull), err}
 	}
