@@ -202,7 +202,7 @@ func NewAuthenticator(store Store) *Authenticator {
 // Authenticate answers who holds the key, or Unauthenticated.
 func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principal, error) {
 	if text == "" {
-		return Principal{}, fault.New(fault.Unauthenticated, "send your key in the header x-api-key")
+		return Principal{}, fault.New(fault.Unauthenticated, "send your key in the header x-api-key, or as Authorization: Bearer")
 	}
 	return a.recall(hex.EncodeToString(Hash(text)), func() (Principal, error) {
 		k, err := a.store.KeyByHash(ctx, Hash(text))
