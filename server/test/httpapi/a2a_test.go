@@ -380,8 +380,10 @@ func TestH16Files(t *testing.T) {
 	s := start(t)
 	s.agent(t, "agent-1")
 	s.speaks(t, "JSONRPC", "SendMessage", userMessage("m", "", map[string]any{"context_id": "one", "parts": []any{
-		map[string]any{"raw": "YSxiCjEsMgo=", "filename": "a.csv", "media_type": "text/csv"}, map[string]any{"url": "https://example.com/b.csv"},
-		map[string]any{"data": map[string]any{"snake_case": 1}}, map[string]any{"text": "sum it"},
+		map[string]any{"raw": "YSxiCjEsMgo=", "filename": "a.csv", "media_type": "text/csv"},
+		map[string]any{"url": "https://example.com/b.csv"},
+		map[string]any{"data": map[string]any{"snake_case": 1}},
+		map[string]any{"text": "sum it"},
 	}}))
 	asked := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one"})["input"].(map[string]any)
 	list := asked["files"].([]any)
@@ -414,10 +416,11 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 // The Go library's client does what it does with servers of its own.
 func TestH16GoClient(t *testing.T) {
 	t.Parallel()
-	s := start(t)
-	s.agent(t, "agent-1")
 	for _, binding := range bindings() {
 		t.Run(binding, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			s.agent(t, "agent-1")
 			ctx := t.Context()
 			caller := &http.Client{Transport: bearer{userKey}}
 			card, err := (&agentcard.Resolver{Client: caller}).Resolve(ctx, s.url+"/a2a/agent-1")

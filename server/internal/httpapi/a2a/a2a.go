@@ -143,7 +143,7 @@ func (x *routes) rpc(w http.ResponseWriter, r *http.Request) {
 	}
 	c.rpc, c.id = true, json.RawMessage("null")
 	if err := c.dispatch(); err != nil {
-		c.fail(err)
+		c.fail(err) //nolint:contextcheck // a call has its request's own
 	}
 }
 
@@ -203,7 +203,7 @@ func (x *routes) rest(do operation) http.HandlerFunc {
 			err = do(c, params)
 		}
 		if err != nil {
-			c.fail(err)
+			c.fail(err) //nolint:contextcheck // a call has its request's own
 		}
 	}
 }
@@ -266,7 +266,7 @@ func (c *call) params() (json.RawMessage, error) {
 	if id := c.r.PathValue("id"); id != "" {
 		members["id"] = id
 	}
-	return json.Marshal(members)
+	return encode(members)
 }
 
 // parameter is a parameter of a query as JSON would have it.

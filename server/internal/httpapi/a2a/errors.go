@@ -8,35 +8,70 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 )
 
-// kind is an error of the protocol: its number in JSON-RPC, and in REST its HTTP status
-// with the name of that; reason is the same in both.
-type kind struct {
+// kind is an error of the protocol, or of JSON-RPC itself, by its reason.
+type kind string
+
+// The errors.
+const (
+	unreadable    kind = "PARSE_ERROR"
+	noRequest     kind = "INVALID_REQUEST"
+	noMethod      kind = "METHOD_NOT_FOUND"
+	invalid       kind = "INVALID_PARAMS"
+	taskNotFound  kind = "TASK_NOT_FOUND"
+	notCancelable kind = "TASK_NOT_CANCELABLE"
+	noPush        kind = "PUSH_NOTIFICATION_NOT_SUPPORTED"
+	unsupported   kind = "UNSUPPORTED_OPERATION"
+	otherContent  kind = "CONTENT_TYPE_NOT_SUPPORTED"
+	noExtended    kind = "EXTENDED_AGENT_CARD_NOT_CONFIGURED"
+	otherVersion  kind = "VERSION_NOT_SUPPORTED"
+)
+
+// wire is how an error stands on the wire: its number in JSON-RPC, and in REST its HTTP
+// status with the name of that.
+type wire struct {
 	code   int
 	http   int
 	status string
-	reason string
 }
 
-// The protocol's errors, and those of HTTP and JSON-RPC themselves.
-var ( //nolint:gochecknoglobals // constants
-	unreadable    = kind{-32700, http.StatusBadRequest, "INVALID_ARGUMENT", "PARSE_ERROR"}
-	noRequest     = kind{-32600, http.StatusBadRequest, "INVALID_ARGUMENT", "INVALID_REQUEST"}
-	noMethod      = kind{-32601, http.StatusNotFound, "NOT_FOUND", "METHOD_NOT_FOUND"}
-	invalid       = kind{-32602, http.StatusBadRequest, "INVALID_ARGUMENT", "INVALID_PARAMS"}
-	internal      = kind{-32603, http.StatusInternalServerError, "INTERNAL", "INTERNAL_ERROR"}
-	taskNotFound  = kind{-32001, http.StatusNotFound, "NOT_FOUND", "TASK_NOT_FOUND"}
-	notCancelable = kind{-32002, http.StatusBadRequest, "FAILED_PRECONDITION", "TASK_NOT_CANCELABLE"}
-	noPush        = kind{-32003, http.StatusBadRequest, "FAILED_PRECONDITION", "PUSH_NOTIFICATION_NOT_SUPPORTED"}
-	unsupported   = kind{-32004, http.StatusBadRequest, "FAILED_PRECONDITION", "UNSUPPORTED_OPERATION"}
-	otherContent  = kind{-32005, http.StatusBadRequest, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED"}
-	noExtended    = kind{-32007, http.StatusBadRequest, "FAILED_PRECONDITION", "EXTENDED_AGENT_CARD_NOT_CONFIGURED"}
-	otherVersion  = kind{-32009, http.StatusBadRequest, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED"}
-)
+// internal is the number of what is none of the errors above.
+const internal = -32603
+
+func (k kind) wire() wire {
+	const wrong, notNow = "INVALID_ARGUMENT", "FAILED_PRECONDITION"
+	switch k {
+	case unreadable:
+		return wire{-32700, http.StatusBadRequest, wrong}
+	case noRequest:
+		return wire{-32600, http.StatusBadRequest, wrong}
+	case noMethod:
+		return wire{-32601, http.StatusNotFound, "NOT_FOUND"}
+	case invalid:
+		return wire{-32602, http.StatusBadRequest, wrong}
+	case taskNotFound:
+		return wire{-32001, http.StatusNotFound, "NOT_FOUND"}
+	case notCancelable:
+		return wire{-32002, http.StatusBadRequest, notNow}
+	case noPush:
+		return wire{-32003, http.StatusBadRequest, notNow}
+	case unsupported:
+		return wire{-32004, http.StatusBadRequest, notNow}
+	case otherContent:
+		return wire{-32005, http.StatusBadRequest, wrong}
+	case noExtended:
+		return wire{-32007, http.StatusBadRequest, notNow}
+	case otherVersion:
+		return wire{-32009, http.StatusBadRequest, notNow}
+	default:
+		return wire{internal, http.StatusInternalServerError, "INTERNAL"}
+	}
+}
 
 // protocolError is an error in the words of the protocol.
 type protocolError struct {
@@ -53,7 +88,8 @@ func (k kind) errorf(format string, args ...any) error {
 // told is an error as it is answered. early says that it is one of HTTP and not of the
 // protocol: it keeps its status in JSON-RPC, too.
 type told struct {
-	kind
+	wire
+	reason  kind
 	message string
 	early   bool
 	header  http.Header
@@ -61,28 +97,28 @@ type told struct {
 
 func tell(ctx context.Context, log *slog.Logger, err error) told {
 	if p, ok := errors.AsType[*protocolError](err); ok {
-		return told{kind: p.kind, message: p.message}
+		return told{wire: p.wire(), reason: p.kind, message: p.message}
 	}
 	status, body := edge.Describe(ctx, log, err)
 	t := told{message: body.Detail, header: body.Header()}
 	if body.Field != "" {
 		t.message = body.Field + ": " + body.Detail
 	}
-	switch body.Code {
-	case fault.Malformed, fault.Invalid, fault.Gone:
-		t.kind = invalid
-	case fault.Conflict:
-		if t.kind = unsupported; body.Field != "" {
-			t.kind = invalid
-		}
-	case fault.NotFound:
-		t.kind = taskNotFound
+	switch {
+	case body.Code == fault.NotFound:
+		t.reason = taskNotFound
+	case body.Code == fault.Conflict && body.Field == "":
+		t.reason = unsupported
+	case slices.Contains([]fault.Code{fault.Malformed, fault.Invalid, fault.Gone, fault.Conflict}, body.Code):
+		t.reason = invalid
 	default:
-		t.kind, t.early = kind{internal.code, status, statuses(status), statuses(status)}, true
+		t.wire, t.reason, t.early = wire{internal, status, statuses(status)}, kind(statuses(status)), true
 		if status == http.StatusUnauthorized {
 			t.header.Set("WWW-Authenticate", "Bearer")
 		}
+		return t
 	}
+	t.wire = t.reason.wire()
 	return t
 }
 
@@ -114,7 +150,7 @@ type detail struct {
 
 func (t told) details(ctx context.Context) []detail {
 	return []detail{{
-		Type: "type.googleapis.com/google.rpc.ErrorInfo", Reason: t.reason, Domain: "a2a-protocol.org",
+		Type: "type.googleapis.com/google.rpc.ErrorInfo", Reason: string(t.reason), Domain: "a2a-protocol.org",
 		Metadata: map[string]string{"requestId": edge.RequestID(ctx)},
 	}}
 }
@@ -132,7 +168,7 @@ type restError struct {
 func fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	t := tell(r.Context(), log, err)
 	if fault.CodeOf(err) == fault.NotFound { // a path, or an agent
-		t.kind = kind{noMethod.code, http.StatusNotFound, "NOT_FOUND", "NOT_FOUND"}
+		t.reason = "NOT_FOUND"
 	}
 	writeREST(w, r, t)
 }

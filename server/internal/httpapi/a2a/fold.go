@@ -294,7 +294,7 @@ func (f *fold) write(e task.Event) []Update {
 	}
 	f.text.WriteString(words)
 	f.keep(Artifact{ID: resultID, Name: resultID, Parts: []Part{text(f.text.String())}})
-	return f.brings(e, place{seq: e.Seq}, Artifact{ID: resultID, Name: resultID, Parts: []Part{text(words)}}, follows, false)
+	return f.brings(place{seq: e.Seq}, Artifact{ID: resultID, Name: resultID, Parts: []Part{text(words)}}, follows, false)
 }
 
 // keep puts an artifact in the place of the one of its id.
@@ -313,7 +313,7 @@ func (f *fold) output(e task.Event) ([]Update, error) {
 	}
 	a := Artifact{ID: "output:" + o.Name, Name: o.Name, Parts: []Part{f.file(files.Ref(o.File, o.Name), o.ContentType)}}
 	f.keep(a)
-	return f.brings(e, place{seq: e.Seq}, a, false, true), nil
+	return f.brings(place{seq: e.Seq}, a, false, true), nil
 }
 
 // file is a part that is a file of ours, or somebody else's by its URL.
@@ -328,7 +328,7 @@ func (f *fold) finish(e task.Event) ([]Update, error) {
 	}
 	var updates []Update
 	if a := f.conclude(); a != nil {
-		updates = f.brings(e, place{e.Seq, true}, *a, false, true)
+		updates = f.brings(place{e.Seq, true}, *a, false, true)
 	}
 	state, message := f.end(e)
 	return append(updates, f.stands(e, state, message)...), nil
@@ -419,7 +419,7 @@ func (f *fold) stands(e task.Event, state State, message *Message) []Update {
 	return []Update{{Status: &StatusUpdate{TaskID: f.ID, ContextID: f.ContextID, Status: f.Status, Metadata: told}, at: at}}
 }
 
-func (f *fold) brings(e task.Event, at place, a Artifact, follows, last bool) []Update {
+func (f *fold) brings(at place, a Artifact, follows, last bool) []Update {
 	f.Metadata = number(at)
 	return []Update{{Artifact: &ArtifactUpdate{
 		TaskID: f.ID, ContextID: f.ContextID, Artifact: a, Append: follows, LastChunk: last, Metadata: number(at),

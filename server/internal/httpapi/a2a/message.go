@@ -150,8 +150,8 @@ func (c *call) submission(m Message) (lifecycle.Submission, error) {
 		return lifecycle.Submission{}, err
 	}
 	body, err := json.Marshal(struct {
-		ContextID string
-		Parts     []Part
+		ContextID string `json:"contextId"`
+		Parts     []Part `json:"parts"`
 	}{m.ContextID, m.Parts})
 	return lifecycle.Submission{
 		Spec: task.Spec{

@@ -42,7 +42,7 @@ func camel(raw json.RawMessage) (json.RawMessage, error) {
 				return nil, err
 			}
 		}
-		return json.Marshal(items)
+		return encode(items)
 	case raw[0] == '{':
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(raw, &members); err != nil {
@@ -62,10 +62,19 @@ func camel(raw json.RawMessage) (json.RawMessage, error) {
 			}
 			renamed[to] = value
 		}
-		return json.Marshal(renamed)
+		return encode(renamed)
 	default:
 		return raw, nil
 	}
+}
+
+// encode is json.Marshal that leaves what stands in JSON before as it is.
+func encode(v any) (json.RawMessage, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSpace(out.Bytes()), err
 }
 
 // camelName writes a name like taskId.
