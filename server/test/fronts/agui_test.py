@@ -77,6 +77,17 @@ def test_text(thread):
     assert (thread.task["turn"], thread.task["input"]["text"]) == (2, "say Again")
 
 
+def test_asked_anew(thread):
+    """A message without its answer is asked anew by another run; a run's name is its thread's."""
+    thread.ask(user("say Once"), run="1")
+    thread.messages = thread.messages[:1]
+    done, _ = thread.ask(run="2")
+    assert (done["error"], texts(done["messages"])) == (None, ["Once"])
+    assert (thread.task["turn"], thread.task["input"]["text"]) == (2, "say Once")
+    other = Thread(thread.hands, thread.server, thread.client)
+    assert texts(other.ask(user("say Other"), run="1")[0]["messages"]) == ["Other"]
+
+
 def test_failed(thread):
     """No half answer passes for success, and the next message is taken without the one that has failed."""
     done, events = thread.ask(user(script("say Half", "fail It is broken")))
