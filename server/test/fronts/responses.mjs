@@ -24,6 +24,22 @@ const scenarios = {
     const later = await client.responses.stream({ response_id: whole.id }).finalResponse();
     return { same: JSON.stringify(raw) === JSON.stringify(again), rest: JSON.stringify(raw.slice(4)) === JSON.stringify(rest), text: whole.output_text, later: later.output_text };
   },
+  async cut() {
+    const { then, ...asked } = given;
+    const events = [];
+    const text = () => events.filter((e) => e.type === "response.output_text.delta").map((e) => e.delta).join("");
+    let raised;
+    try {
+      for await (const event of await client.responses.create({ ...asked, stream: true })) events.push(event);
+    } catch (e) {
+      raised = e.message;
+    }
+    const before = text();
+    const direct = new OpenAI({ baseURL: `${then}/openai/v1`, apiKey: key });
+    const rest = await direct.responses.retrieve(events[0].response.id, { stream: true, starting_after: events.at(-1).sequence_number });
+    for await (const event of rest) events.push(event);
+    return { raised, before, text: text(), last: events.at(-1).type };
+  },
   async more() {
     const made = await client.responses.create({ ...given, background: true });
     let now = made;

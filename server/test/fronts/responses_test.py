@@ -51,12 +51,13 @@ def script(*lines):
     return "\n".join(map(str, lines))
 
 
-def test_create(client):
-    """An answer, with what the agent did for it, the same whenever it is read."""
+def test_create(client, server):
+    """An answer, with what the agent did for it, the same whenever it is read, and as /v1 tells it."""
     made = client.responses.create(model="actor", input=script("think Hm.", "tool add", "say Hello, ", "say world"))
     assert (made.status, made.output_text) == ("completed", "Hello, world")
     assert [item.type for item in made.output] == ["reasoning", "mcp_call", "message"]
     assert (made.output[0].summary[0].text, made.output[1].name, made.output[1].output) == ("Hm.", "add", "2")
+    assert server.task(made.id.split("_")[1])["result"] == made.output_text
     assert client.responses.retrieve(made.id, include=["reasoning.encrypted_content", "message.output_text.logprobs"]) == made
 
 
@@ -336,6 +337,41 @@ def test_stream_cut(client, server):
         assert seen[-1].response.output_text == "Hello, world"
         assert seen == list(client.responses.retrieve(name, stream=True))
         assert tap.connections() == 1
+
+
+def test_javascript_cut(javascript, server):
+    """A stream that breaks in the middle raises in JavaScript, too, and goes on."""
+    hold, spoken = Hold(server), threading.Event()
+
+    def cut(piece):
+        if spoken.is_set():
+            return True
+        if b"output_text.delta" in piece:
+            spoken.set()
+            hold.go()
+        return False
+
+    with Tap(server) as tap:
+        tap.cut = cut
+        told = javascript("cut", tap.url, then=server.url, model="actor", input=script("say Hello, ", hold, "say world"))
+        assert told["raised"], told
+        assert (told["before"], told["text"], told["last"]) == ("Hello, ", "Hello, world", "response.completed")
+        assert tap.connections() == 1
+
+
+def test_on_disconnect(client, server):
+    """Who goes away stops nothing, unless the URL says so."""
+    for query, status in (({}, "executing"), ({"on_disconnect": "stop"}, "stopped")):
+        events = client.responses.create(model="actor", input="wait never", stream=True, extra_query=query)
+        task = next(iter(events)).response.id.split("_")[1]
+        until(lambda: server.task(task)["status"] == "executing", "it runs")
+        events.close()
+        if query:
+            until(lambda: server.task(task)["status"] == "stopped", "it is stopped")
+        assert server.task(task)["status"] == status
+        server.call("POST", f"/openai/v1/responses/resp_{task}_1/cancel")
+    with refused(422):
+        client.responses.create(model="actor", input="say Hm", extra_query={"on_disconnect": "go"})
 
 
 def test_killed_in_stream(tmp_path):
