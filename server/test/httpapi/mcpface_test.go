@@ -416,6 +416,55 @@ func TestX2AnMCPCallThatGoes(t *testing.T) {
 	}
 }
 
+// H14: a call that waits tells how it goes on, and its result names the files.
+func TestH14ProgressAndFiles(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	told := make(chan *sdk.ProgressNotificationParams, 100)
+	client := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, &sdk.ClientOptions{
+		Capabilities: &sdk.ClientCapabilities{},
+		ProgressNotificationHandler: func(_ context.Context, r *sdk.ProgressNotificationClientRequest) {
+			select {
+			case told <- r.Params:
+			default:
+			}
+		},
+	})
+	session, err := client.Connect(t.Context(), &sdk.StreamableClientTransport{
+		Endpoint: s.url + "/mcp", HTTPClient: &http.Client{Transport: withKey{userKey, s.http.Transport}}, DisableStandaloneSSE: true,
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close() //nolint:errcheck // there is no session to end
+	ask := &sdk.CallToolParams{Name: "run_agent", Arguments: map[string]any{"agent": "agent-1", "prompt": "hi", "task_id": "one", "wait_seconds": 50}}
+	ask.SetProgressToken("p")
+	answered := make(chan *sdk.CallToolResult, 1)
+	go func() {
+		got, err := session.CallTool(t.Context(), ask)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- got
+	}()
+	first, second := <-told, <-told
+	if first.ProgressToken != "p" || first.Total != 50 || second.Progress <= first.Progress || !strings.Contains(first.Message, "no worker") {
+		t.Errorf("H14: told %+v, then %+v", first, second)
+	}
+	token := s.claim(t)
+	s.must(t, 201, call{method: "PUT", path: "/v1/tasks/one/outputs/a.txt", body: "content", header: map[string]string{"X-Errand-Lease-Token": token, "Content-Type": "application/octet-stream"}})
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/finish", body: fmt.Sprintf(`{"lease_token": %q, "status": "completed", "result": "done"}`, token)})
+	got := <-answered
+	link, isLink := got.Content[1].(*sdk.ResourceLink)
+	if !isLink || link.Name != "a.txt" || *link.Size != 7 || link.MIMEType != "text/plain; charset=utf-8" {
+		t.Fatalf("H14: the contents are %+v", got.Content)
+	}
+	if file := s.do(t, call{method: "GET", path: strings.TrimPrefix(link.URI, s.url), key: "-"}); string(file.body) != "content" {
+		t.Errorf("H14: the file is %d %s", file.status, file.body)
+	}
+}
+
 // S10: a model that knows no forms answers by a tool.
 func TestS10AnswerTask(t *testing.T) {
 	t.Parallel()

@@ -92,7 +92,7 @@ func (f *face) wait(ctx context.Context, session *sdk.ServerSession, t invoke.Tu
 	defer cancelWait()
 	begun, silence, token := time.Now(), f.KeepAlive, asked(ctx).Params.Meta.Progress
 	if token != nil {
-		silence = tick
+		silence = min(tick, silence)
 	}
 	for {
 		s, err := f.look(ctx, t)
