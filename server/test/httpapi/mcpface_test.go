@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,9 +14,6 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/app"
 )
-
-// tasksExtension is what clients declare that take a task for an answer.
-const tasksExtension = "io.modelcontextprotocol/tasks"
 
 // withKey shows a key with each request.
 type withKey struct {
@@ -30,11 +28,11 @@ func (k withKey) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // mcpClient connects the SDK's client in the era of a revision.
-func (s *server) mcpClient(t *testing.T, key, revision string) *sdk.ClientSession {
+func (s *server) mcpClient(t *testing.T, revision string) *sdk.ClientSession {
 	t.Helper()
 	client := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, &sdk.ClientOptions{Capabilities: &sdk.ClientCapabilities{}})
 	session, err := client.Connect(t.Context(), &sdk.StreamableClientTransport{
-		Endpoint: s.url + "/mcp", HTTPClient: &http.Client{Transport: withKey{key, s.http.Transport}}, DisableStandaloneSSE: true,
+		Endpoint: s.url + "/mcp", HTTPClient: &http.Client{Transport: withKey{userKey, s.http.Transport}}, DisableStandaloneSSE: true,
 	}, &sdk.ClientSessionOptions{ProtocolVersion: revision})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +62,7 @@ func TestH14ToolsInBothEras(t *testing.T) {
 	s := start(t)
 	s.agent(t, "agent-1")
 	for _, revision := range []string{"2026-07-28", "2025-11-25"} {
-		session := s.mcpClient(t, userKey, revision)
+		session := s.mcpClient(t, revision)
 		if got := session.InitializeResult().ProtocolVersion; got != revision {
 			t.Errorf("H14: it speaks %s, want %s", got, revision)
 		}
@@ -153,9 +151,7 @@ func (s *server) rpc(t *testing.T, status int, m asking) map[string]any {
 	if m.name != "" {
 		header["Mcp-Name"] = m.name
 	}
-	for name, value := range m.header {
-		header[name] = value
-	}
+	maps.Copy(header, m.header)
 	got := s.must(t, status, call{method: "POST", path: "/mcp", key: key, header: header, body: fmt.Sprintf(`{"jsonrpc": "2.0", "id": "one", "method": %q, "params": {%s
 		"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "c", "version": "1"},
 		"io.modelcontextprotocol/clientCapabilities": %s}}}`, m.method, m.params, declares)})
@@ -171,9 +167,9 @@ func (s *server) rpc(t *testing.T, status int, m asking) map[string]any {
 }
 
 // tool calls a tool by a message.
-func (s *server) tool(t *testing.T, status int, name, arguments, declares string) map[string]any {
+func (s *server) tool(t *testing.T, name, arguments, declares string) map[string]any {
 	t.Helper()
-	return s.rpc(t, status, asking{method: "tools/call", name: name, params: fmt.Sprintf(`"name": %q, "arguments": %s`, name, arguments), declares: declares})
+	return s.rpc(t, 200, asking{method: "tools/call", name: name, params: fmt.Sprintf(`"name": %q, "arguments": %s`, name, arguments), declares: declares})
 }
 
 // get reads a task of the extension.
@@ -187,7 +183,7 @@ func TestH15TasksOfTheExtension(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
-	made := s.tool(t, 200, "run_agent", `{"agent": "agent-1", "prompt": "hi", "task_id": "one"}`, "")
+	made := s.tool(t, "run_agent", `{"agent": "agent-1", "prompt": "hi", "task_id": "one"}`, "")
 	ttl, hasTTL := made["ttlMs"]
 	if made["resultType"] != "task" || made["taskId"] != "one~1" || made["status"] != "working" || !hasTTL || ttl != nil || made["pollIntervalMs"] != 500.0 || made["result"] != nil {
 		t.Errorf("H15: made %v", made)
@@ -240,7 +236,7 @@ func TestH15TasksOfTheExtension(t *testing.T) {
 	if got := s.get(t, "one~1")["status"]; got != "completed" {
 		t.Errorf("H15: cancelled after its end, it is %v", got)
 	}
-	s.tool(t, 200, "run_agent", `{"agent": "agent-1", "prompt": "again", "task_id": "one"}`, "")
+	s.tool(t, "run_agent", `{"agent": "agent-1", "prompt": "again", "task_id": "one"}`, "")
 	s.rpc(t, 200, asking{method: "tasks/cancel", params: `"taskId": "one~1"`})
 	if got := s.get(t, "one~2")["status"]; got != "working" {
 		t.Errorf("H15: cancelling the first turn made the second %v", got)
@@ -312,7 +308,7 @@ func TestH15WhatIsRefused(t *testing.T) {
 		"no cursor":           {"list_tasks", `{"cursor": "gone"}`, "cursor"},
 		"an agent's argument": {"agent-1", `{"agent": "agent-2", "prompt": "x"}`, "agent"},
 	} {
-		got := s.tool(t, 200, c.tool, c.arguments, `{}`)
+		got := s.tool(t, c.tool, c.arguments, `{}`)
 		if got["isError"] != true || !strings.Contains(fmt.Sprint(got["content"]), c.says) || got["resultType"] != "complete" {
 			t.Errorf("H15: %s: %v", about, got)
 		}
@@ -353,13 +349,13 @@ func TestH3RunAgentTwice(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
-	first := s.tool(t, 200, "run_agent", `{"agent": "agent-1", "prompt": "x", "idempotency_key": "k"}`, "")
-	again := s.tool(t, 200, "run_agent", `{"agent": "agent-1", "prompt": "x", "idempotency_key": "k", "wait_seconds": 0}`, `{}`)
+	first := s.tool(t, "run_agent", `{"agent": "agent-1", "prompt": "x", "idempotency_key": "k"}`, "")
+	again := s.tool(t, "run_agent", `{"agent": "agent-1", "prompt": "x", "idempotency_key": "k", "wait_seconds": 0}`, `{}`)
 	view, _ := again["structuredContent"].(map[string]any)
 	if id, _ := view["task_id"].(string); id+"~1" != first["taskId"] {
 		t.Errorf("H3: %v, and again %v", first, again)
 	}
-	other := s.tool(t, 200, "run_agent", `{"agent": "agent-1", "prompt": "y", "idempotency_key": "k"}`, "")
+	other := s.tool(t, "run_agent", `{"agent": "agent-1", "prompt": "y", "idempotency_key": "k"}`, "")
 	if other["isError"] != true {
 		t.Errorf("H3: the key for something else: %v", other)
 	}
@@ -374,7 +370,7 @@ func TestH14AgentsAsTools(t *testing.T) {
 	}
 	s.agent(t, "with:colon")
 	s.agent(t, "agent-1")
-	session := s.mcpClient(t, userKey, "2026-07-28")
+	session := s.mcpClient(t, "2026-07-28")
 	names := map[string]bool{}
 	for tool, err := range session.Tools(t.Context(), nil) {
 		if err != nil {
@@ -399,7 +395,7 @@ func TestX2AnMCPCallThatGoes(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.agent(t, "agent-1")
-	session := s.mcpClient(t, userKey, "2026-07-28")
+	session := s.mcpClient(t, "2026-07-28")
 	ctx, leave := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer leave()
 	_, err := session.CallTool(ctx, &sdk.CallToolParams{Name: "run_agent", Arguments: map[string]any{"agent": "agent-1", "prompt": "hi", "task_id": "one", "wait_seconds": 50}})
@@ -472,7 +468,7 @@ func TestS10AnswerTask(t *testing.T) {
 	s.agent(t, "agent-1")
 	s.task(t, "one")
 	asked := s.asks(t, 201, s.claim(t), `"key": "n", "message": "how many?"`)
-	session := s.mcpClient(t, userKey, "2025-11-25")
+	session := s.mcpClient(t, "2025-11-25")
 	text, view, _ := useTool(t, session, "get_task", map[string]any{"task_id": "one", "wait_seconds": 50})
 	questions, _ := view["questions"].([]any)
 	if len(questions) != 1 || questions[0].(map[string]any)["question_id"] != asked["id"] || !strings.Contains(text, "how many?") || !strings.Contains(text, "answer_task") {

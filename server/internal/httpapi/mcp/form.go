@@ -138,7 +138,7 @@ func (r *response) reply(a task.Approval) (task.Reply, error) {
 			return reply, fault.New(fault.Invalid, "%s of %s must be a text of JSON", valueMember, a.ID)
 		}
 		reply.Value = json.RawMessage(text)
-	default:
+	case layWhole, layValue:
 		reply.Value = value
 	}
 	return reply, nil

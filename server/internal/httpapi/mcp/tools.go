@@ -61,18 +61,14 @@ func object(properties string, required ...string) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"type":"object","properties":{%s},"required":%s,"additionalProperties":false}`, properties, must))
 }
 
+// readOnly annotates a tool that changes nothing. Of others clients think the worst, as they should.
 func readOnly() *sdk.ToolAnnotations { return &sdk.ToolAnnotations{ReadOnlyHint: true} }
-
-// changes annotates a tool that changes something, and whether for good.
-func changes(destructive bool) *sdk.ToolAnnotations {
-	return &sdk.ToolAnnotations{DestructiveHint: &destructive}
-}
 
 // fixed are the tools that every key has, by their names.
 func fixed() []tool {
 	return []tool{
 		{sdk.Tool{
-			Name: "answer_task", Title: "Answer what a task asks", Annotations: changes(true),
+			Name: "answer_task", Title: "Answer what a task asks",
 			Description: "Answer a question or an approval that a task waits for, in the user's words and with their consent. The task then goes on.",
 			InputSchema: object(byTask+`,
 "question_id":{"type":"string","description":"Which question, as get_task names it; may be left out if there is one only."},
@@ -99,12 +95,12 @@ func fixed() []tool {
 "cursor":{"type":"string","description":"The next_cursor of the last part."}`),
 		}, (*face).listTasks},
 		{sdk.Tool{
-			Name: runAgent, Title: "Run an agent", Annotations: changes(true),
+			Name: runAgent, Title: "Run an agent",
 			Description: "Ask an agent for something and wait for its answer." + runs,
 			InputSchema: object(`"agent":{"type":"string","minLength":1,"description":"The id of the agent; list_agents has them."},`+asking, "agent", "prompt"),
 		}, (*face).runAgent},
 		{sdk.Tool{
-			Name: "stop_task", Title: "Stop a task", Annotations: changes(true),
+			Name: "stop_task", Title: "Stop a task",
 			Description: "Stop a task and all that it has begun. One that has ended stays as it is.",
 			InputSchema: object(byTask, "task_id"),
 		}, (*face).stopTask},
@@ -119,7 +115,7 @@ func agentTool(a agent.Agent) *sdk.Tool {
 	if d := a.Record.Description; d != nil && *d != "" {
 		about = *d
 	}
-	return &sdk.Tool{Name: a.ID, Title: a.Record.Name, Annotations: changes(true), Description: about + runs, InputSchema: object(asking, "prompt")}
+	return &sdk.Tool{Name: a.ID, Title: a.Record.Name, Description: about + runs, InputSchema: object(asking, "prompt")}
 }
 
 // isTool reports whether an agent can be a tool by its id.
@@ -183,12 +179,13 @@ func (f *face) call(ctx context.Context, session *sdk.ServerSession, p *sdk.Call
 	if len(c.arguments) == 0 || string(c.arguments) == "null" {
 		c.arguments = json.RawMessage("{}")
 	}
-	t, err := f.named(ctx, p.Name, &c)
+	t, err := f.named(ctx, p.Name)
 	if err != nil {
 		return nil, err
 	}
 	var res sdk.Result
-	if wrong := schema.CheckInput(t.InputSchema.(json.RawMessage), string(c.arguments)); len(wrong) > 0 {
+	input, _ := t.InputSchema.(json.RawMessage)
+	if wrong := schema.CheckInput(input, string(c.arguments)); len(wrong) > 0 {
 		err = fault.New(fault.Invalid, "%s", strings.Join(wrong, "; "))
 	} else {
 		res, err = t.do(f, ctx, c)
@@ -210,7 +207,7 @@ func (f *face) call(ctx context.Context, session *sdk.ServerSession, p *sdk.Call
 }
 
 // named finds a tool. That of an agent is run_agent with the agent given.
-func (f *face) named(ctx context.Context, name string, c *call) (tool, error) {
+func (f *face) named(ctx context.Context, name string) (tool, error) {
 	all := fixed()
 	if i := slices.IndexFunc(all, func(t tool) bool { return t.Name == name }); i >= 0 {
 		return all[i], nil
@@ -231,7 +228,7 @@ func (f *face) named(ctx context.Context, name string, c *call) (tool, error) {
 // argument is the argument of a tool that a field of a submission comes from.
 func argument(field string) string {
 	for theirs, ours := range map[string]string{
-		"agent_id": "agent", "input.text": "prompt", "input.files": "files", "id": "task_id", "Idempotency-Key": "idempotency_key", "answer": "answer",
+		"agent_id": "agent", "input.text": "prompt", "input.files": "files", "id": "task_id", "Idempotency-Key": "idempotency_key",
 	} {
 		if rest, is := strings.CutPrefix(field, theirs); is && (rest == "" || rest[0] == '[') {
 			return ours + rest

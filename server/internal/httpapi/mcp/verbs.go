@@ -102,7 +102,9 @@ type agentView struct {
 }
 
 func (f *face) listAgents(ctx context.Context, c call) (sdk.Result, error) {
-	var in struct{ Cursor string }
+	var in struct {
+		Cursor string `json:"cursor"`
+	}
 	if err := json.Unmarshal(c.arguments, &in); err != nil {
 		return nil, fault.New(fault.Invalid, "%v", err)
 	}
@@ -141,9 +143,10 @@ const tasksRead = 20
 
 func (f *face) listTasks(ctx context.Context, c call) (sdk.Result, error) {
 	in := struct {
-		Agent, Cursor string
-		Status        task.Status
-		Limit         int
+		Agent  string      `json:"agent"`
+		Status task.Status `json:"status"`
+		Limit  int         `json:"limit"`
+		Cursor string      `json:"cursor"`
 	}{Limit: tasksRead}
 	if err := json.Unmarshal(c.arguments, &in); err != nil {
 		return nil, fault.New(fault.Invalid, "%v", err)
