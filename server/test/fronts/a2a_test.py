@@ -2,17 +2,15 @@
 
 import asyncio
 import contextlib
-import re
 import time
 
 import httpx
 import pytest
+import snippets
 from a2a.client import A2AClientError, ClientCallContext, ClientConfig, create_client
 from a2a.types import a2a_pb2 as a2a
 from a2a.utils import errors
-from conftest import agents, serve
-from parts import ROOT
-from responses_test import Hold, script
+from hands import Hold, script, shown
 
 SEQUENCE = "urn:errand:a2a:sequence:1"
 State = a2a.TaskState
@@ -196,7 +194,7 @@ def test_refusals(server, binding):
     asyncio.run(talk())
 
 
-def test_kill(tmp_path, binding):
+def test_kill(own, binding):
     """A server that is killed in mid-stream and in mid-answer: the same message again finds its task, and nothing is lost."""
 
     async def talk(server):
@@ -225,10 +223,7 @@ def test_kill(tmp_path, binding):
             assert told(again) == "TASK_STATE_COMPLETED"
             assert len((await client.list_tasks(a2a.ListTasksRequest())).tasks) == 2
 
-    with serve(tmp_path) as server:
-        agents(server)
-        server.apply_agent("actor", runtime="command", command="actor", retry_started=True, lease_seconds=1)
-        asyncio.run(talk(server))
+    asyncio.run(talk(own))
 
 
 def test_directory(server):
@@ -240,9 +235,10 @@ def test_directory(server):
         assert "actor" in [card["skills"][0]["id"] for card in cards]
 
 
-def test_document(server, capsys):
-    """The page's own lines work."""
-    page = (ROOT / "docs" / "FRONTS.md").read_text().split("\n## A2A\n")[1].split("\n## ")[0]
-    (lines,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    exec(lines.replace("http://127.0.0.1:4747", server.url), {"KEY": server.key})
+def test_page(server, modules, tmp_path, capsys):
+    """The page's own programs work."""
+    (python,) = snippets.of("A2A", "python")
+    exec(snippets.meant_for(server, python), {})
+    (javascript,) = shown("A2A", modules, tmp_path, server)
     assert "TASK_STATE_COMPLETED" in capsys.readouterr().out
+    assert javascript.count("Hello") >= 2
