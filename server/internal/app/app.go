@@ -103,8 +103,12 @@ func (a *App) start(ctx context.Context) error {
 	o := a.opts
 	hub, line, metrics := stream.NewHub(), dispatch.NewLine(), observe.NewMetrics(o.Version)
 	node := nodeName(o)
+	var indexer atomic.Pointer[search.Indexer]
 	tailer := feed.NewTailer(node, func(entries []feed.Entry) { //nolint:contextcheck // it outlives the start
 		hub.Publish(entries)
+		if x := indexer.Load(); x != nil {
+			x.Told()
+		}
 		if pages := a.pages.Load(); pages != nil {
 			pages.Publish(entries)
 		}
@@ -186,9 +190,10 @@ func (a *App) start(ctx context.Context) error {
 		pool.Run(a.closing, a.working)
 	})
 	now := func() time.Time { return a.store.Now().Time() }
+	indexer.Store(search.NewIndexer(a.store))
 	chores := dispatch.Chores{
 		Trim:   a.trim,
-		Index:  search.NewIndexer(a.store).StepAndRest,
+		Index:  indexer.Load().StepAndRest,
 		Forget: shelf.Forget,
 	}
 	if o.Retention.Least() > 0 {

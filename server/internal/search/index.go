@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -172,19 +173,45 @@ func (d *Desk) show(ctx context.Context, org string, q Query, h Hit) (Found, err
 
 // Indexer keeps the index of a store up with its feed, beside whoever writes tasks. Of
 // two that run on a database one is refused its step, and begins anew where the other is.
-type Indexer struct{ store Store }
+type Indexer struct {
+	store  Store
+	told   atomic.Int64 // when something had changed, in nanoseconds
+	looked time.Time    // when there was nothing to index
+}
 
 // NewIndexer makes one.
-func NewIndexer(s Store) *Indexer { return &Indexer{s} }
+func NewIndexer(s Store) *Indexer { return &Indexer{store: s} }
+
+const (
+	// settles is within which what was committed can be read in the feed; rarely later.
+	settles = 3 * time.Second
+	// look is how often the feed is read though nothing was told.
+	look = 5 * time.Second
+)
+
+// Told notes that something has changed.
+func (x *Indexer) Told() { x.told.Store(time.Now().UnixNano()) }
+
+// rests reports whether there is hardly anything to index.
+func (x *Indexer) rests(now time.Time) bool {
+	return now.Sub(time.Unix(0, x.told.Load())) > settles && now.Sub(x.looked) < look
+}
 
 // rest is how many times as long as a step took the indexer rests before the next one, so
 // that a busy server spends a tenth of what it does on the index at most.
 const rest = 9
 
-// StepAndRest does a step and, if there may be more, rests.
+// StepAndRest does a step if something was told lately, or every few seconds; and, if there
+// may be more, rests.
 func (x *Indexer) StepAndRest(ctx context.Context) (more bool, err error) {
 	begun := time.Now()
+	if x.rests(begun) {
+		return false, nil
+	}
 	if more, err = x.Step(ctx); !more || err != nil {
+		if err == nil {
+			x.looked = begun
+		}
 		return false, err
 	}
 	select {

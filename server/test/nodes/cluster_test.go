@@ -100,7 +100,7 @@ func (c *cluster) start(t *testing.T) *node {
 }
 
 // launch starts a node's process.
-func (c *cluster) launch(t *testing.T, args ...string) *node {
+func (c *cluster) launch(t *testing.T) *node {
 	t.Helper()
 	c.n++
 	n := &node{addr: freeAddr(t), logFile: filepath.Join(c.logs, strconv.Itoa(c.n)+".log"), exited: make(chan struct{})}
@@ -109,7 +109,7 @@ func (c *cluster) launch(t *testing.T, args ...string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.cmd = exec.Command(os.Getenv(binaryEnv), append([]string{"serve", "--data", c.data, "--addr", n.addr}, args...)...) //nolint:noctx // the tests decide when and how it dies
+	n.cmd = exec.Command(os.Getenv(binaryEnv), "serve", "--data", c.data, "--addr", n.addr) //nolint:noctx // the tests decide when and how it dies
 	n.cmd.Stdout, n.cmd.Stderr = out, out
 	n.cmd.Env = append(os.Environ(), append(c.env, "ERRAND_DATABASE_URL="+c.database)...)
 	if err := n.cmd.Start(); err != nil {
@@ -180,12 +180,12 @@ func (n *node) signal(t *testing.T, s syscall.Signal) {
 }
 
 // ended waits for the process's end and answers its exit code.
-func (n *node) ended(t *testing.T, limit time.Duration) int {
+func (n *node) ended(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-n.exited:
-	case <-time.After(limit):
-		t.Fatalf("the node still ran after %v", limit)
+	case <-time.After(patience):
+		t.Fatalf("the node still ran after %v", patience)
 	}
 	return n.cmd.ProcessState.ExitCode()
 }

@@ -64,7 +64,7 @@ func TestStoreCopy(t *testing.T) {
 	refused(t, []string{"a server uses it", "stop"}, database, filepath.Join(t.TempDir(), "back"))
 	n.create(t, "worker", nil) // the record goes on
 	n.signal(t, 15)
-	n.ended(t, patience)
+	n.ended(t)
 
 	back := filepath.Join(t.TempDir(), "back")
 	_, more := copyAndKill(t, database, back, func() int { return rowsOf(t, filepath.Join(back, "errand.db.copy"), "events") })
@@ -105,7 +105,7 @@ func TestStoreCopyRefuses(t *testing.T) {
 	change(t, c.database, "UPDATE schema_version SET version = version + 1000001")
 	refused(t, []string{"interrupted"}, c.database, other)
 	n = c.launch(t)
-	if code := n.ended(t, patience); code != 1 || !strings.Contains(n.log(t), "a copy into it was interrupted") {
+	if code := n.ended(t); code != 1 || !strings.Contains(n.log(t), "a copy into it was interrupted") {
 		t.Errorf("a server on half a copy ends with %d: %s", code, n.log(t))
 	}
 }

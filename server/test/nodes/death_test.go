@@ -209,7 +209,7 @@ func TestTermOfOneNode(t *testing.T) {
 	if err := wait(t, polled, "the long poll ends"); err != nil {
 		t.Errorf("a claim that waited at B: %v", err)
 	}
-	if code := b.ended(t, patience); code != 0 {
+	if code := b.ended(t); code != 0 {
 		t.Errorf("B ends with %d", code)
 	}
 	took := time.Since(told)

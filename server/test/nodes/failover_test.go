@@ -185,6 +185,7 @@ func (l *load) begin(t *testing.T) {
 }
 
 func (l *load) create(ctx context.Context, t *testing.T, who int) {
+	t.Helper()
 	for n := 0; ctx.Err() == nil; n++ {
 		began := time.Now()
 		// What has begun is finished, so that every key has been answered in the end.
@@ -205,6 +206,7 @@ func (l *load) create(ctx context.Context, t *testing.T, who int) {
 }
 
 func (l *load) work(ctx context.Context, t *testing.T, who int) {
+	t.Helper()
 	for n := 0; ctx.Err() == nil; n++ {
 		whole := context.WithoutCancel(ctx) // what was claimed is finished
 		got, ok := l.insist(whole, who+n, []int{http.StatusOK}, http.MethodPost, "/v1/claim",
@@ -226,6 +228,7 @@ func (l *load) work(ctx context.Context, t *testing.T, who int) {
 }
 
 func (l *load) speak(ctx context.Context, t *testing.T, c claimed) {
+	t.Helper()
 	for n := 1; ctx.Err() == nil; n++ {
 		_, ok := l.insist(context.WithoutCancel(ctx), n, []int{http.StatusOK}, http.MethodPost, "/v1/tasks/"+c.Task.ID+"/events",
 			obj{"lease_token": c.Lease.Token, "events": []obj{{"type": "chunk", "data": "word ", "client_id": strconv.Itoa(n)}}})

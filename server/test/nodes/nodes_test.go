@@ -302,7 +302,7 @@ func TestFilesElsewhere(t *testing.T) {
 	b.finish(t, got, "read")
 
 	a.signal(t, syscall.SIGTERM)
-	if code := a.ended(t, patience); code != 0 {
+	if code := a.ended(t); code != 0 {
 		t.Errorf("A ends with %d", code)
 	}
 	profile := b.create(t, "profile", obj{"input": obj{"text": "profile it", "files": []string{file.URL}}})

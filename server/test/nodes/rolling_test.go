@@ -71,7 +71,7 @@ func TestRollingRestart(t *testing.T) {
 		front.set(b)
 		eventually(t, "the node is at rest", func() bool { return front.idle(a) })
 		a.signal(t, syscall.SIGTERM)
-		if code := a.ended(t, patience); code != 0 {
+		if code := a.ended(t); code != 0 {
 			t.Errorf("a node ends with %d", code)
 		}
 		a.quiet(t)

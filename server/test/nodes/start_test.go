@@ -109,7 +109,7 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 			t.Parallel()
 			c2 := clusterOn(t, c.url)
 			n := c2.launch(t)
-			if code := n.ended(t, patience); code != 1 {
+			if code := n.ended(t); code != 1 {
 				t.Errorf("exit code %d", code)
 			}
 			said := strings.TrimSpace(n.log(t))
@@ -177,7 +177,7 @@ func TestTwoClusters(t *testing.T) {
 	a := c.start(t)
 	other := clusterOn(t, c.database)
 	b := other.launch(t)
-	if code := b.ended(t, patience); code != 1 {
+	if code := b.ended(t); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	said := strings.TrimSpace(b.log(t))
@@ -225,7 +225,7 @@ func TestOrdinaryRole(t *testing.T) {
 	}
 	for _, n := range []*node{a, b} {
 		n.signal(t, syscall.SIGTERM)
-		n.ended(t, patience)
+		n.ended(t)
 		n.quiet(t)
 	}
 }

@@ -51,10 +51,6 @@ const (
 		ORDER BY t.org, t.id FOR UPDATE OF t`
 	lockAgents = `SELECT 1 FROM agents t JOIN unnest($1::text[], $2::text[]) AS k (org, id) ON t.org = k.org AND t.id = k.id
 		ORDER BY t.org, t.id FOR UPDATE OF t`
-	// limitIdle lets the database end a transaction that is left alone: a server that
-	// stands still must not keep from others what it has locked. It holds for the
-	// transaction only, as a pooler may give the connection to others.
-	limitIdle = `SELECT set_config('idle_in_transaction_session_timeout', '3s', true)`
 	readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 	// readMoment is that, and whether commits wait for a standby.
 	readMoment = readClock + `, current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')`
@@ -89,8 +85,10 @@ func lock(trip *pgx.Batch, about []lifecycle.Key) {
 
 // lockWriter locks the row of this writer for as long as the transaction lives: who
 // looks up what became of its commit waits for it to be over, wherever the COMMIT is
-// on its way.
-const lockWriter = "SELECT 1 FROM writers WHERE node = $1 AND n = $2 FOR UPDATE"
+// on its way. And it lets the database end a transaction that is left alone: a server that
+// stands still must not keep from others what it has locked. That holds for the
+// transaction only, as a pooler may give the connection to others.
+const lockWriter = `SELECT set_config('idle_in_transaction_session_timeout', '3s', true) FROM writers WHERE node = $1 AND n = $2 FOR UPDATE`
 
 // connect makes the connection. A commit that has given up waiting for a standby, as
 // somebody has cancelled it, is a success with a warning.
@@ -119,7 +117,6 @@ func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
 	}
 	trip := &pgx.Batch{}
 	trip.Queue("BEGIN")
-	trip.Queue(limitIdle)
 	trip.Queue(lockWriter, e.store.opts.Node, e.n)
 	lock(trip, about)
 	trip.Queue(readMoment).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now, &e.replicated) })

@@ -23,7 +23,7 @@ const (
 	uniqueViolation    = "23505"
 	serialization      = "40001"
 	deadlock           = "40P01"
-	leftAlone          = "25P03" // see limitIdle; nothing of the transaction stands
+	leftAlone          = "25P03" // see lockWriter; nothing of the transaction stands
 	preparedNever      = "26000"
 	preparedTwice      = "42P05"
 	diskFull           = "53100"

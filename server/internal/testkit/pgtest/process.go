@@ -94,10 +94,10 @@ func (p *process) over(atMost time.Duration) bool {
 
 // wait is over, and answers how the program ended. One that does not is
 // abandoned.
-func (p *process) wait(atMost time.Duration) error {
-	if !p.over(atMost) {
+func (p *process) wait() error {
+	if !p.over(patience) {
 		p.abandon()
-		return fmt.Errorf("it took more than %s", atMost)
+		return fmt.Errorf("it took more than %s", patience)
 	}
 	err := p.signal("over")
 	p.abandon()

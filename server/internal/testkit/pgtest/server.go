@@ -140,7 +140,7 @@ func (s *Server) initialize(pwfile string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.wait(patience); err != nil {
+	if err := p.wait(); err != nil {
 		return fmt.Errorf("initdb: %w%s", err, s.said())
 	}
 	return nil
@@ -163,7 +163,7 @@ func (s *Server) run() error {
 		}
 		if p.over(20 * time.Millisecond) {
 			s.running = nil
-			return errors.Join(fmt.Errorf("PostgreSQL ended: %w%s", err, s.said()), p.wait(patience))
+			return errors.Join(fmt.Errorf("PostgreSQL ended: %w%s", err, s.said()), p.wait())
 		}
 	}
 }
@@ -224,7 +224,7 @@ func (s *Server) stop(how Mode) error {
 	}
 	p := s.running
 	s.running = nil
-	err := p.wait(patience)
+	err := p.wait()
 	if how == "KILL" || how == Immediate {
 		return nil // that it failed is what was wanted
 	}

@@ -50,7 +50,7 @@ func (s *Server) fetch(primary *Server) error {
 	if err != nil {
 		return err
 	}
-	if err := p.wait(patience); err != nil {
+	if err := p.wait(); err != nil {
 		return fmt.Errorf("pg_basebackup: %w%s", err, s.said())
 	}
 	return nil
