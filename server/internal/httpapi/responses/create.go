@@ -73,29 +73,30 @@ func repeats(r *http.Request) bool {
 	return err == nil && count > 0
 }
 
-// begin begins the turn that a create asks for, or answers what an earlier one waits for.
-func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (found, lifecycle.Receipt, error) {
+// begin begins the turn that a create asks for, or finds the one that an earlier create, or
+// a question that is answered, has left.
+func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (x found, receipt lifecycle.Receipt, err error) {
 	// Whoever goes away meanwhile has begun it all the same, and may ask again.
 	ctx, key := context.WithoutCancel(r.Context()), r.Header.Get("Idempotency-Key")
 	if err := f.resolve(ctx, items); err != nil {
-		return found{}, lifecycle.Receipt{}, err
+		return x, receipt, err
 	}
 	a, err := sortOut(items)
-	if err == nil && len(a.answers) > 0 {
-		x, err := f.reply(ctx, a.answers)
-		return x, lifecycle.Receipt{}, err
+	if err != nil {
+		return x, receipt, err
 	}
-	if err == nil && key == "" && repeats(r) {
-		if x, receipt, err := f.takeUp(ctx, raw); err != nil || x.task != "" {
+	if len(a.answers) > 0 {
+		x, err = f.reply(ctx, a.answers)
+		return x, receipt, err
+	}
+	if key == "" && repeats(r) {
+		if x, receipt, err = f.takeUp(ctx, raw); err != nil || x.task != "" {
 			return x, receipt, err
 		}
 	}
-	var sub lifecycle.Submission
-	if err == nil {
-		sub, err = f.submission(ctx, b, items, a)
-	}
+	sub, err := f.submission(ctx, b, items, a)
 	if err != nil {
-		return found{}, lifecycle.Receipt{}, err
+		return x, receipt, err
 	}
 	if key != "" {
 		sub.Route, sub.Spec.IdempotencyKey, sub.Body = "POST "+base+"/responses", &key, raw
