@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	_ "image/gif" // their sizes are told
@@ -53,7 +54,7 @@ func Fit(all []byte) (Picture, error) {
 	c, kind, err := image.DecodeConfig(bytes.NewReader(all))
 	switch {
 	case err != nil:
-		return Picture{}, fmt.Errorf("it is an image that is broken")
+		return Picture{}, errors.New("it is an image that is broken")
 	case max(c.Width, c.Height) <= maxSide && len(all) <= maxPicture:
 		return Picture{all, c.Width, c.Height}, nil
 	case c.Width*c.Height > maxPixels || c.Width > maxPixels || c.Height > maxPixels:
@@ -61,7 +62,7 @@ func Fit(all []byte) (Picture, error) {
 	}
 	full, _, err := image.Decode(bytes.NewReader(all))
 	if err != nil {
-		return Picture{}, fmt.Errorf("it is an image that is broken")
+		return Picture{}, errors.New("it is an image that is broken")
 	}
 	small := image.NewNRGBA(shrunk(c.Width, c.Height))
 	draw.ApproxBiLinear.Scale(small, small.Bounds(), full, full.Bounds(), draw.Src, nil)

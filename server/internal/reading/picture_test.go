@@ -33,7 +33,7 @@ func photo(t *testing.T, width, height int, orientation uint16) []byte {
 	exif := []byte("Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01")
 	exif = binary.BigEndian.AppendUint16(exif, orientation)
 	exif = append(exif, 0, 0, 0, 0, 0, 0)
-	header := binary.BigEndian.AppendUint16([]byte("\xff\xd8\xff\xe1"), uint16(len(exif)+2)) //nolint:gosec // it is short
+	header := binary.BigEndian.AppendUint16([]byte("\xff\xd8\xff\xe1"), uint16(len(exif)+2))
 	return append(append(header, exif...), b.Bytes()[2:]...)
 }
 

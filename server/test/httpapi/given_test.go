@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -335,7 +336,7 @@ func TestO3PicturesForModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sees := range []bool{true, false} {
-		t.Run(fmt.Sprint(sees), func(t *testing.T) {
+		t.Run(strconv.FormatBool(sees), func(t *testing.T) {
 			t.Parallel()
 			p := newProvider(t, says(said("It is black."), ended))
 			s := start(t, p.use)

@@ -159,7 +159,7 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, v View) {
 		v.Unfinished(out)
 		_ = out.Flush() // it is the last that is said
 	case gone && v.Unfollowed != nil && k.Closing.Err() == nil:
-		go v.Unfollowed(k.Closing)
+		go v.Unfollowed(k.Closing) //nolint:contextcheck // it outlives the request
 	}
 }
 

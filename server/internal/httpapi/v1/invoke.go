@@ -73,7 +73,7 @@ func (r *routes) registerInvoke() {
 		if err != nil {
 			return nil, err
 		}
-		return r.follow(made.Organization, made.Turn.Task, edge.View{After: made.First - 1, Only: in.only()}, made.Turn), nil
+		return r.follow(made.Organization, made.Task, edge.View{After: made.First - 1, Only: in.only()}, made.Turn), nil
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -197,7 +198,7 @@ func (x *exchange) read(steps []task.Step) (sent bool, err error) {
 
 // messageID names the turn's message, whichever attempt sends it.
 func (x *exchange) messageID(more ...string) string {
-	return strings.Join(append([]string{x.TaskID, fmt.Sprint(x.Turn)}, more...), ".")
+	return strings.Join(append([]string{x.TaskID, strconv.Itoa(x.Turn)}, more...), ".")
 }
 
 // search looks for the task that a message of an earlier attempt has begun: nothing is

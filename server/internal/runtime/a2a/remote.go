@@ -57,7 +57,7 @@ func dial(ctx context.Context, client *http.Client, base string, headers map[str
 			continue
 		}
 		r := &remote{tenant: i.Tenant, streams: card.Capabilities.Streaming, pollEvery: pollEvery}
-		switch i.ProtocolBinding {
+		switch i.ProtocolBinding { //nolint:exhaustive // gRPC is not spoken
 		case a2a.TransportProtocolJSONRPC:
 			r.Transport = a2aclient.NewJSONRPCTransport(i.URL, &own)
 		case a2a.TransportProtocolHTTPJSON:
