@@ -352,6 +352,9 @@ func TestH16BadRequests(t *testing.T) {
 				s.refuses(t, "TASK_NOT_FOUND", speaking(binding, method, map[string]any{"id": id}))
 			}
 		}
+		odd := speaking(binding, "SendStreamingMessage", userMessage("m", "x", nil))
+		odd.path += "?on_disconnect=perhaps"
+		s.refuses(t, "INVALID_PARAMS", odd)
 		old := speaking(binding, "ListTasks", nil)
 		old.header["A2A-Version"] = "0.3"
 		s.refuses(t, "VERSION_NOT_SUPPORTED", old)

@@ -185,6 +185,9 @@ func (c *call) untilRest(s sent) error {
 // stream answers a message with the stream of its task.
 func (c *call) stream(params json.RawMessage) error {
 	c.streams = true
+	if _, err := c.OnDisconnect(c.r, invoke.Turn{}); err != nil { // before anything is done
+		return err
+	}
 	s, _, err := c.take(params)
 	if err != nil {
 		return err
