@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/a2aproject/a2a-go/v2/a2a"
 	"github.com/a2aproject/a2a-go/v2/a2asrv"
@@ -27,6 +28,8 @@ type remoteAgent struct {
 	*httptest.Server
 	does func(context.Context, *a2asrv.ExecutorContext, func(a2a.Event) bool)
 
+	// refuses answers each call in its place, if there is one.
+	refuses func(http.ResponseWriter)
 	// cuts is how many answers are yet to be lost.
 	cuts atomic.Int32
 
@@ -51,6 +54,10 @@ func newRemote(t *testing.T, by a2a.TransportProtocol, does func(context.Context
 		if req.Method == http.MethodPost && r.cuts.Add(-1) >= 0 {
 			mux.ServeHTTP(httptest.NewRecorder(), req.WithContext(context.WithoutCancel(req.Context())))
 			panic(http.ErrAbortHandler)
+		}
+		if req.Method == http.MethodPost && r.refuses != nil {
+			r.refuses(w)
+			return
 		}
 		mux.ServeHTTP(w, req)
 	}))
@@ -237,13 +244,19 @@ func TestT11RemoteAgentIsAskedOnce(t *testing.T) {
 func TestX2RemoteAgentIsStopped(t *testing.T) {
 	t.Parallel()
 	r := newRemote(t, a2a.TransportProtocolJSONRPC, func(ctx context.Context, x *a2asrv.ExecutorContext, tell func(a2a.Event) bool) {
-		if tell(a2a.NewArtifactEvent(x, a2a.NewTextPart("half"))) {
-			<-ctx.Done()
+		first := a2a.NewArtifactEvent(x, a2a.NewTextPart("half"))
+		for more := tell(first); more; { // it is heard that the turn is over by a word that is refused
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Millisecond):
+			}
+			more = tell(a2a.NewArtifactUpdateEvent(x, first.Artifact.ID, a2a.NewTextPart(".")))
 		}
 	})
 	s := start(t, allowLocal)
 	s.remote(t, r, "x")
-	s.eventually(t, "a chunk", func() bool { return s.told(t, "chunk", "") == "half" })
+	s.eventually(t, "a chunk", func() bool { return strings.HasPrefix(s.told(t, "chunk", ""), "half") })
 	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/stop", key: userKey})
 	s.eventually(t, "a cancelled task", func() bool {
 		r.mu.Lock()
@@ -254,6 +267,33 @@ func TestX2RemoteAgentIsStopped(t *testing.T) {
 		stop, _ := s.must(t, 200, call{method: "GET", path: "/v1/tasks/one"})["stop"].(map[string]any)
 		return stop["confirmed_at"] != nil
 	})
+}
+
+// Files of a remote agent are outputs, each under a name of its own.
+func TestT11RemoteAgentsFiles(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t, a2a.TransportProtocolJSONRPC, func(_ context.Context, x *a2asrv.ExecutorContext, tell func(a2a.Event) bool) {
+		file := func(name, content string) *a2a.Part {
+			p := a2a.NewRawPart([]byte(content))
+			p.Filename = name
+			return p
+		}
+		_ = tell(a2a.NewArtifactEvent(x, file("out/plot.png", "plot"), file("", "a"))) && tell(a2a.NewArtifactEvent(x, file("", "b"), file("", "a"), a2a.NewTextPart("See there."))) &&
+			tell(a2a.NewStatusUpdateEvent(x, a2a.TaskStateCompleted, nil))
+	})
+	s := start(t, allowLocal)
+	s.remote(t, r, "x")
+	if got := s.waitFor(t, "one", "completed"); got["result"] != "See there." {
+		t.Errorf("the result is %v", got["result"])
+	}
+	for name, content := range map[string]string{"plot.png": "plot", "file": "a", "2-file": "b"} {
+		if got := s.do(t, call{method: "GET", path: "/v1/tasks/one/outputs/" + name}); string(got.body) != content {
+			t.Errorf("%s holds %q", name, got.body)
+		}
+	}
+	if all := s.outputs(t, ""); len(all) != 3 {
+		t.Errorf("its outputs are %v", all)
+	}
 }
 
 // A remote agent that fails or is not there is told as it is.
@@ -278,6 +318,23 @@ func TestT11RemoteAgentFails(t *testing.T) {
 		s.remote(t, r, "x")
 		if got := s.waitFor(t, "one", "error"); !strings.Contains(fmt.Sprint(got["result"]), "404") {
 			t.Errorf("the result is %v", got["result"])
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		for status, body := range map[int]string{http.StatusUnauthorized: "", http.StatusOK: `{"jsonrpc": "2.0", "id": 1, "error": {"code": -32005, "message": "no such words"}}`} {
+			r := newRemote(t, a2a.TransportProtocolJSONRPC, nil)
+			r.refuses = func(w http.ResponseWriter) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(body))
+			}
+			s := start(t, allowLocal)
+			s.remote(t, r, "x")
+			got := s.waitFor(t, "one", "error")
+			if want := map[bool]string{true: "no such words", false: "401"}[status == http.StatusOK]; !strings.Contains(fmt.Sprint(got["result"]), want) || got["attempt"] != 1.0 {
+				t.Errorf("attempt %v, the result is %v", got["attempt"], got["result"])
+			}
 		}
 	})
 	t.Run("A4: a private address", func(t *testing.T) {

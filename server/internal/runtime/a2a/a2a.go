@@ -23,6 +23,7 @@ import (
 
 	"github.com/a2aproject/a2a-go/v2/a2a"
 
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -84,6 +85,12 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 	}
 	x := &exchange{Attempt: a, remote: remote, resent: map[string]int{}}
 	o, err := x.run(ctx)
+	if code := fault.CodeOf(err); code == fault.Conflict || code == fault.NotFound { // why the attempt is over comes by its context
+		select {
+		case <-ctx.Done():
+		case <-time.After(parting):
+		}
+	}
 	if errors.Is(context.Cause(ctx), runtime.ErrStopped) { // a pause, a lost lease and the server's end leave it to the next attempt
 		x.stopRemote(context.WithoutCancel(ctx))
 	}
@@ -99,15 +106,19 @@ func putOff(a *runtime.Attempt, err error) error {
 	if outbound.Refused(err) {
 		return &lastingError{"the server does not connect to private addresses, where the remote agent is; --allow-private names those that it may"}
 	}
-	for _, refused := range []error{
-		a2a.ErrInvalidParams, a2a.ErrInvalidRequest, a2a.ErrMethodNotFound, a2a.ErrUnsupportedOperation, a2a.ErrUnsupportedContentType,
-		a2a.ErrVersionNotSupported, a2a.ErrExtensionSupportRequired, a2a.ErrUnauthenticated, a2a.ErrUnauthorized,
-	} {
-		if errors.Is(err, refused) {
-			return &lastingError{"the remote agent refuses: " + err.Error()}
-		}
+	if refused(err) {
+		return &lastingError{"the remote agent refuses: " + err.Error()}
 	}
 	return &runtime.Later{Reason: err.Error(), Delay: task.Backoff(a.Number)}
+}
+
+// refused reports whether the remote agent has said by the protocol's own words that it does
+// not do what it was asked.
+func refused(err error) bool {
+	return slices.ContainsFunc([]error{
+		a2a.ErrInvalidParams, a2a.ErrInvalidRequest, a2a.ErrMethodNotFound, a2a.ErrUnsupportedOperation, a2a.ErrUnsupportedContentType,
+		a2a.ErrVersionNotSupported, a2a.ErrExtensionSupportRequired, a2a.ErrUnauthenticated, a2a.ErrUnauthorized,
+	}, func(known error) bool { return errors.Is(err, known) })
 }
 
 // exchange is what an attempt has with the remote agent.
@@ -204,14 +215,30 @@ func (x *exchange) messageID(more ...string) string {
 // search looks for the task that a message of an earlier attempt has begun: nothing is
 // sent twice.
 func (x *exchange) search(ctx context.Context) error {
-	found, err := x.remote.list(ctx, x.task.Context)
-	if err != nil {
-		return &lastingError{fmt.Sprintf("an attempt was lost when it had sent the message to the remote agent, which does not say whether it has a task of that (%v)", err)}
+	unknown := func(why string) error {
+		return &lastingError{"an attempt was lost when it had sent the message to the remote agent, which does not say whether it has a task of that: " + why}
 	}
+	found, err := x.remote.list(ctx, x.task.Context)
+	if refused(err) {
+		return unknown(err.Error())
+	}
+	if err != nil {
+		return putOff(x.Attempt, err)
+	}
+	silent := false
 	for _, t := range found {
-		if slices.ContainsFunc(t.History, func(m *a2a.Message) bool { return m.ID == x.messageID() }) {
+		if len(t.History) == 0 { // a list may leave it out
+			if t, err = x.remote.get(ctx, t.ID); err != nil {
+				return putOff(x.Attempt, err)
+			}
+		}
+		silent = silent || len(t.History) == 0
+		if slices.ContainsFunc(t.History, func(m *a2a.Message) bool { return m != nil && m.ID == x.messageID() }) {
 			return x.adopt(ctx, t.ID, t.ContextID)
 		}
+	}
+	if silent {
+		return unknown("its tasks show no messages")
 	}
 	return nil
 }
@@ -221,7 +248,8 @@ func (x *exchange) adopt(ctx context.Context, id a2a.TaskID, in string) error {
 	if x.task.Task != "" || id == "" {
 		return nil
 	}
-	body, err := json.Marshal(remoteTask{id, cmp.Or(in, x.task.Context)})
+	x.task = remoteTask{id, cmp.Or(in, x.task.Context)} // from now on a stop has something to cancel
+	body, err := json.Marshal(x.task)
 	if err != nil {
 		return fmt.Errorf("encode step: %w", err)
 	}
@@ -291,13 +319,17 @@ func (x *exchange) follow(ctx context.Context, events iter.Seq2[a2a.Event, error
 			failed = 0
 		}
 		if x.task.Task == "" { // the next attempt looks whether there is a task
-			return runtime.Outcome{}, putOff(x.Attempt, cmp.Or(err, errSilent))
+			return runtime.Outcome{}, putOff(x.Attempt, cmp.Or[error](err, errSilent))
 		}
 		if !x.settled() {
-			if err == nil && events != nil && !heard {
-				err = errSilent
-			}
-			if err != nil {
+			switch {
+			case events == nil:
+			case err == nil && heard: // its stream has ended too early
+				if err := rest(ctx, 3); err != nil {
+					return runtime.Outcome{}, err
+				}
+			default:
+				err = cmp.Or[error](err, errSilent)
 				if failed++; failed > patience {
 					return runtime.Outcome{}, putOff(x.Attempt, err)
 				}
@@ -332,7 +364,7 @@ func (x *exchange) follow(ctx context.Context, events iter.Seq2[a2a.Event, error
 
 // errSilent is that of a stream that tells nothing: the remote agent may have answered an
 // error that is no stream.
-var errSilent = errors.New("the remote agent has answered nothing that A2A 1.0 knows")
+var errSilent = &lastingError{"the remote agent has answered nothing that A2A 1.0 knows"} //nolint:gochecknoglobals // a constant
 
 // errOurs marks errors of the attempt's own journal.
 var errOurs = errors.New("the attempt cannot go on")

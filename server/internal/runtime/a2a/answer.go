@@ -3,8 +3,10 @@ package a2a
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"unicode/utf8"
 
@@ -19,12 +21,13 @@ import (
 type answer struct {
 	artifacts []*artifact
 	told      strings.Builder // what the log has of it as chunks
+	// files are those that were kept as outputs: by their names what they hold.
+	files map[string][sha256.Size]byte
 }
 
 type artifact struct {
-	id    a2a.ArtifactID
-	text  strings.Builder
-	files int // how many were kept as outputs
+	id   a2a.ArtifactID
+	text strings.Builder
 }
 
 // text is the text of all artifacts, with a line between them.
@@ -59,14 +62,14 @@ func (x *exchange) artifact(ctx context.Context, given *a2a.Artifact, more bool)
 	if !more {
 		to.text.Reset()
 	}
-	n, before := 0, to.text.Len()
+	before := to.text.Len()
 	for _, p := range given.Parts {
+		if p == nil {
+			continue
+		}
 		if content := p.Raw(); content != nil {
-			if n++; n > to.files || more {
-				to.files++
-				if _, err := x.Output(ctx, nameOf(p, to), bytes.NewReader(content)); err != nil {
-					return err
-				}
+			if err := x.keep(ctx, p.Filename, content); err != nil {
+				return err
 			}
 			continue
 		}
@@ -84,6 +87,32 @@ func (x *exchange) artifact(ctx context.Context, given *a2a.Artifact, more bool)
 		rest = now
 	}
 	return x.tell(ctx, rest)
+}
+
+// keep makes a file an output of the turn, once, under a name of its own.
+func (x *exchange) keep(ctx context.Context, given string, content []byte) error {
+	sum := sha256.Sum256(content)
+	base := path.Base(strings.ReplaceAll(given, "\\", "/"))
+	if base == "." || base == "/" || base == ".." {
+		base = "file"
+	}
+	name := base
+	for n := 2; ; n++ {
+		had, taken := x.answer.files[name]
+		if taken && had == sum {
+			return nil
+		}
+		if !taken {
+			break
+		}
+		name = fmt.Sprintf("%d-%s", n, base)
+	}
+	if x.answer.files == nil {
+		x.answer.files = map[string][sha256.Size]byte{}
+	}
+	x.answer.files[name] = sum
+	_, err := x.Output(ctx, name, bytes.NewReader(content))
+	return err
 }
 
 // tell adds text to the log.
@@ -126,7 +155,9 @@ func text(m *a2a.Message) string {
 	}
 	var said strings.Builder
 	for _, p := range m.Parts {
-		said.WriteString(partText(p))
+		if p != nil {
+			said.WriteString(partText(p))
+		}
 	}
 	return said.String()
 }
@@ -144,12 +175,4 @@ func partText(p *a2a.Part) string {
 		}
 	}
 	return ""
-}
-
-// nameOf names the output that a file becomes.
-func nameOf(p *a2a.Part, of *artifact) string {
-	if p.Filename != "" {
-		return p.Filename
-	}
-	return fmt.Sprintf("file-%d", of.files)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,6 +34,7 @@ const (
 	maxCard     = 1 << 20
 	cardTimeout = 20 * time.Second
 	pollEvery   = time.Second
+	maxPages    = 20 // of a context's tasks
 )
 
 // dial reads the card of the agent at base, and chooses its first interface of A2A 1.0.
@@ -42,7 +44,8 @@ func dial(ctx context.Context, client *http.Client, base string, headers map[str
 		return nil, &lastingError{"the URL of the remote agent is none"}
 	}
 	own := *client
-	own.Transport = &headed{client.Transport, at, headers}
+	with := &headed{RoundTripper: client.Transport, to: at, headers: headers}
+	own.Transport = with
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	card, err := readCard(ctx, &own, at)
 	if err != nil {
@@ -59,6 +62,7 @@ func dial(ctx context.Context, client *http.Client, base string, headers map[str
 		r := &remote{tenant: i.Tenant, streams: card.Capabilities.Streaming, pollEvery: pollEvery}
 		switch i.ProtocolBinding { //nolint:exhaustive // gRPC is not spoken
 		case a2a.TransportProtocolJSONRPC:
+			with.rpc = true
 			r.Transport = a2aclient.NewJSONRPCTransport(i.URL, &own)
 		case a2a.TransportProtocolHTTPJSON:
 			r.Transport = a2aclient.NewRESTTransport(where, &own)
@@ -71,12 +75,21 @@ func dial(ctx context.Context, client *http.Client, base string, headers map[str
 }
 
 // headed sends an agent's headers to the origin of its URL, and to no other that its card
-// may name.
+// may name. It bounds what is answered, and says what an answer means that the transports do
+// not understand.
 type headed struct {
 	http.RoundTripper
 	to      *url.URL
 	headers map[string]string
+	// rpc says that a refusal is no answer of the protocol's.
+	rpc bool
 }
+
+// The most that is read of an answer, and of a stream, in bytes.
+const (
+	maxAnswer = 64 << 20
+	maxStream = 512 << 20
+)
 
 // RoundTrip implements http.RoundTripper.
 func (h *headed) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -86,7 +99,54 @@ func (h *headed) RoundTrip(req *http.Request) (*http.Response, error) {
 			req.Header.Set(name, value)
 		}
 	}
-	return h.RoundTripper.RoundTrip(req)
+	res, err := h.RoundTripper.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	most := int64(maxAnswer)
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if kind == "text/event-stream" {
+		most = maxStream
+	}
+	res.Body = &bounded{res.Body, most}
+	switch code := res.StatusCode; {
+	case code == http.StatusUnauthorized || code == http.StatusForbidden,
+		h.rpc && code/100 == 4 && code != http.StatusRequestTimeout && code != http.StatusTooManyRequests:
+		_ = res.Body.Close()
+		return nil, &lastingError{"the remote agent answers " + res.Status}
+	case code == http.StatusOK && kind == "application/json" && req.Header.Get("Accept") == "text/event-stream":
+		defer res.Body.Close() //nolint:errcheck // it was only read
+		return nil, plainError(res.Body)
+	}
+	return res, nil
+}
+
+// plainError is what stands in the place of a stream.
+func plainError(body io.Reader) error {
+	var answer struct {
+		Error struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if err := json.NewDecoder(body).Decode(&answer); err != nil || answer.Error.Message == "" {
+		return errSilent
+	}
+	return &lastingError{"the remote agent refuses: " + answer.Error.Message}
+}
+
+// bounded is a body of which so much is read at most.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, &lastingError{"the remote agent's answer is too long"}
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
 
 func readCard(ctx context.Context, client *http.Client, base *url.URL) (*a2a.AgentCard, error) {
@@ -103,7 +163,7 @@ func readCard(ctx context.Context, client *http.Client, base *url.URL) (*a2a.Age
 	defer res.Body.Close() //nolint:errcheck // it was only read
 	content, err := io.ReadAll(io.LimitReader(res.Body, maxCard))
 	switch {
-	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
+	case res.StatusCode >= http.StatusInternalServerError || res.StatusCode == http.StatusTooManyRequests:
 		return nil, fmt.Errorf("the remote agent answers %s", res.Status)
 	case res.StatusCode != http.StatusOK:
 		return nil, &lastingError{fmt.Sprintf("the remote agent has no card for us at %s: it answers %s", req.URL.Redacted(), res.Status)}
@@ -179,14 +239,19 @@ func (r *remote) cancel(ctx context.Context, id a2a.TaskID) error {
 func (r *remote) list(ctx context.Context, in string) (all []*a2a.Task, err error) {
 	history := 100
 	req := &a2a.ListTasksRequest{Tenant: r.tenant, ContextID: in, PageSize: 100, HistoryLength: &history}
-	for {
+	for range maxPages {
 		page, err := r.ListTasks(ctx, version(), req)
 		if err != nil {
 			return nil, err
 		}
-		if all = append(all, page.Tasks...); page.NextPageToken == "" || len(page.Tasks) == 0 {
-			return all, nil
+		for _, t := range page.Tasks {
+			if t != nil {
+				all = append(all, t)
+			}
 		}
-		req.PageToken = page.NextPageToken
+		if req.PageToken = page.NextPageToken; req.PageToken == "" || len(page.Tasks) == 0 {
+			break
+		}
 	}
+	return all, nil
 }
