@@ -361,6 +361,8 @@ def test_refused(server, other_key):
     ]:
         status, body = post(server, good | change, key=server.key)
         assert (status, body["field"]) == (422, field), change
+    status, body = post(server, good, key=server.key, agent="actor?on_disconnect=never")
+    assert (status, body["field"]) == (422, "on_disconnect")
     assert post(server, good | {"resume": [{"interruptId": "none", "status": "resolved"}]}, key=server.key)[0] == 404
     assert post(server, good, key=server.key, agent="nobody")[0] == 404
     assert post(server, good, key=other_key)[0] == 404

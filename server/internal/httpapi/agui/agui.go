@@ -64,6 +64,9 @@ func (f *face) run(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if _, err := f.OnDisconnect(r, invoke.Turn{}); err != nil { // before anything is done
+		return err
+	}
 	turn, told, err := f.begin(ctx, r.PathValue("agent"), q)
 	if err != nil {
 		return err
