@@ -22,8 +22,8 @@ class Chat:
 
     def begin(self, verb, *, hands=None, query="", messages=None, **more):
         return (hands or self.hands).ask(
-            do="chat", verb=verb, chat=self.id, url=f"{self.server.url}/aisdk/agents/{self.agent}/chat{query}", key=self.server.key,
-            messages=messages, body=self.body, **more,
+            do="chat", verb=verb, chat=self.id, url=f"{self.server.url}/aisdk/agents/{self.agent}/chat", key=self.server.key,
+            query=query, messages=messages, body=self.body, **more,
         )  # fmt: skip
 
     def do(self, verb, **more):
@@ -112,7 +112,7 @@ def test_resume_in_mid_run(chat, elsewhere):
 
 
 def test_on_disconnect(hands, server):
-    """stop() stops the turn if the URL says so, and nothing otherwise (X2)."""
+    """stop() stops the turn if the requests say so, and nothing otherwise (X2)."""
     chats, hold = [Chat(hands, server) for _ in range(2)], Hold(server)
     for chat, query in zip(chats, ["?on_disconnect=stop", ""], strict=True):
         ask = chat.begin("send", text=script("say Half", hold), query=query)
@@ -123,6 +123,26 @@ def test_on_disconnect(hands, server):
     assert chats[1].task["status"] == "executing"
     hold.go()
     until(lambda: chats[1].task["status"] == "completed", "the other goes on")
+
+
+def test_on_disconnect_of_who_has_come_again(hands, server, told, elsewhere):
+    """stop() of a client that has resumed stops the turn that runs, which is not the one that its message began with."""
+    server.apply_agent("told", **told.record())
+    chat = Chat(hands, server, "told", client_tools=[{"name": "paint", "input_schema": {"type": "object"}}])
+    done = chat.do("send", text="call paint")
+    told.hold.clear()
+    first = chat.begin("output", tool="paint", id=done["messages"][-1]["parts"][-1]["toolCallId"], output="red")
+    until(lambda: chat.task["turn"] == 2, "the next turn")
+    again = chat.begin("resume", hands=elsewhere, query="?on_disconnect=stop")
+    again.until(lambda a: a.messages)
+    chat.do("stop")
+    first.done()
+    assert chat.task["status"] == "executing", "the first says nothing of stopping, and another follows"
+    chat.do("stop", hands=elsewhere)
+    again.done()
+    until(lambda: chat.task["status"] == "stopped", "the turn is stopped")
+    told.hold.set()
+    assert chat.task["turn"] == 2
 
 
 def test_regenerate(chat):
@@ -318,6 +338,8 @@ def test_refused(server, other_key):
     ]:
         status, headers, text = ask(server, "POST", "actor/chat", good | change, server.key)
         assert (status, text.startswith(says), headers["content-type"]) == (422, True, "text/plain; charset=utf-8"), text
+    status, _, text = ask(server, "POST", "actor/chat?on_disconnect=never", good, server.key)
+    assert (status, text) == (422, "on_disconnect: must be stop, or be left out")
     assert ask(server, "POST", "actor/chat", b"{", server.key)[0] == 400
     for key in (None, "wrong" * 8):
         assert ask(server, "POST", "actor/chat", good, key)[0] == 401

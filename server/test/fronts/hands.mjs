@@ -90,13 +90,15 @@ class Chat extends AbstractChat {
 
 const chats = new Map();
 
-function chatOf(n, { chat, url, key, messages, body }) {
+function chatOf(n, { chat, url, key, query, messages, body }) {
   if (!chats.has(chat)) {
     const state = new State(n);
     state.messages = messages ?? [];
     chats.set(chat, new Chat({
       id: chat, state,
-      transport: new DefaultChatTransport({ api: url, headers: { Authorization: `Bearer ${key}` }, body }),
+      transport: new DefaultChatTransport({
+        api: url, headers: { Authorization: `Bearer ${key}` }, body, fetch: (url, init) => fetch(`${url}${query}`, init),
+      }),
       onFinish: ({ finishReason, isAbort, isDisconnect, isError }) => { state.finish = { finishReason, isAbort, isDisconnect, isError }; },
       sendAutomaticallyWhen: (x) => lastAssistantMessageIsCompleteWithApprovalResponses(x) || lastAssistantMessageIsCompleteWithToolCalls(x),
     }));

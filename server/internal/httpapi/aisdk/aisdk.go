@@ -72,11 +72,14 @@ func (f *face) chat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if _, err := f.OnDisconnect(r, invoke.Turn{}); err != nil { // before anything is done
+		return err
+	}
 	turn, m, err := f.begin(r.Context(), r.PathValue("agent"), r.Header.Get("Idempotency-Key"), q)
 	if err != nil {
 		return err
 	}
-	return f.stream(w, r, turn, m)
+	return f.stream(w, r, turn, turn, m)
 }
 
 // resume answers with the whole of the answer that is under way, which takes the place of
@@ -95,8 +98,8 @@ func (f *face) resume(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := &message{}
-	m.Last = turn.Number
+	last, m := turn, &message{}
+	m.Last = last.Number
 	m.Open = func(id string, seq int64) bool {
 		return seq > s.Task.LastSeq || slices.ContainsFunc(s.Task.Open, func(o task.Open) bool { return o.ID == id })
 	}
@@ -113,14 +116,15 @@ func (f *face) resume(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	m.id = messageID(turn)
-	return f.stream(w, r, turn, m)
+	return f.stream(w, r, turn, last, m)
 }
 
 func messageID(t invoke.Turn) string { return fmt.Sprintf("%s_%d", t.Task, t.Number) }
 
-// stream tells a message from a turn on.
-func (f *face) stream(w http.ResponseWriter, r *http.Request, turn invoke.Turn, m *message) error {
-	unfollowed, err := f.OnDisconnect(r, turn)
+// stream tells a message from a turn on, with the end of another, which is what on_disconnect
+// stops.
+func (f *face) stream(w http.ResponseWriter, r *http.Request, turn, last invoke.Turn, m *message) error {
+	unfollowed, err := f.OnDisconnect(r, last)
 	if err != nil {
 		return err
 	}
