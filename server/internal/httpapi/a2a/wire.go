@@ -25,47 +25,79 @@ func decode(raw json.RawMessage, into any) error {
 	return nil
 }
 
+// deepest is how deep members of the protocol stand: in an item of message.parts.
+const deepest = 4
+
 // camel writes the members of JSON like taskId, but for what is the sender's own: what
-// stands in metadata and in data.
+// stands in metadata and in data, and what is deeper than the protocol.
 func camel(raw json.RawMessage) (json.RawMessage, error) {
-	switch raw = bytes.TrimSpace(raw); {
-	case len(raw) == 0:
-		return raw, nil
-	case raw[0] == '[':
-		var items []json.RawMessage
-		if err := json.Unmarshal(raw, &items); err != nil {
-			return nil, unreadable.errorf("the body is not valid JSON")
-		}
-		for i, item := range items {
-			var err error
-			if items[i], err = camel(item); err != nil {
-				return nil, err
-			}
-		}
-		return encode(items)
-	case raw[0] == '{':
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &members); err != nil {
-			return nil, unreadable.errorf("the body is not valid JSON")
-		}
-		renamed := make(map[string]json.RawMessage, len(members))
-		for name, value := range members {
-			if name != "metadata" && name != "data" {
-				var err error
-				if value, err = camel(value); err != nil {
-					return nil, err
-				}
-			}
-			to := camelName(name)
-			if _, twice := members[to]; twice && to != name {
-				return nil, invalid.errorf("%s: is given twice, as %s too", to, name)
-			}
-			renamed[to] = value
-		}
-		return encode(renamed)
-	default:
+	c := camelizer{Cursor: edge.NewCursor(raw)}
+	if !c.value(deepest) || !c.End() {
+		return nil, unreadable.errorf("the body is not valid JSON")
+	}
+	if !c.renamed {
 		return raw, nil
 	}
+	return c.out.Bytes(), edge.CheckNames(c.out.Bytes()) // one may have been given in both ways
+}
+
+// camelizer writes JSON anew while it goes over it.
+type camelizer struct {
+	*edge.Cursor
+	out     bytes.Buffer
+	renamed bool
+}
+
+// value writes a value, with its members renamed so many levels down.
+func (c *camelizer) value(levels int) bool {
+	switch next := c.Next(); {
+	case levels > 0 && next == '{':
+		return c.nest("{", "}", func(begin func()) bool {
+			return c.Object(func(name []byte, plain bool) bool {
+				begin()
+				return c.member(string(name), plain, levels-1)
+			})
+		})
+	case levels > 0 && next == '[':
+		return c.nest("[", "]", func(begin func()) bool {
+			return c.List(func() bool {
+				begin()
+				return c.value(levels - 1)
+			})
+		})
+	default:
+		raw, ok := c.Value()
+		c.out.Write(raw)
+		return ok
+	}
+}
+
+// nest writes what is written by each, which says where an item begins.
+func (c *camelizer) nest(open, end string, each func(begin func()) bool) bool {
+	between := open
+	ok := each(func() {
+		c.out.WriteString(between)
+		between = ","
+	})
+	if between == open {
+		c.out.WriteString(open)
+	}
+	c.out.WriteString(end)
+	return ok
+}
+
+// member writes a member of an object. No name of the protocol has escapes in it.
+func (c *camelizer) member(name string, plain bool, levels int) bool {
+	to := name
+	if plain {
+		to = camelName(name)
+	}
+	c.renamed = c.renamed || to != name
+	c.out.WriteString(`"` + to + `":`)
+	if !plain || to == "metadata" || to == "data" {
+		levels = 0
+	}
+	return c.value(levels)
 }
 
 // encode is json.Marshal that leaves what stands in JSON before as it is.
@@ -81,7 +113,7 @@ func encode(v any) (json.RawMessage, error) {
 func camelName(name string) string {
 	words := strings.Split(name, "_")
 	for i, word := range words {
-		if i > 0 && word != "" {
+		if i > 0 && word != "" && 'a' <= word[0] && word[0] <= 'z' {
 			words[i] = strings.ToUpper(word[:1]) + word[1:]
 		}
 	}

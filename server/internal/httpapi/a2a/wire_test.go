@@ -3,6 +3,8 @@ package a2a
 import (
 	"bytes"
 	"encoding/json"
+	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -52,5 +54,24 @@ func TestNamesMayBeWrittenInTwoWays(t *testing.T) {
 	}
 	if err := decode(json.RawMessage(`{"id":"a","history_length":1,"historyLength":2}`), &taskParams{}); err == nil {
 		t.Error("a member that is given in both ways is taken")
+	}
+}
+
+// What is nested deep is not copied at each level. It is not parallel: it measures what
+// this process sets aside.
+func TestDeepDataIsReadOnce(t *testing.T) { //nolint:paralleltest // see above
+	const depth, size = 500, 1 << 20
+	deep := strings.Repeat(`{"a_b":`, depth) + `"` + strings.Repeat("x", size) + `"` + strings.Repeat("}", depth)
+	body := json.RawMessage(`{"message":{"message_id":"m","other":` + deep + `,"parts":[{"data":` + deep + `}]}}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var p sendParams
+	err := decode(body, &p)
+	runtime.ReadMemStats(&after)
+	if err != nil || p.Message.ID != "m" || string(p.Message.Parts[0].Data) != deep {
+		t.Errorf("read as %+v, %v", p.Message.ID, err)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 30*size {
+		t.Errorf("%d MiB are read with %d MiB", len(body)>>20, used>>20)
 	}
 }
