@@ -267,6 +267,11 @@ func TestH16AMessageAnswersWhatIsAsked(t *testing.T) {
 				t.Errorf("H16: canceled, it is %v", got)
 			}
 			s.refuses(t, "TASK_NOT_CANCELABLE", speaking(binding, "CancelTask", map[string]any{"id": "one~1"}))
+			before := s.stored(t)
+			repeated := s.speaks(t, binding, "SendMessage", userMessage("m4", "7", map[string]any{"contextId": "one"}))["task"].(map[string]any)
+			if after := s.stored(t); repeated["id"] != "one~1" || after != before {
+				t.Errorf("H16: an answer is sent again when the turn has ended: %v, stored %s, before %s", repeated["id"], after, before)
+			}
 			s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SendMessage", userMessage("m6", "x", map[string]any{"taskId": "one~1"})))
 		})
 	}

@@ -51,6 +51,9 @@ func (c *call) take(raw json.RawMessage) (sent, sendParams, error) {
 		}
 		return sent{Turn: t}, p, err
 	}
+	if t, again, err := c.answered(m); again || err != nil {
+		return sent{Turn: t}, p, err
+	}
 	sub, err := c.submission(m)
 	if err != nil {
 		return sent{}, p, err
@@ -71,12 +74,28 @@ func (c *call) take(raw json.RawMessage) (sent, sendParams, error) {
 	if len(now.Open) > 0 {
 		return sent{Turn: t}, p, c.reply(t, m)
 	}
-	if again, failed := c.Service.Replied(ctx, edge.Caller(ctx), t.Task, t.Number, sentBy+m.ID); again || failed != nil {
+	if t, again, failed := c.answered(m); again || failed != nil { // meanwhile
 		return sent{Turn: t}, p, failed
 	}
 	sub.Spec.ID, sub.Spec.Tags = m.ContextID+":"+strings.ToLower(rand.Text()[:8]), []string{beside}
 	asked, err = c.Turns.Ask(ctx, edge.Caller(ctx), sub)
 	return sent{asked.Turn, !asked.Replayed}, p, err
+}
+
+// answered reports whether a message has answered the last turn of its context before,
+// which may have ended since.
+func (c *call) answered(m Message) (t invoke.Turn, again bool, err error) {
+	if m.ContextID == "" {
+		return t, false, nil
+	}
+	ctx := c.r.Context()
+	if t, err = c.Turns.Find(ctx, edge.Scope(ctx), m.ContextID, 0); err == nil {
+		again, err = c.Service.Replied(ctx, edge.Caller(ctx), t.Task, t.Number, sentBy+m.ID)
+	}
+	if fault.CodeOf(err) == fault.NotFound { // a context that is yet to be
+		err = nil
+	}
+	return t, again, err
 }
 
 // checkContext refuses a message that names another context than its task's.
