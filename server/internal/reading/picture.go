@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	_ "image/gif" // their sizes are told
 	"image/jpeg"
 	"image/png"
@@ -21,9 +22,12 @@ const (
 	maxSide = 1568
 	// maxPicture is the most bytes: Anthropic takes 5 MiB in base64.
 	maxPicture = 3500 << 10
-	// maxPixels is the most that is decoded to be made smaller, which takes 4 bytes for each.
-	maxPixels = 40_000_000
-	quality   = 85
+	// maxDecoded is the most memory that decoding may take, in bytes, as far as the header
+	// tells; one image is decoded at a time.
+	maxDecoded = 300 << 20
+	// maxScans is how often a JPEG may go over its picture.
+	maxScans = 64
+	quality  = 85
 )
 
 // picture tells how large an image is, and keeps it for those who see.
@@ -47,22 +51,36 @@ type Picture struct {
 // Anthropic counts it.
 func PictureTokens(width, height int) int { return max(1, width*height/750) }
 
-// Fit makes a picture of an image. One that is small enough stays as it is; any other is
-// made smaller, upright, as JPEG, or as PNG if it is transparent. The error says what is
-// wrong with the image.
-func Fit(all []byte) (Picture, error) {
+// decoding is held by whoever decodes an image, which takes memory.
+var decoding = make(chan struct{}, 1) //nolint:gochecknoglobals // of the process
+
+// Fit makes a picture of an image. One that is small enough stays as it is, but for a GIF,
+// which not all providers take; any other is made smaller, upright, as JPEG, or as PNG if it
+// is transparent. The error says what is wrong with the image, or is the context's.
+func Fit(ctx context.Context, all []byte) (Picture, error) {
 	c, kind, err := image.DecodeConfig(bytes.NewReader(all))
-	switch {
-	case err != nil:
-		return Picture{}, errors.New("it is an image that is broken")
-	case max(c.Width, c.Height) <= maxSide && len(all) <= maxPicture:
-		return Picture{all, c.Width, c.Height}, nil
-	case c.Width*c.Height > maxPixels || c.Width > maxPixels || c.Height > maxPixels:
-		return Picture{}, fmt.Errorf("it is an image of %d × %d pixels: at most %d million can be made smaller", c.Width, c.Height, maxPixels/1_000_000)
+	if err != nil {
+		return Picture{}, errBroken
+	}
+	if most := maxDecoded / bytesPerPixel(kind, c.ColorModel, all); c.Width > most || c.Height > most || c.Width*c.Height > most {
+		return Picture{}, fmt.Errorf("it is an image of %d × %d pixels, which is too large to be read", c.Width, c.Height)
+	}
+	if kind == "jpeg" && bytes.Count(all, []byte{0xff, 0xda}) > maxScans {
+		return Picture{}, errBroken
+	}
+	select {
+	case decoding <- struct{}{}:
+		defer func() { <-decoding }()
+	case <-ctx.Done():
+		return Picture{}, context.Cause(ctx)
 	}
 	full, _, err := image.Decode(bytes.NewReader(all))
-	if err != nil {
-		return Picture{}, errors.New("it is an image that is broken")
+	fits := max(c.Width, c.Height) <= maxSide && len(all) <= maxPicture
+	switch {
+	case err != nil:
+		return Picture{}, errBroken
+	case fits && kind != "gif":
+		return Picture{all, c.Width, c.Height}, nil
 	}
 	small := image.NewNRGBA(shrunk(c.Width, c.Height))
 	draw.ApproxBiLinear.Scale(small, small.Bounds(), full, full.Bounds(), draw.Src, nil)
@@ -70,7 +88,7 @@ func Fit(all []byte) (Picture, error) {
 		small = upright(small, orientation(all))
 	}
 	var out bytes.Buffer
-	if small.Opaque() {
+	if small.Opaque() && kind != "gif" {
 		err = jpeg.Encode(&out, small, &jpeg.Options{Quality: quality})
 	} else {
 		err = png.Encode(&out, small)
@@ -79,6 +97,31 @@ func Fit(all []byte) (Picture, error) {
 		err = fmt.Errorf("it is an image of more than %d KiB, also when it is made smaller", maxPicture>>10)
 	}
 	return Picture{out.Bytes(), small.Rect.Dx(), small.Rect.Dy()}, err
+}
+
+var errBroken = errors.New("it is an image that is broken")
+
+// bytesPerPixel is about what decoding takes for a pixel: a progressive JPEG is gathered as
+// numbers before it is a picture, an interlaced PNG is there twice.
+func bytesPerPixel(kind string, model color.Model, all []byte) int {
+	switch kind {
+	case "jpeg":
+		if bytes.Contains(all, []byte{0xff, 0xc2}) { // the frame of a progressive one
+			return 24
+		}
+		return 4
+	case "png":
+		n := 4
+		if model == color.RGBA64Model || model == color.NRGBA64Model || model == color.Gray16Model {
+			n = 8
+		}
+		if interlaced := all[min(28, len(all)-1)] != 0; interlaced { // the last byte of the header
+			n *= 2
+		}
+		return n
+	default:
+		return 8
+	}
 }
 
 // shrunk is a rectangle of the same form whose longest side is at most maxSide.
@@ -129,7 +172,7 @@ func upright(from *image.NRGBA, orientation int) *image.NRGBA {
 func orientation(jpeg []byte) int {
 	for rest := jpeg[2:]; len(rest) > 4 && rest[0] == 0xff; {
 		size := int(binary.BigEndian.Uint16(rest[2:])) + 2
-		if size > len(rest) || rest[1] == 0xda { // the image itself begins
+		if size < 4 || size > len(rest) || rest[1] == 0xda { // the image itself begins
 			return 0
 		}
 		if tiff, is := bytes.CutPrefix(rest[4:size], []byte("Exif\x00\x00")); is && rest[1] == 0xe1 {

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"image"
 	"image/color"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"strings"
@@ -41,11 +42,11 @@ func photo(t *testing.T, width, height int, orientation uint16) []byte {
 func TestFit(t *testing.T) {
 	t.Parallel()
 	small := photo(t, 40, 20, 6)
-	if p, err := Fit(small); err != nil || !bytes.Equal(p.Content, small) || p.Width != 40 {
+	if p, err := Fit(t.Context(), small); err != nil || !bytes.Equal(p.Content, small) || p.Width != 40 {
 		t.Errorf("a small one became %d × %d, %v", p.Width, p.Height, err)
 	}
 	for orientation, corners := range map[uint16]string{1: "rbrb", 2: "brbr", 3: "brbr", 4: "rbrb", 5: "rrbb", 6: "rrbb", 7: "bbrr", 8: "bbrr"} {
-		p, err := Fit(photo(t, 2000, 1000, orientation))
+		p, err := Fit(t.Context(), photo(t, 2000, 1000, orientation))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,11 +66,18 @@ func TestFit(t *testing.T) {
 			t.Errorf("orientation %d: its corners are %s, want %s", orientation, seen, corners)
 		}
 	}
+	var moving bytes.Buffer
+	if err := gif.Encode(&moving, image.NewPaletted(image.Rect(0, 0, 9, 5), color.Palette{color.Black}), nil); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := Fit(t.Context(), moving.Bytes()); err != nil || p.Width != 9 || !bytes.HasPrefix(p.Content, []byte("\x89PNG")) {
+		t.Errorf("a GIF became %d × %d, %v", p.Width, p.Height, err)
+	}
 	var clear bytes.Buffer
 	if err := png.Encode(&clear, image.NewNRGBA(image.Rect(0, 0, 3000, 10))); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := Fit(clear.Bytes()); err != nil || p.Width != maxSide || p.Height != 5 || !bytes.HasPrefix(p.Content, []byte("\x89PNG")) {
+	if p, err := Fit(t.Context(), clear.Bytes()); err != nil || p.Width != maxSide || p.Height != 5 || !bytes.HasPrefix(p.Content, []byte("\x89PNG")) {
 		t.Errorf("a transparent one became %d × %d, %v", p.Width, p.Height, err)
 	}
 }
@@ -82,18 +90,19 @@ func TestFitRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, change := range map[string]func([]byte) []byte{
-		"40 million": func(all []byte) []byte {
+		"too large": func(all []byte) []byte {
 			binary.BigEndian.PutUint32(all[16:], 1<<20)
 			binary.BigEndian.PutUint32(all[20:], 1<<20)
 			return withSum(all)
 		},
-		"broken": func(all []byte) []byte { return all[:len(all)/2] },
+		"broken":    func(all []byte) []byte { return all[:len(all)/2] },
+		"is broken": func([]byte) []byte { return append(photo(t, 40, 20, 1), bytes.Repeat([]byte{0xff, 0xda}, maxScans)...) },
 	} {
-		if _, err := Fit(change(bytes.Clone(b.Bytes()))); err == nil || !strings.Contains(err.Error(), what) {
+		if _, err := Fit(t.Context(), change(bytes.Clone(b.Bytes()))); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for _, exif := range [][]byte{{0xff, 0xd8}, []byte("\xff\xd8\xff\xe1\x00\x02"), []byte("\xff\xd8\xff\xe1\x00\x10Exif\x00\x00II*\x00\xff\xff\xff\xff"), []byte("\xff\xd8\xff\xe1\xff\xff")} {
+	for _, exif := range [][]byte{{0xff, 0xd8}, []byte("\xff\xd8\xff\xe1\x00\x02"), []byte("\xff\xd8\xff\xe1\x00\x10Exif\x00\x00II*\x00\xff\xff\xff\xff"), []byte("\xff\xd8\xff\xe1\xff\xff"), []byte("\xff\xd8\xff\xd0\x00\x00\xff\xe0\x00\x10")} {
 		if got := orientation(exif); got != 0 {
 			t.Errorf("%q: orientation %d", exif, got)
 		}

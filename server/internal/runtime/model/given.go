@@ -40,7 +40,7 @@ func filesGiven(ctx context.Context, reader *reading.Reader, a *runtime.Attempt,
 	given = given[:0]
 	room := room{text: maxFiles}
 	if sees {
-		room.pictures = maxPictures
+		room.pictures, room.bytes = maxPictures, maxPictureBytes
 	}
 	for i, f := range a.Files {
 		g, err := fileRead(ctx, reader, f, room, a.State.DisableAttachmentInjection)
@@ -57,6 +57,9 @@ func filesGiven(ctx context.Context, reader *reading.Reader, a *runtime.Attempt,
 		}
 		room.text -= len(g.Content)
 		room.pictures -= len(g.Pictures)
+		for _, p := range g.Pictures {
+			room.bytes -= len(p)
+		}
 	}
 	return given, a.Give(ctx, given)
 }
@@ -65,16 +68,20 @@ func filesGiven(ctx context.Context, reader *reading.Reader, a *runtime.Attempt,
 func (r *Runner) Preview(ctx context.Context, who agent.Agent, f runtime.File) (runtime.Given, error) {
 	room := room{text: maxFiles}
 	if provider, _, err := r.endpoint(ctx, who, task.State{}); err == nil && sees(who.Record, provider) {
-		room.pictures = maxPictures
+		room.pictures, room.bytes = maxPictures, maxPictureBytes
 	}
 	return fileRead(ctx, r.Reading, f, room, false)
 }
 
-// room is how much of files there is room for: bytes of text, and pictures.
-type room struct{ text, pictures int }
+// room is how much of files there is room for: bytes of text, pictures, and bytes of those.
+type room struct{ text, pictures, bytes int }
 
-// maxPictures is how many pictures a model is given in a turn.
-const maxPictures = 20
+// The most pictures that a model is given in a turn, and the most bytes of them: Anthropic
+// takes 32 MB of a request, in which they are longer by a third.
+const (
+	maxPictures     = 20
+	maxPictureBytes = 20 << 20
+)
 
 // sees reports whether an agent's model is given pictures: as its record says, or else if
 // all newer models of its provider see.
@@ -103,7 +110,7 @@ func fileRead(ctx context.Context, reader *reading.Reader, f runtime.File, room 
 		return g, nil
 	}
 	if text.Image != nil && room.pictures > 0 {
-		return withPicture(g, text), nil
+		return withPicture(ctx, g, text, room)
 	}
 	g.Content, g.Cut = text.Text, !text.Whole
 	g.Parts = partsOf(text)
@@ -116,15 +123,21 @@ func fileRead(ctx context.Context, reader *reading.Reader, f runtime.File, room 
 }
 
 // withPicture is a file that is given as a picture, or nothing of it, and why.
-func withPicture(g runtime.Given, of reading.Text) runtime.Given {
-	p, err := reading.Fit(of.Image)
+func withPicture(ctx context.Context, g runtime.Given, of reading.Text, room room) (runtime.Given, error) {
+	p, err := reading.Fit(ctx, of.Image)
+	if ctx.Err() != nil {
+		return g, context.Cause(ctx)
+	}
+	if err == nil && len(p.Content) > room.bytes {
+		err = fmt.Errorf("the pictures before it have nearly the %d MiB that a model is given", maxPictureBytes>>20)
+	}
 	if err != nil {
 		g.Parts = []task.GivenPart{{As: task.AsNothing, Width: of.Width, Height: of.Height, Why: "It is not shown: " + err.Error() + "."}}
-		return g
+		return g, nil
 	}
 	g.Parts = []task.GivenPart{{As: task.AsPicture, Width: p.Width, Height: p.Height, Tokens: reading.PictureTokens(p.Width, p.Height)}}
 	g.Pictures = [][]byte{p.Content}
-	return g
+	return g, nil
 }
 
 // picturesOf are the pictures that a turn is given, in the order of its files.
