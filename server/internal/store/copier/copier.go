@@ -221,7 +221,10 @@ func (b *Base) rows(ctx context.Context, query string, args ...any) (found [][]a
 		if err := got.Scan(into...); err != nil {
 			return nil, err
 		}
-		for _, x := range row {
+		for i, x := range row {
+			if blob, yes := x.([]byte); yes && blob == nil { // so SQLite's driver tells an empty one, and PostgreSQL's takes it for NULL
+				row[i] = []byte{}
+			}
 			size += length(x)
 		}
 		found = append(found, row)
