@@ -50,7 +50,7 @@ func (c *storeCopyCmd) next() string {
 	const outside = "The folder files, secret.key and admin.key are not in a database: "
 	if strings.Contains(c.To, "://") && !strings.Contains(c.From, "://") {
 		return outside + "serve with --data " + c.From + " as before, and ERRAND_DATABASE_URL; move " + c.From +
-			"/errand.db away, which a server without that variable would go on with."
+			"/errand.db (and errand.db-wal, errand.db-shm) away, which a server without that variable would go on with."
 	}
 	return outside + "serve with the same --data as before, or copy them from there."
 }

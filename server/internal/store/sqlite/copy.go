@@ -54,8 +54,8 @@ func CopyInto(ctx context.Context, dir string) (*Copy, error) {
 	}
 	c := &Copy{path: filepath.Join(dir, unfinishedFile)}
 	err := c.open(dir)
-	if _, there := os.Lstat(filepath.Join(dir, DatabaseFile)); err == nil && there == nil {
-		err = fmt.Errorf("%s has a record already (%s): name another folder", dir, DatabaseFile)
+	if err == nil {
+		err = vacant(dir)
 	}
 	if err == nil {
 		err = migrate(ctx, c.path, slog.New(slog.DiscardHandler))
@@ -64,6 +64,20 @@ func CopyInto(ctx context.Context, dir string) (*Copy, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// vacant refuses a folder that has a record, or what one has left: SQLite would play another
+// database's log into the copy when that is done and has its name.
+func vacant(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, DatabaseFile)); err == nil {
+		return fmt.Errorf("%s has a record already (%s): name another folder", dir, DatabaseFile)
+	}
+	for _, end := range []string{"-wal", "-shm", "-journal"} {
+		if _, err := os.Lstat(filepath.Join(dir, DatabaseFile+end)); err == nil {
+			return fmt.Errorf("%s has the file %s of a database that was there: move it to where that one's %s is now", dir, DatabaseFile+end, DatabaseFile)
+		}
+	}
+	return nil
 }
 
 // open locks the folder and opens the database, which need not be there.
