@@ -301,6 +301,8 @@ type Records interface {
 
 	// Replay reads what an idempotency key stands for, nil for nothing.
 	Replay(org, route, key string) (*Replay, error)
+	// Replays is Replay for several keys of a route: those that stand for something.
+	Replays(org, route string, keys []string) (map[string]*Replay, error)
 	// PutReplay keeps what a key stands for, in the place of what it stood for
 	// before: nil for nothing. If that has changed, the write is run again.
 	PutReplay(org, route, key string, before *Replay, r Replay) error

@@ -1,6 +1,8 @@
 package lifecycle_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -62,16 +64,127 @@ func TestH3LostAnswers(t *testing.T) {
 	for range 20 { // more than are noted
 		create("d")
 	}
+}
 
-	elsewhere := b.service(b.store)
-	elsewhere.Name("n2")
-	begun, err := elsewhere.Ask(b.ctx(), who(), submission("", func(s *lifecycle.Submission) { s.Unkeyed = []byte("e") }))
+// H3: a repeat that reaches another node than the create finds its turn when that node has
+// died, for which it waits, but not while it is there; also when nobody knows it any more.
+func TestH3LostWithItsNode(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	node := func(name string) *lifecycle.Service {
+		s := b.service(b.store)
+		s.Name(name)
+		b.must(s.Begin(b.ctx()))
+		return s
+	}
+	beat := func(s *lifecycle.Service) {
+		t.Helper()
+		_, err := s.Beat(b.ctx(), false)
+		b.must(err)
+	}
+	create := func(s *lifecycle.Service) string {
+		t.Helper()
+		begun, err := s.Ask(b.ctx(), who(), submission("", func(s *lifecycle.Submission) { s.Unkeyed = []byte("a") }))
+		b.must(err)
+		return begun.Task.ID
+	}
+	takeUp := func(ctx context.Context, s *lifecycle.Service) (string, error) {
+		id, _, _, err := s.TakeUp(ctx, who(), []byte("a"))
+		return id, err
+	}
+	takes := func(s *lifecycle.Service, want string) {
+		t.Helper()
+		id, err := takeUp(b.ctx(), s)
+		if b.must(err); id != want {
+			t.Fatalf("H3: got task %q, want %q", id, want)
+		}
+	}
+	first, next := node("n1"), node("n2")
+	lost := create(first)
+	there := make(chan error)
+	go func() {
+		id, err := takeUp(b.ctx(), next)
+		if id != "" {
+			err = errors.New("it has taken " + id)
+		}
+		there <- err
+	}()
+	for beating := true; beating; {
+		select {
+		case err := <-there:
+			b.must(err)
+			beating = false
+		default:
+			b.clock.forward(time.Second)
+			beat(first)
+		}
+	}
+
+	short, cancel := context.WithTimeout(b.ctx(), 300*time.Millisecond)
+	defer cancel()
+	if id, err := takeUp(short, next); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("H3: before it is known that the node has died: task %q, %v", id, err)
+	}
+	b.clock.forward(3 * time.Second) // n1 has died
+	takes(next, lost)
+	takes(next, "")
+
+	lost = create(first)
+	beat(next) // which drops n1
+	takes(next, lost)
+	b.clock.forward(time.Second)
+	lost = create(first)
+	takes(node("n3"), lost)
+	create(first)
+	b.clock.forward(2 * time.Minute)
+	takes(next, "")
+}
+
+// H3: an answer that no request has is lost, whatever the store was told, and one that was
+// lost long ago takes no other's place.
+func TestH3Forgotten(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	ask := func(ctx context.Context) (lifecycle.Begun, error) {
+		return b.Ask(ctx, who(), submission("", func(s *lifecycle.Submission) { s.Unkeyed = []byte("a") }))
+	}
+	take := func() (string, lifecycle.Receipt) {
+		t.Helper()
+		id, _, r, err := b.TakeUp(b.ctx(), who(), []byte("a"))
+		b.must(err)
+		return id, r
+	}
+	begun, err := ask(b.ctx())
 	b.must(err)
-	_, err = elsewhere.Beat(b.ctx(), false)
+	gone, cancel := context.WithCancel(b.ctx())
+	cancel()
+	b.clock.forward(time.Minute)
+	if b.Delivered(gone, begun.Receipt, false) == nil {
+		t.Fatal("the store was told")
+	}
+	b.clock.forward(time.Minute)
+	id, again := take()
+	if id != begun.Task.ID {
+		t.Fatalf("H3: got task %q, want %q", id, begun.Task.ID)
+	}
+	b.must(b.Delivered(b.ctx(), begun.Receipt, true)) // it is not its answer any more
+	b.must(b.Delivered(b.ctx(), again, false))
+	b.must(b.Delivered(b.ctx(), again, true))
+	if id, _ = take(); id != begun.Task.ID {
+		t.Fatalf("H3: the first word does not count: got task %q, want %q", id, begun.Task.ID)
+	}
+	for range 20 {
+		begun, err = ask(b.ctx())
+		b.must(err)
+		b.must(b.Delivered(b.ctx(), begun.Receipt, false))
+	}
+	b.clock.forward(2 * time.Minute)
+	begun, err = ask(b.ctx())
 	b.must(err)
-	takes(b.Service, "e", "")
-	b.clock.forward(4 * time.Second)
-	takes(b.Service, "e", begun.Task.ID)
+	b.must(b.Delivered(b.ctx(), begun.Receipt, false))
+	if id, _ = take(); id != begun.Task.ID {
+		t.Errorf("H3: behind those lost long ago: got task %q, want %q", id, begun.Task.ID)
+	}
 }
 
 // H3: a turn that is to follow one that is not the last is refused, and a repeat of it is not.

@@ -49,8 +49,8 @@ type Service struct {
 	servers  []string // names of MCP servers that are programs, sorted
 	trace    func(task.Task) string
 	node     string
-	life     string     // names this one of the node's processes,
-	born     task.Stamp // which has begun then
+	born     task.Stamp
+	answers  *answers
 
 	goingOn sync.Mutex // one commit at a time goes on with what others have left
 }
@@ -62,7 +62,7 @@ const DefaultNode = "server"
 func New(store Store, sealer Sealer, files Files, newID func() string, log *slog.Logger) *Service {
 	return &Service{
 		store: store, sealer: sealer, files: files, newID: newID, log: log, node: DefaultNode, caps: &capBook{store: store},
-		life: rand.Text(), born: store.Now(),
+		born: store.Now(), answers: newAnswers(),
 	}
 }
 

@@ -85,11 +85,17 @@ func (s *Service) Ask(ctx context.Context, who Caller, sub Submission) (Begun, e
 	if err != nil {
 		return Begun{}, err
 	}
+	if sub.Unkeyed != nil {
+		p.receipt = s.receipt(who, sub.Unkeyed)
+	}
 	var begun Begun
 	err = s.write(ctx, who.By, p.about, func(tx writing) (err error) {
 		begun, err = s.begin(tx, p)
 		return err
 	})
+	if err != nil || begun.Receipt == (Receipt{}) {
+		s.answers.drop(p.receipt.name)
+	}
 	return begun, err
 }
 
@@ -99,6 +105,8 @@ type prepared struct {
 	about []Key
 	// replay is what its idempotency key will stand for.
 	replay Replay
+	// receipt stands for the answer to an Unkeyed submission.
+	receipt Receipt
 	// fresh says that the id is the server's: nothing can be known of it.
 	fresh bool
 }
@@ -165,7 +173,7 @@ func (s *Service) begin(tx writing, p prepared) (Begun, error) {
 		err = tx.PutReplay(org, p.Route, *p.Spec.IdempotencyKey, before, r)
 	}
 	if err == nil && p.Unkeyed != nil {
-		begun.Receipt, err = s.note(tx, p, begun.At)
+		begun.Receipt, err = s.note(tx, p.receipt, Replay{TaskID: p.Spec.ID, At: begun.At})
 	}
 	return begun, err
 }

@@ -46,6 +46,7 @@ const (
 // renew says that for all this node knows no server could be reached until now.
 func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 	var p Pulse
+	var nodes []Node
 	err := s.write(ctx, s.node, nil, func(tx writing) error {
 		before, err := tx.Alive()
 		if err != nil {
@@ -61,8 +62,7 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 				return err
 			}
 		}
-		nodes, err := tx.Nodes()
-		if err != nil {
+		if nodes, err = tx.Nodes(); err != nil {
 			return err
 		}
 		now, others := p.AsOf, false
@@ -106,6 +106,9 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		s.answers.hear(nodes, p.AsOf)
+	}
 	return p, err
 }
 
@@ -293,7 +296,12 @@ func (s *Service) followClock(ctx context.Context, org string, ids []string, jum
 // open. What was assigned and not started is queued again; for a while each
 // registration may be the heir of a worker that the stop has cut off (L5).
 func (s *Service) Begin(ctx context.Context) error {
-	return s.write(ctx, s.node, nil, func(tx writing) error { return cutOffAll(tx, s.node) })
+	return s.write(ctx, s.node, nil, func(tx writing) error {
+		if err := cutOffAll(tx, s.node); err != nil {
+			return err
+		}
+		return tx.PutNode(Node{ID: s.node, Heard: tx.Now()})
+	})
 }
 
 // Leave notes that the node ends: nobody has to wait for its silence.

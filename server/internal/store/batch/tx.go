@@ -490,6 +490,13 @@ func (t *tx) Replay(org, route, key string) (*lifecycle.Replay, error) {
 	})
 }
 
+// Replays implements lifecycle.Records.
+func (t *tx) Replays(org, route string, keys []string) (map[string]*lifecycle.Replay, error) {
+	return ask(t, table.Replays, func(db table.DB) (map[string]*lifecycle.Replay, error) {
+		return table.ReadReplays(background(), db, org, route, keys)
+	})
+}
+
 // PutReplay implements lifecycle.Records.
 func (t *tx) PutReplay(org, route, key string, before *lifecycle.Replay, r lifecycle.Replay) error {
 	t.record(table.PutReplay(org, route, key, before, r))

@@ -405,6 +405,7 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.ApprovalOf("o", "u", 1, "k"))
 	note(tx.Take(lifecycle.Want{Organization: "o", Agents: []string{"a"}, Worker: "w", Limit: 1}))
 	note(tx.Replay("o", "r", "k"))
+	note(tx.Replays("o", "r", []string{"k", "l"}))
 	note(tx.Queued("o", "a", 1))
 	note(tx.Files("o", []string{"f", "g"}))
 	note(tx.HasOpenTask("o", "a"))

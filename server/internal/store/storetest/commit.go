@@ -132,6 +132,7 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 		"Absent":      func(tx lifecycle.Tx) error { return ask(tx.Absent(home, now, 10)) },
 		"Nodes":       func(tx lifecycle.Tx) error { return ask(tx.Nodes()) },
 		"Replay":      func(tx lifecycle.Tx) error { return ask(tx.Replay(home, "r", "nothing")) },
+		"Replays":     func(tx lifecycle.Tx) error { return ask(tx.Replays(home, "r", []string{"nothing"})) },
 		"Posted":      func(tx lifecycle.Tx) error { return ask(tx.Posted(home, "nothing", "1")) },
 		"all": func(tx lifecycle.Tx) error {
 			return errors.Join(ask(tx.Children(home, "nothing", 1000)), ask(tx.Held(home, "w")), ask(tx.Nodes()), ask(tx.Leased()),

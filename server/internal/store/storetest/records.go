@@ -437,6 +437,10 @@ func replays(e *env) {
 	e.same("of another organization", &two, get(away, "create", "k"))
 	e.same("of another key", none, get(home, "create", "K"))
 
+	e.same("several", map[string]*lifecycle.Replay{"k": &one}, read(e, func(tx lifecycle.Tx) (map[string]*lifecycle.Replay, error) {
+		return tx.Replays(home, "create", []string{"K", "k", "l"})
+	}))
+
 	// What it is to replace must be what is there.
 	if put(home, "create", "k", nil, two) == nil || put(home, "create", "k", &two, two) == nil || put(home, "create", "new", &one, two) == nil {
 		e.t.Error("a key was put in the place of something else")

@@ -160,6 +160,22 @@ func ReadReplay(ctx context.Context, db DB, org, route, key string) (*lifecycle.
 	return &r, nil
 }
 
+// ReadReplays reads what several idempotency keys of a route, at least one, stand for:
+// those that do for something.
+func ReadReplays(ctx context.Context, db DB, org, route string, keys []string) (map[string]*lifecycle.Replay, error) {
+	places, among := among(keys)
+	found := map[string]*lifecycle.Replay{}
+	err := each(ctx, db, "SELECT key, hash, task, at FROM replays WHERE org = ? AND route = ? AND key IN "+places, append([]any{org, route}, among...),
+		func(rows Rows) error {
+			var key string
+			var r lifecycle.Replay
+			err := rows.Scan(&key, &r.Hash, &r.TaskID, &r.At)
+			found[key] = &r
+			return err
+		})
+	return found, err
+}
+
 // PutReplay keeps what a key stands for, in the place of what it stood for before.
 func PutReplay(org, route, key string, before *lifecycle.Replay, r lifecycle.Replay) Op {
 	if before == nil {
