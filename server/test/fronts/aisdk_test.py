@@ -152,8 +152,31 @@ def test_regenerate(chat):
     assert answer(first) == answer(again) == "Once"
     assert first["messages"][-1]["id"] != again["messages"][-1]["id"]
     assert (len(again["messages"]), chat.task["turn"], chat.task["input"]["text"]) == (2, 2, "say Once")
-    edited = chat.do("send", text="say Twice", instead=again["messages"][0]["id"])
-    assert (answer(edited), chat.task["turn"]) == ("Twice", 3)
+    mine = again["messages"][0]["id"]
+    for turn, (verb, more, says) in enumerate([
+        ("regenerate", {"id": mine}, "Once"),
+        ("regenerate", {"id": mine}, "Once"),
+        ("send", {"instead": mine, "text": "say Twice"}, "Twice"),
+        ("send", {"instead": mine, "text": "say Once"}, "Once"),
+        ("send", {"instead": mine, "text": "say Twice"}, "Twice"),
+    ], 3):  # fmt: skip
+        done = chat.do(verb, **more)
+        assert (answer(done), done["messages"][-1]["id"], chat.task["turn"]) == (says, f"{chat.id}_{turn}", turn)
+
+
+@pytest.mark.parametrize(("verb", "which"), [("regenerate", {}), ("regenerate", {"id": "m"}), ("send", {"instead": "m"})])
+def test_sent_twice(chat, elsewhere, verb, which):
+    """A request that comes again while its turn is under way is told of that turn."""
+    hold = Hold(chat.server)
+    text = script("say Hello, ", hold, "say world")
+    asks = []
+    for hands in (chat.hands, elsewhere):
+        asks.append(chat.begin(verb, hands=hands, text=text, messages=[{"id": "m", "role": "user", "parts": [{"type": "text", "text": text}]}], **which))
+        asks[-1].until(begun)
+    hold.go()
+    one, other = [ask.done() for ask in asks]
+    assert answer(one) == answer(other) == "Hello, world"
+    assert (one["messages"], chat.task["turn"]) == (other["messages"], 1)
 
 
 def test_files_and_history(hands, server):
@@ -217,10 +240,14 @@ def test_tools_of_the_client(hands, server, told, elsewhere):
     told.hold.clear()
     ask = chat.begin("output", tool="paint", id=part["toolCallId"], output={"is": "red"})
     until(lambda: chat.task["turn"] == 2, "the next turn")
+    twice = chat.begin("output", hands=elsewhere, messages=done["messages"], tool="paint", id=part["toolCallId"], output={"is": "red"})
+    twice.until(lambda a: a.messages)
+    elsewhere.tell(do="forget", chat=chat.id)
     again = chat.begin("resume", hands=elsewhere)
     again.until(lambda a: a.messages)
     told.hold.set()
     done, other = ask.done(), again.done()
+    assert (twice.done()["messages"], chat.task["turn"]) == (done["messages"], 2)
     assert answer(done) == answer(other) == 'Look: It says: {"is":"red"}'
     assert len(done["messages"]) == 2
     assert other["messages"][-1]["id"] == done["messages"][-1]["id"] == f"{chat.id}_1"

@@ -110,7 +110,7 @@ function chatOf(n, { chat, url, key, query, messages, body }) {
 const verbs = {
   send: (chat, ask) => chat.sendMessage({ text: ask.text, files: ask.files, messageId: ask.instead }),
   resume: (chat) => chat.resumeStream(),
-  regenerate: (chat) => chat.regenerate(),
+  regenerate: (chat, ask) => chat.regenerate({ messageId: ask.id }),
   approve: (chat, ask) => chat.addToolApprovalResponse({ id: ask.id, approved: ask.approved, reason: ask.reason }),
   output: (chat, ask) => chat.addToolOutput({ tool: ask.tool, toolCallId: ask.id, output: ask.output }),
   stop: (chat) => chat.stop(),

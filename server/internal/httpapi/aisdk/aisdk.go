@@ -4,6 +4,7 @@
 package aisdk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -187,7 +188,12 @@ func (f *face) begin(ctx context.Context, agent, key string, q *request) (invoke
 			return turn, m, err
 		}
 	}
-	sub, err := q.submission(ctx, f.shelf, agent, key, s)
+	if key == "" && q.repeats(s) {
+		turn, err := f.Turns.Find(ctx, edge.Scope(ctx), s.Task.ID, 0)
+		m.id = cmp.Or(m.id, messageID(turn))
+		return turn, m, err
+	}
+	sub, err := q.submission(ctx, f.shelf, agent, cmp.Or(key, q.key(s.Task.Terms.Turn+1)), s)
 	if err != nil {
 		return invoke.Turn{}, nil, err
 	}

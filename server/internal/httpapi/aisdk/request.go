@@ -25,6 +25,9 @@ type request struct {
 	// Tools are the caller's. The transport has no place for them: they are an extra member
 	// of its body.
 	Tools []task.ClientTool `json:"client_tools"`
+
+	// what is what it says, by which one that is sent twice is known.
+	what string
 }
 
 // said is a message of the conversation.
@@ -73,7 +76,9 @@ func read(body []byte) (*request, error) {
 	case q.Trigger != submits && q.Trigger != regenerates:
 		return nil, fault.Field("trigger", "must be %s or %s", submits, regenerates)
 	}
-	return &q, nil
+	what, err := json.Marshal([]any{q.ID, q.Trigger, q.MessageID, q.last()})
+	q.what = sum(string(what))
+	return &q, err
 }
 
 // taskID is the id of the task whose turns are the answers of a chat: the chat's own if a
@@ -131,9 +136,24 @@ func (q *request) news(s lifecycle.Snapshot) (news, history []said) {
 	return news, q.Messages[:from]
 }
 
-// submission is the request as the next turn of its chat, of which s is what there is. A
-// key of the caller's own is honoured; without one the message is the key, since a request
-// that is sent twice asks once.
+// key is the request's own idempotency key as the one that begins a turn, of that number:
+// a message that is edited or answered anew may be so again, in the same words.
+func (q *request) key(turn int) string {
+	if q.Trigger == regenerates || q.MessageID != "" && q.last().Role == "user" {
+		return fmt.Sprintf("aisdk-%s-%d", q.what, turn)
+	}
+	return "aisdk-" + q.what
+}
+
+// repeats reports whether the request is the one that began the last turn. Of one that
+// wants another answer nothing tells that, once there is an answer.
+func (q *request) repeats(s lifecycle.Snapshot) bool {
+	spec, _, err := s.Asked()
+	known := s.Task.ID != "" && err == nil && spec.IdempotencyKey != nil && *spec.IdempotencyKey == q.key(s.Task.Terms.Turn)
+	return known && (q.Trigger == submits || s.Task.Ended() == "")
+}
+
+// submission is the request as the next turn of its chat, of which s is what there is.
 func (q *request) submission(ctx context.Context, shelf *files.Shelf, agent, key string, s lifecycle.Snapshot) (sub lifecycle.Submission, err error) {
 	news, history := q.news(s)
 	prompt, given, err := asked(ctx, shelf, news)
@@ -147,21 +167,12 @@ func (q *request) submission(ctx context.Context, shelf *files.Shelf, agent, key
 	if s.Task.ID != "" {
 		history = nil // the task knows it
 	}
-	what, err := json.Marshal([]any{q.ID, q.last().ID, q.Trigger, q.MessageID, prompt, given, results})
-	if err != nil {
-		return sub, err
-	}
-	if key == "" && (q.Trigger == submits || q.MessageID != "") {
-		key = "aisdk-" + sum(string(what))
-	}
 	sub = lifecycle.Submission{
 		Spec: task.Spec{
 			ID: taskID(q.ID), AgentID: agent, Input: task.Input{Text: &prompt, Files: given}, EventsStreaming: true, ClientTools: q.Tools, ToolResults: results,
+			IdempotencyKey: &key,
 		},
-		State: task.State{Source: "ai-sdk", AdditionalContext: q.context(history)}, Route: "POST /aisdk/agents/" + agent, Body: what,
-	}
-	if key != "" {
-		sub.Spec.IdempotencyKey = &key
+		State: task.State{Source: "ai-sdk", AdditionalContext: q.context(history)}, Route: "POST /aisdk/agents/" + agent, Body: []byte(q.what),
 	}
 	var x extension
 	if len(news) > 0 {
