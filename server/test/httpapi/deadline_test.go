@@ -39,7 +39,7 @@ func TestAnAnswerThatNobodyReadsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	log := answered{slog.DiscardHandler, make(chan string, 1000)}
 	s := start(t, func(o *app.Options) {
-		o.WriteTimeout, o.Log = 200*time.Millisecond, slog.New(log)
+		o.WriteTimeout, o.Log = 2*time.Second, slog.New(log) // in which the answer to finish has to come
 	})
 	s.agent(t, "agent-1")
 	s.task(t, "one")
