@@ -136,12 +136,23 @@ func (c *Copy) awaitSilence(ctx context.Context) error {
 // lock keeps servers from writing, and other copies, until this one is closed or
 // finished: each commit of a server locks a row of that table.
 func (c *Copy) lock(ctx context.Context) error {
-	for _, s := range []string{"BEGIN", fmt.Sprintf("SET LOCAL lock_timeout = %d", silence.Milliseconds()), "LOCK TABLE writers IN EXCLUSIVE MODE"} {
+	for _, s := range []string{
+		"BEGIN", fmt.Sprintf("SET LOCAL lock_timeout = %d", silence.Milliseconds()), "LOCK TABLE writers IN EXCLUSIVE MODE",
+		"SET LOCAL idle_in_transaction_session_timeout = 0", // nothing is said on this connection until the copy is made
+	} {
 		if _, err := c.guard.Exec(ctx, s); code(err) == "55P03" {
 			return errors.New("a server or another copy uses it: stop that first")
 		} else if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// Held reports that nobody else could write to the database until now.
+func (c *Copy) Held(ctx context.Context) error {
+	if _, err := c.guard.Exec(ctx, "SELECT 1"); err != nil {
+		return fmt.Errorf("the lock that kept servers from writing to the database at %s is lost: give the command again: %w", place(c.config), bare(err))
 	}
 	return nil
 }

@@ -93,6 +93,9 @@ func (c *Copy) open(dir string) (err error) {
 	return nil
 }
 
+// Held reports that nobody else could write to the database until now: the folder is locked.
+func (*Copy) Held(context.Context) error { return nil }
+
 // Finish makes a copy the database of its folder.
 func (c *Copy) Finish(context.Context) error {
 	err := c.DB.Close() // the last connection brings the write-ahead log into the file
