@@ -90,6 +90,9 @@ func lock(trip *pgx.Batch, about []lifecycle.Key) {
 // transaction only, as a pooler may give the connection to others.
 const lockWriter = `SELECT set_config('idle_in_transaction_session_timeout', '3s', true) FROM writers WHERE node = $1 AND n = $2 FOR UPDATE`
 
+// insertWriter makes the row of a writer, if it is not there.
+const insertWriter = `INSERT INTO writers (node, n, last_commit, born) VALUES ($1, $2, 0, extract(epoch FROM now()) * 1000000) ON CONFLICT (node, n) DO NOTHING`
+
 // connect makes the connection. A commit that has given up waiting for a standby, as
 // somebody has cancelled it, is a success with a warning.
 func (e *engine) connect(ctx context.Context) error {
@@ -115,16 +118,29 @@ func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
 			return e.store.failed("connect", err)
 		}
 	}
+	err := e.begin(about)
+	if errors.Is(err, pgx.ErrNoRows) { // while this server stood still, another one has started and tidied up
+		trip := &pgx.Batch{}
+		trip.Queue(insertWriter, e.store.opts.Node, e.n)
+		if err = e.send(trip); err == nil {
+			err = e.begin(about)
+		}
+	}
+	return e.failed("begin", err)
+}
+
+// begin begins a transaction, unless this writer has no row.
+func (e *engine) begin(about []lifecycle.Key) error {
 	trip := &pgx.Batch{}
 	trip.Queue("BEGIN")
-	trip.Queue(lockWriter, e.store.opts.Node, e.n)
+	trip.Queue(lockWriter, e.store.opts.Node, e.n).QueryRow(func(row pgx.Row) error { return row.Scan(nil) })
 	lock(trip, about)
 	trip.Queue(readMoment).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now, &e.replicated) })
 	e.saved, e.doubt = false, false
 	begun := time.Now()
 	if err := e.send(trip); err != nil {
 		e.Rollback(context.Background()) // what a deadlock, say, has left open would fail all that follow
-		return e.failed("begin", err)
+		return err
 	}
 	e.store.clock.set(e.now, begun, time.Now())
 	return nil

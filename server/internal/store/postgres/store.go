@@ -219,8 +219,7 @@ func (s *Store) prepare(ctx context.Context, conn *pgx.Conn) error {
 	trip := &pgx.Batch{}
 	trip.Queue("DELETE FROM writers WHERE born < (extract(epoch FROM now()) - 86400) * 1000000 AND node <> $1 AND NOT EXISTS (SELECT 1 FROM nodes WHERE id = node)", s.opts.Node)
 	for n := range writers {
-		trip.Queue(`INSERT INTO writers (node, n, last_commit, born) VALUES ($1, $2, 0, extract(epoch FROM now()) * 1000000)
-			ON CONFLICT (node, n) DO NOTHING`, s.opts.Node, n)
+		trip.Queue(insertWriter, s.opts.Node, n)
 	}
 	var now task.Stamp
 	trip.Queue(readClock).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
