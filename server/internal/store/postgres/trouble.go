@@ -43,6 +43,9 @@ func translated(err error) error {
 	if err == nil {
 		return nil
 	}
+	if _, known := errors.AsType[*trouble](err); known { // its cause may be of another kind
+		return err
+	}
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
 		return &trouble{fault.New(fault.Unavailable, readOnlyDatabase), err}
 	}
