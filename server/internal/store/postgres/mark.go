@@ -40,9 +40,10 @@ func (s *Store) Mark(ctx context.Context) (string, error) {
 	return m.String(), translated(err)
 }
 
-// again is how far before a mark of another life news are told again: the clocks of two
-// hosts may differ by as much.
-const again = 10 * time.Second
+// again is how far before a mark of another life news are told again. An entry has the
+// moment at which its commit began, which a server may have waited for (answerTime) and
+// looked up (lookUpTime) since; and the clocks of two hosts differ.
+const again = 2 * time.Minute
 
 // News implements feed.Live. A commit stands in the feed by its transaction's number,
 // and a snapshot says of each number whether it was over: so what has become readable
