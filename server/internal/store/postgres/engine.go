@@ -312,7 +312,7 @@ func (e *engine) lookUp(ctx context.Context, id int64, cause error) error {
 		select {
 		case <-ctx.Done():
 			return &trouble{
-				fault.New(fault.Unavailable, "the database has not confirmed that this is stored: look whether it is before you repeat it"),
+				fault.New(fault.Unavailable, "the database has not confirmed that this is stored, though reads may show it: repeat it with the same Idempotency-Key, or look for it later"),
 				errors.Join(cause, err),
 			}
 		case <-retry.C:
