@@ -370,6 +370,15 @@ def test_on_disconnect(client, server):
             until(lambda: server.task(task)["status"] == "stopped", "it is stopped")
         assert server.task(task)["status"] == status
         server.call("POST", f"/openai/v1/responses/resp_{task}_1/cancel")
+    waiting, words = client.with_options(max_retries=0, timeout=1), "wait for nobody"
+    with pytest.raises(openai.APITimeoutError):
+        waiting.responses.create(model="actor", input=words, extra_query={"on_disconnect": "stop"})
+
+    def stopped():
+        found = server.call("GET", "/v1/tasks?status=stopped")["items"]
+        return words in [server.call("GET", f"/v1/tasks/{task['id']}")["input"]["text"] for task in found]
+
+    until(stopped, "it is stopped")
     with refused(422):
         client.responses.create(model="actor", input="say Hm", extra_query={"on_disconnect": "go"})
 
@@ -533,6 +542,21 @@ def test_callers_tools(client):
 def test_ai_sdk_chat(javascript):
     """The AI SDK sends what the agent has said as references."""
     assert "assistant: Good day to you." in javascript("chat")
+
+
+def test_references(client):
+    """Of references to what an agent has said, as many bytes are taken as of the words themselves."""
+    made = client.responses.create(model="actor", input=script("say Good day.", "ask mail", "say " + "x" * 100_000))
+    answer = {"type": "mcp_approval_response", "approval_request_id": made.output[-1].id, "approve": True}
+    long = client.responses.create(model="actor", input=[answer])
+    short, long = ({"type": "item_reference", "id": x.output[0].id} for x in (made, long))
+    prompt = {"role": "user", "content": "task additional_context"}
+    told = client.responses.create(model="actor", input=[short, long, short, prompt]).output_text
+    assert [told.count(words) for words in ("Good day.", "assistant: Good day.x", "xxxx" * 20_000)] == [3, 1, 1]
+    for status, many in ((413, [long] * 30), (413, [short | {"id": f"msg_x_{n}"} for n in range(1001)]), (404, [short | {"id": "msg_x_1"}])):
+        with refused(status) as refusal:
+            client.responses.create(model="actor", input=[*many, prompt])
+        assert "input" in refusal.text
 
 
 def test_ai_sdk_tools(javascript):

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
@@ -31,10 +32,11 @@ func (f *face) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	x, receipt, err := f.begin(r, b, items, raw)
+	told := func(arrived bool) { f.told(r, receipt, arrived) }
 	if err != nil {
+		told(false)
 		return err
 	}
-	told := func(arrived bool) { f.told(r, receipt, arrived) }
 	switch {
 	case b.Stream:
 		return f.follow(w, r, x, -1, told)
@@ -52,8 +54,8 @@ func (f *face) create(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// told notes whether an answer has reached its client. If not, and the client asks again,
-// it is given that turn, not one more (H3).
+// told notes whether an answer has reached its client, the first time that it is called.
+// If not, and the client asks again, it is given that turn, not one more (H3).
 func (f *face) told(r *http.Request, receipt lifecycle.Receipt, arrived bool) {
 	if err := f.Service.Delivered(context.WithoutCancel(r.Context()), receipt, arrived); err != nil {
 		f.Log.WarnContext(r.Context(), "it is not noted whether an answer has arrived", "error", err)
@@ -78,7 +80,7 @@ func repeats(r *http.Request) bool {
 func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (x found, receipt lifecycle.Receipt, err error) {
 	// Whoever goes away meanwhile has begun it all the same, and may ask again.
 	ctx, key := context.WithoutCancel(r.Context()), r.Header.Get("Idempotency-Key")
-	if err := f.resolve(ctx, items); err != nil {
+	if err := f.resolve(r.Context(), items); err != nil {
 		return x, receipt, err
 	}
 	a, err := sortOut(items)
@@ -90,7 +92,7 @@ func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (x foun
 		return x, receipt, err
 	}
 	if key == "" && repeats(r) {
-		if x, receipt, err = f.takeUp(ctx, raw); err != nil || x.task != "" {
+		if x, receipt, err = f.takeUp(r.Context(), raw); err != nil || x.task != "" {
 			return x, receipt, err
 		}
 	}
@@ -107,55 +109,78 @@ func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (x foun
 	return found{reference{task: made.Task, turn: made.Number}, made.Turn}, made.Receipt, err
 }
 
+// maxReferences bounds the items of an input that refer to others.
+const maxReferences = 1000
+
 // resolve puts the messages of agents in the place of references to them: some clients send
 // their history so. Those to anything else mean nothing.
 func (f *face) resolve(ctx context.Context, items []given) error {
+	said, size := map[string]*message{}, 0
+	for i := range items {
+		if x := &items[i]; x.Type == isPointer && strings.HasPrefix(x.ID, "msg_") {
+			said[x.ID] = nil
+		}
+	}
+	if len(said) > maxReferences {
+		return &fault.Error{Code: fault.TooLarge, Field: "input", Message: fmt.Sprintf("must not refer to more than %d items: send what is new, with previous_response_id", maxReferences)}
+	}
 	for i := range items {
 		x := &items[i]
-		if x.Type != isPointer || !strings.HasPrefix(x.ID, "msg_") {
+		if _, is := said[x.ID]; !is || x.Type != isPointer {
 			continue
 		}
-		said, err := f.message(ctx, x.ID)
-		if fault.CodeOf(err) == fault.NotFound {
-			err = &fault.Error{Code: fault.NotFound, Field: x.field + ".id", Message: "no item " + x.ID}
+		if said[x.ID] == nil {
+			if err := f.findMessages(ctx, x, said); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
+		words := said[x.ID].Content[0].Text
+		if size += len(words); size > maxKept {
+			return tooLarge()
 		}
-		x.Type, x.Role, x.parts = isMessage, said.Role, []part{{Type: "output_text", Text: said.Content[0].Text}}
+		x.Type, x.Role, x.parts = isMessage, said[x.ID].Role, []part{{Type: "output_text", Text: words}}
 		x.raw["type"], x.raw["role"] = json.RawMessage(`"message"`), json.RawMessage(`"assistant"`)
 	}
 	return nil
 }
 
-// message finds a message of an agent's by its id.
-func (f *face) message(ctx context.Context, id string) (*message, error) {
-	missing := fault.New(fault.NotFound, "no item %q", id)
-	name, seq, is := parseItemID(id)
+// findMessages finds the agent's message to which an item refers, and all others of its
+// turn that are wanted.
+func (f *face) findMessages(ctx context.Context, x *given, wanted map[string]*message) error {
+	missing := &fault.Error{Code: fault.NotFound, Field: x.field + ".id", Message: "no item " + x.ID}
+	name, seq, is := parseItemID(x.ID)
 	if !is {
-		return nil, missing
+		return missing
 	}
 	t, err := f.Service.Task(ctx, edge.Scope(ctx), name)
+	if fault.CodeOf(err) == fault.NotFound {
+		return missing
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	events, err := f.Service.Events(ctx, t.OrganizationID, name, seq-1, 1)
 	if err != nil || len(events) == 0 || events[0].Seq != seq {
-		return nil, cmp.Or[error](err, missing)
+		return cmp.Or[error](err, missing)
 	}
 	turn, err := f.Turns.Find(ctx, edge.Scope(ctx), name, events[0].Turn)
-	for of := (reference{task: name, turn: turn.Number}); err == nil; of.part++ {
-		var fold *fold
-		if fold, err = f.read(ctx, found{of, turn}); err != nil {
-			break
-		}
-		for _, x := range fold.items {
-			if m, is := x.(*message); is && m.ID == id && len(m.Content) > 0 {
-				return m, nil
-			}
+	if err != nil {
+		return err
+	}
+	fold, err := f.readAll(ctx, turn)
+	if err != nil {
+		return err
+	}
+	for _, x := range fold.output() {
+		m, is := x.(*message)
+		if _, asked := wanted[x.common().ID]; is && asked && len(m.Content) > 0 {
+			wanted[m.ID] = m
 		}
 	}
-	return nil, err
+	if wanted[x.ID] == nil {
+		return missing
+	}
+	return nil
 }
 
 // takeUp finds the response that an equal create has begun whose answer was lost; none if
@@ -270,6 +295,10 @@ func (f *face) keepFile(ctx context.Context, p *part, field string) (string, err
 // wait answers a response when it has ended. A client that waits long is sent line ends,
 // which stand in front of the answer, so that its connection lives.
 func (f *face) wait(w http.ResponseWriter, r *http.Request, x found, told func(arrived bool)) error {
+	unfollowed, err := f.OnDisconnect(r, x.turn)
+	if err != nil {
+		return err
+	}
 	begun := false
 	begin := func() {
 		if !begun {
@@ -278,7 +307,7 @@ func (f *face) wait(w http.ResponseWriter, r *http.Request, x found, told func(a
 			begun = true
 		}
 	}
-	err := f.await(r.Context(), x, func() error {
+	err = f.await(r.Context(), x, func() error {
 		begin()
 		if _, err := w.Write([]byte("\n")); err != nil {
 			return err
@@ -291,10 +320,16 @@ func (f *face) wait(w http.ResponseWriter, r *http.Request, x found, told func(a
 	}
 	if err != nil {
 		told(false)
+		if r.Context().Err() != nil && unfollowed != nil && f.Closing.Err() == nil {
+			go unfollowed(f.Closing) //nolint:contextcheck // it outlives the request
+		}
 		if begun { // it is too late to say so
 			edge.Cut()
 		}
 		return err
+	}
+	if !begun {
+		w.Header().Set("Content-Length", strconv.Itoa(len(raw))) // so that it has arrived when it is noted to have
 	}
 	begin()
 	_, err = w.Write(raw) //nolint:gosec // it is JSON, and said to be

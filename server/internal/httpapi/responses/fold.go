@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/task"
@@ -51,6 +53,10 @@ type musing struct {
 	title string
 	text  strings.Builder
 }
+
+// allParts is the part of no response. A fold of it sends nothing, and has the output of
+// all of the turn.
+const allParts = math.MaxInt
 
 func newFold(of reference, send func(frame) error) *fold {
 	return &fold{of: of, send: send, left: map[item]bool{}, calls: map[string]placed[*toolCall]{}}
@@ -127,16 +133,19 @@ func (f *fold) frame(kind string) {
 func (f *fold) response() response {
 	now := f.r
 	now.Output = make([]any, 0, len(f.items))
-	for _, x := range f.items {
-		if !f.left[x] {
-			now.Output = append(now.Output, x)
-		}
+	for _, x := range f.output() {
+		now.Output = append(now.Output, x)
 	}
 	if t := f.state.Tokens; t != nil {
 		now.Usage = &usage{Input: t.Prompt, Output: t.Completion, Total: t.Prompt + t.Completion}
 		now.Usage.Cached.Read, now.Usage.Cached.Written = t.CacheRead, t.CacheWrite
 	}
 	return now
+}
+
+// output is what there is of the answer.
+func (f *fold) output() []item {
+	return slices.DeleteFunc(slices.Clone(f.items), func(x item) bool { return f.left[x] })
 }
 
 // begin says that the turn is executing.
@@ -447,7 +456,10 @@ func (f *fold) wait() {
 		return
 	}
 	f.part++
-	f.items, f.asked, f.calls = nil, nil, map[string]placed[*toolCall]{}
+	f.asked, f.calls = nil, map[string]placed[*toolCall]{}
+	if f.of.part != allParts {
+		f.items = nil
+	}
 }
 
 // endAll ends what is under way beside the message.

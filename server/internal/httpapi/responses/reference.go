@@ -54,7 +54,7 @@ func parseReference(id string) (reference, error) {
 	if x.turn, err = strconv.Atoi(turn); err == nil && part != "" {
 		x.part, err = strconv.Atoi(part)
 	}
-	if err != nil || x.turn < 1 || x.String() != id {
+	if err != nil || x.turn < 1 || x.part == allParts || x.String() != id {
 		return reference{}, noResponse(id)
 	}
 	return x, nil

@@ -91,9 +91,13 @@ func inputOf(spec task.Spec) []json.RawMessage {
 func (x request) spec() (json.RawMessage, error) {
 	raw, err := json.Marshal(map[string]request{"responses": x})
 	if err == nil && len(raw) > maxKept {
-		err = &fault.Error{Code: fault.TooLarge, Field: "input", Message: fmt.Sprintf("must not exceed %d bytes beside its files: send what is new, with previous_response_id", maxKept)}
+		err = tooLarge()
 	}
 	return raw, err
+}
+
+func tooLarge() error {
+	return &fault.Error{Code: fault.TooLarge, Field: "input", Message: fmt.Sprintf("must not exceed %d bytes beside its files: send what is new, with previous_response_id", maxKept)}
 }
 
 // maxKept bounds a request without its files, in bytes.

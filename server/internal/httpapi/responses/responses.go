@@ -127,17 +127,22 @@ func (f *face) find(ctx context.Context, id string) (found, error) {
 func (f *face) read(ctx context.Context, x found) (*fold, error) {
 	fold := newFold(x.reference, nil)
 	for e, err := range f.Turns.Events(ctx, x.turn, 0) {
+		if err == nil {
+			_, err = fold.add(e)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if _, err := fold.add(e); err != nil {
-			return nil, err
-		}
 	}
-	if fold.r.ID == "" {
+	if fold.r.ID == "" && x.part != allParts {
 		return nil, noResponse(x.String())
 	}
 	return fold, nil
+}
+
+// readAll folds all responses of a turn as if they were one.
+func (f *face) readAll(ctx context.Context, t invoke.Turn) (*fold, error) {
+	return f.read(ctx, found{reference{task: t.Task, turn: t.Number, part: allParts}, t})
 }
 
 // answer answers a response as it is now.
@@ -146,6 +151,7 @@ func (f *face) answer(ctx context.Context, w http.ResponseWriter, x found) error
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
 	edge.WriteJSON(w, http.StatusOK, raw)
 	return nil
 }
@@ -210,7 +216,8 @@ func (f *face) follow(w http.ResponseWriter, r *http.Request, x found, after int
 			out = to
 			done, err := fold.add(e)
 			if done {
-				told(true)
+				err = errors.Join(err, to.Flush())
+				told(err == nil)
 			}
 			return !done, err
 		},
