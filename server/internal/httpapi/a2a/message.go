@@ -257,30 +257,39 @@ func (c *call) reply(t invoke.Turn, m Message) error {
 const asksRead = 100
 
 // asked is what a message to a turn answers: what its metadata names as approval_id, or
-// the first that is open, those before others that the turn waits for; nil for none.
+// of those that are open and the caller may answer the first, those before others that
+// the turn waits for; nil for none.
 func (c *call) asked(t invoke.Turn, m Message) (*task.Approval, error) {
+	ctx := c.r.Context()
 	var named struct {
 		ID string `json:"approval_id"`
 	}
 	_ = json.Unmarshal(m.Metadata, &named) // it is the sender's own, whatever it says
-	now, err := c.Service.Task(c.r.Context(), edge.Scope(c.r.Context()), t.Task)
+	if named.ID != "" {
+		a, err := c.Service.Approval(ctx, edge.Scope(ctx), named.ID)
+		if fault.CodeOf(err) == fault.NotFound || err == nil && (a.TaskID != t.Task || a.Turn != t.Number) {
+			err = invalid.errorf("message.metadata.approval_id: task %s has not asked %q", idOf(t.Task, t.Number), named.ID)
+		}
+		return &a, err
+	}
+	now, err := c.Service.Task(ctx, edge.Scope(ctx), t.Task)
 	if err != nil || now.Terms.Turn != t.Number || len(now.Open) == 0 {
 		return nil, err
 	}
-	var first *task.Approval
-	for after := int64(0); ; {
-		some, err := c.Service.ApprovalsOf(c.r.Context(), t.Organization, t.Task, t.Number, after, asksRead)
+	var best *task.Approval
+	for after, who := int64(0), edge.Caller(ctx); ; {
+		some, err := c.Service.ApprovalsOf(ctx, t.Organization, t.Task, t.Number, after, asksRead)
 		if err != nil || len(some) == 0 {
-			return first, err
+			return best, err
 		}
 		for _, a := range some {
 			after = a.Seq
-			switch {
+			switch mine := who.MayAnswer(a); {
 			case a.State != task.ApprovalOpen:
-			case a.ID == named.ID, named.ID == "" && slices.Contains(now.Wait.Asks, a.ID):
+			case mine && slices.Contains(now.Wait.Asks, a.ID):
 				return &a, nil
-			case first == nil && named.ID == "":
-				first = &a
+			case best == nil, mine && !who.MayAnswer(*best):
+				best = &a
 			}
 		}
 	}
