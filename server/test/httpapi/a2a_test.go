@@ -277,6 +277,58 @@ func TestH16AMessageAnswersWhatIsAsked(t *testing.T) {
 	}
 }
 
+// A message answers what its sender may answer, or what it names; and each stream ends
+// where its viewer has been told how the turn rests.
+func TestH16WhatWaitsForOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	const binding = "HTTP+JSON"
+	message := func(id, words string, metadata map[string]any) map[string]any {
+		return userMessage(id, words, map[string]any{"taskId": "one~1", "metadata": metadata})
+	}
+	resumed := func(behind string) *stream {
+		t.Helper()
+		c := speaking(binding, "SubscribeToTask", map[string]any{"id": "one~1"})
+		c.header["A2A-Extensions"], c.header["Last-Event-ID"] = sequence, behind
+		return s.follow(t, c)
+	}
+	s.speaks(t, binding, "SendMessage", userMessage("m", "refund", map[string]any{"contextId": "one"}))
+	token := s.claim(t)
+	s.asks(t, 201, token, `"key": "b", "message": "bob?", "approvers": ["user:bob"], "stay": true`)
+	mine := s.asks(t, 201, token, `"key": "n", "message": "how many?"`)["id"].(string)
+	s.speaks(t, "JSONRPC", "GetTask", map[string]any{"id": "one~1"})
+	s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", message("m1", "7", map[string]any{"approval_id": "nobody's"})))
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/events", body: `{"events": [{"type": "agent_message", "data": "hi", "client_id": "a2a:odd"}]}`})
+	if got := updates(t, binding, s.follow(t, speaking(binding, "SendStreamingMessage", userMessage("m", "refund", map[string]any{"contextId": "one"})))); len(got) != 1 || !strings.HasSuffix(got[0], "task INPUT_REQUIRED") {
+		t.Errorf("H16: a repeat finds %q", got)
+	}
+	asked := updates(t, binding, resumed("3"))
+	if len(asked) != 1 || !strings.HasSuffix(asked[0], "statusUpdate INPUT_REQUIRED") {
+		t.Fatalf("H16: who comes back before the question is told %q", asked)
+	}
+	id, _, _ := strings.Cut(asked[0], " ")
+	waits := resumed(id)
+	s.speaks(t, binding, "SendMessage", message("m2", "7", nil))
+	if a := s.must(t, 200, call{method: "GET", path: "/v1/approvals/" + mine}); a["status"] != "answered" {
+		t.Errorf("H16: what the sender may answer is %v", a)
+	}
+	s.refuses(t, "UNSUPPORTED_OPERATION", speaking(binding, "SendMessage", message("m3", "8", map[string]any{"approval_id": mine})))
+	s.finishes(t, "one", s.claim(t), `"status": "completed", "result": "done"`)
+	told := updates(t, binding, waits)
+	if len(told) != 3 || !strings.HasSuffix(told[2], "statusUpdate COMPLETED") {
+		t.Fatalf("H16: who comes back to a question is told %q", told)
+	}
+	s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/one", body: `{"status": "failed", "override": true}`})
+	end, _, _ := strings.Cut(told[2], " ")
+	if got := updates(t, binding, resumed(id)); fmt.Sprint(got) != fmt.Sprint(told) {
+		t.Errorf("H16: since an override it is %q, and was %q", got, told)
+	}
+	if got := updates(t, binding, resumed(end)); len(got) != 0 {
+		t.Errorf("H16: behind the end %q", got)
+	}
+}
+
 // A list has every turn once, whatever the size of its pages.
 func TestH16List(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ const resultID = "result"
 // has ended, or is listed, is told from few of them.
 func folded(text bool) []task.Type {
 	types := []task.Type{
-		task.TaskCreated, task.TaskUpdated, task.TaskFinished, task.Override, task.AttemptLost, task.TurnPaused,
+		task.TaskCreated, task.TaskUpdated, task.TaskFinished, task.Override, task.AttemptLost, task.TurnPaused, task.TurnResumed,
 		task.ApprovalRequested, task.ApprovalAnswered, task.AuthEvent, task.OutputWritten, task.AgentMessage,
 	}
 	if text {
@@ -43,7 +44,8 @@ type fold struct {
 	asked []task.Approval
 	wait  task.Wait
 	by    string   // who has paused it
-	auth  *Message // what its agent asks the user to sign in with
+	held  string   // who has paused it while it waited
+	auth  *Message // what its agent asks the user to sign in with, until it goes on
 	// stood is the number of the event by which it stands as it does, last that of the
 	// newest one.
 	stood, last int64
@@ -53,6 +55,12 @@ type fold struct {
 }
 
 func newFold(url func(ref string) string) *fold { return &fold{url: url, fresh: true} }
+
+// forget lets go of what has been told, for those who want what follows.
+func (f *fold) forget() {
+	f.text.Reset()
+	f.Artifacts, f.History = nil, nil
+}
 
 // add adds the turn's next event and returns the updates that it makes.
 func (f *fold) add(e task.Event) ([]Update, error) {
@@ -74,6 +82,9 @@ func (f *fold) add(e task.Event) ([]Update, error) {
 		return f.lost(e)
 	case task.TurnPaused:
 		return nil, f.paused(e)
+	case task.TurnResumed: // it goes on, or waits on
+		f.held = ""
+		return nil, nil
 	case task.ApprovalRequested:
 		a, err := task.ApprovalOf(e, nil)
 		f.asked = append(f.asked, a)
@@ -81,7 +92,8 @@ func (f *fold) add(e task.Event) ([]Update, error) {
 	case task.ApprovalAnswered:
 		return f.answered(e)
 	case task.AgentMessage:
-		return nil, f.hear(e)
+		f.hear(e)
+		return nil, nil
 	case task.AuthEvent:
 		f.auth = f.says(e, Part{Data: e.Own, MediaType: "application/json"})
 		return f.stands(e, Working, f.auth), nil
@@ -128,7 +140,7 @@ func (f *fold) update(e task.Event) ([]Update, error) {
 		state, message := f.resting(e)
 		return f.stands(e, state, message), nil
 	case was == task.Paused, now == task.Executing && f.Status.State == Submitted:
-		f.wait, f.by = task.Wait{}, ""
+		f.wait, f.by, f.held, f.auth = task.Wait{}, "", "", nil
 		return f.stands(e, Working, nil), nil
 	default: // another attempt is to follow: it is at work all the same
 		return nil, nil
@@ -144,9 +156,11 @@ func (f *fold) paused(e task.Event) error {
 	if err := json.Unmarshal(e.Own, &why); err != nil {
 		return fmt.Errorf("decode pause: %w", err)
 	}
-	if f.state.Status != task.Paused {
-		f.wait, f.by = why.Wait, why.By
+	if f.state.Status == task.Paused {
+		f.held = why.By
+		return nil
 	}
+	f.wait, f.by = why.Wait, why.By
 	return nil
 }
 
@@ -198,7 +212,8 @@ func (f *fold) question(e task.Event, a task.Approval) *Message {
 }
 
 // answered follows an answer. If the turn waits for more, it stands for the next
-// question; that it goes on is told by its status.
+// question, and if somebody holds it, it stays paused; that it goes on is told by its
+// status.
 func (f *fold) answered(e task.Event) ([]Update, error) {
 	var own struct {
 		ID string `json:"id"`
@@ -219,8 +234,12 @@ func (f *fold) answered(e task.Event) ([]Update, error) {
 		reply.Parts = replied(own.Reply)
 		f.History = append(f.History, *reply)
 	}
-	if !waited || f.wait.Any || len(f.wait.Asks)+len(f.wait.SubTasks) == 0 || f.state.Status != task.Paused {
+	over := f.wait.Any || len(f.wait.Asks)+len(f.wait.SubTasks) == 0
+	if !waited || f.state.Status != task.Paused || over && f.held == "" {
 		return nil, nil
+	}
+	if over {
+		f.wait, f.by = task.Wait{}, f.held
 	}
 	state, message := f.resting(e)
 	return f.stands(e, state, message), nil
@@ -234,20 +253,17 @@ type heard struct {
 	Parts []Part `json:"parts"`
 }
 
-// hear adds a user's message to the history.
-func (f *fold) hear(e task.Event) error {
+// hear adds a user's message to the history. Others may write events of its type, of any
+// form.
+func (f *fold) hear(e task.Event) {
 	id, ours := strings.CutPrefix(e.ClientID, sentBy)
-	if !ours || e.Author.Attempt != 0 {
-		return nil
-	}
 	var said heard
-	if err := json.Unmarshal(e.Own, &said); err != nil {
-		return fmt.Errorf("decode message: %w", err)
+	if !ours || e.Author.Attempt != 0 || json.Unmarshal(e.Own, &said) != nil {
+		return
 	}
 	m := f.message(e, User)
-	m.ID, m.Parts = id, said.Parts
+	m.ID, m.Parts = id, append(m.Parts, said.Parts...)
 	f.History = append(f.History, *m)
-	return nil
 }
 
 // replied is an answer as parts.
@@ -292,7 +308,9 @@ func (f *fold) write(e task.Event) []Update {
 		f.text.Reset()
 		f.fresh = false
 	}
-	f.text.WriteString(words)
+	if f.text.Len() < task.MaxResult { // no result is longer
+		f.text.WriteString(words)
+	}
 	f.keep(Artifact{ID: resultID, Name: resultID, Parts: []Part{text(f.text.String())}})
 	return f.brings(place{seq: e.Seq}, Artifact{ID: resultID, Name: resultID, Parts: []Part{text(words)}}, follows, false)
 }
@@ -447,7 +465,8 @@ func (f *fold) message(e task.Event, role Role) *Message {
 // shown is the task as it now is; what follows does not change it.
 func (f *fold) shown() *Task {
 	t := f.Task
-	t.Artifacts, t.History = slices.Clone(t.Artifacts), slices.Clone(t.History)
+	t.Artifacts, t.History, t.Metadata = slices.Clone(t.Artifacts), slices.Clone(t.History), maps.Clone(t.Metadata)
+	maps.Copy(t.Metadata, number(place{seq: f.last})) // some events are no updates
 	return &t
 }
 

@@ -170,6 +170,47 @@ func TestAQuestionRestsUntilItIsAnswered(t *testing.T) {
 	}
 }
 
+// A turn that somebody holds while its question is answered asks nothing any more.
+func TestAQuestionIsAnsweredWhileSomebodyHoldsTheTurn(t *testing.T) {
+	t.Parallel()
+	h := begun(t, asks("refund"))
+	h.claim()
+	h.do(task.Ask{By: h.holder(), ID: "q", Asked: task.Asked{Key: "q", Kind: task.KindQuestion, Message: "How much?"}})
+	a, err := task.ApprovalOf(h.log[len(h.log)-1], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.do(task.Await{By: h.holder(), For: task.Wait{Cause: task.ForPerson, Asks: []string{"q"}}}, task.Pause{By: "ann"})
+	h.do(task.Respond{To: a, Reply: &task.Reply{Answer: task.Approve, Value: json.RawMessage(`"120"`)}, By: "bob"})
+	h.tells("1 task SUBMITTED", "3 WORKING", "6 INPUT_REQUIRED: How much?", "8 WORKING: paused by ann")
+	h.do(task.Resume{By: "ann"})
+	h.tells("1 task SUBMITTED", "3 WORKING", "6 INPUT_REQUIRED: How much?", "8 WORKING: paused by ann", "10 WORKING")
+}
+
+// A sign-in that was asked for is over when the turn goes on.
+func TestASignInIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	h := begun(t, asks("refund"))
+	h.claim()
+	h.do(task.Append{By: h.holder(), Events: []task.Event{{Type: task.AuthEvent, Own: json.RawMessage(`{"url":"http://x"}`)}}})
+	h.do(task.Pause{By: "ann"}, task.Resume{By: "ann"}, task.Pause{By: "bob"})
+	want := []string{"1 task SUBMITTED", "3 WORKING", `4 WORKING: {"url":"http://x"}`, `6 AUTH_REQUIRED: {"url":"http://x"}`, "8 WORKING", "10 WORKING: paused by bob"}
+	h.tells(want...)
+}
+
+// Whoever may write to a log writes nothing into it that makes the task unreadable.
+func TestWhatIsNoMessageIsPassedOver(t *testing.T) {
+	t.Parallel()
+	h := begun(t, asks("hello"))
+	for _, own := range []string{`"hi"`, `{"parts": 7}`, `{"parts": null}`} {
+		h.do(task.Append{Events: []task.Event{{Type: task.AgentMessage, Own: json.RawMessage(own), ClientID: sentBy + own}}})
+	}
+	f := h.tells("1 task SUBMITTED")
+	if said, err := json.Marshal(f.History); err != nil || len(f.History) != 2 || !strings.Contains(string(said), `"parts":[]`) {
+		t.Errorf("the history is %s, %v", said, err)
+	}
+}
+
 func TestAStopIsCanceled(t *testing.T) {
 	t.Parallel()
 	h := begun(t, asks("hello"))

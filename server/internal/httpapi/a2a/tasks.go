@@ -174,6 +174,7 @@ func (c *call) untilRest(s sent) error {
 			if _, err := f.add(e); err != nil {
 				return err
 			}
+			f.forget()
 		}
 		if f.stood >= floor && f.Status.State.Rests() {
 			return nil
@@ -223,7 +224,12 @@ func (c *call) subscribe(params json.RawMessage) error {
 		if err != nil {
 			return err
 		}
-		return c.follow(t, view{after: after, floor: known.stood, over: known.Status.State.Ended() && !place{seq: known.stood}.behind(after)})
+		v := view{after: after, floor: known.stood}
+		if !(place{seq: known.stood}).behind(after) { // the viewer knows how it rests, and waits for what follows
+			v.floor++
+			v.over = known.Status.State.Ended()
+		}
+		return c.follow(t, v)
 	}
 	if known.Status.State.Ended() {
 		return unsupported.errorf("task %s has ended: read it with GetTask", p.ID)
@@ -271,14 +277,13 @@ func (c *call) follow(t invoke.Turn, v view) error {
 			case e.Seq == v.snapshot:
 				updates = []Update{{Task: f.shown(), at: place{seq: e.Seq}}}
 			}
-			more := true
+			f.forget()
 			for _, u := range updates {
 				if u.at.behind(v.after) {
 					err = errors.Join(err, c.add(out, u))
 				}
-				more = more && !(f.stood == e.Seq && e.Seq >= v.floor && f.Status.State.Rests())
 			}
-			return more, err
+			return f.stood < v.floor || !f.Status.State.Rests(), err
 		},
 	})
 	return nil
