@@ -84,28 +84,31 @@ const cancelled = "notifications/cancelled"
 func (b *bridge) carry(ctx context.Context, in io.Reader) error {
 	var requests sync.WaitGroup
 	defer requests.Wait()
-	lines := bufio.NewReader(in)
+	lines, failed := make(chan []byte), make(chan error, 1)
+	go func() { failed <- read(ctx, in, lines) }() // nobody can end a reading of standard input: it may outlive this
 	for {
-		line, err := lines.ReadBytes('\n')
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case line, more := <-lines:
+			if !more {
+				return <-failed
+			}
+			b.take(ctx, &requests, line)
+		}
+	}
+}
+
+// read reads lines until the input ends, or ctx has and another line comes.
+func read(ctx context.Context, in io.Reader, lines chan<- []byte) error {
+	defer close(lines)
+	for from := bufio.NewReader(in); ; {
+		line, err := from.ReadBytes('\n')
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			var m mcpMessage
-			wrong := json.Unmarshal(line, &m)
-			switch {
-			case !json.Valid(line):
-				b.refuse(nil, -32700, wrong)
-			case m.Method == cancelled:
-				b.cancel(m.Params.RequestID)
-			case m.ID == nil, m.Method == "initialize": // what follows goes by it
-				b.pass(ctx, m, line)
-			default:
-				asking, done := context.WithCancel(ctx)
-				b.mu.Lock()
-				b.running[string(m.ID)] = done
-				b.mu.Unlock()
-				requests.Go(func() {
-					defer b.cancel(m.ID)
-					b.pass(asking, m, line)
-				})
+			select {
+			case lines <- line:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
 		switch {
@@ -114,6 +117,29 @@ func (b *bridge) carry(ctx context.Context, in io.Reader) error {
 		case err != nil:
 			return fmt.Errorf("standard input: %w", err)
 		}
+	}
+}
+
+// take passes on a message of the client's. Requests do not wait for one another.
+func (b *bridge) take(ctx context.Context, requests *sync.WaitGroup, line []byte) {
+	var m mcpMessage
+	wrong := json.Unmarshal(line, &m)
+	switch {
+	case !json.Valid(line):
+		b.refuse(nil, -32700, wrong)
+	case m.Method == cancelled:
+		b.cancel(m.Params.RequestID)
+	case m.ID == nil, m.Method == "initialize": // what follows goes by it
+		b.pass(ctx, m, line)
+	default:
+		asking, done := context.WithCancel(ctx)
+		b.mu.Lock()
+		b.running[string(m.ID)] = done
+		b.mu.Unlock()
+		requests.Go(func() {
+			defer b.cancel(m.ID)
+			b.pass(asking, m, line)
+		})
 	}
 }
 

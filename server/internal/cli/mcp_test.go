@@ -3,11 +3,15 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // A request that its client cancels is ended at the server and not answered; what comes
@@ -67,5 +71,37 @@ func TestMCPBridge(t *testing.T) {
 	}
 	if answers.Scan() {
 		t.Errorf("also answered %s", answers.Text())
+	}
+}
+
+// A signal ends it while its client says nothing, and with it what is under way.
+func TestMCPEndsByASignal(t *testing.T) {
+	t.Parallel()
+	came := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the connection is watched from then on
+		close(came)
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	in, client := io.Pipe()
+	defer client.Close() //nolint:errcheck // a pipe has nothing to lose
+	signals := make(chan os.Signal, 1)
+	e := &env{Streams: Streams{In: in, Out: io.Discard}, ctx: t.Context(), interrupts: signals}
+	c := mcpCmd{connection{Server: server.URL, Key: "k"}}
+	done := make(chan error, 1)
+	go func() { done <- c.Run(e) }()
+	if _, err := io.WriteString(client, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-came
+	signals <- syscall.SIGTERM
+	select {
+	case err := <-done:
+		if exit, is := errors.AsType[exitCodeError](err); !is || exit.code != exitInterrupted {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it does not end")
 	}
 }
