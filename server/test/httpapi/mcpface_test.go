@@ -222,19 +222,21 @@ func TestH15TasksOfTheExtension(t *testing.T) {
 	}
 	update(200, `{"`+id+`": {"action": "accept", "content": {"n": 8}}}`)
 	token = s.claim(t)
+	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "agent-1", "id": "goes-on", "input": {}, "parent_execution": "one", "on_parent_end": "keep", "priority": -1}`})
 	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/finish", body: fmt.Sprintf(`{"lease_token": %q, "status": "failed", "result": "no paper"}`, token)})
 	ended := s.get(t, "one~1")
 	result, _ := ended["result"].(map[string]any)
 	if ended["status"] != "completed" || result["resultType"] != "complete" || result["isError"] != true || !strings.Contains(fmt.Sprint(result["content"]), "failed: no paper") {
 		t.Errorf("H15: ended %v", ended)
 	}
-	for range 2 { // an ended task stays as it is
+	before := s.stored(t)
+	for range 2 { // an ended task stays as it is, and so does what goes on below it
 		if got := s.rpc(t, 200, asking{method: "tasks/cancel", name: "one~1", params: `"taskId": "one~1"`}); got["resultType"] != "complete" || len(got) > 2 {
 			t.Errorf("H15: cancelled, %v", got)
 		}
 	}
-	if got := s.get(t, "one~1")["status"]; got != "completed" {
-		t.Errorf("H15: cancelled after its end, it is %v", got)
+	if got, after := s.get(t, "one~1")["status"], s.stored(t); got != "completed" || after != before {
+		t.Errorf("H15: cancelled after its end, it is %v: stored %s, before %s", got, after, before)
 	}
 	s.tool(t, "run_agent", `{"agent": "agent-1", "prompt": "again", "task_id": "one"}`, "")
 	s.rpc(t, 200, asking{method: "tasks/cancel", params: `"taskId": "one~1"`})
@@ -330,7 +332,7 @@ func TestH15WhatIsRefused(t *testing.T) {
 			t.Errorf("H15: %s: %v", body, got)
 		}
 	}
-	for _, body := range []string{`{}`, `3`, `{"id": 1, "method": "ping"}`, `{"jsonrpc": "2.0", "id": {}, "method": "ping"}`} {
+	for _, body := range []string{`{}`, `3`, `[{"jsonrpc": "2.0", "id": 1, "method": "ping"}]`, `{"id": 1, "method": "ping"}`, `{"jsonrpc": "2.0", "id": {}, "method": "ping"}`} {
 		if got := old(400, body); fmt.Sprint(got["error"].(map[string]any)["code"]) != "-32600" {
 			t.Errorf("H15: %s: %v", body, got)
 		}

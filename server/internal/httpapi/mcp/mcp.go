@@ -205,9 +205,9 @@ func read(body []byte, h http.Header) (m message, err error) {
 	if !json.Valid(body) {
 		return m, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "the body is not valid JSON"}
 	}
-	_ = json.Unmarshal(body, &m)                             // what is of a wrong type is refused by whoever reads it
-	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) { // a batch, of an old revision
-		return m, edge.CheckText(body)
+	_ = json.Unmarshal(body, &m) // what is of a wrong type is refused by whoever reads it
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
+		return m, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "batches are of a revision that is over: send each message by itself"}
 	}
 	if _, err := jsonrpc.DecodeMessage(body); err != nil {
 		return m, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "the body is no message of JSON-RPC 2.0: " + err.Error()}

@@ -98,15 +98,24 @@ func (f *face) addTasks(s *sdk.Server) {
 		return &ack{Type: complete}, f.update(ctx, p)
 	}))
 	must(sdk.AddReceivingCustomMethod(s, tasksCancel, func(ctx context.Context, _ *sdk.ServerSession, p *taskParams) (*ack, error) {
-		t, err := f.find(ctx, p.TaskID)
-		if err == nil {
-			_, err = f.Turns.Stop(ctx, edge.Caller(ctx), t)
-		}
-		if fault.CodeOf(err) == fault.Conflict { // another turn has followed: it has ended
-			err = nil
-		}
-		return &ack{Type: complete}, err
+		return &ack{Type: complete}, f.cancel(ctx, p)
 	}))
+}
+
+// cancel stops a turn that has not ended, and all that runs below it.
+func (f *face) cancel(ctx context.Context, p *taskParams) error {
+	t, err := f.find(ctx, p.TaskID)
+	if err != nil {
+		return err
+	}
+	now, err := f.Service.Task(ctx, edge.Scope(ctx), t.Task)
+	if err == nil && now.Ended() == "" {
+		_, err = f.Turns.Stop(ctx, edge.Caller(ctx), t)
+	}
+	if fault.CodeOf(err) == fault.Conflict { // another turn has followed: it has ended
+		return nil
+	}
+	return err
 }
 
 // created shows a turn that a call has begun.

@@ -104,6 +104,9 @@ func (f *face) wait(ctx context.Context, session *sdk.ServerSession, t invoke.Tu
 				break
 			}
 			if token != nil {
+				if now, err := f.look(ctx, t); err == nil {
+					s = now
+				}
 				_ = session.NotifyProgress(ctx, &sdk.ProgressNotificationParams{ // whoever has gone is told nothing
 					ProgressToken: token, Progress: time.Since(begun).Seconds(), Total: most.Seconds(), Message: s.message(),
 				})
