@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/errand-dev/errand/server/internal/httpapi/story"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -104,6 +105,7 @@ type run struct {
 	at          task.Stamp
 	out         []event
 	told        []told
+	thought     strings.Builder // what the running one has said
 	group       string          // the message of the last calls, "" if something else has been told since
 	running     map[string]bool // sub-tasks: true while they run
 }
@@ -185,7 +187,6 @@ func (r *run) Begins(p story.Part) {
 		return
 	}
 	id := messageID(thoughtID, p.Seq)
-	r.told = append(r.told, told{ID: id, Role: "reasoning", Content: new(string)})
 	r.say(event{Type: "REASONING_START", MessageID: id})
 	r.say(event{Type: "REASONING_MESSAGE_START", MessageID: id, Role: "reasoning"})
 }
@@ -196,7 +197,7 @@ func (r *run) Goes(p story.Part, text string) {
 		r.say(event{Type: "TEXT_MESSAGE_CONTENT", MessageID: messageID(textID, p.Seq), Delta: text})
 		return
 	}
-	*r.told[len(r.told)-1].Content += text
+	r.thought.WriteString(text)
 	r.say(event{Type: "REASONING_MESSAGE_CONTENT", MessageID: messageID(thoughtID, p.Seq), Delta: text})
 }
 
@@ -207,6 +208,8 @@ func (r *run) Over(p story.Part) {
 		return
 	}
 	id := messageID(thoughtID, p.Seq)
+	r.told = append(r.told, told{ID: id, Role: "reasoning", Content: new(r.thought.String())})
+	r.thought.Reset()
 	r.say(event{Type: "REASONING_MESSAGE_END", MessageID: id})
 	r.say(event{Type: "REASONING_END", MessageID: id})
 }

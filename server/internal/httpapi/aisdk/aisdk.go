@@ -101,8 +101,9 @@ func (f *face) resume(w http.ResponseWriter, r *http.Request) error {
 	}
 	last, m := turn, &message{}
 	m.Last = last.Number
+	now, open := s.Task.LastSeq, s.Task.Open // the rest of the task is not kept for each viewer
 	m.Open = func(id string, seq int64) bool {
-		return seq > s.Task.LastSeq || slices.ContainsFunc(s.Task.Open, func(o task.Open) bool { return o.ID == id })
+		return seq > now || slices.ContainsFunc(open, func(o task.Open) bool { return o.ID == id })
 	}
 	for turn.Number > 1 { // the message began with the turn that has called the caller's tools first
 		found, err := f.Service.Turns(ctx, turn.Organization, turn.Task, turn.Number-1, 1)

@@ -61,7 +61,8 @@ type message struct {
 	out     []chunk
 	running bool            // a step is
 	texts   bool            // it has texts, which may become void
-	kept    []chunk         // what else it has
+	kept    []chunk         // what else it has, each thought in one piece
+	thought strings.Builder // what the running one has said
 	calls   map[string]bool // of it: true until their result has come
 	asked   map[string]bool // questions that were told
 }
@@ -91,6 +92,11 @@ func (m *message) say(c chunk) {
 	switch c.Type {
 	case "text-start", "text-delta", "text-end":
 		m.texts = true
+	case "reasoning-delta":
+		m.thought.WriteString(c.Delta)
+	case "reasoning-end":
+		m.kept = append(m.kept, chunk{Type: "reasoning-delta", ID: c.ID, Delta: m.thought.String()}, c)
+		m.thought.Reset()
 	default:
 		m.kept = append(m.kept, c)
 	}

@@ -100,3 +100,26 @@ func TestH18AnyLogIsAMessage(t *testing.T) {
 		}
 	})
 }
+
+// What is told again behind a reset is kept for each viewer: a thought in one piece, not in
+// as many as the model has thought it.
+func TestH18AThoughtIsToldAgainInOnePiece(t *testing.T) {
+	t.Parallel()
+	m := &message{task: "t", id: "t_1"}
+	log := []string{
+		`task_created {}`, `think {"thought":"Let "}`, `think {"thought":"me see"}`, `chunk "Hel"`, `attempt_lost {"attempt":1}`, `think {"thought":"Again"}`,
+		`task_finished {"status":"completed","end_reason":"completed","result":"Done"}`,
+	}
+	_, again, _ := strings.Cut(lines(t, m, log), `{"type":"reset-step"}`)
+	want := `
+{"type":"reasoning-start","id":"think_2"}
+{"type":"reasoning-delta","id":"think_2","delta":"Let me see"}
+{"type":"reasoning-end","id":"think_2"}
+{"type":"reasoning-start","id":"think_6"}
+{"type":"reasoning-delta","id":"think_6","delta":"Again"}
+{"type":"reasoning-end","id":"think_6"}
+`
+	if !strings.HasPrefix(again, want) {
+		t.Errorf("behind the reset it says %s, want %s first", again, want)
+	}
+}
