@@ -2,8 +2,6 @@ package agui
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -81,24 +79,15 @@ func read(body []byte) (*request, error) {
 	return &q, nil
 }
 
-// taskID is the id of the task whose turns are the runs of a thread: the thread's own
-// if a task may have it.
-func taskID(thread string) string { return idOf("agui-", thread) }
-
-func idOf(prefix, given string) string {
-	if lifecycle.CheckID("threadId", given) == nil {
-		return given
-	}
-	sum := sha256.Sum256([]byte(given))
-	return prefix + hex.EncodeToString(sum[:16])
-}
+// taskID is the id of the task whose turns are the runs of a thread.
+func taskID(thread string) string { return edge.ChatTask("agui-", thread) }
 
 // key is the idempotency key of a run.
 func (q *request) key() string {
 	if len(q.RunID) <= 255 {
 		return q.RunID
 	}
-	return idOf("run-", q.RunID)
+	return "run-" + edge.Sum(q.RunID)
 }
 
 // parts are those of a message's content, and its text.
@@ -254,11 +243,7 @@ func (p part) file(ctx context.Context, shelf *files.Shelf) (string, error) {
 	const field = "messages.content.source"
 	switch p.Source.Type {
 	case "url":
-		if in, is := edge.DataURL(p.Source.Value); is {
-			in.Name = named.Filename
-			return in.Keep(ctx, shelf, field+".value")
-		}
-		return p.Source.Value, nil
+		return edge.KeepURL(ctx, shelf, p.Source.Value, named.Filename, field+".value")
 	case "data":
 		return edge.Inline{Name: named.Filename, Type: p.Source.MimeType, Data: p.Source.Value}.Keep(ctx, shelf, field+".value")
 	default:
@@ -308,11 +293,5 @@ func (q *request) context(history []message) (*string, error) {
 			said = append(said, m.Role+": "+text)
 		}
 	}
-	if len(said) > 0 {
-		parts = append(parts, "What was said before:\n"+strings.Join(said, "\n"))
-	}
-	if len(parts) == 0 {
-		return nil, nil
-	}
-	return new(strings.Join(parts, "\n\n")), nil
+	return edge.Background(parts, said), nil
 }

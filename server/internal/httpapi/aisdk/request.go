@@ -2,8 +2,6 @@ package aisdk
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -77,23 +75,12 @@ func read(body []byte) (*request, error) {
 		return nil, fault.Field("trigger", "must be %s or %s", submits, regenerates)
 	}
 	what, err := json.Marshal([]any{q.ID, q.Trigger, q.MessageID, q.last()})
-	q.what = sum(string(what))
+	q.what = edge.Sum(string(what))
 	return &q, err
 }
 
-// taskID is the id of the task whose turns are the answers of a chat: the chat's own if a
-// task may have it.
-func taskID(chat string) string {
-	if lifecycle.CheckID("id", chat) == nil {
-		return chat
-	}
-	return "aisdk-" + sum(chat)
-}
-
-func sum(text string) string {
-	hash := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(hash[:16])
-}
+// taskID is the id of the task whose turns are the answers of a chat.
+func taskID(chat string) string { return edge.ChatTask("aisdk-", chat) }
 
 // last is the message at the end.
 func (q *request) last() said { return q.Messages[len(q.Messages)-1] }
@@ -194,12 +181,9 @@ func asked(ctx context.Context, shelf *files.Shelf, news []said) (prompt string,
 			if p.Type != "file" {
 				continue
 			}
-			url := p.URL
-			if in, is := edge.DataURL(url); is {
-				in.Name = p.Filename
-				if url, err = in.Keep(ctx, shelf, "messages.parts.url"); err != nil {
-					return "", nil, err
-				}
+			url, err := edge.KeepURL(ctx, shelf, p.URL, p.Filename, "messages.parts.url")
+			if err != nil {
+				return "", nil, err
 			}
 			urls = append(urls, url)
 		}
@@ -240,13 +224,7 @@ func (q *request) context(history []said) *string {
 			before = append(before, m.Role+": "+text)
 		}
 	}
-	if len(before) > 0 {
-		parts = append(parts, "What was said before:\n"+strings.Join(before, "\n"))
-	}
-	if len(parts) == 0 {
-		return nil
-	}
-	return new(strings.Join(parts, "\n\n"))
+	return edge.Background(parts, before)
 }
 
 // reply is a person's answer to an approval that the client was asked for. It has a reason

@@ -20,12 +20,16 @@ type Inline struct {
 	Data string
 }
 
-// DataURL takes a data: URL apart; anything else is none.
-func DataURL(url string) (in Inline, is bool) {
+// KeepURL returns what a task takes as the URL of a file: the URL itself, or for a data: URL
+// in base64 what Keep makes of it.
+func KeepURL(ctx context.Context, shelf *files.Shelf, url, name, field string) (string, error) {
 	rest, is := strings.CutPrefix(url, "data:")
 	head, data, whole := strings.Cut(rest, ",")
 	kind, encoded := strings.CutSuffix(head, ";base64")
-	return Inline{Type: kind, Data: data}, is && whole && encoded
+	if !is || !whole || !encoded {
+		return url, nil
+	}
+	return Inline{name, kind, data}.Keep(ctx, shelf, field)
 }
 
 // Keep stores the file as an upload of the caller's, and returns what a task takes as its URL.
