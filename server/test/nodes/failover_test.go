@@ -94,8 +94,8 @@ func TestFailover(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts real servers")
 	}
-	rounds := 1
-	if os.Getenv("ERRAND_SOAK") != "" {
+	rounds, soak := 1, os.Getenv("ERRAND_SOAK") != ""
+	if soak {
 		rounds = 10
 	}
 	x := newTrio(t)
@@ -121,7 +121,7 @@ func TestFailover(t *testing.T) {
 	}
 	slices.Sort(writes)
 	slices.Sort(views)
-	if last := (rounds - 1) * 9 / 10; writes[last] > 2*time.Second || views[last] > 3*time.Second { // 9 of 10
+	if last := (rounds - 1) * 9 / 10; soak && (writes[last] > 2*time.Second || views[last] > 3*time.Second) { // 9 of 10; of a single one nothing follows
 		t.Errorf("writes are accepted after %v, viewers go on after %v", writes, views)
 	}
 }

@@ -51,7 +51,7 @@ func TestIdle(t *testing.T) {
 		c.statements(t)
 	}
 	for i, n := range all {
-		if used := n.cpu(t) - before[i]; used > took/100 {
+		if used := n.cpu(t) - before[i]; used > 3*took/100 { // tests run beside it
 			t.Errorf("an idle node uses %v of %v", used, took)
 		} else {
 			t.Logf("an idle node asks %.1f times a second and uses %.2f %% of a core", asked, 100*used.Seconds()/took.Seconds())

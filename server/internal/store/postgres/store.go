@@ -54,6 +54,8 @@ const (
 	connectTime = 2 * time.Second
 	// openTime bounds how long Open tries.
 	openTime = 15 * time.Second
+	// pooledTries is how often Open looks whether a pooler gives one connection to two clients.
+	pooledTries = 5
 	// closeTime bounds the last word to the database.
 	closeTime = 2 * time.Second
 	// answerTime bounds how long a writer waits for an answer, readTime how long a
@@ -174,12 +176,16 @@ func (s *Store) keepsStatements(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	defer hangUp(ctx, other)
-	for _, c := range []*pgx.Conn{conn, other} {
-		if _, err = c.Prepare(ctx, "errand_alone", "SELECT 1"); code(err) == preparedTwice {
-			return errors.New(pooledStatements)
+	for n := range pooledTries { // others may have in between what a pooler would give again
+		for _, c := range []*pgx.Conn{conn, other} {
+			if _, err := c.Prepare(ctx, fmt.Sprint("errand_alone_", n), "SELECT 1"); code(err) == preparedTwice || code(err) == preparedNever {
+				return errors.New(pooledStatements)
+			} else if err != nil {
+				return err
+			}
 		}
 	}
-	return err
+	return nil
 }
 
 // advice says what to do about a connection that cannot be made.
