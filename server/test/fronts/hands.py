@@ -66,6 +66,10 @@ class Attempt:
     def say(self, words: str) -> None:
         self.tell("chunk", words)
 
+    def ask(self, **what: object) -> str:
+        """What it asks people, by the server's name for it."""
+        return self.server.call("POST", f"{self.path}/approvals", {"lease_token": self.claim["lease"]["token"], **what})["id"]
+
     def finish(self, result: str) -> None:
         self.call("finish", status="completed", result=result)
 

@@ -19,6 +19,7 @@ import openai
 import pydantic
 import pytest
 from conftest import agents, serve
+from hands import Attempt
 from parts import ROOT, until
 from tap import Tap
 
@@ -249,6 +250,27 @@ def test_approval(client):
         client.responses.create(model="actor", input=[answer | {"approve": False}])
     assert client.responses.retrieve(asked.id) == asked
     assert [e.type for e in client.responses.retrieve(done.id, stream=True)][-1] == "response.completed"
+
+
+def test_approvals(client, server):
+    """An agent that waits for the first of several answers asks again what nobody has answered."""
+    server.apply_agent("several")
+    first = client.responses.create(model="several", input="Hm", background=True)
+    attempt = Attempt(server, "several")
+    names = [attempt.ask(key=key, kind="approval", message="May I?", stay=True) for key in ("mail", "call")]
+    attempt.call("wait", approvals=names, any=True)
+    asked = until(lambda: over(client, first.id), "it asks").output
+    assert [item.id for item in asked] == [f"mcpr_{name}" for name in names]
+    server.call("POST", f"/v1/approvals/{names[0]}/answer", {"answer": "approve"})
+    attempt = Attempt(server, "several")
+    attempt.call("wait", approvals=names[1:], any=True)
+    again = until(lambda: over(client, first.id + ".1"), "it asks again").output
+    assert again == asked[1:]
+    answers = [{"type": "mcp_approval_response", "approval_request_id": item.id, "approve": True} for item in asked]
+    done = client.responses.create(model="several", input=answers, background=True)
+    Attempt(server, "several").finish("Sent")
+    assert until(lambda: over(client, done.id), "it ends").output_text == "Sent"
+    assert done.id == first.id + ".2"
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ type fold struct {
 	said  *saying       // the message under way
 	mused *musing       // the reasoning under way
 	calls map[string]placed[*toolCall]
-	asked []approvalRequest // since the turn last waited for people
+	asked map[string]approvalRequest // all that people were, by its id
 	err   error
 }
 
@@ -59,7 +59,7 @@ type musing struct {
 const allParts = math.MaxInt
 
 func newFold(of reference, send func(frame) error) *fold {
-	return &fold{of: of, send: send, left: map[item]bool{}, calls: map[string]placed[*toolCall]{}}
+	return &fold{of: of, send: send, left: map[item]bool{}, calls: map[string]placed[*toolCall]{}, asked: map[string]approvalRequest{}}
 }
 
 // add takes the next event of the turn. It reports whether the response has ended.
@@ -174,11 +174,9 @@ func (f *fold) show(e task.Event) {
 		}
 	case task.ApprovalRequested:
 		f.ask(e)
-	case task.ApprovalAnswered:
-		f.answered(e)
 	case task.TurnPaused:
-		if forPeople(e) {
-			f.wait()
+		if asks := asksOf(e); len(asks) > 0 {
+			f.wait(asks)
 		}
 	case task.TaskFinished:
 		f.finish(e)
@@ -193,10 +191,13 @@ func takesBack(e task.Event) bool {
 	return json.Unmarshal(e.Own, &x) == nil && x.Type == "retry"
 }
 
-// forPeople reports whether a turn is paused until people have answered.
-func forPeople(e task.Event) bool {
+// asksOf are the ids of what a turn waits for people to answer when it pauses.
+func asksOf(e task.Event) []string {
 	var w task.Wait
-	return json.Unmarshal(e.Own, &w) == nil && len(w.Asks) > 0
+	if e.Type != task.TurnPaused || json.Unmarshal(e.Own, &w) != nil {
+		return nil
+	}
+	return w.Asks
 }
 
 // open adds an item to the output, as it is at first.
@@ -419,36 +420,23 @@ func (f *fold) ask(e task.Event) {
 		}
 		arguments = string(asked)
 	}
-	f.asked = append(f.asked, approvalRequest{
+	f.asked[a.ID] = approvalRequest{
 		head: head{ID: approvalPrefix + a.ID, Type: "mcp_approval_request"}, Server: label, Name: cmp.Or(a.ToolName, string(a.Kind)), Arguments: arguments,
-	})
+	}
 }
 
 // approvalPrefix begins the ids of requests for approval.
 const approvalPrefix = "mcpr_"
 
-// answered forgets what people need not be asked any more.
-func (f *fold) answered(e task.Event) {
-	var x struct {
-		ID string `json:"id"`
-	}
-	if json.Unmarshal(e.Own, &x) != nil {
-		return
-	}
-	for i, a := range f.asked {
-		if a.ID == approvalPrefix+x.ID {
-			f.asked = append(f.asked[:i:i], f.asked[i+1:]...)
-			return
-		}
-	}
-}
-
-// wait ends a response with what people are asked. What they answer begins the next.
-func (f *fold) wait() {
+// wait ends a response with what people are asked, some of it perhaps as before. What they
+// answer begins the next.
+func (f *fold) wait(asks []string) {
 	f.endAll()
 	f.endSaying(completed)
-	for i := range f.asked {
-		f.close(&f.asked[i], f.open(&f.asked[i]))
+	for _, id := range asks {
+		if x, is := f.asked[id]; is {
+			f.close(&x, f.open(&x))
+		}
 	}
 	if f.part == f.of.part {
 		f.r.Status = completed
@@ -456,9 +444,13 @@ func (f *fold) wait() {
 		return
 	}
 	f.part++
-	f.asked, f.calls = nil, map[string]placed[*toolCall]{}
+	f.calls = map[string]placed[*toolCall]{}
 	if f.of.part != allParts {
 		f.items = nil
+		return
+	}
+	for _, id := range asks { // each item is one of the turn
+		delete(f.asked, id)
 	}
 }
 

@@ -150,6 +150,14 @@ func TestH19Fold(t *testing.T) {
 		},
 		frames: append(append([]string{"created queued", "in_progress in_progress"}, whole("msg_t_1_5", "Hello")...), "completed completed"),
 		output: "msg_t_1_5", status: completed,
+	}, {
+		what: "and those who have not answered are asked again", part: 1, log: []string{
+			`approval_requested {"id":"x","key":"k","kind":"approval","tool_name":"mail"}`, `approval_requested {"id":"y","key":"l","kind":"approval","tool_name":"call"}`,
+			`paused {"cause":"approval","approvals":["x","y"],"any":true}`, `approval_answered {"id":"x"}`, `resumed {"cause":"approval"}`, `attempt_started {}`,
+			`paused {"cause":"approval","approvals":["y"],"any":true}`, finished,
+		},
+		frames: []string{"created queued", "in_progress in_progress", "output_item.added mcpr_y", "output_item.done mcpr_y", "completed completed"},
+		output: "mcpr_y", status: completed,
 	}} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()

@@ -3,11 +3,13 @@ package responses
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
+	"github.com/errand-dev/errand/server/internal/invoke"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -50,19 +52,31 @@ func (f *face) reply(ctx context.Context, answers []given) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	x := found{reference{task: turn.Task, turn: turn.Number, part: 1}, turn}
-	for e, err := range f.Turns.Events(ctx, turn, 0) {
+	part, err := f.partAfter(ctx, turn, slices.Collect(maps.Keys(replies)))
+	return found{reference{task: turn.Task, turn: turn.Number, part: part}, turn}, err
+}
+
+// partAfter counts how often a turn has waited for people until all of some requests were
+// answered.
+func (f *face) partAfter(ctx context.Context, t invoke.Turn, ids []string) (part int, err error) {
+	for e, err := range f.Turns.Events(ctx, t, 0) {
 		if err != nil {
-			return found{}, err
+			return 0, err
 		}
-		if e.Seq >= last.Seq {
+		if len(asksOf(e)) > 0 {
+			part++
+		}
+		var x struct {
+			ID string `json:"id"`
+		}
+		if e.Type == task.ApprovalAnswered && json.Unmarshal(e.Own, &x) == nil {
+			ids = slices.DeleteFunc(ids, func(id string) bool { return id == x.ID })
+		}
+		if len(ids) == 0 {
 			break
 		}
-		if e.Type == task.TurnPaused && forPeople(e) {
-			x.part++
-		}
 	}
-	return x, nil
+	return part, nil
 }
 
 // replyOf is an answer as a person gives it. That to a question is what the reason says.

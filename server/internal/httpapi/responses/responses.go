@@ -254,7 +254,7 @@ func (f *face) await(ctx context.Context, x found, idle func() error) error {
 			switch {
 			case e.Turn != x.turn.Number || e.Type == task.TaskFinished:
 				return nil
-			case !forPeople(e):
+			case len(asksOf(e)) == 0:
 			case part == x.part:
 				return nil
 			default:
