@@ -174,8 +174,13 @@ def test_thread(client, server):
     for words in ("Un", "Deux"):
         made = client.responses.create(model="actor", input=f"say {words}", conversation=conversation.id)
         assert (made.output_text, made.conversation.id) == (words, conversation.id)
-    said = [item.content[0].text for item in client.conversations.items.list(conversation.id, order="asc", limit=3)]
-    assert said == ["say Un", "Un", "say Deux", "Deux"]
+    words = ["say Un", "Un", "say Deux", "Deux"]
+    for limit in range(1, 6):
+        for order, said in (("asc", words), ("desc", words[::-1])):
+            page = client.conversations.items.list(conversation.id, order=order, limit=limit)
+            assert [item.content[0].text for item in page] == said
+    with refused(422):
+        client.conversations.items.list(conversation.id, after="msg_x_3")
     assert client.conversations.retrieve(conversation.id).id == conversation.id
     assert client.conversations.delete(conversation.id).deleted
     with refused(404):
@@ -271,6 +276,8 @@ def test_approvals(client, server):
     Attempt(server, "several").finish("Sent")
     assert until(lambda: over(client, done.id), "it ends").output_text == "Sent"
     assert done.id == first.id + ".2"
+    items = client.conversations.items.list("conv_" + first.id.split("_")[1], order="asc").data
+    assert [item.id for item in items[1:]] == [item.id for item in asked] + [client.responses.retrieve(done.id).output[0].id]
 
 
 @contextlib.contextmanager

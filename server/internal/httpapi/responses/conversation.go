@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -11,6 +13,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // conversation is a task as a thread.
@@ -107,40 +110,91 @@ func (f *face) removeConversation(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// conversationItems lists what was asked and answered in all turns.
+// conversationItems lists what was asked and answered in all turns. It reads those that a
+// page is of.
 func (f *face) conversationItems(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
+	p, err := pagingOf(r)
+	if err != nil {
+		return err
+	}
 	s, err := f.existing(ctx, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	var all []listed
-	for n := 1; n <= s.Task.Terms.Turn; n++ {
-		turn, err := f.Turns.Find(ctx, edge.Scope(ctx), s.Task.ID, n)
-		if err != nil {
+	last := s.Task.Terms.Turn
+	from, step := last, -1
+	if p.asc {
+		from, step = 1, 1
+	}
+	if p.after != "" {
+		if from, err = f.turnOf(ctx, s.Task, p.after); err != nil {
 			return err
 		}
-		for of := (reference{task: turn.Task, turn: n}); ; of.part++ {
-			fold, err := f.read(ctx, found{of, turn})
-			if fault.CodeOf(err) == fault.NotFound && of.part > 0 {
-				break
+	}
+	page, err := p.page(func(yield func(listed, error) bool) {
+		for n := from; 0 < n && n <= last; n += step {
+			all, err := f.itemsOf(ctx, s.Task.ID, n)
+			if err == nil && n == from && p.after != "" && !slices.ContainsFunc(all, func(x listed) bool { return x.id == p.after }) {
+				err = p.notThere()
 			}
 			if err != nil {
-				return err
+				yield(listed{}, err)
+				return
 			}
-			if of.part == 0 {
-				inputs, err := fold.inputs()
-				if err != nil {
-					return err
-				}
-				all = append(all, inputs...)
-			}
-			for _, x := range fold.response().Output {
-				if x, is := x.(item); is {
-					all = append(all, listed{x.common().ID, x})
+			for _, x := range p.turned(all) {
+				if !yield(x, nil) {
+					return
 				}
 			}
 		}
+	})
+	if err != nil {
+		return err
 	}
-	return answerPage(w, r, all)
+	edge.WriteJSON(w, http.StatusOK, page)
+	return nil
+}
+
+// itemsOf are what was asked and answered in a turn.
+func (f *face) itemsOf(ctx context.Context, id string, n int) ([]listed, error) {
+	turn, err := f.Turns.Find(ctx, edge.Scope(ctx), id, n)
+	if err != nil {
+		return nil, err
+	}
+	fold, err := f.readAll(ctx, turn)
+	if err != nil {
+		return nil, err
+	}
+	all, err := fold.inputs()
+	for _, x := range fold.output() {
+		all = append(all, listed{x.common().ID, x})
+	}
+	return all, err
+}
+
+// turnOf is the turn of a task to which an item belongs, or would if it were there; 0 for
+// none.
+func (f *face) turnOf(ctx context.Context, t task.Task, item string) (int, error) {
+	if rest, is := strings.CutPrefix(item, inputPrefix); is {
+		n, _, _ := strings.Cut(rest, "_")
+		turn, _ := strconv.Atoi(n) // 0 is none
+		return turn, nil
+	}
+	if id, is := strings.CutPrefix(item, approvalPrefix); is {
+		a, err := f.Service.Approval(ctx, edge.Scope(ctx), id)
+		if fault.CodeOf(err) == fault.NotFound || err == nil && a.TaskID != t.ID {
+			return 0, nil
+		}
+		return a.Turn, err
+	}
+	_, seq, is := parseItemID(item)
+	if !is {
+		return 0, nil
+	}
+	found, err := f.Service.Events(ctx, t.OrganizationID, t.ID, seq-1, 1)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0].Turn, nil
 }

@@ -3,6 +3,7 @@ package responses
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,34 +31,56 @@ type listed struct {
 	shown any
 }
 
-// paged is the page that a request asks for of all members, which are in the order in
-// which they came.
-func paged(r *http.Request, all []listed) (list, error) {
+// paging is which page of a list a request asks for.
+type paging struct {
+	limit int
+	asc   bool
+	after string
+}
+
+func pagingOf(r *http.Request) (paging, error) {
 	query := r.URL.Query()
-	limit, err := limitOf(query)
-	if err != nil {
-		return list{}, err
+	p := paging{asc: query.Get("order") == "asc", after: query.Get("after")}
+	if order := query.Get("order"); !slices.Contains([]string{"", "asc", "desc"}, order) {
+		return p, fault.Field("order", "must be asc or desc")
 	}
-	all = slices.Clone(all)
-	switch query.Get("order") {
-	case "", "desc":
+	var err error
+	p.limit, err = limitOf(query)
+	return p, err
+}
+
+// turned puts members that are in the order in which they came in that of the page.
+func (p paging) turned(all []listed) []listed {
+	if !p.asc {
 		slices.Reverse(all)
-	case "asc":
-	default:
-		return list{}, fault.Field("order", "must be asc or desc")
 	}
-	if after := query.Get("after"); after != "" {
-		at := slices.IndexFunc(all, func(x listed) bool { return x.id == after })
-		if at < 0 {
-			return list{}, fault.Field("after", "must be the id of an item of this list")
+	return all
+}
+
+// page takes a page from members in its order, no more than it needs.
+func (p paging) page(all iter.Seq2[listed, error]) (list, error) {
+	page, behind := list{Object: "list", Data: []any{}}, p.after == ""
+	for x, err := range all {
+		switch {
+		case err != nil:
+			return list{}, err
+		case !behind:
+			behind = x.id == p.after
+		case len(page.Data) == p.limit:
+			page.More = true
+			return page, nil
+		default:
+			page.add(x)
 		}
-		all = all[at+1:]
 	}
-	page := list{Object: "list", Data: []any{}, More: len(all) > limit}
-	for _, x := range all[:min(limit, len(all))] {
-		page.add(x)
+	if !behind {
+		return list{}, p.notThere()
 	}
 	return page, nil
+}
+
+func (p paging) notThere() error {
+	return fault.Field("after", "must be the id of an item of this list")
 }
 
 func (l *list) add(x listed) {
@@ -81,14 +104,8 @@ func limitOf(query url.Values) (int, error) {
 	return limit, nil
 }
 
-func answerPage(w http.ResponseWriter, r *http.Request, all []listed) error {
-	page, err := paged(r, all)
-	if err != nil {
-		return err
-	}
-	edge.WriteJSON(w, http.StatusOK, page)
-	return nil
-}
+// inputPrefix begins the ids of input items: a turn and a number follow.
+const inputPrefix = "in_"
 
 // inputs are what a turn was asked, as items with ids.
 func (x *fold) inputs() ([]listed, error) {
@@ -98,7 +115,7 @@ func (x *fold) inputs() ([]listed, error) {
 		if err := json.Unmarshal(raw, &item); err != nil {
 			return nil, fmt.Errorf("decode input: %w", err)
 		}
-		id := fmt.Sprintf("in_%d_%d", x.of.turn, i+1)
+		id := fmt.Sprintf("%s%d_%d", inputPrefix, x.of.turn, i+1)
 		item["id"] = json.RawMessage(strconv.Quote(id))
 		if item["status"] == nil && string(item["type"]) == `"message"` {
 			item["status"] = json.RawMessage(`"completed"`)
@@ -109,6 +126,10 @@ func (x *fold) inputs() ([]listed, error) {
 }
 
 func (f *face) inputItems(w http.ResponseWriter, r *http.Request) error {
+	p, err := pagingOf(r)
+	if err != nil {
+		return err
+	}
 	x, err := f.find(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
@@ -121,7 +142,18 @@ func (f *face) inputItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerPage(w, r, all)
+	page, err := p.page(func(yield func(listed, error) bool) {
+		for _, x := range p.turned(all) {
+			if !yield(x, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	edge.WriteJSON(w, http.StatusOK, page)
+	return nil
 }
 
 // model is an agent.
