@@ -6,7 +6,10 @@ package invoke
 import (
 	"context"
 	"iter"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -22,6 +25,17 @@ type Turn struct {
 	Number int
 	// First is the number of its first event, task_created.
 	First int64
+}
+
+// String names the turn among those of its organization: its task, a tilde, which no id
+// of a task has in it, and its number.
+func (t Turn) String() string { return t.Task + "~" + strconv.Itoa(t.Number) }
+
+// ParseTurn reads what String writes.
+func ParseTurn(name string) (task string, number int, ok bool) {
+	task, digits, _ := strings.Cut(name, "~")
+	number, err := strconv.Atoi(digits)
+	return task, number, err == nil && number > 0 && strconv.Itoa(number) == digits && task != "" && utf8.ValidString(task)
 }
 
 // Asked is a turn that a request asks for.

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/files"
+	"github.com/errand-dev/errand/server/internal/invoke"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -110,7 +110,7 @@ func (f *fold) begin(e task.Event) ([]Update, error) {
 		return nil, fmt.Errorf("decode task: %w", err)
 	}
 	f.schema = task.HasSchema(spec.OutputSchema)
-	f.ID, f.ContextID = idOf(spec.ID, spec.Turn), contextOf(spec.ID, spec.Tags)
+	f.ID, f.ContextID = invoke.Turn{Task: spec.ID, Number: spec.Turn}.String(), contextOf(spec.ID, spec.Tags)
 	asked := f.message(e, User)
 	if spec.IdempotencyKey != nil {
 		asked.ID = *spec.IdempotencyKey
@@ -479,14 +479,4 @@ func contextOf(id string, tags []string) string {
 		return id[:i]
 	}
 	return id
-}
-
-// idOf is the id of a turn in the protocol: no id of ours has a tilde in it.
-func idOf(id string, turn int) string { return id + "~" + strconv.Itoa(turn) }
-
-// turnOf reads such an id.
-func turnOf(id string) (of string, turn int, ok bool) {
-	of, number, _ := strings.Cut(id, "~")
-	turn, err := strconv.Atoi(number)
-	return of, turn, err == nil && turn > 0 && strconv.Itoa(turn) == number && of != "" && utf8.ValidString(of)
 }

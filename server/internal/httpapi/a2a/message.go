@@ -233,7 +233,7 @@ func (c *call) reply(t invoke.Turn, m Message) error {
 		case err != nil:
 			return err
 		case now.Terms.Turn != t.Number || now.Ended() != "":
-			return unsupported.errorf("task %s has ended: send the message without a taskId, with contextId %q", idOf(t.Task, t.Number), t.Task)
+			return unsupported.errorf("task %s has ended: send the message without a taskId, with contextId %q", t, t.Task)
 		case c.agent.Record.Runtime == agent.Worker: // whose workers may follow the log
 			data, err := json.Marshal(heard{m.Parts})
 			if err == nil {
@@ -241,7 +241,7 @@ func (c *call) reply(t invoke.Turn, m Message) error {
 			}
 			return err
 		default:
-			return unsupported.errorf("task %s is at work and asks nothing: wait for its end, or cancel it", idOf(t.Task, t.Number))
+			return unsupported.errorf("task %s is at work and asks nothing: wait for its end, or cancel it", t)
 		}
 	}
 	r, err := replyTo(*a, m)
@@ -268,7 +268,7 @@ func (c *call) asked(t invoke.Turn, m Message) (*task.Approval, error) {
 	if named.ID != "" {
 		a, err := c.Service.Approval(ctx, edge.Scope(ctx), named.ID)
 		if fault.CodeOf(err) == fault.NotFound || err == nil && (a.TaskID != t.Task || a.Turn != t.Number) {
-			err = invalid.errorf("message.metadata.approval_id: task %s has not asked %q", idOf(t.Task, t.Number), named.ID)
+			err = invalid.errorf("message.metadata.approval_id: task %s has not asked %q", t, named.ID)
 		}
 		return &a, err
 	}

@@ -14,7 +14,7 @@ import (
 
 // find returns the turn that an id of the protocol names.
 func (c *call) find(id string) (invoke.Turn, error) {
-	of, number, ok := turnOf(id)
+	of, number, ok := invoke.ParseTurn(id)
 	if !ok {
 		return invoke.Turn{}, taskNotFound.errorf("task not found: %q", id)
 	}

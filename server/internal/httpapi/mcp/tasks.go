@@ -131,7 +131,7 @@ func (f *face) created(ctx context.Context, s seen) (*createdTask, error) {
 		}
 	}
 	x := &createdTask{Type: "task", shown: shown{
-		TaskID: taskID(s.turn), Status: working, StatusMessage: s.message(), CreatedAt: began, LastUpdatedAt: s.task.Task.UpdatedAt,
+		TaskID: s.turn.String(), Status: working, StatusMessage: s.message(), CreatedAt: began, LastUpdatedAt: s.task.Task.UpdatedAt,
 		PollInterval: pollInterval(time.Since(began.Time())).Milliseconds(),
 	}}
 	if kept := f.Retention.Least().Milliseconds(); kept > 0 {

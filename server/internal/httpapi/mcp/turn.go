@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,19 +33,15 @@ type seen struct {
 
 // find finds the turn that a text names: task~turn, or a task for its last turn.
 func (f *face) find(ctx context.Context, name string) (invoke.Turn, error) {
-	id, text, isTurn := strings.Cut(name, "~")
-	number := 0
-	if isTurn {
-		var err error
-		if number, err = strconv.Atoi(text); err != nil || number < 1 || strconv.Itoa(number) != text {
-			return invoke.Turn{}, lifecycle.NoTask(name)
-		}
+	id, number, isTurn := invoke.ParseTurn(name)
+	switch {
+	case !strings.Contains(name, "~"):
+		id = name
+	case !isTurn:
+		return invoke.Turn{}, lifecycle.NoTask(name)
 	}
 	return f.Turns.Find(ctx, edge.Scope(ctx), id, number)
 }
-
-// taskID names a turn.
-func taskID(t invoke.Turn) string { return fmt.Sprintf("%s~%d", t.Task, t.Number) }
 
 // look reads a turn.
 func (f *face) look(ctx context.Context, t invoke.Turn) (s seen, err error) {
