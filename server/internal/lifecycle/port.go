@@ -87,6 +87,9 @@ type Tx interface {
 	Roster
 }
 
+// OutlineResult is how much of a result an outline has, in characters.
+const OutlineResult = 8 << 10
+
 // TaskReader reads tasks and their logs. What is out of the scope is not there.
 type TaskReader interface {
 	// Task reads a task with the spec of its present turn.
@@ -95,6 +98,8 @@ type TaskReader interface {
 	// events or about 1 MiB of them, whichever is less but at least one; only those
 	// of some types if any are named.
 	Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
+	// Outline is Events with no more than OutlineResult characters of a result.
+	Outline(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
 	// BeganAt finds the turn whose first event was committed at a moment: its number
 	// and that event's; 0 for none.
 	BeganAt(ctx context.Context, org, id string, at task.Stamp) (turn int, first int64, err error)

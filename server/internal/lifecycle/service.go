@@ -163,6 +163,11 @@ func (s *Service) Events(ctx context.Context, org, id string, after int64, limit
 	return s.store.Events(ctx, org, id, after, limit, only...)
 }
 
+// Outline is Events with no more than OutlineResult characters of a result.
+func (s *Service) Outline(ctx context.Context, org, id string, after int64, limit int, only ...task.Type) ([]task.Event, error) {
+	return s.store.Outline(ctx, org, id, after, limit, only...)
+}
+
 // writing is a commit in the making, in somebody's name.
 type writing struct {
 	Tx

@@ -372,6 +372,9 @@ func TestH16List(t *testing.T) {
 			t.Errorf("H16: %v lists %s, want %s", c.more, got, c.want)
 		}
 	}
+	if got := s.speaks(t, "JSONRPC", "ListTasks", map[string]any{"status": "TASK_STATE_CANCELED"}); got["totalSize"] != 4.0 || got["pageSize"] != 4.0 {
+		t.Errorf("H16: a whole list says of itself %v, %v", got["totalSize"], got["pageSize"])
+	}
 	for _, bad := range []map[string]any{{"pageSize": 0}, {"pageSize": 101}, {"pageToken": "x"}, {"status": "x"}, {"historyLength": -1}, {"statusTimestampAfter": "x"}} {
 		for _, binding := range bindings() {
 			s.refuses(t, "INVALID_PARAMS", speaking(binding, "ListTasks", bad))

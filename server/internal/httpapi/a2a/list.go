@@ -18,12 +18,15 @@ import (
 // token goes on.
 const maxLooked = 500
 
+// pageBytes ends a page with the task by which it is so long, in bytes.
+const pageBytes = 1 << 20
+
 // taskList is a page of tasks.
 type taskList struct {
-	Tasks     []*Task `json:"tasks"`
-	Next      string  `json:"nextPageToken"`
-	PageSize  int     `json:"pageSize"`
-	TotalSize int     `json:"totalSize"`
+	Tasks     []json.RawMessage `json:"tasks"`
+	Next      string            `json:"nextPageToken"`
+	PageSize  int               `json:"pageSize"`
+	TotalSize int               `json:"totalSize"`
 }
 
 // lister makes a page.
@@ -34,6 +37,7 @@ type lister struct {
 	after  time.Time
 	page   taskList
 	looked int
+	bytes  int  // of the tasks in it
 	last   spot // the turn that was looked at last
 }
 
@@ -70,7 +74,7 @@ func spotOf(token string) (s spot, err error) {
 // list answers the agent's tasks: the threads that began last first, and of each its
 // last turn first.
 func (c *call) list(params json.RawMessage) error {
-	l := lister{call: c, size: usualPage, page: taskList{Tasks: []*Task{}}}
+	l := lister{call: c, size: usualPage, page: taskList{Tasks: []json.RawMessage{}}}
 	if err := l.read(params); err != nil {
 		return err
 	}
@@ -78,11 +82,14 @@ func (c *call) list(params json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if more {
-		l.page.Next = l.last.String()
-	}
 	l.page.PageSize = len(l.page.Tasks)
-	l.page.TotalSize = max(l.page.TotalSize, len(l.page.Tasks))
+	l.page.TotalSize = max(l.page.TotalSize, l.page.PageSize)
+	switch {
+	case more:
+		l.page.Next = l.last.String()
+	case l.want.PageToken == "": // these are all
+		l.page.TotalSize = l.page.PageSize
+	}
 	return c.answer(l.page)
 }
 
@@ -176,7 +183,7 @@ func (l *lister) thread(at lifecycle.Cursor, from int) (full bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if len(l.page.Tasks) == l.size || l.looked == maxLooked {
+		if len(l.page.Tasks) == l.size || l.bytes >= pageBytes || l.looked == maxLooked {
 			return true, nil
 		}
 		l.looked, l.last = l.looked+1, spot{at, t.Number}
@@ -191,20 +198,25 @@ func (l *lister) thread(at lifecycle.Cursor, from int) (full bool, err error) {
 
 // add adds a turn if it is wanted.
 func (l *lister) add(t invoke.Turn) error {
-	f, err := l.load(l.r.Context(), t, false)
-	switch {
-	case err != nil:
+	ctx := l.r.Context()
+	f, err := l.outline(ctx, t)
+	if err != nil || !l.wants(f) {
 		return err
-	case l.want.ContextID != "" && f.ContextID != l.want.ContextID, l.want.Status != "" && f.Status.State != l.want.Status, !l.after.IsZero() && !f.Status.Timestamp.Time().After(l.after):
-		return nil
-	case l.want.IncludeArtifacts && !f.Status.State.Ended():
-		if f, err = l.load(l.r.Context(), t, true); err != nil {
+	}
+	f.Artifacts = nil
+	if l.want.IncludeArtifacts {
+		if f, err = l.whole(ctx, t); err != nil {
 			return err
 		}
-	case !l.want.IncludeArtifacts:
-		f.Artifacts = nil
 	}
 	f.cut(l.want.HistoryLength)
-	l.page.Tasks = append(l.page.Tasks, &f.Task)
-	return nil
+	text, err := json.Marshal(f.Task)
+	l.page.Tasks, l.bytes = append(l.page.Tasks, text), l.bytes+len(text)
+	return err
+}
+
+// wants reports whether a turn is one of those that are asked for.
+func (l *lister) wants(f *fold) bool {
+	return (l.want.ContextID == "" || f.ContextID == l.want.ContextID) && (l.want.Status == "" || f.Status.State == l.want.Status) &&
+		(l.after.IsZero() || f.Status.Timestamp.Time().After(l.after))
 }

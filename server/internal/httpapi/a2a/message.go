@@ -103,7 +103,7 @@ func (c *call) checkContext(t invoke.Turn, m Message) error {
 	if m.ContextID == "" || m.ContextID == t.Task {
 		return nil
 	}
-	f, err := c.load(c.r.Context(), t, false)
+	f, err := c.outline(c.r.Context(), t)
 	if err == nil && f.ContextID != m.ContextID {
 		return invalid.errorf("message.contextId: task %s is of context %s", m.TaskID, f.ContextID)
 	}

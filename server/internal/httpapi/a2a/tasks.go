@@ -28,12 +28,29 @@ func (c *call) find(id string) (invoke.Turn, error) {
 // eventsRead is how many events one read of a log asks for.
 const eventsRead = 256
 
-// load folds what a turn's log has now; with its text unless it has ended, when its
-// result stands for that.
-func (x *routes) load(ctx context.Context, t invoke.Turn, text bool) (*fold, error) {
+// outline folds what a turn's log has now, without its text and with the beginning of
+// its result: enough to know how it stands.
+func (x *routes) outline(ctx context.Context, t invoke.Turn) (*fold, error) {
+	return x.load(ctx, t, x.Service.Outline, folded(false))
+}
+
+// whole folds what a turn's log has now. The result of one that has ended stands for its
+// text.
+func (x *routes) whole(ctx context.Context, t invoke.Turn) (*fold, error) {
+	f, err := x.outline(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return x.load(ctx, t, x.Service.Events, folded(!f.Status.State.Ended()))
+}
+
+// reading reads a log.
+type reading func(ctx context.Context, org, id string, after int64, limit int, only ...task.Type) ([]task.Event, error)
+
+func (x *routes) load(ctx context.Context, t invoke.Turn, read reading, types []task.Type) (*fold, error) {
 	f := x.newFold(t)
 	for after := t.First - 1; ; {
-		events, err := x.Service.Events(ctx, t.Organization, t.Task, after, eventsRead, folded(text)...)
+		events, err := read(ctx, t.Organization, t.Task, after, eventsRead, types...)
 		if err != nil {
 			return nil, err
 		}
@@ -59,10 +76,7 @@ func (x *routes) newFold(t invoke.Turn) *fold {
 // shown is a turn as it is now.
 func (c *call) shown(t invoke.Turn) (*fold, error) {
 	ctx := c.r.Context()
-	f, err := c.load(ctx, t, false)
-	if err == nil && !f.Status.State.Ended() {
-		f, err = c.load(ctx, t, true)
-	}
+	f, err := c.whole(ctx, t)
 	if err != nil || f.Status.State != Submitted {
 		return f, err
 	}
@@ -109,7 +123,7 @@ func (c *call) cancel(params json.RawMessage) error {
 		return err
 	}
 	ctx := c.r.Context()
-	f, err := c.load(ctx, t, false)
+	f, err := c.outline(ctx, t)
 	if err == nil && f.Status.State.Ended() {
 		err = notCancelable.errorf("task %s has ended: %s", p.ID, f.Status.State)
 	}
@@ -120,7 +134,7 @@ func (c *call) cancel(params json.RawMessage) error {
 		return notCancelable.errorf("task %s has ended", p.ID)
 	}
 	if err == nil {
-		f, err = c.load(ctx, t, false)
+		f, err = c.whole(ctx, t)
 	}
 	if err != nil {
 		return err
@@ -151,7 +165,7 @@ func (c *call) send(params json.RawMessage) error {
 func (c *call) untilRest(s sent) error {
 	floor := int64(0) // where it rested before the message does not count
 	if !s.fresh {
-		known, err := c.load(c.r.Context(), s.Turn, false)
+		known, err := c.outline(c.r.Context(), s.Turn)
 		if err != nil {
 			return err
 		}
@@ -196,7 +210,7 @@ func (c *call) stream(params json.RawMessage) error {
 	if s.fresh {
 		return c.follow(s.Turn, view{})
 	}
-	known, err := c.load(c.r.Context(), s.Turn, false)
+	known, err := c.outline(c.r.Context(), s.Turn)
 	if err != nil {
 		return err
 	}
@@ -215,7 +229,7 @@ func (c *call) subscribe(params json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	known, err := c.load(c.r.Context(), t, false)
+	known, err := c.outline(c.r.Context(), t)
 	if err != nil {
 		return err
 	}

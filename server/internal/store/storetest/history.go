@@ -660,6 +660,15 @@ func turns(e *env) {
 	part, err := e.Turns(e.t.Context(), home, "t", 0, 1000)
 	e.ok(err)
 	e.same("turns up to one that is long", 2, len(part))
+	outline, err := e.Outline(e.t.Context(), home, "t", 0, 1000, task.TaskFinished)
+	e.ok(err)
+	var lengths []int
+	for _, ev := range outline {
+		var kept struct{ Result string }
+		e.ok(json.Unmarshal(ev.Kept, &kept))
+		lengths = append(lengths, len(kept.Result))
+	}
+	e.same("results in an outline", lifecycle.OutlineResult, lengths[len(lengths)-1])
 }
 
 // turnEnds: how a turn ended is kept for good, whatever an override shows instead
