@@ -84,9 +84,12 @@ func reads() map[string]struct {
 	all["GET /v1/files"] = read{"/v1/files", few}
 	all["GET /v1/files/{file_id}"] = read{"/v1/files/x", few}
 	all["GET /a2a"] = read{"/a2a?pageSize=100", few}
-	all["GET /a2a/{agent}/tasks"] = read{"/a2a/agent-1/tasks?pageSize=100&contextId=big", few}
+	all["GET /a2a/{agent}/tasks"] = read{"/a2a/agent-1/tasks?pageSize=100&contextId=big", whole} // what a turn asks is read whole
 	all["GET /a2a/{agent}/tasks with artifacts"] = read{"/a2a/agent-1/tasks?pageSize=100&contextId=big&includeArtifacts=true", one}
 	all["GET /a2a/{agent}/tasks/{id}"] = read{"/a2a/agent-1/tasks/big~1", one}
+	all["GET /openai/v1/models"] = read{"/openai/v1/models", few}
+	all["GET /openai/v1/files"] = read{"/openai/v1/files?limit=100", few}
+	all["GET /openai/v1/responses/{id}"] = read{"/openai/v1/responses/resp_big_1", one}
 	all["GET /events/{agent}"] = read{} // a worker's stream: a task at a time, as GET …/status answers it
 	return all
 }

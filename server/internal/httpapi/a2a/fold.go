@@ -52,6 +52,7 @@ type fold struct {
 	// fresh says that the next piece of text begins the result anew.
 	fresh bool
 	text  strings.Builder
+	said  int // bytes of the history
 }
 
 func newFold(url func(ref string) string) *fold { return &fold{url: url, fresh: true} }
@@ -59,7 +60,18 @@ func newFold(url func(ref string) string) *fold { return &fold{url: url, fresh: 
 // forget lets go of what has been told, for those who want what follows.
 func (f *fold) forget() {
 	f.text.Reset()
-	f.Artifacts, f.History = nil, nil
+	f.Artifacts, f.History, f.said = nil, nil, 0
+}
+
+// maxHistory is how many bytes of messages a task shows, about: the oldest go.
+const maxHistory = 4 << 20
+
+// remember adds a message to the history.
+func (f *fold) remember(m Message) {
+	f.History = append(f.History, m)
+	for f.said += m.size(); f.said > maxHistory && len(f.History) > 1; f.History = slices.Delete(f.History, 0, 1) {
+		f.said -= f.History[0].size()
+	}
 }
 
 // add adds the turn's next event and returns the updates that it makes.
@@ -121,7 +133,7 @@ func (f *fold) begin(e task.Event) ([]Update, error) {
 	for _, ref := range spec.Input.Files {
 		asked.Parts = append(asked.Parts, f.file(ref, ""))
 	}
-	f.History = []Message{*asked}
+	f.remember(*asked)
 	f.stood, f.Status, f.Metadata = e.Seq, Status{State: Submitted, Timestamp: e.Time}, number(place{seq: e.Seq})
 	return []Update{{Task: f.shown(), at: place{seq: e.Seq}}}, nil
 }
@@ -227,12 +239,12 @@ func (f *fold) answered(e task.Event) ([]Update, error) {
 	f.wait.Asks = slices.DeleteFunc(f.wait.Asks, func(id string) bool { return id == own.ID })
 	if own.Answer != "" {
 		if m := f.Status.Message; m != nil && waited {
-			f.History = append(f.History, *m)
+			f.remember(*m)
 		}
 		reply := f.message(e, User)
 		reply.ID = cmp.Or(strings.TrimPrefix(e.ClientID, sentBy), reply.ID)
 		reply.Parts = replied(own.Reply)
-		f.History = append(f.History, *reply)
+		f.remember(*reply)
 	}
 	over := f.wait.Any || len(f.wait.Asks)+len(f.wait.SubTasks) == 0
 	if !waited || f.state.Status != task.Paused || over && f.held == "" {
@@ -263,7 +275,7 @@ func (f *fold) hear(e task.Event) {
 	}
 	m := f.message(e, User)
 	m.ID, m.Parts = id, append(m.Parts, said.Parts...)
-	f.History = append(f.History, *m)
+	f.remember(*m)
 }
 
 // replied is an answer as parts.

@@ -2,6 +2,7 @@ package a2a
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -208,6 +209,20 @@ func TestWhatIsNoMessageIsPassedOver(t *testing.T) {
 	f := h.tells("1 task SUBMITTED")
 	if said, err := json.Marshal(f.History); err != nil || len(f.History) != 2 || !strings.Contains(string(said), `"parts":[]`) {
 		t.Errorf("the history is %s, %v", said, err)
+	}
+}
+
+// A history that is long begins later.
+func TestOldMessagesGo(t *testing.T) {
+	t.Parallel()
+	h := begun(t, asks("hello"))
+	said := `{"parts": [{"text": "` + strings.Repeat("x", 200<<10) + `"}]}`
+	for i := range 30 {
+		h.do(task.Append{Events: []task.Event{{Type: task.AgentMessage, Own: json.RawMessage(said), ClientID: sentBy + strconv.Itoa(i)}}})
+	}
+	f := h.tells("1 task SUBMITTED")
+	if n := len(f.History); n != maxHistory/(200<<10) || f.History[n-1].ID != "29" {
+		t.Errorf("the history has %d messages, the last of which is %s", n, f.History[n-1].ID)
 	}
 }
 

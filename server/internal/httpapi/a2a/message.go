@@ -89,7 +89,7 @@ func (c *call) answered(m Message) (t invoke.Turn, again bool, err error) {
 		return t, false, nil
 	}
 	ctx := c.r.Context()
-	if t, err = c.Turns.Find(ctx, edge.Scope(ctx), m.ContextID, 0); err == nil {
+	if t, err = c.Turns.Find(ctx, edge.Scope(ctx), m.ContextID, 0); err == nil && t.Agent == c.agent.ID {
 		again, err = c.Service.Replied(ctx, edge.Caller(ctx), t.Task, t.Number, sentBy+m.ID)
 	}
 	if fault.CodeOf(err) == fault.NotFound { // a context that is yet to be

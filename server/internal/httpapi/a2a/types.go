@@ -95,6 +95,20 @@ type Part struct {
 	Metadata  json.RawMessage `json:"metadata,omitempty"`
 }
 
+// size is about how many bytes a message has.
+func (m Message) size() int {
+	n := 0
+	for _, p := range m.Parts {
+		n += len(p.Data)
+		for _, s := range []*string{p.Text, p.Raw, p.URL} {
+			if s != nil {
+				n += len(*s)
+			}
+		}
+	}
+	return n
+}
+
 func text(s string) Part { return Part{Text: &s} }
 
 // Artifact is something that a task has made.
