@@ -299,7 +299,7 @@ def test_refusals(client, server):
             (422, "input: must", lambda: tapped.responses.create(model="actor", input=[])),
             (422, "input[0].content[0].type", lambda: tapped.responses.create(model="actor", input=[{"role": "user", "content": [{"type": "input_audio"}]}])),
             (422, "file_data: must be a data URL", lambda: tapped.responses.create(model="actor", input=file_of("apple"))),
-            (422, "is not Base64", lambda: tapped.responses.create(model="actor", input=file_of("data:text/csv;base64,*"))),
+            (422, "is not valid base64", lambda: tapped.responses.create(model="actor", input=file_of("data:text/csv;base64,*"))),
             (422, "tools[0].type", lambda: tapped.responses.create(model="actor", input="Hm", tools=[{"type": "web_search"}])),
             (404, "no response", lambda: tapped.responses.create(model="actor", input="Hm", previous_response_id="resp_none_1")),
             (404, "no response", lambda: tapped.responses.retrieve("resp_none_1")),

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -260,23 +259,16 @@ func (f *face) keepFile(ctx context.Context, p *part, field string) (string, err
 	}
 	switch {
 	case data != "":
-		content, kind, err := dataURL(data, field+"."+member)
+		ref, err := edge.KeepURL(ctx, f.shelf, data, p.Filename, field+"."+member)
 		if err != nil {
 			return "", err
 		}
-		name := p.Filename
-		if name == "" {
-			name = "file"
-			if ends, _ := mime.ExtensionsByType(kind); len(ends) > 0 {
-				name += ends[0]
-			}
+		if ref == data {
+			return "", fault.Field(field+"."+member, "must be a data URL: data:<type>;base64,<content>")
 		}
-		kept, err := f.put(ctx, name, strings.NewReader(string(content)))
-		if err != nil {
-			return "", err
-		}
-		p.FileData, p.FileID, p.Filename = "", filePrefix+kept.ID, files.Name(name)
-		return f.shelf.URL(edge.Principal(ctx).Organization, files.Ref(kept.ID, p.Filename)), nil
+		id, name, _ := files.SplitRef(ref)
+		p.FileData, p.FileID, p.Filename = "", filePrefix+id, name
+		return ref, nil
 	case p.FileURL != "":
 		return p.FileURL, nil
 	case p.ImageURL != "":

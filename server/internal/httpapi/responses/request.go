@@ -2,10 +2,8 @@ package responses
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"mime"
 	"slices"
 	"strings"
 
@@ -454,19 +452,4 @@ func (b body) submission(items []given, a asked) (lifecycle.Submission, error) {
 	}
 	sub.Spec.Request, err = x.spec()
 	return sub, err
-}
-
-// dataURL takes the content out of a data URL.
-func dataURL(given, field string) (content []byte, kind string, err error) {
-	rest, is := strings.CutPrefix(given, "data:")
-	head, data, has := strings.Cut(rest, ",")
-	head, encoded := strings.CutSuffix(head, ";base64")
-	if !is || !has || !encoded {
-		return nil, "", fault.Field(field, "must be a data URL: data:<type>;base64,<content>")
-	}
-	if content, err = base64.StdEncoding.DecodeString(data); err != nil {
-		return nil, "", fault.Field(field, "is not Base64")
-	}
-	kind, _, _ = mime.ParseMediaType(head) // what cannot be parsed is found from the content
-	return content, kind, nil
 }
