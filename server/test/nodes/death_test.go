@@ -283,3 +283,33 @@ func TestFrozenNode(t *testing.T) {
 		}
 	}
 }
+
+// H3: a create without a key, of clients that repeat it, is one task although the node that
+// had it was killed and the repeat reaches another at once.
+func TestH3AnswerLostWithItsNode(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	a, b := c.start(t), c.start(t)
+	a.agent(t, "worker", 5)
+	const path = "/openai/v1/responses"
+	ask := obj{"model": "worker", "input": "Hm"}
+	lost := make(chan error)
+	go func() {
+		_, err := a.call(t.Context(), http.MethodPost, path, ask)
+		lost <- err
+	}()
+	got := b.claim(t, "worker", "w")
+	a.kill(t)
+	if err := <-lost; err == nil {
+		t.Fatal("the killed node has answered")
+	}
+	b.finish(t, got, "Done")
+	var made struct {
+		ID string `json:"id"`
+	}
+	b.must(t, http.StatusOK, http.MethodPost, path, ask, "X-Stainless-Retry-Count", "1").into(t, &made)
+	if want := "resp_" + got.Task.ID + "_1"; made.ID != want {
+		t.Errorf("H3: the repeat is %s, not %s", made.ID, want)
+	}
+	b.quiet(t)
+}
