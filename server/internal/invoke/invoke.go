@@ -77,6 +77,33 @@ func (x *Turns) Ask(ctx context.Context, who lifecycle.Caller, sub lifecycle.Sub
 	return asked, err
 }
 
+// lookAgain is how often it is asked what has become of a node that may have died.
+const lookAgain = 250 * time.Millisecond
+
+// TakeUp returns the turn of an equal create without an idempotency key whose answer was
+// lost (H3), and what stands for that answer now; the zero Turn if there is none such.
+func (x *Turns) TakeUp(ctx context.Context, who lifecycle.Caller, body []byte) (Turn, lifecycle.Receipt, error) {
+	repeat := x.service.Repeat(who, body)
+	found, unsure, err := repeat.TakeUp(ctx)
+	for err == nil && unsure {
+		select {
+		case <-ctx.Done():
+			return Turn{}, lifecycle.Receipt{}, ctx.Err()
+		case <-time.After(lookAgain):
+			found, unsure, err = repeat.TakeUp(ctx)
+		}
+	}
+	if err != nil || found.TaskID == "" {
+		return Turn{}, lifecycle.Receipt{}, err
+	}
+	number, _, err := x.service.BeganAt(ctx, who.Organization, found.TaskID, found.At)
+	if err != nil {
+		return Turn{}, found.Receipt, err
+	}
+	turn, err := x.Find(ctx, who.Scope, found.TaskID, number)
+	return turn, found.Receipt, err
+}
+
 // Find returns a turn of a task that is in the scope; number 0 is its last. One that is
 // not there is NotFound.
 func (x *Turns) Find(ctx context.Context, in auth.Scope, id string, number int) (Turn, error) {

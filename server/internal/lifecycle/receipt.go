@@ -42,10 +42,6 @@ const (
 	// repeatWithin is how long after the death of its connection a create is repeated:
 	// clients wait up to a minute.
 	repeatWithin = 2 * time.Minute
-	// lookAgain is how often a repeat looks what becomes of a node that may have died, and
-	// looks how many times: until a silent one is known to be.
-	lookAgain = 250 * time.Millisecond
-	looks     = int(silentNode/lookAgain) + 2
 )
 
 // answers are what this process knows of answers without asking the store.
@@ -62,10 +58,17 @@ func newAnswers() *answers {
 	return &answers{own: map[string]task.Stamp{}, heard: map[string]task.Stamp{}}
 }
 
-func (a *answers) put(name string, lost task.Stamp) {
+func (a *answers) begin(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.own[name] = lost
+	a.own[name] = 0
+}
+
+func (a *answers) lose(name string, now task.Stamp) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.own, func(_ string, lost task.Stamp) bool { return lost != 0 && lost.Add(repeatWithin) <= now })
+	a.own[name] = now
 }
 
 func (a *answers) drop(name string) {
@@ -96,11 +99,9 @@ func (a *answers) lastHeard(node string) task.Stamp {
 	return a.heard[node]
 }
 
-// receipt begins the receipt of an answer, whose key is that of all equal creates.
+// receipt makes the receipt of an answer. Its key is that of all equal creates.
 func (s *Service) receipt(who Caller, body []byte) Receipt {
-	r := Receipt{who.Organization, hex.EncodeToString(s.sealer.MAC(receiptRoute, who.Key, who.Owner, who.Group, string(body))), rand.Text()}
-	s.answers.put(r.name, 0)
-	return r
+	return Receipt{who.Organization, hex.EncodeToString(s.sealer.MAC(receiptRoute, who.Key, who.Owner, who.Group, string(body))), rand.Text()}
 }
 
 // places are the keys under which the store keeps the receipts of equal creates.
@@ -169,42 +170,52 @@ func (s *Service) Delivered(ctx context.Context, r Receipt, arrived bool) error 
 		s.answers.drop(r.name)
 		return err
 	}
-	s.answers.put(r.name, s.store.Now())
-	time.AfterFunc(repeatWithin, func() { s.answers.drop(r.name) })
+	s.answers.lose(r.name, s.store.Now())
 	return err
 }
 
+// Repeat is a create of which its client says that it is a repeat, without an idempotency
+// key.
+type Repeat struct {
+	s   *Service
+	who Caller
+	r   Receipt
+	// asked is when it was first asked what has become of the others.
+	asked task.Stamp
+}
+
+// Repeat begins a Repeat.
+func (s *Service) Repeat(who Caller, body []byte) *Repeat {
+	return &Repeat{s: s, who: who, r: s.receipt(who, body)}
+}
+
+// TakenUp is a turn whose answer was lost and is under way again.
+type TakenUp struct {
+	// TaskID is "" for none.
+	TaskID string
+	// At is when the turn began.
+	At      task.Stamp
+	Receipt Receipt
+}
+
 // TakeUp finds the turn of an equal create whose answer was lost, the youngest first, and
-// notes that its answer is under way again. It returns no task if there is none such.
-// While all that may be lost is under way on other nodes, it waits until those are heard
-// or are known to have died.
-func (s *Service) TakeUp(ctx context.Context, who Caller, body []byte) (taskID string, at task.Stamp, r Receipt, err error) {
-	mine := s.receipt(who, body)
-	defer func() {
-		if taskID == "" {
-			s.answers.drop(mine.name)
-		}
-	}()
-	var w witness
-	for range looks {
-		err = s.write(ctx, who.By, nil, func(tx writing) (err error) {
-			w = witness{s: s, tx: tx, asked: cmp.Or(w.asked, tx.Now())}
-			taskID, at, r, err = w.takeUp(who, mine)
-			return err
-		})
-		if err != nil {
-			return "", 0, Receipt{}, err
-		}
-		if taskID != "" || !w.unsure {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return "", 0, Receipt{}, ctx.Err()
-		case <-time.After(lookAgain):
-		}
+// notes that its answer is under way again. If none was lost that it knows of, unsure says
+// that one is under way on a node that may have died: that will be known in 3 s, when this
+// is asked again.
+func (x *Repeat) TakeUp(ctx context.Context) (t TakenUp, unsure bool, err error) {
+	x.s.answers.begin(x.r.name)
+	err = x.s.write(ctx, x.who.By, nil, func(tx writing) (err error) {
+		x.asked = cmp.Or(x.asked, tx.Now())
+		w := witness{s: x.s, tx: tx, asked: x.asked}
+		t, err = w.takeUp(x.who, x.r)
+		unsure = w.unsure && t.TaskID == ""
+		return err
+	})
+	if err != nil || t.TaskID == "" {
+		x.s.answers.drop(x.r.name)
+		return TakenUp{}, unsure && err == nil, err
 	}
-	return taskID, at, r, nil
+	return t, false, nil
 }
 
 // witness knows how answers stand, within one write.
@@ -218,31 +229,31 @@ type witness struct {
 	nodes  []Node // nil before they are read
 }
 
-func (w *witness) takeUp(who Caller, r Receipt) (taskID string, at task.Stamp, taken Receipt, err error) {
+func (w *witness) takeUp(who Caller, r Receipt) (TakenUp, error) {
 	found, err := w.tx.Replays(r.org, receiptRoute, r.places())
 	if err != nil {
-		return "", 0, Receipt{}, err
+		return TakenUp{}, err
 	}
 	var last *Replay
 	for key, x := range found {
 		lost, err := w.lost(x)
 		if err != nil {
-			return "", 0, Receipt{}, err
+			return TakenUp{}, err
 		}
 		if lost.Add(repeatWithin) > w.tx.Now() && (last == nil || x.At > last.At) {
 			last, r.key = x, key
 		}
 	}
 	if last == nil {
-		return "", 0, Receipt{}, nil
+		return TakenUp{}, nil
 	}
 	if _, err := find(w.tx, who.Scope, last.TaskID); err != nil {
 		if fault.CodeOf(err) == fault.NotFound { // it was deleted
 			err = nil
 		}
-		return "", 0, Receipt{}, err
+		return TakenUp{}, err
 	}
-	return last.TaskID, last.At, r, w.s.keep(w.tx, r, last, *last, &delivery{Node: w.s.node, Name: r.name})
+	return TakenUp{last.TaskID, last.At, r}, w.s.keep(w.tx, r, last, *last, &delivery{Node: w.s.node, Name: r.name})
 }
 
 // free reports whether nobody will ask for an answer any more, nil for none.

@@ -2,7 +2,6 @@ package lifecycle_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -25,12 +24,12 @@ func TestH3LostAnswers(t *testing.T) {
 	}
 	takes := func(s *lifecycle.Service, body, want string) lifecycle.Receipt {
 		t.Helper()
-		id, at, r, err := s.TakeUp(b.ctx(), who(), []byte(body))
+		x, _, err := s.Repeat(who(), []byte(body)).TakeUp(b.ctx())
 		b.must(err)
-		if id != want || (at != 0) != (want != "") {
-			t.Fatalf("H3: got task %q of %v, want %q", id, at, want)
+		if x.TaskID != want || (x.At != 0) != (want != "") {
+			t.Fatalf("H3: got task %q of %v, want %q", x.TaskID, x.At, want)
 		}
-		return r
+		return x.Receipt
 	}
 	first, second, third := create("a"), create("a"), create("a")
 	takes(b.Service, "a", "")
@@ -39,8 +38,8 @@ func TestH3LostAnswers(t *testing.T) {
 	takes(b.Service, "b", "")
 	other := who()
 	other.Key = "another"
-	if id, _, _, err := b.TakeUp(b.ctx(), other, []byte("a")); err != nil || id != "" {
-		t.Fatalf("H3: another key gets %q, %v", id, err)
+	if x, _, err := b.Repeat(other, []byte("a")).TakeUp(b.ctx()); err != nil || x.TaskID != "" {
+		t.Fatalf("H3: another key gets %q, %v", x.TaskID, err)
 	}
 	held := takes(b.Service, "a", third.Task.ID)
 	takes(b.Service, "a", first.Task.ID)
@@ -88,56 +87,38 @@ func TestH3LostWithItsNode(t *testing.T) {
 		b.must(err)
 		return begun.Task.ID
 	}
-	takeUp := func(ctx context.Context, s *lifecycle.Service) (string, error) {
-		id, _, _, err := s.TakeUp(ctx, who(), []byte("a"))
-		return id, err
-	}
-	takes := func(s *lifecycle.Service, want string) {
+	takes := func(x *lifecycle.Repeat, want string, wantUnsure bool) {
 		t.Helper()
-		id, err := takeUp(b.ctx(), s)
-		if b.must(err); id != want {
-			t.Fatalf("H3: got task %q, want %q", id, want)
+		got, unsure, err := x.TakeUp(b.ctx())
+		if b.must(err); got.TaskID != want || unsure != wantUnsure {
+			t.Fatalf("H3: got task %q, unsure: %v; want %q, %v", got.TaskID, unsure, want, wantUnsure)
 		}
 	}
+	repeat := func(s *lifecycle.Service) *lifecycle.Repeat { return s.Repeat(who(), []byte("a")) }
 	first, next := node("n1"), node("n2")
 	lost := create(first)
-	there := make(chan error)
-	go func() {
-		id, err := takeUp(b.ctx(), next)
-		if id != "" {
-			err = errors.New("it has taken " + id)
-		}
-		there <- err
-	}()
-	for beating := true; beating; {
-		select {
-		case err := <-there:
-			b.must(err)
-			beating = false
-		default:
-			b.clock.forward(time.Second)
-			beat(first)
-		}
-	}
+	x := repeat(next)
+	takes(x, "", true)
+	b.clock.forward(time.Second)
+	takes(x, "", true)
+	beat(first)
+	takes(x, "", false)
 
-	short, cancel := context.WithTimeout(b.ctx(), 300*time.Millisecond)
-	defer cancel()
-	if id, err := takeUp(short, next); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("H3: before it is known that the node has died: task %q, %v", id, err)
-	}
+	x = repeat(next)
+	takes(x, "", true)
 	b.clock.forward(3 * time.Second) // n1 has died
-	takes(next, lost)
-	takes(next, "")
+	takes(x, lost, false)
+	takes(repeat(next), "", false)
 
 	lost = create(first)
 	beat(next) // which drops n1
-	takes(next, lost)
+	takes(repeat(next), lost, false)
 	b.clock.forward(time.Second)
 	lost = create(first)
-	takes(node("n3"), lost)
+	takes(repeat(node("n3")), lost, false)
 	create(first)
 	b.clock.forward(2 * time.Minute)
-	takes(next, "")
+	takes(repeat(next), "", false)
 }
 
 // H3: an answer that no request has is lost, whatever the store was told, and one that was
@@ -150,9 +131,9 @@ func TestH3Forgotten(t *testing.T) {
 	}
 	take := func() (string, lifecycle.Receipt) {
 		t.Helper()
-		id, _, r, err := b.TakeUp(b.ctx(), who(), []byte("a"))
+		x, _, err := b.Repeat(who(), []byte("a")).TakeUp(b.ctx())
 		b.must(err)
-		return id, r
+		return x.TaskID, x.Receipt
 	}
 	begun, err := ask(b.ctx())
 	b.must(err)

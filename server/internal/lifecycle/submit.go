@@ -87,6 +87,7 @@ func (s *Service) Ask(ctx context.Context, who Caller, sub Submission) (Begun, e
 	}
 	if sub.Unkeyed != nil {
 		p.receipt = s.receipt(who, sub.Unkeyed)
+		s.answers.begin(p.receipt.name)
 	}
 	var begun Begun
 	err = s.write(ctx, who.By, p.about, func(tx writing) (err error) {

@@ -91,8 +91,9 @@ func (f *face) begin(r *http.Request, b body, items []given, raw []byte) (x foun
 		return x, receipt, err
 	}
 	if key == "" && repeats(r) {
-		if x, receipt, err = f.takeUp(r.Context(), raw); err != nil || x.task != "" {
-			return x, receipt, err
+		turn, receipt, err := f.Turns.TakeUp(r.Context(), edge.Caller(ctx), raw)
+		if err != nil || turn.Task != "" {
+			return found{reference{task: turn.Task, turn: turn.Number}, turn}, receipt, err
 		}
 	}
 	sub, err := f.submission(ctx, b, items, a)
@@ -180,21 +181,6 @@ func (f *face) findMessages(ctx context.Context, x *given, wanted map[string]*me
 		return missing
 	}
 	return nil
-}
-
-// takeUp finds the response that an equal create has begun whose answer was lost; none if
-// there is none such.
-func (f *face) takeUp(ctx context.Context, raw []byte) (found, lifecycle.Receipt, error) {
-	task, at, receipt, err := f.Service.TakeUp(ctx, edge.Caller(ctx), raw)
-	if err != nil || task == "" {
-		return found{}, lifecycle.Receipt{}, err
-	}
-	number, _, err := f.Service.BeganAt(ctx, edge.Principal(ctx).Organization, task, at)
-	if err != nil {
-		return found{}, receipt, err
-	}
-	turn, err := f.Turns.Find(ctx, edge.Scope(ctx), task, number)
-	return found{reference{task: task, turn: turn.Number}, turn}, receipt, err
 }
 
 // submission is what a create asks of the service.
