@@ -294,7 +294,12 @@ func (w *witness) lost(x *Replay) (task.Stamp, error) {
 		w.unsure = w.unsure || n.Heard <= w.asked
 		return 0, nil
 	}
-	return cmp.Or(w.s.answers.lastHeard(d.Node), w.s.born), nil
+	heard := w.s.answers.lastHeard(d.Node)
+	if heard == 0 && w.tx.Now().Sub(x.At) < silentNode { // it may have begun just now
+		w.unsure = true
+		return 0, nil
+	}
+	return cmp.Or(heard, w.s.born), nil
 }
 
 func deliveryOf(x *Replay) (d delivery, err error) {

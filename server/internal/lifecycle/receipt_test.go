@@ -73,7 +73,6 @@ func TestH3LostWithItsNode(t *testing.T) {
 	node := func(name string) *lifecycle.Service {
 		s := b.service(b.store)
 		s.Name(name)
-		b.must(s.Begin(b.ctx()))
 		return s
 	}
 	beat := func(s *lifecycle.Service) {
@@ -97,6 +96,8 @@ func TestH3LostWithItsNode(t *testing.T) {
 	repeat := func(s *lifecycle.Service) *lifecycle.Repeat { return s.Repeat(who(), []byte("a")) }
 	first, next := node("n1"), node("n2")
 	lost := create(first)
+	takes(repeat(next), "", true) // n1 may have begun just now
+	beat(first)
 	x := repeat(next)
 	takes(x, "", true)
 	b.clock.forward(time.Second)
@@ -115,7 +116,10 @@ func TestH3LostWithItsNode(t *testing.T) {
 	takes(repeat(next), lost, false)
 	b.clock.forward(time.Second)
 	lost = create(first)
-	takes(repeat(node("n3")), lost, false)
+	x = repeat(node("n3"))
+	takes(x, "", true)
+	b.clock.forward(3 * time.Second)
+	takes(x, lost, false)
 	create(first)
 	b.clock.forward(2 * time.Minute)
 	takes(repeat(next), "", false)

@@ -296,12 +296,7 @@ func (s *Service) followClock(ctx context.Context, org string, ids []string, jum
 // open. What was assigned and not started is queued again; for a while each
 // registration may be the heir of a worker that the stop has cut off (L5).
 func (s *Service) Begin(ctx context.Context) error {
-	return s.write(ctx, s.node, nil, func(tx writing) error {
-		if err := cutOffAll(tx, s.node); err != nil {
-			return err
-		}
-		return tx.PutNode(Node{ID: s.node, Heard: tx.Now()})
-	})
+	return s.write(ctx, s.node, nil, func(tx writing) error { return cutOffAll(tx, s.node) })
 }
 
 // Leave notes that the node ends: nobody has to wait for its silence.
