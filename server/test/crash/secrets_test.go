@@ -419,8 +419,8 @@ func sealedIn(t *testing.T, s *server) map[string][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // it was only read
-	rows, err := db.QueryContext(t.Context(), "SELECT owner, id, sealed FROM secrets")
+	defer db.Close()                                                                                            //nolint:errcheck // it was only read
+	rows, err := db.QueryContext(t.Context(), "SELECT owner, id, sealed FROM secrets WHERE owner <> 'servers'") // by which servers know each other's key
 	if err != nil {
 		t.Fatal(err)
 	}
