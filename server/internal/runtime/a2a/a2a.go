@@ -364,7 +364,7 @@ func (x *exchange) follow(ctx context.Context, events iter.Seq2[a2a.Event, error
 
 // errSilent is that of a stream that tells nothing: the remote agent may have answered an
 // error that is no stream.
-var errSilent = &lastingError{"the remote agent has answered nothing that A2A 1.0 knows"} //nolint:gochecknoglobals // a constant
+var errSilent = &lastingError{"the remote agent has answered nothing that A2A 1.0 knows"}
 
 // errOurs marks errors of the attempt's own journal.
 var errOurs = errors.New("the attempt cannot go on")

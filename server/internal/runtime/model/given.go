@@ -133,7 +133,7 @@ func withPicture(ctx context.Context, g runtime.Given, of reading.Text, room roo
 	}
 	if err != nil {
 		g.Parts = []task.GivenPart{{As: task.AsNothing, Width: of.Width, Height: of.Height, Why: "It is not shown: " + err.Error() + "."}}
-		return g, nil
+		return g, nil //nolint:nilerr // it is what is told of the file
 	}
 	g.Parts = []task.GivenPart{{As: task.AsPicture, Width: p.Width, Height: p.Height, Tokens: reading.PictureTokens(p.Width, p.Height)}}
 	g.Pictures = [][]byte{p.Content}

@@ -664,7 +664,9 @@ func turns(e *env) {
 	e.ok(err)
 	var lengths []int
 	for _, ev := range outline {
-		var kept struct{ Result string }
+		var kept struct {
+			Result string `json:"result"`
+		}
 		e.ok(json.Unmarshal(ev.Kept, &kept))
 		lengths = append(lengths, len(kept.Result))
 	}
