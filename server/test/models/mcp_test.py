@@ -1,5 +1,6 @@
 """MCP servers of others, from npm and PyPI, over standard input and output and over HTTP: Errand is their host."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -229,7 +230,10 @@ def below(pid):
 
 def kill_program(server, words):
     """Kills the program of the server whose command has some words."""
-    command = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in below(server.process.pid)}
+    command = {}
+    for pid in below(server.process.pid):
+        with contextlib.suppress(OSError):  # It has ended.
+            command[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     (found,) = [pid for pid, line in command.items() if words in line and line.startswith("node")]
     os.kill(found, signal.SIGKILL)
 
