@@ -75,7 +75,11 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 			case heard(n.Heard):
 				others = true
 			default:
-				if err := cutOffAll(tx, n.ID); err != nil {
+				since := n.Heard // its streams were cut then, and not when that was noticed
+				if now.Sub(since) > maxGap || since > now {
+					since = now
+				}
+				if err := cutOffAll(tx, n.ID, since); err != nil {
 					return err
 				}
 				if err := tx.DropNode(n.ID); err != nil {
@@ -296,13 +300,13 @@ func (s *Service) followClock(ctx context.Context, org string, ids []string, jum
 // open. What was assigned and not started is queued again; for a while each
 // registration may be the heir of a worker that the stop has cut off (L5).
 func (s *Service) Begin(ctx context.Context) error {
-	return s.write(ctx, s.node, nil, func(tx writing) error { return cutOffAll(tx, s.node) })
+	return s.write(ctx, s.node, nil, func(tx writing) error { return cutOffAll(tx, s.node, tx.Now()) })
 }
 
 // Leave notes that the node ends: nobody has to wait for its silence.
 func (s *Service) Leave(ctx context.Context) error {
 	return s.write(ctx, s.node, nil, func(tx writing) error {
-		if err := cutOffAll(tx, s.node); err != nil {
+		if err := cutOffAll(tx, s.node, tx.Now()); err != nil {
 			return err
 		}
 		alive, err := tx.Alive()
@@ -319,9 +323,10 @@ func (s *Service) Leave(ctx context.Context) error {
 	})
 }
 
-// cutOffAll cuts off the Python workers of a node. Those that were heard shortly
-// before the last of them was may have an heir for a while (L5).
-func cutOffAll(tx writing, node string) error {
+// cutOffAll cuts off the Python workers of a node, whose streams are cut since a moment.
+// Those that were heard shortly before the last of them was may have an heir for a while
+// after it (L5).
+func cutOffAll(tx writing, node string, since task.Stamp) error {
 	known, err := tx.OfNode(node)
 	if err != nil {
 		return err
@@ -333,7 +338,7 @@ func cutOffAll(tx writing, node string) error {
 	for _, w := range known {
 		heirUntil := task.Stamp(0)
 		if w.LastHeard >= last.Add(-heirWithin) {
-			heirUntil = tx.Now().Add(HeirsAfterStart)
+			heirUntil = since.Add(HeirsAfterStart)
 		}
 		if err := disconnect(tx, w, heirUntil); err != nil {
 			return err
