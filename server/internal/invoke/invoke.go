@@ -149,12 +149,24 @@ func (x *Turns) AsLeft(ctx context.Context, in auth.Scope, t Turn) (s lifecycle.
 // read is how many events one read of a log asks for.
 const read = 256
 
-// Events yields what the turn's log has now behind an event, in order; after 0 it
-// begins with the turn. An error is yielded last.
-func (x *Turns) Events(ctx context.Context, t Turn, after int64) iter.Seq2[task.Event, error] {
+// Events yields the turn's log as it is now, in order; given types, only events of these.
+// An error is yielded last.
+func (x *Turns) Events(ctx context.Context, t Turn, only ...task.Type) iter.Seq2[task.Event, error] {
+	return log(ctx, t, x.service.Events, only)
+}
+
+// Outline is Events with the beginnings of results.
+func (x *Turns) Outline(ctx context.Context, t Turn, only ...task.Type) iter.Seq2[task.Event, error] {
+	return log(ctx, t, x.service.Outline, only)
+}
+
+// reader reads a part of a task's log.
+type reader func(ctx context.Context, org, id string, after int64, limit int, only ...task.Type) ([]task.Event, error)
+
+func log(ctx context.Context, t Turn, from reader, only []task.Type) iter.Seq2[task.Event, error] {
 	return func(yield func(task.Event, error) bool) {
-		for after = max(after, t.First-1); ; {
-			events, err := x.service.Events(ctx, t.Organization, t.Task, after, read)
+		for after := t.First - 1; ; {
+			events, err := from(ctx, t.Organization, t.Task, after, read, only...)
 			if err != nil {
 				yield(task.Event{}, err)
 				return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
@@ -25,13 +26,10 @@ func (c *call) find(id string) (invoke.Turn, error) {
 	return t, err
 }
 
-// eventsRead is how many events one read of a log asks for.
-const eventsRead = 256
-
 // outline folds what a turn's log has now, without its text and with the beginning of
 // its result: enough to know how it stands.
 func (x *routes) outline(ctx context.Context, t invoke.Turn) (*fold, error) {
-	return x.load(ctx, t, x.Service.Outline, folded(false))
+	return x.load(t, x.Turns.Outline(ctx, t, folded(false)...))
 }
 
 // whole folds what a turn's log has now. The result of one that has ended stands for its
@@ -41,32 +39,20 @@ func (x *routes) whole(ctx context.Context, t invoke.Turn) (*fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.load(ctx, t, x.Service.Events, folded(!f.Status.State.Ended()))
+	return x.load(t, x.Turns.Events(ctx, t, folded(!f.Status.State.Ended())...))
 }
 
-// reading reads a log.
-type reading func(ctx context.Context, org, id string, after int64, limit int, only ...task.Type) ([]task.Event, error)
-
-func (x *routes) load(ctx context.Context, t invoke.Turn, read reading, types []task.Type) (*fold, error) {
+func (x *routes) load(t invoke.Turn, log iter.Seq2[task.Event, error]) (*fold, error) {
 	f := x.newFold(t)
-	for after := t.First - 1; ; {
-		events, err := read(ctx, t.Organization, t.Task, after, eventsRead, types...)
+	for e, err := range log {
+		if err == nil {
+			_, err = f.add(e)
+		}
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range events {
-			if e.Turn != t.Number {
-				return f, nil
-			}
-			if _, err := f.add(e); err != nil {
-				return nil, err
-			}
-			after = e.Seq
-		}
-		if len(events) == 0 {
-			return f, nil
-		}
 	}
+	return f, nil
 }
 
 func (x *routes) newFold(t invoke.Turn) *fold {

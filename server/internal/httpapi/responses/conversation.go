@@ -132,7 +132,7 @@ func (f *face) conversationItems(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	page, err := p.page(func(yield func(listed, error) bool) {
+	return p.answer(w, func(yield func(listed, error) bool) {
 		for n := from; 0 < n && n <= last; n += step {
 			all, err := f.itemsOf(ctx, s.Task.ID, n)
 			if err == nil && n == from && p.after != "" && !slices.ContainsFunc(all, func(x listed) bool { return x.id == p.after }) {
@@ -149,11 +149,6 @@ func (f *face) conversationItems(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
-	edge.WriteJSON(w, http.StatusOK, page)
-	return nil
 }
 
 // itemsOf are what was asked and answered in a turn.

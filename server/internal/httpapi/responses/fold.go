@@ -169,7 +169,7 @@ func (f *fold) show(e task.Event) {
 	case task.ToolCallRequest, task.ToolCallResult:
 		f.call(e)
 	case task.TaskCompactization:
-		if takesBack(e) {
+		if e.Voids() {
 			f.takeBack()
 		}
 	case task.ApprovalRequested:
@@ -181,14 +181,6 @@ func (f *fold) show(e task.Event) {
 	case task.TaskFinished:
 		f.finish(e)
 	}
-}
-
-// takesBack reports whether an event says that the answer begins again.
-func takesBack(e task.Event) bool {
-	var x struct {
-		Type string `json:"type"`
-	}
-	return json.Unmarshal(e.Own, &x) == nil && x.Type == "retry"
 }
 
 // asksOf are the ids of what a turn waits for people to answer when it pauses.

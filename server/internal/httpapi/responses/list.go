@@ -57,6 +57,16 @@ func (p paging) turned(all []listed) []listed {
 	return all
 }
 
+// answer answers a page of members in its order.
+func (p paging) answer(w http.ResponseWriter, all iter.Seq2[listed, error]) error {
+	page, err := p.page(all)
+	if err != nil {
+		return err
+	}
+	edge.WriteJSON(w, http.StatusOK, page)
+	return nil
+}
+
 // page takes a page from members in its order, no more than it needs.
 func (p paging) page(all iter.Seq2[listed, error]) (list, error) {
 	page, behind := list{Object: "list", Data: []any{}}, p.after == ""
@@ -142,18 +152,13 @@ func (f *face) inputItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := p.page(func(yield func(listed, error) bool) {
+	return p.answer(w, func(yield func(listed, error) bool) {
 		for _, x := range p.turned(all) {
 			if !yield(x, nil) {
 				return
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
-	edge.WriteJSON(w, http.StatusOK, page)
-	return nil
 }
 
 // model is an agent.

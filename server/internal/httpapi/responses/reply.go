@@ -59,7 +59,7 @@ func (f *face) reply(ctx context.Context, answers []given) (found, error) {
 // partAfter counts how often a turn has waited for people until all of some requests were
 // answered.
 func (f *face) partAfter(ctx context.Context, t invoke.Turn, ids []string) (part int, err error) {
-	for e, err := range f.Turns.Events(ctx, t, 0) {
+	for e, err := range f.Turns.Events(ctx, t) {
 		if err != nil {
 			return 0, err
 		}

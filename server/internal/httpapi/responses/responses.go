@@ -126,7 +126,7 @@ func (f *face) find(ctx context.Context, id string) (found, error) {
 // read folds what the log has now.
 func (f *face) read(ctx context.Context, x found) (*fold, error) {
 	fold := newFold(x.reference, nil)
-	for e, err := range f.Turns.Events(ctx, x.turn, 0) {
+	for e, err := range f.Turns.Events(ctx, x.turn) {
 		if err == nil {
 			_, err = fold.add(e)
 		}

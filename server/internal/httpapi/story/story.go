@@ -175,10 +175,7 @@ func (f *Fold) Add(e task.Event) (more bool, err error) {
 	case task.AttemptStarted, task.AttemptLost:
 		f.takeBack()
 	case task.TaskCompactization:
-		var c struct {
-			Type string `json:"type"`
-		}
-		if json.Unmarshal(e.Own, &c) == nil && c.Type == "retry" {
+		if e.Voids() {
 			f.takeBack()
 		}
 	case task.ToolCallRequest, task.ToolCallResult:

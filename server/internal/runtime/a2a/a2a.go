@@ -448,7 +448,7 @@ func (x *exchange) hear(ctx context.Context, e a2a.Event) error {
 func (x *exchange) progress(ctx context.Context, s a2a.TaskStatus) error {
 	x.status = s
 	if said := text(s.Message); s.State == a2a.TaskStateWorking && said != "" {
-		return x.Progress(ctx, firstOf(said, 255))
+		return x.Progress(ctx, said[:runtime.PieceEnd(said, 255)])
 	}
 	return nil
 }

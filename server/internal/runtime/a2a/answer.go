@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/a2aproject/a2a-go/v2/a2a"
 
@@ -118,7 +117,7 @@ func (x *exchange) keep(ctx context.Context, given string, content []byte) error
 // tell adds text to the log.
 func (x *exchange) tell(ctx context.Context, rest string) error {
 	for rest != "" {
-		piece := firstOf(rest, maxChunk)
+		piece := rest[:runtime.PieceEnd(rest, maxChunk)]
 		if err := x.Chunk(ctx, piece); err != nil {
 			return err
 		}
@@ -131,22 +130,11 @@ func (x *exchange) tell(ctx context.Context, rest string) error {
 // void takes back the text that viewers have seen of the turn.
 func (x *exchange) void(ctx context.Context) error {
 	x.answer.told.Reset()
-	return x.Events(ctx, []runtime.Event{{Type: task.TaskCompactization, Data: json.RawMessage(`{"type": "retry", "data": {"is_retry": true}}`)}})
+	return x.Events(ctx, []runtime.Event{{Type: task.TaskCompactization, Data: task.VoidData()}})
 }
 
 // maxChunk is the most bytes of a chunk: as JSON each may take six.
 const maxChunk = 32 << 10
-
-// firstOf is the beginning of a text, of so many bytes at most and of whole letters.
-func firstOf(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most]
-}
 
 // text is what a message says.
 func text(m *a2a.Message) string {

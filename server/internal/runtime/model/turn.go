@@ -182,5 +182,5 @@ func (t *turn) void(ctx context.Context) error {
 }
 
 func void() runtime.Event {
-	return runtime.Event{Type: task.TaskCompactization, Data: json.RawMessage(`{"type": "retry", "data": {"is_retry": true}}`)}
+	return runtime.Event{Type: task.TaskCompactization, Data: task.VoidData()}
 }

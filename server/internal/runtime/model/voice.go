@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/runtime"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -123,7 +122,7 @@ func (v *voice) events() (events []runtime.Event, err error) {
 	v.mu.Unlock()
 	for _, p := range said {
 		for rest := p.text; len(rest) > 0; {
-			n := pieceEnd(rest)
+			n := runtime.PieceEnd(rest, maxPiece)
 			e, err := event(p.as, string(rest[:n]))
 			if err != nil {
 				return nil, err
@@ -156,18 +155,6 @@ func tellAll(ctx context.Context, log runtime.Journal, events []runtime.Event) e
 
 // maxEvents is how many long pieces are sent at a time.
 const maxEvents = 16
-
-// pieceEnd is how much of a text makes one event, never cutting a character.
-func pieceEnd(text []byte) int {
-	if len(text) <= maxPiece {
-		return len(text)
-	}
-	end := maxPiece
-	for end > maxPiece-utf8.UTFMax && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return end
-}
 
 // event makes the event of what was said: a chunk of the result, or a thought.
 func event(as task.Type, text string) (runtime.Event, error) {

@@ -3,7 +3,6 @@ package profile
 import (
 	"context"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/runtime"
 )
@@ -45,9 +44,5 @@ func chunkEnd(text string) int {
 	if end := strings.LastIndexByte(text[:maxChunk], '\n'); end >= 0 {
 		return end + 1
 	}
-	end := maxChunk
-	for end > maxChunk-utf8.UTFMax && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return end
+	return runtime.PieceEnd(text, maxChunk)
 }
