@@ -187,7 +187,7 @@ const invokeFor = 45 * time.Second
 
 // Invoke creates a task for an agent and waits until it has ended, for as long
 // as ctx lives; the end of ctx stops nothing. It is one request that the server
-// answers at the task's end; if that takes longer, the rest is waited for by the
+// returns at the task's end; if that takes longer, the rest is waited for by the
 // task's events. A broken connection is survived as Create survives it, with an
 // idempotency key of the call's own, or the request's, which is another one than the
 // same key given to Create.
@@ -211,7 +211,7 @@ func (a *Agents) Invoke(ctx context.Context, agentID string, r TaskRequest) (*Ta
 	return a.c.Tasks.Get(ctx, task.ID)
 }
 
-// InvokeAsync creates a task for an agent and answers it at once.
+// InvokeAsync creates a task for an agent and returns it at once.
 func (a *Agents) InvokeAsync(ctx context.Context, agentID string, r TaskRequest) (*Task, error) {
 	r.AgentID = agentID
 	return a.c.Tasks.Create(ctx, r)

@@ -23,7 +23,7 @@ type Created struct {
 }
 
 // CreateBatch creates up to MaxBatch tasks, which begin in their order, and
-// answers what became of each. One that the server refuses hinders no other; the
+// returns what became of each. One that the server refuses hinders no other; the
 // error is nil then. If the call breaks off, some may be there: the same requests
 // with IdempotencyKeys of your own make none twice. The call itself, without such
 // keys, makes its own, as Create does. TraceParent is that of the first request.

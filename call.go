@@ -189,7 +189,7 @@ func (c *Client) try(ctx context.Context, r request, body *content, out any) (er
 	return nil
 }
 
-// send makes a call and answers the response, whose status is 2xx. The caller
+// send makes a call and returns the response, whose status is 2xx. The caller
 // closes it.
 func (c *Client) send(ctx context.Context, r request, body *content) (*http.Response, error) {
 	for part := range strings.SplitSeq(r.path[1:], "/") {

@@ -109,7 +109,7 @@ func (c *Client) expose() {
 	c.Tasks, c.Agents, c.Files, c.Keys, c.Approvals = &Tasks{c}, &Agents{c}, &Files{c}, &Keys{c}, &Approvals{c}
 }
 
-// ForUser answers a client that acts for a user of yours, named by at most 128
+// ForUser returns a client that acts for a user of yours, named by at most 128
 // bytes: what it makes is the user's, and with a key that sees its own it sees what
 // is the user's. It needs a key that is Trusted; the server refuses any other with
 // ErrForbidden. The clients share their connections, so that a program may make

@@ -46,7 +46,7 @@ type told struct {
 
 func newEnds(w *Worker) *ends { return &ends{worker: w, wake: make(chan struct{}, 1)} }
 
-// finish tells an attempt's end, and answers the task that its slot got for it; nil
+// finish tells an attempt's end, and returns the task that its slot got for it; nil
 // for none. Once claiming has ended, no slot gets any.
 func (e *ends) finish(claiming, work context.Context, l *lease, o outcome) (next *claim, err error) {
 	if claiming.Err() == nil && (o.Result == nil || len(*o.Result) <= maxResultTogether) {
@@ -140,7 +140,7 @@ func (e *ends) send(claiming context.Context, batch []*ending) {
 }
 
 // finishAndClaim reports ends and asks for as many tasks at most, without waiting for
-// any. It answers an error for each end, nil for one that counts.
+// any. It returns an error for each end, nil for one that counts.
 func (c *Client) finishAndClaim(ctx context.Context, agents []string, worker string, ends []*ending, limit time.Duration) ([]claim, []error, error) {
 	body := claimBody{Agents: agents, Worker: worker, Slots: len(ends)}
 	for _, x := range ends {

@@ -144,7 +144,7 @@ type Change struct {
 	Budget *Budget `json:"budget"`
 }
 
-// Change answers what the event changed in the task, and whether it is of a
+// Change returns what the event changed in the task, and whether it is of a
 // type that changes any of it.
 func (e Event) Change() (Change, bool) {
 	return read[Change](e, TaskCreated, TaskUpdated, TaskFinished, Override)
@@ -173,7 +173,7 @@ type Reasoning struct {
 	Description string `json:"description,omitempty"`
 }
 
-// ToolCall answers the call of a tool or its result, and whether the event is
+// ToolCall returns the call of a tool or its result, and whether the event is
 // one of those.
 func (e Event) ToolCall() (ToolCall, bool) { return read[ToolCall](e, ToolCallRequest, ToolCallResult) }
 
@@ -187,10 +187,10 @@ type Thought struct {
 	Confidence float64 `json:"confidence"`
 }
 
-// Thought answers a step of reasoning, and whether the event is one.
+// Thought returns a step of reasoning, and whether the event is one.
 func (e Event) Thought() (Thought, bool) { return read[Thought](e, Think, Analyze) }
 
-// Plan answers a plan as it has become, and whether the event says so.
+// Plan returns a plan as it has become, and whether the event says so.
 func (e Event) Plan() (Plan, bool) { return read[Plan](e, PlanUpdated) }
 
 // SubAgent says that another agent was given a part of the work.
@@ -202,6 +202,6 @@ type SubAgent struct {
 	Reasoning Reasoning `json:"reasoning"`
 }
 
-// SubAgent answers which agent was given a part of the work, and whether the
+// SubAgent returns which agent was given a part of the work, and whether the
 // event says so.
 func (e Event) SubAgent() (SubAgent, bool) { return read[SubAgent](e, SubAgentTrigger) }

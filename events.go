@@ -181,7 +181,7 @@ func streamOf(res *http.Response) (*bufio.Reader, error) {
 	return nil, foreign(res, begin, nil)
 }
 
-// nextData reads an event-stream to the end of its next event and answers the
+// nextData reads an event-stream to the end of its next event and returns the
 // event's data, nil for an id without an event, and its id, 0 for none. alive is
 // called for every line.
 func nextData(r *bufio.Reader, alive func()) (id int64, data []byte, err error) {
@@ -211,7 +211,7 @@ func nextData(r *bufio.Reader, alive func()) (id int64, data []byte, err error) 
 }
 
 // Wait follows a task until its turn has ended and a stop has been confirmed or
-// given up, and answers it.
+// given up, and returns it.
 func (t *Tasks) Wait(ctx context.Context, id string) (*Task, error) {
 	for _, err := range t.Events(ctx, id, OnlyTypes(TaskFinished)) { // the stream ends with the turn, and reads no log
 		if err != nil {

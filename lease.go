@@ -204,7 +204,7 @@ func (l *lease) hold(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-// beat renews the lease and answers why the work has to end, if it has to.
+// beat renews the lease and returns why the work has to end, if it has to.
 func (l *lease) beat(ctx context.Context, note *string) (cause, err error) {
 	ctx, done := context.WithDeadline(ctx, l.limit())
 	defer done()

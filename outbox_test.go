@@ -34,7 +34,7 @@ func (s *slowServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// gathered answers the texts of the request that is under way.
+// gathered returns the texts of the request that is under way.
 func (s *slowServer) gathered(t *testing.T) []string {
 	t.Helper()
 	synctest.Wait()

@@ -400,7 +400,7 @@ type eventBody struct {
 }
 
 // PushEvents appends events, at most 1,000, to the log of a task that has not
-// ended, and answers their numbers. An event without a ClientID gets one for
+// ended, and returns their numbers. An event without a ClientID gets one for
 // the call, so that the call may be repeated when a connection breaks.
 func (t *Tasks) PushEvents(ctx context.Context, id string, events ...NewEvent) ([]int64, error) {
 	bodies := make([]eventBody, 0, len(events))

@@ -83,7 +83,7 @@ func (a *Attempt) parted(waits bool) error {
 	return ErrWaiting
 }
 
-// Wait waits for the end of sub-tasks (Attempt.SubTask) like Await, and answers them as
+// Wait waits for the end of sub-tasks (Attempt.SubTask) like Await, and returns them as
 // they have ended, in their order.
 func (a *Attempt) Wait(ctx context.Context, subs ...*Task) ([]*Task, error) {
 	var open []string

@@ -271,7 +271,7 @@ func (w *Worker) turnDown(work context.Context, c claim) {
 }
 
 // execute runs one attempt to its end and reports it. The end of handling is told
-// to the handler alone: what it has answered before is still written. It answers the
+// to the handler alone: what it has answered before is still written. It returns the
 // task that came for the slot with the answer to the report, nil for none.
 func (w *Worker) execute(claiming, work, handling context.Context, c claim, told *ends) (next *claim) {
 	began := time.Now()

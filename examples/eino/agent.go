@@ -83,7 +83,7 @@ func instructions(record *errand.Agent, task *errand.Task) string {
 	return strings.Join(parts, "\n\n")
 }
 
-// tell passes on what the agent says and does while it works, and answers its
+// tell passes on what the agent says and does while it works, and returns its
 // last words.
 func tell(ctx context.Context, attempt *errand.Attempt, events *adk.AsyncIterator[*adk.AgentEvent]) (string, error) {
 	answer := ""

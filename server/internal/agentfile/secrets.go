@@ -81,7 +81,7 @@ func isSecret(path string) bool {
 // indices are the places of items in a path.
 var indices = regexp.MustCompile(`\[[0-9]+\]`)
 
-// lookUp answers what a reference stands for. Its errors hold nothing of it.
+// lookUp returns what a reference stands for. Its errors hold nothing of it.
 func lookUp(kind, name string) (string, error) {
 	if kind == "env" {
 		value := os.Getenv(name)

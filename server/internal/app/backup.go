@@ -19,7 +19,7 @@ import (
 // Backup copies a data folder to a folder that must not be there yet: what
 // was committed when it began, the files of that, and the keys. A server may
 // serve the folder meanwhile. The copy appears whole or not at all, readable
-// by its owner alone, and is itself a data folder. It answers the size in bytes.
+// by its owner alone, and is itself a data folder. It returns the size in bytes.
 func Backup(ctx context.Context, data, dest string) (size int64, err error) {
 	if err := mayBackUp(data, dest); err != nil {
 		return 0, err

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const adminKey = "the-admin-key-of-this-test-of-a-server"
 
-// start runs a server and answers a client of it.
+// start runs a server and returns a client of it.
 func start(t *testing.T) (*app.App, *errand.Client) {
 	t.Helper()
 	o := app.DefaultOptions()

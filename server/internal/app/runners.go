@@ -29,7 +29,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/tool/query"
 )
 
-// runners answers what executes an agent's tasks inside the server, nil for
+// runners returns what executes an agent's tasks inside the server, nil for
 // agents that it leaves to remote workers, and for commands that it does not
 // know.
 func runners(commands map[string]program.Program, models *model.Runner, remote *a2a.Runner) func(agent.Record) runtime.Runner {

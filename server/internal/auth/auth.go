@@ -135,7 +135,7 @@ type Store interface {
 	// RevokeKey notes that a key is good no more; one that was revoked before
 	// is left as it is. An organization's last admin key that does not expire is a Conflict.
 	RevokeKey(ctx context.Context, org, id string) error
-	// CapKey gives a key other caps, nil for none, and answers the key.
+	// CapKey gives a key other caps, nil for none, and returns the key.
 	CapKey(ctx context.Context, org, id string, caps *task.Caps) (Key, error)
 	// UseKey notes that a key was used at a moment, unless a later one is noted.
 	UseKey(ctx context.Context, org, id string, at task.Stamp) error
@@ -199,7 +199,7 @@ func NewAuthenticator(store Store) *Authenticator {
 	return &Authenticator{store: store, known: map[string]cached{}}
 }
 
-// Authenticate answers who holds the key, or Unauthenticated.
+// Authenticate returns who holds the key, or Unauthenticated.
 func (a *Authenticator) Authenticate(ctx context.Context, text string) (Principal, error) {
 	if text == "" {
 		return Principal{}, fault.New(fault.Unauthenticated, "send your key in the header x-api-key, or as Authorization: Bearer")
@@ -251,7 +251,7 @@ func (a *Authenticator) use(ctx context.Context, k Key) {
 	_ = a.store.UseKey(ctx, k.Organization, k.ID, now) // else a later use does it
 }
 
-// recall answers who is known by a name, or finds it out.
+// recall returns who is known by a name, or finds it out.
 func (a *Authenticator) recall(name string, find func() (Principal, error)) (Principal, error) {
 	now := time.Now()
 	a.mu.Lock()

@@ -103,7 +103,7 @@ func (a *Authenticator) FollowLink(ctx context.Context, code, address string) (t
 // MaxShares is how many passes may read one task at a time.
 const MaxShares = 100
 
-// Share makes a pass that reads a task, and answers its text, which is told once and not
+// Share makes a pass that reads a task, and returns its text, which is told once and not
 // stored. A task that is not there is NotFound, and one that MaxShares read a Conflict.
 func (a *Authenticator) Share(ctx context.Context, who Principal, id string, length time.Duration) (Pass, string, error) {
 	p, text := newPass(who, id, length)
@@ -123,7 +123,7 @@ func (a *Authenticator) Unshare(ctx context.Context, org, of, id string) error {
 	return a.store.DropPass(ctx, org, of, id)
 }
 
-// Admit answers who shows a pass that reads a task, or Unauthenticated. It is looked up
+// Admit returns who shows a pass that reads a task, or Unauthenticated. It is looked up
 // each time: its task may be deleted, and another one have its id.
 func (a *Authenticator) Admit(ctx context.Context, text string) (Principal, error) {
 	p, k, err := a.store.PassByHash(ctx, Hash(text))

@@ -50,7 +50,7 @@ type SessionStore interface {
 	DropSessions(ctx context.Context, at task.Stamp) error
 }
 
-// SignIn begins a session for whoever shows a key from an address, and answers the
+// SignIn begins a session for whoever shows a key from an address, and returns the
 // text that the browser is to show. Beyond some attempts a minute it is RateLimited.
 func (a *Authenticator) SignIn(ctx context.Context, key, address string) (text string, err error) {
 	if err := a.gate.pass(address, time.Now()); err != nil {
@@ -70,7 +70,7 @@ func random() string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// begin begins a session, and answers the text that the browser is to show.
+// begin begins a session, and returns the text that the browser is to show.
 func (a *Authenticator) begin(ctx context.Context, who Principal) (text string, err error) {
 	text = random()
 	s := Session{Organization: who.Organization, Hash: Hash(text), KeyID: who.KeyID, Until: task.StampOf(time.Now().Add(SessionLength))}
@@ -80,7 +80,7 @@ func (a *Authenticator) begin(ctx context.Context, who Principal) (text string, 
 	return text, nil
 }
 
-// Resume answers who holds a session, as its key makes them, or Unauthenticated. It
+// Resume returns who holds a session, as its key makes them, or Unauthenticated. It
 // prolongs the session.
 func (a *Authenticator) Resume(ctx context.Context, text string) (Principal, error) {
 	return a.recall(sessionName(Hash(text)), func() (Principal, error) { return a.resume(ctx, Hash(text)) })
@@ -126,7 +126,7 @@ type gate struct {
 	rates map[netip.Prefix]*rate.Limiter
 }
 
-// pass answers RateLimited to an address that tries too often.
+// pass returns RateLimited to an address that tries too often.
 func (g *gate) pass(address string, now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -153,7 +153,7 @@ func moments(signals <-chan os.Signal) <-chan os.Signal {
 	return first
 }
 
-// Main runs a command line and answers the exit code.
+// Main runs a command line and returns the exit code.
 func Main(args []string, streams Streams) int {
 	if code, mine := program.Supervise(args); mine {
 		return code
@@ -259,7 +259,7 @@ func unreachable(err error) error {
 	return fmt.Errorf("no server answers at %s (%w): is it running, and is ERRAND_URL right?", server, cause)
 }
 
-// report shows an error in one line and answers its exit code.
+// report shows an error in one line and returns its exit code.
 func (e *env) report(err error) int {
 	if err == nil {
 		return exitOK

@@ -65,7 +65,7 @@ func optionNames(flags []*kong.Flag) (names []string) {
 }
 
 // valueOf checks an option as its flag would, so that the error can name its
-// place, and answers it as a flag's text.
+// place, and returns it as a flag's text.
 func valueOf(file *config.File, o config.Option, f *kong.Flag) (string, error) {
 	list := f.Target.Kind() == reflect.Slice
 	if o.List && !list {

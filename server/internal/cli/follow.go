@@ -39,7 +39,7 @@ func (f *follower) show(fn func(*view)) {
 	fn(f.view)
 }
 
-// follow shows a task until it has ended and answers its exit code.
+// follow shows a task until it has ended and returns its exit code.
 func (f *follower) follow(id string, asJSON bool) error {
 	ctx, cancel := context.WithCancelCause(f.ctx)
 	defer cancel(nil)

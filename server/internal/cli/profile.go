@@ -87,7 +87,7 @@ func (p profiles) write() error {
 	return nil
 }
 
-// named answers a profile that must be there.
+// named returns a profile that must be there.
 func (p profiles) named(name string) (profile, error) {
 	found, ok := p[name]
 	if ok {
@@ -100,7 +100,7 @@ func (p profiles) named(name string) (profile, error) {
 	return profile{}, fmt.Errorf("--profile %s: no such profile, %s: errand login URL --profile %s", name, known, name)
 }
 
-// keyFor answers the key of a profile of that URL, "" if there is none.
+// keyFor returns the key of a profile of that URL, "" if there is none.
 func (p profiles) keyFor(url string) string {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if p[name].URL == url {

@@ -68,7 +68,7 @@ func (c *stepCmd) Run(e *env) error {
 	})
 }
 
-// run runs the command and answers what it has written.
+// run runs the command and returns what it has written.
 func (c *stepCmd) run(ctx context.Context, e *env, command []string) ([]byte, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // it is what the program asks for

@@ -114,7 +114,7 @@ func (t *talk) end() error {
 	return t.last
 }
 
-// leave says how to come back, and answers how the program ends.
+// leave says how to come back, and returns how the program ends.
 func (t *talk) leave(err error) error {
 	if t.thread != "" {
 		t.note("To come back: " + t.back + " " + t.thread)

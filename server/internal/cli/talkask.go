@@ -87,7 +87,7 @@ func (t *talk) put(a errand.Approval) {
 	t.prompt(answerPrompt(a))
 }
 
-// reply answers with what was typed. It answers what is shown then: nothing if it is to
+// reply answers with what was typed. It returns what is shown then: nothing if it is to
 // be shown again.
 func (t *talk) reply(a errand.Approval, line string) (shown string, err error) {
 	reply, said := replyOf(a, line)

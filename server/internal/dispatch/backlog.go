@@ -130,7 +130,7 @@ func (b *backlog) alarm() task.Stamp {
 	return soonest
 }
 
-// runnerOf answers what executes an agent's tasks, nil for nothing of the pool's.
+// runnerOf returns what executes an agent's tasks, nil for nothing of the pool's.
 func (b *backlog) runnerOf(ctx context.Context, q queue) (runtime.Runner, error) {
 	b.mu.Lock()
 	r, known := b.runners[q]

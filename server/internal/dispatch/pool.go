@@ -60,7 +60,7 @@ type PoolOptions struct {
 	Files   FileOpener
 	// Present renders a task's public JSON.
 	Present func(context.Context, lifecycle.Snapshot) (json.RawMessage, error)
-	// Runner answers what executes an agent's tasks, nil for what the server
+	// Runner returns what executes an agent's tasks, nil for what the server
 	// does not execute.
 	Runner func(agent.Record) runtime.Runner
 	// Slots bounds how many attempts run at a time.

@@ -110,7 +110,7 @@ func (d *Desk) ask(ctx context.Context) error {
 }
 
 // Claim takes tasks as Service.Claim does, but waits for the first one, at
-// most MaxWait. It answers nothing when the time is over or the server closes.
+// most MaxWait. It returns nothing when the time is over or the server closes.
 func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.ClaimRequest, wait time.Duration) ([]lifecycle.Claimed, error) {
 	place := d.line.join(who.Organization, r.Agents, r.Worker, false)
 	defer place.leave()

@@ -11,7 +11,7 @@ const (
 	ReadOnly = "the server's data folder is read-only"
 )
 
-// Refusal answers Full or ReadOnly if that is why a file could not be written,
+// Refusal returns Full or ReadOnly if that is why a file could not be written,
 // and "" for any other error.
 func Refusal(err error) string {
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {

@@ -272,7 +272,7 @@ func (s *Shelf) sign(org, id, name string, until int64) string {
 	return expiry + "." + enc.EncodeToString([]byte(org)) + "." + enc.EncodeToString(mac)
 }
 
-// Verify answers whose file a signed URL names; NotFound for a bad or old one.
+// Verify returns whose file a signed URL names; NotFound for a bad or old one.
 func (s *Shelf) Verify(id, signature, name string) (org string, err error) {
 	parts := strings.Split(signature, ".")
 	if len(parts) == 3 {

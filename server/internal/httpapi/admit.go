@@ -93,7 +93,7 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 	return r.WithContext(ctx), nil
 }
 
-// authenticate answers whose key a request shows, or, on /v1, whose session (rule A6).
+// authenticate returns whose key a request shows, or, on /v1, whose session (rule A6).
 func (s *server) authenticate(r *http.Request) (auth.Principal, error) {
 	shown := key(r)
 	if token := r.URL.Query().Get(edge.TokenParameter); shown == "" && token != "" && r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/") {

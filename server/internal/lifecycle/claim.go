@@ -42,7 +42,7 @@ type ModelAccess struct {
 }
 
 // Claim hands out and starts up to Slots tasks of the agents: by priority, then
-// oldest, over all agents alike (rule L1). It answers at once, with nothing when
+// oldest, over all agents alike (rule L1). It returns at once, with nothing when
 // there is nothing; package dispatch waits.
 func (s *Service) Claim(ctx context.Context, who Caller, r ClaimRequest) ([]Claimed, error) {
 	_, claimed, err := s.FinishAndClaim(ctx, who, nil, r)

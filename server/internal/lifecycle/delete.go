@@ -9,7 +9,7 @@ import (
 // Delete removes a task, its sub-tasks, their logs and secrets for good. What
 // runs is cut off: its worker learns of it by NotFound. The task itself is gone
 // with the first commit, for everybody; what is too much for that one follows in
-// small ones, and goes on if the server dies in between. It answers when all is
+// small ones, and goes on if the server dies in between. It returns when all is
 // removed.
 func (s *Service) Delete(ctx context.Context, who Caller, id string) error {
 	return s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {

@@ -22,7 +22,7 @@ func (s *Service) Below(ctx context.Context, in auth.Scope, root string, t task.
 
 // NextBelow finds the task that follows another in the tree below root, which is
 // walked without holding it: each task before its own sub-tasks, those of one task
-// newest first. It answers false behind the last.
+// newest first. It returns false behind the last.
 func (s *Service) NextBelow(ctx context.Context, in auth.Scope, root string, t task.Task) (task.Task, bool, error) {
 	next, found, err := s.child(ctx, in, t, Cursor{})
 	for !found && err == nil && t.ID != root {

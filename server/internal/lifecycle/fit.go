@@ -16,7 +16,7 @@ import (
 // is answered, for the task to tell.
 
 // fit makes an outcome storable: an end is never refused for its content (S5).
-// It answers the fields that had to be cut, cleaned or dropped.
+// It returns the fields that had to be cut, cleaned or dropped.
 func fit(o Outcome) (Outcome, []string) {
 	adjusted := o.Adjusted
 	if o.Result != nil {
@@ -84,7 +84,7 @@ func fitFields(fields map[string]json.RawMessage) (adjusted []string, wrong erro
 	return adjusted, wrong
 }
 
-// fitField answers a storable form of a value that is none, nil if there is none.
+// fitField returns a storable form of a value that is none, nil if there is none.
 func fitField(name string, value json.RawMessage) json.RawMessage {
 	fixed := Mend(value)
 	switch name {

@@ -269,7 +269,7 @@ func (b *bench) beat(worker string) {
 }
 
 // capacity is a Python worker's word that it is busy, or has a slot free again.
-// It answers the post, which the worker may repeat.
+// It returns the post, which the worker may repeat.
 func (b *bench) capacity(worker string, busy bool) lifecycle.Sign {
 	b.t.Helper()
 	b.posts++
@@ -284,7 +284,7 @@ func (b *bench) cut(worker string) {
 	b.must(b.Disconnect(b.ctx(), org, bot, worker))
 }
 
-// assign gives a Python worker what it may have and answers the tasks' ids.
+// assign gives a Python worker what it may have and returns the tasks' ids.
 func (b *bench) assign(worker string) []string {
 	b.t.Helper()
 	found, err := b.Assign(b.ctx(), org, bot, worker)
@@ -347,7 +347,7 @@ func (b *bench) tryPatch(id string, body fields) (lifecycle.Snapshot, error) {
 	return b.Patch(b.ctx(), who(), id, raw(b.t, body))
 }
 
-// patch sends a body that must be answered 200, and answers what it showed.
+// patch sends a body that must be answered 200, and returns what it showed.
 func (b *bench) patch(id string, body fields) task.State {
 	b.t.Helper()
 	after, err := b.tryPatch(id, body)

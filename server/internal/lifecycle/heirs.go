@@ -45,7 +45,7 @@ func (k kin) settled(w Worker) bool { return w.OwnerIn != "" && k.balanced(w.Own
 func (w Worker) livedOn() bool { return w.LastHeard >= w.CutAt.Add(beatAfter) }
 
 // inherit finds out in which break the newly registered worker was cut off. It
-// changes the workers concerned and answers them; w is among them, unless it is
+// changes the workers concerned and returns them; w is among them, unless it is
 // nobody's heir.
 func (k kin) inherit(w *Worker, now task.Stamp) []Worker {
 	var open, settled []int // cut off a moment ago: without an heir, with one

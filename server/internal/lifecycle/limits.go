@@ -48,7 +48,7 @@ func (s *Service) Limit(l Limits) {
 	s.gate = &gate{Limits: l, rates: map[string]*rate.Limiter{}, queues: map[string]*queueRoom{}}
 }
 
-// pace answers RateLimited to a key that creates faster than it may.
+// pace returns RateLimited to a key that creates faster than it may.
 func (g *gate) pace(who Caller, now task.Stamp) error {
 	if g == nil || g.CreateRate <= 0 {
 		return nil
@@ -93,7 +93,7 @@ func (s *seats) giveBack() {
 	s.taken = nil
 }
 
-// take answers RateLimited when an agent's queue is full. The queue is counted
+// take returns RateLimited when an agent's queue is full. The queue is counted
 // only once as many tasks came as had room in it the last time.
 func (s *seats) take(tx Tx, org, agentID string) error {
 	g := s.gate

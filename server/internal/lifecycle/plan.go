@@ -18,7 +18,7 @@ type PlanCall struct {
 	Arguments json.RawMessage
 }
 
-// CallPlan carries out a call on a task's present turn and answers the plan as
+// CallPlan carries out a call on a task's present turn and returns the plan as
 // it is then. A change is one commit with its plan_updated event; a turn that
 // has ended takes none: Conflict.
 func (s *Service) CallPlan(ctx context.Context, who Caller, id string, c PlanCall) (plan.Plan, error) {

@@ -219,11 +219,11 @@ type Tasks interface {
 	// its other attempts are for Erase.
 	Delete(org, id string) error
 	// Erase removes what is left of a deleted task, its log from the end: at most so
-	// many rows, and about 4 MiB. It answers how many fewer they were; then nothing
+	// many rows, and about 4 MiB. It returns how many fewer they were; then nothing
 	// is left.
 	Erase(org, id string, rows int) (int, error)
 	// Pack lets a log take less room behind a number, in place: at most so many rows
-	// of it. What can be read of it, and found in it, stays the same. It answers the
+	// of it. What can be read of it, and found in it, stays the same. It returns the
 	// number up to which that is done, after itself if there is nothing behind it.
 	Pack(org, id string, after int64, rows int) (int64, error)
 	// Unerased reports whether something may be left of a deleted task.

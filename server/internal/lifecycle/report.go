@@ -97,7 +97,7 @@ const maxReason = 4 << 10
 // MaxBatch bounds how many events one append may carry.
 const MaxBatch = 1000
 
-// Append continues a task's log and answers the numbers of the events, in
+// Append continues a task's log and returns the numbers of the events, in
 // order; one whose client_id is there already keeps its first number (T6).
 // Without a token it is a push: what executes the task is written by its holder
 // only, and others may write an agent_message.

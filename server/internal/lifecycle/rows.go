@@ -40,7 +40,7 @@ func (s *Service) Tree(ctx context.Context, in auth.Scope, id string, p Page) (l
 	return list, sum, more, err
 }
 
-// RowsOf answers those of some tasks of the scope that match a filter, as Rows does.
+// RowsOf returns those of some tasks of the scope that match a filter, as Rows does.
 func (s *Service) RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []string) ([]Row, error) {
 	if err := s.settle(ctx, in, &f); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (s *Service) RowsOf(ctx context.Context, in auth.Scope, f Filter, ids []str
 // some: more say that it is too short.
 const MaxBeginning = 200
 
-// Beginning answers those tasks of the scope that match a filter and whose ids begin with
+// Beginning returns those tasks of the scope that match a filter and whose ids begin with
 // a text, newest first. It reads one range of the ids, whatever there is.
 func (s *Service) Beginning(ctx context.Context, in auth.Scope, f Filter, prefix string) ([]Row, error) {
 	ids, err := s.store.Beginning(ctx, in.Organization, prefix, MaxBeginning+1)

@@ -22,7 +22,7 @@ func (b *bench) create(key string, change func(*lifecycle.Submission)) error {
 	return err
 }
 
-// limited checks a refusal by a limit, and answers when to come again.
+// limited checks a refusal by a limit, and returns when to come again.
 func (b *bench) limited(err error) time.Duration {
 	b.t.Helper()
 	b.refused(err, fault.RateLimited)

@@ -13,7 +13,7 @@ import (
 )
 
 // lapse lets an assignment of the task t to a Python worker run out; it
-// answers that worker, and its full body from before.
+// returns that worker, and its full body from before.
 func (b *bench) lapse() (worker string, stale fields) {
 	b.t.Helper()
 	b.submit("t", nil)

@@ -29,7 +29,7 @@ type Sealer interface {
 
 // Files tells which file URLs a task may keep (package files).
 type Files interface {
-	// Keep answers what a task keeps of a file's URL, and the id of the file if it is
+	// Keep returns what a task keeps of a file's URL, and the id of the file if it is
 	// one of the server's own, else "".
 	Keep(ctx context.Context, in auth.Scope, given, field string) (kept, file string, err error)
 }
@@ -300,7 +300,7 @@ func hashToken(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// invalidToken answers an empty token before anything is read.
+// invalidToken refuses an empty token before anything is read.
 func invalidToken(token string) error {
 	if token == "" {
 		return fault.Field("lease_token", "must be the token that the claim answered")

@@ -9,7 +9,7 @@ import (
 
 // Stop ends a task's turn stopped, and all that runs below it (rules X). It is
 // idempotent; an ended task is answered unchanged, and what is below it is stopped
-// all the same. It answers when all is done: what is too much for the task's own
+// all the same. It returns when all is done: what is too much for the task's own
 // commit follows in small ones, and goes on if the server dies in between.
 func (s *Service) Stop(ctx context.Context, who Caller, id string) (Snapshot, error) {
 	return s.change(ctx, who, id, func(writing, task.Task) (task.Command, error) { return task.RequestStop{By: who.By}, nil })

@@ -90,7 +90,7 @@ func (s *Service) sample(ctx context.Context, in auth.Scope, ids []string) ([]Ro
 	return rows, err
 }
 
-// stopBatch stops those of the tasks that still match, and answers how many
+// stopBatch stops those of the tasks that still match, and returns how many
 // they were.
 func (s *Service) stopBatch(ctx context.Context, who Caller, f Filter, batch []Cursor) (int, error) {
 	stopped := 0

@@ -46,7 +46,7 @@ func (t *Tally) Posted() {
 // Reported counts an attempt whose report has arrived, lost ones excepted.
 func (t *Tally) Reported() { t.Reports++ }
 
-// Conclude answers which of the attempts that are still unreported never will
+// Conclude returns which of the attempts that are still unreported never will
 // be. Posts for which no attempt is left to blame are forgotten: they must not
 // be held against later ones.
 func (t *Tally) Conclude(unreported []Sent) []Sent {

@@ -99,7 +99,7 @@ func nameCalls(tx Tx, t task.Task, events []NewEvent) ([]NewEvent, error) {
 	return named, nil
 }
 
-// storable answers a value of which all texts can be stored, nil for no value.
+// storable returns a value of which all texts can be stored, nil for no value.
 func storable(raw json.RawMessage) json.RawMessage {
 	if !json.Valid(raw) {
 		return nil

@@ -26,7 +26,7 @@ type Waiting struct {
 	Busy  int `json:"busy,omitempty" doc:"How many of them are executing."`
 }
 
-// WhyWaiting answers what a pending or paused task waits for, nil for any other.
+// WhyWaiting returns what a pending or paused task waits for, nil for any other.
 func (s *Service) WhyWaiting(ctx context.Context, snap Snapshot) (*Waiting, error) {
 	t := snap.Task
 	if w, known := plainly(t); known {

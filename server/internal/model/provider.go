@@ -35,7 +35,7 @@ const (
 	Ollama    = "ollama"
 )
 
-// FromEnvironment answers the providers that an environment defines: openai with
+// FromEnvironment returns the providers that an environment defines: openai with
 // OPENAI_API_KEY or OPENAI_BASE_URL, anthropic with ANTHROPIC_API_KEY or
 // ANTHROPIC_BASE_URL, and ollama, which needs no key, at OLLAMA_HOST or where it
 // listens by itself.
@@ -207,7 +207,7 @@ func First(ctx context.Context, p Provider, client *http.Client) (string, error)
 	return list.Data[0].ID, nil
 }
 
-// answers makes a sequence of what ask says, whose error comes last.
+// returns makes a sequence of what ask says, whose error comes last.
 func (w *wire) answers(ask func(yield func(Delta) bool) error) iter.Seq2[Delta, error] {
 	return func(yield func(Delta, error) bool) {
 		left := false

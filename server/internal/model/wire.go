@@ -85,7 +85,7 @@ func (w *wire) send(ctx context.Context, method, path string, header http.Header
 	return w.client.Do(req)
 }
 
-// check answers an error for an answer that is none.
+// check returns an error for an answer that is none.
 func (w *wire) check(res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil

@@ -110,7 +110,7 @@ func Find(id string) (Tool, bool) {
 	return tools[at], true
 }
 
-// Call carries out a call and answers the plan as it is afterwards; the given
+// Call carries out a call and returns the plan as it is afterwards; the given
 // plan is left as it is. newID makes the ids of new items. Errors are words for
 // a model: they say what to do instead.
 func (t Tool) Call(p Plan, args json.RawMessage, newID func() string) (Plan, error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// collects runs a program and answers the files that it leaves, and what the log says
+// collects runs a program and returns the files that it leaves, and what the log says
 // of those that are not taken.
 func collects(t *testing.T, script string, refuse func(name string) error) (files map[string]string, told string, err error) {
 	t.Helper()

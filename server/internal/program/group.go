@@ -58,7 +58,7 @@ func (g *group) stop(grace time.Duration) {
 	_ = g.control.Close() // it may be closed already
 }
 
-// wait waits for the group's end and answers how the program ended.
+// wait waits for the group's end and returns how the program ended.
 func (g *group) wait() report {
 	<-g.ended
 	return g.last

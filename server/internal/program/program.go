@@ -192,7 +192,7 @@ func (e *ExitError) Error() string {
 	return how + " and said nothing on standard error"
 }
 
-// Execute runs the program to its end and answers its result. When ctx ends
+// Execute runs the program to its end and returns its result. When ctx ends
 // first, the program's group is ended and the context's cause is the error. So it is
 // when the program asks what nobody has answered, with ErrWaiting.
 func (p Program) Execute(ctx context.Context, a Attempt) (result string, err error) {
@@ -239,7 +239,7 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 }
 
 // attend waits for the end of the program, and ends it when it has to. It
-// answers why it had to.
+// returns why it had to.
 func (p Program) attend(ctx context.Context, g *group, failed <-chan error, lost func(error) bool) error {
 	var timeout <-chan time.Time
 	if p.Timeout > 0 {

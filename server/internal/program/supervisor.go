@@ -30,7 +30,7 @@ const (
 
 // Supervise is what a program that calls Execute calls first, before it looks
 // at its arguments (without its own name): if it was started as a supervisor
-// it is one, and answers its exit code and true.
+// it is one, and returns its exit code and true.
 //
 // A supervisor starts the program in a session, hence a process group, of its
 // own. A line on its control pipe, a duration, ends the group with TERM and,

@@ -191,12 +191,12 @@ type Journal interface {
 	Spend(ctx context.Context, id string, paid Paid) error
 	// CommitWith is Commit with what belongs to the step.
 	CommitWith(ctx context.Context, step task.Step, with With) (task.Step, error)
-	// Ask asks people something, or answers what has become of it since: the first one
+	// Ask asks people something, or returns what has become of it since: the first one
 	// of its key in the turn stands. It does not wait (rule S10).
 	Ask(ctx context.Context, q task.Asked) (task.Approval, error)
 	// Approvals reads what the attempts of the turn have asked, in that order.
 	Approvals(ctx context.Context) ([]task.Approval, error)
-	// SubTask has another agent do something, once for each key of the turn, and answers
+	// SubTask has another agent do something, once for each key of the turn, and returns
 	// the sub-task as it is now. It does not wait.
 	SubTask(ctx context.Context, key string, s SubTask) (Below, error)
 	// Await gives the task up until something has come, after everything that was

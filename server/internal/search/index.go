@@ -96,7 +96,7 @@ type Store interface {
 	PutDocuments(ctx context.Context, all []Document, gone []Of, at Place) error
 	// Found finds documents that have the words, of tasks that the scope sees and the
 	// filter matches, newest first, in front of one, 0 for all, at most limit. It looks at
-	// a bounded number and answers behind which to go on, 0 at the end.
+	// a bounded number and returns behind which to go on, 0 at the end.
 	Found(ctx context.Context, in auth.Scope, q Query, f lifecycle.Filter, before int64, limit int) (found []Hit, next int64, err error)
 
 	Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
@@ -132,7 +132,7 @@ func NewDesk(s Store) *Desk { return &Desk{s} }
 
 // Find finds the places that have the words of a question, of tasks that the scope sees
 // and the filter matches, newest first, in front of one, 0 for all, at most limit. It also
-// answers behind which to go on, 0 at the end. A part may have fewer although more follow.
+// returns behind which to go on, 0 at the end. A part may have fewer although more follow.
 func (d *Desk) Find(ctx context.Context, in auth.Scope, question string, f lifecycle.Filter, before int64, limit int) ([]Found, int64, error) {
 	q, err := Parse(question)
 	if err != nil {

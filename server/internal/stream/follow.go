@@ -127,7 +127,7 @@ type follower struct {
 	yield   func(Part, error) bool
 }
 
-// catchUp yields what the store has beyond the cursor. It answers false when
+// catchUp yields what the store has beyond the cursor. It returns false when
 // nothing more will follow.
 func (f *follower) catchUp() bool {
 	var head int64 // of the log before it was read

@@ -82,7 +82,7 @@ func (b *bench) must(err error) {
 
 func who() lifecycle.Caller { return lifecycle.Caller{Scope: auth.All(org), By: "key alice"} }
 
-// run begins a turn and answers the lease token of its attempt.
+// run begins a turn and returns the lease token of its attempt.
 func (b *bench) run() string {
 	b.t.Helper()
 	_, _, err := b.Submit(b.t.Context(), who(), lifecycle.Submission{Spec: task.Spec{ID: id, AgentID: "bot"}})

@@ -37,7 +37,7 @@ func (c ToolCall) Data() (json.RawMessage, error) {
 // longest is how many bytes of a value that made an event too long are shown.
 const longest = 16 << 10
 
-// shortened answers a long value as the beginning of its JSON, as text.
+// shortened returns a long value as the beginning of its JSON, as text.
 func shortened(raw json.RawMessage) json.RawMessage {
 	if len(raw) <= longest {
 		return raw

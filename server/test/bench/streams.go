@@ -151,7 +151,7 @@ func streams(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// talk answers how long each token was on its way, and what the server, and its
+// talk returns how long each token was on its way, and what the server, and its
 // workers and viewers together, compute for one.
 func (b *bench) talk(ctx context.Context, s *server) (took []time.Duration, work, theirs time.Duration, err error) {
 	all := make(chan struct{})

@@ -130,7 +130,7 @@ func idleViewers(ctx context.Context, b *bench) error {
 
 func megabytes(n float64) string { return strconv.FormatFloat(n/1e6, 'f', 0, 64) + " MB" }
 
-// hold opens streams of 100 tasks and answers the server's memory.
+// hold opens streams of 100 tasks and returns the server's memory.
 func (b *bench) hold(ctx context.Context) (memory float64, err error) {
 	s, end, err := b.fresh(ctx)
 	if err != nil {

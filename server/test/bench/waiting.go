@@ -41,7 +41,7 @@ func waiting(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// steady answers how many cores the server is busy with, what it computes for each
+// steady returns how many cores the server is busy with, what it computes for each
 // task, which says more where others use the machine, and how long each task took
 // from its create to whoever had waited for it.
 func (b *bench) steady(ctx context.Context, workers int) (cores float64, work time.Duration, took []time.Duration, err error) {

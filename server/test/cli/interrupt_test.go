@@ -59,7 +59,7 @@ func server(t *testing.T) *errand.Client {
 }
 
 // interrupt runs errand, presses Ctrl-C when something is said on one of its
-// streams, and answers the exit code and the rest of what it says there.
+// streams, and returns the exit code and the rest of what it says there.
 func interrupt(t *testing.T, onError bool, when string, args ...string) (code int, rest string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

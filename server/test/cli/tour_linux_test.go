@@ -58,7 +58,7 @@ type tour struct {
 // step is a command in a terminal, or Ctrl-C, with the number of lines that follow.
 var step = regexp.MustCompile(`(?m)^(\d)(\$ .*|> .*)\n`)
 
-// play answers the session with what is shown in fact. "1$ command" runs a command in
+// play returns the session with what is shown in fact. "1$ command" runs a command in
 // terminal 1, "1> ^C" presses Ctrl-C there and "1> …" waits for what stands below it. A
 // command that shows "…" last goes on.
 func (p *tour) play(session string) string {

@@ -90,7 +90,7 @@ func running(pid int) bool {
 	return syscall.Kill(pid, 0) == nil
 }
 
-// busy creates a task for a worker whose program uses a tool, and answers the
+// busy creates a task for a worker whose program uses a tool, and returns the
 // numbers of both processes as they tell them.
 func busy(t *testing.T, client *errand.Client, agent string) (task *errand.Task, pids []int) {
 	t.Helper()

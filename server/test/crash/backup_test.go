@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// backup runs errand backup and answers what it printed and its exit code.
+// backup runs errand backup and returns what it printed and its exit code.
 func backup(t *testing.T, data, dest string) (said string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Getenv(binaryEnv), "backup", "--data", data, dest)

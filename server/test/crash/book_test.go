@@ -127,7 +127,7 @@ func (b *book) unresolved() []*creation {
 	return open
 }
 
-// takeDirty answers the touched tasks and forgets them.
+// takeDirty returns the touched tasks and forgets them.
 func (b *book) takeDirty() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -155,7 +155,7 @@ func TestCommandResults(t *testing.T) {
 	}
 }
 
-// upload stores a small file and answers its URL.
+// upload stores a small file and returns its URL.
 func upload(t *testing.T, c *client) string {
 	t.Helper()
 	body := "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--x--\r\n"

@@ -169,7 +169,7 @@ func turnedAway(t *testing.T, s *server, d disk) {
 	}
 }
 
-// ready answers why the server says that it is not ready, "" if it is.
+// ready returns why the server says that it is not ready, "" if it is.
 func (s *server) ready(t *testing.T) string {
 	t.Helper()
 	a, err := s.client().call(t.Context(), http.MethodGet, "/readyz", nil)

@@ -188,7 +188,7 @@ func isCut(conn net.Conn, until time.Time) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// creates makes some tasks, one after the other, and answers how long the one
+// creates makes some tasks, one after the other, and returns how long the one
 // in the middle took.
 func (s *server) creates(t *testing.T, c *client, n int) time.Duration {
 	t.Helper()

@@ -440,7 +440,7 @@ func sealedIn(t *testing.T, s *server) map[string][]byte {
 	return found
 }
 
-// copied copies a database of SQLite's with its log, and answers its path.
+// copied copies a database of SQLite's with its log, and returns its path.
 func copied(t *testing.T, data string) string {
 	t.Helper()
 	dir := t.TempDir()

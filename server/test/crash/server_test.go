@@ -228,7 +228,7 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// ended waits for the process's end and answers its exit code.
+// ended waits for the process's end and returns its exit code.
 func (p *process) ended(t *testing.T, limit time.Duration) int {
 	t.Helper()
 	select {

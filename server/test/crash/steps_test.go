@@ -43,7 +43,7 @@ func steppingWorker(ctx context.Context) error {
 	return w.Run(ctx)
 }
 
-// pay answers the number of the receipt.
+// pay returns the number of the receipt.
 func pay(ctx context.Context, url string) (int, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 	if err != nil {

@@ -118,7 +118,7 @@ func underLoad(t *testing.T, dial func() *client, b *book, round int, seed uint6
 
 // settle repeats the creates that had no answer, with their keys, so that it
 // does not matter whether they were carried out. Then it checks what the round
-// has touched, and answers how many tasks that were.
+// has touched, and returns how many tasks that were.
 func (x *storm) settle(t *testing.T) int {
 	t.Helper()
 	l := &load{client: x.client(), book: x.book, name: "resolver", rand: rand.New(rand.NewPCG(1, 1))}

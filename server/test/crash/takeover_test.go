@@ -121,14 +121,14 @@ func checkTakeoverLog(t *testing.T, c *client, id string) {
 }
 
 // startHelper starts a worker process and waits until it has a task and has
-// worked on it. It answers the token of its lease.
+// worked on it. It returns the token of its lease.
 func startHelper(t *testing.T, s *server, agent, worker string) (*process, string) {
 	t.Helper()
 	p, _, token := startHelperNoted(t, s, agent, worker)
 	return p, token
 }
 
-// startHelperNoted also answers the file in which the process notes what it does.
+// startHelperNoted also returns the file in which the process notes what it does.
 func startHelperNoted(t *testing.T, s *server, agent, worker string) (p *process, notes, token string) {
 	t.Helper()
 	notes = filepath.Join(t.TempDir(), "helper.log")

@@ -126,7 +126,7 @@ func openStreams(t *testing.T, s *server) int {
 }
 
 // followBySDK follows with the Go client, which survives everything by
-// itself. It answers the events in the form of the pages.
+// itself. It returns the events in the form of the pages.
 func followBySDK(a *audience, url, id string, seen func(int)) []string {
 	c, err := errand.NewClient(errand.WithURL(url), errand.WithKey(adminKey))
 	if err != nil {

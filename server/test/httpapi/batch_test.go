@@ -12,7 +12,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/app"
 )
 
-// batch creates tasks together and answers their results.
+// batch creates tasks together and returns their results.
 func (s *server) batch(t *testing.T, body string) []map[string]any {
 	t.Helper()
 	answer := s.must(t, 200, call{method: "POST", path: "/v1/tasks/batch", key: userKey, body: body})

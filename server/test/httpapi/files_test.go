@@ -30,7 +30,7 @@ import (
 
 const table = "item,price\nlamp,2\ndesk,40\n"
 
-// upload stores a file by its bytes and answers what the server said.
+// upload stores a file by its bytes and returns what the server said.
 func (s *server) upload(t *testing.T, name, content string) map[string]any {
 	t.Helper()
 	return s.must(t, 201, call{

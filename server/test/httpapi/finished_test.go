@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// take claims so many tasks of agent-1 with a key, reporting ends, and answers the
+// take claims so many tasks of agent-1 with a key, reporting ends, and returns the
 // tokens by task, and of each end "task status", or "task code field".
 func (s *server) take(t *testing.T, key string, slots int, ends ...string) (tokens map[string]string, fates []string) {
 	t.Helper()

@@ -246,7 +246,7 @@ func (s *server) task(tb testing.TB, id string) {
 	})
 }
 
-// claim starts the only task that waits for agent-1 and answers the lease's token.
+// claim starts the only task that waits for agent-1 and returns the lease's token.
 func (s *server) claim(t *testing.T) string {
 	t.Helper()
 	got := s.must(t, 200, call{

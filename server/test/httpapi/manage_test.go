@@ -9,7 +9,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
 
-// key makes a key and answers its id and text.
+// key makes a key and returns its id and text.
 func (s *server) key(t *testing.T, body string) (id, text string) {
 	t.Helper()
 	made := s.must(t, 201, call{method: "POST", path: "/v1/keys", body: body})

@@ -12,7 +12,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/model"
 )
 
-// attempt claims the agent's next task, and answers its lease's token and its token
+// attempt claims the agent's next task, and returns its lease's token and its token
 // for models.
 func (s *server) attempt(t *testing.T) (lease, token string) {
 	t.Helper()
@@ -27,7 +27,7 @@ func (s *server) attempt(t *testing.T) (lease, token string) {
 	return c["lease"].(map[string]any)["token"].(string), token
 }
 
-// ask calls a model through the server and answers the status and the body.
+// ask calls a model through the server and returns the status and the body.
 func (s *server) ask(t *testing.T, path, token, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))

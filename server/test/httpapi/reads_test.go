@@ -162,7 +162,7 @@ func (s *server) fill(t *testing.T) {
 	}
 }
 
-// holds makes a request and answers the most that was held meanwhile beyond what was
+// holds makes a request and returns the most that was held meanwhile beyond what was
 // held before, and how much came, both in MiB.
 func (s *server) holds(t *testing.T, path string) (held, sent int) {
 	t.Helper()

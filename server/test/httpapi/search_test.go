@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// found answers where something is found, as "task part event: snippet", once as many
+// found returns where something is found, as "task part event: snippet", once as many
 // places as are wanted are in the index.
 func (s *server) found(t *testing.T, key, query string, want int) []string {
 	t.Helper()

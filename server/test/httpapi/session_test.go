@@ -12,7 +12,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/app"
 )
 
-// signIn signs a browser in and answers its cookie.
+// signIn signs a browser in and returns its cookie.
 func (s *server) signIn(t *testing.T, key string) *http.Cookie {
 	t.Helper()
 	got := s.do(t, call{method: "POST", path: "/v1/session", key: "-", body: fmt.Sprintf(`{"key": %q}`, key), header: inJSON()})

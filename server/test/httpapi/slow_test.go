@@ -16,7 +16,7 @@ import (
 )
 
 // drip sends the beginning of a request and then a byte every few milliseconds,
-// until the server has answered and cut the connection. It answers the status,
+// until the server has answered and cut the connection. It returns the status,
 // 0 for none, and how long that took.
 func (s *server) drip(t *testing.T, head string) (status int, took time.Duration) {
 	t.Helper()

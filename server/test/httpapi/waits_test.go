@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// wait lets an attempt of a task wait, and answers whether it does.
+// wait lets an attempt of a task wait, and returns whether it does.
 func (s *server) wait(t *testing.T, task, token, members string) bool {
 	t.Helper()
 	got := s.must(t, 200, call{

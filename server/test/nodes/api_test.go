@@ -178,7 +178,7 @@ func (a *api) claim(t *testing.T, agent, worker string) claimed {
 	return got[0]
 }
 
-// say appends an event with a text under a lease, and answers its number.
+// say appends an event with a text under a lease, and returns its number.
 func (a *api) say(t *testing.T, c claimed, text string) int64 {
 	t.Helper()
 	var got struct {
@@ -318,7 +318,7 @@ func (s *sse) next(t *testing.T, name string) message {
 	}
 }
 
-// rest waits for the stream's proper end and answers what came until then.
+// rest waits for the stream's proper end and returns what came until then.
 func (s *sse) rest(t *testing.T) []message {
 	t.Helper()
 	var all []message

@@ -179,7 +179,7 @@ func (n *node) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// ended waits for the process's end and answers its exit code.
+// ended waits for the process's end and returns its exit code.
 func (n *node) ended(t *testing.T) int {
 	t.Helper()
 	select {

@@ -135,7 +135,7 @@ func refused(t *testing.T, says []string, from, to string) {
 }
 
 // copyAndKill makes a copy, and kills it each time when it has copied some more. It
-// answers how often.
+// returns how often.
 func copyAndKill(t *testing.T, from, to string, copied func() int) (said string, killed int) {
 	t.Helper()
 	for had := 0; ; killed++ {

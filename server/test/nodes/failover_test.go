@@ -49,7 +49,7 @@ func newTrio(t *testing.T) *trio {
 func (x *trio) url() string { return pgtest.URLs("postgres", append(x.standbys, x.primary)...) }
 
 // failOver kills the primary and promotes the standby that has more, as whoever looks
-// after them would. It answers when that took writes.
+// after them would. It returns when that took writes.
 func (x *trio) failOver(t *testing.T) (killed, promoted time.Time) {
 	t.Helper()
 	killed = time.Now()
@@ -258,7 +258,7 @@ func (l *load) view(ctx context.Context) {
 }
 
 // more waits until so many tasks more were created whose requests began after a moment,
-// and answers when that was.
+// and returns when that was.
 func (l *load) more(t *testing.T, n int, after time.Time) (at time.Time) {
 	t.Helper()
 	eventually(t, "tasks are created", func() bool {
@@ -278,7 +278,7 @@ func (l *load) more(t *testing.T, n int, after time.Time) (at time.Time) {
 	return at
 }
 
-// told waits until the viewer was told something after a moment, and answers when.
+// told waits until the viewer was told something after a moment, and returns when.
 func (l *load) told(t *testing.T, after time.Time) (at time.Time) {
 	t.Helper()
 	eventually(t, "the viewer goes on", func() bool {

@@ -16,7 +16,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
 )
 
-// pooled starts PgBouncer in transaction mode before a database, and answers the URL there.
+// pooled starts PgBouncer in transaction mode before a database, and returns the URL there.
 func pooled(t *testing.T, database string) string {
 	t.Helper()
 	program := "/usr/sbin/pgbouncer" // where Debian has it

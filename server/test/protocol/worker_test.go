@@ -51,7 +51,7 @@ func TestTheWorkerOfThePage(t *testing.T) {
 	}
 }
 
-// stopOne stops a task at work and answers how long its worker took to confirm.
+// stopOne stops a task at work and returns how long its worker took to confirm.
 func stopOne(t *testing.T, s *server) time.Duration {
 	t.Helper()
 	id := s.call(t, http.MethodPost, "/v1/agents/"+agent+"/invoke/async", `{"input": {"text": "hang"}}`)["id"].(string)

@@ -42,7 +42,7 @@ func newUser(t *testing.T) user {
 	return u
 }
 
-// run runs a program in the user's folder and answers its standard output.
+// run runs a program in the user's folder and returns its standard output.
 func (u user) run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)

@@ -278,7 +278,7 @@ func whole(t *testing.T, i int, task obj, files string) json.RawMessage {
 	return bytes.ReplaceAll(encoded, []byte("{files}"), []byte(files))
 }
 
-// pythonClient answers the interpreter of an environment with the released
+// pythonClient returns the interpreter of an environment with the released
 // Python client.
 func pythonClient(t *testing.T) string {
 	t.Helper()

@@ -55,7 +55,7 @@ func (x *routes) card(r *http.Request, a agent.Agent) Card {
 	}
 }
 
-// showCard answers an agent's card. It differs with the address that it was asked at.
+// showCard writes an agent's card. It differs with the address that it was asked at.
 func (x *routes) showCard(w http.ResponseWriter, r *http.Request) error {
 	a, err := x.agentOf(r)
 	if err != nil {
@@ -84,7 +84,7 @@ type directory struct {
 	Next   string `json:"nextPageToken"`
 }
 
-// showDirectory answers the cards of all agents that the key may use.
+// showDirectory writes the cards of all agents that the key may use.
 func (x *routes) showDirectory(w http.ResponseWriter, r *http.Request) error {
 	size, err := sizeOf(r.URL.Query().Get("pageSize"))
 	if err != nil {

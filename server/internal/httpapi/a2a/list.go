@@ -71,7 +71,7 @@ func spotOf(token string) (s spot, err error) {
 	return s, nil
 }
 
-// list answers the agent's tasks: the threads that began last first, and of each its
+// list writes the agent's tasks: the threads that began last first, and of each its
 // last turn first.
 func (c *call) list(params json.RawMessage) error {
 	l := lister{call: c, size: usualPage, page: taskList{Tasks: []json.RawMessage{}}}

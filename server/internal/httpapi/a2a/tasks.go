@@ -77,7 +77,7 @@ func (c *call) shown(t invoke.Turn) (*fold, error) {
 	return f, err
 }
 
-// get answers a task.
+// get writes a task.
 func (c *call) get(params json.RawMessage) error {
 	var p taskParams
 	if err := decode(params, &p); err != nil {
@@ -203,7 +203,7 @@ func (c *call) stream(params json.RawMessage) error {
 	return c.follow(s.Turn, view{snapshot: known.last, floor: known.stood})
 }
 
-// subscribe answers the stream of a task: the task as it is and what follows, or what
+// subscribe writes the stream of a task: the task as it is and what follows, or what
 // follows an update that the caller has seen.
 func (c *call) subscribe(params json.RawMessage) error {
 	c.streams = true

@@ -77,7 +77,7 @@ const (
 )
 
 // ActivityPage reads at most limit messages from a task's log behind an event, fewer
-// if they are long, and answers them with the event that the next page is behind, 0
+// if they are long, and returns them with the event that the next page is behind, 0
 // for none. A call whose result came behind the page stands there without it; the
 // result is then a message of its own, with the same request id.
 func (k *Kit) ActivityPage(ctx context.Context, t task.Task, after int64, limit int) (messages []any, next int64, err error) {
@@ -97,7 +97,7 @@ func (k *Kit) ActivityPage(ctx context.Context, t task.Task, after int64, limit 
 	return b.all(), after, nil
 }
 
-// activity reads the next events of a log into messages and answers the last one's
+// activity reads the next events of a log into messages and returns the last one's
 // number, 0 when there was none.
 func (k *Kit) activity(ctx context.Context, t task.Task, b *activityBuilder, after int64, limit int) (last int64, err error) {
 	events, err := k.Service.Events(ctx, t.OrganizationID, t.ID, after, limit, activityTypes()...)

@@ -112,7 +112,7 @@ func CheckText(body []byte) error {
 }
 
 // findBadText walks a JSON body to the first text that must not be stored and
-// answers its path, or nothing.
+// returns its path, or nothing.
 func findBadText(body []byte) (field, what string) {
 	type level struct {
 		array bool

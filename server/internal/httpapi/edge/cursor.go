@@ -46,7 +46,7 @@ func (c *Cursor) Take(b byte) bool {
 // End reports whether nothing but space is left.
 func (c *Cursor) End() bool { return c.Next() == 0 && len(c.left) == 0 }
 
-// Text passes over a text and answers what stands between its quotes, and whether
+// Text passes over a text and returns what stands between its quotes, and whether
 // that is the text itself: it has no escapes.
 func (c *Cursor) Text() (raw []byte, plain, ok bool) {
 	if !c.Take('"') {
@@ -94,7 +94,7 @@ func escape(behind []byte) int {
 	return 0
 }
 
-// String passes over a text and answers it. It does not look whether the text is UTF-8.
+// String passes over a text and returns it. It does not look whether the text is UTF-8.
 func (c *Cursor) String() (text string, ok bool) {
 	raw, plain, ok := c.Text()
 	if !plain {
@@ -151,7 +151,7 @@ func unit(text []byte) rune {
 	return rune(n)
 }
 
-// Number passes over a number and answers how it is written.
+// Number passes over a number and returns how it is written.
 func (c *Cursor) Number() (raw []byte, ok bool) {
 	c.Next()
 	rest := bytes.TrimPrefix(c.left, []byte("-"))
@@ -236,7 +236,7 @@ func (c *Cursor) deeper() bool {
 	return c.depth <= maxDepth
 }
 
-// Value passes over any value and answers how it is written.
+// Value passes over any value and returns how it is written.
 func (c *Cursor) Value() (raw json.RawMessage, ok bool) {
 	c.Next()
 	from := c.left

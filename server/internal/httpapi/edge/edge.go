@@ -108,7 +108,7 @@ func RequestID(ctx context.Context) string {
 	return id
 }
 
-// Require answers Forbidden unless the principal has one of the roles. An
+// Require returns Forbidden unless the principal has one of the roles. An
 // admin may do everything.
 func Require(ctx context.Context, roles ...auth.Role) error {
 	role := Principal(ctx).Role
@@ -121,7 +121,7 @@ func Require(ctx context.Context, roles ...auth.Role) error {
 	return fault.New(fault.Forbidden, "a key with the role %s may not do this", role)
 }
 
-// RequireAgent answers Forbidden for a worker's key that is for other agents
+// RequireAgent returns Forbidden for a worker's key that is for other agents
 // than this one (rule A3); "" stands for all agents.
 func RequireAgent(p auth.Principal, agent string) error {
 	switch {

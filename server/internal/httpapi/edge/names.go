@@ -81,7 +81,7 @@ func (w *walk) object() bool {
 	})
 }
 
-// at adds a step to the way to what was found below it. It answers false.
+// at adds a step to the way to what was found below it. It returns false.
 func (w *walk) at(s step) bool {
 	if w.twice != nil {
 		w.twice = append(w.twice, s)

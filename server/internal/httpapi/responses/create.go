@@ -270,7 +270,7 @@ func (f *face) keepFile(ctx context.Context, p *part, field string) (string, err
 	}
 }
 
-// wait answers a response when it has ended. A client that waits long is sent line ends,
+// wait writes a response when it has ended. A client that waits long is sent line ends,
 // which stand in front of the answer, so that its connection lives.
 func (f *face) wait(w http.ResponseWriter, r *http.Request, x found, told func(arrived bool)) error {
 	unfollowed, err := f.OnDisconnect(r, x.turn)

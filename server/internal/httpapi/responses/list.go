@@ -57,7 +57,7 @@ func (p paging) turned(all []listed) []listed {
 	return all
 }
 
-// answer answers a page of members in its order.
+// answer writes a page of members in its order.
 func (p paging) answer(w http.ResponseWriter, all iter.Seq2[listed, error]) error {
 	page, err := p.page(all)
 	if err != nil {

@@ -145,7 +145,7 @@ func (f *face) readAll(ctx context.Context, t invoke.Turn) (*fold, error) {
 	return f.read(ctx, found{reference{task: t.Task, turn: t.Number, part: allParts}, t})
 }
 
-// answer answers a response as it is now.
+// answer writes a response as it is now.
 func (f *face) answer(ctx context.Context, w http.ResponseWriter, x found) error {
 	raw, err := f.show(ctx, x)
 	if err != nil {

@@ -208,7 +208,7 @@ type preset struct {
 	value reflect.Value
 }
 
-// fieldsOf finds the fields of a struct by their names in JSON. It answers false for
+// fieldsOf finds the fields of a struct by their names in JSON. It returns false for
 // a struct that only encoding/json understands.
 func fieldsOf(t reflect.Type, below []int, fields map[string][]int) bool {
 	for i := range t.NumField() {

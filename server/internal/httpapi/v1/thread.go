@@ -248,7 +248,7 @@ func (r *routes) place(ctx context.Context, in *threadInput) (task.Task, int64, 
 }
 
 // messages joins what was said in a task with the tools that were called: at most
-// limit behind an event, fewer if they are long. It answers the event behind which the
+// limit behind an event, fewer if they are long. It returns the event behind which the
 // rest is, 0 for none.
 func (r *routes) messages(ctx context.Context, t task.Task, after int64, limit int) ([]FullMessage, int64, error) {
 	found, behind, err := r.ActivityPage(ctx, t, after, limit)

@@ -177,7 +177,7 @@ func newError(ctx huma.Context, status int, message string, errs ...error) huma.
 // it knows that.
 var misfit = regexp.MustCompile(`^json: cannot unmarshal number .* into Go (?:struct field (?:[A-Z]\w*\.)+(\S+)|value) of type`)
 
-// fieldOf answers the field that one of huma's errors is about, and what was
+// fieldOf returns the field that one of huma's errors is about, and what was
 // wrong. A missing member is named itself, not what it is missing from.
 func fieldOf(d *huma.ErrorDetail) (field, message string) {
 	field = strings.TrimPrefix(d.Location, "body.")

@@ -189,7 +189,7 @@ func (r *routes) list(w http.ResponseWriter, req *http.Request) error {
 // are what may be held.
 const listRead = 50
 
-// writeTasks answers a page of tasks without holding it.
+// writeTasks writes a page of tasks without holding it.
 func (r *routes) writeTasks(w http.ResponseWriter, req *http.Request, f lifecycle.Filter, page lifecycle.Page) error {
 	ctx, left := req.Context(), page.Size
 	read := func() (lifecycle.List, error) {

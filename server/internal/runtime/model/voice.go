@@ -69,7 +69,7 @@ func (v *voice) say(as task.Type, text string) {
 	}
 }
 
-// end waits until all of it is in the log, and answers whether there was anything.
+// end waits until all of it is in the log, and returns whether there was anything.
 func (v *voice) end() (spoken bool, err error) {
 	close(v.over)
 	<-v.told

@@ -34,7 +34,7 @@ type Column struct {
 // a value, and none where a row is short. Both are valid until it returns.
 type Sink func(n int, columns []string, cells []any) error
 
-// Load reads a file as the report does, and gives its rows to a sink. It answers the
+// Load reads a file as the report does, and gives its rows to a sink. It returns the
 // tables by their numbers, without columns for those that turned out to be none, and
 // nothing at all for a file that has no tables; note then says what it is. Its errors are
 // the context's and the sink's.

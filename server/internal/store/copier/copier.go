@@ -165,7 +165,7 @@ func sameColumns(ctx context.Context, from, to *Base, t table) ([]string, error)
 	return names, nil
 }
 
-// compare reads a table in both databases and answers how many rows it has.
+// compare reads a table in both databases and returns how many rows it has.
 func compare(ctx context.Context, from, to *Base, t table, tell func(Progress)) (int64, error) {
 	names, err := from.columns(ctx, t)
 	if err != nil {

@@ -155,7 +155,7 @@ type line struct {
 	parts    sync.WaitGroup
 }
 
-// newLine answers a line and the URL of the database at its other end.
+// newLine returns a line and the URL of the database at its other end.
 func newLine(t *testing.T, database string) (*line, string) {
 	t.Helper()
 	u, err := url.Parse(database)

@@ -71,7 +71,7 @@ type Store struct {
 const readers = 8
 
 // Open opens or makes the database in the data folder and holds the folder's
-// lock until Close. It answers ErrLocked when another process has it.
+// lock until Close. It returns ErrLocked when another process has it.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now

@@ -186,7 +186,7 @@ func (e *env) checkOpen(all []lifecycle.Listed, in auth.Scope, f lifecycle.Filte
 }
 
 // checkList compares a filtered list of a scope, in one, by cursor and by page
-// number, with the plain reading of the filter. It answers how many tasks match.
+// number, with the plain reading of the filter. It returns how many tasks match.
 func (e *env) checkList(all []lifecycle.Listed, in auth.Scope, f lifecycle.Filter, size int) int {
 	e.t.Helper()
 	want := []lifecycle.Listed{}

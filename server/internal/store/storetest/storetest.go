@@ -240,7 +240,7 @@ func about(org string, ids ...string) []lifecycle.Key {
 	return keys
 }
 
-// read answers what one reads in a commit that writes nothing.
+// read returns what one reads in a commit that writes nothing.
 func read[T any](e *env, fn func(lifecycle.Tx) (T, error)) T {
 	e.t.Helper()
 	var found T

@@ -685,7 +685,7 @@ func TopOfClients(ctx context.Context, db DB, org, id string, turn int, of strin
 }
 
 // seqsOfNumbered notes the numbers of the events whose client_ids are numbered, and
-// answers the other client_ids.
+// returns the other client_ids.
 func seqsOfNumbered(ctx context.Context, db DB, org, id string, turn int, clientIDs []string, note func(string, int64)) (others []string, err error) {
 	wanted := map[string][]int64{}
 	for _, name := range clientIDs {

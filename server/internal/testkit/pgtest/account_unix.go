@@ -13,7 +13,7 @@ import (
 // account is the user that a server runs as, nil for who runs the tests.
 type account struct{ uid, gid uint32 }
 
-// unprivileged answers an account for PostgreSQL, which refuses to be root.
+// unprivileged returns an account for PostgreSQL, which refuses to be root.
 func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil //nolint:nilnil // whoever runs the tests

@@ -16,7 +16,7 @@ var ErrNotInstalled = errors.New("PostgreSQL is not installed: these tests need 
 	"(Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql@17), " +
 	"or " + Env + " with the URL of a running server")
 
-// find answers the folder of postgres and initdb: that of the PATH or, as most
+// find returns the folder of postgres and initdb: that of the PATH or, as most
 // systems have no server in there, the newest where systems have it.
 func find() (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
@@ -33,7 +33,7 @@ func find() (string, error) {
 	)
 }
 
-// newest answers the folder with the highest version in its name.
+// newest returns the folder with the highest version in its name.
 func newest(patterns ...string) (string, error) {
 	var folders []string
 	for _, pattern := range patterns {

@@ -30,7 +30,7 @@ const Env = "ERRAND_TEST_POSTGRES"
 // patience bounds every wait for a server. It is long, for busy machines.
 const patience = time.Minute
 
-// Database creates an empty database and answers its URL. It is on a server
+// Database creates an empty database and returns its URL. It is on a server
 // that tests share, so many tests can have one at a time. At the end of the
 // test it is dropped, whoever is still connected to it.
 //

@@ -60,7 +60,7 @@ func execute(t *testing.T, to string, statements ...string) {
 	}
 }
 
-// query answers the one text that a statement does.
+// query returns the one text that a statement does.
 func query(t *testing.T, to, statement string) (text string) {
 	t.Helper()
 	conn := connect(t, to)

@@ -92,7 +92,7 @@ func (p *process) over(atMost time.Duration) bool {
 	return err == nil
 }
 
-// wait is over, and answers how the program ended. One that does not is
+// wait is over, and returns how the program ended. One that does not is
 // abandoned.
 func (p *process) wait() error {
 	if !p.over(patience) {

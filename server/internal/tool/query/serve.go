@@ -21,7 +21,7 @@ const serveArg = "query-tables"
 
 // Serve is what a program whose agents query tables calls first, before it looks at its
 // arguments (without its own name): if it was started as the process of a query it is
-// one, and answers its exit code and true.
+// one, and returns its exit code and true.
 func Serve(args []string) (code int, mine bool) {
 	if len(args) != 1 || args[0] != serveArg {
 		return 0, false
