@@ -11,7 +11,7 @@ TMP    := .tmp
 MODULE := github.com/errand-dev/errand
 
 # Folders of the modules with Go code. The first three share the workspace of server/test.
-MODULES := . server server/test examples/eino
+MODULES := . server server/test server/test/peers examples/eino
 
 PYTHON_IS_THERE := $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 
@@ -72,7 +72,8 @@ fmt-check: $(GOLANGCI) ## fail if the Go code is not formatted
 lint: $(GOLANGCI) ## run the linters of .golangci.yml
 	$(GOLANGCI) config verify
 	@cd server/test && $(CURDIR)/$(GOLANGCI) run ./... ../... ../../...
-	@cd examples/eino && $(CURDIR)/$(GOLANGCI) run 2>&1 | sed '/Skipped 0 issues by rules/d' # of folders that it lacks
+	@for module in server/test/peers examples/eino; do (cd $$module && $(CURDIR)/$(GOLANGCI) run 2>&1 | \
+	  sed '/Skipped 0 issues by rules/d'); done # of folders that it lacks
 	@for module in . server; do (cd $$module && $(CURDIR)/$(GOLANGCI) run --enable-only gomoddirectives ./... 2>&1 | \
 	  sed '/Skipped 0 issues by rules/d'); done # it looks at one go.mod for each run
 
@@ -294,6 +295,15 @@ conformance-soak: ## the released Python client with its real waits (hours)
 .PHONY: bench
 bench: ## measure Errand beside a raw store loop and write docs/PERFORMANCE.md (about 10 minutes)
 	cd server/test && $(GO) run ./bench -write $(CURDIR)/docs/PERFORMANCE.md
+
+# Which peers, as a regular expression, and how many turns each has.
+PEERS ?= .
+TURNS ?= 5
+
+.PHONY: bench-peers
+bench-peers: ## the same work by Errand and by systems like it, in turns (about 2 minutes for each turn; PEERS, TURNS)
+	@mkdir -p $(TMP)
+	cd server/test/peers && $(GO) run . -only '$(PEERS)' -turns $(TURNS) 2>&1 | tee $(CURDIR)/$(TMP)/bench-peers.log
 
 .PHONY: bench-models
 bench-models: ## what stands between a model and a viewer, beside Agno and eino, and tasks that wait for people (about 5 minutes; ERRAND_BENCH_ROUNDS, ERRAND_BENCH_WAITING)

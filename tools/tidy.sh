@@ -20,7 +20,7 @@ GOPROXY="file://$tmp/proxy,file://$(GOMODCACHE='' "$go" env GOMODCACHE)/cache/do
 export GOPROXY
 
 untidy=0
-for module in . server server/test examples/eino tools; do
+for module in . server server/test server/test/peers examples/eino tools; do
     cp "$module/go.mod" "$tmp/go.mod"
     cat "$module/go.sum" >"$tmp/go.sum" 2>/dev/null || true
     (cd "$module" && "$go" mod tidy -modfile "$tmp/go.mod")
