@@ -17,6 +17,8 @@ type follower struct {
 	// stops says that Ctrl-C stops the task; else it only stops following.
 	stops bool
 	quiet bool
+	// asWritten says that the text is not shown as Markdown.
+	asWritten bool
 	// back is a command that comes back to the task, without its id; "" where the task is
 	// gone with this program.
 	back func(verb string) string
@@ -46,7 +48,7 @@ func (f *follower) follow(id string, asJSON bool) error {
 	interrupted := make(chan bool, 1)
 	go func() { interrupted <- f.attend(ctx, cancel, id) }()
 	if f.view == nil {
-		f.view = newView(f.env)
+		f.view = newView(f.env, f.asWritten)
 		f.view.thoughts = f.thoughts
 	}
 	if f.back != nil && !f.quiet {
@@ -112,7 +114,7 @@ func (f *follower) goesOn(id string) {
 // errAsked is why following has ended: the task waits for people.
 var errAsked = errors.New("the task waits for people")
 
-// tick lets the changing line show how time passes.
+// tick lets the view show how time passes.
 func (f *follower) tick(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -121,7 +123,7 @@ func (f *follower) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			f.show((*view).draw)
+			f.show((*view).pass)
 		}
 	}
 }

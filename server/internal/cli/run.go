@@ -20,20 +20,21 @@ import (
 )
 
 type runCmd struct {
-	Prompt  string     `arg:"" help:"What is to be done; - reads it from standard input."`
-	File    []string   `help:"A file, - for standard input, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
-	Agent   string     `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, for files else profile." placeholder:"ID|FILE"`
-	Model   string     `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
-	Budget  budgetFlag `help:"What it and its sub-tasks may use, for example tokens=100000." placeholder:"LIMITS"`
-	Open    bool       `help:"Show it in the web UI, live: a browser is opened, and on a terminal the link is printed, which signs in once. An own server stays until Ctrl-C."`
-	JSON    bool       `help:"Print the finished task as JSON, and nothing else."`
-	Server  string     `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
-	Key     string     `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
-	Profile string     `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
-	Data    string     `help:"Data folder of a server on this machine, used when nothing above says which." default:".errand" env:"ERRAND_DATA"`
-	Own     bool       `help:"Bring an own server, even if there is another."`
-	Events  string     `help:"json: lines of the program's output may be events; see docs/CONFIGURATION.md." enum:",json" default:"" placeholder:"json"`
-	Program []string   `arg:"" optional:"" passthrough:"partial" help:"A program and its arguments, behind --, that does the task."`
+	Prompt string     `arg:"" help:"What is to be done; - reads it from standard input."`
+	File   []string   `help:"A file, - for standard input, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
+	Agent  string     `help:"Who is to do it: profile, which uses no model; a file of agents, or FILE#ID; or an agent of a server. Left out: a model if there is one, for files else profile." placeholder:"ID|FILE"`
+	Model  string     `help:"The model to ask, in the place of the one that would be chosen or that the agent has." placeholder:"NAME"`
+	Budget budgetFlag `help:"What it and its sub-tasks may use, for example tokens=100000." placeholder:"LIMITS"`
+	Open   bool       `help:"Show it in the web UI, live: a browser is opened, and on a terminal the link is printed, which signs in once. An own server stays until Ctrl-C."`
+	reading
+	JSON    bool     `help:"Print the finished task as JSON, and nothing else."`
+	Server  string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
+	Key     string   `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
+	Profile string   `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
+	Data    string   `help:"Data folder of a server on this machine, used when nothing above says which." default:".errand" env:"ERRAND_DATA"`
+	Own     bool     `help:"Bring an own server, even if there is another."`
+	Events  string   `help:"json: lines of the program's output may be events; see docs/CONFIGURATION.md." enum:",json" default:"" placeholder:"json"`
+	Program []string `arg:"" optional:"" passthrough:"partial" help:"A program and its arguments, behind --, that does the task."`
 }
 
 // Help says what cannot be said in flags.
@@ -114,7 +115,7 @@ func (c *runCmd) see(e *env, client *errand.Client, request errand.TaskRequest, 
 			return err
 		}
 	}
-	f := follower{env: e, client: client, stops: true, quiet: c.JSON}
+	f := follower{env: e, client: client, stops: true, quiet: c.JSON, asWritten: c.asWritten(task)}
 	if !own {
 		f.back = c.servers().again
 	}

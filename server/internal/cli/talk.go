@@ -133,7 +133,7 @@ func (t *talk) resume() error {
 	if !t.before.Status.Ends() {
 		return t.follow(t.thread)
 	}
-	newView(t.env).end(t.before)
+	newView(t.env, false).end(t.before)
 	return nil
 }
 

@@ -35,6 +35,7 @@ type taskCmds struct {
 
 type taskGetCmd struct {
 	remote
+	reading
 	ID string `arg:"" help:"The task's id, or its first 6 characters or more."`
 }
 
@@ -51,7 +52,7 @@ func (c *taskGetCmd) Run(e *env) error {
 				return err
 			}
 		}
-		c.show(e, task, outputs...)
+		c.show(e, c.reading, task, outputs...)
 		return nil
 	})
 }
@@ -69,7 +70,7 @@ func outputsOf(ctx context.Context, client *errand.Client, id string) ([]errand.
 }
 
 // show prints a task for a person or a program.
-func (r remote) show(e *env, t *errand.Task, outputs ...errand.Output) {
+func (r remote) show(e *env, how reading, t *errand.Task, outputs ...errand.Output) {
 	if r.JSON {
 		fmt.Fprintln(e.Out, string(t.JSON()))
 		return
@@ -125,7 +126,8 @@ func (r remote) show(e *env, t *errand.Task, outputs ...errand.Output) {
 	}
 	w.end()
 	if t.Result != "" {
-		fmt.Fprintf(e.Out, "\n%s\n", strings.TrimRight(safeText(t.Result, isTerminal(e.Out)), "\n"))
+		fmt.Fprintln(e.Out)
+		printText(e, t.Result, how.asWritten(t))
 	}
 }
 
@@ -274,7 +276,7 @@ func (c *taskUpdateCmd) Run(e *env) error {
 	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Update(ctx, c.ID, u)
 		if err == nil {
-			c.show(e, task)
+			c.show(e, reading{}, task)
 		}
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 
 type taskCreateCmd struct {
 	remote
+	reading
 	Agent          string        `help:"Who is to do it." required:""`
 	Prompt         string        `arg:"" help:"What is to be done; - reads it from standard input."`
 	File           []string      `help:"A file, - for standard input, or an http(s) URL, for the task; may be repeated." short:"f" placeholder:"FILE" sep:"none"`
@@ -73,7 +74,7 @@ func (c *taskCreateCmd) Run(e *env) error {
 		return err
 	}
 	if c.Watch {
-		f := follower{env: e, client: client, quiet: c.JSON, back: c.again}
+		f := follower{env: e, client: client, quiet: c.JSON, back: c.again, asWritten: c.asWritten(task)}
 		return f.follow(task.ID, c.JSON)
 	}
 	if c.JSON {

@@ -11,6 +11,7 @@ import (
 
 type taskRetryCmd struct {
 	remote
+	reading
 	IDs   []string `arg:"" name:"id" help:"The tasks' ids, or the first 6 characters or more of each."`
 	Watch bool     `help:"Follow the new task until it ends; with one id."`
 }
@@ -46,7 +47,7 @@ func (c *taskRetryCmd) Run(e *env) error {
 	if err != nil || !c.Watch {
 		return err
 	}
-	f := follower{env: e, client: client, quiet: c.JSON, back: c.again}
+	f := follower{env: e, client: client, quiet: c.JSON, back: c.again, asWritten: c.asWritten(again)}
 	return f.follow(again.ID, c.JSON)
 }
 

@@ -14,6 +14,7 @@ import (
 
 type taskWatchCmd struct {
 	remote
+	reading
 	ID string `arg:"" help:"The task's id, or its first 6 characters or more."`
 }
 
@@ -28,20 +29,21 @@ func (c *taskWatchCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	var task *errand.Task
 	// A stream waits for its server for as long as it takes; whoever has just
 	// typed a wrong URL or id is to be told.
 	err = e.interruptible(func(ctx context.Context) error {
 		if err := whole(ctx, client, &c.ID); err != nil {
 			return err
 		}
-		_, err := client.Tasks.Get(ctx, c.ID)
+		task, err = client.Tasks.Get(ctx, c.ID)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	if !c.JSON {
-		f := follower{env: e, client: client, back: c.again}
+		f := follower{env: e, client: client, back: c.again, asWritten: c.asWritten(task)}
 		return f.follow(c.ID, false)
 	}
 	return e.interruptible(func(ctx context.Context) error {
@@ -63,6 +65,7 @@ func (c *taskWatchCmd) Run(e *env) error {
 
 type taskWaitCmd struct {
 	remote
+	reading
 	IDs []string `arg:"" name:"id" help:"The tasks' ids, or the first 6 characters or more of each."`
 }
 
@@ -87,7 +90,7 @@ func (c *taskWaitCmd) Run(e *env) error {
 			if c.JSON {
 				fmt.Fprintln(e.Out, string(task.JSON()))
 			} else if task.Result != "" {
-				fmt.Fprintln(e.Out, strings.TrimRight(safeText(task.Result, isTerminal(e.Out)), "\n"))
+				printText(e, task.Result, c.asWritten(task))
 			}
 			if first == nil {
 				first = exitFor(task)
@@ -226,6 +229,7 @@ func changed(c errand.Change) string {
 
 type taskThreadCmd struct {
 	remote
+	reading
 	ID   string `arg:"" help:"The task's id, or its first 6 characters or more."`
 	Full bool   `help:"With the tools that were called, and the threads of its sub-tasks."`
 }
@@ -255,7 +259,7 @@ func (c *taskThreadCmd) Run(e *env) error {
 				fmt.Fprintln(e.Out)
 			}
 			of = m.TaskID
-			showMessage(e, m)
+			c.message(e, m)
 		}
 		if c.JSON {
 			return printJSON(e.Out, raw)
@@ -264,7 +268,7 @@ func (c *taskThreadCmd) Run(e *env) error {
 	})
 }
 
-func showMessage(e *env, m errand.Message) {
+func (c *taskThreadCmd) message(e *env, m errand.Message) {
 	who := m.Role
 	if m.ToolName != "" {
 		who += " " + m.ToolName
@@ -273,5 +277,6 @@ func showMessage(e *env, m errand.Message) {
 	if content == "" && len(m.Payload) > 0 {
 		content = string(m.Payload)
 	}
-	fmt.Fprintf(e.Out, "[%s, %s]\n%s\n", printable(who), when(m.CreatedAt), strings.TrimRight(safeText(content, isTerminal(e.Out)), "\n"))
+	fmt.Fprintf(e.Out, "[%s, %s]\n", printable(who), when(m.CreatedAt))
+	printText(e, content, c.Raw || m.Role != "assistant")
 }

@@ -13,6 +13,16 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// size is that of a terminal, or a usual one.
+func size(w io.Writer) (columns, rows int) {
+	if f, ok := w.(*os.File); ok {
+		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
+			return columns, rows
+		}
+	}
+	return 80, 24
+}
+
 // fitting cuts a line to a number of columns. What is not ASCII may take two.
 func fitting(line string, columns int) string {
 	used := 0
@@ -30,7 +40,7 @@ func fitting(line string, columns int) string {
 // printable makes text safe as one line of a terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || turns(r) {
 			return ' '
 		}
 		return r
@@ -43,9 +53,13 @@ func safeText(text string, terminal bool) string {
 		return text
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 || turns(r) {
 			return -1
 		}
 		return r
 	}, text)
 }
+
+// turns reports whether a letter changes the direction of others, by which a text can show
+// another one than it is.
+func turns(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }

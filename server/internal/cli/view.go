@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/term"
-
 	"github.com/errand-dev/errand"
 )
 
@@ -20,30 +18,37 @@ import (
 type view struct {
 	out, err io.Writer
 	live     bool
-	safe     bool // standard output is a terminal, which text could command
-	plain    bool // no colours: NO_COLOR is set
-	joined   bool // both streams are on a terminal, hence on the same one
-	drawn    bool // the changing line stands there now
-	midLine  bool // the text does not end with a newline
-	columns  int  // that its last line takes, if each letter takes one
+	safe     bool  // standard output is a terminal, which text could command
+	plain    bool  // no colours: NO_COLOR is set
+	joined   bool  // both streams are on a terminal, hence on the same one
+	page     *page // the text is Markdown; nil if it is shown as it is written
+	drawn    bool  // the changing line stands there now
+	above    int   // the rows above it that change with it
+	midLine  bool  // the text does not end with a newline
+	columns  int   // that its last line takes, if each letter takes one
 	anyText  bool
 	thoughts bool // what the agent thinks is shown as it comes, dim, where there are colours
 	thinking bool // a thought stands there whose line has not ended
 
 	status  errand.Status // as the events have told it
 	note    string        // what it is doing
-	said    string        // what say has last said
+	said    string        // what say has last said, where nothing changes in place
+	saidAt  time.Time     // when that was a note
 	began   time.Time     // when it was started
 	attempt int
 	tools   int
 	plan    string
 }
 
-func newView(e *env) *view {
-	return &view{
+func newView(e *env, asWritten bool) *view {
+	v := &view{
 		out: e.Out, err: e.Err, safe: isTerminal(e.Out), plain: os.Getenv("NO_COLOR") != "", joined: isTerminal(e.Out) && isTerminal(e.Err),
-		live: isTerminal(e.Err) && os.Getenv("TERM") != "dumb",
+		live: shows(isTerminal(e.Err)),
 	}
+	if shows(v.safe) && !asWritten {
+		v.page = &page{}
+	}
+	return v
 }
 
 // event shows one event.
@@ -163,17 +168,29 @@ func (v *view) tool(e errand.Event) {
 
 // say shows what the task is doing, until it does something else.
 func (v *view) say(words string) {
-	if !v.live {
-		if words != v.said { // thoughts come in many pieces
+	if words == string(v.status) {
+		if !v.live {
 			v.line(words)
 		}
-		v.said = words
-		return
-	}
-	if words != string(v.status) {
+	} else {
 		v.note = words
 	}
-	v.draw()
+	v.pass()
+}
+
+// noteEvery is how often at most a line says what the task is doing, where lines do not
+// change in place.
+const noteEvery = 5 * time.Second
+
+// pass shows what time has changed.
+func (v *view) pass() {
+	switch {
+	case v.live:
+		v.draw()
+	case v.note != "" && v.note != v.said && time.Since(v.saidAt) >= noteEvery:
+		v.said, v.saidAt = v.note, time.Now()
+		v.line(v.note)
+	}
 }
 
 // thought shows a piece of what the agent thinks.
@@ -243,6 +260,7 @@ func (v *view) draw() {
 		return // the next letter wraps, which moving about would prevent
 	}
 	v.drawn = true
+	v.drawPage()
 	line := v.dim(fitting(printable(v.summary()), v.width()))
 	if v.midLine && v.joined {
 		// Index and up make sure that there is a line below.
@@ -251,11 +269,28 @@ func (v *view) draw() {
 	fmt.Fprint(v.err, line)
 }
 
+// drawPage draws the block of the page that is still open, or as much of its end as the
+// terminal can take back.
+func (v *view) drawPage() {
+	if v.page == nil || !v.joined {
+		return
+	}
+	columns, rows := size(v.out)
+	lines, above := last(v.page.lines(v.page.open, columns, !v.plain), columns, rows-2)
+	for _, line := range lines {
+		fmt.Fprintln(v.err, line)
+	}
+	v.above = above
+}
+
 // wipe takes the changing line away.
 func (v *view) wipe() {
 	switch {
 	case !v.drawn:
 		return
+	case v.above > 0:
+		fmt.Fprintf(v.err, "\r\x1b[%dA\x1b[J", v.above)
+		v.above = 0
 	case v.midLine && v.joined:
 		fmt.Fprint(v.err, "\x1b[J")
 	default:
@@ -274,16 +309,16 @@ func (v *view) dim(line string) string {
 // width is how many columns the changing line may take. One that wrapped could
 // not be wiped.
 func (v *view) width() int {
-	if f, ok := v.err.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
-		}
-	}
-	return 80
+	columns, _ := size(v.err)
+	return columns
 }
 
 // endLine ends a line of text, so that something else can stand below it.
 func (v *view) endLine() {
+	if v.page != nil {
+		v.close(v.page.open)
+		*v.page = page{}
+	}
 	if v.midLine {
 		fmt.Fprintln(v.out)
 		v.midLine, v.columns = false, 0
@@ -294,9 +329,13 @@ func (v *view) text(text string) {
 	if text == "" {
 		return
 	}
+	v.anyText = true
+	if v.page != nil {
+		v.mark(text)
+		return
+	}
 	v.wipe()
 	v.endThought()
-	v.anyText = true
 	v.midLine = !strings.HasSuffix(text, "\n")
 	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
 		v.columns = utf8.RuneCountInString(text[i+1:])
@@ -305,6 +344,27 @@ func (v *view) text(text string) {
 	}
 	fmt.Fprint(v.out, safeText(text, v.safe))
 	v.draw()
+}
+
+// mark shows a piece of Markdown.
+func (v *view) mark(text string) {
+	closed := v.page.add(safeText(text, true))
+	if closed == "" && !v.page.due() {
+		return
+	}
+	v.wipe()
+	v.endThought()
+	v.close(closed)
+	v.draw()
+}
+
+// close shows blocks that stay what they are.
+func (v *view) close(text string) {
+	columns, _ := size(v.out)
+	for _, line := range v.page.lines(text, columns, !v.plain) {
+		fmt.Fprintln(v.out, line)
+		v.page.begun = true
+	}
 }
 
 // leave makes room for whatever comes next on the terminal.
@@ -317,7 +377,7 @@ func (v *view) leave() {
 func (v *view) rest() {
 	v.wipe()
 	v.endThought()
-	if v.joined {
+	if v.joined || v.page != nil {
 		v.endLine()
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/errand-dev/errand"
@@ -55,12 +57,15 @@ func (s *screen) Write(p []byte) (int, error) {
 				s.column = min(s.column, screenWidth-1)
 				s.down()
 			},
-			"\x1b[A":  func() { s.row-- },
-			"\x1b7":   func() { s.saved = [2]int{s.row, s.column} },
-			"\x1b8":   func() { s.row, s.column = s.saved[0], s.saved[1] },
-			"\x1b[K":  s.erase,
-			"\x1b[2m": func() {},
-			"\x1b[0m": func() {},
+			"\x1b[A":    func() { s.row-- },
+			"\x1b7":     func() { s.saved = [2]int{s.row, s.column} },
+			"\x1b8":     func() { s.row, s.column = s.saved[0], s.saved[1] },
+			"\x1b[K":    s.erase,
+			"\x1b[2m":   func() {},
+			"\x1b[0m":   func() {},
+			"\x1b[0;1m": func() {},
+			"\x1b[0;2m": func() {},
+			"\x1b[0;3m": func() {},
 			"\x1b[J": func() {
 				s.erase()
 				for i := s.row + 1; i < len(s.rows); i++ {
@@ -76,6 +81,13 @@ func (s *screen) Write(p []byte) (int, error) {
 		}
 		if obeyed {
 			continue
+		}
+		if n := 0; strings.HasPrefix(rest, "\x1b[") {
+			if _, err := fmt.Sscanf(rest, "\x1b[%dA", &n); err == nil {
+				s.row -= n
+				_, rest, _ = strings.Cut(rest, "A")
+				continue
+			}
 		}
 		r := []rune(rest)[0]
 		if r < ' ' {
@@ -151,6 +163,36 @@ func TestView(t *testing.T) {
 	}
 }
 
+// TestViewOfMarkdown: the block that is still written is drawn anew with each piece, and
+// what stands below it goes on changing.
+func TestViewOfMarkdown(t *testing.T) {
+	t.Parallel()
+	s := &screen{}
+	v := &view{out: s, err: s, live: true, joined: true, safe: true, page: &page{}}
+	const status = "\n· executing · 1m30s"
+	for _, step := range []struct {
+		event errand.Event
+		want  string
+	}{
+		{told(errand.TaskUpdated, map[string]any{"status": "executing"}), status[1:]},
+		{told(errand.Chunk, "Sales are **u"), "Sales are **u" + status},
+		{told(errand.Chunk, "p**.\n"), "Sales are up." + status},
+		{told(errand.Chunk, "\n| a | b |\n| --- | ---: |\n"), "Sales are up.\na  b\n────" + status},
+		{told(errand.Chunk, "| long\x1b[2J | 1 |\n"), "Sales are up.\na        b\n──────────\nlong[2J  1" + status},
+		{told(errand.ToolCallRequest, errand.ToolCall{ToolName: "read"}), "a        b\n──────────\nlong[2J  1\n· → read\n· executing · 1m30s · 1 tool call"},
+		{told(errand.Chunk, "*Done*"), "a        b\n──────────\nlong[2J  1\n· → read\nDone\n· executing · 1m30s · 1 tool call"},
+	} {
+		v.event(step.event)
+		if got := s.text(); !strings.HasSuffix(step.want, got) {
+			t.Fatalf("%s %s: it shows\n%s\nwant\n%s", step.event.Type, step.event.Data, got, step.want)
+		}
+	}
+	v.end(&errand.Task{Status: errand.Completed})
+	if got := s.text(); !strings.HasSuffix(got, "· → read\nDone") {
+		t.Errorf("at the end it shows\n%s", got)
+	}
+}
+
 // TestViewOfThoughts: where they are wanted they stand above what they lead to.
 func TestViewOfThoughts(t *testing.T) {
 	t.Parallel()
@@ -172,6 +214,29 @@ func TestViewOfThoughts(t *testing.T) {
 			t.Fatalf("%s %s: it shows\n%s\nwant\n%s", step.event.Type, step.event.Data, got, step.want)
 		}
 	}
+}
+
+// TestNotesWithoutATerminal: where every line stays, there are few of them, and the
+// newest one is not lost.
+func TestNotesWithoutATerminal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		v := &view{out: io.Discard, err: &said}
+		v.event(told(errand.TaskUpdated, map[string]any{"status": "executing"}))
+		for i := range 101 {
+			v.event(told(errand.TaskUpdated, map[string]any{"internal_status": fmt.Sprintf("%d %%", i)}))
+			time.Sleep(100 * time.Millisecond)
+		}
+		for range 10 {
+			v.pass()
+			time.Sleep(time.Second)
+		}
+		v.event(told(errand.TaskFinished, map[string]any{"status": "completed"}))
+		if got, want := said.String(), "· executing\n· 0 %\n· 50 %\n· 100 %\n· completed\n"; got != want {
+			t.Errorf("it said %q, want %q", got, want)
+		}
+	})
 }
 
 // TestViewWithoutATerminal: what a task is doing never gets into its text.
