@@ -146,7 +146,10 @@ func (s *Service) Left(ctx context.Context, org string, r ClaimRequest) error {
 
 // heardClaim notes that a claiming worker is there, at most every few seconds.
 func (s *Service) heardClaim(tx writing, org, agentID, worker string, slots int) error {
-	now := tx.Now()
+	now, key := tx.Now(), heardKey{org, agentID, worker}
+	if s.heard.lately(key, now, slots) {
+		return nil
+	}
 	w, err := tx.Worker(org, agentID, worker)
 	if err != nil {
 		return err
@@ -157,7 +160,8 @@ func (s *Service) heardClaim(tx writing, org, agentID, worker string, slots int)
 	if now.Sub(w.LastHeard) > absence { // it may be another one of the name
 		w.Slots = 0
 	}
-	if now.Sub(w.LastHeard) < presenceStep && slots <= w.Slots {
+	if as := (heardAs{w.LastHeard, w.Slots}); as.lately(now, slots) {
+		s.heard.note(key, as)
 		return nil
 	}
 	w.LastHeard, w.Slots = now, max(w.Slots, slots)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/agent"
@@ -68,9 +69,19 @@ type KeyKind int
 const (
 	TaskKey KeyKind = iota
 	AgentKey
+	// ReplayKey names what an idempotency key of a route stands for.
+	ReplayKey
 )
 
 func aboutTask(org, id string) []Key { return []Key{{TaskKey, org, id}} }
+
+func aboutReplay(org, route, key string) Key { return Key{ReplayKey, org, route + "\x00" + key} }
+
+// Replay is the route and the idempotency key of a ReplayKey.
+func (k Key) Replay() (route, key string) {
+	route, key, _ = strings.Cut(k.ID, "\x00")
+	return route, key
+}
 
 func aboutAgent(org, id string) []Key { return []Key{{AgentKey, org, id}} }
 

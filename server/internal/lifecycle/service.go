@@ -51,6 +51,7 @@ type Service struct {
 	node     string
 	born     task.Stamp
 	answers  *answers
+	heard    heardBook
 
 	goingOn sync.Mutex // one commit at a time goes on with what others have left
 }

@@ -146,6 +146,7 @@ func (s *Service) prepare(ctx context.Context, who Caller, sub Submission) (prep
 	}
 	if sub.Spec.IdempotencyKey != nil {
 		p.replay.Hash = s.sealer.MAC(sub.Route, string(sub.Body))
+		p.about = append(p.about, aboutReplay(who.Organization, sub.Route, *sub.Spec.IdempotencyKey))
 	}
 	p.Submission = sub
 	return p, nil

@@ -115,6 +115,9 @@ type agentKey struct {
 // workerKey names a worker of an agent.
 type workerKey struct{ org, agent, id string }
 
+// replayKey names an idempotency key of a route.
+type replayKey struct{ org, route, key string }
+
 // capsKey names those who may have caps in the database.
 type capsKey struct {
 	org string
@@ -124,10 +127,7 @@ type capsKey struct {
 // answers are what questions about single rows of some tables were answered, until
 // one of these is written.
 type answers[K comparable, V any] struct {
-	of table.Name
-	// brief says that they are good for a commit even if others write the database: the
-	// question locks nothing, so that nobody relies on it for longer.
-	brief bool
+	of    table.Name
 	known map[K]V
 }
 
@@ -142,7 +142,7 @@ func recall[K comparable, V any](t *tx, m *answers[K, V], key K, question func(t
 		return before, nil
 	}
 	found, err := ask(t, m.of, question)
-	if err != nil || !fresh || !t.c.w.opts.Remember && !m.brief {
+	if err != nil || !fresh {
 		return found, err
 	}
 	if ok && !reflect.DeepEqual(found, before) {
@@ -162,7 +162,15 @@ func (m *answers[K, V]) written(tables table.Name) {
 	}
 }
 
-// remember keeps what a commit has made of tasks.
+// forget forgets all: what was locked when it was read is not locked any more.
+func (w *writer) forget() {
+	w.memory = memory{}
+	clear(w.agents.known)
+	clear(w.workers.known)
+	clear(w.caps.known)
+}
+
+// remember keeps what a commit has made of tasks, unless others may change it.
 func (w *writer) remember(c *commit) {
 	if !w.opts.Remember {
 		return

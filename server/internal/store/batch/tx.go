@@ -26,6 +26,10 @@ type tx struct {
 	tasks   map[taskKey]*known     // that the caller has written
 	rows    map[taskKey]*table.Row // that it has read, so that only what differs is written
 	entries []feed.Entry
+	// replays are the idempotency keys that the caller has written; dropped says that
+	// others may have gone.
+	replays map[replayKey]*lifecycle.Replay
+	dropped bool
 	// asked is the task whose client_ids were asked for last, and said what came of it.
 	asked taskKey
 	said  said
@@ -117,6 +121,9 @@ func (t *tx) read(org, id string, spec bool) (*known, error) {
 		}
 		return t.seen(key, k, spec)
 	}
+	if _, absent := t.c.absent[key]; absent {
+		return nil, lifecycle.NoTask(id)
+	}
 	if err := t.lock(lifecycle.Key{Of: lifecycle.TaskKey, Organization: org, ID: id}); err != nil {
 		return nil, err
 	}
@@ -129,9 +136,7 @@ func (t *tx) read(org, id string, spec bool) (*known, error) {
 		}
 		return nil, err
 	}
-	if w.opts.Remember {
-		w.memory.put(key, k)
-	}
+	w.memory.put(key, k)
 	return t.seen(key, k, spec)
 }
 
@@ -142,6 +147,12 @@ func (t *tx) written(key taskKey) (*known, bool) {
 	}
 	k, ok := t.c.tasks[key]
 	return k, ok
+}
+
+// wrote reports whether the caller, or one before it in the commit, has written a task.
+func (t *tx) wrote(key taskKey) bool {
+	_, wrote := t.written(key)
+	return wrote
 }
 
 // seen notes what the caller knows of a task.
@@ -244,6 +255,7 @@ func (t *tx) saidOf(key taskKey) said {
 func (t *tx) Delete(org, id string) error {
 	key := taskKey{org, id}
 	t.record(table.DeleteTask(org, id)...)
+	t.dropped = true
 	t.write(key, &known{gone: true})
 	delete(t.rows, key)
 	t.entries = append(t.entries, feed.Entry{Organization: org, Task: id, Kind: feed.Deleted})
@@ -295,6 +307,9 @@ func (t *tx) Pack(org, id string, after int64, rows int) (to int64, err error) {
 
 // Unerased implements lifecycle.Tasks.
 func (t *tx) Unerased(org, id string) (bool, error) {
+	if t.c.absent[taskKey{org, id}] && !t.wrote(taskKey{org, id}) {
+		return false, nil
+	}
 	return ask(t, table.Graves, func(db table.DB) (bool, error) { return table.Unerased(background(), db, org, id) })
 }
 
@@ -404,9 +419,19 @@ func (t *tx) Take(w lifecycle.Want) ([]lifecycle.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	var about []lifecycle.Key
+	for _, id := range ids {
+		k := lifecycle.Key{Of: lifecycle.TaskKey, Organization: w.Organization, ID: id}
+		t.c.locked[k] = true
+		if !t.wrote(taskKey{w.Organization, id}) {
+			about = append(about, k)
+		}
+	}
+	if err := t.c.ahead(about); err != nil {
+		return nil, err
+	}
 	taken := make([]lifecycle.Snapshot, 0, len(ids))
 	for _, id := range ids {
-		t.c.locked[lifecycle.Key{Of: lifecycle.TaskKey, Organization: w.Organization, ID: id}] = true
 		s, err := t.Snapshot(w.Organization, id)
 		if err != nil {
 			return nil, err
@@ -485,6 +510,9 @@ func (t *tx) DropUses(org, id string) error {
 
 // Replay implements lifecycle.Records.
 func (t *tx) Replay(org, route, key string) (*lifecycle.Replay, error) {
+	if r, known := t.replay(replayKey{org, route, key}); known {
+		return r, nil
+	}
 	return ask(t, table.Replays, func(db table.DB) (*lifecycle.Replay, error) {
 		return table.ReadReplay(background(), db, org, route, key)
 	})
@@ -500,12 +528,28 @@ func (t *tx) Replays(org, route string, keys []string) (map[string]*lifecycle.Re
 // PutReplay implements lifecycle.Records.
 func (t *tx) PutReplay(org, route, key string, before *lifecycle.Replay, r lifecycle.Replay) error {
 	t.record(table.PutReplay(org, route, key, before, r))
+	if t.replays == nil {
+		t.replays = map[replayKey]*lifecycle.Replay{}
+	}
+	t.replays[replayKey{org, route, key}] = &r
 	return nil
+}
+
+// replay is what is known of an idempotency key without asking.
+func (t *tx) replay(key replayKey) (r *lifecycle.Replay, known bool) {
+	if t.dropped || t.c.dropped {
+		return nil, false
+	}
+	if r, known = t.replays[key]; !known {
+		r, known = t.c.replays[key]
+	}
+	return r, known
 }
 
 // DropReplays implements lifecycle.Records.
 func (t *tx) DropReplays(org string, before task.Stamp) error {
 	t.record(table.DropReplays(org, before))
+	t.dropped = true
 	return nil
 }
 
@@ -625,6 +669,9 @@ func (t *tx) Untold(org, worker string) ([]lifecycle.Sent, error) {
 
 // Attempts implements lifecycle.Roster.
 func (t *tx) Attempts(org, id string) ([]task.Attempt, error) {
+	if t.c.absent[taskKey{org, id}] && !t.wrote(taskKey{org, id}) {
+		return nil, nil
+	}
 	return ask(t, table.Attempts, func(db table.DB) ([]task.Attempt, error) {
 		return table.ReadUnfenced(background(), db, org, id)
 	})

@@ -53,7 +53,7 @@ type Engine interface {
 // Options are what the writers of a store share.
 type Options struct {
 	// Remember keeps the tasks and agents that were read or written last: for a
-	// database that nobody else writes.
+	// database that nobody else writes. Of another one they are known for a commit.
 	Remember bool
 	// Verify compares what is remembered with the database whenever it is used,
 	// and fails the write where they differ: for tests.
@@ -129,7 +129,7 @@ type writer struct {
 func newWriter(e Engine, opts Options) *writer {
 	w := &writer{engine: e, opts: opts}
 	w.agents.of, w.workers.of = table.Agents, table.Workers
-	w.caps.of, w.caps.brief = table.Agents|table.Keys, true
+	w.caps.of = table.Agents | table.Keys
 	return w
 }
 
@@ -224,12 +224,11 @@ func (w *writer) try(g *group, met *[]lifecycle.Key) error {
 		w.engine.Rollback(ctx) // it may have begun, and then not got its locks
 		return err
 	}
-	if !w.opts.Remember {
-		clear(w.caps.known)
-	}
-	c := &commit{w: w, locked: map[lifecycle.Key]bool{}, met: met}
-	for _, k := range about {
-		c.locked[k] = true
+	c := &commit{w: w, about: about, met: met, replays: map[replayKey]*lifecycle.Replay{}}
+	c.begin()
+	if err := c.ahead(about); err != nil {
+		w.engine.Rollback(ctx)
+		return err
 	}
 	for next := g.all; len(next) > 0; next = g.late() {
 		for _, r := range next {
@@ -274,9 +273,19 @@ type commit struct {
 	tasks   map[taskKey]*known // as they have become
 	entries []feed.Entry
 	told    int // of the entries, to OnDecided
-	locked  map[lifecycle.Key]bool
-	met     *[]lifecycle.Key // that were locked on the way
-	err     error            // of the engine: nothing of the batch stands
+	// about is what was locked when the transaction began, locked is that and what came
+	// to be since, and met was locked on the way.
+	about  []lifecycle.Key
+	locked map[lifecycle.Key]bool
+	met    *[]lifecycle.Key
+	// absent are ids that no task had when the transaction began. True says that no
+	// deleted one has left anything either.
+	absent map[taskKey]bool
+	// replays are idempotency keys as they were, and as callers have written them, unless
+	// dropped says that some may have gone since.
+	replays map[replayKey]*lifecycle.Replay
+	dropped bool
+	err     error // of the engine: nothing of the batch stands
 }
 
 // decided tells what the commit will have changed, and lets those come who write because
@@ -299,8 +308,23 @@ func (c *commit) run(fn func(lifecycle.Tx) error) error {
 	}
 	if c.err == nil && t.sent {
 		c.err = c.w.engine.Back(background())
+		c.begin()
 	}
 	return err
+}
+
+// begin forgets what was locked, and what was read under a lock, but for what the
+// transaction has locked since it began: the database has let go of the rest. Where nobody
+// else writes there is nothing to lock.
+func (c *commit) begin() {
+	c.absent = map[taskKey]bool{}
+	c.locked = make(map[lifecycle.Key]bool, len(c.about))
+	for _, k := range c.about {
+		c.locked[k] = true
+	}
+	if !c.w.opts.Remember {
+		c.w.forget()
+	}
 }
 
 // errPanic is a caller's function that panicked. What it said is for the log alone.
@@ -327,6 +351,8 @@ func (c *commit) accept(t *tx) {
 	c.ops, c.in = append(c.ops, t.ops...), c.in|t.in
 	c.touched |= t.touched
 	c.entries = append(c.entries, t.entries...)
+	c.dropped = c.dropped || t.dropped
+	maps.Copy(c.replays, t.replays)
 	if c.tasks == nil {
 		c.tasks = t.tasks
 		return

@@ -117,8 +117,8 @@ func TestWhatIsSentWhen(t *testing.T) {
 
 func fns(list ...func(lifecycle.Tx) error) []func(lifecycle.Tx) error { return list }
 
-// The rows that a batch is about are locked when it begins, others when they are
-// read first.
+// The rows that a batch is about are locked when it begins, and read in one question,
+// others when they are read first.
 func TestWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	w, f := alone(Options{})
@@ -132,7 +132,7 @@ func TestWhatIsLocked(t *testing.T) {
 	}, func(lifecycle.Tx) error { return nil })
 	batch[0].about, batch[1].about = []lifecycle.Key{key("a")}, []lifecycle.Key{key("b")}
 	w.commit(&group{all: batch})
-	if calls := f.called(); calls != "begin a b, ask tasks, ask tasks, lock c, ask tasks, ask tasks, rollback" || batch[0].err != nil {
+	if calls := f.called(); calls != "begin a b, ask tasks, ask graves, lock c, ask tasks, ask tasks, rollback" || batch[0].err != nil {
 		t.Errorf("calls %s; answer %v", calls, batch[0].err)
 	}
 }

@@ -256,7 +256,7 @@ func TestManyOpenAtOnce(t *testing.T) {
 	}
 }
 
-// Hints reach other stores on the database, and this one.
+// Hints reach other stores on the database.
 func TestHints(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Schema(t)

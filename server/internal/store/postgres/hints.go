@@ -17,7 +17,7 @@ const (
 	retry = time.Second
 )
 
-// Hints yields a token when another node, or this one, may have added to the feed.
+// Hints yields a token when another node may have added to the feed.
 func (s *Store) Hints() <-chan struct{} { return s.hints }
 
 // hint asks for the others to be told. It never waits.
@@ -58,7 +58,7 @@ func (s *Store) notify(ctx context.Context, conn *pgx.Conn) *pgx.Conn {
 			return nil
 		}
 	}
-	if _, err := conn.Exec(ctx, "SELECT pg_notify($1, '')", channel); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_notify($1, $2)", channel, s.opts.Node); err != nil {
 		hangUp(ctx, conn)
 		return nil
 	}
@@ -95,7 +95,7 @@ func (s *Store) hear(ctx context.Context) error {
 			s.breaks.Add(1)
 			return err
 		}
-		if told.Channel == channel {
+		if told.Channel == channel && told.Payload != s.opts.Node {
 			leave(s.hints)
 		}
 	}

@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -253,7 +254,8 @@ func RowOf(t task.Task) (*Row, error) {
 
 // Statements that are made of lists of columns.
 var (
-	readTask, readTaskWithSpec = readingTask("NULL"), readingTask("u.spec")
+	readTask, readTaskWithSpec = readingTask("NULL") + " t.id = ?", readingTask("u.spec") + " t.id = ?"
+	readTasks                  = readingTask("CASE WHEN length(u.spec) <= ? THEN u.spec END") + " t.id IN "
 	taskNames                  = new(Row).columns()
 	insertTask                 = insert("tasks", taskNames)
 	putAttempt                 = upsert("attempts", 3, attemptRow(new(string), new(string), new(task.Attempt), new(int64)))
@@ -266,7 +268,7 @@ func readingTask(spec string) string {
 		", COALESCE(u.shown_result, u.result), " + spec +
 		" FROM tasks t JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn" +
 		" LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts" +
-		" WHERE t.org = ? AND t.id = ?"
+		" WHERE t.org = ? AND"
 }
 
 // attemptRow is an attempt's row with its key.
@@ -274,18 +276,43 @@ func attemptRow(org, id *string, a *task.Attempt, lease *int64) []column {
 	return append([]column{{"org", org}, {"task", id}}, attemptColumns(a, lease)...)
 }
 
+// found is a task as a statement of readingTask finds it.
+type found struct {
+	row    Row
+	result *string
+	spec   *string
+	run    task.Attempt
+	lease  int64
+}
+
+func (f *found) scan(rows Rows) error {
+	return scan(rows, append(f.row.columns(), attemptColumns(&f.run, &f.lease)...), &f.result, &f.spec)
+}
+
+// restore makes the task. It asks for the holdover, which is rare, so not worth a join; it
+// may have let go since the row was read.
+func (f *found) restore(ctx context.Context, db DB) (task.Task, error) {
+	var current, holdover *task.Attempt
+	if f.run.Number > 0 {
+		f.run.Lease = time.Duration(f.lease) * time.Microsecond
+		current = &f.run
+	}
+	if f.row.holdover > 0 {
+		var err error
+		if holdover, err = ReadAttempt(ctx, db, f.row.task.OrganizationID, f.row.task.ID, f.row.holdover); err != nil {
+			return task.Task{}, err
+		}
+		if !holdover.Holds() {
+			holdover = nil
+		}
+	}
+	return f.row.Restore(current, holdover, f.result)
+}
+
 // ReadTask reads a task of the scope with its current attempt, and its turn's spec
 // into spec if that is not nil. It also returns the row as it was read.
 func ReadTask(ctx context.Context, db DB, in auth.Scope, id string, spec *json.RawMessage) (task.Task, *Row, error) {
-	var (
-		r        Row
-		query    = readTask
-		args     = []any{in.Organization, id}
-		result   *string
-		specText *string
-		run      task.Attempt
-		lease    int64
-	)
+	query, args := readTask, []any{in.Organization, id}
 	if spec != nil {
 		query = readTaskWithSpec
 	}
@@ -293,35 +320,81 @@ func ReadTask(ctx context.Context, db DB, in auth.Scope, id string, spec *json.R
 		narrower, more := narrow(in)
 		query, args = query+narrower, append(args, more...)
 	}
-	found := false
+	var f *found
 	err := each(ctx, db, query, args, func(rows Rows) error {
-		found = true
-		return scan(rows, append(r.columns(), attemptColumns(&run, &lease)...), &result, &specText)
+		f = new(found)
+		return f.scan(rows)
 	})
 	if err != nil {
 		return task.Task{}, nil, fmt.Errorf("read task: %w", err)
 	}
-	if !found {
+	if f == nil {
 		return task.Task{}, nil, lifecycle.NoTask(id)
 	}
-	if specText != nil {
-		*spec = json.RawMessage(*specText)
+	if f.spec != nil {
+		*spec = json.RawMessage(*f.spec)
 	}
-	var current, holdover *task.Attempt
-	if run.Number > 0 {
-		run.Lease = time.Duration(lease) * time.Microsecond
-		current = &run
-	}
-	if r.holdover > 0 { // rare, so not worth a join; it may have let go between the two reads
-		if holdover, err = ReadAttempt(ctx, db, in.Organization, id, r.holdover); err != nil {
-			return task.Task{}, nil, err
+	t, err := f.restore(ctx, db)
+	return t, &f.row, err
+}
+
+// Stored is one of many tasks, as ReadTask returns it. Spec is nil when it is long.
+type Stored struct {
+	Task task.Task
+	Row  *Row
+	Spec json.RawMessage
+}
+
+// ReadTasks reads several tasks of an organization, and their specs of up to so many
+// characters. It reads no more than some mebibytes: whole says that it has read all that
+// are there.
+func ReadTasks(ctx context.Context, db DB, org string, ids []string, longest int) (stored []Stored, whole bool, err error) {
+	places, among := among(ids)
+	var all []*found
+	size := 0
+	err = each(ctx, db, readTasks+places, append([]any{longest, org}, among...), func(rows Rows) error {
+		f := new(found)
+		if err := f.scan(rows); err != nil {
+			return err
 		}
-		if !holdover.Holds() {
-			holdover = nil
+		all = append(all, f)
+		for _, text := range []*string{f.result, f.spec} {
+			if text != nil {
+				size += len(*text)
+			}
 		}
+		if size >= maxBytes {
+			return errEnough
+		}
+		return nil
+	})
+	if whole = !errors.Is(err, errEnough); err != nil && whole {
+		return nil, false, fmt.Errorf("read tasks: %w", err)
 	}
-	t, err := r.Restore(current, holdover, result)
-	return t, &r, err
+	for _, f := range all {
+		t, err := f.restore(ctx, db)
+		if err != nil {
+			return nil, false, err
+		}
+		one := Stored{Task: t, Row: &f.row}
+		if f.spec != nil {
+			one.Spec = json.RawMessage(*f.spec)
+		}
+		stored = append(stored, one)
+	}
+	return stored, whole, nil
+}
+
+// Remains lists those of several ids of which a deleted task has left anything.
+func Remains(ctx context.Context, db DB, org string, ids []string) ([]string, error) {
+	places, among := among(ids)
+	args := append([]any{org}, among...)
+	left, err := texts(ctx, db, "SELECT task FROM graves WHERE org = ? AND task IN "+places+
+		" UNION SELECT task FROM attempts WHERE org = ? AND task IN "+places, append(args, args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("look for what deleted tasks have left: %w", err)
+	}
+	return left, nil
 }
 
 // narrow is a scope as a part of a condition on tasks.
