@@ -104,6 +104,11 @@ func (a *App) start(ctx context.Context) error {
 	hub, line, metrics := stream.NewHub(), dispatch.NewLine(), observe.NewMetrics(o.Version)
 	node := nodeName(o)
 	var indexer atomic.Pointer[search.Indexer]
+	var taskLog *observe.TaskLog
+	if o.TaskLog != nil {
+		taskLog = observe.NewTaskLog(o.TaskLog)
+		a.parts.Go(func() { taskLog.Run(a.sweeping) })
+	}
 	tailer := feed.NewTailer(node, func(entries []feed.Entry) { //nolint:contextcheck // it outlives the start
 		hub.Publish(entries)
 		if x := indexer.Load(); x != nil {
@@ -115,6 +120,7 @@ func (a *App) start(ctx context.Context) error {
 		line.Publish(entries)
 		metrics.Committed(entries)
 		a.tracer.Committed(entries)
+		taskLog.Committed(entries)
 	})
 	var err error
 	// First of all, so that a start on an address in use leaves nothing behind.

@@ -87,6 +87,8 @@ type Options struct {
 	Version string
 	// Log receives the server's log.
 	Log *slog.Logger
+	// TaskLog receives a line when a task is created, started or ended; nil is nobody.
+	TaskLog *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }

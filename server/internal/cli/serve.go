@@ -88,6 +88,9 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 		return o, err
 	}
 	o.Log = log
+	if isTerminal(e.Err) && c.LogFormat == "text" {
+		o.TaskLog = log // a person is there
+	}
 	if c.Agents != "" {
 		o.Agents, err = agentfile.Read(c.Agents)
 	}
