@@ -184,6 +184,7 @@ func Main(args []string, streams Streams) int {
 	if err != nil {
 		return e.report(err)
 	}
+	withExamples(parser.Model.Node)
 	if len(args) > 0 && args[0] == completeArg {
 		complete(streams.Out, parser.Model, args[1:])
 		return exitOK

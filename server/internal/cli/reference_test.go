@@ -70,6 +70,7 @@ func describe(w *strings.Builder, n *kong.Node) {
 	if n.Detail != "" {
 		fmt.Fprintf(w, "%s\n", n.Detail)
 	}
+	fmt.Fprintf(w, "\n```sh\n%s\n```\n", examples[words(n)])
 	if n.Name == "serve" {
 		w.WriteString("\nIts flags are in [CONFIGURATION.md](CONFIGURATION.md).\n")
 		return

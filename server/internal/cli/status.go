@@ -17,8 +17,7 @@ type statusCmd struct {
 // Help says what cannot be said in flags.
 func (statusCmd) Help() string {
 	return "Tasks are stuck when nothing goes on with them before somebody does something: starts a worker, answers, raises a budget, resumes." +
-		"\n\nExit code: 0 the server answers, 1 there is none, or it does not answer or not with this key." +
-		"\n\nExamples:\n\n  errand status\n  errand status --json | jq .tasks"
+		"\n\nExit code: 0 the server answers, 1 there is none, or it does not answer or not with this key."
 }
 
 // condition is what a server says of itself and of its tasks.
