@@ -175,9 +175,9 @@ func (l *lease) listen(ctx context.Context, after int64) {
 	}
 }
 
-// hold keeps the lease until ctx ends. It cancels the work when the answer says
+// keep keeps the lease until ctx ends. It cancels the work when the answer says
 // so, and before the lease runs out when nothing has renewed it.
-func (l *lease) hold(ctx context.Context, cancel context.CancelCauseFunc) {
+func (l *lease) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	every := min(l.length/3, longestBeat)
 	wait := every
 	for {

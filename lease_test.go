@@ -49,7 +49,7 @@ func TestAHeartbeatThatIsAnsweredLateKeepsTheLease(t *testing.T) {
 				l.length = length
 				work, cancel := context.WithCancelCause(t.Context())
 				ended := make(chan struct{})
-				go func() { defer close(ended); l.hold(work, cancel) }()
+				go func() { defer close(ended); l.keep(work, cancel) }()
 				sleep(work, 10*length)
 				if lost := errors.Is(context.Cause(work), ErrLeaseLost); lost != c.lost {
 					t.Errorf("the lease is lost: %v", lost)

@@ -35,8 +35,8 @@ func (t *Tasks) Steps(ctx context.Context, id string, turn int) iter.Seq2[Commit
 }
 
 // Step does a piece of work whose outcome no later attempt of the turn is to pay for
-// again. If an attempt has committed a step of that id, Step answers what that one
-// did, as JSON. Otherwise it calls do, commits what do answers, and answers that once
+// again. If an attempt has committed a step of that id, Step returns what that one
+// did, as JSON. Otherwise it calls do, commits what do returns, and returns that once
 // the server has it: everything that was told before stands before it in the log. An
 // error of do is returned as it is, and commits nothing.
 //

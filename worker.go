@@ -285,7 +285,7 @@ func (w *Worker) execute(claiming, work, handling context.Context, c claim, told
 	a := &Attempt{began: began, Task: c.Task, Number: c.Lease.Attempt, trace: c.TraceParent, models: c.Models, lease: lease, out: newOutbox(lease), steps: newSteps(), part: cancel}
 	lease.used = a.spent
 	var helpers sync.WaitGroup
-	helpers.Go(func() { lease.hold(ctx, cancel) })
+	helpers.Go(func() { lease.keep(ctx, cancel) })
 	helpers.Go(func() { lease.listen(ctx, c.Task.LastEventSeq) })
 	helpers.Go(func() { a.out.run(ctx) })
 	log.InfoContext(ctx, "attempt started")

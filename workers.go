@@ -17,10 +17,10 @@ type WorkerInfo struct {
 	// where that comes.
 	Node    string `json:"node"`
 	Address string `json:"address"`
-	// Slots are how many tasks it can have at a time, 0 while that is not known, and Held
+	// Slots are how many tasks it can have at a time, 0 while that is not known, and AtWork
 	// how many it has.
 	Slots     int  `json:"slots"`
-	Held      int  `json:"held"`
+	AtWork    int  `json:"at_work"`
 	Connected bool `json:"connected"`
 	// Busy says that it takes nothing more now.
 	Busy      bool      `json:"busy"`

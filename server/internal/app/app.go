@@ -178,8 +178,8 @@ func (a *App) start(ctx context.Context) error {
 	source := stream.NewSource(hub, service)
 	a.pages.Store(board.New(service, board.Show{Row: edge.ShowRow, Counts: v1.ShowCounts, Approval: v1.ShowApproval, Workers: v1.ShowWorkers}))
 	a.parts.Go(func() { a.pages.Load().Run(a.closing) })
-	desk := dispatch.NewDesk(service, line, o.Log, a.closing.Done())
-	a.parts.Go(func() { desk.Run(a.closing) })
+	workers := dispatch.NewWorkers(service, line, o.Log, a.closing.Done())
+	a.parts.Go(func() { workers.Run(a.closing) })
 	a.reader = reading.New(filepath.Join(o.Data, reading.Folder))
 	a.fetcher = files.NewFetcher(o.AllowPrivate, filepath.Join(o.Data, files.FetchedFolder), o.Now)
 	opener := files.NewOpener(shelf, a.fetcher, service)
@@ -221,12 +221,12 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.auth = auth.NewAuthenticator(a.store)
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
-		Kit: edge.Kit{
-			Service: service, Desk: desk, Board: a.pages.Load(), Changes: board.NewChanges(a.pages.Load(), a.store, service), Presenter: presenter, Log: o.Log,
+		Core: edge.Core{
+			Service: service, Workers: workers, Board: a.pages.Load(), Changes: board.NewChanges(a.pages.Load(), a.store, service), Presenter: presenter, Log: o.Log,
 			Source: source, Turns: invoke.NewTurns(service, source, o.KeepAlive), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Search: search.NewDesk(a.store), Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Search: search.NewFinder(a.store), Shelf: shelf, Ready: a.ready,
 		Proxy: modelProxy(o, service), Preview: previews(runner, opener),
 		Retention: o.Retention, AgentTools: o.MCPAgentTools,
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()), PublicURL: trimSlash(o.PublicURL),

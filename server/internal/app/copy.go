@@ -20,8 +20,8 @@ type CopyReport = copier.Report
 // side is one of the databases of a copy.
 type side struct {
 	*copier.Base
-	held, finish func(context.Context) error
-	close        func() error
+	alone, finish func(context.Context) error
+	close         func() error
 }
 
 // inPostgres reports whether a place is the URL of a PostgreSQL database, and no folder.
@@ -38,7 +38,7 @@ func openSide(ctx context.Context, place string,
 		if err != nil {
 			return side{}, err
 		}
-		return side{&c.Base, c.Held, c.Finish, c.Close}, nil
+		return side{&c.Base, c.Alone, c.Finish, c.Close}, nil
 	}
 	if strings.Contains(place, "://") {
 		return side{}, errors.New("name a data folder, or a database as postgres://user:password@host:5432/name") // it may hold a password
@@ -50,7 +50,7 @@ func openSide(ctx context.Context, place string,
 	if err != nil {
 		return side{}, err
 	}
-	return side{&c.Base, c.Held, c.Finish, c.Close}, nil
+	return side{&c.Base, c.Alone, c.Finish, c.Close}, nil
 }
 
 // CopyStore copies the record of one store into another that has none: each is a data
@@ -70,7 +70,7 @@ func CopyStore(ctx context.Context, from, to string, tell func(CopyProgress)) (r
 	if r, err = copier.Copy(ctx, source.Base, target.Base, tell); err != nil {
 		return r, err
 	}
-	if err := source.held(ctx); err != nil {
+	if err := source.alone(ctx); err != nil {
 		return r, err
 	}
 	return r, target.finish(ctx)

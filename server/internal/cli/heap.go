@@ -29,11 +29,11 @@ func giveHeapRoom() {
 	var adjust func(*[16]byte)
 	adjust = func(*[16]byte) {
 		metrics.Read(seen)
-		held, all := seen[0].Value.Uint64(), uint64(1<<20)
+		live, all := seen[0].Value.Uint64(), uint64(1<<20)
 		for _, part := range seen {
 			all += part.Value.Uint64()
 		}
-		debug.SetGCPercent(int(100 * max(heapRoom, held/heapShare) / all)) //nolint:gosec // 4,800 at most
+		debug.SetGCPercent(int(100 * max(heapRoom, live/heapShare) / all)) //nolint:gosec // 4,800 at most
 		runtime.SetFinalizer(new([16]byte), adjust)
 	}
 	adjust(nil)

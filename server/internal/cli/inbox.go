@@ -112,7 +112,7 @@ type inboxAnswerCmd struct {
 	Note    string `help:"Something for whoever asked."`
 }
 
-// Run answers it.
+// Run gives the answer.
 func (c *inboxAnswerCmd) Run(e *env) error {
 	if c.Decline && c.Value != "" {
 		return errors.New("--decline goes without a value: say why with --note")

@@ -41,9 +41,9 @@ func (c *workerListCmd) Run(e *env) error {
 		case x.Connected:
 			state = "there"
 		}
-		tasks := strconv.Itoa(x.Held)
+		tasks := strconv.Itoa(x.AtWork)
 		if x.Slots > 0 {
-			tasks = fmt.Sprintf("%d of %d", x.Held, x.Slots)
+			tasks = fmt.Sprintf("%d of %d", x.AtWork, x.Slots)
 		}
 		w.row(x.ID, strings.Join(x.Agents, ", "), x.Kind, state, tasks, ago(x.LastHeard), strconv.Itoa(x.Lost))
 	}

@@ -34,7 +34,7 @@ func (b *bench) wait(ctx context.Context, d time.Duration) *waiting {
 	begin := time.Now()
 	go func() {
 		defer close(w.over)
-		w.got, w.err = b.desk.Claim(ctx, who(), lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 1}, d)
+		w.got, w.err = b.workers.Claim(ctx, who(), lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 1}, d)
 		w.took = time.Since(begin)
 	}()
 	synctest.Wait()
@@ -502,7 +502,7 @@ func (b *bench) serve() (p *pipe, hangUp context.CancelFunc) {
 	p = &pipe{}
 	ctx, hangUp := context.WithCancel(b.ctx)
 	b.parts.Go(func() {
-		if err := b.desk.Serve(ctx, lifecycle.Registration{Organization: org, Agent: bot}, p); err != nil && b.ctx.Err() == nil {
+		if err := b.workers.Serve(ctx, lifecycle.Registration{Organization: org, Agent: bot}, p); err != nil && b.ctx.Err() == nil {
 			b.t.Errorf("serve: %v", err)
 		}
 	})

@@ -95,7 +95,7 @@ type bench struct {
 	store   *outage
 	hub     *stream.Hub
 	line    *dispatch.Line
-	desk    *dispatch.Desk
+	workers *dispatch.Workers
 	closing chan struct{}
 	jump    atomic.Int64 // of the wall clock, in nanoseconds
 	deaf    atomic.Bool  // commits wake nobody
@@ -146,8 +146,8 @@ func inBubble(t *testing.T, test func(*bench)) {
 		b.must(store.PutOrganization(b.ctx, org, org))
 		_, err = b.PutAgent(b.ctx, org, bot, agent.Record{Name: bot})
 		b.must(err)
-		b.desk = dispatch.NewDesk(b.Service, b.line, slog.New(slog.DiscardHandler), b.closing)
-		b.parts.Go(func() { b.desk.Run(b.ctx) })
+		b.workers = dispatch.NewWorkers(b.Service, b.line, slog.New(slog.DiscardHandler), b.closing)
+		b.parts.Go(func() { b.workers.Run(b.ctx) })
 		test(b)
 	})
 }

@@ -19,7 +19,7 @@ func TestL1AClaimerWhoHasGoneCostsNothing(t *testing.T) {
 		ctx, cancel := context.WithCancel(b.ctx)
 		leave := func() { cancel() } // a CancelFunc is of another type
 		b.store.stored.Store(&leave)
-		got, err := b.desk.Claim(ctx, who(), lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 1}, time.Minute)
+		got, err := b.workers.Claim(ctx, who(), lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 1}, time.Minute)
 		if len(got) != 0 || !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %d tasks, error %v", len(got), err)
 		}
@@ -94,11 +94,11 @@ func TestH8EndsCountWhoeverIsThere(t *testing.T) {
 		claim := lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 2}
 		b.submit("gone", bot)
 		b.submit("closing", bot)
-		claimed, err := b.desk.Claim(b.ctx, who(), claim, 0)
+		claimed, err := b.workers.Claim(b.ctx, who(), claim, 0)
 		b.must(err)
 		b.submit("next", bot)
 		end := func(ctx context.Context, c lifecycle.Claimed) error {
-			ended, got, err := b.desk.FinishAndClaim(ctx, who(), []lifecycle.End{
+			ended, got, err := b.workers.FinishAndClaim(ctx, who(), []lifecycle.End{
 				{Task: c.Task.ID, Token: c.Token, Outcome: lifecycle.Outcome{Reason: task.EndCompleted}},
 			}, claim)
 			if len(got) != 0 || err == nil && ended[0].Refused != nil {

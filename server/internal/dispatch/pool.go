@@ -184,12 +184,12 @@ func (p *Pool) execute(claim, work context.Context, c lifecycle.Claimed, runner 
 	t := c.Task
 	log := p.log.With("task_id", t.ID, "attempt", t.State().Attempt, "agent_id", t.AgentID)
 	ctx, cancel := context.WithCancelCause(work)
-	var holding sync.WaitGroup
-	holding.Go(func() { p.hold(ctx, cancel, c) })
+	var leased sync.WaitGroup
+	leased.Go(func() { p.keepLease(ctx, cancel, c) })
 	o, err := p.run(ctx, c, runner, log)
 	cause := context.Cause(ctx)
 	cancel(nil)
-	holding.Wait()
+	leased.Wait()
 
 	// The last word must not be cut short by the end of the work itself.
 	last, done := context.WithTimeout(context.WithoutCancel(work), parting)
@@ -379,9 +379,9 @@ func side(u runtime.Usage) json.RawMessage {
 	return fields
 }
 
-// hold keeps the lease of an attempt, and cancels the attempt when it is told
+// keepLease keeps the lease of an attempt, and cancels the attempt when it is told
 // to stop or, before the lease runs out, when it could not be renewed (L3).
-func (p *Pool) hold(ctx context.Context, cancel context.CancelCauseFunc, c lifecycle.Claimed) {
+func (p *Pool) keepLease(ctx context.Context, cancel context.CancelCauseFunc, c lifecycle.Claimed) {
 	changed, stop := p.watcher.Watch(c.Task.OrganizationID, c.Task.ID)
 	defer stop()
 	lease := c.Task.Run.Lease

@@ -20,10 +20,10 @@ const (
 // nothing; so a completion without a result waits until its worker is known to
 // live on, and is taken for a loss when it does not (rule L7). The caller waits:
 // for about 2 s with a worker that lives, for 5 s with one that does not.
-func (d *Desk) Patch(ctx context.Context, who lifecycle.Caller, id string, fields map[string]json.RawMessage) (lifecycle.Snapshot, error) {
+func (d *Workers) Patch(ctx context.Context, who lifecycle.Caller, id string, fields map[string]json.RawMessage) (lifecycle.Snapshot, error) {
 	// Who reports an end may be gone before it is stored: that is what a dying worker does.
 	ctx = context.WithoutCancel(ctx)
-	claim, err := d.service.NothingClaimed(ctx, who, id, fields)
+	claim, err := d.service.EmptyEndOf(ctx, who, id, fields)
 	if err != nil {
 		return lifecycle.Snapshot{}, err
 	}
@@ -42,7 +42,7 @@ func (d *Desk) Patch(ctx context.Context, who lifecycle.Caller, id string, field
 
 // proven waits until the claim's worker has shown that it lives on. When the
 // server closes, what has not been shown by then is not.
-func (d *Desk) proven(ctx context.Context, claim lifecycle.NothingClaim) (bool, error) {
+func (d *Workers) proven(ctx context.Context, claim lifecycle.EmptyEnd) (bool, error) {
 	over := time.NewTimer(proofWithin)
 	defer over.Stop()
 	tick := time.NewTicker(proofLook)

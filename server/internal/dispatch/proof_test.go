@@ -34,7 +34,7 @@ func claimed(b *bench) (p *pipe, hangUp, leave context.CancelFunc, over <-chan s
 	b.parts.Go(func() {
 		defer close(done)
 		var err error
-		if *after, err = b.desk.Patch(ctx, who(), "t", nothing()); err != nil {
+		if *after, err = b.workers.Patch(ctx, who(), "t", nothing()); err != nil {
 			b.t.Errorf("patch: %v", err)
 		}
 	})
@@ -108,7 +108,7 @@ func TestL7TheCallerMayHangUpAtOnce(t *testing.T) {
 		b.must(b.Heard(b.ctx, org, bot, p.worker.ID, lifecycle.Sign{Beat: true}))
 		gone, leave := context.WithCancel(b.ctx)
 		leave()
-		if _, err := b.desk.Patch(gone, who(), "t", nothing()); err != nil {
+		if _, err := b.workers.Patch(gone, who(), "t", nothing()); err != nil {
 			t.Errorf("L7: %v", err)
 		}
 		b.shows("t", task.Error)
@@ -139,7 +139,7 @@ func TestL7AWorkerWithoutHeartbeats(t *testing.T) {
 		synctest.Wait()
 		b.start("t")
 		begin := time.Now()
-		after, err := b.desk.Patch(b.ctx, who(), "t", nothing())
+		after, err := b.workers.Patch(b.ctx, who(), "t", nothing())
 		b.must(err)
 		if s, waited := after.Task.State(), time.Since(begin); s.Status != task.Completed || waited < 2*time.Second || waited > 2200*time.Millisecond {
 			t.Errorf("L7: %s after %s", s.Status, waited)

@@ -14,7 +14,7 @@ const registerLook = 250 * time.Millisecond
 // register registers a Python worker as soon as it can be known whose heir it
 // is (rule L5): at once as a rule, and after some seconds at most when one that
 // it may be was cut off with tasks in its hands. The worker has no limit on that.
-func (d *Desk) register(ctx context.Context, r lifecycle.Registration) (lifecycle.Worker, error) {
+func (d *Workers) register(ctx context.Context, r lifecycle.Registration) (lifecycle.Worker, error) {
 	tick := time.NewTicker(registerLook)
 	defer tick.Stop()
 	came, over := d.service.Now(), time.After(lifecycle.HeirsAfterStart) // whatever the wall clock says

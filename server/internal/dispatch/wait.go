@@ -27,24 +27,24 @@ const (
 	parting = 5 * time.Second
 )
 
-// Desk is where remote workers get their tasks. It is safe for concurrent use.
-type Desk struct {
+// Workers is where remote workers get their tasks. It is safe for concurrent use.
+type Workers struct {
 	service *lifecycle.Service
 	line    *Line
 	log     *slog.Logger
 	closing <-chan struct{}
 }
 
-// NewDesk makes a desk that gives out nothing once closing is closed. Run has to run
+// NewWorkers makes one that gives out nothing once closing is closed. Run has to run
 // beside it.
-func NewDesk(service *lifecycle.Service, line *Line, log *slog.Logger, closing <-chan struct{}) *Desk {
-	return &Desk{service: service, line: line, log: log, closing: closing}
+func NewWorkers(service *lifecycle.Service, line *Line, log *slog.Logger, closing <-chan struct{}) *Workers {
+	return &Workers{service: service, line: line, log: log, closing: closing}
 }
 
 // Run asks the store, for all who wait, what nobody has told: what other nodes'
 // commits mean, and what has become ready by time. It returns when ctx
 // ends or the server closes.
-func (d *Desk) Run(ctx context.Context) {
+func (d *Workers) Run(ctx context.Context) {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	alarm := newAlarm()
@@ -95,7 +95,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // ask puts the line's questions to the store.
-func (d *Desk) ask(ctx context.Context) error {
+func (d *Workers) ask(ctx context.Context) error {
 	var failed []error
 	for _, x := range d.line.questions(d.service.Now()) {
 		fronts, err := d.service.Fronts(ctx, x.org, x.lanes, x.limit)
@@ -111,7 +111,7 @@ func (d *Desk) ask(ctx context.Context) error {
 
 // Claim takes tasks as Service.Claim does, but waits for the first one, at
 // most MaxWait. It returns nothing when the time is over or the server closes.
-func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.ClaimRequest, wait time.Duration) ([]lifecycle.Claimed, error) {
+func (d *Workers) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.ClaimRequest, wait time.Duration) ([]lifecycle.Claimed, error) {
 	place := d.line.join(who.Organization, r.Agents, r.Worker, false)
 	defer place.leave()
 	over := time.NewTimer(min(wait, MaxWait))
@@ -142,7 +142,7 @@ func (d *Desk) Claim(ctx context.Context, who lifecycle.Caller, r lifecycle.Clai
 }
 
 // left notes that a worker was there until now, when it leaves in the midst of a claim.
-func (d *Desk) left(ctx context.Context, org string, r lifecycle.ClaimRequest) {
+func (d *Workers) left(ctx context.Context, org string, r lifecycle.ClaimRequest) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
 	defer cancel()
 	if err := d.service.Left(ctx, org, r); err != nil {
@@ -152,7 +152,7 @@ func (d *Desk) left(ctx context.Context, org string, r lifecycle.ClaimRequest) {
 
 // FinishAndClaim is Service.FinishAndClaim: it waits for no task. Once the server
 // closes it takes ends only.
-func (d *Desk) FinishAndClaim(
+func (d *Workers) FinishAndClaim(
 	ctx context.Context, who lifecycle.Caller, ends []lifecycle.End, r lifecycle.ClaimRequest,
 ) ([]lifecycle.Ended, []lifecycle.Claimed, error) {
 	select {
@@ -167,7 +167,7 @@ func (d *Desk) FinishAndClaim(
 }
 
 // look claims what there is, once.
-func (d *Desk) look(
+func (d *Workers) look(
 	ctx context.Context, place *place, who lifecycle.Caller, ends []lifecycle.End, r lifecycle.ClaimRequest,
 ) ([]lifecycle.Ended, []lifecycle.Claimed, error) {
 	ended, claimed, err := d.service.FinishAndClaim(ctx, who, ends, r)
@@ -185,7 +185,7 @@ func (d *Desk) look(
 }
 
 // giveBack releases tasks whose claimer has gone, uncounted.
-func (d *Desk) giveBack(ctx context.Context, org string, claimed []lifecycle.Claimed) error {
+func (d *Workers) giveBack(ctx context.Context, org string, claimed []lifecycle.Claimed) error {
 	cause := ctx.Err()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
 	defer cancel()
@@ -206,7 +206,7 @@ type Stream interface {
 // Serve registers a Python worker and sends it tasks until its stream breaks,
 // ctx ends, or the server closes. While the stream is open it speaks for the
 // worker's leases.
-func (d *Desk) Serve(ctx context.Context, r lifecycle.Registration, out Stream) error {
+func (d *Workers) Serve(ctx context.Context, r lifecycle.Registration, out Stream) error {
 	select {
 	case <-d.closing:
 		return nil
@@ -237,7 +237,7 @@ func (d *Desk) Serve(ctx context.Context, r lifecycle.Registration, out Stream) 
 
 // disconnect notes that a worker's stream has ended. It tries until that is
 // stored; when the server closes, its next start will note it.
-func (d *Desk) disconnect(ctx context.Context, w lifecycle.Worker, log *slog.Logger) {
+func (d *Workers) disconnect(ctx context.Context, w lifecycle.Worker, log *slog.Logger) {
 	again := time.NewTicker(retry)
 	defer again.Stop()
 	for {
@@ -259,7 +259,7 @@ func (d *Desk) disconnect(ctx context.Context, w lifecycle.Worker, log *slog.Log
 }
 
 // feed sends a worker tasks whenever it has room and it is its turn.
-func (d *Desk) feed(ctx context.Context, w lifecycle.Worker, out Stream) error {
+func (d *Workers) feed(ctx context.Context, w lifecycle.Worker, out Stream) error {
 	place := d.line.join(w.Organization, []string{w.Agent}, w.ID, true)
 	defer place.leave()
 	alive := time.NewTicker(signOfLife)

@@ -233,9 +233,9 @@ func remove(path string) error {
 	return err
 }
 
-// Hold keeps the contents in a shelf's folder from being erased, whichever process
+// Pin keeps the contents in a shelf's folder from being erased, whichever process
 // would, until release is called.
-func Hold(ctx context.Context, dir string) (release func(), err error) {
+func Pin(ctx context.Context, dir string) (release func(), err error) {
 	lock := flock.New(lockOf(dir))
 	if _, err := lock.TryRLockContext(ctx, lockStep); err != nil {
 		return nil, fmt.Errorf("lock files: %w", err)

@@ -138,7 +138,7 @@ func TestH6OnlyWhatWasKnownIsErased(t *testing.T) {
 	folder := filepath.Join(p.dir, files.Folder, foreign[:2])
 	p.must(os.MkdirAll(folder, 0o700))
 	p.must(os.WriteFile(filepath.Join(folder, foreign), []byte("x"), 0o600))
-	release, err := files.Hold(t.Context(), filepath.Join(p.dir, files.Folder))
+	release, err := files.Pin(t.Context(), filepath.Join(p.dir, files.Folder))
 	p.must(err)
 	p.must(p.Shelf.Delete(t.Context(), auth.All(org), id))
 	p.must(p.Shelf.Forget(t.Context()))

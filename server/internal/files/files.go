@@ -207,7 +207,7 @@ func (s *Shelf) bring(ctx context.Context, name string, r io.Reader, note func(F
 		return File{}, storing(err)
 	}
 	// From here on nobody takes the content for one that no organization has.
-	release, err := Hold(ctx, s.dir)
+	release, err := Pin(ctx, s.dir)
 	if err != nil {
 		return File{}, storing(err)
 	}

@@ -34,12 +34,12 @@ import (
 
 // Options are what the faces need.
 type Options struct {
-	edge.Kit
+	edge.Core
 	Version string
 	// Store is what keeps the record: sqlite or postgres.
 	Store  string
 	Auth   *auth.Authenticator
-	Search *search.Desk
+	Search *search.Finder
 	// Cookie is where browsers keep their sessions, Origin what their pages come from.
 	Cookie edge.SessionCookie
 	Origin string
@@ -80,14 +80,14 @@ func newServer(o Options) *server {
 	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	s.faces = []edge.Face{
-		v1.Face(v1.Options{Kit: o.Kit, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview}),
+		v1.Face(v1.Options{Core: o.Core, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview}),
 		proxy.Face(o.Proxy),
-		agui.Face(o.Kit, o.Shelf),
-		mcp.Face(mcp.Options{Kit: o.Kit, Version: o.Version, Origin: o.Origin, Shelf: o.Shelf, Retention: o.Retention, AgentTools: o.AgentTools}),
-		aisdk.Face(o.Kit, o.Shelf),
-		xpander.Face(o.Kit, o.Defaults),
-		responses.Face(o.Kit, o.Shelf),
-		a2a.Face(a2a.Options{Kit: o.Kit, Shelf: o.Shelf, PublicURL: o.PublicURL}),
+		agui.Face(o.Core, o.Shelf),
+		mcp.Face(mcp.Options{Core: o.Core, Version: o.Version, Origin: o.Origin, Shelf: o.Shelf, Retention: o.Retention, AgentTools: o.AgentTools}),
+		aisdk.Face(o.Core, o.Shelf),
+		xpander.Face(o.Core, o.Defaults),
+		responses.Face(o.Core, o.Shelf),
+		a2a.Face(a2a.Options{Core: o.Core, Shelf: o.Shelf, PublicURL: o.PublicURL}),
 	}
 	for _, f := range s.faces {
 		f.Register(s.mux)

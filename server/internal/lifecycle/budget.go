@@ -51,8 +51,8 @@ func pay(tx writing, before, t task.Task, bill task.Charge) (task.Task, error) {
 		}
 	}
 	if charged.Broke() && t.Running() && !bill.Last {
-		held, err := apply(tx, t, charged.Exhausted()) // which does not run then
-		return held.Task, err
+		paused, err := apply(tx, t, charged.Exhausted()) // which does not run then
+		return paused.Task, err
 	}
 	return meter(tx, t, charged)
 }
@@ -173,9 +173,9 @@ func (s *Service) Spend(ctx context.Context, org, taskID, id string, use task.Us
 // says that the call's price is known: one that is not is Invalid where the cost is
 // limited.
 func (s *Service) MaySpend(ctx context.Context, org, id string, number int, priced bool) error {
-	var held error
+	var refused error
 	err := s.write(ctx, s.node, aboutTask(org, id), func(tx writing) error {
-		held = nil
+		refused = nil
 		t, err := tx.Task(org, id)
 		switch {
 		case err != nil:
@@ -194,12 +194,12 @@ func (s *Service) MaySpend(ctx context.Context, org, id string, number int, pric
 			return err
 		}
 		if _, how := task.Reached(caps); how != nil {
-			held = fault.New(fault.Conflict, "%s", how)
+			refused = fault.New(fault.Conflict, "%s", how)
 			_, err = apply(tx, t, task.Rein{Caps: caps})
 		}
 		return err
 	})
-	return cmp.Or(err, held)
+	return cmp.Or(err, refused)
 }
 
 // noPrice refuses a model of which nobody knows what it costs, where that is limited.

@@ -162,8 +162,8 @@ func rein(tx writing, before, t task.Task, bill task.Charge) (task.Task, error) 
 	if err != nil || len(caps) == 0 {
 		return t, err
 	}
-	held, err := apply(tx, t, task.Rein{Caps: caps, Partial: bill.Partial, Last: bill.Last})
-	return held.Task, err
+	paused, err := apply(tx, t, task.Rein{Caps: caps, Partial: bill.Partial, Last: bill.Last})
+	return paused.Task, err
 }
 
 // capped is the refusal of a task that a cap holds, nil of any other.

@@ -98,15 +98,15 @@ func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) (
 	return claimed, more, err
 }
 
-// maxHeld is about how many tasks that come to be held one commit passes over.
-const maxHeld = 64
+// maxPassedOver is about how many tasks that must not begin one commit passes over.
+const maxPassedOver = 64
 
 // handOut gives what the store has of what is wanted. give answers false of a task that
 // a budget or a cap holds instead: what stands behind it is taken in its place. Of such
 // tasks one commit passes over some; more says that there may be others behind them.
 func handOut(tx writing, want Want, give func(Snapshot) (bool, error)) (more bool, err error) {
-	for held := 0; want.Limit > 0; {
-		if held >= maxHeld {
+	for passed := 0; want.Limit > 0; {
+		if passed >= maxPassedOver {
 			return true, nil
 		}
 		taken, err := tx.Take(want)
@@ -122,7 +122,7 @@ func handOut(tx writing, want Want, give func(Snapshot) (bool, error)) (more boo
 			case given:
 				want.Limit--
 			default:
-				held++
+				passed++
 			}
 		}
 		if last {

@@ -58,11 +58,11 @@ func (s *Service) WriteOutput(ctx context.Context, who Caller, id, token string,
 }
 
 // writer is who shows a lease's token, or who stands for the holder where none exists.
-func (c Caller) writer(tx Tx, t task.Task, token string) (task.Holder, error) {
+func (c Caller) writer(tx Tx, t task.Task, token string) (task.Writer, error) {
 	if token == "" {
-		return c.holder(t), nil
+		return c.unfenced(t), nil
 	}
-	return holder(tx, t, token)
+	return fenced(tx, t, token)
 }
 
 func roomForOutput(tx Tx, t task.Task) error {

@@ -18,7 +18,7 @@ func (s *Service) Pause(ctx context.Context, who Caller, id string) (Snapshot, e
 // up (B1). One that waits as well, for whatever it is, only waits then (S9).
 func (s *Service) Resume(ctx context.Context, who Caller, id string) (Snapshot, error) {
 	return s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
-		if t.Wait.Held {
+		if t.Wait.Paused {
 			return task.Resume{By: who.By}, nil
 		}
 		return task.Resume{By: who.By}, cmp.Or(capped(t), solvent(tx, t, true))

@@ -34,7 +34,7 @@ func (s *Service) CallPlan(ctx context.Context, who Caller, id string, c PlanCal
 	}
 	var after plan.Plan
 	_, err := s.change(ctx, who, id, func(tx writing, t task.Task) (task.Command, error) {
-		set := task.SetPlan{By: who.holder(t), ClientID: "plan " + c.RequestID}
+		set := task.SetPlan{By: who.unfenced(t), ClientID: "plan " + c.RequestID}
 		known, err := seqOf(tx, t, set.ClientID)
 		switch {
 		case err != nil:

@@ -328,8 +328,8 @@ type Records interface {
 
 // RosterReader reads workers.
 type RosterReader interface {
-	// KinOf is Tx.Kin of a Python worker by its id.
-	KinOf(ctx context.Context, org, worker string) ([]Worker, error)
+	// SiblingsOf is Tx.Siblings of a Python worker by its id.
+	SiblingsOf(ctx context.Context, org, worker string) ([]Worker, error)
 	// Workers lists the workers of an agent, those heard last first, or with "" of all
 	// agents, by their ids: some hundreds at most.
 	Workers(ctx context.Context, org, agent string) ([]Worker, error)
@@ -363,9 +363,9 @@ type Roster interface {
 	// Freed makes known after the commit that a Python worker may have room again;
 	// the agent is "" when nobody knows it.
 	Freed(org, agentID, worker string) error
-	// Kin lists the Python workers of one agent, key and address, w itself among
+	// Siblings lists the Python workers of one agent, key and address, w itself among
 	// them, those that were heard last first; at most some hundreds.
-	Kin(w Worker) ([]Worker, error)
+	Siblings(w Worker) ([]Worker, error)
 	// OfNode lists the Python workers of a node whose streams are open, or which
 	// may have an heir.
 	OfNode(node string) ([]Worker, error)
@@ -375,9 +375,9 @@ type Roster interface {
 	// moment, at most limit.
 	Absent(org string, before task.Stamp, limit int) ([]Worker, error)
 
-	// Held lists the attempts that were sent to an unfenced worker and have not
+	// AttemptsOf lists the attempts that were sent to an unfenced worker and have not
 	// let go (rule L9), those of deleted tasks among them.
-	Held(org, worker string) ([]TaskAttempt, error)
+	AttemptsOf(org, worker string) ([]TaskAttempt, error)
 	// Untold lists the attempts that were sent to an unfenced worker, whose end
 	// it has not told, those of deleted tasks among them (rule L6).
 	Untold(org, worker string) ([]Sent, error)
@@ -678,8 +678,8 @@ type Worker struct {
 	Connected bool
 	Node      string
 	Busy      bool
-	// Held workers get nothing new: they let an assignment lapse (rule L4).
-	Held bool
+	// Barred workers get nothing new: they let an assignment lapse (rule L4).
+	Barred bool
 	// KeyID and Address are by which key and from where it registered.
 	KeyID, Address string
 	// LastBeat is its last heartbeat, 0 for none yet.
@@ -696,8 +696,8 @@ type Worker struct {
 
 // Hands are how many tasks a worker has under leases, and some of them.
 type Hands struct {
-	Held  int
-	Tasks []string
+	AtWork int
+	Tasks  []string
 }
 
 // Queue is what surrounds a pending task.
@@ -707,9 +707,9 @@ type Queue struct {
 	Workers []Worker
 	// Executing counts the agent's tasks that a worker is executing.
 	Executing int
-	// Holders are the workers that hold an attempt of some task, of whatever
+	// Occupied are the workers that have an attempt of some task, of whatever
 	// agent, under a lease that has not run out.
-	Holders map[string]bool
+	Occupied map[string]bool
 	// PausedBy is who paused the task last, "" when nobody did.
 	PausedBy string
 }

@@ -27,9 +27,9 @@ type Present struct {
 	// Busy says that it takes nothing more.
 	Busy             bool
 	Since, LastHeard task.Stamp
-	// Tasks are those in its hands, the first MaxPresentTasks of them, which are Held.
-	Tasks []string
-	Held  int
+	// Tasks are those in its hands, the first MaxPresentTasks of them, of which AtWork counts all.
+	Tasks  []string
+	AtWork int
 	// Lost counts the attempts that it has lost in the last 24 hours.
 	Lost int
 }
@@ -45,7 +45,7 @@ func (s *Service) Workers(ctx context.Context, in auth.Scope, agent string) ([]P
 	if err != nil {
 		return nil, err
 	}
-	held, err := s.store.InHand(ctx, in)
+	hands, err := s.store.InHand(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -60,9 +60,9 @@ func (s *Service) Workers(ctx context.Context, in auth.Scope, agent string) ([]P
 	found := []Present{}
 	for _, w := range known {
 		if last := len(found) - 1; last < 0 || found[last].ID != w.ID {
-			hands := held[w.ID]
+			hands := hands[w.ID]
 			found = append(found, Present{
-				ID: w.ID, Kind: w.Kind, Since: w.RegisteredAt, Lost: lost[w.ID], Held: hands.Held,
+				ID: w.ID, Kind: w.Kind, Since: w.RegisteredAt, Lost: lost[w.ID], AtWork: hands.AtWork,
 				Tasks: append([]string{}, hands.Tasks[:min(len(hands.Tasks), MaxPresentTasks)]...),
 			})
 		}
@@ -71,11 +71,11 @@ func (s *Service) Workers(ctx context.Context, in auth.Scope, agent string) ([]P
 		p.Since, p.LastHeard, p.Slots = min(p.Since, w.RegisteredAt), max(p.LastHeard, w.LastHeard), max(p.Slots, w.Slots)
 		if w.Kind == PythonWorker {
 			p.Node, p.Address, p.Connected, p.Slots = w.Node, w.Address, w.Connected, MaxOutstanding
-			p.Busy = w.Busy || w.Held || p.Held >= MaxOutstanding
+			p.Busy = w.Busy || w.Barred || p.AtWork >= MaxOutstanding
 			continue
 		}
-		p.Connected = p.Held > 0 || now.Sub(p.LastHeard) < absence
-		p.Busy = p.Slots > 0 && p.Held >= p.Slots
+		p.Connected = p.AtWork > 0 || now.Sub(p.LastHeard) < absence
+		p.Busy = p.Slots > 0 && p.AtWork >= p.Slots
 	}
 	return found, nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// held is a lease that some worker believes to have.
-type held struct {
+// grant is a lease that some worker believes to have.
+type grant struct {
 	id, token string
 	number    int
 	deleted   bool           // the task, that is: another may have its id by now
@@ -27,7 +27,7 @@ type world struct {
 	*bench
 	r       *rapid.T
 	ids     []string // of tasks that exist
-	leases  []held
+	leases  []grant
 	python  []string
 	copies  []fields                      // what Python workers and users remember of tasks
 	turns   map[string]map[int]task.Stamp // ended turns by task
@@ -60,7 +60,7 @@ func (w *world) step() {
 		}
 	case "claim":
 		for _, c := range w.claim(fmt.Sprintf("w%d", w.pick("worker", 2)), 1+w.pick("slots", 2)) {
-			w.leases = append(w.leases, held{id: c.Task.ID, token: c.Token, number: c.Task.Run.Number})
+			w.leases = append(w.leases, grant{id: c.Task.ID, token: c.Token, number: c.Task.Run.Number})
 		}
 	case "register":
 		w.python = append(w.python, w.registerFrom(fmt.Sprint("host", w.pick("host", 2))))
@@ -107,7 +107,7 @@ func (w *world) answered(err error) {
 }
 
 // fenced lets a worker use a lease that may be long superseded.
-func (w *world) fenced(verb string, h *held) {
+func (w *world) fenced(verb string, h *grant) {
 	before, err := w.Task(w.ctx(), org, h.id)
 	if err != nil {
 		return // deleted

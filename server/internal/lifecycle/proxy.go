@@ -57,7 +57,7 @@ func (s *Service) ByModelToken(ctx context.Context, token string) (task.Task, er
 		return task.Task{}, wrong
 	case t.Wait.Cap != nil && t.Ended() == "":
 		return task.Task{}, capped(t)
-	case t.Account != nil && (t.Account.Held || t.Ended() == task.EndBudget):
+	case t.Account != nil && (t.Account.Exhausted || t.Ended() == task.EndBudget):
 		return task.Task{}, fault.New(fault.Conflict, "the budget of task %s is used up", t.Account.Payer)
 	case !t.Run.Live() || t.Run.LeaseUntil <= s.store.Now():
 		return task.Task{}, wrong

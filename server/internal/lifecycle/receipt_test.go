@@ -41,10 +41,10 @@ func TestH3LostAnswers(t *testing.T) {
 	if x, _, err := b.Repeat(other, []byte("a")).TakeUp(b.ctx()); err != nil || x.TaskID != "" {
 		t.Fatalf("H3: another key gets %q, %v", x.TaskID, err)
 	}
-	held := takes(b.Service, "a", third.Task.ID)
+	taken := takes(b.Service, "a", third.Task.ID)
 	takes(b.Service, "a", first.Task.ID)
 	takes(b.Service, "a", "")
-	b.must(b.Delivered(b.ctx(), held, false))
+	b.must(b.Delivered(b.ctx(), taken, false))
 	b.must(b.Delivered(b.ctx(), takes(b.Service, "a", third.Task.ID), true))
 	takes(b.Service, "a", "")
 

@@ -34,10 +34,10 @@ func (s *Service) HeartbeatWith(ctx context.Context, org, id, token string, side
 	if err := invalidToken(token); err != nil {
 		return Beat{}, err
 	}
-	side, adjusted := fitSide(side)
+	side, adjusted := storableSide(side)
 	var beat Beat
 	_, err := s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
-		by, err := holder(tx, t, token)
+		by, err := fenced(tx, t, token)
 		if err != nil {
 			return nil, err
 		}
@@ -60,9 +60,9 @@ func (s *Service) Progress(ctx context.Context, org, id, token, status string) e
 	if err != nil {
 		return err
 	}
-	side, adjusted := fitSide(side)
+	side, adjusted := storableSide(side)
 	_, err = s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
-		by, err := holder(tx, t, token)
+		by, err := fenced(tx, t, token)
 		return task.Edit{By: by, Side: side, Adjusted: adjusted}, err
 	})
 	return err
@@ -84,11 +84,11 @@ func ChunkOf(text string) (NewEvent, error) {
 	return NewEvent{Type: string(task.Chunk), Data: data}, nil
 }
 
-// holder is the caller as one who shows no token. A worker's or an admin's key
+// unfenced is the caller as one who shows no token. A worker's or an admin's key
 // counts as the holder where no token exists, and so does the owner of a task that
 // its creator executes itself (T6, L8).
-func (c Caller) holder(t task.Task) task.Holder {
-	return task.Holder{Stands: c.Worker || t.Terms.RunLocally && t.Owner == c.Owner}
+func (c Caller) unfenced(t task.Task) task.Writer {
+	return task.Writer{Stands: c.Worker || t.Terms.RunLocally && t.Owner == c.Owner}
 }
 
 // maxReason is how many bytes are kept of why an attempt was given back.
@@ -113,10 +113,10 @@ func (s *Service) Append(ctx context.Context, who Caller, id, token string, even
 	}
 	var seqs []int64
 	_, err := s.change(Long(ctx, weight(events)), who, id, func(tx writing, t task.Task) (task.Command, error) {
-		c, given := task.Append{By: who.holder(t)}, events
+		c, given := task.Append{By: who.unfenced(t)}, events
 		var err error
 		if token != "" {
-			c.By, err = holder(tx, t, token)
+			c.By, err = fenced(tx, t, token)
 		} else {
 			given, err = nameCalls(tx, t, events)
 		}
@@ -304,11 +304,11 @@ func (e End) check() error {
 
 // command is what the end asks of its task.
 func (e End) command(tx writing, t task.Task) (task.Command, error) {
-	by, err := holder(tx, t, e.Token)
+	by, err := fenced(tx, t, e.Token)
 	if err != nil {
 		return nil, err
 	}
-	o, adjusted := fit(e.Outcome)
+	o, adjusted := storableOutcome(e.Outcome)
 	repeats, err := repeated(tx, t, by.Attempt, o)
 	if err != nil {
 		return nil, err
@@ -338,9 +338,9 @@ func (s *Service) Offer(ctx context.Context, org, id, token, result string) (wro
 	if err := invalidToken(token); err != nil {
 		return nil, err
 	}
-	result = fitText(result)
+	result = storableText(result)
 	after, err := s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
-		by, err := holder(tx, t, token)
+		by, err := fenced(tx, t, token)
 		if err != nil {
 			return nil, err
 		}
@@ -403,7 +403,7 @@ func (s *Service) GiveBack(ctx context.Context, org, id, token string, g GivenBa
 		return Snapshot{}, err
 	}
 	return s.change(ctx, s.self(org), id, func(tx writing, t task.Task) (task.Command, error) {
-		by, err := holder(tx, t, token)
+		by, err := fenced(tx, t, token)
 		switch {
 		case err != nil:
 			return nil, err
@@ -412,7 +412,7 @@ func (s *Service) GiveBack(ctx context.Context, org, id, token string, g GivenBa
 		case !by.Attempt.Live():
 			return nil, fault.New(fault.Conflict, "this attempt no longer owns the task")
 		}
-		side, adjusted := fitSide(g.Side)
+		side, adjusted := storableSide(g.Side)
 		return task.Release{Reason: g.Reason, Delay: min(max(g.Delay, 0), task.MaxDelay), Side: side, Adjusted: adjusted}, nil
 	})
 }

@@ -66,7 +66,7 @@ func (s *Service) write(ctx context.Context, by string, about []Key, fn func(wri
 	}
 }
 
-// commit writes once, and answers with what further commits have to go on.
+// commit writes once, and returns with what further commits have to go on.
 func (s *Service) commit(ctx context.Context, by string, about []Key, known verdicts, fn func(writing) error) (left []Key, err error) {
 	seats := &seats{gate: s.gate}
 	err = s.store.Write(ctx, about, func(tx Tx) error {

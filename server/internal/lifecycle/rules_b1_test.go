@@ -32,7 +32,7 @@ func (b *bench) spent(id string) task.Shown {
 	return *shown
 }
 
-func (b *bench) held(id string) {
+func (b *bench) exhausted(id string) {
 	b.t.Helper()
 	b.shows(id, task.Paused, "")
 	snap, err := b.Get(b.ctx(), org, id)
@@ -65,7 +65,7 @@ func TestB1ATreePaysTogether(t *testing.T) {
 	b.shows("root", task.Executing, "")
 	b.uses("child", "call-2", 250)
 	for _, id := range []string{"root", "child", "waiting"} {
-		b.held(id)
+		b.exhausted(id)
 	}
 	if got := b.spent("root"); got.Tokens != 1050 || got.Subtasks != 2 || len(got.Over) != 1 {
 		t.Fatalf("the root has spent %+v", got)
@@ -144,7 +144,7 @@ func TestB1StepsAndCalls(t *testing.T) {
 		t.Fatalf("counted %+v", got)
 	}
 	step("c")
-	b.held("t")
+	b.exhausted("t")
 }
 
 // B1: what a worker says that it has used counts by how much it has grown, and never
@@ -225,7 +225,7 @@ func TestB1Seconds(t *testing.T) {
 		b.must(err)
 		b.shows("t", task.Executing, "")
 		b.later(time.Second)
-		b.held("t")
+		b.exhausted("t")
 		if got := b.spent("t"); got.Seconds != 50 {
 			t.Fatalf("counted %+v", got)
 		}
@@ -240,8 +240,8 @@ func TestB1Seconds(t *testing.T) {
 		b.later(10 * time.Second)
 		b.shows("root", task.Executing, "")
 		b.later(10 * time.Second)
-		b.held("root")
-		b.held("child")
+		b.exhausted("root")
+		b.exhausted("child")
 		if got := b.spent("root"); got.Seconds > 70 {
 			t.Fatalf("counted %+v", got)
 		}
@@ -284,14 +284,14 @@ func TestB1WhatBeginsLater(t *testing.T) {
 	b.must(err)
 	b.uses("root", "c", 10)
 	b.child("late", "root")
-	b.held("late")
+	b.exhausted("late")
 	_, err = b.Resume(b.ctx(), who(), "paused")
 	b.refused(err, fault.Conflict)
 	b.child("both", "root")
-	b.held("both")
+	b.exhausted("both")
 	_, err = b.Pause(b.ctx(), who(), "both")
 	b.must(err)
-	b.held("both") // for the budget, too
+	b.exhausted("both") // for the budget, too
 	_, err = b.Update(b.ctx(), who(), "root", lifecycle.Edit{Budget: &task.Budget{}})
 	b.must(err)
 	b.shows("late", task.Pending, "")
@@ -313,9 +313,9 @@ func TestB1WhatWaits(t *testing.T) {
 	b.await("root", token, lifecycle.WaitFor{SubTasks: []string{"child"}})
 	b.take("child")
 	b.uses("child", "c", 10)
-	b.held("child")
+	b.exhausted("child")
 	b.patch("child", fields{"status": "completed", "result": "done by hand"})
-	b.held("root")
+	b.exhausted("root")
 	_, err := b.Update(b.ctx(), who(), "root", lifecycle.Edit{Budget: &task.Budget{Tokens: 20}})
 	b.must(err)
 	b.shows("root", task.Pending, "")

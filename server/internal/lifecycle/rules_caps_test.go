@@ -31,10 +31,10 @@ func (b *bench) mayAsk(id string) error {
 	return b.MaySpend(b.ctx(), org, id, b.get(id).Run.Number, true)
 }
 
-// heldBy checks that a cap holds a task, and that it says which.
-func (b *bench) heldBy(id string, of task.CapOf, spender string) *lifecycle.Waiting {
+// cappedBy checks that a cap holds a task, and that it says which.
+func (b *bench) cappedBy(id string, of task.CapOf, spender string) *lifecycle.Waiting {
 	b.t.Helper()
-	b.held(id)
+	b.exhausted(id)
 	snap, err := b.Get(b.ctx(), org, id)
 	b.must(err)
 	w, err := b.WhyWaiting(b.ctx(), snap)
@@ -65,15 +65,15 @@ func TestB1ACapPerDay(t *testing.T) {
 	}
 	b.must(b.mayAsk("a"))
 	b.uses("b", "3", 200)
-	w := b.heldBy("b", task.CapAgent, bot)
+	w := b.cappedBy("b", task.CapAgent, bot)
 	if want := "2026-03-22T00:00:00Z"; w.Until.String() != want {
 		t.Fatalf("held until %s, want %s", w.Until, want)
 	}
 	b.shows("a", task.Executing, "") // it has spent nothing since
 	b.refused(b.mayAsk("a"), fault.Conflict)
-	b.heldBy("a", task.CapAgent, bot)
+	b.cappedBy("a", task.CapAgent, bot)
 	b.submit("late", nil)
-	b.heldBy("late", task.CapAgent, bot)
+	b.cappedBy("late", task.CapAgent, bot)
 	_, err := b.Resume(b.ctx(), who(), "late")
 	b.refused(err, fault.Conflict)
 	if got := b.claim("w2", 5); len(got) != 0 {
@@ -99,7 +99,7 @@ func TestB1ACapIsRaised(t *testing.T) {
 	b.capAgent(&task.Caps{Month: &task.Allowance{Tokens: 100}, Day: &task.Allowance{Tokens: 100}})
 	b.run("a", nil)
 	b.uses("a", "1", 100)
-	if w := b.heldBy("a", task.CapAgent, bot); w.Cap.Period != task.PerMonth {
+	if w := b.cappedBy("a", task.CapAgent, bot); w.Cap.Period != task.PerMonth {
 		t.Fatalf("held by %+v, want the month's, which ends later", w.Cap)
 	}
 	b.submit("b", nil)
@@ -107,10 +107,10 @@ func TestB1ACapIsRaised(t *testing.T) {
 	b.must(err)
 	b.Service = b.service(b.store) // as after a restart
 	b.must(b.Uncap(b.ctx()))
-	b.heldBy("a", task.CapAgent, bot)
+	b.cappedBy("a", task.CapAgent, bot)
 	b.capAgent(&task.Caps{Month: &task.Allowance{Tokens: 200}, Day: &task.Allowance{Tokens: 100}})
 	b.must(b.Uncap(b.ctx()))
-	if w := b.heldBy("a", task.CapAgent, bot); w.Cap.Period != task.PerDay {
+	if w := b.cappedBy("a", task.CapAgent, bot); w.Cap.Period != task.PerDay {
 		t.Fatalf("held by %+v, want the day's", w.Cap)
 	}
 	b.capAgent(nil)
@@ -177,9 +177,9 @@ func TestB1WhoseCapItIs(t *testing.T) {
 			b.take("below")
 			b.uses("top", "1", 50)
 			b.uses("below", "1", 50)
-			b.heldBy("below", x.of, x.id)
+			b.cappedBy("below", x.of, x.id)
 			b.refused(b.mayAsk("top"), fault.Conflict)
-			b.heldBy("top", x.of, x.id)
+			b.cappedBy("top", x.of, x.id)
 			usage, err := b.Usage(b.ctx(), who(), lifecycle.UsageFilter{Spender: task.Spender{Of: x.of}, Limit: 10})
 			b.must(err)
 			if len(usage) != 1 || usage[0].ID != x.id || usage[0].Day.Tokens != 100 || usage[0].Month.Tokens != 100 || usage[0].Day.Cap == nil {
@@ -247,7 +247,7 @@ func TestB1ACapOnCost(t *testing.T) {
 	b.refused(b.MaySpend(b.ctx(), org, "t", number, false), fault.Invalid)
 	b.must(b.MaySpend(b.ctx(), org, "t", number, true))
 	b.must(b.Spend(b.ctx(), org, "t", "c", task.Use{Cost: new(1.25)}, nil))
-	if w := b.heldBy("t", task.CapAgent, bot); w.Cap.Limit != "cost" || w.Cap.Used != 1.25 {
+	if w := b.cappedBy("t", task.CapAgent, bot); w.Cap.Limit != "cost" || w.Cap.Used != 1.25 {
 		t.Fatalf("held by %+v", w.Cap)
 	}
 }
@@ -289,7 +289,7 @@ func TestB1ManyAtOnce(t *testing.T) {
 		t.Fatalf("spent %d of 1000 in calls of %d, %d in flight", got, each, flying)
 	}
 	for i := range runs {
-		b.held(fmt.Sprintf("t%d", i))
+		b.exhausted(fmt.Sprintf("t%d", i))
 	}
 }
 
@@ -300,13 +300,13 @@ func TestB1ACapOnAPythonWorker(t *testing.T) {
 	b.capAgent(perDay(10))
 	b.runPython("t", nil)
 	b.uses("t", "1", 10)
-	b.heldBy("t", task.CapAgent, bot)
+	b.cappedBy("t", task.CapAgent, bot)
 	b.capAgent(nil)
 	b.must(b.Uncap(b.ctx()))
 	b.shows("t", task.Executing, "")
 	b.capAgent(perDay(10))
 	b.uses("t", "2", 10)
-	b.heldBy("t", task.CapAgent, bot)
+	b.cappedBy("t", task.CapAgent, bot)
 	b.patch("t", b.body("t", fields{"status": "completed", "result": "r"}))
 	b.shows("t", task.Completed, task.EndCompleted)
 	if got := b.get("t"); got.Waits() {

@@ -62,7 +62,7 @@ func TestB1CapsInAWrite(t *testing.T) {
 	_, err := other.PutAgent(b.ctx(), org, bot, agent.Record{Name: bot, Caps: perDay(60)})
 	b.must(err)
 	b.uses("a", "2", 10)
-	b.heldBy("a", task.CapAgent, bot)
+	b.cappedBy("a", task.CapAgent, bot)
 }
 
 // B1: whoever looks at the usage of another day has no effect on which caps others see.
@@ -111,7 +111,7 @@ func TestB1QueuedForAPythonWorker(t *testing.T) {
 	if len(found.Given) != 2 || found.Given[0].Task.ID != "last-1" || found.Room != lifecycle.MaxOutstanding-2 {
 		t.Fatalf("given %d tasks, with room for %d more", len(found.Given), found.Room)
 	}
-	b.heldBy("held-000", task.CapOwner, alice)
+	b.cappedBy("held-000", task.CapOwner, alice)
 	if run := b.get("held-149").Run; run.Live() {
 		t.Fatalf("a task that is held has the attempt %+v", run)
 	}
@@ -130,12 +130,12 @@ func TestB1APauseIsTakenBack(t *testing.T) {
 	b.capAgent(perDay(10))
 	b.run("t", nil)
 	b.uses("t", "1", 10)
-	b.heldBy("t", task.CapAgent, bot)
+	b.cappedBy("t", task.CapAgent, bot)
 	_, err := b.Pause(b.ctx(), who(), "t")
 	b.must(err)
 	_, err = b.Resume(b.ctx(), who(), "t")
 	b.must(err)
-	b.heldBy("t", task.CapAgent, bot)
+	b.cappedBy("t", task.CapAgent, bot)
 	_, err = b.Resume(b.ctx(), who(), "t")
 	b.refused(err, fault.Conflict)
 	b.capAgent(nil)

@@ -196,12 +196,12 @@ func TestL10PausedAttemptTimesOut(t *testing.T) {
 	_, err := b.Pause(b.ctx(), who(), "t")
 	b.must(err)
 	b.pass(59*time.Second, w)
-	if !b.get("t").Run.Holds() {
+	if !b.get("t").Run.Attached() {
 		t.Error("L10: it let go before its time-out")
 	}
 	b.pass(2*time.Second, w)
 	b.shows("t", task.Paused, "")
-	if b.get("t").Run.Holds() {
+	if b.get("t").Run.Attached() {
 		t.Error("L10: a paused attempt holds on after its time-out")
 	}
 }

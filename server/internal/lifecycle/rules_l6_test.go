@@ -23,7 +23,7 @@ func TestL6PostWithoutAReportIsALoss(t *testing.T) {
 	b.capacity(w, false)
 	b.shows("t", task.Error, task.EndWorkerLost)
 	b.one("t", task.AttemptLost)
-	if run := b.get("t").Run; run.Holds() || !run.Reported {
+	if run := b.get("t").Run; run.Attached() || !run.Reported {
 		t.Errorf("L6: the attempt has not let go: %+v", run)
 	}
 	b.worksOn(w, "u") // it has its slot back
@@ -228,9 +228,9 @@ func TestL7NothingClaimed(t *testing.T) {
 	b := open(t)
 	w := b.registerFrom(host)
 	b.worksOn(w, "t")
-	claimed := func(id string, body fields) *lifecycle.NothingClaim {
+	claimed := func(id string, body fields) *lifecycle.EmptyEnd {
 		t.Helper()
-		c, err := b.NothingClaimed(b.ctx(), who(), id, raw(t, body))
+		c, err := b.EmptyEndOf(b.ctx(), who(), id, raw(t, body))
 		b.must(err)
 		return c
 	}

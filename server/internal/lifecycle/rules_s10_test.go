@@ -117,8 +117,8 @@ func TestS10TheDeadlineAppliesTheDefault(t *testing.T) {
 		a.Default = &task.Reply{Value: json.RawMessage(`{"n": 1}`)}
 	}))
 	other := b.run("held", nil)
-	held := b.asks("held", other, question("held", soon))
-	if got := b.why("held"); !strings.HasSuffix(got, ", until "+held.Deadline.String()) {
+	asked := b.asks("held", other, question("held", soon))
+	if got := b.why("held"); !strings.HasSuffix(got, ", until "+asked.Deadline.String()) {
 		t.Errorf("S10: it says %q", got)
 	}
 	_, err := b.Pause(b.ctx(), who(), "held")

@@ -174,8 +174,8 @@ func TestS9ParentsThatWaitGiveTheirSlotsBack(t *testing.T) {
 	t.Parallel()
 	b := open(t)
 	b.fill("p", 4)
-	held := b.claim("w1", 4)
-	for _, c := range held {
+	claimed := b.claim("w1", 4)
+	for _, c := range claimed {
 		child := "below-" + c.Task.ID
 		b.child(child, c.Task.ID)
 		b.await(c.Task.ID, c.Token, lifecycle.WaitFor{SubTasks: []string{child}})
@@ -190,7 +190,7 @@ func TestS9ParentsThatWaitGiveTheirSlotsBack(t *testing.T) {
 			b.must(err)
 		}
 	}
-	for _, c := range held {
+	for _, c := range claimed {
 		b.shows(c.Task.ID, task.Completed, task.EndCompleted)
 	}
 }

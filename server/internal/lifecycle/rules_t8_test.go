@@ -202,7 +202,7 @@ func TestT8WhatFollowsAStepIsCommittedWithIt(t *testing.T) {
 	}
 	_, _, err = b.CommitStep(b.ctx(), org, "t", token, n) // which is one call too many
 	b.must(err)
-	b.held("t")
+	b.exhausted("t")
 	n.ID = "three"
 	_, _, err = b.CommitStep(b.ctx(), org, "t", token, n)
 	b.refused(err, fault.Conflict)

@@ -272,22 +272,22 @@ func (tx writing) save(c task.Change) error {
 }
 
 // claimed reads a task and finds whose lease token it is.
-func claimed(tx Tx, org, id, token string) (t task.Task, by task.Holder, err error) {
+func claimed(tx Tx, org, id, token string) (t task.Task, by task.Writer, err error) {
 	if t, err = tx.Task(org, id); err == nil {
-		by, err = holder(tx, t, token)
+		by, err = fenced(tx, t, token)
 	}
 	return t, by, err
 }
 
-// holder finds whose lease token it is. An unknown token is a holder without
+// fenced finds whose lease token it is. An unknown token is a writer without
 // an attempt, which may not write.
-func holder(tx Tx, t task.Task, token string) (task.Holder, error) {
+func fenced(tx Tx, t task.Task, token string) (task.Writer, error) {
 	hash := hashToken(token)
 	if t.Run != nil && t.Run.Fenced && t.Run.TokenHash == hash {
-		return task.Holder{Fenced: true, Attempt: t.Run}, nil
+		return task.Writer{Fenced: true, Attempt: t.Run}, nil
 	}
 	a, err := tx.AttemptByToken(t.OrganizationID, t.ID, hash)
-	return task.Holder{Fenced: true, Attempt: a}, err
+	return task.Writer{Fenced: true, Attempt: a}, err
 }
 
 func newToken() string {

@@ -56,7 +56,7 @@ func (s *Service) settleQueue(ctx context.Context, org string, f Filter) error {
 		for _, w := range alive {
 			there[w.ID] = true
 		}
-		for id := range q.Holders {
+		for id := range q.Occupied {
 			there[id] = true
 		}
 		if len(alive) == 0 && q.Executing == 0 {

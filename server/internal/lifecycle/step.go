@@ -71,7 +71,7 @@ func (s *Service) CommitStep(ctx context.Context, org, id, token string, n NewSt
 		if err != nil {
 			return err
 		}
-		side, adjusted := fitSide(n.Side)
+		side, adjusted := storableSide(n.Side)
 		changed, err = apply(tx, t, task.CommitStep{
 			By: by, Step: task.Step{ID: n.ID, Kind: n.Kind, Body: n.Body}, Known: known, Use: n.Use, Partial: n.Partial, Last: n.Last, Side: side, Adjusted: adjusted, Before: eventsOf(before), Then: fresh,
 		})

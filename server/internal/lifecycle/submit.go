@@ -152,7 +152,7 @@ func (s *Service) prepare(ctx context.Context, who Caller, sub Submission) (prep
 	return p, nil
 }
 
-// begin writes a submission, or answers what its idempotency key stands for. A
+// begin writes a submission, or returns what its idempotency key stands for. A
 // refusal has written nothing.
 func (s *Service) begin(tx writing, p prepared) (Begun, error) {
 	known, before, err := replayOf(tx, p.Submission, p.replay.Hash)
@@ -357,7 +357,7 @@ func numberedBefore(tx Tx, spec task.Spec) (int, error) {
 	left, err := tx.Attempts(spec.OrganizationID, spec.ID)
 	highest := 0
 	for _, a := range left {
-		if a.Holds() {
+		if a.Attached() {
 			return 0, &fault.Error{
 				Code: fault.Conflict, Field: "id",
 				Message: "a deleted task had this id, and worker " + a.WorkerID + " may still be executing it: try again later, or choose another id",

@@ -93,8 +93,8 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 				s.log.WarnContext(ctx, "no server could be reached: all leases are renewed", "for", gap)
 			}
 		}
-		holder := slices.ContainsFunc(nodes, func(n Node) bool { return n.ID == before.Sweeper && heard(n.Heard) })
-		if !holder {
+		sweeps := slices.ContainsFunc(nodes, func(n Node) bool { return n.ID == before.Sweeper && heard(n.Heard) })
+		if !sweeps {
 			alive.Sweeper = s.node
 		}
 		p.Sweeps, p.Renewed = alive.Sweeper == s.node, alive.Renewed
@@ -219,7 +219,7 @@ func sweepOne(tx writing, p Pulse, org, id string) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	for _, a := range []*task.Attempt{t.Holdover, t.Run} {
+	for _, a := range []*task.Attempt{t.Earlier, t.Run} {
 		if a == nil || !lapsed(*a) {
 			continue
 		}
@@ -229,7 +229,7 @@ func sweepOne(tx writing, p Pulse, org, id string) (changed bool, err error) {
 		}
 		changed = changed || !after.Empty()
 		if t = after.Task; !a.Started() && !a.Fenced {
-			if err := hold(tx.Tx, t, a.WorkerID); err != nil {
+			if err := bar(tx.Tx, t, a.WorkerID); err != nil {
 				return false, err
 			}
 		}
@@ -243,13 +243,13 @@ func sweepOne(tx writing, p Pulse, org, id string) (changed bool, err error) {
 	return changed || !after.Empty(), err
 }
 
-// hold keeps new tasks from a worker that let an assignment lapse (L4).
-func hold(tx Tx, t task.Task, worker string) error {
+// bar keeps new tasks from a worker that let an assignment lapse (L4).
+func bar(tx Tx, t task.Task, worker string) error {
 	w, err := tx.Worker(t.OrganizationID, t.AgentID, worker)
 	if err != nil || w == nil || w.Kind != PythonWorker {
 		return err
 	}
-	w.Held = true
+	w.Barred = true
 	return tx.PutWorker(*w)
 }
 

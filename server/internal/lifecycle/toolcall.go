@@ -35,7 +35,7 @@ func (s *Service) ReportToolCall(ctx context.Context, who Caller, id string, c T
 				return task.Append{}, err
 			}
 		}
-		return task.Append{By: who.holder(t), Events: events}, nil
+		return task.Append{By: who.unfenced(t), Events: events}, nil
 	})
 	return err
 }

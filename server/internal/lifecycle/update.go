@@ -108,7 +108,7 @@ func (s *Service) Patch(ctx context.Context, who Caller, id string, fields map[s
 			if p, err = sender(tx.Tx, t, c); err != nil {
 				return nil, err
 			}
-			if unfit != nil && !p.Holds() {
+			if unfit != nil && !p.Attached() {
 				return nil, unfit
 			}
 			return p, besides(tx, t, p)
@@ -141,7 +141,7 @@ func sender(tx Tx, t task.Task, p task.Patch) (task.Patch, error) {
 	if !p.Full {
 		return p, nil
 	}
-	if p.From = t.Holdover; p.From != nil {
+	if p.From = t.Earlier; p.From != nil {
 		return p, nil
 	}
 	var err error
@@ -166,10 +166,10 @@ func besides(tx writing, t task.Task, p task.Patch) error {
 // has shown that it is alive to its tasks (L4).
 func letHaveWork(tx Tx, t task.Task, worker string) error {
 	w, err := tx.Worker(t.OrganizationID, t.AgentID, worker)
-	if err != nil || w == nil || !w.Held {
+	if err != nil || w == nil || !w.Barred {
 		return err
 	}
-	if err := unhold(tx, w); err != nil {
+	if err := readmit(tx, w); err != nil {
 		return err
 	}
 	return tx.PutWorker(*w)
@@ -231,7 +231,7 @@ func readPatch(fields map[string]json.RawMessage) (p task.Patch, unfit, err erro
 		side[name] = value
 	}
 	var adjusted []string
-	adjusted, wrong[1] = fitFields(side)
+	adjusted, wrong[1] = storableFields(side)
 	p.Adjusted = append(p.Adjusted, adjusted...)
 	if p.Side, err = json.Marshal(side); err != nil {
 		return p, nil, fmt.Errorf("encode patch: %w", err)
@@ -278,7 +278,7 @@ func checkObject(field string, raw json.RawMessage) error {
 
 func readResult(p *task.Patch, raw json.RawMessage) error {
 	var adjusted bool
-	p.Result, adjusted = FitResult(raw)
+	p.Result, adjusted = StorableResult(raw)
 	if !adjusted {
 		return nil
 	}
@@ -299,8 +299,8 @@ func (s *Service) RefuseTooLarge(ctx context.Context, who Caller, id string) err
 			return err
 		}
 		t := found.Task
-		run := cmp.Or(t.Holdover, t.Run)
-		if run == nil || run.Fenced || !run.Holds() || !run.Started() {
+		run := cmp.Or(t.Earlier, t.Run)
+		if run == nil || run.Fenced || !run.Attached() || !run.Started() {
 			return fault.New(fault.TooLarge, "the body exceeds the limit")
 		}
 		p := task.Patch{Full: true, Status: task.Error, Number: run.Number, From: run, Result: &reason, By: who.By, Stands: who.Worker}

@@ -75,8 +75,8 @@ func gaveUp(t task.Task, a *task.Attempt) bool {
 
 // await lets the turn wait for what is left, unless it has come. Then the attempt goes
 // on, with its lease renewed.
-func await(tx writing, t task.Task, by task.Holder, w WaitFor, left Waited) (waits bool, err error) {
-	side, adjusted := fitSide(w.Side)
+func await(tx writing, t task.Task, by task.Writer, w WaitFor, left Waited) (waits bool, err error) {
+	side, adjusted := storableSide(w.Side)
 	var c task.Command = task.Renew{By: by, Side: side, Adjusted: adjusted}
 	if waits = w.lasts(left, tx.Now()); waits {
 		c = task.Await{By: by, For: task.Wait{

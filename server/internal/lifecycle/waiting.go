@@ -45,7 +45,7 @@ func plainly(t task.Task) (w *Waiting, known bool) {
 	switch {
 	case t.Ended() != "", t.Status() == task.Executing:
 		return nil, true
-	case t.Waits() && !t.Wait.Held:
+	case t.Waits() && !t.Wait.Paused:
 		return awaits(t), true
 	}
 	return nil, false
@@ -72,7 +72,7 @@ func (s *Service) whyWaiting(ctx context.Context, t task.Task, q Queue, now task
 // at once: if it holds nothing, it does not claim any more.
 func (q Queue) alive() []Worker {
 	return slices.DeleteFunc(slices.Clone(q.Workers), func(w Worker) bool {
-		return !w.Connected && (w.Kind != FencedWorker || !q.Holders[w.ID])
+		return !w.Connected && (w.Kind != FencedWorker || !q.Occupied[w.ID])
 	})
 }
 
@@ -86,15 +86,15 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		return &Waiting{Reason: "budget", Message: fmt.Sprintf("the budget of task %s is used up: raise it to let this go on", t.Account.Payer)}
 	case task.StandsPaused:
 		return &Waiting{Reason: "paused", Message: "paused by " + q.PausedBy}
-	case task.StandsAssigned:
+	case task.StandsLocal:
 		return &Waiting{
 			Reason: "assigned", WorkerID: t.Run.WorkerID,
 			Message: fmt.Sprintf("assigned to worker %s, which has not started it yet", t.Run.WorkerID),
 		}
-	case task.StandsHeldOver:
+	case task.StandsBehind:
 		return &Waiting{
-			Reason: "earlier_attempt", WorkerID: t.Holdover.WorkerID,
-			Message: fmt.Sprintf("worker %s may still be executing an earlier attempt; this turn is handed out when that is over", t.Holdover.WorkerID),
+			Reason: "earlier_attempt", WorkerID: t.Earlier.WorkerID,
+			Message: fmt.Sprintf("worker %s may still be executing an earlier attempt; this turn is handed out when that is over", t.Earlier.WorkerID),
 		}
 	case task.StandsHolderless:
 		return &Waiting{Reason: "run_locally", Message: "its creator executes it; no worker is given it"}
@@ -106,7 +106,7 @@ func why(t task.Task, q Queue, alive []Worker, lastSeen, now task.Stamp) *Waitin
 		return &Waiting{Reason: "scheduled", Until: t.ReadyAt, Message: fmt.Sprintf("scheduled for %s", t.ReadyAt)}
 	}
 	if pin := t.Terms.PinnedWorkerID; pin != nil {
-		there := q.Holders[*pin] // it may be too busy to claim
+		there := q.Occupied[*pin] // it may be too busy to claim
 		for _, w := range alive {
 			there = there || w.ID == *pin
 		}

@@ -44,7 +44,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (Worker, error) 
 			Organization: r.Organization, Agent: r.Agent, ID: id, Kind: PythonWorker, KeyID: r.KeyID, Address: r.Address,
 			RegisteredAt: now, LastHeard: now, Connected: true, Node: s.node,
 		}
-		known, err := tx.Kin(w)
+		known, err := tx.Siblings(w)
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (s *Service) Undecided(ctx context.Context, r Registration, came task.Stamp
 	undecided := false
 	err := s.write(ctx, s.node, nil, func(tx writing) error {
 		undecided = false
-		known, err := tx.Kin(Worker{Organization: r.Organization, Agent: r.Agent, KeyID: r.KeyID, Address: r.Address})
+		known, err := tx.Siblings(Worker{Organization: r.Organization, Agent: r.Agent, KeyID: r.KeyID, Address: r.Address})
 		if err != nil || len(known) == 0 {
 			return err
 		}
@@ -94,8 +94,8 @@ func (s *Service) Undecided(ctx context.Context, r Registration, came task.Stamp
 			if open(w) {
 				continue
 			}
-			held, err := tx.Held(w.Organization, w.ID)
-			if undecided = len(held) > 0; undecided || err != nil {
+			attempts, err := tx.AttemptsOf(w.Organization, w.ID)
+			if undecided = len(attempts) > 0; undecided || err != nil {
 				return err
 			}
 		}
@@ -170,7 +170,7 @@ func parted(tx Tx, w *Worker) error {
 		return err
 	}
 	for _, id := range ids[1:] {
-		if held, err := tx.Held(w.Organization, id); len(held) > 0 || err != nil {
+		if attempts, err := tx.AttemptsOf(w.Organization, id); len(attempts) > 0 || err != nil {
 			return err
 		}
 	}
@@ -211,11 +211,11 @@ func renewFor(tx writing, w Worker) error {
 	}
 	until := tx.Now().Add(a.UnfencedLease())
 	for _, id := range ids {
-		held, err := tx.Held(w.Organization, id)
+		attempts, err := tx.AttemptsOf(w.Organization, id)
 		if err != nil {
 			return err
 		}
-		for _, x := range held {
+		for _, x := range attempts {
 			if err := renew(tx, w.Organization, x, until); err != nil {
 				return err
 			}
@@ -247,7 +247,7 @@ func identities(tx Tx, w Worker, sure bool) ([]string, error) {
 	if w.HeirOf == "" {
 		return []string{w.ID}, nil
 	}
-	known, err := tx.Kin(w)
+	known, err := tx.Siblings(w)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func conclude(tx writing, w *Worker) error {
 			return err
 		}
 		for _, x := range w.Tally.Conclude(untold) {
-			if err := unhold(tx.Tx, w); err != nil { // it has let go of something (L4)
+			if err := readmit(tx.Tx, w); err != nil { // it has let go of something (L4)
 				return err
 			}
 			if err := giveUp(tx, w.Organization, x); err != nil {
@@ -341,18 +341,18 @@ func reported(tx writing, org, workerID string) error {
 		return err
 	}
 	w.Tally.Reported()
-	if err := unhold(tx.Tx, w); err != nil { // it has shown that it is alive to its tasks (L4)
+	if err := readmit(tx.Tx, w); err != nil { // it has shown that it is alive to its tasks (L4)
 		return err
 	}
 	return conclude(tx, w)
 }
 
-// unhold lets a worker have tasks again; whoever calls keeps it.
-func unhold(tx Tx, w *Worker) error {
-	if !w.Held {
+// readmit lets a worker have tasks again; whoever calls keeps it.
+func readmit(tx Tx, w *Worker) error {
+	if !w.Barred {
 		return nil
 	}
-	w.Held = false
+	w.Barred = false
 	return tx.Freed(w.Organization, w.Agent, w.ID)
 }
 
@@ -386,11 +386,11 @@ func disconnect(tx writing, w Worker, heirUntil task.Stamp) error {
 
 // takeBack queues again what a worker was given and has not started.
 func takeBack(tx writing, org, workerID string) error {
-	held, err := tx.Held(org, workerID)
+	attempts, err := tx.AttemptsOf(org, workerID)
 	if err != nil {
 		return err
 	}
-	for _, x := range held {
+	for _, x := range attempts {
 		if x.Started() || !x.Live() {
 			continue
 		}
@@ -434,7 +434,7 @@ func (s *Service) assign(ctx context.Context, org, agentID, workerID string) (fo
 	err = s.write(ctx, s.node, nil, func(tx writing) error {
 		found, more = Assignment{}, false
 		w, err := tx.Worker(org, agentID, workerID)
-		if err != nil || w == nil || !w.Connected || w.Busy || w.Held {
+		if err != nil || w == nil || !w.Connected || w.Busy || w.Barred {
 			return err
 		}
 		found.Heir = w.HeirOf != ""
@@ -471,11 +471,11 @@ func room(tx Tx, w Worker) (int, error) {
 	}
 	free := MaxOutstanding
 	for _, id := range ids {
-		held, err := tx.Held(w.Organization, id)
+		attempts, err := tx.AttemptsOf(w.Organization, id)
 		if err != nil {
 			return 0, err
 		}
-		free -= len(held)
+		free -= len(attempts)
 	}
 	return free, nil
 }

@@ -23,7 +23,7 @@ func BenchmarkCommitted(b *testing.B) {
 	}
 	do(task.Begin{Spec: task.Spec{OrganizationID: "o", ID: "t", AgentID: "a", MaxAttempts: 2}})
 	do(task.Claim{Worker: "w", TokenHash: "1", Lease: time.Minute})
-	do(task.Finish{By: task.Holder{Fenced: true, Attempt: t.Run}, Reason: task.EndCompleted, Result: new("done")})
+	do(task.Finish{By: task.Writer{Fenced: true, Attempt: t.Run}, Reason: task.EndCompleted, Result: new("done")})
 	var entries []feed.Entry
 	for _, c := range changes {
 		e, _ := feed.Of(c)

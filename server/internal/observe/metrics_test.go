@@ -57,11 +57,11 @@ func TestLostAttemptIsCountedOnce(t *testing.T) {
 	first := *h.task.Run
 	h.do(31*time.Second, task.Lose{Number: 1, Reason: "the lease ran out"})
 	h.do(5*time.Second, task.Claim{Worker: "w", TokenHash: "2", Lease: 30 * time.Second})
-	late := task.Holder{Fenced: true, Attempt: &first}
+	late := task.Writer{Fenced: true, Attempt: &first}
 	h.do(0, task.Append{By: late, Events: []task.Event{{Type: task.Chunk, Own: []byte(`"x"`)}}})
 	h.do(0, task.Finish{By: late, Reason: task.EndCompleted, Result: new("in vain")})
 	second := *h.task.Run
-	h.do(3*time.Second, task.Finish{By: task.Holder{Fenced: true, Attempt: &second}, Reason: task.EndCompleted, Result: new("done")})
+	h.do(3*time.Second, task.Finish{By: task.Writer{Fenced: true, Attempt: &second}, Reason: task.EndCompleted, Result: new("done")})
 	h.want(
 		"errand_leases_expired_total 1",
 		`errand_attempt_duration_seconds_sum{outcome="lost"} 31`,
@@ -85,7 +85,7 @@ func TestStoppedAttemptEndsWithItsAnswer(t *testing.T) {
 	run := *h.task.Run
 	h.do(4*time.Second, task.RequestStop{By: "somebody"})
 	h.want(`errand_attempt_duration_seconds_count{outcome="stopped"} 0`, `errand_tasks_finished_total{reason="stopped",status="stopped"} 1`)
-	h.do(2*time.Second, task.Finish{By: task.Holder{Fenced: true, Attempt: &run}, Reason: task.EndStopped})
+	h.do(2*time.Second, task.Finish{By: task.Writer{Fenced: true, Attempt: &run}, Reason: task.EndStopped})
 	h.want(`errand_attempt_duration_seconds_sum{outcome="stopped"} 6`, "errand_leases_expired_total 0")
 	h.do(time.Second, task.Begin{Spec: task.Spec{OrganizationID: "o", ID: "t", AgentID: "a", MaxAttempts: 2}})
 	h.want(`errand_attempt_duration_seconds_count{outcome="stopped"} 1`, `errand_tasks_created_total{turn="next"} 1`)

@@ -29,7 +29,7 @@ const maxTold = 20
 // collect keeps what the program has left in its folder for outputs, when nothing of it
 // runs any more (rule O1). What is no plain file of that folder is not taken: a link
 // may lead anywhere. The log tells what was not taken, and why.
-func (d desk) collect(ctx context.Context, a Attempt) error {
+func (d folder) collect(ctx context.Context, a Attempt) error {
 	if a.Output == nil {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (d desk) collect(ctx context.Context, a Attempt) error {
 }
 
 // outFolder opens the folder; nil when there is none.
-func (d desk) outFolder() (*os.Root, error) {
+func (d folder) outFolder() (*os.Root, error) {
 	info, err := os.Lstat(d.path(outFolder))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

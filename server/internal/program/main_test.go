@@ -182,13 +182,13 @@ func allGone(t *testing.T, pids []int) {
 	}
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t *testing.T, what string, met func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	over := time.NewTimer(patience)
 	defer over.Stop()
-	for !holds() {
+	for !met() {
 		select {
 		case <-tick.C:
 		case <-over.C:

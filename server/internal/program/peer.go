@@ -30,7 +30,7 @@ func (p Program) Talk() (*Peer, error) {
 		return nil, fmt.Errorf("make a pipe for the program: %w", err)
 	}
 	defer theirs.Close() //nolint:errcheck // the program has its own
-	g, err := p.launch(desk{}, p.Environment(), theirs)
+	g, err := p.launch(folder{}, p.Environment(), theirs)
 	if err != nil {
 		_ = ours.Close() // nothing was written
 		return nil, err

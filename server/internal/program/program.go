@@ -199,7 +199,7 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	desk, err := newDesk(a)
+	desk, err := newFolder(a)
 	if err != nil {
 		return "", err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // start starts the program for an attempt.
-func (p Program) start(d desk, a Attempt, steps *counter) (*group, error) {
+func (p Program) start(d folder, a Attempt, steps *counter) (*group, error) {
 	message, err := os.Open(d.path(messageFile))
 	if err != nil {
 		return nil, fmt.Errorf("open the message: %w", err)
@@ -22,7 +22,7 @@ func (p Program) start(d desk, a Attempt, steps *counter) (*group, error) {
 
 // launch starts the program below a supervisor, which removes the desk if this process
 // dies.
-func (p Program) launch(d desk, env []string, stdin *os.File) (_ *group, err error) {
+func (p Program) launch(d folder, env []string, stdin *os.File) (_ *group, err error) {
 	self, err := Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the supervisor: %w", err)

@@ -48,7 +48,7 @@ type counter struct {
 }
 
 // openCounter opens the counter; nil where there is none to open.
-func openCounter(ctx context.Context, d desk, step StepFunc, ask AskFunc) (*counter, error) {
+func openCounter(ctx context.Context, d folder, step StepFunc, ask AskFunc) (*counter, error) {
 	if step == nil || ask == nil || len(d.path(socketFile)) > maxSocket {
 		return nil, nil //nolint:nilnil // a program can do without
 	}

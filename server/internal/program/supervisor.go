@@ -41,7 +41,7 @@ func Supervise(args []string) (code int, mine bool) {
 	if len(args) < 3 || args[0] != superviseArg {
 		return 0, false
 	}
-	s := &supervisor{desk: desk{args[1]}, argv: args[2:]}
+	s := &supervisor{folder: folder{args[1]}, argv: args[2:]}
 	if err := s.run(); err != nil {
 		s.report(report{Error: err.Error()})
 		return 1, true
@@ -50,7 +50,7 @@ func Supervise(args []string) (code int, mine bool) {
 }
 
 type supervisor struct {
-	desk     desk
+	folder   folder
 	argv     []string
 	pid      int
 	orphaned atomic.Bool // the parent has gone, or wants it over now
@@ -86,7 +86,7 @@ func (s *supervisor) run() error {
 	}
 	s.report(end)
 	if s.orphaned.Load() {
-		s.desk.remove()
+		s.folder.remove()
 	}
 	return nil
 }

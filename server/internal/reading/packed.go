@@ -18,14 +18,14 @@ import (
 func (r *Reader) packed(ctx context.Context, all []byte, limit int) (Text, error) {
 	archive, err := zip.NewReader(bytes.NewReader(all), int64(len(all)))
 	if err != nil {
-		return nothing("It is an archive that is broken."), nil //nolint:nilerr // as the text says
+		return unread("It is an archive that is broken."), nil //nolint:nilerr // as the text says
 	}
 	for _, f := range archive.File {
 		if f.Name != "word/document.xml" {
 			continue
 		}
 		if f.UncompressedSize64 > maxUnpacked {
-			return nothing("It is a document that becomes more than %d MiB when it is unpacked.", maxUnpacked>>20), nil
+			return unread("It is a document that becomes more than %d MiB when it is unpacked.", maxUnpacked>>20), nil
 		}
 		return document(ctx, f, limit)
 	}
@@ -41,7 +41,7 @@ func (r *Reader) unpacked(ctx context.Context, all []byte, limit int) (Text, err
 	case ctx.Err() != nil:
 		return Text{}, context.Cause(ctx)
 	case c.Unread != nil:
-		return nothing("It is %s.", c.Unread.What), nil
+		return unread("It is %s.", c.Unread.What), nil
 	case c.Table != nil:
 		return table(ctx, c.Table, limit)
 	case c.Sheets != nil:
@@ -52,7 +52,7 @@ func (r *Reader) unpacked(ctx context.Context, all []byte, limit int) (Text, err
 		return Text{}, err
 	}
 	if c.Err() != nil {
-		return nothing("What is packed in it cannot be read: %v.", c.Err()), nil
+		return unread("What is packed in it cannot be read: %v.", c.Err()), nil
 	}
 	t.Why = append(t.Why, "It was unpacked from "+c.Packed+".")
 	return t, nil
@@ -83,7 +83,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 func document(ctx context.Context, f *zip.File, limit int) (Text, error) {
 	content, err := f.Open()
 	if err != nil {
-		return nothing("It is a document that is broken."), nil
+		return unread("It is a document that is broken."), nil
 	}
 	defer content.Close() //nolint:errcheck // it was only read
 	d := paper{out: builder{limit: limit}}

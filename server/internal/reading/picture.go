@@ -34,9 +34,9 @@ const (
 func (*Reader) picture(_ context.Context, all []byte, _ int) (Text, error) {
 	c, kind, err := image.DecodeConfig(bytes.NewReader(all))
 	if err != nil {
-		return nothing("It is an image that is broken."), nil //nolint:nilerr // as the text says
+		return unread("It is an image that is broken."), nil //nolint:nilerr // as the text says
 	}
-	t := nothing("It is an image (%s, %d × %d), which is not given as text.", kind, c.Width, c.Height)
+	t := unread("It is an image (%s, %d × %d), which is not given as text.", kind, c.Width, c.Height)
 	t.Width, t.Height, t.Image = c.Width, c.Height, all
 	return t, nil
 }

@@ -109,21 +109,21 @@ func (r *Reader) portable(ctx context.Context, all []byte, limit int) (t Text, e
 		case ctx.Err() != nil:
 			t, err = Text{}, context.Cause(ctx)
 		case limited.Err() != nil:
-			t, err = nothing("It is a PDF that takes more than %s to read.", maxTime), nil
+			t, err = unread("It is a PDF that takes more than %s to read.", maxTime), nil
 		case broken:
-			t, err = nothing("It is a PDF that is broken."), nil
+			t, err = unread("It is a PDF that is broken."), nil
 		}
 	}()
 	doc, err := instance.OpenDocument(&requests.OpenDocument{File: &all})
 	if err != nil {
 		if strings.Contains(err.Error(), "password") {
-			return nothing("It is a PDF that needs a password."), nil
+			return unread("It is a PDF that needs a password."), nil
 		}
-		return nothing("It is a PDF that is broken."), nil
+		return unread("It is a PDF that is broken."), nil
 	}
 	count, err := instance.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: doc.Document})
 	if err != nil {
-		return nothing("It is a PDF that is broken."), nil
+		return unread("It is a PDF that is broken."), nil
 	}
 	p := pages{out: builder{limit: limit}}
 	for i := 0; i < min(count.PageCount, maxPages) && !p.out.full(); i++ {

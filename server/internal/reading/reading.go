@@ -73,8 +73,8 @@ type Table struct {
 // maxTables is how many tables of a file are told apart.
 const maxTables = 100
 
-// nothing is a file that cannot be given.
-func nothing(why string, args ...any) Text {
+// unread is a file that cannot be given.
+func unread(why string, args ...any) Text {
 	return Text{As: AsNothing, Whole: true, Why: []string{fmt.Sprintf(why, args...)}}
 }
 
@@ -108,7 +108,7 @@ func (r *Reader) Read(ctx context.Context, content io.Reader, limit int) (Text, 
 		return Text{}, err
 	}
 	if len(all) > MaxFile {
-		return nothing("It has more than %d MiB, and is no text.", MaxFile>>20), nil
+		return unread("It has more than %d MiB, and is no text.", MaxFile>>20), nil
 	}
 	return read(r, ctx, all, limit)
 }
@@ -179,7 +179,7 @@ func plainText(content io.Reader, limit int) (Text, error) {
 		return Text{}, err
 	}
 	if !t.Is {
-		return nothing("It is no text, and of a kind that cannot be read."), nil
+		return unread("It is no text, and of a kind that cannot be read."), nil
 	}
 	out := Text{As: AsText, Text: t.Text, Whole: t.Whole}
 	return out, nil

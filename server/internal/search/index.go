@@ -124,16 +124,16 @@ type Found struct {
 	Snippet []Piece
 }
 
-// Desk answers questions. It is safe for concurrent use.
-type Desk struct{ store Store }
+// Finder answers questions. It is safe for concurrent use.
+type Finder struct{ store Store }
 
-// NewDesk makes one.
-func NewDesk(s Store) *Desk { return &Desk{s} }
+// NewFinder makes one.
+func NewFinder(s Store) *Finder { return &Finder{s} }
 
 // Find finds the places that have the words of a question, of tasks that the scope sees
 // and the filter matches, newest first, in front of one, 0 for all, at most limit. It also
 // returns behind which to go on, 0 at the end. A part may have fewer although more follow.
-func (d *Desk) Find(ctx context.Context, in auth.Scope, question string, f lifecycle.Filter, before int64, limit int) ([]Found, int64, error) {
+func (d *Finder) Find(ctx context.Context, in auth.Scope, question string, f lifecycle.Filter, before int64, limit int) ([]Found, int64, error) {
 	q, err := Parse(question)
 	if err != nil {
 		return nil, 0, err
@@ -156,7 +156,7 @@ func (d *Desk) Find(ctx context.Context, in auth.Scope, question string, f lifec
 }
 
 // show finds in a document where the words stand.
-func (d *Desk) show(ctx context.Context, org string, q Query, h Hit) (Found, error) {
+func (d *Finder) show(ctx context.Context, org string, q Query, h Hit) (Found, error) {
 	events, err := d.store.Events(ctx, org, h.Task, h.First-1, int(min(h.Last-h.First+1, read)))
 	if err != nil {
 		return Found{}, err

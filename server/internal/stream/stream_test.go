@@ -439,8 +439,8 @@ func TestT7AStalledViewerHoldsLittle(t *testing.T) { //nolint:paralleltest // se
 		l.head.Store(seq)
 		hub.Publish([]feed.Entry{{Organization: org, Task: id, Kind: feed.Grew, First: seq, Last: seq, Change: &task.Change{Events: []task.Event{l.event(seq)}}}})
 	}
-	if held := heap() - before; held > bound {
-		t.Errorf("T7: %d stalled viewers hold %d MiB", viewers, held>>20)
+	if used := heap() - before; used > bound {
+		t.Errorf("T7: %d stalled viewers hold %d MiB", viewers, used>>20)
 	}
 	close(gate)
 	for range viewers {

@@ -187,7 +187,7 @@ func sooner(a, b Stamp) Stamp {
 
 // Ask asks something of people, in the name of the attempt that holds the lease.
 type Ask struct {
-	By Holder
+	By Writer
 	ID string
 	Asked
 }

@@ -120,8 +120,8 @@ type Account struct {
 	Since Stamp `json:"since,omitzero"`
 	// Until is when they are to be counted next, 0 for not before it ceases to.
 	Until Stamp `json:"until,omitzero"`
-	// Held says that the turn is paused because the budget is used up.
-	Held bool `json:"held,omitempty"`
+	// Exhausted says that the turn is paused because the budget is used up.
+	Exhausted bool `json:"held,omitempty"`
 	// Paused says that somebody has paused the held turn as well: it stays paused when
 	// the budget is raised.
 	Paused bool `json:"paused,omitempty"`
@@ -139,7 +139,7 @@ func (a *Account) same(b *Account) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Payer == b.Payer && a.Spent == b.Spent && a.Since == b.Since && a.Until == b.Until && a.Held == b.Held && a.Paused == b.Paused &&
+	return a.Payer == b.Payer && a.Spent == b.Spent && a.Since == b.Since && a.Until == b.Until && a.Exhausted == b.Exhausted && a.Paused == b.Paused &&
 		a.Total == b.Total && slices.Equal(a.Warned, b.Warned) && slices.Equal(a.Over, b.Over) && slices.Equal(a.Lines, b.Lines)
 }
 
@@ -402,8 +402,8 @@ func (d *draft) exhaust(partial *string) error {
 		}
 		return UseUp{Result: partial}.apply(d)
 	}
-	d.descend(Descent{At: d.now, By: d.t.by(), All: true, To: DescentHolds})
-	return Hold{By: d.t.by()}.apply(d)
+	d.descend(Descent{At: d.now, By: d.t.by(), All: true, To: DescentPauses})
+	return Exhaust{By: d.t.by()}.apply(d)
 }
 
 // replenish lets go on what was held.
@@ -415,17 +415,17 @@ func (d *draft) replenish() error {
 // by names the budget of the task as the author of what follows from it.
 func (t *Task) by() string { return "budget of task " + t.ID }
 
-// Hold pauses a turn whose budget is used up, until that is raised (B1).
-type Hold struct{ By string }
+// Exhaust pauses a turn whose budget is used up, until that is raised (B1).
+type Exhaust struct{ By string }
 
-func (c Hold) apply(d *draft) error {
+func (c Exhaust) apply(d *draft) error {
 	if d.t.Account == nil || !d.t.Running() {
 		return nil
 	}
 	if err := (Pause{By: c.By, Cause: ForBudget}).apply(d); err != nil {
 		return err
 	}
-	d.account().Held = true
+	d.account().Exhausted = true
 	return nil
 }
 
@@ -433,12 +433,12 @@ func (c Hold) apply(d *draft) error {
 type Free struct{ By string }
 
 func (c Free) apply(d *draft) error {
-	if d.t.Account == nil || !d.t.Account.Held {
+	if d.t.Account == nil || !d.t.Account.Exhausted {
 		return nil
 	}
 	paused := d.t.Account.Paused
 	a := d.account()
-	a.Held, a.Paused = false, false
+	a.Exhausted, a.Paused = false, false
 	if paused {
 		return nil
 	}
@@ -499,7 +499,7 @@ func (t *Task) Exhausted() Command {
 	if t.EndsAtLimit() {
 		return UseUp{}
 	}
-	return Hold{By: t.by()}
+	return Exhaust{By: t.by()}
 }
 
 // Affords refuses one more sub-task, at a depth, that the payer's budget does not allow.

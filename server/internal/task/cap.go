@@ -315,7 +315,7 @@ func (c Uncap) apply(d *draft) error {
 		return nil
 	}
 	d.t.Wait = Wait{}
-	if was.Held { // somebody holds it as well
+	if was.Paused { // somebody holds it as well
 		return nil
 	}
 	return Resume(c).apply(d)

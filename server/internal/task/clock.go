@@ -14,7 +14,7 @@ import (
 // no server could be reached, which ended at renewed, it has its full length
 // again; 0 is for no such time.
 func (a *Attempt) Lapsed(asOf, renewed Stamp) bool {
-	if !a.Holds() || a.LeaseUntil == 0 {
+	if !a.Attached() || a.LeaseUntil == 0 {
 		return false
 	}
 	until := a.LeaseUntil
@@ -36,7 +36,7 @@ func (a *Attempt) noLater(until Stamp) Stamp {
 // HeardUntil is the attempt after a sign of life of its Python worker, which
 // extends the lease of what it has started (L5).
 func (a Attempt) HeardUntil(until Stamp) Attempt {
-	if a.Fenced || !a.Holds() || !a.Started() || a.LeaseUntil == 0 || a.LeaseUntil >= until {
+	if a.Fenced || !a.Attached() || !a.Started() || a.LeaseUntil == 0 || a.LeaseUntil >= until {
 		return a
 	}
 	a.LeaseUntil = a.noLater(until)
@@ -70,7 +70,7 @@ func (a Attempt) Orphaned(now Stamp) Attempt {
 
 // Remains reports whether an attempt has to be remembered although its task is
 // deleted: a Python worker may still run it, or has not told its end (L6, L10).
-func (a *Attempt) Remains() bool { return !a.Fenced && (a.Holds() || !a.Reported) }
+func (a *Attempt) Remains() bool { return !a.Fenced && (a.Attached() || !a.Reported) }
 
 // FollowClock keeps what deadlines measure when the clock has jumped: a time-out
 // does not pass because of a jump forward, and a task that waits for a retry, or
@@ -97,8 +97,8 @@ func (c FollowClock) apply(d *draft) error { //nolint:unparam // the form of eve
 	if t.Dispatchable() && t.ReadyAt > d.now && t.state.RunAt < t.ReadyAt {
 		t.ReadyAt = max(t.state.RunAt, min(t.ReadyAt.Add(min(c.Jump, 0)), d.now.Add(t.Again.Wait)))
 	}
-	for _, a := range []*Attempt{t.Run, t.Holdover} {
-		if longest := d.now.Add(leaseOf(a)); a.Holds() && a.LeaseUntil > longest {
+	for _, a := range []*Attempt{t.Run, t.Earlier} {
+		if longest := d.now.Add(leaseOf(a)); a.Attached() && a.LeaseUntil > longest {
 			kept := *a
 			kept.LeaseUntil = longest
 			d.keep(kept)

@@ -133,8 +133,8 @@ func TestL5Hear(t *testing.T) {
 	t.Parallel()
 	until := at(10 * time.Minute)
 	run := follow(t, begin(false), assign(), start())
-	held := follow(t, begin(false), assign(), start(), overrule(), begin(false))
-	if held.Holdover == nil {
+	overruled := follow(t, begin(false), assign(), start(), overrule(), begin(false))
+	if overruled.Earlier == nil {
 		t.Fatal("no attempt holds the task over")
 	}
 	for name, c := range map[string]struct {
@@ -144,7 +144,7 @@ func TestL5Hear(t *testing.T) {
 	}{
 		"that runs":           {run, 1, true},
 		"another":             {run, 2, false},
-		"that holds it over":  {held, 1, true},
+		"that holds it over":  {overruled, 1, true},
 		"of a fenced worker":  {follow(t, begin(false), claimed()), 1, false},
 		"that is not there":   {follow(t, begin(false)), 1, false},
 		"that has not begun":  {follow(t, begin(false), assign()), 1, false},
@@ -159,8 +159,8 @@ func TestL5Hear(t *testing.T) {
 			continue
 		}
 		a := change.Task.Run
-		if change.Task.Holdover != nil {
-			a = change.Task.Holdover
+		if change.Task.Earlier != nil {
+			a = change.Task.Earlier
 		}
 		if a.LeaseUntil != until || len(change.Attempts) != 1 || change.Attempts[0] != *a {
 			t.Errorf("%s: %+v", name, change)
@@ -247,7 +247,7 @@ func TestFollowClock(t *testing.T) {
 		{"lease, forward", follow(t, begin(false), claimed()), hour, hour, lease, 30 * time.Second, true},
 		{"lease of what has ended, back", follow(t, begin(false), assign(), start(), overrule()), -hour, 0, lease, -hour + 30*time.Second, false},
 		{"lease of what has let go, back", follow(t, begin(false), claimed(), overrule()), -hour, 0, lease, 30 * time.Second, true},
-		{"lease of what holds it over, back", follow(t, begin(false), assign(), start(), overrule(), begin(false)), -hour, 0, holdover, -hour + 30*time.Second, false},
+		{"lease of what holds it over, back", follow(t, begin(false), assign(), start(), overrule(), begin(false)), -hour, 0, earlier, -hour + 30*time.Second, false},
 		{"answer to a stop, back", follow(t, begin(false), claimed(), task.RequestStop{}), -hour, 0, awaited, -hour + 30*time.Second, false},
 		{"answer to a stop, no jump", follow(t, begin(false), claimed(), task.RequestStop{}), 0, 0, awaited, 30 * time.Second, true},
 	} {
@@ -268,11 +268,11 @@ func TestFollowClock(t *testing.T) {
 	}
 }
 
-func timeout(t task.Task) task.Stamp  { return t.TimeoutAt }
-func ready(t task.Task) task.Stamp    { return t.ReadyAt }
-func lease(t task.Task) task.Stamp    { return t.Run.LeaseUntil }
-func holdover(t task.Task) task.Stamp { return t.Holdover.LeaseUntil }
-func awaited(t task.Task) task.Stamp  { return t.Stop.Until }
+func timeout(t task.Task) task.Stamp { return t.TimeoutAt }
+func ready(t task.Task) task.Stamp   { return t.ReadyAt }
+func lease(t task.Task) task.Stamp   { return t.Run.LeaseUntil }
+func earlier(t task.Task) task.Stamp { return t.Earlier.LeaseUntil }
+func awaited(t task.Task) task.Stamp { return t.Stop.Until }
 
 // After any history a clock that has not jumped leaves everything as it is. After
 // a jump nothing lies further ahead than its whole length, nothing else has
@@ -310,8 +310,8 @@ func TestFollowClockAfterAnyHistory(t *testing.T) {
 			if x.Status() == task.Executing && x.TimeoutAt > now.Add(task.UnfencedTimeout) {
 				rt.Fatalf("a time-out in %s", x.TimeoutAt.Sub(now))
 			}
-			for _, a := range []*task.Attempt{x.Run, x.Holdover} {
-				if a.Holds() && a.LeaseUntil > now.Add(a.Lease) {
+			for _, a := range []*task.Attempt{x.Run, x.Earlier} {
+				if a.Attached() && a.LeaseUntil > now.Add(a.Lease) {
 					rt.Fatalf("a lease of %s that ends in %s", a.Lease, a.LeaseUntil.Sub(now))
 				}
 			}
@@ -319,7 +319,7 @@ func TestFollowClockAfterAnyHistory(t *testing.T) {
 				rt.Fatalf("ready in %s", x.ReadyAt.Sub(now))
 			}
 			rest := x // what may change is put back
-			rest.TimeoutAt, rest.ReadyAt, rest.Stop, rest.Run, rest.Holdover = w.task.TimeoutAt, w.task.ReadyAt, w.task.Stop, w.task.Run, w.task.Holdover
+			rest.TimeoutAt, rest.ReadyAt, rest.Stop, rest.Run, rest.Earlier = w.task.TimeoutAt, w.task.ReadyAt, w.task.Stop, w.task.Run, w.task.Earlier
 			same("nothing else", w.task, rest)
 		}
 		if before, after := w.task.TimeoutAt.Sub(w.now), seen.TimeoutAt.Sub(now); jump > 0 && w.task.Ended() == "" && w.task.Status() == task.Executing &&
@@ -341,10 +341,10 @@ func TestL10OrphanedAttempts(t *testing.T) {
 	both := letGo
 	both.Reported = true
 	for _, c := range []struct {
-		name    string
-		a       task.Attempt
-		holds   bool
-		remains bool
+		name     string
+		a        task.Attempt
+		attached bool
+		remains  bool
 	}{
 		{"assigned", run(assign()), false, true}, // it may yet be reported, refused
 		{"executing", run(assign(), start()), true, true},
@@ -356,8 +356,8 @@ func TestL10OrphanedAttempts(t *testing.T) {
 		{"fenced, ended", run(claimed(), overrule()), false, false},
 	} {
 		o := c.a.Orphaned(now)
-		if o.Live() || o.Holds() != c.holds || o.Remains() != c.remains {
-			t.Errorf("%s: %+v holds: %v, remains: %v", c.name, o, o.Holds(), o.Remains())
+		if o.Live() || o.Attached() != c.attached || o.Remains() != c.remains {
+			t.Errorf("%s: %+v holds: %v, remains: %v", c.name, o, o.Attached(), o.Remains())
 		}
 		if c.a.EndedAt != 0 && o.EndedAt != c.a.EndedAt || c.a.LetGoAt != 0 && o.LetGoAt != c.a.LetGoAt {
 			t.Errorf("%s: what it was is lost: %+v", c.name, o)
@@ -428,7 +428,7 @@ func TestA3OwnersAndPlaces(t *testing.T) {
 func TestSign(t *testing.T) {
 	t.Parallel()
 	running := follow(t, begin(false), claimed())
-	mine := task.Append{By: task.Holder{Fenced: true, Attempt: running.Run}, Events: []task.Event{{Type: task.Chunk, Own: []byte(`"c"`)}}}
+	mine := task.Append{By: task.Writer{Fenced: true, Attempt: running.Run}, Events: []task.Event{{Type: task.Chunk, Own: []byte(`"c"`)}}}
 	theirs := task.Append{Events: []task.Event{{Type: task.AgentMessage, Own: []byte(`"m"`)}}}
 	for name, c := range map[string]struct {
 		do   task.Command

@@ -25,18 +25,18 @@ type DescentTo string
 
 // What a budget does to those that spend from it (B1).
 const (
-	DescentHolds DescentTo = "hold"
-	DescentFrees DescentTo = "free"
-	DescentEnds  DescentTo = "end"
+	DescentPauses DescentTo = "hold"
+	DescentFrees  DescentTo = "free"
+	DescentEnds   DescentTo = "end"
 )
 
 // Command is what the descent asks of a sub-task that it reaches.
 func (x Descent) Command() Command {
 	switch x.To {
-	case DescentHolds:
-		return held{Hold{x.By}, x}
+	case DescentPauses:
+		return spread{Exhaust{x.By}, x}
 	case DescentFrees:
-		return held{Free{x.By}, x}
+		return spread{Free{x.By}, x}
 	case DescentEnds:
 		return UseUp{}
 	default:
@@ -44,13 +44,13 @@ func (x Descent) Command() Command {
 	}
 }
 
-// held goes on to what is below, which a stop does by itself.
-type held struct {
+// spread goes on to what is below, which a stop does by itself.
+type spread struct {
 	Command
 	on Descent
 }
 
-func (c held) apply(d *draft) error {
+func (c spread) apply(d *draft) error {
 	d.descend(Descent{At: c.on.At, By: c.on.By, All: true, To: c.on.To})
 	return c.Command.apply(d)
 }
@@ -59,10 +59,10 @@ func (c held) apply(d *draft) error {
 // to do.
 func (x Descent) Reaches(child *Task) bool {
 	switch x.To {
-	case DescentHolds:
+	case DescentPauses:
 		return child.Running()
 	case DescentFrees:
-		return child.ended == "" && child.Account != nil && child.Account.Held
+		return child.ended == "" && child.Account != nil && child.Account.Exhausted
 	case DescentEnds:
 		return child.ended == ""
 	}

@@ -259,9 +259,9 @@ func (d *draft) keep(a Attempt) {
 	if d.t.Run != nil && d.t.Run.Number == a.Number {
 		d.t.Run = &a
 	}
-	if d.t.Holdover != nil && d.t.Holdover.Number == a.Number {
-		if d.t.Holdover = &a; !a.Holds() {
-			d.t.Holdover = nil
+	if d.t.Earlier != nil && d.t.Earlier.Number == a.Number {
+		if d.t.Earlier = &a; !a.Attached() {
+			d.t.Earlier = nil
 		}
 	}
 	for i := range d.attempts {

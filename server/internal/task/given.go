@@ -94,7 +94,7 @@ func GivenOf(e Event) (Given, error) {
 
 // Give keeps what the attempt that holds the lease gives its agent of files.
 type Give struct {
-	By    Holder
+	By    Writer
 	Files []Given
 }
 

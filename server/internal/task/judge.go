@@ -107,7 +107,7 @@ func (d *draft) judge(ended EndReason) error {
 // Offer holds a result against the task's schema before its attempt ends with it. One
 // that does not follow is sent back; any other changes nothing.
 type Offer struct {
-	By     Holder
+	By     Writer
 	Result *string
 	// Repair is how often results are sent back in the turn.
 	Repair int

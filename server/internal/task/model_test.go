@@ -129,12 +129,12 @@ func (w *world) check() {
 		t.Fatalf("turn has %d task_created, %d task_finished, ended %v (T3)", created, finished, ended)
 	}
 	w.checkTimes()
-	live, held := 0, 0
+	live, attached := 0, 0
 	refused := map[string]int{}
 	for _, a := range w.attempts {
-		if a.Holds() {
-			held++
-			if (w.task.Run == nil || w.task.Run.Number != a.Number) && (w.task.Holdover == nil || w.task.Holdover.Number != a.Number) {
+		if a.Attached() {
+			attached++
+			if (w.task.Run == nil || w.task.Run.Number != a.Number) && (w.task.Earlier == nil || w.task.Earlier.Number != a.Number) {
 				t.Fatalf("attempt %d has not let go, and the task does not know it (T1b)", a.Number)
 			}
 		}
@@ -148,8 +148,8 @@ func (w *world) check() {
 	if live > 1 {
 		t.Fatalf("%d live attempts (L3)", live)
 	}
-	if held > 1 {
-		t.Fatalf("%d attempts that have not let go (L10)", held)
+	if attached > 1 {
+		t.Fatalf("%d attempts that have not let go (L10)", attached)
 	}
 	for _, e := range w.log {
 		if e.Type == task.LateWriteRefused {
@@ -199,12 +199,12 @@ func (w *world) checkTimes() {
 	}
 }
 
-func (w *world) holder(number int) task.Holder {
+func (w *world) writer(number int) task.Writer {
 	a, ok := w.attempts[number]
 	if !ok || !a.Fenced {
-		return task.Holder{Fenced: true}
+		return task.Writer{Fenced: true}
 	}
-	return task.Holder{Fenced: true, Attempt: &a}
+	return task.Writer{Fenced: true, Attempt: &a}
 }
 
 // command draws anything that may happen to a task, sensible or not.
@@ -222,7 +222,7 @@ func (w *world) command() task.Command {
 	case 2, 3:
 		return task.Claim{Worker: "w", TokenHash: "h", Lease: 30 * time.Second}
 	case 4:
-		return task.Finish{By: w.holder(number), Reason: rapid.SampledFrom(append(ends, task.EndStopped)).Draw(t, "end"), Result: result, Side: json.RawMessage(side)}
+		return task.Finish{By: w.writer(number), Reason: rapid.SampledFrom(append(ends, task.EndStopped)).Draw(t, "end"), Result: result, Side: json.RawMessage(side)}
 	case 5:
 		return task.Lose{Number: number, Over: rapid.Bool().Draw(t, "over"), Reason: "lease expired"}
 	case 6:
@@ -236,7 +236,7 @@ func (w *world) command() task.Command {
 	case 10:
 		return task.Settle{By: "p", Reason: rapid.SampledFrom(ends).Draw(t, "end"), Result: result, Correct: rapid.Bool().Draw(t, "correct"), Side: json.RawMessage(side)}
 	case 11:
-		return task.Append{By: w.holder(number), Events: []task.Event{{Type: task.Chunk, Own: json.RawMessage(`"c"`)}}}
+		return task.Append{By: w.writer(number), Events: []task.Event{{Type: task.Chunk, Own: json.RawMessage(`"c"`)}}}
 	case 15:
 		return task.Release{Reason: "r"}
 	case 12:
@@ -246,7 +246,7 @@ func (w *world) command() task.Command {
 		}
 		return e
 	case 13:
-		return task.Renew{By: w.holder(number)}
+		return task.Renew{By: w.writer(number)}
 	default:
 		p := task.Patch{
 			Full: rapid.Bool().Draw(t, "full"), Number: number, Result: result, Side: json.RawMessage(side), By: "p",

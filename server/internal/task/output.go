@@ -52,7 +52,7 @@ func OutputOf(e Event) (Output, error) {
 
 // WriteOutput keeps an output file of the attempt that holds the lease.
 type WriteOutput struct {
-	By Holder
+	By Writer
 	// Output is what is kept: its Name, File, Size and ContentType are taken. Without
 	// one the holder begins to bring it, which writes nothing.
 	Output *Output

@@ -43,8 +43,8 @@ func (c Patch) apply(d *draft) error {
 	if !c.Full {
 		return c.sparse(d)
 	}
-	if d.t.Holdover != nil { // an equal number proves nothing: that worker reloads before its last word
-		c.From = d.t.Holdover
+	if d.t.Earlier != nil { // an equal number proves nothing: that worker reloads before its last word
+		c.From = d.t.Earlier
 	}
 	if c.From != nil && c.From.Fenced { // its worker speaks with its token: this is somebody else
 		c.From = nil
@@ -57,7 +57,7 @@ func (c Patch) apply(d *draft) error {
 	}
 	stale := c.Number < d.t.state.ExecutionAttempts
 	switch {
-	case d.t.Holdover != nil:
+	case d.t.Earlier != nil:
 		return c.leftover(d)
 	case c.isEcho() && (stale || !d.heard()):
 		if c.From != nil {
@@ -79,14 +79,14 @@ func (c Patch) Reports() bool {
 	return c.Full && c.reports() && c.From != nil && !c.From.Fenced && !c.From.Reported
 }
 
-// Holds tells whether the patch is the word of an attempt on a Python worker that
+// Attached tells whether the patch is the word of an attempt on a Python worker that
 // still has its task.
-func (c Patch) Holds() bool { return c.Full && c.From.Holds() && !c.From.Fenced }
+func (c Patch) Attached() bool { return c.Full && c.From.Attached() && !c.From.Fenced }
 
 // Ends tells whether the patch ends the turn of the task as it is, if its status
 // does so at all: a body of an older attempt, or for an ended turn, does not.
 func (c Patch) Ends(t Task) bool {
-	return t.ended == "" && (!c.Full || t.Holdover == nil && c.Number >= t.state.ExecutionAttempts)
+	return t.ended == "" && (!c.Full || t.Earlier == nil && c.Number >= t.state.ExecutionAttempts)
 }
 
 // reports tells whether it is an end by which a Python worker's attempt lets go (L10).

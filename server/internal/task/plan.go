@@ -9,7 +9,7 @@ import (
 // commit. It is a write like a pushed event (T6): too late, it is refused and
 // noted, and it is the holder's.
 type SetPlan struct {
-	By   Holder          // shows no token
+	By   Writer          // shows no token
 	Plan json.RawMessage // the whole plan, an object
 	// ClientID is that of the plan_updated event, "" for none.
 	ClientID string

@@ -9,8 +9,8 @@ type Standing string
 const (
 	StandsPaused     Standing = "paused"
 	StandsHolderless Standing = "run_locally"
-	StandsAssigned   Standing = "assigned"
-	StandsHeldOver   Standing = "earlier_attempt"
+	StandsLocal      Standing = "assigned"
+	StandsBehind     Standing = "earlier_attempt"
 	StandsRetry      Standing = "retry"
 	StandsQueued     Standing = "queued"
 )
@@ -20,16 +20,16 @@ func (t *Task) Standing() Standing {
 	switch {
 	case t.ended != "", t.state.Status != Pending && t.state.Status != Paused:
 		return ""
-	case t.Waits() && !t.Wait.Held:
+	case t.Waits() && !t.Wait.Paused:
 		return Standing(t.Wait.Cause)
-	case t.Account != nil && t.Account.Held:
+	case t.Account != nil && t.Account.Exhausted:
 		return Standing(ForBudget)
 	case t.state.Status == Paused:
 		return StandsPaused
 	case t.Run.Live():
-		return StandsAssigned
-	case t.Holdover != nil:
-		return StandsHeldOver
+		return StandsLocal
+	case t.Earlier != nil:
+		return StandsBehind
 	case t.Terms.RunLocally:
 		return StandsHolderless
 	case t.Again.Why != "":

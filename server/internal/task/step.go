@@ -60,7 +60,7 @@ func StepOf(e Event) (Step, error) {
 
 // CommitStep commits a step of the attempt that holds the lease.
 type CommitStep struct {
-	By Holder
+	By Writer
 	// Step is what is committed: its ID, Kind and Body are taken.
 	Step Step
 	// Known says that the turn has a step of that id already. The first one stands.

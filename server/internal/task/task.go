@@ -83,10 +83,10 @@ type Task struct {
 	// the one that runs, or the one that ran last. Nil when that number has
 	// not been handed out.
 	Run *Attempt
-	// Holdover is an earlier attempt, on a Python worker, that has not let go:
+	// Earlier is an earlier attempt, on a Python worker, that has not let go:
 	// nothing of the task is handed out until it does (T1b). Nil for none; there
 	// is never more than one.
-	Holdover *Attempt
+	Earlier *Attempt
 
 	state State     // the public, changing fields; see State
 	ended EndReason // how the turn really ended; an override changes only what is shown
@@ -334,8 +334,8 @@ type Again struct {
 // Live reports whether the attempt still owns its turn.
 func (a *Attempt) Live() bool { return a != nil && a.EndedAt == 0 }
 
-// Holds reports whether its worker may still be running the attempt (L10).
-func (a *Attempt) Holds() bool { return a != nil && a.LetGoAt == 0 }
+// Attached reports whether its worker may still be running the attempt (L10).
+func (a *Attempt) Attached() bool { return a != nil && a.LetGoAt == 0 }
 
 // Started reports whether the attempt got beyond its assignment.
 func (a *Attempt) Started() bool { return a != nil && a.StartedAt != 0 }
@@ -382,7 +382,7 @@ func (t *Task) Done() bool { return t.ended != "" && t.Stop.Settled() }
 
 // LetGo reports whether the turn has ended and no attempt may still be running, so
 // that nobody needs what only its execution did (L10).
-func (t *Task) LetGo() bool { return t.ended != "" && !t.Run.Holds() && t.Holdover == nil }
+func (t *Task) LetGo() bool { return t.ended != "" && !t.Run.Attached() && t.Earlier == nil }
 
 // packAfter is how many events are worth the work.
 const packAfter = 32
@@ -401,7 +401,7 @@ func (c Pack) apply(d *draft) error { //nolint:unparam // the form of every Comm
 
 // Dispatchable reports whether a worker may be given the task once ReadyAt has come.
 func (t *Task) Dispatchable() bool {
-	return t.state.Status == Pending && t.ended == "" && !t.Terms.RunLocally && !t.Run.Live() && t.Holdover == nil
+	return t.state.Status == Pending && t.ended == "" && !t.Terms.RunLocally && !t.Run.Live() && t.Earlier == nil
 }
 
 // Alarm is the moment at which Tick, or Respond, has something to decide; 0 is never.

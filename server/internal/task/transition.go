@@ -252,7 +252,7 @@ func (d *draft) outOfTime() bool {
 // Finish is a fenced worker's own end of its attempt. After a stop it is the
 // worker's acknowledgement.
 type Finish struct {
-	By       Holder
+	By       Writer
 	Reason   EndReason
 	Result   *string
 	Side     json.RawMessage // fields of State
@@ -414,7 +414,7 @@ type Lose struct {
 func (c Lose) apply(d *draft) error {
 	t := &d.t
 	given := t.attempt(c.Number)
-	if given == nil || !given.Holds() && (given.Reported || !c.Over) {
+	if given == nil || !given.Attached() && (given.Reported || !c.Over) {
 		return nil
 	}
 	a := *given
@@ -466,7 +466,7 @@ func (t *Task) Knows(number int) bool { return t.attempt(number) != nil }
 
 // attempt is the task's attempt of that number, of those that may still hold it.
 func (t *Task) attempt(number int) *Attempt {
-	for _, a := range []*Attempt{t.Run, t.Holdover} {
+	for _, a := range []*Attempt{t.Run, t.Earlier} {
 		if a != nil && a.Number == number {
 			return a
 		}
@@ -476,8 +476,8 @@ func (t *Task) attempt(number int) *Attempt {
 
 // leave parts the turn from its attempt, which stays behind if it may still run.
 func (d *draft) leave() {
-	if run := d.t.Run; run.Holds() {
-		d.t.Holdover = run
+	if run := d.t.Run; run.Attached() {
+		d.t.Earlier = run
 	}
 	d.t.Run = nil
 }
@@ -564,9 +564,9 @@ func (c Pause) apply(d *draft) error {
 	t := &d.t
 	if t.ended == "" && t.state.Status == Paused {
 		switch a := t.Account; {
-		case t.Waits() && !t.Wait.Held:
-			t.Wait.Held = true
-		case !t.Waits() && a != nil && a.Held && !a.Paused:
+		case t.Waits() && !t.Wait.Paused:
+			t.Wait.Paused = true
+		case !t.Waits() && a != nil && a.Exhausted && !a.Paused:
 			d.account().Paused = true
 		default:
 			return nil
@@ -595,13 +595,13 @@ func (c Pause) apply(d *draft) error {
 type Resume struct{ By string }
 
 func (c Resume) apply(d *draft) error {
-	if d.t.Wait.Held {
-		d.t.Wait.Held = false
+	if d.t.Wait.Paused {
+		d.t.Wait.Paused = false
 		d.log(TurnResumed, by(c))
 		return nil
 	}
 	if a := d.account(); a != nil {
-		a.Held, a.Paused = false, false
+		a.Exhausted, a.Paused = false, false
 	}
 	if d.t.Run.Live() { // only an unfenced, started attempt stays live while paused
 		return c.rejoin(d)

@@ -31,9 +31,9 @@ type Wait struct {
 	Any      bool     `json:"any,omitempty"`
 	// Until is when it is over whatever has come, 0 for never.
 	Until Stamp `json:"until,omitzero"`
-	// Held says that somebody has paused the task as well: it goes on when that is
+	// Paused says that somebody has paused the task as well: it goes on when that is
 	// over, too.
-	Held bool `json:"held,omitempty"`
+	Paused bool `json:"held,omitempty"`
 	// Cap is the one that holds the turn, with the cause budget; nil for none.
 	Cap *Capped `json:"cap,omitempty"`
 }
@@ -46,7 +46,7 @@ func (t *Task) Waits() bool { return t.Wait.Cause != "" }
 
 // same reports whether two waits are equal.
 func (w Wait) same(x Wait) bool {
-	return w.Cause == x.Cause && w.Any == x.Any && w.Until == x.Until && w.Held == x.Held && sameCap(w.Cap, x.Cap) &&
+	return w.Cause == x.Cause && w.Any == x.Any && w.Until == x.Until && w.Paused == x.Paused && sameCap(w.Cap, x.Cap) &&
 		slices.Equal(w.Asks, x.Asks) && slices.Equal(w.SubTasks, x.SubTasks)
 }
 
@@ -55,7 +55,7 @@ func sameCap(a, b *Capped) bool { return a == b || a != nil && b != nil && *a ==
 // Await gives the turn up until something has come: the attempt ends, and is not
 // counted (L4, S9).
 type Await struct {
-	By Holder
+	By Writer
 	// For is what has not come.
 	For Wait
 	// Side is what the attempt tells of itself: fields of State.
@@ -118,7 +118,7 @@ func subTasksOf(w *Wait) *[]string { return &w.SubTasks }
 func (d *draft) wake() error {
 	was := d.t.Wait
 	d.t.Wait = Wait{}
-	if was.Held {
+	if was.Paused {
 		return nil
 	}
 	if err := d.move(actWake, Pending); err != nil {

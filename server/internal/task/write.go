@@ -8,8 +8,8 @@ import (
 	"github.com/errand-dev/errand/server/internal/fault"
 )
 
-// Holder is who writes to a task.
-type Holder struct {
+// Writer is who writes to a task.
+type Writer struct {
 	// Fenced says that the writer showed a lease token, which belongs to
 	// Attempt. A writer without one is a person or a Python worker.
 	Fenced  bool
@@ -21,16 +21,16 @@ type Holder struct {
 
 // mayWrite reports whether the holder's attempt owns the running turn, and
 // renews its lease if so (L2).
-func (d *draft) mayWrite(h Holder) bool {
+func (d *draft) mayWrite(h Writer) bool {
 	t := &d.t
 	if t.ended != "" {
 		return false
 	}
 	if !h.Fenced { // while an earlier attempt may still write, nobody knows whose it is (T1b)
-		if run := t.Run; t.Holdover == nil && run.Live() && run.Started() && !run.Fenced && h.Stands {
+		if run := t.Run; t.Earlier == nil && run.Live() && run.Started() && !run.Fenced && h.Stands {
 			d.author = Author{Attempt: run.Number}
 		}
-		return t.Holdover == nil
+		return t.Earlier == nil
 	}
 	if h.Attempt == nil || !t.Run.Live() || t.Run.Number != h.Attempt.Number {
 		return false
@@ -44,7 +44,7 @@ func (d *draft) mayWrite(h Holder) bool {
 // for a worker is, as long as no attempt has a token: that is for an attempt on a
 // Python worker, and for a turn that nobody was given (T6, L8). Whether the turn
 // still takes anything is another question: nobody else's write is a late one.
-func (t *Task) mayPush(h Holder) error {
+func (t *Task) mayPush(h Writer) error {
 	if t.stands(h) {
 		return nil
 	}
@@ -52,12 +52,12 @@ func (t *Task) mayPush(h Holder) error {
 		"an attempt's events are written under its lease: send its lease_token; without one only %s may be written", AgentMessage)
 }
 
-func (t *Task) stands(h Holder) bool {
-	return h.Stands && (t.ended != "" || !t.Run.Holds() || !t.Run.Fenced)
+func (t *Task) stands(h Writer) bool {
+	return h.Stands && (t.ended != "" || !t.Run.Attached() || !t.Run.Fenced)
 }
 
 // unnamed is the attempt that a write without a token is taken for.
-func (t *Task) unnamed() *Attempt { return cmp.Or(t.Holdover, t.Run) }
+func (t *Task) unnamed() *Attempt { return cmp.Or(t.Earlier, t.Run) }
 
 func (d *draft) renew() {
 	a := *d.t.Run
@@ -110,7 +110,7 @@ func (d *draft) letGo(a Attempt) {
 // Renew is a heartbeat: it holds the lease. Nothing is logged but what it says of
 // the task besides, which counts while its attempt is to go on.
 type Renew struct {
-	By       Holder
+	By       Writer
 	Side     json.RawMessage // fields of State
 	Adjusted []string
 }
@@ -173,7 +173,7 @@ func (t *Task) Directive(a *Attempt) (Directive, error) {
 
 // Append continues the log with a worker's or a pusher's events (T6).
 type Append struct {
-	By     Holder
+	By     Writer
 	Events []Event // Type, Own and ClientID are taken
 }
 
@@ -211,7 +211,7 @@ func (c Append) apply(d *draft) error {
 // Edit changes fields that decide no status. On an ended task what it changes
 // is logged as an override, since nothing else may follow there (T3).
 type Edit struct {
-	By       Holder
+	By       Writer
 	Who      string
 	Side     json.RawMessage // fields of State
 	Adjusted []string

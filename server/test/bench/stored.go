@@ -80,7 +80,7 @@ func stockOne(tx lifecycle.Tx, i int, now task.Stamp) error {
 		return err
 	}
 	ended, err := task.Apply(ran.Task, task.Finish{
-		By: task.Holder{Fenced: true, Attempt: ran.Task.Run}, Reason: task.EndCompleted, Result: &result,
+		By: task.Writer{Fenced: true, Attempt: ran.Task.Run}, Reason: task.EndCompleted, Result: &result,
 	}, now.Add(time.Second))
 	if err != nil {
 		return err

@@ -113,25 +113,25 @@ func (b *bench) fanOut(ctx context.Context, deaf int) (rate float64, err error) 
 
 // idleViewers is what open streams cost on which nothing happens.
 func idleViewers(ctx context.Context, b *bench) error {
-	var held []float64
+	var sizes []float64
 	for range min(b.runs, 3) { // a minute each, and always the same
-		got, err := b.hold(ctx)
+		got, err := b.watch(ctx)
 		if err != nil {
 			return err
 		}
-		held = append(held, got)
+		sizes = append(sizes, got)
 	}
 	b.report(figure{
-		section: "Viewers", name: "memory with " + strconv.Itoa(b.idle) + " idle viewers", value: megabytes(median(held)), bar: "400 MB",
-		amount: median(held), less: true,
+		section: "Viewers", name: "memory with " + strconv.Itoa(b.idle) + " idle viewers", value: megabytes(median(sizes)), bar: "400 MB",
+		amount: median(sizes), less: true,
 	})
 	return nil
 }
 
 func megabytes(n float64) string { return strconv.FormatFloat(n/1e6, 'f', 0, 64) + " MB" }
 
-// hold opens streams of 100 tasks and returns the server's memory.
-func (b *bench) hold(ctx context.Context) (memory float64, err error) {
+// watch opens streams of 100 tasks and returns the server's memory.
+func (b *bench) watch(ctx context.Context) (memory float64, err error) {
 	s, end, err := b.fresh(ctx)
 	if err != nil {
 		return 0, err

@@ -14,7 +14,7 @@ import (
 type book struct {
 	mu        sync.Mutex
 	creations []*creation
-	holds     []*hold
+	leases    []*lease
 	stops     []*stopping
 	free      []string        // tasks whose last turn has ended, as far as known
 	dirty     map[string]bool // tasks touched since the last check
@@ -70,8 +70,8 @@ type ending struct {
 	acked          bool
 }
 
-// hold is one claim and all that was written with it.
-type hold struct {
+// lease is one claim and all that was written with it.
+type lease struct {
 	worker  string
 	task    string
 	turn    int
@@ -142,7 +142,7 @@ func (b *book) takeDirty() []string {
 // account is all that the book says of one task.
 type account struct {
 	creations []*creation
-	holds     []*hold
+	leases    []*lease
 	stops     []*stopping
 }
 
@@ -167,8 +167,8 @@ func (b *book) accounts() map[string]*account {
 			of(c.task).creations = append(of(c.task).creations, c)
 		}
 	}
-	for _, h := range b.holds {
-		of(h.task).holds = append(of(h.task).holds, h)
+	for _, h := range b.leases {
+		of(h.task).leases = append(of(h.task).leases, h)
 	}
 	for _, s := range b.stops {
 		of(s.task).stops = append(of(s.task).stops, s)
@@ -184,7 +184,7 @@ type written struct {
 	Pad    string `json:"pad"`
 }
 
-func (h *hold) newBatch(n, size int) *batch {
+func (h *lease) newBatch(n, size int) *batch {
 	made := &batch{}
 	for i := range n {
 		id := fmt.Sprintf("%s-%d-%d-%d", h.worker, h.number, len(h.batches), i)

@@ -245,7 +245,7 @@ func (f *fold) take(e logged) error {
 func (x *account) unknown(id string, f *fold) []deed {
 	var found []deed
 	for number, turn := range f.claimed {
-		if !slices.ContainsFunc(x.holds, func(h *hold) bool { return h.number == number }) {
+		if !slices.ContainsFunc(x.leases, func(h *lease) bool { return h.number == number }) {
 			found = append(found, deed{verb: "claim", task: id, turn: turn, number: number})
 		}
 	}
@@ -275,7 +275,7 @@ func (x *account) check(now taskView, events []logged, f *fold) error {
 			return fmt.Errorf("stop of turn %d was answered %s, the log says %q", s.turn, s.status, got)
 		}
 	}
-	for _, h := range x.holds {
+	for _, h := range x.leases {
 		if err := h.check(events, f); err != nil {
 			return fmt.Errorf("attempt %d of %s: %w", h.number, h.worker, err)
 		}
@@ -283,7 +283,7 @@ func (x *account) check(now taskView, events []logged, f *fold) error {
 	return nil
 }
 
-func (h *hold) check(events []logged, f *fold) error {
+func (h *lease) check(events []logged, f *fold) error {
 	for _, b := range h.batches {
 		for i, seq := range b.seqs {
 			if seq < 1 || seq > int64(len(events)) {

@@ -144,7 +144,7 @@ func finalCheck(t *testing.T, x *storm) {
 		lost += len(end.lost)
 	}
 	for _, of := range c.accounts {
-		attempts += len(of.holds)
+		attempts += len(of.leases)
 	}
 	t.Logf("in the end: %d tasks, %d turns, %d claims, %d attempts lost, %d creates and finishes repeated, %d superseded attempts refused, "+
 		"%d events acknowledged to the herd; %d histories in order",
@@ -190,7 +190,7 @@ func repeats(t *testing.T, s *server, b *book, c *checker) int {
 		}
 		n++
 	}
-	for _, h := range sample(b.holds, most) {
+	for _, h := range sample(b.leases, most) {
 		if h.end == nil || !h.end.acked || c.owners[turnKey(h.task, h.turn)].later {
 			continue
 		}
@@ -216,7 +216,7 @@ func haunt(t *testing.T, s *server, b *book, c *checker) int {
 	t.Helper()
 	cl := s.client()
 	n := 0
-	for _, h := range b.holds {
+	for _, h := range b.leases {
 		end, ended := c.owners[turnKey(h.task, h.turn)]
 		if !ended || !slices.Contains(end.lost, h.number) {
 			continue

@@ -130,7 +130,7 @@ func (l *load) did(d deed, o outcome) {
 }
 
 // histories looks for an order of what was done to each task of the load that
-// explains all answers. It answers how many tasks have one.
+// explains all answers. It returns how many tasks have one.
 func (c *checker) histories(t *testing.T) int {
 	t.Helper()
 	of := map[string][]porcupine.Operation{}

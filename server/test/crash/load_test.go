@@ -295,9 +295,9 @@ func (l *load) stopper(ctx context.Context) error {
 // worker claims tasks and works on them; first on those that it held when the
 // server was killed.
 func (l *load) worker(ctx context.Context) error {
-	var mine []*hold
+	var mine []*lease
 	l.book.note(func() {
-		for _, h := range l.book.holds {
+		for _, h := range l.book.leases {
 			if h.worker == l.name && !h.over && !h.dropped {
 				mine = append(mine, h)
 			}
@@ -315,14 +315,14 @@ func (l *load) worker(ctx context.Context) error {
 			return err
 		}
 	}
-	var due []*hold // whose ends go with the next claim
+	var due []*lease // whose ends go with the next claim
 	for ctx.Err() == nil {
-		held, err := l.claim(ctx, due)
+		leased, err := l.claim(ctx, due)
 		if err != nil { // what it may have been given, the log tells
 			return err
 		}
 		due = nil
-		for _, h := range held {
+		for _, h := range leased {
 			if h.dropped {
 				continue
 			}
@@ -342,7 +342,7 @@ func (l *load) worker(ctx context.Context) error {
 }
 
 // claim takes tasks and sends the ends of holds with that.
-func (l *load) claim(ctx context.Context, due []*hold) ([]*hold, error) {
+func (l *load) claim(ctx context.Context, due []*lease) ([]*lease, error) {
 	body := claimBody(loadAgent, l.name, 1+l.rand.IntN(2), 0.1)
 	if len(due) > 0 {
 		ends := make([]obj, len(due))
@@ -371,7 +371,7 @@ func (l *load) claim(ctx context.Context, due []*hold) ([]*hold, error) {
 	if a.status != http.StatusOK || json.Unmarshal(a.body, &got) != nil || len(got.Finished) != len(due) {
 		return nil, odd("claim", a)
 	}
-	var late []*hold
+	var late []*lease
 	for i, h := range due {
 		switch f := got.Finished[i]; {
 		case f.Task == h.task && f.Error.Code == "conflict":
@@ -384,20 +384,20 @@ func (l *load) claim(ctx context.Context, due []*hold) ([]*hold, error) {
 			return nil, odd("an end of "+h.task+" with a claim", a)
 		}
 	}
-	held := make([]*hold, 0, len(got.Claims))
+	leased := make([]*lease, 0, len(got.Claims))
 	for _, g := range got.Claims {
-		held = append(held, l.holdOf(g))
+		leased = append(leased, l.leaseOf(g))
 	}
 	for _, h := range late { // after all that this answer tells: it makes calls
 		if err := l.superseded(ctx, h, "finish"); err != nil {
 			return nil, err
 		}
 	}
-	return held, nil
+	return leased, nil
 }
 
-func (l *load) holdOf(g claimed) *hold {
-	h := &hold{
+func (l *load) leaseOf(g claimed) *lease {
+	h := &lease{
 		worker: l.name, task: g.Task.ID, turn: g.Task.Turn, number: g.Task.Number, token: g.Lease.Token,
 		want: l.rand.IntN(3), dropped: l.chance(15),
 	}
@@ -407,14 +407,14 @@ func (l *load) holdOf(g claimed) *hold {
 	l.did(deed{verb: "claim", task: h.task, turn: h.turn, number: h.number}, outcome{word: "ok"})
 	l.book.note(func() {
 		l.book.touch(h.task)
-		l.book.holds = append(l.book.holds, h)
+		l.book.leases = append(l.book.leases, h)
 		l.book.counts.claims++
 	})
 	return h
 }
 
 // work carries a hold to its end.
-func (l *load) work(ctx context.Context, h *hold) error {
+func (l *load) work(ctx context.Context, h *lease) error {
 	if err := l.prepare(ctx, h); err != nil {
 		return err
 	}
@@ -422,7 +422,7 @@ func (l *load) work(ctx context.Context, h *hold) error {
 }
 
 // prepare carries a hold to where its end is to be told.
-func (l *load) prepare(ctx context.Context, h *hold) error {
+func (l *load) prepare(ctx context.Context, h *lease) error {
 	for !h.over && len(h.batches) < h.want {
 		next := h.newBatch(1+l.rand.IntN(3), l.rand.IntN(400))
 		l.book.note(func() { h.batches = append(h.batches, next) })
@@ -454,7 +454,7 @@ func (l *load) prepare(ctx context.Context, h *hold) error {
 }
 
 // conclude tells the end of a hold, unless it is over, and now and then tells it again.
-func (l *load) conclude(ctx context.Context, h *hold) error {
+func (l *load) conclude(ctx context.Context, h *lease) error {
 	if h.over {
 		return nil
 	}
@@ -469,7 +469,7 @@ func (l *load) conclude(ctx context.Context, h *hold) error {
 
 // repeatLast sends the last write of a hold again, whether it was answered or
 // not.
-func (l *load) repeatLast(ctx context.Context, h *hold) error {
+func (l *load) repeatLast(ctx context.Context, h *lease) error {
 	if h.end == nil && len(h.batches) > 0 {
 		return l.append(ctx, h, h.batches[len(h.batches)-1])
 	}
@@ -478,7 +478,7 @@ func (l *load) repeatLast(ctx context.Context, h *hold) error {
 
 // append sends a batch. One that was acknowledged before must get the same
 // numbers.
-func (l *load) append(ctx context.Context, h *hold, b *batch) error {
+func (l *load) append(ctx context.Context, h *lease, b *batch) error {
 	b.sent++
 	events := make([]obj, len(b.ids))
 	for i := range events {
@@ -513,7 +513,7 @@ func (l *load) append(ctx context.Context, h *hold, b *batch) error {
 	return nil
 }
 
-func (l *load) beat(ctx context.Context, h *hold) error {
+func (l *load) beat(ctx context.Context, h *lease) error {
 	a, err := l.call(ctx, http.MethodPost, "/v1/tasks/"+h.task+"/heartbeat", obj{"lease_token": h.token})
 	d := deed{verb: "beat", task: h.task, number: h.number}
 	if err != nil {
@@ -541,7 +541,7 @@ func (l *load) beat(ctx context.Context, h *hold) error {
 
 // superseded ends a hold that has lost its task. Was the task stopped, the
 // stop is confirmed, which must be let through.
-func (l *load) superseded(ctx context.Context, h *hold, what string) error {
+func (l *load) superseded(ctx context.Context, h *lease, what string) error {
 	l.book.note(func() {
 		l.book.touch(h.task)
 		h.over, h.refused = true, what
@@ -569,7 +569,7 @@ func (l *load) superseded(ctx context.Context, h *hold, what string) error {
 
 // finish sends a hold's end. One that was acknowledged before must be
 // acknowledged again, unless the next turn has begun.
-func (l *load) finish(ctx context.Context, h *hold) error {
+func (l *load) finish(ctx context.Context, h *lease) error {
 	a, err := l.call(ctx, http.MethodPost, "/v1/tasks/"+h.task+"/finish",
 		obj{"lease_token": h.token, "status": h.end.status, "result": h.end.result})
 	if err != nil {
@@ -590,12 +590,12 @@ func (l *load) finish(ctx context.Context, h *hold) error {
 }
 
 // finishing is the telling of a hold's end.
-func (h *hold) finishing() deed {
+func (h *lease) finishing() deed {
 	return deed{verb: "finish", task: h.task, number: h.number, status: h.end.status}
 }
 
 // ended notes that the telling of a hold's end was acknowledged.
-func (l *load) ended(h *hold) {
+func (l *load) ended(h *lease) {
 	l.did(h.finishing(), outcome{word: "ok"})
 	pass := !h.end.acked && l.chance(3)
 	l.book.note(func() {
@@ -622,9 +622,9 @@ func (l *load) zombie(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		var h *hold
+		var h *lease
 		l.book.note(func() {
-			for _, x := range l.book.holds {
+			for _, x := range l.book.leases {
 				if x.dropped && !x.dead && !x.over && (h == nil || l.chance(3)) {
 					h = x
 				}

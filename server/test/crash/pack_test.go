@@ -30,8 +30,8 @@ func TestKillWhileLogsArePacked(t *testing.T) {
 		}
 		var talkers sync.WaitGroup
 		for range tasks {
-			held := c.claim(t, loadAgent, "w")
-			talkers.Go(func() { c.tell(t, held, appends, 1+round%3) })
+			got := c.claim(t, loadAgent, "w")
+			talkers.Go(func() { c.tell(t, got, appends, 1+round%3) })
 		}
 		talkers.Wait()
 		if t.Failed() {
@@ -88,11 +88,11 @@ func TestKillWhileLogsArePacked(t *testing.T) {
 }
 
 // tell tells chunks in so many requests, some of them twice, and ends the attempt.
-func (c *client) tell(t *testing.T, held claimed, appends, each int) {
+func (c *client) tell(t *testing.T, got claimed, appends, each int) {
 	t.Helper()
-	path := "/v1/tasks/" + held.Task.ID
+	path := "/v1/tasks/" + got.Task.ID
 	post := func(what string, body obj) {
-		body["lease_token"] = held.Lease.Token
+		body["lease_token"] = got.Lease.Token
 		if a, err := c.call(t.Context(), http.MethodPost, path+what, body); err != nil || a.status != http.StatusOK {
 			t.Errorf("%s: %s, %v", what, a, err)
 		}

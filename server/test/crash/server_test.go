@@ -275,13 +275,13 @@ func tail(text string, n int) string {
 }
 
 // eventually waits until a condition holds.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+func eventually(t *testing.T, limit time.Duration, what string, met func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	over := time.NewTimer(limit)
 	defer over.Stop()
-	for !holds() {
+	for !met() {
 		select {
 		case <-tick.C:
 		case <-over.C:

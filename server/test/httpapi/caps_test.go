@@ -13,11 +13,11 @@ import (
 func (s *server) capOf(t *testing.T, id string) map[string]any {
 	t.Helper()
 	waiting, _ := s.waitFor(t, id, "paused")["waiting"].(map[string]any)
-	held, _ := waiting["cap"].(map[string]any)
-	if message, _ := waiting["message"].(string); waiting["reason"] != "budget" || held == nil || !strings.Contains(message, fmt.Sprint(held["id"])) {
+	capped, _ := waiting["cap"].(map[string]any)
+	if message, _ := waiting["message"].(string); waiting["reason"] != "budget" || capped == nil || !strings.Contains(message, fmt.Sprint(capped["id"])) {
 		t.Fatalf("task %s waits for %v", id, waiting)
 	}
-	return held
+	return capped
 }
 
 // usage is what was spent for somebody.
@@ -40,8 +40,8 @@ func TestB1ACapOfAKey(t *testing.T) {
 		s.must(t, 201, call{method: "POST", path: "/v1/tasks", key: key, body: fmt.Sprintf(`{"agent_id": "sage", "id": %q, "input": {"text": "Loop"}}`, task)})
 	}
 	create("one")
-	if held := s.capOf(t, "one"); held["of"] != "key" || held["id"] != id || held["period"] != "day" || held["limit"] != "tokens" || held["used"] != 1200.0 || held["most"] != 1000.0 {
-		t.Errorf("held by %v", held)
+	if capped := s.capOf(t, "one"); capped["of"] != "key" || capped["id"] != id || capped["period"] != "day" || capped["limit"] != "tokens" || capped["used"] != 1200.0 || capped["most"] != 1000.0 {
+		t.Errorf("held by %v", capped)
 	}
 	create("two")
 	s.capOf(t, "two")
@@ -92,8 +92,8 @@ func TestB1ACapBehindTheProxy(t *testing.T) {
 			t.Fatalf("answered %d %s", status, body)
 		}
 	}
-	held := s.capOf(t, "one")
-	if status, body := s.ask(t, chatPath, token, plain); status != 403 || !strings.Contains(body, "the cap of owner "+held["id"].(string)) {
+	capped := s.capOf(t, "one")
+	if status, body := s.ask(t, chatPath, token, plain); status != 403 || !strings.Contains(body, "the cap of owner "+capped["id"].(string)) {
 		t.Errorf("behind the cap it is answered %d %s", status, body)
 	}
 	if n := len(p.requests()); n != 2 {

@@ -585,13 +585,13 @@ func (s *server) vanishes(t *testing.T, name string) {
 }
 
 // eventually waits until something holds.
-func (*server) eventually(t *testing.T, not string, holds func() bool) {
+func (*server) eventually(t *testing.T, not string, met func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for !holds() {
+	for !met() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -252,7 +252,7 @@ func takingLeases(t *testing.T, s *server) []string {
 	for path, item := range document["paths"].(map[string]any) {
 		for method, op := range item.(map[string]any) {
 			body, _ := op.(map[string]any)["requestBody"].(map[string]any)
-			if body != nil && holdsLease(body, schemas, 0) {
+			if body != nil && takesLease(body, schemas, 0) {
 				routes = append(routes, strings.ToUpper(method)+" "+path)
 			}
 		}
@@ -263,8 +263,8 @@ func takingLeases(t *testing.T, s *server) []string {
 	return routes
 }
 
-// holdsLease reports whether a schema has a lease_token at any depth.
-func holdsLease(schema any, schemas map[string]any, depth int) bool {
+// takesLease reports whether a schema has a lease_token at any depth.
+func takesLease(schema any, schemas map[string]any, depth int) bool {
 	switch x := schema.(type) {
 	case map[string]any:
 		for name, below := range x {
@@ -274,13 +274,13 @@ func holdsLease(schema any, schemas map[string]any, depth int) bool {
 			if ref, ok := below.(string); ok && name == "$ref" && depth < 8 {
 				below = schemas[ref[strings.LastIndexByte(ref, '/')+1:]]
 			}
-			if holdsLease(below, schemas, depth+1) {
+			if takesLease(below, schemas, depth+1) {
 				return true
 			}
 		}
 	case []any:
 		for _, below := range x {
-			if holdsLease(below, schemas, depth+1) {
+			if takesLease(below, schemas, depth+1) {
 				return true
 			}
 		}

@@ -18,12 +18,12 @@ func (s *server) pageStream(t *testing.T, query, key string) *stream {
 }
 
 // until reads a stream up to a frame that has something in it.
-func (s *stream) until(t *testing.T, event string, holds ...string) map[string]any {
+func (s *stream) until(t *testing.T, event string, parts ...string) map[string]any {
 	t.Helper()
 	for {
 		m := s.next(t)
 		found := m.event == event
-		for _, part := range holds {
+		for _, part := range parts {
 			found = found && strings.Contains(m.data, part)
 		}
 		if found {

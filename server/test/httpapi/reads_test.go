@@ -21,12 +21,12 @@ const (
 // reads says for each route that reads what it may hold, and what is read to try it. A
 // route that is not here fails the test.
 func reads() map[string]struct {
-	path string
-	hold int
+	path   string
+	memory int
 } {
 	type read = struct {
-		path string
-		hold int
+		path   string
+		memory int
 	}
 	all := map[string]read{
 		"GET /v1/tasks":                                       {"/v1/tasks?per_page=50", few},
@@ -114,10 +114,10 @@ func TestEveryReadHasABound(t *testing.T) { //nolint:paralleltest // see above
 		if x.path == "" {
 			continue
 		}
-		held, sent := s.holds(t, x.path)
-		t.Logf("%-55s held %3d MiB, sent %3d", route, held, sent)
-		if held > x.hold {
-			t.Errorf("%s: holds %d MiB to send %d, and may hold %d", route, held, sent, x.hold)
+		used, sent := s.measure(t, x.path)
+		t.Logf("%-55s held %3d MiB, sent %3d", route, used, sent)
+		if used > x.memory {
+			t.Errorf("%s: holds %d MiB to send %d, and may hold %d", route, used, sent, x.memory)
 		}
 	}
 }
@@ -162,9 +162,9 @@ func (s *server) fill(t *testing.T) {
 	}
 }
 
-// holds makes a request and returns the most that was held meanwhile beyond what was
+// measure makes a request and returns the most that was held meanwhile beyond what was
 // held before, and how much came, both in MiB.
-func (s *server) holds(t *testing.T, path string) (held, sent int) {
+func (s *server) measure(t *testing.T, path string) (used, sent int) {
 	t.Helper()
 	live := func() int64 {
 		runtime.GC()

@@ -363,7 +363,7 @@ func (r recorder) HandleFunc(pattern string, _ func(http.ResponseWriter, *http.R
 // wireRoutes are the routes of the Python client's wire.
 func wireRoutes() recorder {
 	all := recorder{}
-	xpander.Register(all, edge.Kit{}, xpander.Defaults{})
+	xpander.Register(all, edge.Core{}, xpander.Defaults{})
 	return all
 }
 

@@ -93,7 +93,7 @@ func TestA5CredentialsAreReplacedAndRemoved(t *testing.T) {
 	if shown() != "second-value" {
 		t.Errorf("left out: %q", shown())
 	}
-	if !holds(t, s.dir, second) {
+	if !contains(t, s.dir, second) {
 		t.Error("they are not on the disk: the test shows nothing")
 	}
 	put(`, "description": "said nothing of them", "llm_credentials": null`)
@@ -108,14 +108,14 @@ func TestA5CredentialsAreReplacedAndRemoved(t *testing.T) {
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if holds(t, s.dir, first) || holds(t, s.dir, second) {
+	if contains(t, s.dir, first) || contains(t, s.dir, second) {
 		t.Error("the database still holds them")
 	}
 }
 
-// holds reports whether some bytes stand in a file of the database; on PostgreSQL,
+// contains reports whether some bytes stand in a file of the database; on PostgreSQL,
 // whose files are not the server's, in a row.
-func holds(t *testing.T, dir string, part []byte) bool {
+func contains(t *testing.T, dir string, part []byte) bool {
 	t.Helper()
 	if teststore.OnPostgres() {
 		for _, rows := range teststore.Rows(t, dir) {

@@ -139,7 +139,7 @@ func TestH10APageIsToldOfWorkersAndApprovals(t *testing.T) {
 	if a := p.until(t, "approval"); a["id"] != asked["id"] || a["status"] != "open" || a["message"] != "Really?" {
 		t.Errorf("is asked: %v", a)
 	}
-	p.until(t, "workers", `"held":0`)
+	p.until(t, "workers", `"at_work":0`)
 	s.must(t, 200, call{method: "POST", path: fmt.Sprintf("/v1/approvals/%s/answer", asked["id"]), body: `{"answer": "approve"}`})
 	if a := p.until(t, "approval"); a["status"] != "answered" {
 		t.Errorf("was answered: %v", a)
@@ -167,7 +167,7 @@ func TestH10APageIsToldOfWorkersAndApprovals(t *testing.T) {
 	_, own := s.key(t, `{"name": "own", "role": "user", "sees": "own"}`)
 	s.task(t, "hidden")
 	s.claim(t)
-	if w := s.must(t, 200, call{method: "GET", path: "/v1/workers", key: own})["items"].([]any)[0].(map[string]any); w["held"] != 1.0 || len(w["tasks"].([]any)) > 0 {
+	if w := s.must(t, 200, call{method: "GET", path: "/v1/workers", key: own})["items"].([]any)[0].(map[string]any); w["at_work"] != 1.0 || len(w["tasks"].([]any)) > 0 {
 		t.Errorf("a key that does not see the task is told %v", w)
 	}
 	if none := s.must(t, 200, call{method: "GET", path: "/v1/workers?agent_id=x"})["items"].([]any); len(slices.Clone(none)) > 0 {

@@ -151,13 +151,13 @@ func (s *server) types(t *testing.T, id string) string {
 }
 
 // within waits until a condition holds.
-func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
+func within(t *testing.T, limit time.Duration, what string, met func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	over := time.NewTimer(limit)
 	defer over.Stop()
-	for !holds() {
+	for !met() {
 		select {
 		case <-tick.C:
 		case <-over.C:

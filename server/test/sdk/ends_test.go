@@ -58,8 +58,8 @@ func TestH8WorkerTellsEndsTogether(t *testing.T) {
 	begun, release := make(chan struct{}, n), make(chan struct{})
 	var mu sync.Mutex
 	var sizes []int // of requests with ends
-	hold, held := make(chan struct{}), make(chan struct{})
-	first := sync.OnceFunc(func() { close(held); <-hold })
+	wait, waiting := make(chan struct{}), make(chan struct{})
+	first := sync.OnceFunc(func() { close(waiting); <-wait })
 	counted := clientOf(t, a, wires(func(r *http.Request, do func() (*http.Response, error)) (*http.Response, error) {
 		if r.URL.Path == "/v1/claim" {
 			body, err := io.ReadAll(r.Body)
@@ -98,12 +98,12 @@ func TestH8WorkerTellsEndsTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	release <- struct{}{}
-	receive(t, held) // an end is under way
+	receive(t, waiting) // an end is under way
 	close(release)
 	for range n {
 		receive(t, told)
 	}
-	close(hold)
+	close(wait)
 	for i, task := range tasks {
 		want := errand.Completed
 		if i == 0 {

@@ -176,7 +176,7 @@ type history struct {
 // wire makes a worker's calls as they are: the client gives them to no caller.
 type wire struct{ url, key string }
 
-// post makes a call, and answers like the client.
+// post makes a call, and returns what the client would.
 func (w wire) post(ctx context.Context, path string, body, out any) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {

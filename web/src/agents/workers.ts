@@ -15,4 +15,4 @@ export const needsWorkers = (a: Agent): boolean => !a.runtime || a.runtime === "
 export const slotsOf = (all: Worker[]): number => all.reduce((n, w) => n + w.slots, 0);
 
 /** How many tasks they have in their hands. */
-export const heldBy = (all: Worker[]): number => all.reduce((n, w) => n + w.held, 0);
+export const atWork = (all: Worker[]): number => all.reduce((n, w) => n + w.at_work, 0);

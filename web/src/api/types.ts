@@ -158,7 +158,7 @@ export interface Worker {
   /** How many tasks it can have at a time; 0 while that is not known. */
   slots: number;
   /** How many it has, and the first of them. */
-  held: number;
+  at_work: number;
   tasks: string[];
   /** It takes nothing more now. */
   busy: boolean;

@@ -22,7 +22,7 @@ const ping = 3 * time.Second
 
 // Options are what the routes need.
 type Options struct {
-	edge.Kit
+	edge.Core
 	Shelf *files.Shelf
 	// PublicURL is under what the server is reached; "" is as it is asked.
 	PublicURL string

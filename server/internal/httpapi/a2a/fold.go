@@ -41,11 +41,11 @@ type fold struct {
 	state  task.State
 	schema bool
 	// asked are those that nobody has answered, wait what the turn waits for, or did last.
-	asked []task.Approval
-	wait  task.Wait
-	by    string   // who has paused it
-	held  string   // who has paused it while it waited
-	auth  *Message // what its agent asks the user to sign in with, until it goes on
+	asked    []task.Approval
+	wait     task.Wait
+	by       string   // who has paused it
+	pausedBy string   // who has paused it while it waited
+	auth     *Message // what its agent asks the user to sign in with, until it goes on
 	// stood is the number of the event by which it stands as it does, last that of the
 	// newest one.
 	stood, last int64
@@ -95,7 +95,7 @@ func (f *fold) add(e task.Event) ([]Update, error) {
 	case task.TurnPaused:
 		return nil, f.paused(e)
 	case task.TurnResumed: // it goes on, or waits on
-		f.held = ""
+		f.pausedBy = ""
 		return nil, nil
 	case task.ApprovalRequested:
 		a, err := task.ApprovalOf(e, nil)
@@ -152,7 +152,7 @@ func (f *fold) update(e task.Event) ([]Update, error) {
 		state, message := f.resting(e)
 		return f.stands(e, state, message), nil
 	case was == task.Paused, now == task.Executing && f.Status.State == Submitted:
-		f.wait, f.by, f.held, f.auth = task.Wait{}, "", "", nil
+		f.wait, f.by, f.pausedBy, f.auth = task.Wait{}, "", "", nil
 		return f.stands(e, Working, nil), nil
 	default: // another attempt is to follow: it is at work all the same
 		return nil, nil
@@ -169,7 +169,7 @@ func (f *fold) paused(e task.Event) error {
 		return fmt.Errorf("decode pause: %w", err)
 	}
 	if f.state.Status == task.Paused {
-		f.held = why.By
+		f.pausedBy = why.By
 		return nil
 	}
 	f.wait, f.by = why.Wait, why.By
@@ -247,11 +247,11 @@ func (f *fold) answered(e task.Event) ([]Update, error) {
 		f.remember(*reply)
 	}
 	over := f.wait.Any || len(f.wait.Asks)+len(f.wait.SubTasks) == 0
-	if !waited || f.state.Status != task.Paused || over && f.held == "" {
+	if !waited || f.state.Status != task.Paused || over && f.pausedBy == "" {
 		return nil, nil
 	}
 	if over {
-		f.wait, f.by = task.Wait{}, f.held
+		f.wait, f.by = task.Wait{}, f.pausedBy
 	}
 	state, message := f.resting(e)
 	return f.stands(e, state, message), nil

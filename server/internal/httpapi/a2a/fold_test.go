@@ -45,19 +45,19 @@ func (h *history) claim() {
 	h.do(task.Claim{Worker: "w", TokenHash: "x", Lease: 1_000_000_000})
 }
 
-func (h *history) holder() task.Holder { return task.Holder{Fenced: true, Attempt: h.Run} }
+func (h *history) writer() task.Writer { return task.Writer{Fenced: true, Attempt: h.Run} }
 
 func (h *history) say(words ...string) {
 	h.t.Helper()
 	for _, w := range words {
 		own, _ := json.Marshal(w)
-		h.do(task.Append{By: h.holder(), Events: []task.Event{{Type: task.Chunk, Own: own}}})
+		h.do(task.Append{By: h.writer(), Events: []task.Event{{Type: task.Chunk, Own: own}}})
 	}
 }
 
 func (h *history) finish(reason task.EndReason, result string) {
 	h.t.Helper()
-	h.do(task.Finish{By: h.holder(), Reason: reason, Result: &result})
+	h.do(task.Finish{By: h.writer(), Reason: reason, Result: &result})
 }
 
 // told is what the fold makes of the log, a line an update, and the task in the end.
@@ -152,11 +152,11 @@ func TestAQuestionRestsUntilItIsAnswered(t *testing.T) {
 	t.Parallel()
 	h := begun(t, asks("refund"))
 	h.claim()
-	h.do(task.Ask{By: h.holder(), ID: "q", Asked: task.Asked{Key: "q", Kind: task.KindQuestion, Message: "How much?"}})
+	h.do(task.Ask{By: h.writer(), ID: "q", Asked: task.Asked{Key: "q", Kind: task.KindQuestion, Message: "How much?"}})
 	asked := h.log[len(h.log)-1]
-	h.do(task.Ask{By: h.holder(), ID: "p", Asked: task.Asked{Key: "p", Kind: task.KindApproval, ToolName: "pay"}})
+	h.do(task.Ask{By: h.writer(), ID: "p", Asked: task.Asked{Key: "p", Kind: task.KindApproval, ToolName: "pay"}})
 	then := h.log[len(h.log)-1]
-	h.do(task.Await{By: h.holder(), For: task.Wait{Cause: task.ForPerson, Asks: []string{"q", "p"}}})
+	h.do(task.Await{By: h.writer(), For: task.Wait{Cause: task.ForPerson, Asks: []string{"q", "p"}}})
 	h.tells("1 task SUBMITTED", "3 WORKING", "7 INPUT_REQUIRED: How much?")
 	for _, e := range []task.Event{asked, then} {
 		a, err := task.ApprovalOf(e, nil)
@@ -176,12 +176,12 @@ func TestAQuestionIsAnsweredWhileSomebodyHoldsTheTurn(t *testing.T) {
 	t.Parallel()
 	h := begun(t, asks("refund"))
 	h.claim()
-	h.do(task.Ask{By: h.holder(), ID: "q", Asked: task.Asked{Key: "q", Kind: task.KindQuestion, Message: "How much?"}})
+	h.do(task.Ask{By: h.writer(), ID: "q", Asked: task.Asked{Key: "q", Kind: task.KindQuestion, Message: "How much?"}})
 	a, err := task.ApprovalOf(h.log[len(h.log)-1], nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.do(task.Await{By: h.holder(), For: task.Wait{Cause: task.ForPerson, Asks: []string{"q"}}}, task.Pause{By: "ann"})
+	h.do(task.Await{By: h.writer(), For: task.Wait{Cause: task.ForPerson, Asks: []string{"q"}}}, task.Pause{By: "ann"})
 	h.do(task.Respond{To: a, Reply: &task.Reply{Answer: task.Approve, Value: json.RawMessage(`"120"`)}, By: "bob"})
 	h.tells("1 task SUBMITTED", "3 WORKING", "6 INPUT_REQUIRED: How much?", "8 WORKING: paused by ann")
 	h.do(task.Resume{By: "ann"})
@@ -193,7 +193,7 @@ func TestASignInIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	h := begun(t, asks("refund"))
 	h.claim()
-	h.do(task.Append{By: h.holder(), Events: []task.Event{{Type: task.AuthEvent, Own: json.RawMessage(`{"url":"http://x"}`)}}})
+	h.do(task.Append{By: h.writer(), Events: []task.Event{{Type: task.AuthEvent, Own: json.RawMessage(`{"url":"http://x"}`)}}})
 	h.do(task.Pause{By: "ann"}, task.Resume{By: "ann"}, task.Pause{By: "bob"})
 	want := []string{"1 task SUBMITTED", "3 WORKING", `4 WORKING: {"url":"http://x"}`, `6 AUTH_REQUIRED: {"url":"http://x"}`, "8 WORKING", "10 WORKING: paused by bob"}
 	h.tells(want...)

@@ -27,13 +27,13 @@ const version = "1.0"
 
 // face is the protocol's routes.
 type face struct {
-	edge.Kit
+	edge.Core
 	shelf *files.Shelf
 }
 
 // Face is the protocol as one of the server's faces. Its clients show the body of an error
 // as it is, so errors have the form of /v1.
-func Face(kit edge.Kit, shelf *files.Shelf) edge.Face {
+func Face(kit edge.Core, shelf *files.Shelf) edge.Face {
 	f := &face{kit, shelf}
 	fail := func(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 		edge.WriteError(r.Context(), w, log, err)

@@ -26,12 +26,12 @@ import (
 
 // face is the protocol's routes.
 type face struct {
-	edge.Kit
+	edge.Core
 	shelf *files.Shelf
 }
 
 // Face is the protocol as one of the server's faces.
-func Face(kit edge.Kit, shelf *files.Shelf) edge.Face {
+func Face(kit edge.Core, shelf *files.Shelf) edge.Face {
 	f := &face{kit, shelf}
 	route := func(mux *http.ServeMux, pattern string, handle func(http.ResponseWriter, *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {

@@ -73,17 +73,17 @@ const (
 	// holds and what is held of one that is sent piece by piece; either may exceed
 	// it by what one read of the log finds.
 	activityPage = 1 << 20
-	activityHeld = 4 << 20
+	maxActivity  = 4 << 20
 )
 
 // ActivityPage reads at most limit messages from a task's log behind an event, fewer
 // if they are long, and returns them with the event that the next page is behind, 0
 // for none. A call whose result came behind the page stands there without it; the
 // result is then a message of its own, with the same request id.
-func (k *Kit) ActivityPage(ctx context.Context, t task.Task, after int64, limit int) (messages []any, next int64, err error) {
+func (k *Core) ActivityPage(ctx context.Context, t task.Task, after int64, limit int) (messages []any, next int64, err error) {
 	b := newActivity(t)
 	b.pages = true
-	for len(b.entries) < limit && b.held < activityPage {
+	for len(b.entries) < limit && b.bytes < activityPage {
 		read, err := k.activity(ctx, t, b, after, limit-len(b.entries))
 		if err != nil || read == 0 {
 			return b.all(), 0, err
@@ -99,7 +99,7 @@ func (k *Kit) ActivityPage(ctx context.Context, t task.Task, after int64, limit 
 
 // activity reads the next events of a log into messages and returns the last one's
 // number, 0 when there was none.
-func (k *Kit) activity(ctx context.Context, t task.Task, b *activityBuilder, after int64, limit int) (last int64, err error) {
+func (k *Core) activity(ctx context.Context, t task.Task, b *activityBuilder, after int64, limit int) (last int64, err error) {
 	events, err := k.Service.Events(ctx, t.OrganizationID, t.ID, after, limit, activityTypes()...)
 	if err != nil {
 		return 0, err
@@ -115,12 +115,12 @@ func (k *Kit) activity(ctx context.Context, t task.Task, b *activityBuilder, aft
 	return last, nil
 }
 
-// WriteActivity answers all of a task's activity, piece by piece: it holds no more
+// WriteActivity writes all of a task's activity, piece by piece: it holds no more
 // than a few mebibytes of it. A call whose result comes that far behind it stands
 // twice, the second time with its result. An error is answered only by what was read
 // first; later ones cut the connection, so that half an activity is not taken for
 // whole.
-func (k *Kit) WriteActivity(ctx context.Context, w http.ResponseWriter, t task.Task) error {
+func (k *Core) WriteActivity(ctx context.Context, w http.ResponseWriter, t task.Task) error {
 	b := newActivity(t)
 	after, err := k.activity(ctx, t, b, 0, activityRead)
 	if err != nil {
@@ -132,7 +132,7 @@ func (k *Kit) WriteActivity(ctx context.Context, w http.ResponseWriter, t task.T
 	}
 	WriteList(ctx, w, k.Log, string(begin[:len(begin)-1])+`,"messages":[`, "]}", func(yield func(any, error) bool) {
 		for after > 0 {
-			for b.held > activityHeld {
+			for b.bytes > maxActivity {
 				if !yield(b.shift(), nil) {
 					return
 				}
@@ -152,7 +152,7 @@ func (k *Kit) WriteActivity(ctx context.Context, w http.ResponseWriter, t task.T
 type activityBuilder struct {
 	task    string
 	entries []*entry
-	held    int               // bytes of the entries
+	bytes   int               // bytes of the entries
 	calls   map[string]*entry // by request id, of those that are here
 	pages   bool              // what joins a call with its result is told
 }
@@ -179,7 +179,7 @@ func (b *activityBuilder) all() []any {
 // shift gives up the first message.
 func (b *activityBuilder) shift() any {
 	first := b.entries[0]
-	b.entries[0], b.entries, b.held = nil, b.entries[1:], b.held-first.size
+	b.entries[0], b.entries, b.bytes = nil, b.entries[1:], b.bytes-first.size
 	if b.calls[first.request] == first {
 		delete(b.calls, first.request)
 	}
@@ -189,7 +189,7 @@ func (b *activityBuilder) shift() any {
 // push adds a message that was made of so many bytes.
 func (b *activityBuilder) push(message any, size int) *entry {
 	x := &entry{message: message, size: size + messageSize}
-	b.entries, b.held = append(b.entries, x), b.held+x.size
+	b.entries, b.bytes = append(b.entries, x), b.bytes+x.size
 	return x
 }
 
@@ -253,19 +253,19 @@ func (b *activityBuilder) call(id string, e task.Event, data json.RawMessage) {
 	if json.Unmarshal(data, &x) != nil {
 		return
 	}
-	held := b.calls[x.RequestID]
-	if held == nil || e.Type == task.ToolCallRequest {
+	call := b.calls[x.RequestID]
+	if call == nil || e.Type == task.ToolCallRequest {
 		c := &ToolCall{ID: id, CreatedAt: e.Time, ToolName: cmp.Or(x.ToolName, x.OperationID, "tool"), Payload: json.RawMessage("null"), Seq: e.Seq}
 		if b.pages {
 			c.RequestID = x.RequestID
 		}
-		held = b.push(c, 0)
-		if held.request = x.RequestID; x.RequestID != "" {
-			b.calls[x.RequestID] = held
+		call = b.push(c, 0)
+		if call.request = x.RequestID; x.RequestID != "" {
+			b.calls[x.RequestID] = call
 		}
 	}
-	held.size, b.held = held.size+len(data), b.held+len(data)
-	c, _ := held.message.(*ToolCall)
+	call.size, b.bytes = call.size+len(data), b.bytes+len(data)
+	c, _ := call.message.(*ToolCall)
 	if len(x.Payload) > 0 {
 		c.Payload = x.Payload
 	}

@@ -70,11 +70,11 @@ func FuzzCheckText(f *testing.F) {
 		if json.Unmarshal(body, &value) != nil {
 			return
 		}
-		bad := !utf8.Valid(body) || holdsNUL(value) || bytes.Contains(body, []byte(`\u0000`)) && repeats(body)
+		bad := !utf8.Valid(body) || hasNUL(value) || bytes.Contains(body, []byte(`\u0000`)) && repeats(body)
 		if err != nil && !bad {
 			t.Errorf("%q: refused: %v", body, err)
 		}
-		if err == nil && holdsNUL(value) {
+		if err == nil && hasNUL(value) {
 			t.Errorf("%q passed", body)
 		}
 	})
@@ -84,15 +84,15 @@ func FuzzCheckText(f *testing.F) {
 // first value.
 func repeats(body []byte) bool { return bytes.Count(body, []byte(":")) > 1 }
 
-func holdsNUL(value any) bool {
+func hasNUL(value any) bool {
 	switch v := value.(type) {
 	case string:
 		return strings.ContainsRune(v, 0)
 	case []any:
-		return slices.ContainsFunc(v, holdsNUL)
+		return slices.ContainsFunc(v, hasNUL)
 	case map[string]any:
 		for name, x := range v {
-			if strings.ContainsRune(name, 0) || holdsNUL(x) {
+			if strings.ContainsRune(name, 0) || hasNUL(x) {
 				return true
 			}
 		}

@@ -32,7 +32,7 @@ import (
 
 // Options are what the face needs.
 type Options struct {
-	edge.Kit
+	edge.Core
 	Version string
 	// Origin is the URL under which clients reach the server, "" for none known.
 	Origin string

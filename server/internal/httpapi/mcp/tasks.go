@@ -178,7 +178,7 @@ func pollInterval(age time.Duration) time.Duration {
 	return 5 * time.Second
 }
 
-// update answers what a turn asks. What it does not ask, or was answered before, is
+// update gives the answers to what a turn asks. What it does not ask, or was answered before, is
 // passed over.
 func (f *face) update(ctx context.Context, p *taskParams) error {
 	t, err := f.find(ctx, p.TaskID)

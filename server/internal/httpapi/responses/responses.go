@@ -29,12 +29,12 @@ const Word = "openai"
 const base = "/" + Word + "/v1"
 
 type face struct {
-	edge.Kit
+	edge.Core
 	shelf *files.Shelf
 }
 
 // Face is the API as one of the server's faces.
-func Face(kit edge.Kit, shelf *files.Shelf) edge.Face {
+func Face(kit edge.Core, shelf *files.Shelf) edge.Face {
 	f := &face{kit, shelf}
 	return edge.Face{Words: []string{Word}, Lists: []string{"include", "include[]"}, Register: f.register, Fail: fail}
 }

@@ -138,7 +138,7 @@ type Fold struct {
 	whole, last text
 	calls       map[string]bool // those that were told
 	theirs      map[string]bool // the names of the caller's tools
-	held        []Call          // calls of them of which it is not known yet who carries them out
+	undecided   []Call          // calls of them of which it is not known yet who carries them out
 	asked       map[string]task.Approval
 	used        []Used
 	outputs     []task.Output
@@ -221,7 +221,7 @@ func (f *Fold) begin(e task.Event) error {
 	var spec struct {
 		ClientTools []task.ClientTool `json:"client_tools"`
 	}
-	f.whole, f.last, f.used, f.tokens, f.held, f.theirs = text{}, text{}, nil, task.Tokens{}, nil, map[string]bool{}
+	f.whole, f.last, f.used, f.tokens, f.undecided, f.theirs = text{}, text{}, nil, task.Tokens{}, nil, map[string]bool{}
 	if err := json.Unmarshal(e.Kept, &spec); err != nil {
 		return fmt.Errorf("decode spec: %w", err)
 	}
@@ -297,7 +297,7 @@ func (f *Fold) call(e task.Event) {
 	f.over()
 	f.last = text{}
 	if e.Type == task.ToolCallRequest && f.theirs[call.Name] {
-		f.held = append(f.held, call)
+		f.undecided = append(f.undecided, call)
 		return
 	}
 	if e.Type == task.ToolCallRequest || !strings.HasPrefix(e.ClientID, "given-") {
@@ -445,9 +445,9 @@ func (f *Fold) end(e task.Event) error {
 	}
 	f.over()
 	for _, open := range end.Open {
-		at := slices.IndexFunc(f.held, func(c Call) bool { return c.ID == open.ID })
+		at := slices.IndexFunc(f.undecided, func(c Call) bool { return c.ID == open.ID })
 		if at >= 0 {
-			f.tell(Call{f.held[at].Seq, open.ID, open.Name, open.Arguments, true})
+			f.tell(Call{f.undecided[at].Seq, open.ID, open.Name, open.Arguments, true})
 		}
 	}
 	if e.Turn >= f.Last {

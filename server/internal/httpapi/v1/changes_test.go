@@ -57,7 +57,7 @@ func TestFeedEndsForSlowReaders(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
 			all := board.New(nil, board.Show{})
-			r := &routes{Options: Options{Kit: edge.Kit{
+			r := &routes{Options: Options{Core: edge.Core{
 				Board: all, Changes: board.NewChanges(all, endless{}, endless{}), KeepAlive: time.Hour, WriteTimeout: time.Minute, Closing: c.server,
 			}}}
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

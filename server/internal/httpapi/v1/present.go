@@ -24,7 +24,7 @@ type Present struct {
 	Busy      bool       `json:"busy" doc:"Whether it takes nothing more now."`
 	Since     task.Stamp `json:"since" doc:"Since when it is known."`
 	LastHeard task.Stamp `json:"last_heard" doc:"When it last said something itself; of one that claims, its last claim, or when it left one that waited; within 5 s."`
-	Held      int        `json:"held" doc:"How many tasks are in its hands."`
+	AtWork    int        `json:"at_work" doc:"How many tasks are in its hands."`
 	Tasks     []string   `json:"tasks" nullable:"false" doc:"The first 20 of them that the key sees."`
 	Lost      int        `json:"lost_24h" doc:"How many attempts it has lost in the last 24 hours."`
 }
@@ -52,7 +52,7 @@ func presentOf(found []lifecycle.Present) PresentList {
 	for _, w := range found {
 		list.Items = append(list.Items, Present{
 			ID: w.ID, Agents: w.Agents, Kind: string(w.Kind), Node: w.Node, Address: w.Address, Slots: w.Slots, Connected: w.Connected, Busy: w.Busy,
-			Since: w.Since, LastHeard: w.LastHeard, Held: w.Held, Tasks: w.Tasks, Lost: w.Lost,
+			Since: w.Since, LastHeard: w.LastHeard, AtWork: w.AtWork, Tasks: w.Tasks, Lost: w.Lost,
 		})
 	}
 	return list

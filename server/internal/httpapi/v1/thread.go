@@ -194,9 +194,9 @@ func (r *routes) fullThread(ctx context.Context, in *threadInput) (*struct{ Body
 		return nil, err
 	}
 	part := FullThread{Items: []FullMessage{}}
-	for more, held := true, 0; more; {
+	for more, read := true, 0; more; {
 		if t.ID == in.ID || p.Role != auth.Worker || p.MayServe(t.AgentID) {
-			if len(part.Items) >= in.Limit || held >= partBytes {
+			if len(part.Items) >= in.Limit || read >= partBytes {
 				part.NextCursor = nextOf(lifecycle.Cursor{CreatedAt: task.Stamp(after), ID: t.ID})
 				break
 			}
@@ -206,7 +206,7 @@ func (r *routes) fullThread(ctx context.Context, in *threadInput) (*struct{ Body
 			}
 			part.Items = append(part.Items, found...)
 			for _, m := range found {
-				held += len(m.Content) + len(m.Payload)
+				read += len(m.Content) + len(m.Payload)
 			}
 			if after > 0 {
 				continue
@@ -256,7 +256,7 @@ func (r *routes) messages(ctx context.Context, t task.Task, after int64, limit i
 		return nil, 0, err
 	}
 	var all []FullMessage
-	held := 0
+	read := 0
 	for i, x := range found {
 		m, ok, err := r.message(ctx, t, x)
 		if err != nil {
@@ -266,7 +266,7 @@ func (r *routes) messages(ctx context.Context, t task.Task, after int64, limit i
 			continue
 		}
 		all = append(all, m)
-		if held += len(m.Content); held >= 2*partBytes && i+1 < len(found) { // an answer that was put in place of a shorter one
+		if read += len(m.Content); read >= 2*partBytes && i+1 < len(found) { // an answer that was put in place of a shorter one
 			return all, m.seq, nil
 		}
 	}

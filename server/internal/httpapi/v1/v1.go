@@ -31,14 +31,14 @@ import (
 
 // Options are what the routes need.
 type Options struct {
-	edge.Kit
+	edge.Core
 	Version string
 	// Store is what keeps the record: sqlite or postgres.
 	Store string
 	// UI names the web UI that is built in, "" for none.
 	UI     string
 	Auth   *auth.Authenticator
-	Search *search.Desk
+	Search *search.Finder
 	Cookie edge.SessionCookie
 	Shelf  *files.Shelf
 	// Preview reads a file as an agent would be given it.

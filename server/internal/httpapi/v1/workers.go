@@ -99,7 +99,7 @@ type FinishBody struct {
 func (b FinishBody) outcome() (lifecycle.Outcome, error) {
 	o := lifecycle.Outcome{Reason: task.PlainEnd(task.Status(b.Status))}
 	var adjusted bool
-	if o.Result, adjusted = lifecycle.FitResult(b.Result); adjusted {
+	if o.Result, adjusted = lifecycle.StorableResult(b.Result); adjusted {
 		o.Adjusted = []string{"result"}
 	}
 	if len(b.Retry) > 0 && json.Unmarshal(b.Retry, &o.Retry) != nil {
@@ -207,7 +207,7 @@ func (b ReleaseBody) back() (g lifecycle.GivenBack, err error) {
 	if delay, _ := lifecycle.FitDelay(b.Delay); delay != nil {
 		g.Delay = *delay
 	}
-	if reason, _ := lifecycle.FitResult(b.Reason); reason != nil {
+	if reason, _ := lifecycle.StorableResult(b.Reason); reason != nil {
 		g.Reason = *reason
 	}
 	g.Side, err = b.side()
@@ -239,7 +239,7 @@ func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*stru
 	var endings []Ending
 	var err error
 	if len(in.Body.Finished) == 0 {
-		claimed, err = r.Desk.Claim(ctx, edge.Caller(ctx), request, time.Duration(in.Body.Wait*float64(time.Second)))
+		claimed, err = r.Workers.Claim(ctx, edge.Caller(ctx), request, time.Duration(in.Body.Wait*float64(time.Second)))
 	} else {
 		claimed, endings, err = r.finishAndClaim(ctx, in.Body.Finished, request)
 	}
@@ -250,7 +250,7 @@ func (r *routes) claim(ctx context.Context, in *struct{ Body ClaimBody }) (*stru
 	return &struct{ Body raw[Claims] }{raw[Claims]{out}}, err
 }
 
-// finishAndClaim answers of each end what finish would.
+// finishAndClaim returns of each end what finish would.
 func (r *routes) finishAndClaim(
 	ctx context.Context, bodies []each[FinishedAttempt], request lifecycle.ClaimRequest,
 ) ([]lifecycle.Claimed, []Ending, error) {
@@ -280,7 +280,7 @@ func (r *routes) finishAndClaim(
 			return nil, nil, err
 		}
 	}
-	ended, claimed, err := r.Desk.FinishAndClaim(ctx, edge.Caller(ctx), ends, request)
+	ended, claimed, err := r.Workers.FinishAndClaim(ctx, edge.Caller(ctx), ends, request)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -127,7 +127,7 @@ func (r *routes) update(w http.ResponseWriter, req *http.Request) error {
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		return fault.New(fault.Malformed, "the body must be a JSON object")
 	}
-	s, err := r.Desk.Patch(ctx, edge.Caller(ctx), id, fields)
+	s, err := r.Workers.Patch(ctx, edge.Caller(ctx), id, fields)
 	if err != nil {
 		return err
 	}

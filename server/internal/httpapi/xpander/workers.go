@@ -44,7 +44,7 @@ func (r *routes) register(w http.ResponseWriter, req *http.Request) error {
 		r.Log.WarnContext(ctx, "a worker that vanishes will be noticed late", "agent_id", agent, "error", err)
 	}
 	s := &workerStream{routes: r, w: w, req: req.WithContext(ctx)}
-	err := r.Desk.Serve(ctx, lifecycle.Registration{
+	err := r.Workers.Serve(ctx, lifecycle.Registration{
 		Organization: p.Organization, Agent: agent, KeyID: p.KeyID, Address: host(req.RemoteAddr),
 	}, s)
 	if s.stop != nil {

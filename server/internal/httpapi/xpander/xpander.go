@@ -18,7 +18,7 @@ import (
 )
 
 type routes struct {
-	edge.Kit
+	edge.Core
 	defaults Defaults
 }
 
@@ -28,7 +28,7 @@ type Router interface {
 }
 
 // Face is the client's wire as one of the server's faces.
-func Face(kit edge.Kit, defaults Defaults) edge.Face {
+func Face(kit edge.Core, defaults Defaults) edge.Face {
 	return edge.Face{
 		Words:    auth.ClientWords(),
 		Register: func(mux *http.ServeMux) { Register(mux, kit, defaults) },
@@ -38,7 +38,7 @@ func Face(kit edge.Kit, defaults Defaults) edge.Face {
 
 // Register adds the routes to a router. Their paths carry no organization and no
 // trailing slash: the normalizer has seen to that (rule H1).
-func Register(mux Router, kit edge.Kit, defaults Defaults) {
+func Register(mux Router, kit edge.Core, defaults Defaults) {
 	r := &routes{kit, defaults}
 	everybody := []auth.Role{auth.User, auth.Worker}
 	workers := []auth.Role{auth.Worker}

@@ -90,10 +90,10 @@ func (d *decoder) Read(p []byte) (int, error) {
 		if d.err != nil {
 			return 0, d.err
 		}
-		held := copy(d.block, d.rest)
+		rest := copy(d.block, d.rest)
 		var n int
-		n, d.err = d.from.Read(d.block[held:])
-		d.decode(d.block[:held+n])
+		n, d.err = d.from.Read(d.block[rest:])
+		d.decode(d.block[:rest+n])
 	}
 	n := copy(p, d.decoded)
 	d.decoded = d.decoded[n:]

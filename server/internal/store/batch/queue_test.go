@@ -20,16 +20,16 @@ import (
 	"github.com/errand-dev/errand/server/internal/store/table"
 )
 
-// held is a write that a writer has begun and which does not end before it may.
-type held struct {
+// underway is a write that a writer has begun and which does not end before it may.
+type underway struct {
 	answer chan error
 	free   chan struct{}
 }
 
-// hold occupies a writer.
-func hold(t *testing.T, w *Writers, about ...lifecycle.Key) held {
+// block occupies a writer.
+func block(t *testing.T, w *Writers, about ...lifecycle.Key) underway {
 	t.Helper()
-	h := held{answer: make(chan error, 1), free: make(chan struct{})}
+	h := underway{answer: make(chan error, 1), free: make(chan struct{})}
 	begun := make(chan struct{})
 	go func() {
 		h.answer <- w.Write(t.Context(), about, func(tx lifecycle.Tx) error {
@@ -47,7 +47,7 @@ func hold(t *testing.T, w *Writers, about ...lifecycle.Key) held {
 }
 
 // let lets the write end.
-func (h held) let(t *testing.T) {
+func (h underway) let(t *testing.T) {
 	t.Helper()
 	close(h.free)
 	if err := <-h.answer; err != nil {
@@ -91,7 +91,7 @@ func start(t *testing.T, n int, opts Options) (*Writers, []*fake) {
 func TestKeysAreExclusive(t *testing.T) {
 	t.Parallel()
 	w, _ := start(t, 2, Options{})
-	first := hold(t, w, key("a"), key("b"))
+	first := block(t, w, key("a"), key("b"))
 	var ran atomic.Int32
 	run := func(lifecycle.Tx) error { ran.Add(1); return nil }
 	ofAgent := lifecycle.Key{Of: lifecycle.AgentKey, Organization: "o", ID: "b"}
@@ -116,7 +116,7 @@ func TestKeysAreExclusive(t *testing.T) {
 func TestWhoLeavesTheQueueIsNotRun(t *testing.T) {
 	t.Parallel()
 	w, fakes := start(t, 1, Options{})
-	first := hold(t, w)
+	first := block(t, w)
 	ctx, leave := context.WithCancel(t.Context())
 	ran := false
 	left := wait(ctx, w, nil, func(lifecycle.Tx) error { ran = true; return nil })
@@ -149,7 +149,7 @@ func TestWhoWaitsSharesACommit(t *testing.T) {
 	const callers = maxBatch + 40
 	var sizes []int
 	w, fakes := start(t, 1, Options{OnBatch: func(size int, _ time.Duration) { sizes = append(sizes, size) }})
-	first := hold(t, w)
+	first := block(t, w)
 	var answers []chan error
 	for i := range callers {
 		answers = append(answers, wait(t.Context(), w, nil, func(tx lifecycle.Tx) error { return puts(tx, strconv.Itoa(i)) }))
@@ -178,7 +178,7 @@ func TestWhoWaitsSharesACommit(t *testing.T) {
 func TestLongWritesHoldUpEachOtherOnly(t *testing.T) {
 	t.Parallel()
 	w, fakes := start(t, 1, Options{})
-	first := hold(t, w)
+	first := block(t, w)
 	var answers []chan error
 	put := func(ctx context.Context, name string) {
 		answers = append(answers, wait(ctx, w, nil, func(tx lifecycle.Tx) error { return puts(tx, name) }))
@@ -211,7 +211,7 @@ func TestLongWritesHoldUpEachOtherOnly(t *testing.T) {
 func TestClose(t *testing.T) {
 	t.Parallel()
 	w, fakes := start(t, 2, Options{})
-	one, two := hold(t, w, key("a")), hold(t, w, key("b"))
+	one, two := block(t, w, key("a")), block(t, w, key("b"))
 	ran := false
 	waits := wait(t.Context(), w, nil, func(lifecycle.Tx) error { ran = true; return nil })
 	closed := make(chan error)
@@ -320,9 +320,9 @@ func TestQueueOfAnyRequests(t *testing.T) {
 
 // rows are who has which row.
 type rows struct {
-	mu   sync.Mutex
-	held map[lifecycle.Key]*exclusive
-	torn []string
+	mu     sync.Mutex
+	locked map[lifecycle.Key]*exclusive
+	torn   []string
 }
 
 // exclusive is an engine that notes when two have the same row in a transaction.
@@ -335,10 +335,10 @@ func (e *exclusive) Begin(ctx context.Context, about []lifecycle.Key) error {
 	e.rows.mu.Lock()
 	defer e.rows.mu.Unlock()
 	for _, k := range about {
-		if other := e.rows.held[k]; other != nil && other != e {
+		if other := e.rows.locked[k]; other != nil && other != e {
 			e.rows.torn = append(e.rows.torn, k.ID)
 		}
-		e.rows.held[k] = e
+		e.rows.locked[k] = e
 	}
 	return e.fake.Begin(ctx, about)
 }
@@ -346,7 +346,7 @@ func (e *exclusive) Begin(ctx context.Context, about []lifecycle.Key) error {
 func (e *exclusive) over() {
 	e.rows.mu.Lock()
 	defer e.rows.mu.Unlock()
-	maps.DeleteFunc(e.rows.held, func(_ lifecycle.Key, by *exclusive) bool { return by == e })
+	maps.DeleteFunc(e.rows.locked, func(_ lifecycle.Key, by *exclusive) bool { return by == e })
 }
 
 func (e *exclusive) Commit(ctx context.Context, ops []table.Op, entries []feed.Entry) error {
@@ -364,7 +364,7 @@ func (e *exclusive) Rollback(ctx context.Context) {
 func TestManyWriters(t *testing.T) {
 	t.Parallel()
 	const callers, each, few = 24, 40, 4
-	shared := &rows{held: map[lifecycle.Key]*exclusive{}}
+	shared := &rows{locked: map[lifecycle.Key]*exclusive{}}
 	engines := make([]Engine, 3)
 	for i := range engines {
 		engines[i] = &exclusive{&fake{}, shared}

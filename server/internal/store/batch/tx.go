@@ -219,7 +219,7 @@ func (t *tx) Save(c task.Change) error {
 	if before, ok := t.recalled(key); ok && spec == nil {
 		spec = before.spec
 	}
-	saved, err := row.Restore(c.Task.Run, c.Task.Holdover, c.Task.State().Result) // it reads like this again
+	saved, err := row.Restore(c.Task.Run, c.Task.Earlier, c.Task.State().Result) // it reads like this again
 	if err != nil {
 		return err
 	}
@@ -632,8 +632,8 @@ func (t *tx) workers(question func(table.DB) ([]lifecycle.Worker, error)) ([]lif
 }
 
 // Kin implements lifecycle.Roster.
-func (t *tx) Kin(w lifecycle.Worker) ([]lifecycle.Worker, error) {
-	return t.workers(func(db table.DB) ([]lifecycle.Worker, error) { return table.Kin(background(), db, w) })
+func (t *tx) Siblings(w lifecycle.Worker) ([]lifecycle.Worker, error) {
+	return t.workers(func(db table.DB) ([]lifecycle.Worker, error) { return table.Siblings(background(), db, w) })
 }
 
 // OfNode implements lifecycle.Roster.
@@ -653,10 +653,10 @@ func (t *tx) Absent(org string, before task.Stamp, limit int) ([]lifecycle.Worke
 	})
 }
 
-// Held implements lifecycle.Roster.
-func (t *tx) Held(org, worker string) ([]lifecycle.TaskAttempt, error) {
+// AttemptsOf implements lifecycle.Roster.
+func (t *tx) AttemptsOf(org, worker string) ([]lifecycle.TaskAttempt, error) {
 	return ask(t, table.Attempts, func(db table.DB) ([]lifecycle.TaskAttempt, error) {
-		return table.Held(background(), db, org, worker)
+		return table.AttemptsOf(background(), db, org, worker)
 	})
 }
 

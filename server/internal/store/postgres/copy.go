@@ -149,8 +149,8 @@ func (c *Copy) lock(ctx context.Context) error {
 	return nil
 }
 
-// Held reports that nobody else could write to the database until now.
-func (c *Copy) Held(ctx context.Context) error {
+// Alone reports that nobody else could write to the database until now.
+func (c *Copy) Alone(ctx context.Context) error {
 	if _, err := c.guard.Exec(ctx, "SELECT 1"); err != nil {
 		return fmt.Errorf("the lock that kept servers from writing to the database at %s is lost: give the command again: %w", place(c.config), bare(err))
 	}

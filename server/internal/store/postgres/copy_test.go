@@ -21,13 +21,13 @@ func TestLockOfACopy(t *testing.T) {
 	if err := c.guard.QueryRow(t.Context(), "SHOW idle_in_transaction_session_timeout").Scan(&limit); err != nil || limit != "0" {
 		t.Errorf("the lock is lost after %s, %v", limit, err)
 	}
-	if err := c.Held(t.Context()); err != nil {
+	if err := c.Alone(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if _, err := c.DB.ExecContext(t.Context(), "SELECT pg_terminate_backend($1)", int(c.guard.PgConn().PID())); err != nil {
 		t.Fatal(err)
 	}
-	if c.Held(t.Context()) == nil {
+	if c.Alone(t.Context()) == nil {
 		t.Error("the lock is lost, and it is not said")
 	}
 }

@@ -150,7 +150,7 @@ type line struct {
 	listener net.Listener
 	mu       sync.Mutex
 	flows    *sync.Cond
-	held     bool
+	stopped  bool
 	conns    []net.Conn
 	parts    sync.WaitGroup
 }
@@ -188,7 +188,7 @@ func newLine(t *testing.T, database string) (*line, string) {
 		}
 	})
 	t.Cleanup(func() {
-		l.hold(false)
+		l.stop(false)
 		_ = l.listener.Close()
 		l.mu.Lock()
 		for _, c := range l.conns {
@@ -207,7 +207,7 @@ func (l *line) carry(from, to net.Conn) {
 	for {
 		n, err := from.Read(buffer)
 		l.mu.Lock()
-		for l.held {
+		for l.stopped {
 			l.flows.Wait()
 		}
 		l.mu.Unlock()
@@ -220,11 +220,11 @@ func (l *line) carry(from, to net.Conn) {
 	}
 }
 
-// hold lets nothing through, or all again.
-func (l *line) hold(held bool) {
+// stop lets nothing through, or all again.
+func (l *line) stop(stopped bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held = held
+	l.stopped = stopped
 	l.flows.Broadcast()
 }
 
@@ -238,7 +238,7 @@ func TestDatabaseThatDoesNotAnswer(t *testing.T) {
 	if err := begin(t.Context(), s, "before"); err != nil {
 		t.Fatal(err)
 	}
-	l.hold(true)
+	l.stop(true)
 	writing := make(chan error, 1)
 	go func() { writing <- begin(context.WithoutCancel(t.Context()), s, "meanwhile") }()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // the reader's own patience

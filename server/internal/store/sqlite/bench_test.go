@@ -105,7 +105,7 @@ func BenchmarkClaimFinish(b *testing.B) {
 		}
 		return s.Write(b.Context(), nil, func(tx lifecycle.Tx) error {
 			return apply(tx, id, task.Finish{
-				By: task.Holder{Fenced: true, Attempt: &run}, Reason: task.EndCompleted, Result: &result,
+				By: task.Writer{Fenced: true, Attempt: &run}, Reason: task.EndCompleted, Result: &result,
 			})
 		})
 	})

@@ -82,7 +82,7 @@ func vacant(dir string) error {
 
 // open locks the folder and opens the database, which need not be there.
 func (c *Copy) open(dir string) (err error) {
-	if c.lock, err = hold(dir); err != nil {
+	if c.lock, err = lockFolder(dir); err != nil {
 		return err
 	}
 	if c.DB, err = sql.Open("sqlite", dsn(c.path, writing()...)); err != nil {
@@ -93,8 +93,8 @@ func (c *Copy) open(dir string) (err error) {
 	return nil
 }
 
-// Held reports that nobody else could write to the database until now: the folder is locked.
-func (*Copy) Held(context.Context) error { return nil }
+// Alone reports that nobody else could write to the database until now: the folder is locked.
+func (*Copy) Alone(context.Context) error { return nil }
 
 // Finish makes a copy the database of its folder.
 func (c *Copy) Finish(context.Context) error {

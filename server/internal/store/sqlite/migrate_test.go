@@ -103,8 +103,8 @@ func TestMigrationKeepsTasks(t *testing.T) {
 	same(t, "length of a log", 5, len(log))
 	same(t, "an event", task.Event{Seq: 5, Turn: 1, Type: task.Chunk, Time: 1793534410000000, Own: []byte(`{"a":1,"a":2}`), ClientID: "c"}, log[4])
 	over, err := s.Task(ctx, auth.All("o"), "over")
-	if err != nil || over.Task.Holdover == nil || over.Task.Holdover.WorkerID != "py" {
-		t.Errorf("the attempt that holds a task over: %+v, %v", over.Task.Holdover, err)
+	if err != nil || over.Task.Earlier == nil || over.Task.Earlier.WorkerID != "py" {
+		t.Errorf("the attempt that holds a task over: %+v, %v", over.Task.Earlier, err)
 	}
 	due, err := s.Due(ctx, "o", last.Add(time.Hour), 0, 100)
 	if err != nil {
@@ -128,7 +128,7 @@ func goesOn(t *testing.T, s *Store) {
 		if err != nil {
 			return err
 		}
-		by := task.Holder{Fenced: true, Attempt: g.Run}
+		by := task.Writer{Fenced: true, Attempt: g.Run}
 		return errors.Join(
 			apply(tx, "grandchild", task.Finish{By: by, Reason: task.EndCompleted, Result: new("done")}),
 			apply(tx, "child", task.AddChild{}), apply(tx, "child", task.Patch{Full: true, Status: task.Completed, Number: 1, From: &task.Attempt{Number: 1}}),
@@ -187,9 +187,9 @@ func TestMigrationKeepsRecords(t *testing.T) {
 	}
 	if err := s.Write(ctx, nil, func(tx lifecycle.Tx) error {
 		mine, err := tx.OfNode(lifecycle.DefaultNode) // the start that follows cuts it off
-		held, failed := tx.Held("o", "py")
+		attempts, failed := tx.AttemptsOf("o", "py")
 		var ids []string
-		for _, x := range held {
+		for _, x := range attempts {
 			ids = append(ids, x.Task)
 		}
 		orphans, lost := tx.Orphans("o", last.Add(time.Hour), 10)

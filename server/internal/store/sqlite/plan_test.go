@@ -343,21 +343,21 @@ func everyWrite(tx lifecycle.Tx) error {
 
 func stepped(tx lifecycle.Tx, id string) error {
 	t, err := tx.Task("o", id)
-	return errors.Join(err, apply(tx, id, task.CommitStep{By: task.Holder{Fenced: true, Attempt: t.Run}, Step: task.Step{ID: "s", Body: []byte("1")}}))
+	return errors.Join(err, apply(tx, id, task.CommitStep{By: task.Writer{Fenced: true, Attempt: t.Run}, Step: task.Step{ID: "s", Body: []byte("1")}}))
 }
 
 func packed(tx lifecycle.Tx, id string) error {
 	t, err := tx.Task("o", id)
 	said := task.Event{Type: task.Chunk, Own: []byte(`"c"`)}
-	err = errors.Join(err, apply(tx, id, task.Append{By: task.Holder{Fenced: true, Attempt: t.Run}, Events: []task.Event{said}}),
-		apply(tx, id, task.Append{By: task.Holder{Fenced: true, Attempt: t.Run}, Events: []task.Event{said}}))
+	err = errors.Join(err, apply(tx, id, task.Append{By: task.Writer{Fenced: true, Attempt: t.Run}, Events: []task.Event{said}}),
+		apply(tx, id, task.Append{By: task.Writer{Fenced: true, Attempt: t.Run}, Events: []task.Event{said}}))
 	_, failed := tx.Pack("o", id, 0, 100)
 	return errors.Join(err, failed)
 }
 
 func asked(tx lifecycle.Tx, id string) error {
 	t, err := tx.Task("o", id)
-	return errors.Join(err, apply(tx, id, task.Ask{By: task.Holder{Fenced: true, Attempt: t.Run}, ID: "asked", Asked: task.Asked{Key: "k", Kind: task.KindQuestion}}),
+	return errors.Join(err, apply(tx, id, task.Ask{By: task.Writer{Fenced: true, Attempt: t.Run}, ID: "asked", Asked: task.Asked{Key: "k", Kind: task.KindQuestion}}),
 		apply(tx, id, task.Respond{To: task.Approval{ID: "asked", Turn: 1}}))
 }
 
@@ -380,11 +380,11 @@ func everyQuestion(tx lifecycle.Tx) error {
 	_, _, err := tx.TurnEnd("o", "u", 1)
 	note(nil, err)
 	note(tx.Untold("o", "w"))
-	note(tx.Held("o", "w"))
+	note(tx.AttemptsOf("o", "w"))
 	note(tx.Attempts("o", "t"))
 	note(tx.Orphans("o", 1, 1))
 	note(tx.Posted("o", "w", "p"))
-	note(tx.Kin(lifecycle.Worker{Organization: "o"}))
+	note(tx.Siblings(lifecycle.Worker{Organization: "o"}))
 	note(tx.OfNode("n"))
 	note(tx.Connected("o", "a"))
 	note(tx.Absent("o", 1, 1))
@@ -524,7 +524,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	}
 	note(s.Organizations(ctx))
 	note(s.Secret(ctx, "o", lifecycle.OfTask, "t"))
-	note(s.KinOf(ctx, "o", "w"))
+	note(s.SiblingsOf(ctx, "o", "w"))
 	note(s.Keys(ctx, "o", auth.Key{}, 100))
 	note(s.KeyByHash(ctx, []byte{1}))
 	note(s.File(ctx, "o", "f"))

@@ -76,7 +76,7 @@ func TestSearchInAMillion(t *testing.T) { //nolint:paralleltest // it measures
 	begun = time.Now()
 	speak(t, s)
 	t.Logf("what they say in %v", time.Since(begun).Round(time.Second))
-	desk := search.NewDesk(s)
+	desk := search.NewFinder(s)
 	middle := (1700000000000000 + int64(tasks/2)*1000000) / 1000 * 1048576
 	for _, c := range []struct {
 		question string

@@ -307,7 +307,7 @@ func TestPackedTokensTakeLittle(t *testing.T) {
 		})
 		for n := 1; n <= 8000; {
 			write(func(tx lifecycle.Tx) error {
-				held, err := tx.Task("o", id)
+				stored, err := tx.Task("o", id)
 				for range 80 { // some in a request, most alone
 					var said []task.Event
 					for range 1 + n%7/5*3 {
@@ -319,7 +319,7 @@ func TestPackedTokensTakeLittle(t *testing.T) {
 						said = append(said, task.Event{Type: task.Chunk, Own: []byte(`"` + word + `"`), ClientID: fmt.Sprintf("1-%d", n)})
 						n++
 					}
-					err = errors.Join(err, apply(tx, id, task.Append{By: task.Holder{Fenced: true, Attempt: held.Run}, Events: said}))
+					err = errors.Join(err, apply(tx, id, task.Append{By: task.Writer{Fenced: true, Attempt: stored.Run}, Events: said}))
 				}
 				return err
 			})
@@ -333,14 +333,14 @@ func TestPackedTokensTakeLittle(t *testing.T) {
 		id := fmt.Sprintf("task-%d", id)
 		for more := true; more; {
 			write(func(tx lifecycle.Tx) error {
-				held, err := tx.Task("o", id)
+				stored, err := tx.Task("o", id)
 				if err != nil {
 					return err
 				}
-				to, err := tx.Pack("o", id, held.Packed, 500)
+				to, err := tx.Pack("o", id, stored.Packed, 500)
 				err = errors.Join(err, apply(tx, id, task.Pack{To: to}))
-				held, failed := tx.Task("o", id)
-				more = held.Packable()
+				stored, failed := tx.Task("o", id)
+				more = stored.Packable()
 				return errors.Join(err, failed)
 			})
 		}

@@ -83,7 +83,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
 	opts.Node = cmp.Or(opts.Node, lifecycle.DefaultNode)
-	lock, err := hold(opts.Dir)
+	lock, err := lockFolder(opts.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +97,14 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// hold locks a data folder, in which nobody else may serve or copy then.
-func hold(dir string) (*flock.Flock, error) {
+// lockFolder locks a data folder, in which nobody else may serve or copy then.
+func lockFolder(dir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dir, "lock"))
-	held, err := lock.TryLock()
+	locked, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder: %w", err)
 	}
-	if !held {
+	if !locked {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
 	}
 	return lock, nil

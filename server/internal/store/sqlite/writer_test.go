@@ -228,11 +228,11 @@ func TestNumberedEventsAreAskedForOnce(t *testing.T) {
 	ask := func(s *Store, undo bool, names ...string) (found map[string]int64) {
 		t.Helper()
 		err := s.Write(t.Context(), about("t"), func(tx lifecycle.Tx) (err error) {
-			held, err := tx.Task("o", "t")
+			stored, err := tx.Task("o", "t")
 			if err != nil {
 				return err
 			}
-			if found, err = tx.SeqsOfClients("o", "t", held.Terms.Turn, names); err != nil {
+			if found, err = tx.SeqsOfClients("o", "t", stored.Terms.Turn, names); err != nil {
 				return err
 			}
 			var fresh []task.Event
@@ -241,7 +241,7 @@ func TestNumberedEventsAreAskedForOnce(t *testing.T) {
 					fresh = append(fresh, task.Event{Type: task.Chunk, Own: []byte(`"c"`), ClientID: name})
 				}
 			}
-			if err := apply(tx, "t", task.Append{By: task.Holder{Fenced: true, Attempt: held.Run}, Events: fresh}); err != nil || !undo {
+			if err := apply(tx, "t", task.Append{By: task.Writer{Fenced: true, Attempt: stored.Run}, Events: fresh}); err != nil || !undo {
 				return err
 			}
 			return errUndone
@@ -258,11 +258,11 @@ func TestNumberedEventsAreAskedForOnce(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		held, err := s.Task(t.Context(), auth.All("o"), "t")
+		stored, err := s.Task(t.Context(), auth.All("o"), "t")
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := held.Task.LastSeq
+		last := stored.Task.LastSeq
 		for _, c := range []struct {
 			undo  bool
 			names []string

@@ -109,7 +109,7 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 		"Take": func(tx lifecycle.Tx) error {
 			return ask(tx.Take(lifecycle.Want{Organization: home, Agents: []string{agent}, Limit: 1}))
 		},
-		"Held":          func(tx lifecycle.Tx) error { return ask(tx.Held(home, "w")) },
+		"AttemptsOf":    func(tx lifecycle.Tx) error { return ask(tx.AttemptsOf(home, "w")) },
 		"Untold":        func(tx lifecycle.Tx) error { return ask(tx.Untold(home, "w")) },
 		"Attempts":      func(tx lifecycle.Tx) error { return ask(tx.Attempts(home, "nothing")) },
 		"Attempt":       func(tx lifecycle.Tx) error { return ask(tx.Attempt(home, "nothing", 1)) },
@@ -135,7 +135,7 @@ func (e *env) questions() map[string]func(lifecycle.Tx) error {
 		"Replays":     func(tx lifecycle.Tx) error { return ask(tx.Replays(home, "r", []string{"nothing"})) },
 		"Posted":      func(tx lifecycle.Tx) error { return ask(tx.Posted(home, "nothing", "1")) },
 		"all": func(tx lifecycle.Tx) error {
-			return errors.Join(ask(tx.Children(home, "nothing", 1000)), ask(tx.Held(home, "w")), ask(tx.Nodes()), ask(tx.Leased()),
+			return errors.Join(ask(tx.Children(home, "nothing", 1000)), ask(tx.AttemptsOf(home, "w")), ask(tx.Nodes()), ask(tx.Leased()),
 				ask(tx.Replay(home, "r", "nothing")), ask(tx.Posted(home, "nothing", "1")), ask(tx.Connected(home, agent)))
 		},
 	}
@@ -564,7 +564,7 @@ func notFound(e *env) {
 	secret, err := e.Secret(ctx, home, lifecycle.OfAgent, "nothing")
 	e.ok(err)
 	e.same("secret", []byte(nil), secret)
-	kin, err := e.KinOf(ctx, home, "nothing")
+	kin, err := e.SiblingsOf(ctx, home, "nothing")
 	e.ok(err)
 	e.same("kin of nobody", 0, len(kin))
 	e.write(func(tx lifecycle.Tx) error {
@@ -583,8 +583,8 @@ func notFound(e *env) {
 		wrong = append(wrong, err, differs("Tx.Children", 0, len(children)))
 		reason, result, err := tx.TurnEnd(home, "nothing", 1)
 		wrong = append(wrong, err, differs("Tx.TurnEnd", task.EndReason(""), reason), differs("its result", (*string)(nil), result))
-		held, err := tx.Held(home, "nothing")
-		wrong = append(wrong, err, differs("Tx.Held", 0, len(held)))
+		attempts, err := tx.AttemptsOf(home, "nothing")
+		wrong = append(wrong, err, differs("Tx.AttemptsOf", 0, len(attempts)))
 		w, err := tx.PythonWorker(home, "nothing")
 		wrong = append(wrong, err, differs("Tx.PythonWorker", (*lifecycle.Worker)(nil), w))
 		return errors.Join(wrong...)

@@ -37,11 +37,11 @@ func (e *env) furnish(org, id string) {
 	run := e.do(org, id, assign("py"), start(), named, settle(task.EndFailed, "result of "+org)).Run
 	e.do(org, id, task.Patch{Full: true, Status: task.Completed, Number: 1, From: run, Result: new("late")},
 		beginning(org, id, func(b *task.Begin) { b.Spec.ParentExecution = new("parent") }), claim("w"))
-	e.do(org, id, task.CommitStep{By: task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}, Step: task.Step{ID: "s", Body: json.RawMessage(`"of ` + org + `"`)}})
+	e.do(org, id, task.CommitStep{By: task.Writer{Fenced: true, Attempt: e.task(org, id).Task.Run}, Step: task.Step{ID: "s", Body: json.RawMessage(`"of ` + org + `"`)}})
 	e.do(org, id, task.WriteOutput{
-		By: task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}, Output: &task.Output{Name: "o", File: "of " + id, Size: 1, ContentType: "text/plain"},
+		By: task.Writer{Fenced: true, Attempt: e.task(org, id).Task.Run}, Output: &task.Output{Name: "o", File: "of " + id, Size: 1, ContentType: "text/plain"},
 	})
-	e.do(org, id, task.Give{By: task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}, Files: []task.Given{{Number: 1, Name: "g"}}})
+	e.do(org, id, task.Give{By: task.Writer{Fenced: true, Attempt: e.task(org, id).Task.Run}, Files: []task.Given{{Number: 1, Name: "g"}}})
 	e.write(func(tx lifecycle.Tx) error {
 		return errors.Join(
 			tx.PutSecret(org, lifecycle.OfTask, id, []byte(org)),
@@ -81,7 +81,7 @@ func (e *env) belongings(org, id string) belongings {
 	b.Steps, failed[5] = e.Steps(ctx, org, id, 2, 0, 1000)
 	b.Outputs, failed[6] = e.Outputs(ctx, org, id, 2, 0, 1000)
 	b.Given, failed[7] = e.Given(ctx, org, id, 2, 0, 1000)
-	b.Queue.Holders = nil // they hold other tasks as well
+	b.Queue.Occupied = nil // they hold other tasks as well
 	for i, err := range failed {
 		if i == 0 || i == 4 {
 			continue

@@ -142,7 +142,7 @@ func feedShows(e *env) {
 	step("begun", func() { e.begin("t") }, entry("t", feed.Grew|feed.Ready, 1, 1))
 	step("claimed", do("t", claim("w")), entry("t", feed.Grew, 2, 3))
 	step("two events", do("t", task.Append{Events: []task.Event{{Type: task.AgentMessage, Own: []byte("1")}, {Type: task.AgentMessage, Own: []byte("2")}}}), entry("t", feed.Grew, 4, 5))
-	step("a heartbeat", do("t", task.Renew{By: task.Holder{Fenced: true, Attempt: e.task(home, "t").Task.Run}}))
+	step("a heartbeat", do("t", task.Renew{By: task.Writer{Fenced: true, Attempt: e.task(home, "t").Task.Run}}))
 	step("a sub-task counted", do("t", task.AddChild{}))
 	by := func(worker string, x feed.Entry) feed.Entry {
 		x.Worker = worker

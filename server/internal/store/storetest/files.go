@@ -376,7 +376,7 @@ func outputFiles(e *env) {
 		t := e.task(home, "t").Task
 		before := read(e, func(tx lifecycle.Tx) (*task.Output, error) { return tx.Output(home, "t", t.Terms.Turn, name) })
 		e.do(home, "t", task.WriteOutput{
-			By: task.Holder{Fenced: true, Attempt: t.Run}, Before: before,
+			By: task.Writer{Fenced: true, Attempt: t.Run}, Before: before,
 			Output: &task.Output{Name: name, File: file, Size: 7, ContentType: "text/plain; é"},
 		})
 		got, err := e.Output(e.t.Context(), home, "t", t.Terms.Turn, name)
@@ -455,7 +455,7 @@ func givenFiles(e *env) {
 	e.do(home, "t", claim("w"))
 	give := func(list ...task.Given) {
 		e.t.Helper()
-		e.do(home, "t", task.Give{By: task.Holder{Fenced: true, Attempt: e.task(home, "t").Task.Run}, Files: list})
+		e.do(home, "t", task.Give{By: task.Writer{Fenced: true, Attempt: e.task(home, "t").Task.Run}, Files: list})
 	}
 	list := func(turn, after, limit int) []task.Given {
 		e.t.Helper()

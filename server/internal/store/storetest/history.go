@@ -301,7 +301,7 @@ func (w *world) checkSteps() {
 }
 
 // commits draws a step, now and then one that the turn has already.
-func (w *world) commits(by task.Holder) task.CommitStep {
+func (w *world) commits(by task.Writer) task.CommitStep {
 	s := task.Step{
 		ID:   rapid.SampledFrom([]string{"one", "two", "é <&>\"", fmt.Sprintf("at-%d", w.task.LastSeq)}).Draw(w.rt, "step id"),
 		Kind: rapid.SampledFrom([]string{"", "model"}).Draw(w.rt, "kind"),
@@ -320,12 +320,12 @@ func (w *world) equal(what string, err error, want, got any) {
 
 func token(number int) string { return fmt.Sprintf("hash-%d", number) }
 
-func (w *world) holder(number int) task.Holder {
+func (w *world) writer(number int) task.Writer {
 	a, ok := w.attempts[number]
 	if !ok || !a.Fenced {
-		return task.Holder{Fenced: true}
+		return task.Writer{Fenced: true}
 	}
-	return task.Holder{Fenced: true, Attempt: &a}
+	return task.Writer{Fenced: true, Attempt: &a}
 }
 
 // command draws anything that may happen to a task, sensible or not.
@@ -356,7 +356,7 @@ func (w *world) command() task.Command {
 	case 3, 4:
 		return task.Claim{Worker: "w", TokenHash: token(current), Lease: 12_345_678 * time.Microsecond}
 	case 5:
-		return task.Finish{By: w.holder(number), Reason: rapid.SampledFrom(append(ends, task.EndStopped)).Draw(t, "end"), Result: result, Side: side}
+		return task.Finish{By: w.writer(number), Reason: rapid.SampledFrom(append(ends, task.EndStopped)).Draw(t, "end"), Result: result, Side: side}
 	case 6:
 		return task.Lose{Number: number, Over: rapid.Bool().Draw(t, "over"), Reason: "lease expired"}
 	case 7:
@@ -375,7 +375,7 @@ func (w *world) command() task.Command {
 		if rapid.Bool().Draw(t, "named") {
 			events[0].ClientID = fmt.Sprintf("client-%d", w.task.LastSeq)
 		}
-		return task.Append{By: rapid.SampledFrom([]task.Holder{{}, {Stands: true}, w.holder(number)}).Draw(t, "holder"), Events: events}
+		return task.Append{By: rapid.SampledFrom([]task.Writer{{}, {Stands: true}, w.writer(number)}).Draw(t, "holder"), Events: events}
 	case 12:
 		edit := task.Edit{Who: "p", Side: side}
 		if rapid.Bool().Draw(t, "move") {
@@ -383,10 +383,10 @@ func (w *world) command() task.Command {
 		}
 		return edit
 	case 13:
-		return w.commits(w.holder(number))
+		return w.commits(w.writer(number))
 	case 14:
 		return rapid.SampledFrom([]task.Command{
-			task.Renew{By: w.holder(number)},
+			task.Renew{By: w.writer(number)},
 			task.AddChild{},
 			task.Hear{Number: number, Until: w.e.clock.stamp().Add(time.Minute)},
 			task.FollowClock{},
@@ -528,7 +528,7 @@ func logInParts(e *env) {
 // bytes as they were committed; and none of another turn, task or organization.
 func stepsInParts(e *env) {
 	commit := func(org, id, step, body string) {
-		by := task.Holder{Fenced: true, Attempt: e.task(org, id).Task.Run}
+		by := task.Writer{Fenced: true, Attempt: e.task(org, id).Task.Run}
 		e.do(org, id, task.CommitStep{By: by, Step: task.Step{ID: step, Kind: "k", Body: json.RawMessage(body)}})
 	}
 	for _, org := range []string{home, away} {
@@ -715,7 +715,7 @@ func authors(e *env) {
 	e.do(home, "t", claim("w"))
 	run := e.task(home, "t").Task.Run
 	mine := chunk("mine")
-	mine.By = task.Holder{Fenced: true, Attempt: run}
+	mine.By = task.Writer{Fenced: true, Attempt: run}
 	e.do(home, "t", chunk("somebody's"), mine, task.Finish{By: mine.By, Reason: task.EndCompleted, Result: new("r")}, settle(task.EndFailed, "s"))
 	var got []task.Author
 	for _, ev := range e.log("t") {

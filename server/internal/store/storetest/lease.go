@@ -23,9 +23,9 @@ func leaseParts() []part {
 		{"AheadListsWhatTheClockConcerns", ahead},
 		{"FollowClockKeepsLengths", followClock},
 		{"SignsOfLifeExtendOnlyTheirOwn", signsOfLife},
-		{"HoldoverIsKnownUntilItLetsGo", holdover},
+		{"EarlierAttemptIsKnownUntilItLetsGo", earlier},
 		{"UntoldAttemptsOutliveTheirTask", untold},
-		{"HeldUntilTheyLetGo", held},
+		{"AttemptsOfWorkersUntilTheyLetGo", attemptsOfWorkers},
 	}
 }
 
@@ -175,7 +175,7 @@ func dueRenewed(e *env) {
 	e.same("elsewhere after it", []string{"elsewhere"}, e.dueSince(away, renewed))
 	expect("just before the longest", 1000*time.Second-time.Microsecond, "expires", "gone", "just begun", "live", "paused")
 	expect("after it", 1000*time.Second, "expires", "gone", "just begun", "live", "long", "paused")
-	e.do(home, "live", task.Renew{By: task.Holder{Fenced: true, Attempt: e.task(home, "live").Task.Run}})
+	e.do(home, "live", task.Renew{By: task.Writer{Fenced: true, Attempt: e.task(home, "live").Task.Run}})
 	expect("one was heard", 1000*time.Second, "expires", "gone", "just begun", "long", "paused")
 }
 
@@ -200,9 +200,9 @@ func anyDue(e *env) {
 		renewed := asOf.Add(-time.Duration(rapid.SampledFrom([]int{0, 1, 20, 30, 40, 1 << 30}).Draw(rt, "silence")) * time.Second)
 
 		lapsed, alarm := false, w.task.Alarm()
-		for _, a := range []*task.Attempt{w.task.Run, w.task.Holdover} {
+		for _, a := range []*task.Attempt{w.task.Run, w.task.Earlier} {
 			// The store knows nothing of the moment at which an attempt is given up.
-			lapsed = lapsed || a.Holds() && a.LeaseUntil > 0 && a.LeaseUntil <= asOf && renewed.Add(a.Lease) <= asOf
+			lapsed = lapsed || a.Attached() && a.LeaseUntil > 0 && a.LeaseUntil <= asOf && renewed.Add(a.Lease) <= asOf
 		}
 		due := alarm > 0 && alarm <= asOf || lapsed
 		if got := slices.Contains(e.dueSince(home, renewed), w.id); got != due {
@@ -304,11 +304,11 @@ func followClock(e *env) {
 // hear extends the leases of what a Python worker holds, as a sign of life of it
 // does, whether its task knows the attempt or not.
 func hear(tx lifecycle.Tx, org, worker string, until, now task.Stamp) error {
-	held, err := tx.Held(org, worker)
+	attempts, err := tx.AttemptsOf(org, worker)
 	if err != nil {
 		return err
 	}
-	for _, x := range held {
+	for _, x := range attempts {
 		t, err := tx.Task(org, x.Task)
 		switch {
 		case err == nil && t.Knows(x.Number):
@@ -363,28 +363,28 @@ func signsOfLife(e *env) {
 	gone.LeaseUntil = until
 	e.same("attempt of a deleted task", []task.Attempt{gone}, read(e, func(tx lifecycle.Tx) ([]task.Attempt, error) { return tx.Attempts(home, "gone") }))
 	e.same("attempt elsewhere", elsewhere, e.task(away, "started").Task.Run)
-	e.same("held elsewhere", []lifecycle.TaskAttempt{{Task: "started", Attempt: *elsewhere}}, e.held(away, "py"))
+	e.same("held elsewhere", []lifecycle.TaskAttempt{{Task: "started", Attempt: *elsewhere}}, e.attemptsOf(away, "py"))
 	heard(until.Add(-time.Minute))
 	e.same("never shortened", until, e.task(home, "started").Task.Run.LeaseUntil)
 }
 
-// holdover: an attempt that has not let go when its task's next turn begins
+// earlier: an attempt that has not let go when its task's next turn begins
 // stays known to the task, its lease is judged, and until it lets go nothing of
 // the task is in the queue (rule T1b).
-func holdover(e *env) {
+func earlier(e *env) {
 	e.begin("t")
 	first := *e.do(home, "t", assign("py"), start(), settle(task.EndFailed, "r")).Run
 	e.do(home, "t", beginning(home, "t"))
-	e.same("holdover", &first, e.task(home, "t").Task.Holdover)
+	e.same("earlier attempt", &first, e.task(home, "t").Task.Earlier)
 	e.same("of a read in a write", &first, read(e, func(tx lifecycle.Tx) (*task.Attempt, error) {
 		t, err := tx.Task(home, "t")
-		return t.Holdover, err
+		return t.Earlier, err
 	}))
 	e.same("queue", []string{}, e.take(lifecycle.Want{}))
 	e.clock.us.Store(int64(first.LeaseUntil))
 	e.same("due", []string{"t"}, e.due())
 	e.do(home, "t", lose(1))
-	e.same("holdover that was given up", (*task.Attempt)(nil), e.task(home, "t").Task.Holdover)
+	e.same("earlier attempt that was given up", (*task.Attempt)(nil), e.task(home, "t").Task.Earlier)
 	e.same("due after that", []string{}, e.due())
 	e.same("queue after that", []string{"t"}, e.take(lifecycle.Want{}))
 }
@@ -420,14 +420,14 @@ func untold(e *env) {
 		return read(e, func(tx lifecycle.Tx) ([]task.Attempt, error) { return tx.Attempts(home, id) })
 	}
 	a, b := remnants("a"), remnants("b")
-	if len(a) != 1 || len(b) != 1 || a[0].Holds() || !b[0].Holds() || len(remnants("c")) != 0 {
+	if len(a) != 1 || len(b) != 1 || a[0].Attached() || !b[0].Attached() || len(remnants("c")) != 0 {
 		e.t.Fatalf("remnants: of what never started %v, of what runs %v", a, b)
 	}
-	e.same("held", []lifecycle.TaskAttempt{{Task: "b", Attempt: b[0]}}, e.held(home, "py"))
+	e.same("held", []lifecycle.TaskAttempt{{Task: "b", Attempt: b[0]}}, e.attemptsOf(home, "py"))
 	b[0].LetGoAt = e.clock.stamp()
 	e.write(func(tx lifecycle.Tx) error { return tx.PutAttempt(home, "b", b[0]) })
 	e.same("let go, not told", b, remnants("b"))
-	e.same("held after that", 0, len(e.held(home, "py")))
+	e.same("held after that", 0, len(e.attemptsOf(home, "py")))
 	b[0].Reported = true
 	e.write(func(tx lifecycle.Tx) error { return tx.PutAttempt(home, "b", b[0]) })
 	e.same("let go and told", 0, len(remnants("b")))
@@ -438,18 +438,18 @@ func untold(e *env) {
 	expect("dropped")
 }
 
-// held are the attempts that a Python worker has not let go of.
-func (e *env) held(org, worker string) []lifecycle.TaskAttempt {
+// attemptsOf returns the attempts that a Python worker has not let go of.
+func (e *env) attemptsOf(org, worker string) []lifecycle.TaskAttempt {
 	e.t.Helper()
-	return read(e, func(tx lifecycle.Tx) ([]lifecycle.TaskAttempt, error) { return tx.Held(org, worker) })
+	return read(e, func(tx lifecycle.Tx) ([]lifecycle.TaskAttempt, error) { return tx.AttemptsOf(org, worker) })
 }
 
-// held: what was sent to a worker counts until the attempt lets go, whatever
+// attemptsOfWorkers: what was sent to a worker counts until the attempt lets go, whatever
 // became of its turn (rules L9, L10).
-func held(e *env) {
+func attemptsOfWorkers(e *env) {
 	expect := func(what, worker string, n int, unstarted ...string) {
 		e.t.Helper()
-		all, waiting := e.held(home, worker), []string{}
+		all, waiting := e.attemptsOf(home, worker), []string{}
 		for _, x := range all {
 			if x.Live() && !x.Started() {
 				waiting = append(waiting, x.Task)
@@ -483,8 +483,8 @@ func held(e *env) {
 	expect("its answer given up", "py", 2, "c")
 	e.do(home, "a", beginning(home, "a"))
 	expect("its task begun anew", "py", 2, "c")
-	e.same("attempt that the task holds over", e.task(home, "a").Task.Holdover, &e.held(home, "py")[0].Attempt)
-	run := e.task(home, "a").Task.Holdover
+	e.same("attempt that the task holds over", e.task(home, "a").Task.Earlier, &e.attemptsOf(home, "py")[0].Attempt)
+	run := e.task(home, "a").Task.Earlier
 	e.do(home, "a", task.Patch{Full: true, Status: task.Failed, Number: 1, From: run, Result: new("late")})
 	expect("it has let go", "py", 1, "c")
 	expect("other worker", "py-2", 1, "other")

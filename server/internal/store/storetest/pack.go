@@ -30,7 +30,7 @@ func (e *env) say(id string, events ...task.Event) {
 			events[i].Type = task.Chunk
 		}
 	}
-	e.do(home, id, task.Append{By: task.Holder{Fenced: true, Attempt: run}, Events: events})
+	e.do(home, id, task.Append{By: task.Writer{Fenced: true, Attempt: run}, Events: events})
 }
 
 // words are chunks with client_ids that follow one another; without a prefix they have

@@ -366,7 +366,7 @@ func waiting(e *env) {
 	for id, ahead := range map[string]int{"b": 0, "a": 1, "c": 2, "d": 3, "pinned 1": 0, "pinned 2": 1, "of another agent": 0} {
 		e.same("ahead of "+id, ahead, queue(id).Ahead)
 	}
-	e.same("nobody works", lifecycle.Queue{Holders: map[string]bool{}}, queue("b"))
+	e.same("nobody works", lifecycle.Queue{Occupied: map[string]bool{}}, queue("b"))
 
 	e.do(home, "a", claim("w-1"))
 	e.same("executing", 1, queue("d").Executing)
@@ -374,7 +374,7 @@ func waiting(e *env) {
 	e.same("executing of another agent", 0, queue("of another agent").Executing)
 
 	w1 := lifecycle.Worker{Organization: home, Agent: agent, ID: "w-1", Kind: lifecycle.PythonWorker, RegisteredAt: 5, LastHeard: 10, Busy: true}
-	w2 := lifecycle.Worker{Organization: home, Agent: agent, ID: "w-2", Kind: lifecycle.FencedWorker, RegisteredAt: 6, LastHeard: 20, Connected: true, Held: true}
+	w2 := lifecycle.Worker{Organization: home, Agent: agent, ID: "w-2", Kind: lifecycle.FencedWorker, RegisteredAt: 6, LastHeard: 20, Connected: true, Barred: true}
 	alien, stranger := w1, w1
 	alien.Agent, stranger.Organization = "agent-2", away
 	e.write(func(tx lifecycle.Tx) error {
@@ -387,10 +387,10 @@ func waiting(e *env) {
 	})
 	e.same("workers, the last heard first", []lifecycle.Worker{w2, w1}, queue("d").Workers)
 
-	e.same("a worker that holds an attempt", map[string]bool{"w-1": true}, queue("pinned 1").Holders)
-	e.same("of another agent", map[string]bool{"w-1": true}, queue("of another agent").Holders)
+	e.same("a worker that holds an attempt", map[string]bool{"w-1": true}, queue("pinned 1").Occupied)
+	e.same("of another agent", map[string]bool{"w-1": true}, queue("of another agent").Occupied)
 	e.clock.advance(time.Minute)
-	e.same("a worker whose lease has run out", map[string]bool{}, queue("pinned 1").Holders)
+	e.same("a worker whose lease has run out", map[string]bool{}, queue("pinned 1").Occupied)
 	e.do(home, "d", task.Pause{By: "first"}, task.Resume{By: "x"}, task.Pause{By: "second"})
 	e.same("paused by", "second", queue("d").PausedBy)
 	e.same("paused by nobody", "", queue("c").PausedBy)

@@ -13,7 +13,7 @@ import (
 func rosterParts() []part {
 	return []part{
 		{"Workers", workers},
-		{"KinOfWorkers", kin},
+		{"KinOfWorkers", siblings},
 		{"WorkersOfANode", ofNode},
 		{"AbsentWorkers", absent},
 		{"OrphansOfDeletedTasks", orphans},
@@ -27,7 +27,7 @@ func rosterParts() []part {
 func pythonWorker(org, id string, now task.Stamp) lifecycle.Worker {
 	return lifecycle.Worker{
 		Organization: org, Agent: agent, ID: id, Kind: lifecycle.PythonWorker,
-		RegisteredAt: now, LastHeard: now + 1, Connected: true, Node: "node-1", Busy: true, Held: true,
+		RegisteredAt: now, LastHeard: now + 1, Connected: true, Node: "node-1", Busy: true, Barred: true,
 		KeyID: "key", Address: "10.0.0.1", LastBeat: now + 2, CutAt: now + 3, HeirUntil: now + 4, OwnerIn: "a", HeirOf: "b",
 		Tally: lifecycle.Tally{Posts: 3, Reports: 1, Lost: 1, Doubts: []lifecycle.Doubt{{Post: 3, Missing: 1}}},
 	}
@@ -111,7 +111,7 @@ func workers(e *env) {
 }
 
 // kin: the Python workers of one agent, key and address, the last heard first.
-func kin(e *env) {
+func siblings(e *env) {
 	now := e.clock.stamp()
 	var family []lifecycle.Worker
 	for i := range 4 {
@@ -132,19 +132,19 @@ func kin(e *env) {
 		e.put(stranger)
 	}
 	e.put(family[2], family[0], family[3], family[1])
-	e.same("kin", family, read(e, func(tx lifecycle.Tx) ([]lifecycle.Worker, error) { return tx.Kin(family[1]) }))
+	e.same("kin", family, read(e, func(tx lifecycle.Tx) ([]lifecycle.Worker, error) { return tx.Siblings(family[1]) }))
 	unknown := family[0]
 	unknown.ID = "never seen"
-	e.same("kin of somebody new", family, read(e, func(tx lifecycle.Tx) ([]lifecycle.Worker, error) { return tx.Kin(unknown) }))
-	beside, err := e.KinOf(e.t.Context(), home, "w-3")
+	e.same("kin of somebody new", family, read(e, func(tx lifecycle.Tx) ([]lifecycle.Worker, error) { return tx.Siblings(unknown) }))
+	beside, err := e.SiblingsOf(e.t.Context(), home, "w-3")
 	e.ok(err)
 	e.same("kin by an id", family, beside)
 	for _, id := range []string{"stranger-3", "never seen"} { // no Python worker
-		none, err := e.KinOf(e.t.Context(), home, id)
+		none, err := e.SiblingsOf(e.t.Context(), home, id)
 		e.ok(err)
 		e.same("kin of "+id, 0, len(none))
 	}
-	foreign, err := e.KinOf(e.t.Context(), away, "w-3")
+	foreign, err := e.SiblingsOf(e.t.Context(), away, "w-3")
 	e.ok(err)
 	e.same("kin elsewhere", 0, len(foreign))
 }

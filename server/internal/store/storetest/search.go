@@ -63,7 +63,7 @@ func (e *env) findsIn(in auth.Scope, f lifecycle.Filter, question string, limit 
 	e.t.Helper()
 	all := []string{}
 	for before := int64(0); ; {
-		found, next, err := search.NewDesk(e).Find(e.t.Context(), in, question, f, before, limit)
+		found, next, err := search.NewFinder(e).Find(e.t.Context(), in, question, f, before, limit)
 		e.ok(err)
 		for _, x := range found {
 			all = append(all, fmt.Sprintf("%s/%d", x.Task, x.Seq))

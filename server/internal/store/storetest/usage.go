@@ -111,17 +111,17 @@ func racedUsage(e *env) {
 
 // cappedTasks: the tasks that a cap holds are found by its name, until it lets them go.
 func cappedTasks(e *env) {
-	held := task.Cap{
+	capped := task.Cap{
 		Spender: task.Spender{Of: task.CapAgent, ID: agent}, Period: task.PerDay, Until: someday(3),
 		Most: task.Allowance{Tokens: 1}, Used: task.Allowance{Tokens: 1}, AtLimit: task.PauseAtLimit,
 	}
-	_, how := task.Reached([]task.Cap{held})
+	_, how := task.Reached([]task.Cap{capped})
 	var want []string
 	for i := range 4 {
 		id := "t" + strconv.Itoa(i)
 		e.begin(id)
 		if i > 0 {
-			e.do(home, id, task.Rein{Caps: []task.Cap{held}})
+			e.do(home, id, task.Rein{Caps: []task.Cap{capped}})
 			want = append(want, id)
 		}
 	}

@@ -78,11 +78,11 @@ func (r *Reader) events(ctx context.Context, result, org, id string, after int64
 				return err
 			}
 		}
-		held, err := row.events(after)
+		events, err := row.events(after)
 		if err != nil {
 			return err
 		}
-		for _, e := range held {
+		for _, e := range events {
 			found = append(found, e)
 			if size += len(e.Own) + len(e.Kept); size >= maxBytes || len(found) == limit {
 				return errEnough

@@ -237,12 +237,12 @@ func Pack(ctx context.Context, db DB, org, id string, after int64, rows int) (op
 			if err := r.scan(found); err != nil {
 				return err
 			}
-			held, err := r.events(0)
+			row, err := r.events(0)
 			if err != nil {
 				return err
 			}
-			events, to, whole[r.first] = append(events, held...), r.last.Seq, r
-			for _, e := range held {
+			events, to, whole[r.first] = append(events, row...), r.last.Seq, r
+			for _, e := range row {
 				size += len(e.Own)
 			}
 			if size >= most {

@@ -264,9 +264,9 @@ func (r *Reader) Ahead(ctx context.Context, org string, now task.Stamp) ([]strin
 	return slices.Compact(found), nil
 }
 
-// holders reads which workers hold an attempt. It looks through the leases that
+// occupied reads which workers have an attempt. It looks through the leases that
 // run, which are no more than there are tasks executing.
-func holders(ctx context.Context, db DB, org string, now task.Stamp) (map[string]bool, error) {
+func occupied(ctx context.Context, db DB, org string, now task.Stamp) (map[string]bool, error) {
 	ids, err := texts(ctx, db, `SELECT worker_id FROM attempts INDEXED BY attempts_lease
 		WHERE org = ? AND let_go_at = 0 AND lease_until > 0 AND lease_until > ?`, org, now)
 	found := make(map[string]bool, len(ids))
@@ -317,7 +317,7 @@ func (r *Reader) Staff(ctx context.Context, org, agent string) (found lifecycle.
 	if err != nil {
 		return found, err
 	}
-	found.Holders, err = holders(ctx, r.DB, org, r.Clock())
+	found.Occupied, err = occupied(ctx, r.DB, org, r.Clock())
 	return found, err
 }
 

@@ -21,7 +21,7 @@ func workerColumns(w *lifecycle.Worker) []column {
 		{"connected", &w.Connected},
 		{"node", &w.Node},
 		{"busy", &w.Busy},
-		{"held", &w.Held},
+		{"held", &w.Barred},
 		{"slots", &w.Slots},
 		{"key_id", &w.KeyID},
 		{"address", &w.Address},
@@ -36,9 +36,9 @@ func workerColumns(w *lifecycle.Worker) []column {
 
 // Statements that are made of lists of columns.
 var (
-	putWorker      = upsert("workers", 3, workerColumns(new(lifecycle.Worker)))
-	readingWorkers = "SELECT " + names(workerColumns(new(lifecycle.Worker)), "") + " FROM workers WHERE "
-	readingHeld    = "SELECT task, " + names(attemptColumns(new(task.Attempt), new(int64)), "") + " FROM attempts "
+	putWorker           = upsert("workers", 3, workerColumns(new(lifecycle.Worker)))
+	readingWorkers      = "SELECT " + names(workerColumns(new(lifecycle.Worker)), "") + " FROM workers WHERE "
+	readingTaskAttempts = "SELECT task, " + names(attemptColumns(new(task.Attempt), new(int64)), "") + " FROM attempts "
 )
 
 // lockWorkers keeps others from writing the workers that were read.
@@ -73,14 +73,14 @@ func ReadPythonWorker(ctx context.Context, db DB, org, id string) (*lifecycle.Wo
 	return readWorker(ctx, db, pythonByID+lockWorkers, org, id)
 }
 
-// maxKin bounds how many registrations of one place are looked at. Each counts
+// maxSiblings bounds how many registrations of one place are looked at. Each counts
 // for a day; those that matter are the newest.
-const maxKin = 500
+const maxSiblings = 500
 
 // maxPresent and maxHeld bound how much of workers is looked at.
 const (
-	maxPresent = 1000
-	maxHeld    = 10_000
+	maxPresent  = 1000
+	maxAttempts = 10_000
 )
 
 // Workers implements lifecycle.RosterReader.
@@ -98,12 +98,12 @@ func (r *Reader) InHand(ctx context.Context, in auth.Scope) (map[string]lifecycl
 	err := each(ctx, r.DB, `SELECT a.worker_id, a.task, CASE WHEN t.org = a.org`+narrower+` THEN 1 ELSE 0 END
 		FROM attempts a INDEXED BY attempts_lease JOIN tasks t ON t.org = a.org AND t.id = a.task
 		WHERE a.org = ? AND a.let_go_at = 0 AND a.lease_until > 0 AND a.lease_until > ? ORDER BY a.lease_until LIMIT ?`,
-		append(args, in.Organization, int64(r.Clock()), maxHeld), func(rows Rows) error {
+		append(args, in.Organization, int64(r.Clock()), maxAttempts), func(rows Rows) error {
 			var worker, id string
 			var seen int
 			err := rows.Scan(&worker, &id, &seen)
 			hands := found[worker]
-			if hands.Held++; seen == 1 {
+			if hands.AtWork++; seen == 1 {
 				hands.Tasks = append(hands.Tasks, id)
 			}
 			found[worker] = hands
@@ -116,7 +116,7 @@ func (r *Reader) InHand(ctx context.Context, in auth.Scope) (map[string]lifecycl
 func (r *Reader) Lost(ctx context.Context, org string, since task.Stamp) (map[string]int, error) {
 	found := map[string]int{}
 	err := each(ctx, r.DB, `SELECT worker_id FROM attempts INDEXED BY attempts_lost
-		WHERE org = ? AND outcome = 'lost' AND ended_at > ? ORDER BY ended_at LIMIT ?`, []any{org, int64(since), maxHeld}, func(rows Rows) error {
+		WHERE org = ? AND outcome = 'lost' AND ended_at > ? ORDER BY ended_at LIMIT ?`, []any{org, int64(since), maxAttempts}, func(rows Rows) error {
 		var worker string
 		err := rows.Scan(&worker)
 		found[worker]++
@@ -125,19 +125,19 @@ func (r *Reader) Lost(ctx context.Context, org string, since task.Stamp) (map[st
 	return found, err
 }
 
-// Kin lists the Python workers of one agent, key and address.
-func Kin(ctx context.Context, db DB, w lifecycle.Worker) ([]lifecycle.Worker, error) {
+// Siblings lists the Python workers of one agent, key and address.
+func Siblings(ctx context.Context, db DB, w lifecycle.Worker) ([]lifecycle.Worker, error) {
 	return readWorkers(ctx, db, "org = ? AND agent = ? AND key_id = ? AND address = ? AND kind = 'python' ORDER BY last_heard DESC LIMIT ?",
-		w.Organization, w.Agent, w.KeyID, w.Address, maxKin)
+		w.Organization, w.Agent, w.KeyID, w.Address, maxSiblings)
 }
 
-// KinOf implements lifecycle.RosterReader.
-func (r *Reader) KinOf(ctx context.Context, org, worker string) ([]lifecycle.Worker, error) {
+// SiblingsOf implements lifecycle.RosterReader.
+func (r *Reader) SiblingsOf(ctx context.Context, org, worker string) ([]lifecycle.Worker, error) {
 	w, err := readWorker(ctx, r.DB, pythonByID, org, worker)
 	if err != nil || w == nil {
 		return nil, err
 	}
-	return Kin(ctx, r.DB, *w)
+	return Siblings(ctx, r.DB, *w)
 }
 
 // OfNode lists the Python workers of a node that are connected or may have an heir.
@@ -167,8 +167,8 @@ func DropWorker(org, agentID, id string) Op {
 	return Op{SQL: "DELETE FROM workers WHERE org = ? AND id = ? AND agent = ?", Args: []any{org, id, agentID}, In: Workers}
 }
 
-// Held lists the attempts on a Python worker that have not let go.
-func Held(ctx context.Context, db DB, org, worker string) ([]lifecycle.TaskAttempt, error) {
+// AttemptsOf lists the attempts on a Python worker that have not let go.
+func AttemptsOf(ctx context.Context, db DB, org, worker string) ([]lifecycle.TaskAttempt, error) {
 	return taskAttempts(ctx, db, "INDEXED BY attempts_worker WHERE org = ? AND worker_id = ? AND fenced = 0 AND let_go_at = 0 ORDER BY task, number", org, worker)
 }
 
@@ -181,7 +181,7 @@ func Orphans(ctx context.Context, db DB, org string, before task.Stamp, limit in
 
 func taskAttempts(ctx context.Context, db DB, where string, args ...any) ([]lifecycle.TaskAttempt, error) {
 	var found []lifecycle.TaskAttempt
-	err := each(ctx, db, readingHeld+where, args, func(rows Rows) error {
+	err := each(ctx, db, readingTaskAttempts+where, args, func(rows Rows) error {
 		var x lifecycle.TaskAttempt
 		var lease int64
 		err := scan(rows, append([]column{{"task", &x.Task}}, attemptColumns(&x.Attempt, &lease)...))

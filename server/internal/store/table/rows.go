@@ -121,23 +121,23 @@ func (r *Reader) rows(ctx context.Context, query string, args []any) (found []li
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, false, fmt.Errorf("read rows of tasks: %w", err)
 	}
-	return found, err != nil, r.heldOver(ctx, found)
+	return found, err != nil, r.earlier(ctx, found)
 }
 
-// heldOver reads the attempts that still hold an earlier turn, of the few rows that
+// earlier reads the attempts of earlier turns that have not let go, of the few rows that
 // have one.
-func (r *Reader) heldOver(ctx context.Context, rows []lifecycle.Row) error {
+func (r *Reader) earlier(ctx context.Context, rows []lifecycle.Row) error {
 	for i := range rows {
 		t := &rows[i].Task
-		if t.Holdover == nil {
+		if t.Earlier == nil {
 			continue
 		}
-		holdover, err := ReadAttempt(ctx, r.DB, t.OrganizationID, t.ID, t.Holdover.Number)
+		earlier, err := ReadAttempt(ctx, r.DB, t.OrganizationID, t.ID, t.Earlier.Number)
 		if err != nil {
 			return err
 		}
-		if t.Holdover = holdover; !holdover.Holds() {
-			t.Holdover = nil
+		if t.Earlier = earlier; !earlier.Attached() {
+			t.Earlier = nil
 		}
 	}
 	return nil
@@ -146,11 +146,11 @@ func (r *Reader) heldOver(ctx context.Context, rows []lifecycle.Row) error {
 // readRow reads one row, and how much it holds in memory.
 func readRow(rows Rows) (x lifecycle.Row, size int, err error) {
 	var (
-		row               Row
-		run               task.Attempt
-		lease             int64
-		head, tail        string
-		current, holdover *task.Attempt
+		row              Row
+		run              task.Attempt
+		lease            int64
+		head, tail       string
+		current, earlier *task.Attempt
 	)
 	if err := scan(rows, append(row.columns(), attemptColumns(&run, &lease)...),
 		&head, &tail, &x.ResultBytes, &size, &x.CreatedBy, &x.OpenChildren); err != nil {
@@ -159,10 +159,10 @@ func readRow(rows Rows) (x lifecycle.Row, size int, err error) {
 	if run.Number > 0 {
 		current = &run
 	}
-	if row.holdover > 0 { // heldOver reads the rest
-		holdover = &task.Attempt{Number: row.holdover}
+	if row.earlier > 0 { // Reader.earlier reads the rest
+		earlier = &task.Attempt{Number: row.earlier}
 	}
-	if x.Task, err = row.Restore(current, holdover, nil); err != nil {
+	if x.Task, err = row.Restore(current, earlier, nil); err != nil {
 		return x, 0, err
 	}
 	x.Prompt, x.Tags = asked(head, tail)

@@ -99,7 +99,7 @@ const rowWidth = 80
 
 // taskColumns lists the columns of a task's row, bound to the given parts: the
 // one place where columns and fields meet, for reading and for writing.
-func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string, holdover *int) []column {
+func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string, earlier *int) []column {
 	return append(make([]column, 0, rowWidth), []column{
 		{"org", &t.OrganizationID},
 		{"id", &t.ID},
@@ -142,7 +142,7 @@ func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string
 		{"priority", &s.Priority},
 		{"run_at", &s.RunAt},
 		{"manually_stopped", &s.IsManuallyStopped},
-		{"holdover", holdover},
+		{"holdover", earlier},
 		{"traceparent", &t.TraceParent},
 		{"owner", &t.Owner},
 		{"grp", &t.Group},
@@ -203,15 +203,15 @@ type Row struct {
 	unpacked bool
 	// capped names the cap that holds the task, "" for none.
 	capped string
-	// holdover is the number of Task.Holdover, 0 for none.
-	holdover int
+	// earlier is the number of Task.Earlier, 0 for none.
+	earlier int
 	// stored is what the columns hold, once somebody has asked.
 	stored []any
 }
 
 // columns binds the row's columns, those that are derived included.
 func (r *Row) columns() []column {
-	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.holdover),
+	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.earlier),
 		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm}, column{"unpacked", &r.unpacked}, column{"capped", &r.capped},
 		column{"asks", &r.asks}, column{"asked_until", &r.askedUntil}, column{"standing", &r.standing})
 }
@@ -234,8 +234,8 @@ func RowOf(t task.Task) (*Row, error) {
 	if t.Terms.PinnedWorkerID != nil {
 		r.pin = *t.Terms.PinnedWorkerID
 	}
-	if t.Holdover != nil {
-		r.holdover = t.Holdover.Number
+	if t.Earlier != nil {
+		r.earlier = t.Earlier.Number
 	}
 	if t.Descent.At != 0 {
 		text, err := json.Marshal(t.Descent)
@@ -289,24 +289,24 @@ func (f *found) scan(rows Rows) error {
 	return scan(rows, append(f.row.columns(), attemptColumns(&f.run, &f.lease)...), &f.result, &f.spec)
 }
 
-// restore makes the task. It asks for the holdover, which is rare, so not worth a join; it
+// restore makes the task. It asks for the earlier, which is rare, so not worth a join; it
 // may have let go since the row was read.
 func (f *found) restore(ctx context.Context, db DB) (task.Task, error) {
-	var current, holdover *task.Attempt
+	var current, earlier *task.Attempt
 	if f.run.Number > 0 {
 		f.run.Lease = time.Duration(f.lease) * time.Microsecond
 		current = &f.run
 	}
-	if f.row.holdover > 0 {
+	if f.row.earlier > 0 {
 		var err error
-		if holdover, err = ReadAttempt(ctx, db, f.row.task.OrganizationID, f.row.task.ID, f.row.holdover); err != nil {
+		if earlier, err = ReadAttempt(ctx, db, f.row.task.OrganizationID, f.row.task.ID, f.row.earlier); err != nil {
 			return task.Task{}, err
 		}
-		if !holdover.Holds() {
-			holdover = nil
+		if !earlier.Attached() {
+			earlier = nil
 		}
 	}
-	return f.row.Restore(current, holdover, f.result)
+	return f.row.Restore(current, earlier, f.result)
 }
 
 // ReadTask reads a task of the scope with its current attempt, and its turn's spec
@@ -410,7 +410,7 @@ func narrow(in auth.Scope) (string, []any) {
 }
 
 // Restore makes the task that stands in the row, with what is stored elsewhere.
-func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, error) {
+func (r *Row) Restore(run, earlier *task.Attempt, result *string) (task.Task, error) {
 	t, state := r.task, r.state
 	if r.side != emptySide {
 		var x side
@@ -431,7 +431,7 @@ func (r *Row) Restore(run, holdover *task.Attempt, result *string) (task.Task, e
 	if r.pin != "" {
 		t.Terms.PinnedWorkerID = &r.pin
 	}
-	t.Run, t.Holdover = run, holdover
+	t.Run, t.Earlier = run, earlier
 	return task.Restore(t, state, r.ended), nil
 }
 

@@ -15,27 +15,27 @@ import (
 // what cannot be stored as it is given is cut, mended or left out, and its name
 // is answered, for the task to tell.
 
-// fit makes an outcome storable: an end is never refused for its content (S5).
+// storableOutcome makes an outcome storable: an end is never refused for its content (S5).
 // It returns the fields that had to be cut, cleaned or dropped.
-func fit(o Outcome) (Outcome, []string) {
+func storableOutcome(o Outcome) (Outcome, []string) {
 	adjusted := o.Adjusted
 	if o.Result != nil {
-		clean := fitText(*o.Result)
+		clean := storableText(*o.Result)
 		if clean != *o.Result {
 			adjusted = append(adjusted, "result")
 		}
 		o.Result = &clean
 	}
-	side, more := fitSide(o.Side)
+	side, more := storableSide(o.Side)
 	o.Side = side
 	return o, append(adjusted, more...)
 }
 
-func fitText(text string) string { return cutBytes(cleanText(text), task.MaxResult) }
+func storableText(text string) string { return cutBytes(cleanText(text), task.MaxResult) }
 
-// FitResult makes a result of any JSON storable: text as text, anything else
+// StorableResult makes a result of any JSON storable: text as text, anything else
 // as its JSON. It reports whether that changed what was given.
-func FitResult(raw json.RawMessage) (result *string, adjusted bool) {
+func StorableResult(raw json.RawMessage) (result *string, adjusted bool) {
 	if isNull(raw) {
 		return nil, false
 	}
@@ -44,17 +44,17 @@ func FitResult(raw json.RawMessage) (result *string, adjusted bool) {
 	if err != nil {
 		text = string(raw)
 	}
-	fitted := fitText(text)
+	fitted := storableText(text)
 	return &fitted, err != nil || fitted != text || !utf8.Valid(raw)
 }
 
-// fitSide makes a patch of task.State storable in the same way.
-func fitSide(patch json.RawMessage) (json.RawMessage, []string) {
+// storableSide makes a patch of task.State storable in the same way.
+func storableSide(patch json.RawMessage) (json.RawMessage, []string) {
 	var fields map[string]json.RawMessage
 	if len(patch) == 0 || json.Unmarshal(patch, &fields) != nil {
 		return nil, nil
 	}
-	adjusted, _ := fitFields(fields)
+	adjusted, _ := storableFields(fields)
 	kept, err := json.Marshal(fields)
 	if err != nil {
 		return nil, adjusted
@@ -62,10 +62,10 @@ func fitSide(patch json.RawMessage) (json.RawMessage, []string) {
 	return kept, adjusted
 }
 
-// fitFields keeps of the fields of a task.State those whose values can be
+// storableFields keeps of the fields of a task.State those whose values can be
 // stored, cut or mended where that helps, and names those it changed. wrong says
 // of the first of them why somebody who may be refused is.
-func fitFields(fields map[string]json.RawMessage) (adjusted []string, wrong error) {
+func storableFields(fields map[string]json.RawMessage) (adjusted []string, wrong error) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		err := CheckSide(name, fields[name])
 		if err == nil {
@@ -75,7 +75,7 @@ func fitFields(fields map[string]json.RawMessage) (adjusted []string, wrong erro
 			wrong = err
 		}
 		adjusted = append(adjusted, name)
-		if fixed := fitField(name, fields[name]); fixed != nil {
+		if fixed := storableField(name, fields[name]); fixed != nil {
 			fields[name] = fixed
 		} else {
 			delete(fields, name)
@@ -84,14 +84,14 @@ func fitFields(fields map[string]json.RawMessage) (adjusted []string, wrong erro
 	return adjusted, wrong
 }
 
-// fitField returns a storable form of a value that is none, nil if there is none.
-func fitField(name string, value json.RawMessage) json.RawMessage {
+// storableField returns a storable form of a value that is none, nil if there is none.
+func storableField(name string, value json.RawMessage) json.RawMessage {
 	fixed := Mend(value)
 	switch name {
 	case "internal_status":
-		fixed = fitTo(fixed, func(text string) string { return cutRunes(text, task.MaxInternalStatus) })
+		fixed = storableAs(fixed, func(text string) string { return cutRunes(text, task.MaxInternalStatus) })
 	case "used_tools":
-		fixed = fitTo(fixed, func(names []string) []string { return names[:min(len(names), task.MaxUsedTools)] })
+		fixed = storableAs(fixed, func(names []string) []string { return names[:min(len(names), task.MaxUsedTools)] })
 	}
 	if CheckSide(name, fixed) != nil {
 		return nil
@@ -99,8 +99,8 @@ func fitField(name string, value json.RawMessage) json.RawMessage {
 	return fixed
 }
 
-// fitTo shortens a value of the type that its field has; any other is left as it is.
-func fitTo[T any](value json.RawMessage, shorten func(T) T) json.RawMessage {
+// storableAs shortens a value of the type that its field has; any other is left as it is.
+func storableAs[T any](value json.RawMessage, shorten func(T) T) json.RawMessage {
 	var given T
 	if json.Unmarshal(value, &given) != nil {
 		return value

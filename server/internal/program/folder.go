@@ -13,9 +13,9 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// desk is the private folder of one run: what the program is given, and what
+// folder is the private folder of one run: what the program is given, and what
 // it may leave.
-type desk struct{ dir string }
+type folder struct{ dir string }
 
 const (
 	taskFile    = "task.json"
@@ -25,13 +25,13 @@ const (
 	outFolder   = "out"
 )
 
-// newDesk makes the folder (mode 0700) with its files (0600).
-func newDesk(a Attempt) (desk, error) {
+// newFolder makes the folder (mode 0700) with its files (0600).
+func newFolder(a Attempt) (folder, error) {
 	dir, err := os.MkdirTemp("", "errand-task-*")
 	if err != nil {
-		return desk{}, fmt.Errorf("make a folder for the program: %w", err)
+		return folder{}, fmt.Errorf("make a folder for the program: %w", err)
 	}
-	d := desk{dir}
+	d := folder{dir}
 	asked, err := withAnswers(a.Task, a.Answers)
 	err = errors.Join(err,
 		os.WriteFile(d.path(taskFile), asked, 0o600),
@@ -40,21 +40,21 @@ func newDesk(a Attempt) (desk, error) {
 	)
 	if err != nil {
 		d.remove()
-		return desk{}, fmt.Errorf("write the program's task: %w", err)
+		return folder{}, fmt.Errorf("write the program's task: %w", err)
 	}
 	return d, nil
 }
 
-func (d desk) path(name string) string { return filepath.Join(d.dir, name) }
+func (d folder) path(name string) string { return filepath.Join(d.dir, name) }
 
 // remove takes the folder away; what the program made unremovable stays.
-func (d desk) remove() { _ = os.RemoveAll(d.dir) }
+func (d folder) remove() { _ = os.RemoveAll(d.dir) }
 
 // unbuffered makes Python write what it prints at once, and not when there are 8 KiB.
 const unbuffered = "PYTHONUNBUFFERED"
 
 // environment is all that the program sees of any.
-func (d desk) environment(p Program, a Attempt, steps *counter) []string {
+func (d folder) environment(p Program, a Attempt, steps *counter) []string {
 	env := append(p.Environment(),
 		"ERRAND_TASK_ID="+a.TaskID,
 		"ERRAND_ATTEMPT="+strconv.Itoa(a.Number),
@@ -88,7 +88,7 @@ type said struct {
 }
 
 // result is what the program left in its result file, else what it said.
-func (d desk) result(out said) (string, error) {
+func (d folder) result(out said) (string, error) {
 	left, err := d.left()
 	switch {
 	case err != nil:
@@ -103,7 +103,7 @@ func (d desk) result(out said) (string, error) {
 }
 
 // left reads the result file.
-func (d desk) left() (string, error) {
+func (d folder) left() (string, error) {
 	info, err := os.Lstat(d.path(resultFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil

@@ -23,7 +23,7 @@ func FuzzFitSide(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, given []byte) {
-		fitted, _ := fitSide(given)
+		fitted, _ := storableSide(given)
 		if len(fitted) == 0 {
 			return
 		}
@@ -36,7 +36,7 @@ func FuzzFitSide(f *testing.F) {
 				t.Errorf("%q: %s is left as %s, which is refused: %v", given, name, value, err)
 			}
 		}
-		if again, adjusted := fitSide(fitted); string(again) != string(fitted) || len(adjusted) > 0 {
+		if again, adjusted := storableSide(fitted); string(again) != string(fitted) || len(adjusted) > 0 {
 			t.Errorf("%q became %q, then %q (%v)", given, fitted, again, adjusted)
 		}
 	})
@@ -48,7 +48,7 @@ func FuzzFitResult(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, given []byte) {
-		result, adjusted := FitResult(given)
+		result, adjusted := StorableResult(given)
 		if result == nil {
 			return
 		}

@@ -18,19 +18,19 @@ const (
 	trustAfter = 2 * time.Second
 )
 
-// NothingClaim is a Python worker's word that an attempt is completed, without
+// EmptyEnd is a Python worker's word that an attempt is completed, without
 // a result: it says the same of what it has not finished when it is told to
 // terminate (rule L7).
-type NothingClaim struct {
+type EmptyEnd struct {
 	Organization, Agent, Worker string
 	// Number is the attempt's.
 	Number int
 	At     task.Stamp
 }
 
-// NothingClaimed reports whether a PATCH is such a claim about the attempt that
+// EmptyEndOf reports whether a PATCH is such a claim about the attempt that
 // runs, nil if it is not.
-func (s *Service) NothingClaimed(ctx context.Context, who Caller, id string, fields map[string]json.RawMessage) (*NothingClaim, error) {
+func (s *Service) EmptyEndOf(ctx context.Context, who Caller, id string, fields map[string]json.RawMessage) (*EmptyEnd, error) {
 	p, _, err := readPatch(fields)
 	if err != nil || !p.Full || p.Status != task.Completed || !isNull(fields["result"]) {
 		return nil, nil //nolint:nilerr,nilnil // Patch tells what is wrong with it
@@ -41,18 +41,18 @@ func (s *Service) NothingClaimed(ctx context.Context, who Caller, id string, fie
 	}
 	run := t.Run
 	current := p.Number < 0 || p.Number >= t.State().ExecutionAttempts
-	if t.Ended() != "" || t.Holdover != nil || !current || !run.Live() || run.Fenced || !run.Started() {
+	if t.Ended() != "" || t.Earlier != nil || !current || !run.Live() || run.Fenced || !run.Started() {
 		return nil, nil //nolint:nilnil // nil is the documented answer
 	}
-	return &NothingClaim{
+	return &EmptyEnd{
 		Organization: t.OrganizationID, Agent: t.AgentID, Worker: run.WorkerID, Number: run.Number, At: s.store.Now(),
 	}, nil
 }
 
 // LivesOn reports whether the claim's worker, or the heir that it has become,
 // has been heard long enough after the claim.
-func (s *Service) LivesOn(ctx context.Context, c NothingClaim) (bool, error) {
-	known, err := s.store.KinOf(ctx, c.Organization, c.Worker)
+func (s *Service) LivesOn(ctx context.Context, c EmptyEnd) (bool, error) {
+	known, err := s.store.SiblingsOf(ctx, c.Organization, c.Worker)
 	if err != nil {
 		return false, err
 	}
@@ -71,7 +71,7 @@ func (s *Service) LivesOn(ctx context.Context, c NothingClaim) (bool, error) {
 }
 
 // Unproven gives up the attempt of a claim that was not proven.
-func (s *Service) Unproven(ctx context.Context, who Caller, id string, c NothingClaim) (Snapshot, error) {
+func (s *Service) Unproven(ctx context.Context, who Caller, id string, c EmptyEnd) (Snapshot, error) {
 	var after Snapshot
 	err := s.write(ctx, who.By, aboutTask(who.Organization, id), func(tx writing) error {
 		var err error

@@ -17,12 +17,12 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// Kit is what all faces work with.
-type Kit struct {
+// Core is what all faces work with.
+type Core struct {
 	Service   *lifecycle.Service
 	Source    *stream.Source
 	Turns     *invoke.Turns
-	Desk      *dispatch.Desk
+	Workers   *dispatch.Workers
 	Board     *board.Board
 	Changes   *board.Changes
 	Presenter *Presenter
@@ -40,7 +40,7 @@ type Kit struct {
 // UntilClosing ends the context of a request that lasts when the server begins to
 // close, and, within KeepAlive, when the request would not be let in any more: its key,
 // session or token is over or revoked (rule A3).
-func (k *Kit) UntilClosing(ctx context.Context) (context.Context, context.CancelFunc) {
+func (k *Core) UntilClosing(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	closing := context.AfterFunc(k.Closing, cancel)
 	var look *time.Timer
@@ -96,7 +96,7 @@ const unfollowed = 3 * time.Second
 // OnDisconnect reads the parameter of that name, of routes that stream a turn: stop
 // makes a viewer's going, when for 3 s nobody else follows the task on this node or waits for it, a
 // stop of the turn (X2).
-func (k *Kit) OnDisconnect(r *http.Request, t invoke.Turn) (func(context.Context), error) {
+func (k *Core) OnDisconnect(r *http.Request, t invoke.Turn) (func(context.Context), error) {
 	switch said := r.URL.Query().Get("on_disconnect"); said {
 	case "":
 		return nil, nil
@@ -114,7 +114,7 @@ func (k *Kit) OnDisconnect(r *http.Request, t invoke.Turn) (func(context.Context
 
 // UntilEnd waits for the end of a turn, at most so long. It returns the task as the
 // turn has left it, or, when that is not over, as the task is.
-func (k *Kit) UntilEnd(ctx context.Context, t invoke.Turn, wait time.Duration) (s lifecycle.Snapshot, ended bool, err error) {
+func (k *Core) UntilEnd(ctx context.Context, t invoke.Turn, wait time.Duration) (s lifecycle.Snapshot, ended bool, err error) {
 	open, cancel := k.UntilClosing(ctx)
 	defer cancel()
 	open, cancelWait := context.WithTimeout(open, wait)
@@ -128,7 +128,7 @@ func (k *Kit) UntilEnd(ctx context.Context, t invoke.Turn, wait time.Duration) (
 // Stream sends what a view shows, live, until the turn is over, the viewer goes, or
 // the server closes. It is the last that a handler does: a Later begins the stream
 // when the handler has returned.
-func (k *Kit) Stream(w http.ResponseWriter, r *http.Request, v View) {
+func (k *Core) Stream(w http.ResponseWriter, r *http.Request, v View) {
 	Last(w, func() { k.stream(w, r, v) })
 }
 
@@ -146,7 +146,7 @@ func Last(w http.ResponseWriter, do func()) {
 // way through router and API down to a handler would double it.
 type Later interface{ Later(func()) }
 
-func (k *Kit) stream(w http.ResponseWriter, r *http.Request, v View) {
+func (k *Core) stream(w http.ResponseWriter, r *http.Request, v View) {
 	ctx, cancel := k.UntilClosing(r.Context())
 	defer cancel()
 	out, err := StartSSE(w, r, k.WriteTimeout)
@@ -165,7 +165,7 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, v View) {
 
 // show sends what a view shows until that is over, which it reports, or the stream
 // breaks off.
-func (k *Kit) show(ctx context.Context, out *SSE, v View) (whole bool) {
+func (k *Core) show(ctx context.Context, out *SSE, v View) (whole bool) {
 	for p, err := range k.Source.Follow(ctx, v.Organization, v.Task, v.After, cmp.Or(v.KeepAlive, k.KeepAlive), v.Only...) {
 		more := true
 		switch {

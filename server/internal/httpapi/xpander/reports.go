@@ -145,7 +145,7 @@ func (r *routes) report(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	if body.Result == nil {
-		body.Result, _ = lifecycle.FitResult(body.Response)
+		body.Result, _ = lifecycle.StorableResult(body.Response)
 	}
 	end := task.EndCompleted
 	if body.IsSuccess != nil && !*body.IsSuccess {
