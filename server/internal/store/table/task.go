@@ -289,7 +289,7 @@ func (f *found) scan(rows Rows) error {
 	return scan(rows, append(f.row.columns(), attemptColumns(&f.run, &f.lease)...), &f.result, &f.spec)
 }
 
-// restore makes the task. It asks for the earlier, which is rare, so not worth a join; it
+// restore makes the task. It asks for the earlier attempt, which is rare, so not worth a join; it
 // may have let go since the row was read.
 func (f *found) restore(ctx context.Context, db DB) (task.Task, error) {
 	var current, earlier *task.Attempt
