@@ -25,11 +25,13 @@ import (
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/board"
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/dispatch"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi"
+	"github.com/errand-dev/errand/server/internal/httpapi/a2a"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/invoke"
@@ -109,10 +111,14 @@ func (a *App) start(ctx context.Context) error {
 		taskLog = observe.NewTaskLog(o.TaskLog)
 		a.parts.Go(func() { taskLog.Run(a.sweeping) })
 	}
+	var courier atomic.Pointer[deliver.Courier]
 	tailer := feed.NewTailer(node, func(entries []feed.Entry) { //nolint:contextcheck // it outlives the start
 		hub.Publish(entries)
 		if x := indexer.Load(); x != nil {
 			x.Told()
+		}
+		if c := courier.Load(); c != nil {
+			c.Told()
 		}
 		if pages := a.pages.Load(); pages != nil {
 			pages.Publish(entries)
@@ -197,10 +203,13 @@ func (a *App) start(ctx context.Context) error {
 	})
 	now := func() time.Time { return a.store.Now().Time() }
 	indexer.Store(search.NewIndexer(a.store))
+	guard := outbound.Guard{Networks: o.AllowPrivate}
+	courier.Store(deliver.NewCourier(deliver.Options{Store: a.store, Box: box, Guard: guard, Folding: a2a.Folding(shelf), Log: o.Log}))
 	chores := dispatch.Chores{
-		Trim:   a.trim,
-		Index:  indexer.Load().StepAndRest,
-		Forget: shelf.Forget,
+		Trim:    a.trim,
+		Index:   indexer.Load().StepAndRest,
+		Deliver: courier.Load().Run,
+		Forget:  shelf.Forget,
 	}
 	if o.Retention.Least() > 0 {
 		chores.Retain = func(ctx context.Context, goOn func() bool) error { return service.Retain(ctx, o.Retention, goOn) }
@@ -226,7 +235,7 @@ func (a *App) start(ctx context.Context) error {
 			Source: source, Turns: invoke.NewTurns(service, source, o.KeepAlive), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Search: search.NewFinder(a.store), Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Search: search.NewFinder(a.store), Pushes: deliver.NewBook(a.store, box, guard, courier.Load().Told), Shelf: shelf, Ready: a.ready,
 		Proxy: modelProxy(o, service), Preview: previews(runner, opener),
 		Retention: o.Retention, AgentTools: o.MCPAgentTools,
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()), PublicURL: trimSlash(o.PublicURL),

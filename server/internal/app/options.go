@@ -39,8 +39,8 @@ type Options struct {
 	// SecretKey is 64 hexadecimal digits that seal secrets; "" uses the key
 	// in the data folder.
 	SecretKey string
-	// AllowPrivate lists private networks that file URLs and models' endpoints may
-	// point into.
+	// AllowPrivate lists private networks that file URLs, models' endpoints and webhooks
+	// may point into.
 	AllowPrivate []netip.Prefix
 	// AllowModelHosts lists hosts, each with its port, at which models' endpoints may
 	// be although they are private; nothing else is fetched from there.

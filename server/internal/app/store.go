@@ -11,6 +11,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
@@ -33,6 +34,7 @@ type store interface {
 	observe.Store
 	feed.Source
 	search.Store
+	deliver.Store
 	// DropFeed drops entries of the feed that are older than a moment, but for the newest
 	// of them.
 	DropFeed(ctx context.Context, before task.Stamp) error

@@ -29,7 +29,7 @@ type serveCmd struct {
 	PublicURL    string        `name:"public-url" help:"URL under which clients reach the server." env:"ERRAND_PUBLIC_URL"`
 	TLSCert      string        `name:"tls-cert" help:"Certificate (PEM)." env:"ERRAND_TLS_CERT"`
 	TLSKey       string        `name:"tls-key" help:"Private key (PEM)." env:"ERRAND_TLS_KEY"`
-	AllowPrivate []string      `name:"allow-private" help:"Private networks that file URLs and models' endpoints may point into, for example 10.0.0.0/8." env:"ERRAND_ALLOW_PRIVATE"`
+	AllowPrivate []string      `name:"allow-private" help:"Private networks that file URLs, models' endpoints and webhooks may point into, for example 10.0.0.0/8." env:"ERRAND_ALLOW_PRIVATE"`
 	AllowModel   []string      `name:"allow-model-host" help:"Hosts, with their ports, at which agents' models may be although they are private, for example 127.0.0.1:11434." env:"ERRAND_ALLOW_MODEL_HOST" placeholder:"HOST:PORT"`
 	KeepAlive    time.Duration `name:"keep-alive" help:"Silence after which a stream gets a comment." default:"15s" env:"ERRAND_KEEP_ALIVE"`
 	WriteTimeout time.Duration `name:"write-timeout" help:"Limit of each write of an answer or a stream." default:"30s" env:"ERRAND_WRITE_TIMEOUT"`

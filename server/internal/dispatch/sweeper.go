@@ -46,7 +46,7 @@ type Sweeper struct {
 	sweeping sync.Mutex // one sweep at a time
 	// pulse is the last beat's, nil if it must not sweep.
 	pulse                atomic.Pointer[lifecycle.Pulse]
-	indexing             sync.Mutex
+	indexing, delivering sync.Mutex
 	tidying, goingOn     sync.Mutex // beside them; these may take long
 	retaining            sync.Mutex
 	lastForget, lastTrim time.Time
@@ -64,6 +64,8 @@ type Chores struct {
 	Retain func(ctx context.Context, goOn func() bool) error
 	// Index indexes some of what is new, and reports whether there is more.
 	Index func(context.Context) (more bool, err error)
+	// Deliver posts what is to be told elsewhere, while leads says yes.
+	Deliver func(ctx context.Context, leads func() bool) error
 }
 
 // NewSweeper makes a sweeper. now is the store's clock.
@@ -132,6 +134,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 			beside(&s.tidying, s.tidy)
 			beside(&s.retaining, s.retain)
 			beside(&s.indexing, s.index)
+			beside(&s.delivering, s.deliver)
 		} else {
 			s.pulse.Store(nil)
 		}
@@ -184,7 +187,7 @@ func (s *Sweeper) goOn(ctx context.Context) {
 
 // index goes on until all is indexed.
 func (s *Sweeper) index(ctx context.Context) {
-	for more := s.chores.Index != nil; more && ctx.Err() == nil && s.pulse.Load() != nil; {
+	for more := s.chores.Index != nil; more && ctx.Err() == nil && s.leads(); {
 		more = false
 		s.try(ctx, "index", func(ctx context.Context) (err error) {
 			more, err = s.chores.Index(ctx)
@@ -192,6 +195,16 @@ func (s *Sweeper) index(ctx context.Context) {
 		})
 	}
 }
+
+// deliver goes on as long as this node leads.
+func (s *Sweeper) deliver(ctx context.Context) {
+	if s.chores.Deliver != nil {
+		s.try(ctx, "deliver", func(ctx context.Context) error { return s.chores.Deliver(ctx, s.leads) })
+	}
+}
+
+// leads reports whether it is this node's turn.
+func (s *Sweeper) leads() bool { return s.pulse.Load() != nil }
 
 // sweep goes on until nothing more is due, as of the last beat that may sweep.
 func (s *Sweeper) sweep(ctx context.Context) {
@@ -230,7 +243,7 @@ func (s *Sweeper) retain(ctx context.Context) {
 	}
 	s.lastRetain = time.Now()
 	s.try(ctx, "delete what was kept for its time", func(ctx context.Context) error {
-		return s.chores.Retain(ctx, func() bool { return s.pulse.Load() != nil })
+		return s.chores.Retain(ctx, s.leads)
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/a2a"
@@ -40,6 +41,7 @@ type Options struct {
 	Store  string
 	Auth   *auth.Authenticator
 	Search *search.Finder
+	Pushes *deliver.Book
 	// Cookie is where browsers keep their sessions, Origin what their pages come from.
 	Cookie edge.SessionCookie
 	Origin string
@@ -87,7 +89,7 @@ func newServer(o Options) *server {
 		aisdk.Face(o.Core, o.Shelf),
 		xpander.Face(o.Core, o.Defaults),
 		responses.Face(o.Core, o.Shelf),
-		a2a.Face(a2a.Options{Core: o.Core, Shelf: o.Shelf, PublicURL: o.PublicURL}),
+		a2a.Face(a2a.Options{Core: o.Core, Shelf: o.Shelf, Pushes: o.Pushes, PublicURL: o.PublicURL}),
 	}
 	for _, f := range s.faces {
 		f.Register(s.mux)

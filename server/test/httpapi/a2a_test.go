@@ -41,6 +41,17 @@ func speaking(binding, method string, params map[string]any) call {
 		c.path += "/tasks/" + id + ":cancel"
 	case "SubscribeToTask":
 		c.path += "/tasks/" + id + ":subscribe"
+	case "CreateTaskPushNotificationConfig":
+		c.path += pushes(params)
+	case "ListTaskPushNotificationConfigs":
+		c.method, c.path = "GET", c.path+pushes(params)
+		return c
+	case "GetTaskPushNotificationConfig":
+		c.method, c.path = "GET", c.path+pushes(params)+"/"+id
+		return c
+	case "DeleteTaskPushNotificationConfig":
+		c.method, c.path = "DELETE", c.path+pushes(params)+"/"+id
+		return c
 	case "ListTasks":
 		c.method, c.path = "GET", c.path+"/tasks?"
 		for name, value := range params {
@@ -51,6 +62,11 @@ func speaking(binding, method string, params map[string]any) call {
 	body, _ := json.Marshal(params)
 	c.body = string(body)
 	return c
+}
+
+// pushes is where the pushes of a task are.
+func pushes(of map[string]any) string {
+	return fmt.Sprintf("/tasks/%v/pushNotificationConfigs", of["taskId"])
 }
 
 // userMessage is what a user says, with other members.

@@ -223,6 +223,7 @@ func (s *server) stored(tb testing.TB) string {
 		(SELECT count(*) || ' agent versions' FROM agent_versions) || '; ' ||
 		(SELECT count(*) || ' keys, revoked ' || count(CASE WHEN revoked_at > 0 THEN 1 END) FROM keys) || '; ' ||
 		(SELECT count(*) || ' secrets' FROM secrets WHERE owner <> 'servers') || '; ' ||
+		(SELECT count(*) || ' pushes' FROM pushes) || '; ' ||
 		(SELECT count(*) || ' replays' FROM replays) || '; ' ||
 		(SELECT count(*) || ' files' FROM files)`).Scan(&all)
 	if err != nil {

@@ -87,6 +87,8 @@ func reads() map[string]struct {
 	all["GET /a2a/{agent}/tasks"] = read{"/a2a/agent-1/tasks?pageSize=100&contextId=big", whole} // what a turn asks is read whole
 	all["GET /a2a/{agent}/tasks with artifacts"] = read{"/a2a/agent-1/tasks?pageSize=100&contextId=big&includeArtifacts=true", one}
 	all["GET /a2a/{agent}/tasks/{id}"] = read{"/a2a/agent-1/tasks/big~1", one}
+	all["GET /a2a/{agent}/tasks/{taskId}/pushNotificationConfigs"] = read{"/a2a/agent-1/tasks/big~1/pushNotificationConfigs", few}
+	all["GET /a2a/{agent}/tasks/{taskId}/pushNotificationConfigs/{id}"] = read{"/a2a/agent-1/tasks/big~1/pushNotificationConfigs/x", few}
 	all["GET /openai/v1/models"] = read{"/openai/v1/models", few}
 	all["GET /openai/v1/files"] = read{"/openai/v1/files?limit=100", few}
 	all["GET /openai/v1/responses/{id}"] = read{"/openai/v1/responses/resp_big_1", one}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
@@ -23,7 +24,8 @@ const ping = 3 * time.Second
 // Options are what the routes need.
 type Options struct {
 	edge.Core
-	Shelf *files.Shelf
+	Shelf  *files.Shelf
+	Pushes *deliver.Book
 	// PublicURL is under what the server is reached; "" is as it is asked.
 	PublicURL string
 }
@@ -47,8 +49,11 @@ func (x *routes) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+base+"/tasks/{id}", x.restTask)
 	mux.HandleFunc("POST "+base+"/tasks/{id}", x.restTask)
 	mux.HandleFunc("GET "+base+"/extendedAgentCard", x.rest((*call).extended))
-	mux.HandleFunc(base+"/tasks/{id}/pushNotificationConfigs", x.rest((*call).push))
-	mux.HandleFunc(base+"/tasks/{id}/pushNotificationConfigs/{config}", x.rest((*call).push))
+	const pushes = base + "/tasks/{taskId}/pushNotificationConfigs"
+	mux.HandleFunc("POST "+pushes, x.rest((*call).createPush))
+	mux.HandleFunc("GET "+pushes, x.rest((*call).listPushes))
+	mux.HandleFunc("GET "+pushes+"/{id}", x.rest((*call).getPush))
+	mux.HandleFunc("DELETE "+pushes+"/{id}", x.rest((*call).deletePush))
 }
 
 // methods are the methods of JSON-RPC.
@@ -57,8 +62,8 @@ func methods() map[string]operation {
 		"SendMessage": (*call).send, "SendStreamingMessage": (*call).stream,
 		"GetTask": (*call).get, "ListTasks": (*call).list, "CancelTask": (*call).cancel, "SubscribeToTask": (*call).subscribe,
 		"GetExtendedAgentCard":             (*call).extended,
-		"CreateTaskPushNotificationConfig": (*call).push, "GetTaskPushNotificationConfig": (*call).push,
-		"ListTaskPushNotificationConfigs": (*call).push, "DeleteTaskPushNotificationConfig": (*call).push,
+		"CreateTaskPushNotificationConfig": (*call).createPush, "GetTaskPushNotificationConfig": (*call).getPush,
+		"ListTaskPushNotificationConfigs": (*call).listPushes, "DeleteTaskPushNotificationConfig": (*call).deletePush,
 	}
 }
 
@@ -233,8 +238,8 @@ func (x *routes) restTask(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// params are those of a request in REST: its body, or, of a GET, its query; a task's id
-// stands in the path.
+// params are those of a request in REST: its body, or, of a GET, its query; ids stand in
+// the path.
 func (c *call) params() (json.RawMessage, error) {
 	members := map[string]any{}
 	if c.r.Method == http.MethodGet {
@@ -263,8 +268,10 @@ func (c *call) params() (json.RawMessage, error) {
 			}
 		}
 	}
-	if id := c.r.PathValue("id"); id != "" {
-		members["id"] = id
+	for _, name := range []string{"id", "taskId"} {
+		if given := c.r.PathValue(name); given != "" {
+			members[name] = given
+		}
 	}
 	return encode(members)
 }
@@ -356,9 +363,4 @@ func (c *call) fail(err error) {
 // extended answers that there is no other card than the one that wants a key already.
 func (c *call) extended(json.RawMessage) error {
 	return noExtended.errorf("the card at .well-known/agent-card.json is the whole one")
-}
-
-// push answers that there are no webhooks.
-func (c *call) push(json.RawMessage) error {
-	return noPush.errorf("webhooks are not supported: follow the task with SubscribeToTask")
 }

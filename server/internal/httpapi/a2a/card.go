@@ -44,7 +44,7 @@ func (x *routes) card(r *http.Request, a agent.Agent) Card {
 	return Card{
 		Name: a.Record.Name, Description: about, Version: strconv.Itoa(a.Version),
 		Interfaces: []Interface{{url, "JSONRPC", version}, {url, "HTTP+JSON", version}},
-		Capabilities: Capabilities{Streaming: true, Extensions: []Extension{{
+		Capabilities: Capabilities{Streaming: true, PushNotifications: true, Extensions: []Extension{{
 			URI: sequence, Description: "Numbers the updates of a stream: SubscribeToTask with Last-Event-ID goes on behind any of them, also when the task has ended.",
 		}}},
 		InputModes: inputModes(), OutputModes: []string{"text/plain", "application/json"},

@@ -25,7 +25,6 @@ const (
 	invalid       kind = "INVALID_PARAMS"
 	taskNotFound  kind = "TASK_NOT_FOUND"
 	notCancelable kind = "TASK_NOT_CANCELABLE"
-	noPush        kind = "PUSH_NOTIFICATION_NOT_SUPPORTED"
 	unsupported   kind = "UNSUPPORTED_OPERATION"
 	otherContent  kind = "CONTENT_TYPE_NOT_SUPPORTED"
 	noExtended    kind = "EXTENDED_AGENT_CARD_NOT_CONFIGURED"
@@ -58,8 +57,6 @@ func (k kind) wire() wire {
 		return wire{-32001, http.StatusNotFound, "NOT_FOUND"}
 	case notCancelable:
 		return wire{-32002, http.StatusBadRequest, notNow}
-	case noPush:
-		return wire{-32003, http.StatusBadRequest, notNow}
 	case unsupported:
 		return wire{-32004, http.StatusBadRequest, notNow}
 	case otherContent:

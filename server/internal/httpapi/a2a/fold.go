@@ -63,6 +63,22 @@ func (f *fold) forget() {
 	f.Artifacts, f.History, f.said = nil, nil, 0
 }
 
+// view adds the turn's next event for one who sees the task as it is at an event, 0 for
+// none, and what follows. It lets go of what has been told.
+func (f *fold) view(e task.Event, snapshot int64) ([]Update, error) {
+	updates, err := f.add(e)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.Seq < snapshot:
+		return nil, nil
+	case e.Seq == snapshot:
+		updates = []Update{{Task: f.shown(), at: place{seq: e.Seq}}}
+	}
+	f.forget()
+	return updates, nil
+}
+
 // maxHistory is how many bytes of messages a task shows, about: the oldest go.
 const maxHistory = 4 << 20
 

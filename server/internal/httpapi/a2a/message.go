@@ -30,8 +30,8 @@ type sent struct {
 	fresh bool
 }
 
-// take does what a message asks for: it begins a turn, or answers one that waits. A
-// message that was sent before has done so already (H3).
+// take does what a message asks for, and lets an address be told of its turn if one is
+// given.
 func (c *call) take(raw json.RawMessage) (sent, sendParams, error) {
 	var p sendParams
 	if err := decode(raw, &p); err != nil {
@@ -40,7 +40,23 @@ func (c *call) take(raw json.RawMessage) (sent, sendParams, error) {
 	if err := p.check(); err != nil {
 		return sent{}, p, err
 	}
-	ctx, m := c.r.Context(), *p.Message
+	push := p.Config.Push
+	if push != nil { // before anything is done
+		if err := c.checkPush(push); err != nil {
+			return sent{}, p, err
+		}
+	}
+	s, err := c.ask(*p.Message)
+	if err == nil && push != nil {
+		err = c.pushFrom(s, *p.Message, *push)
+	}
+	return s, p, err
+}
+
+// ask does what a message asks for: it begins a turn, or answers one that waits. A message
+// that was sent before has done so already (H3).
+func (c *call) ask(m Message) (sent, error) {
+	ctx := c.r.Context()
 	if m.TaskID != "" {
 		t, err := c.find(m.TaskID)
 		if err == nil {
@@ -49,37 +65,37 @@ func (c *call) take(raw json.RawMessage) (sent, sendParams, error) {
 		if err == nil {
 			err = c.reply(t, m)
 		}
-		return sent{Turn: t}, p, err
+		return sent{Turn: t}, err
 	}
 	if t, again, err := c.answered(m); again || err != nil {
-		return sent{Turn: t}, p, err
+		return sent{Turn: t}, err
 	}
 	sub, err := c.submission(m)
 	if err != nil {
-		return sent{}, p, err
+		return sent{}, err
 	}
 	asked, err := c.Turns.Ask(ctx, edge.Caller(ctx), sub)
 	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != fault.Conflict || f.Field != "" || m.ContextID == "" {
-		return sent{asked.Turn, !asked.Replayed}, p, err
+		return sent{asked.Turn, !asked.Replayed}, err
 	}
 	// The context is at work: the message is for what it asks, or for a task beside it.
 	t, failed := c.Turns.Find(ctx, edge.Scope(ctx), m.ContextID, 0)
 	if failed != nil {
-		return sent{}, p, failed
+		return sent{}, failed
 	}
 	now, failed := c.Service.Task(ctx, edge.Scope(ctx), t.Task)
 	if failed != nil {
-		return sent{}, p, failed
+		return sent{}, failed
 	}
 	if len(now.Open) > 0 {
-		return sent{Turn: t}, p, c.reply(t, m)
+		return sent{Turn: t}, c.reply(t, m)
 	}
 	if t, again, failed := c.answered(m); again || failed != nil { // meanwhile
-		return sent{Turn: t}, p, failed
+		return sent{Turn: t}, failed
 	}
 	sub.Spec.ID, sub.Spec.Tags = m.ContextID+":"+strings.ToLower(rand.Text()[:8]), []string{beside}
 	asked, err = c.Turns.Ask(ctx, edge.Caller(ctx), sub)
-	return sent{asked.Turn, !asked.Replayed}, p, err
+	return sent{asked.Turn, !asked.Replayed}, err
 }
 
 // answered reports whether a message has answered the last turn of its context before,
@@ -122,8 +138,6 @@ func (p sendParams) check() error {
 		return invalid.errorf("message.role: must be %s", User)
 	case len(m.Parts) == 0:
 		return invalid.errorf("message.parts: must not be empty")
-	case !nothing(p.Config.Push):
-		return noPush.errorf("webhooks are not supported: follow the task with SubscribeToTask")
 	}
 	for i, part := range m.Parts {
 		if err := part.check(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/fault"
 )
 
@@ -34,6 +35,14 @@ func placeOf(text string) (place, error) {
 		seq++
 	}
 	return place{seq, half}, nil
+}
+
+// number is the place as package deliver counts it.
+func (p place) number() int64 {
+	if p.half {
+		return deliver.Behind(p.seq) - 1
+	}
+	return deliver.Behind(p.seq)
 }
 
 // behind reports whether a place stands behind another.

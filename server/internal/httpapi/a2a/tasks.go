@@ -268,16 +268,10 @@ func (c *call) follow(t invoke.Turn, v view) error {
 			if e.Turn != t.Number {
 				return false, nil
 			}
-			updates, err := f.add(e)
-			switch {
-			case err != nil:
-				return false, err
-			case e.Seq < v.snapshot:
-				return true, nil
-			case e.Seq == v.snapshot:
-				updates = []Update{{Task: f.shown(), at: place{seq: e.Seq}}}
+			updates, err := f.view(e, v.snapshot)
+			if err != nil || e.Seq < v.snapshot {
+				return err == nil, err
 			}
-			f.forget()
 			for _, u := range updates {
 				if u.at.behind(v.after) {
 					err = errors.Join(err, c.add(out, u))

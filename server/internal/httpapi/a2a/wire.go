@@ -135,11 +135,23 @@ func checkBody(body []byte) error {
 type sendParams struct {
 	Message *Message `json:"message"`
 	Config  struct {
-		ReturnImmediately bool            `json:"returnImmediately"`
-		HistoryLength     *int            `json:"historyLength"`
-		OutputModes       []string        `json:"acceptedOutputModes"`
-		Push              json.RawMessage `json:"taskPushNotificationConfig"`
+		ReturnImmediately bool        `json:"returnImmediately"`
+		HistoryLength     *int        `json:"historyLength"`
+		OutputModes       []string    `json:"acceptedOutputModes"`
+		Push              *pushParams `json:"taskPushNotificationConfig"`
 	} `json:"configuration"`
+}
+
+// pushParams name a push of a task, and say what one is to be.
+type pushParams struct {
+	TaskID string `json:"taskId"`
+	ID     string `json:"id"`
+	URL    string `json:"url"`
+	Token  string `json:"token"`
+	Auth   struct {
+		Scheme      string `json:"scheme"`
+		Credentials string `json:"credentials"`
+	} `json:"authentication"`
 }
 
 // taskParams name a task.

@@ -46,6 +46,7 @@ var tables = []table{
 	{"given_files", []string{"org", "task", "seq"}},
 	{"graves", []string{"org", "task"}},
 	{"secrets", []string{"org", "owner", "id"}},
+	{"pushes", []string{"org", "task", "turn", "id"}},
 	{"replays", []string{"org", "route", "key"}},
 	{"files", []string{"org", "id"}},
 	{"file_owners", []string{"org", "id", "owner", "grp"}},

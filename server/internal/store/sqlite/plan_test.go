@@ -11,6 +11,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
@@ -256,6 +257,7 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"SELECT id FROM tasks INDEXED BY tasks_below", "tasks_below (org=? AND parent_id=? AND id>?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_descending", "USING COVERING INDEX tasks_descending (org=?)"},
 		{"SELECT task FROM graves", "PRIMARY KEY (org=?)"},
+		{"SELECT p.org, p.task", "p USING INDEX pushes_due (due>? AND due<?)"},
 		{"SELECT 1 FROM graves WHERE org = ? AND task = ?", "PRIMARY KEY (org=? AND task=?)"},
 		{"SELECT seq, octet_length(own)", "PRIMARY KEY (org=? AND task=?)"},
 		{"SELECT n, octet_length(spec)", "(org=? AND task=?)"},
@@ -420,8 +422,19 @@ func everyRecord(ctx context.Context, s *Store) error {
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "l", Hash: []byte{2}, Role: auth.Admin}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "k", Hash: []byte{1}, Role: auth.User}), s.RevokeKey(ctx, "o", "k"),
 		s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{Owner: "x", Group: "g"}), everyRemoval(ctx, s), s.DropFeed(ctx, s.Now().Add(time.Hour)), s.Writable(ctx),
-		everyPass(ctx, s),
+		everyPass(ctx, s), everyPush(ctx, s),
 	)
+}
+
+// everyPush is all that becomes of pushes.
+func everyPush(ctx context.Context, s *Store) error {
+	p := deliver.Push{Key: deliver.Key{Organization: "o", Task: "u", Turn: 1, ID: "p"}, Progress: deliver.Progress{Due: 1}}
+	failed := s.PutPush(ctx, p)
+	_, read := s.Push(ctx, p.Key)
+	_, listed := s.Pushes(ctx, "o", "u", 1)
+	_, due := s.DuePushes(ctx, 2, []string{"x"}, 1)
+	_, moved := s.MovePush(ctx, p, p)
+	return errors.Join(failed, read, listed, due, moved, s.DropPush(ctx, p.Key))
 }
 
 // everyPass is all that becomes of passes.

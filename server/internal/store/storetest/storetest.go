@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
@@ -33,6 +34,7 @@ type Store interface {
 	files.Store
 	feed.Source
 	search.Store
+	deliver.Store
 	// DropFeed drops entries of the feed that are older than a moment and that the search
 	// has read, but for the newest of them.
 	DropFeed(ctx context.Context, before task.Stamp) error
@@ -92,7 +94,7 @@ func parts(kind Kind) []part {
 		return raceParts()
 	}
 	all := slices.Concat(historyParts(), documentParts(), commitParts(), queueParts(), leaseParts(), rosterParts(),
-		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), feedParts(), searchParts())
+		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), feedParts(), searchParts(), pushParts())
 	if kind.Shared {
 		all = append(all, raceParts()...)
 	}

@@ -19,6 +19,7 @@ func DeleteTask(org, id string) []Op {
 		{dropTags, Tags},
 		{"DELETE FROM secrets WHERE org = ? AND owner = 'task' AND id = ?", Secrets},
 		{"DELETE FROM passes WHERE org = ? AND task = ?", Passes},
+		{"DELETE FROM pushes WHERE org = ? AND task = ?", Pushes},
 		{"DELETE FROM replays INDEXED BY replays_task WHERE org = ? AND task = ?", Replays},
 	} {
 		ops = append(ops, Op{SQL: d.sql, Args: []any{org, id}, In: d.in})

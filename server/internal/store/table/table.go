@@ -70,6 +70,7 @@ const (
 	Tags
 	Documents
 	Search
+	Pushes
 )
 
 // each calls scan for every row of a query.

@@ -1,0 +1,345 @@
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/outbound"
+	"github.com/errand-dev/errand/server/internal/secret"
+	"github.com/errand-dev/errand/server/internal/task"
+)
+
+// Update is one body to be posted.
+type Update struct {
+	// Place is where it stands in the task's log: Behind its event, or less for what stands
+	// before another update of the same event.
+	Place int64
+	Body  []byte
+}
+
+// Behind is the place of the last update that an event makes.
+func Behind(seq int64) int64 { return 2 * seq }
+
+// Fold makes updates of a turn's log.
+type Fold interface {
+	// Add adds the turn's next event. It reports whether no update is to follow.
+	Add(e task.Event) (updates []Update, over bool, err error)
+}
+
+// Folding says how updates are made: of events of some types, by a fold for each push.
+type Folding struct {
+	Types []task.Type
+	New   func(Push) Fold
+}
+
+// Options are what a Courier needs.
+type Options struct {
+	Store   Store
+	Box     *secret.Box
+	Guard   outbound.Guard
+	Folding Folding
+	Log     *slog.Logger
+}
+
+const (
+	// look is how often it is looked for what is due though nothing was told.
+	look = time.Second
+	// soon is how long nothing is looked for afterwards, or rest times as long as it took.
+	soon, rest = 10 * time.Millisecond, 9
+	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target.
+	atOnce, atOnceTo = 128, 16
+	// kept is how many folds are kept between two updates.
+	kept = 1000
+	// read is how many events of a log one reading has.
+	read = 256
+)
+
+// Courier posts updates, on one node at a time. What has failed is tried again later and
+// later. It is safe for concurrent use.
+type Courier struct {
+	Options
+	client *http.Client
+	told   chan struct{}
+
+	mu      sync.Mutex
+	busy    map[Key]bool
+	targets map[string]int // how many of the busy ones each has
+	folds   map[Key]*folded
+}
+
+// folded is what was folded for a push: its log up to an event, all of whose updates were
+// taken.
+type folded struct {
+	Fold
+	of   task.Stamp // the push's PutAt
+	upTo int64
+}
+
+// NewCourier makes one.
+func NewCourier(o Options) *Courier {
+	transport := o.Guard.Transport()
+	transport.MaxIdleConnsPerHost = atOnceTo
+	return &Courier{
+		Options: o, told: make(chan struct{}, 1), busy: map[Key]bool{}, targets: map[string]int{}, folds: map[Key]*folded{},
+		client: &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
+}
+
+// Told notes that something has changed.
+func (c *Courier) Told() {
+	select {
+	case c.told <- struct{}{}:
+	default:
+	}
+}
+
+// Run posts while leads says yes, until ctx ends or the store fails.
+func (c *Courier) Run(ctx context.Context, leads func() bool) error {
+	var rounds sync.WaitGroup
+	defer rounds.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for ctx.Err() == nil && leads() {
+		begun := time.Now()
+		if err := c.begin(ctx, &rounds); err != nil {
+			return err
+		}
+		pause(ctx, max(soon, rest*time.Since(begun)), nil)
+		pause(ctx, look, c.told)
+	}
+	return nil
+}
+
+// pause waits for a while, unless something is told or ctx ends.
+func pause(ctx context.Context, while time.Duration, told <-chan struct{}) {
+	t := time.NewTimer(while)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-told:
+	case <-t.C:
+	}
+}
+
+// begin begins a round for each push that is due, as far as there is room.
+func (c *Courier) begin(ctx context.Context, rounds *sync.WaitGroup) error {
+	due, err := c.Store.DuePushes(ctx, c.Store.Now(), c.full(), 2*atOnce) // half of which may be busy
+	if err != nil {
+		return err
+	}
+	for _, p := range due {
+		if c.take(p.Push) {
+			rounds.Go(func() {
+				defer c.leave(p.Push)
+				c.deliver(ctx, p)
+			})
+		}
+	}
+	return nil
+}
+
+// full lists the targets that have no room.
+func (c *Courier) full() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var full []string
+	for target, n := range c.targets {
+		if n >= atOnceTo {
+			full = append(full, target)
+		}
+	}
+	return full
+}
+
+func (c *Courier) take(p Push) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy[p.Key] || len(c.busy) >= atOnce || c.targets[p.Target] >= atOnceTo {
+		return false
+	}
+	c.busy[p.Key] = true
+	c.targets[p.Target]++
+	return true
+}
+
+func (c *Courier) leave(p Push) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.busy, p.Key)
+	if c.targets[p.Target]--; c.targets[p.Target] == 0 {
+		delete(c.targets, p.Target)
+	}
+	c.Told() // there is room for another
+}
+
+// unkept takes the fold of a push out of those that are kept, or makes one.
+func (c *Courier) unkept(p Push) *folded {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.folds[p.Key]
+	delete(c.folds, p.Key)
+	if f == nil || f.of != p.PutAt {
+		f = &folded{c.Folding.New(p), p.PutAt, p.First - 1}
+	}
+	return f
+}
+
+// keep keeps the fold of a push, in the place of some other if there are many.
+func (c *Courier) keep(p Push, f *folded) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.folds) >= kept {
+		for k := range c.folds {
+			delete(c.folds, k)
+			break
+		}
+	}
+	c.folds[p.Key] = f
+}
+
+// deliver posts all that a push has not taken.
+func (c *Courier) deliver(ctx context.Context, due Due) {
+	r := &round{Courier: c, push: due.Push}
+	err := r.run(ctx, due.End)
+	if err == nil || ctx.Err() != nil || fault.CodeOf(err) == fault.Unavailable { // which the store tells
+		return
+	}
+	c.Log.ErrorContext(ctx, "deliver", "task", due.Task, "push", due.ID, "error", err)
+	if err := r.failed(ctx, &failure{why: "the server has failed, as its log says"}); err != nil {
+		c.Log.ErrorContext(ctx, "deliver", "task", due.Task, "push", due.ID, "error", err)
+	}
+}
+
+// round is what is posted to a push in one go.
+type round struct {
+	*Courier
+	push    Push
+	headers http.Header
+}
+
+// run posts what follows in the log, whose last event is known.
+func (r *round) run(ctx context.Context, end int64) (err error) {
+	if r.headers, err = r.unseal(); err != nil {
+		return err
+	}
+	f := r.unkept(r.push)
+	for {
+		events, err := r.Store.Events(ctx, r.push.Organization, r.push.Task, f.upTo, read, r.Folding.Types...)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if over, err := r.add(ctx, f, e); over || err != nil {
+				return err
+			}
+		}
+		if len(events) == 0 {
+			break
+		}
+	}
+	r.keep(r.push, f)
+	if behind := Behind(end); behind > r.push.Taken { // events that make no updates
+		_, err = r.took(ctx, behind)
+	}
+	return err
+}
+
+// unseal opens the headers of the push.
+func (r *round) unseal() (http.Header, error) {
+	plain, err := r.Box.Open(sealedAs(r.push.Key), r.push.Headers)
+	if err != nil {
+		return nil, err
+	}
+	var named map[string]string
+	if err := json.Unmarshal(plain, &named); err != nil {
+		return nil, err
+	}
+	headers := http.Header{}
+	for name, value := range named {
+		headers.Set(name, value)
+	}
+	return headers, nil
+}
+
+// add posts the updates of an event that were not taken, and reports whether the round
+// is over.
+func (r *round) add(ctx context.Context, f *folded, e task.Event) (over bool, err error) {
+	if e.Turn != r.push.Turn {
+		return true, r.done(ctx)
+	}
+	updates, last, err := f.Add(e)
+	if err != nil {
+		return false, err
+	}
+	for _, u := range updates {
+		if u.Place <= r.push.Taken {
+			continue
+		}
+		if failure := r.post(ctx, u.Body); failure != nil {
+			return true, r.failed(ctx, failure)
+		}
+		if moved, err := r.took(ctx, u.Place); !moved || err != nil {
+			return true, err
+		}
+	}
+	f.upTo = e.Seq
+	if last {
+		return true, r.done(ctx)
+	}
+	return false, nil
+}
+
+// took notes that all up to a place was taken.
+func (r *round) took(ctx context.Context, place int64) (bool, error) {
+	return r.move(ctx, Progress{Taken: place, Due: r.Store.Now()})
+}
+
+// done notes that all of the turn was taken.
+func (r *round) done(ctx context.Context) error {
+	_, err := r.move(ctx, Progress{Taken: r.push.Taken})
+	return err
+}
+
+// failed notes that an update was not taken, and when it is posted again, if it is.
+func (r *round) failed(ctx context.Context, f *failure) error {
+	if ctx.Err() != nil { // the server ends, or does not lead any more
+		return ctx.Err()
+	}
+	now, to := r.Store.Now(), r.push.Progress
+	if to.Failures == 0 {
+		to.FailedAt = now
+	}
+	to.Failures++
+	wait := max(backoff(to.Failures), f.wait)
+	to.Failure, to.Due = f.why, now.Add(wait)
+	if f.final || now.Sub(to.FailedAt) >= insists {
+		to.Due = 0
+	}
+	moved, err := r.move(ctx, to)
+	switch {
+	case !moved || err != nil:
+	case to.Due == 0:
+		r.Log.WarnContext(ctx, "a push was given up", "task", r.push.Task, "push", r.push.ID, "target", r.push.Target, "failures", to.Failures, "reason", f.why)
+	case wait < look:
+		time.AfterFunc(wait, r.Told)
+	}
+	return err
+}
+
+// move notes progress, and reports whether the push was still there as it was read.
+func (r *round) move(ctx context.Context, to Progress) (bool, error) {
+	is := r.push
+	if is.Progress = to; to.Due == 0 {
+		is.Headers = nil
+	}
+	moved, err := r.Store.MovePush(ctx, r.push, is)
+	if moved {
+		r.push = is
+	}
+	return moved, err
+}
