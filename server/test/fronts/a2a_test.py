@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -10,6 +13,7 @@ import snippets
 from a2a.client import A2AClientError, ClientCallContext, ClientConfig, create_client
 from a2a.types import a2a_pb2 as a2a
 from a2a.utils import errors
+from google.protobuf import json_format
 from hands import Hold, script, shown
 
 SEQUENCE = "urn:errand:a2a:sequence:1"
@@ -185,7 +189,7 @@ def test_refusals(server, binding):
                 await all_of(client.subscribe(a2a.SubscribeToTaskRequest(id="nobody~1")))
             with pytest.raises(errors.InvalidParamsError):
                 await all_of(client.send_message(message("x", context_id="no id")))
-            with pytest.raises(errors.PushNotificationNotSupportedError):
+            with pytest.raises(errors.TaskNotFoundError):
                 await client.create_task_push_notification_config(a2a.TaskPushNotificationConfig(task_id="nobody~1", url="http://127.0.0.1:1"))
         with pytest.raises(A2AClientError):
             async with client_of(server, binding, key="none"):
@@ -224,6 +228,62 @@ def test_kill(own, binding):
             assert len((await client.list_tasks(a2a.ListTasksRequest())).tasks) == 2
 
     asyncio.run(talk(own))
+
+
+@contextlib.contextmanager
+def receiver(refuses):
+    """An address that is posted to, which refuses at first, and what was taken there."""
+    taken = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            nonlocal refuses
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            shown = [self.headers[name] for name in ("authorization", "x-a2a-notification-token", "a2a-notification-token")]
+            taken_now = refuses == 0 and shown == ["Bearer secret", "token", "token"]
+            refuses = max(0, refuses - 1)
+            if taken_now:
+                taken.append(json_format.ParseDict(body, a2a.StreamResponse()))
+            self.send_response(204 if taken_now else 503)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.server_port}/", taken
+        listener.shutdown()
+
+
+def test_push(server, binding):
+    """What is posted is the stream, each update once it is taken."""
+
+    async def talk(url, taken):
+        async with client_of(server, binding) as client:
+            asked = message("say Hello")
+            config = a2a.TaskPushNotificationConfig(id="hook", url=url, token="token")
+            config.authentication.MergeFrom(a2a.AuthenticationInfo(scheme="Bearer", credentials="secret"))
+            asked.configuration.task_push_notification_config.CopyFrom(config)
+            stream = await all_of(client.send_message(asked))
+            task = stream[0].task
+            async with asyncio.timeout(60):
+                while len(taken) < len(stream):
+                    await asyncio.sleep(0.05)
+            assert taken == stream
+            named = {"task_id": task.id, "id": "hook"}
+            kept = await client.get_task_push_notification_config(a2a.GetTaskPushNotificationConfigRequest(**named))
+            assert kept == a2a.TaskPushNotificationConfig(url=url, **named)
+            listing = a2a.ListTaskPushNotificationConfigsRequest(task_id=task.id)
+            assert list((await client.list_task_push_notification_configs(listing)).configs) == [kept]
+            await client.delete_task_push_notification_config(a2a.DeleteTaskPushNotificationConfigRequest(**named))
+            assert not (await client.list_task_push_notification_configs(listing)).configs
+            later = a2a.TaskPushNotificationConfig(url="http://10.0.0.1/", task_id=task.id)
+            with pytest.raises(errors.InvalidParamsError):
+                await client.create_task_push_notification_config(later)
+
+    with receiver(refuses=3) as (url, taken):
+        asyncio.run(talk(url, taken))
 
 
 def test_directory(server):
