@@ -1,7 +1,9 @@
 package errand
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"iter"
 	"maps"
 	"net/http"
@@ -109,7 +111,19 @@ type ListedTask struct {
 	UpdatedAt         time.Time `json:"updated_at"`
 	// Result is "" also when it is longer than 64 KiB: get the task then.
 	Result string `json:"result"`
+
+	raw json.RawMessage
 }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *ListedTask) UnmarshalJSON(text []byte) error {
+	type plain ListedTask
+	t.raw = bytes.Clone(text)
+	return json.Unmarshal(text, (*plain)(t))
+}
+
+// JSON returns it as the server sent it.
+func (t *ListedTask) JSON() json.RawMessage { return t.raw }
 
 // List lists tasks, newest first.
 func (t *Tasks) List(ctx context.Context, o ListOptions) (*TaskPage, error) {

@@ -1,7 +1,9 @@
 package errand
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"iter"
 	"time"
 )
@@ -29,7 +31,19 @@ type Hit struct {
 	EventID int64 `json:"event_id"`
 	// Snippet is what stands around them.
 	Snippet []Piece `json:"snippet"`
+
+	raw json.RawMessage
 }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *Hit) UnmarshalJSON(text []byte) error {
+	type plain Hit
+	h.raw = bytes.Clone(text)
+	return json.Unmarshal(text, (*plain)(h))
+}
+
+// JSON returns it as the server sent it.
+func (h *Hit) JSON() json.RawMessage { return h.raw }
 
 // Piece is a part of a snippet; Hit says that it is one of the words.
 type Piece struct {

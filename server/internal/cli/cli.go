@@ -221,6 +221,9 @@ func Main(args []string, streams Streams) int {
 // kinds are kong's own words for what it has read, and its guess of what was meant.
 var kinds = regexp.MustCompile(` but got ("(?:[^"\\]|\\.)*") \([a-z ]+\)(?:; perhaps try .*\?)?`)
 
+// noValue is what kong says where a line ends in place of a value.
+var noValue = regexp.MustCompile(`expected [a-z]+ value but got "EOL" \(<EOL>\)|missing value, expecting "<arg>"`)
+
 // usage says where to read how a command is written.
 func usage(err error) error {
 	command := "errand"
@@ -232,9 +235,7 @@ func usage(err error) error {
 	}
 	// An enum of kong's lists what stands for "left out", too.
 	text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1)
-	for _, none := range [...]string{`expected string value but got "EOL" (<EOL>)`, `missing value, expecting "<arg>"`} {
-		text = strings.Replace(text, none, "give it a value", 1)
-	}
+	text = noValue.ReplaceAllString(text, "give it a value")
 	text = kinds.ReplaceAllString(text, " but got $1")
 	text, _, _ = strings.Cut(text, ", did you mean") // who guesses wrong stops or deletes what was to be shown
 	return exitCodeError{code: exitUsage, message: fmt.Sprintf("%s; see %s --help", text, command)}

@@ -25,7 +25,7 @@ func (c *taskFilesCmd) Run(e *env) error {
 		if c.Text != "" {
 			return c.text(ctx, e, client)
 		}
-		var files []errand.TaskFile
+		files := []errand.TaskFile{}
 		for f, err := range client.Tasks.Files(ctx, c.ID, c.Turn) {
 			if err != nil {
 				return err

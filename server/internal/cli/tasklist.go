@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -58,13 +59,15 @@ func (c *taskListCmd) Run(e *env) error {
 		return errors.New("--limit must be at least 1")
 	}
 	if c.JSON {
-		tasks := []errand.ListedTask{}
+		tasks := []json.RawMessage{}
 		_, err := c.pages(e, func(ctx context.Context, client *errand.Client, o errand.ListOptions) (part, error) {
 			page, err := client.Tasks.List(ctx, o)
 			if err != nil {
 				return part{}, err
 			}
-			tasks = append(tasks, page.Items...)
+			for _, t := range page.Items {
+				tasks = append(tasks, t.JSON())
+			}
 			return part{len(page.Items), page.Total, page.TotalIsCapped, page.NextCursor}, nil
 		})
 		if err != nil {

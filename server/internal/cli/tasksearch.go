@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -44,7 +45,11 @@ func (c *taskSearchCmd) Run(e *env) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(e.Out, found)
+		raw := make([]json.RawMessage, len(found))
+		for i, h := range found {
+			raw[i] = h.JSON()
+		}
+		return printJSON(e.Out, raw)
 	}
 	w := newTable(e.Out, "ID", "STATUS", "CREATED", "IN", "TEXT")
 	for _, h := range found {

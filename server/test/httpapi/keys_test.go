@@ -146,8 +146,8 @@ func TestA3RolesByRoute(t *testing.T) {
 					t.Errorf("%s: answered %d, want 422: %s", name, got.status, clip(got.body))
 				}
 			case who.key == "-" || who.key == wrongKey:
-				if got.status != 401 {
-					t.Errorf("%s: answered %d, want 401", name, got.status)
+				if code := object(t, got.body)["code"]; got.status != 401 || code != "unauthenticated" {
+					t.Errorf("%s: answered %d with the code %v, want 401", name, got.status, code)
 				}
 			case !who.may:
 				if got.status != 403 {

@@ -90,7 +90,7 @@ func Register(mux Router, kit edge.Core, defaults Defaults) {
 	}
 }
 
-// WriteError answers in the client's form: {"detail": "…"}.
+// WriteError answers in the client's form, {"detail": "…"}, with the code beside it.
 func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	status, body := edge.Describe(r.Context(), log, err)
 	detail := body.Detail
@@ -98,7 +98,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		detail = body.Field + ": " + detail
 	}
 	maps.Copy(w.Header(), body.Header())
-	edge.WriteJSON(w, status, map[string]string{"detail": detail})
+	edge.WriteJSON(w, status, map[string]string{"detail": detail, "code": string(body.Code)})
 }
 
 // answer renders a task for the client. Worker and admin keys see its secrets
