@@ -83,7 +83,7 @@ type root struct {
 type env struct {
 	Streams
 	ctx context.Context //nolint:containedctx // the life of the whole command
-	// interrupts yields Ctrl-C and termination signals.
+	// interrupts yields Ctrl-C, termination signals, and that the terminal has gone.
 	interrupts <-chan os.Signal
 }
 
@@ -167,6 +167,9 @@ func Main(args []string, streams Streams) int {
 	signals := make(chan os.Signal, 2)
 	defer close(signals)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup asks for
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	defer signal.Stop(signals)
 	e := &env{Streams: streams, ctx: context.Background(), interrupts: moments(signals)}
 

@@ -93,8 +93,11 @@ func complete(w io.Writer, app *kong.Application, words []string) {
 		if open == nil {
 			return
 		}
-		if open.Name == "agent" {
+		switch open.Name {
+		case "agent":
 			known(agentsThere, offer)
+		case "parent":
+			known(tasksThere, offer)
 		}
 		for _, value := range open.EnumSlice() {
 			if value != "" {
@@ -165,15 +168,18 @@ func agentsThere(ctx context.Context, client *errand.Client, offer func(word, he
 }
 
 func childOf(n *kong.Node, word string) *kong.Node {
-	i := slices.IndexFunc(n.Children, func(child *kong.Node) bool { return child.Name == word })
+	i := slices.IndexFunc(n.Children, func(child *kong.Node) bool { return child.Name == word || slices.Contains(child.Aliases, word) })
 	if i < 0 {
 		return nil
 	}
 	return n.Children[i]
 }
 
-// flagsOf are the flags that a command knows.
+// flagsOf are the flags that a command knows, or the one that is meant without its name.
 func flagsOf(n *kong.Node) (flags []*kong.Flag) {
+	if n.DefaultCmd != nil {
+		n = n.DefaultCmd
+	}
 	for _, group := range n.AllFlags(true) {
 		flags = append(flags, group...)
 	}

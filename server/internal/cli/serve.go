@@ -167,13 +167,14 @@ func list(a *app.App, data string) (unlist func(), err error) {
 }
 
 // reloads yields a SIGHUP for each time that the agents are to be read again, or might
-// be: a server without a file of them does not end by it either. On a terminal it means
-// what it always has: that the terminal is gone.
+// be: a server without a file of them does not end by it either. On a terminal it ends
+// the server as ever, for the terminal is gone.
 func (c *serveCmd) reloads(e *env) (signals <-chan os.Signal, ignore func()) {
 	if isTerminal(e.Err) {
 		return nil, func() {}
 	}
 	again := make(chan os.Signal, 1)
+	signal.Reset(syscall.SIGHUP)
 	signal.Notify(again, syscall.SIGHUP)
 	return again, func() { signal.Stop(again) }
 }

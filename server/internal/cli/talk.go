@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/errand-dev/errand"
 )
@@ -90,7 +89,7 @@ func (t *talk) message() (text string, more bool, err error) {
 			text += "\n"
 			t.prompt("… ")
 		case s := <-t.interrupts:
-			if s == syscall.SIGTERM || !t.terminal {
+			if s != os.Interrupt || !t.terminal {
 				return "", false, exitCodeError{code: exitInterrupted}
 			}
 			text = ""

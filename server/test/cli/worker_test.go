@@ -207,12 +207,22 @@ func testProgram(t *testing.T, client *errand.Client, env []string, agent, file 
 // with time to tidy up, and is another worker's.
 func TestWorkerGivesBack(t *testing.T) {
 	t.Parallel()
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			givesBack(t, s)
+		})
+	}
+}
+
+func givesBack(t *testing.T, told syscall.Signal) {
+	t.Helper()
 	client, env := newServer(t)
 	tidied := filepath.Join(t.TempDir(), "tidied")
 	worker := begin(t, env, "worker", "--agent", "w", "--drain", "100ms", "--grace", "20s", "--",
 		"sh", "-c", `trap 'sleep 3; echo > "$0"; exit' TERM; echo process $$; sleep 1000 & echo process $!; wait`, tidied)
 	task, pids := busy(t, client, "w")
-	if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := worker.Process.Signal(told); err != nil {
 		t.Fatal(err)
 	}
 	if err := worker.Wait(); err != nil {
