@@ -2,6 +2,8 @@ package httpapi_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -134,7 +136,7 @@ func TestDocumentIsValid(t *testing.T) {
 }
 
 // The page is for everybody, made from the document, and asks nobody for
-// anything: no script, no other host.
+// anything: no script but its search, no other host.
 func TestDocsPage(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -142,11 +144,16 @@ func TestDocsPage(t *testing.T) {
 	if kind := got.header.Get("Content-Type"); got.status != 200 || kind != "text/html; charset=utf-8" {
 		t.Fatalf("answered %d with %q", got.status, kind)
 	}
-	if policy := got.header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'; style-src 'unsafe-inline'") {
-		t.Errorf("policy %q", policy)
-	}
 	page := string(got.body)
-	for _, foreign := range []string{"<script", "<link", "<img", "<iframe", "http://", "https://", "@import", "url("} {
+	before, after, _ := strings.Cut(page, "<script>")
+	script, after, _ := strings.Cut(after, "</script>")
+	digest := sha256.Sum256([]byte(script))
+	want := "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'; "
+	if policy := got.header.Get("Content-Security-Policy"); script == "" || !strings.HasPrefix(policy, want) {
+		t.Errorf("policy %q, want %q", policy, want)
+	}
+	page = before + after
+	for _, foreign := range []string{"<script", "<link", "<img", "<iframe", "src=", "@import", "url("} {
 		if strings.Contains(page, foreign) {
 			t.Errorf("it holds %q", foreign)
 		}
@@ -165,7 +172,10 @@ func TestDocsPage(t *testing.T) {
 			t.Errorf("it lacks %s", name)
 		}
 	}
-	if len(page) > 250<<10 {
+	if curls := strings.Count(page, "<pre>curl "); curls < 50 {
+		t.Errorf("it has %d commands", curls)
+	}
+	if len(page) > 400<<10 {
 		t.Errorf("it is %d bytes long", len(page))
 	}
 }

@@ -2,7 +2,9 @@ package v1
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed" // the page
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"maps"
@@ -18,10 +20,16 @@ import (
 //go:embed docs.html
 var docsPage string
 
-// registerDocs serves the document as a page to read: plain HTML, which asks
-// nobody for anything. Like a static file it holds nothing of anybody's.
+//go:embed docs.js
+var docsScript string
+
+// registerDocs serves the document as a page to read, which asks nobody for anything.
+// Like a static file it holds nothing of anybody's. Its only script is the search.
 func (r *routes) registerDocs(mux *http.ServeMux) {
 	page, err := renderDocs(r.api.OpenAPI())
+	script := sha256.Sum256([]byte(docsScript))
+	policy := "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(script[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	mux.HandleFunc("GET /v1/docs", func(w http.ResponseWriter, req *http.Request) {
 		if err != nil {
 			edge.WriteError(req.Context(), w, r.Log, err)
@@ -29,7 +37,7 @@ func (r *routes) registerDocs(mux *http.ServeMux) {
 		}
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		_, _ = w.Write(page) // a reader who has gone misses nothing
 	})
@@ -40,6 +48,7 @@ type docsOperation struct {
 	*huma.Operation
 	Body    *huma.Schema
 	Answers []docsAnswer
+	Curl    string
 }
 
 // docsAnswer is what an operation may answer.
@@ -47,6 +56,7 @@ type docsAnswer struct {
 	Status string
 	*huma.Response
 	Schema *huma.Schema
+	Sample string // of one that says that all is well
 }
 
 // docsGroup is the operations of one tag.
@@ -65,7 +75,8 @@ func renderDocs(doc *huma.OpenAPI) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	err = page.Execute(&out, map[string]any{
-		"Info": doc.Info, "Groups": docsGroups(doc), "Schemas": doc.Components.Schemas.Map(),
+		"Script": template.JS(docsScript), //nolint:gosec // it is ours
+		"Info":   doc.Info, "Groups": docsGroups(doc), "Schemas": doc.Components.Schemas.Map(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the page: %w", err)
@@ -74,6 +85,7 @@ func renderDocs(doc *huma.OpenAPI) ([]byte, error) {
 }
 
 func docsGroups(doc *huma.OpenAPI) []docsGroup {
+	samples := sampler{doc.Components.Schemas.Map()}
 	var groups []docsGroup
 	for _, tag := range doc.Tags {
 		g := docsGroup{Tag: tag}
@@ -81,7 +93,7 @@ func docsGroups(doc *huma.OpenAPI) []docsGroup {
 			item := doc.Paths[path]
 			for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
 				if op != nil && slices.Contains(op.Tags, tag.Name) {
-					g.Operations = append(g.Operations, docsOperationOf(op))
+					g.Operations = append(g.Operations, docsOperationOf(op, samples))
 				}
 			}
 		}
@@ -90,14 +102,18 @@ func docsGroups(doc *huma.OpenAPI) []docsGroup {
 	return groups
 }
 
-func docsOperationOf(op *huma.Operation) docsOperation {
-	x := docsOperation{Operation: op}
+func docsOperationOf(op *huma.Operation, samples sampler) docsOperation {
+	x := docsOperation{Operation: op, Curl: samples.curl(op)}
 	if op.RequestBody != nil {
 		x.Body = schemaIn(op.RequestBody.Content)
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
 		res := op.Responses[status]
-		x.Answers = append(x.Answers, docsAnswer{Status: status, Response: res, Schema: schemaIn(res.Content)})
+		answer := docsAnswer{Status: status, Response: res, Schema: schemaIn(res.Content)}
+		if answer.Schema != nil && status < "300" {
+			answer.Sample = samples.answer(answer.Schema)
+		}
+		x.Answers = append(x.Answers, answer)
 	}
 	return x
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -90,7 +91,8 @@ func Register(mux Router, kit edge.Core, defaults Defaults) {
 	}
 }
 
-// WriteError answers in the client's form, {"detail": "…"}, with the code beside it.
+// WriteError answers in the client's form: {"detail": "…"}. Whoever has no key may not be
+// that client, and gets the code, too.
 func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	status, body := edge.Describe(r.Context(), log, err)
 	detail := body.Detail
@@ -98,7 +100,11 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		detail = body.Field + ": " + detail
 	}
 	maps.Copy(w.Header(), body.Header())
-	edge.WriteJSON(w, status, map[string]string{"detail": detail, "code": string(body.Code)})
+	answer := map[string]string{"detail": detail}
+	if body.Code == fault.Unauthenticated {
+		answer["code"] = string(body.Code)
+	}
+	edge.WriteJSON(w, status, answer)
 }
 
 // answer renders a task for the client. Worker and admin keys see its secrets
