@@ -61,6 +61,9 @@ type Key struct {
 	Sees    Sees   `json:"sees"`
 	Group   string `json:"group"`
 	Trusted bool   `json:"trusted"`
+	// Person is as whom somebody acts who has signed in with the provider, and "" for
+	// any other key.
+	Person string `json:"person"`
 	// Caps are what the tasks that it begins may spend together, nil for no limit.
 	Caps      *Caps     `json:"caps"`
 	CreatedAt time.Time `json:"created_at"`

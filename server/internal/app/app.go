@@ -39,6 +39,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/mcp"
 	"github.com/errand-dev/errand/server/internal/observe"
 	"github.com/errand-dev/errand/server/internal/outbound"
+	"github.com/errand-dev/errand/server/internal/people"
 	"github.com/errand-dev/errand/server/internal/reading"
 	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/secret"
@@ -229,13 +230,18 @@ func (a *App) start(ctx context.Context) error {
 		})
 	}
 	a.auth = auth.NewAuthenticator(a.store)
+	var provider *people.Provider
+	if o.OIDC != nil {
+		provider = people.NewProvider(*o.OIDC, box, a.URL()+v1.CallbackPath, a.URL()+auth.SignInPage)
+		a.parts.Go(func() { provider.Run(a.closing, o.Log) })
+	}
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Core: edge.Core{
 			Service: service, Workers: workers, Board: a.pages.Load(), Changes: board.NewChanges(a.pages.Load(), a.store, service), Presenter: presenter, Log: o.Log,
 			Source: source, Turns: invoke.NewTurns(service, source, o.KeepAlive), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, Search: search.NewFinder(a.store), Pushes: deliver.NewBook(a.store, box, guard, courier.Load().Told), Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, People: provider, Search: search.NewFinder(a.store), Pushes: deliver.NewBook(a.store, box, guard, courier.Load().Told), Shelf: shelf, Ready: a.ready,
 		Proxy: modelProxy(o, service), Preview: previews(runner, opener),
 		Retention: o.Retention, AgentTools: o.MCPAgentTools,
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()), PublicURL: trimSlash(o.PublicURL),

@@ -16,6 +16,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/people"
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -73,6 +74,8 @@ type Options struct {
 	MCPServers map[string]program.Program
 	// MCPAgentTools makes each agent a tool of its own at /mcp, beside run_agent.
 	MCPAgentTools bool
+	// OIDC is the provider with which people sign in; nil for none. Start completes it.
+	OIDC *people.Config
 	// Agents are applied at the start.
 	Agents []agentfile.Agent
 	// MaxQueued is how many tasks of an agent may wait, CreateRate how many a
@@ -141,6 +144,11 @@ func (o Options) Validate() error {
 	for _, host := range o.AllowModelHosts {
 		if name, port, err := net.SplitHostPort(host); err != nil || name == "" || port == "" {
 			return fmt.Errorf("--allow-model-host %q: write host:port, for example 127.0.0.1:11434", host)
+		}
+	}
+	if o.OIDC != nil {
+		if err := o.OIDC.Check(); err != nil {
+			return err
 		}
 	}
 	for name, d := range map[string]time.Duration{"--keep-alive": o.KeepAlive, "--write-timeout": o.WriteTimeout, "the read timeout": o.ReadTimeout} {

@@ -71,6 +71,9 @@ type Key struct {
 	Group string
 	// Trusted keys may name the user for whom they act, who then owns what they make.
 	Trusted bool
+	// Person is the user as whom somebody acts who signs in with a provider; nobody has the
+	// text of such a key. "" for any other key.
+	Person string
 	// Caps are what the tasks that it begins may spend, nil for no limit (rule B1).
 	Caps *task.Caps
 }
@@ -87,8 +90,10 @@ type Principal struct {
 	Trusted      bool
 	// ExpiresAt is when its key ends by itself, 0 for never.
 	ExpiresAt task.Stamp
-	// User is for whom a trusted key acts, "" for itself.
+	// User is for whom a trusted key acts, or as whom a person does; "" for the key itself.
 	User string
+	// Person says that it is somebody who has signed in with a provider.
+	Person bool
 	// Pass is what the principal has shown in the place of its key, if that reads one
 	// task: then it has no role, and may do nothing else.
 	Pass *Pass
@@ -99,7 +104,7 @@ type Principal struct {
 func principalOf(k Key) Principal {
 	return Principal{
 		Organization: k.Organization, KeyID: k.ID, KeyName: k.Name, Role: k.Role, Agents: k.Agents,
-		Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, ExpiresAt: k.ExpiresAt,
+		Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, ExpiresAt: k.ExpiresAt, User: k.Person, Person: k.Person != "",
 	}
 }
 
@@ -112,7 +117,12 @@ func (p Principal) Owner() string {
 }
 
 // By names the principal in a task's log.
-func (p Principal) By() string { return "key " + p.KeyName }
+func (p Principal) By() string {
+	if p.Person {
+		return "user " + p.User
+	}
+	return "key " + p.KeyName
+}
 
 // MayServe reports whether the principal may work for an agent.
 func (p Principal) MayServe(agent string) bool {
@@ -133,8 +143,12 @@ type Store interface {
 	// oldest first, revoked ones too.
 	Keys(ctx context.Context, org string, behind Key, limit int) ([]Key, error)
 	// RevokeKey notes that a key is good no more; one that was revoked before
-	// is left as it is. An organization's last admin key that does not expire is a Conflict.
+	// is left as it is. An organization's last admin key that does not expire, and is no
+	// person's, is a Conflict.
 	RevokeKey(ctx context.Context, org, id string) error
+	// PutPerson makes the key of a person, or gives the one that has the hash already what k
+	// says of them, unless it is revoked, and returns the key.
+	PutPerson(ctx context.Context, k Key) (Key, error)
 	// CapKey gives a key other caps, nil for none, and returns the key.
 	CapKey(ctx context.Context, org, id string, caps *task.Caps) (Key, error)
 	// UseKey notes that a key was used at a moment, unless a later one is noted.

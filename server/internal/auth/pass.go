@@ -50,7 +50,7 @@ type PassStore interface {
 
 // newPass makes a pass for whoever asks for it, and its text, which is told once.
 func newPass(who Principal, of string, length time.Duration) (Pass, string) {
-	text, now := random(), task.StampOf(time.Now())
+	text, now := Random(), task.StampOf(time.Now())
 	return Pass{
 		Organization: who.Organization, ID: uuid.NewString(), Hash: Hash(text), KeyID: who.KeyID, Task: of,
 		CreatedAt: now, Until: now.Add(length),
@@ -69,20 +69,22 @@ func (a *Authenticator) Link(ctx context.Context, who Principal, page string) (p
 	if err := a.store.PutPass(ctx, p); err != nil {
 		return "", 0, fmt.Errorf("make a link: %w", err)
 	}
-	path = signInPage
+	path = SignInPage
 	if page != "" {
 		path += "?" + url.Values{"next": {page}}.Encode()
 	}
 	return path + codeMark + code + keyMark + who.KeyID, p.Until, nil
 }
 
-// Where a link leads. What is behind the first mark stays in the browser, which sends no
-// fragment: the page shows the code to the server and takes it out of the history. The
-// key's id lets a page ask before somebody else is signed in there.
+// SignInPage is the page of the web UI where people sign in.
+const SignInPage = "/ui/sign-in"
+
+// What stands behind that page in a link. What is behind the first mark stays in the browser,
+// which sends no fragment: the page shows the code to the server and takes it out of the
+// history. The key's id lets a page ask before somebody else is signed in there.
 const (
-	signInPage = "/ui/sign-in"
-	codeMark   = "#code="
-	keyMark    = "&key="
+	codeMark = "#code="
+	keyMark  = "&key="
 )
 
 // FollowLink is SignIn with a link's code in the place of a key.

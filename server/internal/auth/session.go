@@ -63,8 +63,8 @@ func (a *Authenticator) SignIn(ctx context.Context, key, address string) (text s
 	return a.begin(ctx, who)
 }
 
-// random is a text of 256 random bits, for a URL, a header or a cookie.
-func random() string {
+// Random is a text of 256 random bits, for a URL, a header or a cookie.
+func Random() string {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails
 	return base64.RawURLEncoding.EncodeToString(raw)
@@ -72,7 +72,7 @@ func random() string {
 
 // begin begins a session, and returns the text that the browser is to show.
 func (a *Authenticator) begin(ctx context.Context, who Principal) (text string, err error) {
-	text = random()
+	text = Random()
 	s := Session{Organization: who.Organization, Hash: Hash(text), KeyID: who.KeyID, Until: task.StampOf(time.Now().Add(SessionLength))}
 	if err := a.store.PutSession(ctx, s); err != nil {
 		return "", fmt.Errorf("sign in: %w", err)
@@ -81,7 +81,8 @@ func (a *Authenticator) begin(ctx context.Context, who Principal) (text string, 
 }
 
 // Resume returns who holds a session, as its key makes them, or Unauthenticated. It
-// prolongs the session.
+// prolongs the session, unless it is a person's: of them the provider has to say again
+// who they are.
 func (a *Authenticator) Resume(ctx context.Context, text string) (Principal, error) {
 	return a.recall(sessionName(Hash(text)), func() (Principal, error) { return a.resume(ctx, Hash(text)) })
 }
@@ -95,7 +96,7 @@ func (a *Authenticator) resume(ctx context.Context, hash []byte) (Principal, err
 	if err != nil {
 		return Principal{}, fmt.Errorf("resume session: %w", err)
 	}
-	if until := now.Add(SessionLength); until.Sub(s.Until) >= slide {
+	if until := now.Add(SessionLength); k.Person == "" && until.Sub(s.Until) >= slide {
 		extended := s
 		extended.Until = until
 		if a.store.ExtendSession(ctx, extended) == nil { // else a later use does it

@@ -38,6 +38,36 @@ func TestA6ASessionLastsWhileItIsUsed(t *testing.T) {
 	})
 }
 
+// A8: a person's session ends 12 hours behind the sign-in, however much it is used.
+func TestA8APersonsSessionIsNotProlonged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		a := auth.NewAuthenticator(store)
+		session, err := a.Welcome(t.Context(), auth.Person{Organization: "o", User: "anna", Name: "Anna", Role: auth.User, Sees: auth.SeesOwn, Group: "g"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.key = auth.Key{Organization: "o", ID: "k", Name: "Anna", Role: auth.User, Sees: auth.SeesOwn, Group: "g", Person: "anna"}
+		for range 2 {
+			who, err := a.Resume(t.Context(), session)
+			if err != nil || who.Owner() != "user:anna" || who.By() != "user anna" || who.Group != "g" || !who.Person {
+				t.Fatalf("a person: %+v, %v", who, err)
+			}
+			time.Sleep(auth.SessionLength/2 - time.Second) //nolint:forbidigo // of the bubble's clock
+		}
+		time.Sleep(2 * time.Second) //nolint:forbidigo // of the bubble's clock
+		if _, err := a.Resume(t.Context(), session); fault.CodeOf(err) != fault.Unauthenticated {
+			t.Errorf("a session that was used all the time: %v", err)
+		}
+		for _, p := range []auth.Person{{User: "a\nb"}, {User: strings.Repeat("x", 129)}, {User: "x", Group: "\x00"}} {
+			if _, err := a.Welcome(t.Context(), p); fault.CodeOf(err) != fault.Invalid {
+				t.Errorf("%+v: %v", p, err)
+			}
+		}
+	})
+}
+
 // A6: an address has 10 attempts a minute, and no network of IPv6 has more.
 func TestA6AttemptsToSignInAreCounted(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,7 @@ func (c *serveCmd) BeforeResolve(ctx *kong.Context) error {
 		}
 	}
 	ctx.AddResolver(r)
-	c.commands, c.servers, c.prices, c.caps = file.Commands, file.Servers, file.Prices, file.Caps
+	c.commands, c.servers, c.prices, c.caps, c.oidc = file.Commands, file.Servers, file.Prices, file.Caps, file.OIDC
 	return nil
 }
 

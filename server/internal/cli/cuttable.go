@@ -63,27 +63,35 @@ func (b *cutBody) cut() (isNew bool) {
 	return isNew
 }
 
-// version is what a server says that it is.
-func (c *cuttable) version(ctx context.Context, at place) (string, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at.URL+"/v1/openapi.json", nil)
+// read reads what a path of a server's says.
+func (c *cuttable) read(ctx context.Context, at place, path string, into any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at.URL+path, nil)
 	if err != nil {
-		return "", err
+		return err
 	}
 	r.Header.Set("x-api-key", at.Key)
 	res, err := c.RoundTrip(r) // which follows no redirects
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer res.Body.Close() //nolint:errcheck // it was only read
 	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("it answers %s", res.Status)
+		return fmt.Errorf("it answers %s", res.Status)
 	}
+	return json.NewDecoder(res.Body).Decode(into)
+}
+
+// version is what a server says that it is.
+func (c *cuttable) version(ctx context.Context, at place) (string, error) {
 	var document struct {
 		Info struct {
 			Version string `json:"version"`
 		} `json:"info"`
 	}
-	if err := json.NewDecoder(res.Body).Decode(&document); err != nil || document.Info.Version == "" {
+	if err := c.read(ctx, at, "/v1/openapi.json", &document); err != nil {
+		return "", err
+	}
+	if document.Info.Version == "" {
 		return "", errors.New("its OpenAPI document has no version")
 	}
 	return document.Info.Version, nil

@@ -132,6 +132,7 @@ func (x *examination) examine(ctx context.Context, at place, folder string) erro
 		t := &trial{client: client, line: line, x: x}
 		t.run(ctx)
 		x.growth(ctx, client)
+		x.people(ctx, at, line)
 	}
 	if folder != "" {
 		x.folder(folder)
@@ -184,6 +185,26 @@ func (x *examination) growth(ctx context.Context, client *errand.Client) {
 	}
 	x.ok("tasks", "%s stored, %s of them new in the last 24 h, %s waiting", count(errand.ListOptions{}),
 		count(errand.ListOptions{From: time.Now().Add(-24 * time.Hour)}), count(errand.ListOptions{Status: errand.Pending}))
+}
+
+// people looks whether people can sign in with the provider, if there is one.
+func (x *examination) people(ctx context.Context, at place, line *cuttable) {
+	var ways struct {
+		Providers []struct {
+			Name    string `json:"name"`
+			Problem string `json:"problem"`
+		} `json:"providers"`
+	}
+	if err := line.read(ctx, at, "/v1/session/ways", &ways); err != nil {
+		return // an older server
+	}
+	for _, p := range ways.Providers {
+		if p.Problem != "" {
+			x.fail("sign-in", "compare oidc.issuer with what ISSUER/.well-known/openid-configuration calls itself", "with %s: %s", p.Name, p.Problem)
+			continue
+		}
+		x.ok("sign-in", "with %s is possible", p.Name)
+	}
 }
 
 // folder looks at who may read a data folder, and how large it is.

@@ -25,6 +25,7 @@ type shownKey struct {
 	Sees      errand.Sees  `json:"sees"`
 	Group     string       `json:"group"`
 	Trusted   bool         `json:"trusted"`
+	Person    string       `json:"person,omitempty"`
 	Caps      *errand.Caps `json:"caps"`
 	CreatedAt time.Time    `json:"created_at"`
 	CreatedBy string       `json:"created_by"`
@@ -35,7 +36,7 @@ type shownKey struct {
 }
 
 func shown(k errand.Key) shownKey {
-	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.Caps, k.CreatedAt, k.CreatedBy, k.ExpiresAt, k.LastUsedAt, k.RevokedAt, k.Secret}
+	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.Person, k.Caps, k.CreatedAt, k.CreatedBy, k.ExpiresAt, k.LastUsedAt, k.RevokedAt, k.Secret}
 }
 
 type keyCreateCmd struct {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/people"
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -48,12 +50,14 @@ type serveCmd struct {
 	prices   model.Prices               // likewise
 	caps     []task.CapRule             // likewise
 	servers  map[string]program.Program // of the same
+	oidc     *people.Config             // of the same, nil for none
 }
 
 // Help says what cannot be said in flags.
 func (serveCmd) Help() string {
 	return "ERRAND_ADMIN_KEY, if set at the first start, becomes the admin key (32 characters or more)." +
 		" ERRAND_SECRET_KEY (64 hexadecimal digits) seals secrets in place of the key in the data folder." +
+		" ERRAND_OIDC_CLIENT_SECRET is the secret of the server at the provider with which people sign in: see docs/CONFIGURATION.md." +
 		" OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL and OLLAMA_HOST are the accounts of agents of runtime model." +
 		" OTEL_EXPORTER_OTLP_ENDPOINT, with OpenTelemetry's other variables, sends traces to a collector: see docs/OPERATIONS.md."
 }
@@ -91,10 +95,31 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	if isTerminal(e.Err) && c.LogFormat == "text" {
 		o.TaskLog = log // a person is there
 	}
+	if o.OIDC, err = c.provider(); err != nil {
+		return o, err
+	}
 	if c.Agents != "" {
 		o.Agents, err = agentfile.Read(c.Agents)
 	}
 	return o, err
+}
+
+// provider is what the configuration file says of the provider with which people sign in,
+// with the secret that it does not say; nil for none.
+func (c *serveCmd) provider() (*people.Config, error) {
+	if c.oidc == nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	o := *c.oidc
+	o.ClientSecret = os.Getenv("ERRAND_OIDC_CLIENT_SECRET")
+	if o.ClientSecret == "" && o.SecretFile != "" {
+		content, err := os.ReadFile(o.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("oidc.client_secret_file: %w", err)
+		}
+		o.ClientSecret = strings.TrimSpace(string(content))
+	}
+	return &o, nil
 }
 
 // Run serves until it is told to end. A second signal ends it at once.

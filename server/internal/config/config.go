@@ -16,6 +16,7 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 
 	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/people"
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -32,6 +33,8 @@ type File struct {
 	Prices model.Prices
 	// Servers are the MCP servers on standard input and output that agents may name.
 	Servers map[string]program.Program
+	// OIDC is the provider with which people sign in; nil for none.
+	OIDC *people.Config
 
 	name string
 }
@@ -51,6 +54,7 @@ const (
 	pricesKey   = "prices"
 	capsKey     = "caps"
 	serversKey  = "mcp_servers"
+	oidcKey     = "oidc"
 )
 
 // Parse reads the content of the file with that name.
@@ -83,6 +87,8 @@ func Parse(name string, content []byte) (*File, error) {
 			return f.each(key, value, f.capsOf)
 		case pricesKey:
 			return f.each(key, value, f.price)
+		case oidcKey:
+			return f.oidc(value)
 		default:
 			return f.option(key, value)
 		}
@@ -222,7 +228,7 @@ func (f *File) program(section, name string, node *yaml.Node, may map[string]set
 
 // Unknown is an error about an option that is none of the known ones.
 func (f *File) Unknown(o Option, known []string) error {
-	known = append(slices.Clone(known), commandsKey, capsKey, pricesKey, serversKey)
+	known = append(slices.Clone(known), commandsKey, capsKey, pricesKey, serversKey, oidcKey)
 	slices.Sort(known)
 	return f.Wrong(o, "is unknown; there are %s", strings.Join(known, ", "))
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/people"
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -34,6 +36,17 @@ commands:
   other: {run: [sh], env: *keys}
 mcp_servers:
   clock: {run: [sh], env: *keys, grace: 1s}
+oidc:
+  issuer: https://login.example.com
+  client_id: errand
+  client_secret_file: /run/secret
+  name: Example
+  scopes: [email]
+  claims: {owner: sub, groups: roles}
+  people:
+    - {group: staff, role: user, sees: group}
+    - {owner: anna, role: admin}
+  end_session: true
 `
 	f, err := Parse("errand.yaml", []byte(text))
 	if err != nil {
@@ -53,6 +66,11 @@ mcp_servers:
 			"other": {Run: []string{"sh"}, Env: []string{"A", "B"}},
 		},
 		Servers: map[string]program.Program{"clock": {Run: []string{"sh"}, Env: []string{"A", "B"}, Grace: time.Second}},
+		OIDC: &people.Config{
+			Issuer: "https://login.example.com", ClientID: "errand", SecretFile: "/run/secret", Name: "Example", Scopes: []string{"email"},
+			Claims: people.Claims{Owner: "sub", Name: "name", Groups: "roles"}, EndSession: true,
+			Rules: []people.Rule{{Group: "staff", Role: auth.User, Sees: auth.SeesGroup}, {Owner: "anna", Role: auth.Admin}},
+		},
 	}
 	if diff := cmp.Diff(want, f, cmpopts.IgnoreUnexported(File{}, Option{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -78,6 +96,12 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		{"a: 1\nb: 2\na: 3\n", `^f:3: a: is given twice$`},
 		{"a: 1\nb:\n", `^f:2: b: has no value$`},
 		{"a:\n  b: 1\n", `^f:2: a: must be a single value$`},
+		{"oidc:\n  client_secret: x\n", `^f:2: oidc.client_secret: a secret does not belong here`},
+		{"oidc:\n  people: {owner: x}\n", `^f:2: oidc.people: must be a list`},
+		{"oidc:\n  people:\n    - {who: x}\n", `^f:3: oidc.people\[0\].who: is unknown; there may be owner`},
+		{"oidc:\n  claims: {mail: x}\n", `^f:2: oidc.claims.mail: is unknown`},
+		{"oidc:\n  end_session: maybe\n", `^f:2: oidc.end_session: must be true or false$`},
+		{"oidc:\n  url: x\n", `^f:2: oidc.url: is unknown; there may be issuer`},
 		{"a:\n  - 1\n  - {b: 1}\n", `^f:3: a: must be a single value$`},
 		{"commands: [a]\n", `^f:1: commands: must be a mapping`},
 		{"commands:\n  x: sh\n", `^f:2: commands.x: must be a mapping`},

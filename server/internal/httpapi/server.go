@@ -28,6 +28,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/httpapi/responses"
 	v1 "github.com/errand-dev/errand/server/internal/httpapi/v1"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
+	"github.com/errand-dev/errand/server/internal/people"
 	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/task"
 	"github.com/errand-dev/errand/server/internal/ui"
@@ -38,8 +39,10 @@ type Options struct {
 	edge.Core
 	Version string
 	// Store is what keeps the record: sqlite or postgres.
-	Store  string
-	Auth   *auth.Authenticator
+	Store string
+	Auth  *auth.Authenticator
+	// People is the provider with which people sign in; nil for none.
+	People *people.Provider
 	Search *search.Finder
 	Pushes *deliver.Book
 	// Cookie is where browsers keep their sessions, Origin what their pages come from.
@@ -82,7 +85,7 @@ func newServer(o Options) *server {
 	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	s.faces = []edge.Face{
-		v1.Face(v1.Options{Core: o.Core, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview}),
+		v1.Face(v1.Options{Core: o.Core, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, People: o.People, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview}),
 		proxy.Face(o.Proxy),
 		agui.Face(o.Core, o.Shelf),
 		mcp.Face(mcp.Options{Core: o.Core, Version: o.Version, Origin: o.Origin, Shelf: o.Shelf, Retention: o.Retention, AgentTools: o.AgentTools}),

@@ -77,6 +77,7 @@ func routes() []route {
 		{"DELETE", "/v1/tasks/{task_id}/tokens/{token_id}", "", true, false},
 		{"POST", "/v1/session", `{}`, true, true},
 		{"GET", "/v1/session", "", true, true},
+		{"GET", "/v1/session/ways", "", true, true},
 		{"POST", "/v1/session/links", `{"next": "elsewhere"}`, true, true},
 		{"DELETE", "/v1/session", "", true, true},
 		{"POST", "/v1/keys", `{}`, false, false},
@@ -115,7 +116,9 @@ func routes() []route {
 }
 
 // open reports whether a route needs no key.
-func (r route) open() bool { return r.method == "POST" && r.path == "/v1/session" }
+func (r route) open() bool {
+	return r.method == "POST" && r.path == "/v1/session" || r.path == "/v1/session/ways"
+}
 
 func (r route) call(key string) call {
 	path := strings.NewReplacer("{task_id}", "no-such-task", "{agent_id}", "no-such-agent", "{key_id}", "no-such-key", "{token_id}", "no-such-token", "{approval_id}", "no-such-approval").Replace(r.path)
@@ -142,8 +145,8 @@ func TestA3RolesByRoute(t *testing.T) {
 			name := fmt.Sprintf("%s %s with %s key", r.method, r.path, who.name)
 			switch {
 			case r.open():
-				if got.status != 422 {
-					t.Errorf("%s: answered %d, want 422: %s", name, got.status, clip(got.body))
+				if want := map[string]int{"GET": 200, "POST": 422}[r.method]; got.status != want {
+					t.Errorf("%s: answered %d, want %d: %s", name, got.status, want, clip(got.body))
 				}
 			case who.key == "-" || who.key == wrongKey:
 				if code := object(t, got.body)["code"]; got.status != 401 || code != "unauthenticated" {

@@ -81,6 +81,7 @@ func reads() map[string]struct {
 	all["GET /v1/events"] = read{} // a page's stream: rows and events, a few at a time
 	all["GET /v1/tasks/{task_id}/tokens"] = read{"/v1/tasks/big/tokens", few}
 	all["GET /v1/session"] = read{"/v1/session", few}
+	all["GET /v1/session/ways"] = read{"/v1/session/ways", few}
 	all["GET /v1/files"] = read{"/v1/files", few}
 	all["GET /v1/files/{file_id}"] = read{"/v1/files/x", few}
 	all["GET /a2a"] = read{"/a2a?pageSize=100", few}

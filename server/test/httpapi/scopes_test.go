@@ -289,6 +289,7 @@ func tries(o owned) []try {
 		one("DELETE /v1/agents/{agent_id}", 403, "/v1/agents/agent-1", ""),
 		one("POST /v1/session", 422, "/v1/session", `{}`),
 		one("GET /v1/session", 200, "/v1/session", ""),
+		one("GET /v1/session/ways", 200, "/v1/session/ways", ""),
 		one("POST /v1/session/links", 422, "/v1/session/links", `{"next": "elsewhere"}`), // see TestA6ALinkSignsInOnce
 		one("DELETE /v1/session", 204, "/v1/session", ""),
 		one("POST /v1/keys", 403, "/v1/keys", `{"name": "x", "role": "user"}`),

@@ -81,6 +81,7 @@ class Signed {
   }
 
   async signOut(): Promise<void> {
+    const on = this.who?.sign_out;
     try {
       await call<void>("DELETE", "/v1/session");
     } catch (err) {
@@ -88,6 +89,7 @@ class Signed {
     }
     this.who = this.refused = null;
     this.changed();
+    if (on) location.assign(on); // the provider's own end
   }
 
   /** Notes the version of a server that answers now. */

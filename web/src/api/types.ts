@@ -204,6 +204,8 @@ export interface Key {
   agents: string[] | null;
   sees?: string;
   group?: string;
+  /** As whom somebody acts who signs in with the provider; empty for any other key. */
+  person?: string;
   created_at: string;
   /** When it ends by itself; null for never. */
   expires_at: string | null;
@@ -218,7 +220,18 @@ export interface Session {
   organization_id: string;
   expires_at: string;
   version: string;
+  /** As whom a person acts who has signed in with the provider; empty for a key. */
+  user: string;
+  /** Where to go after signing out; empty for nowhere. */
+  sign_out: string;
   ui: string;
+}
+
+/** A provider with which people sign in. */
+export interface Way {
+  name: string;
+  path: string;
+  problem: string;
 }
 
 export interface Page<T> {

@@ -1,6 +1,6 @@
 // A real server, a real Chromium, and a worker that the test itself plays.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHTTP, request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -130,6 +130,31 @@ export class Model {
   stop() {
     this.http.closeAllConnections();
     this.http.close();
+  }
+}
+
+/** A real provider with which people sign in, and the configuration of a server that is to use it. */
+export class Provider {
+  static async prepare() {
+    const p = new Provider();
+    p.port = await freePort();
+    p.issuer = `http://localhost:${p.port}`;
+    p.folder = mkdtempSync(join(tmpdir(), "errand-oidc-"));
+    const config = join(p.folder, "errand.yaml");
+    writeFileSync(config, JSON.stringify({ oidc: { issuer: p.issuer, client_id: "errand", name: "Example", scopes: ["profile", "email", "groups"], people: [{ group: "research", role: "user" }], end_session: true } }));
+    p.env = { ERRAND_CONFIG: config, ERRAND_OIDC_CLIENT_SECRET: "the-client-s-secret-of-the-tests" };
+    return p;
+  }
+  async start(server) {
+    this.child = spawn(process.execPath, [join(root, "web/test/provider.mjs"), String(this.port), server.url + "/v1/session/oidc/callback"], { stdio: ["ignore", "pipe", "inherit"] });
+    await new Promise((resolve, reject) => {
+      this.child.stdout.once("data", resolve);
+      this.child.once("exit", () => reject(new Error("the provider does not start")));
+    });
+  }
+  stop() {
+    this.child?.kill("SIGKILL");
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { axe, Between, launch, Model, person, Server, shots, signIn } from "./harness.mjs";
+import { axe, Between, launch, Model, person, Provider, Server, shots, signIn } from "./harness.mjs";
 
 let server;
 let browser;
@@ -115,6 +115,47 @@ describe("signing in", () => {
     }
     await leave(me);
   });
+});
+
+test("people sign in with a provider of another site, and are told why not", async () => {
+  const provider = await Provider.prepare();
+  const theirs = await Server.start(provider.env);
+  try {
+    const me = await person(browser, theirs);
+    const { page } = me;
+    const go = page.getByRole("link", { name: "Sign in with Example" });
+    await page.goto(theirs.url + "/ui/settings/browser");
+    await go.click(); // before the provider is there
+    await page.getByText("Not signed in. The provider cannot be reached").waitFor();
+    await provider.start(theirs);
+    await go.click();
+    await page.getByRole("link", { name: "eve" }).click();
+    await page.getByText("have no role here").waitFor();
+    await page.getByText("Request ").waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.screenshot({ path: join(shots, "sign-in-refused-light-1440.png") });
+    await me.context.clearCookies({ domain: "localhost" }); // the provider would know her again
+    await go.click();
+    await page.getByRole("link", { name: "anna" }).click();
+    await page.getByRole("heading", { name: "Settings" }).waitFor(); // what was asked for at first
+    await page.getByText("Anna Adams").first().waitFor();
+    const cookie = (await me.context.cookies(theirs.url)).find((c) => /^errand_[0-9a-f]{8}$/.test(c.name));
+    assert.ok(cookie.httpOnly && cookie.sameSite === "Strict");
+    await page.reload();
+    await page.getByText("Anna Adams").first().waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("button", { name: "Yes" }).click(); // at the provider, too
+    await page.waitForURL(theirs.url + "/ui/sign-in");
+    await go.waitFor();
+    await page.getByLabel("API key").fill(theirs.key); // keys are as ever
+    await page.keyboard.press("Enter");
+    await page.getByRole("link", { name: "Settings" }).first().waitFor();
+    me.bad = me.bad.filter((b) => !b.startsWith(`asked elsewhere: ${provider.issuer}/`));
+    await leave(me);
+  } finally {
+    provider.stop();
+    await theirs.stop();
+  }
 });
 
 test("the list is live, and nothing moves while something is ticked", async () => {

@@ -41,7 +41,7 @@ func tags() []*huma.Tag {
 		{Name: "files", Description: "Files for tasks to read."},
 		{Name: "keys", Description: "Who may do what."},
 		{Name: "usage", Description: "What was spent, and what may be."},
-		{Name: "session", Description: "Browsers that are signed in with a key."},
+		{Name: "session", Description: "Browsers that are signed in, with a key or as a person."},
 	}
 }
 

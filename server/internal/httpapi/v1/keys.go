@@ -25,6 +25,7 @@ type Key struct {
 	Sees      auth.Sees  `json:"sees" enum:"own,group,all" doc:"Which tasks and files it sees: its own (or those of the user that it names), its group's, or all of the organization."`
 	Group     string     `json:"group" doc:"The group to which what it makes belongs; empty for none."`
 	Trusted   bool       `json:"trusted" doc:"Whether it may name the user for whom it acts, in the header X-Errand-User; that user then owns what it makes."`
+	Person    string     `json:"person" doc:"As whom somebody acts who has signed in with the provider: nobody has the text of this key. Empty for any other." example:"anna@example.com"`
 	Caps      *task.Caps `json:"caps" doc:"What the tasks that it begins may spend together; null for no limit."`
 	CreatedAt task.Stamp `json:"created_at" doc:"When it was made."`
 	CreatedBy string     `json:"created_by" doc:"Who has made it, as logs of tasks name them; empty for the server itself, or a key of before that was kept."`
@@ -71,7 +72,7 @@ type KeyList struct {
 }
 
 func keyOf(k auth.Key) Key {
-	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, Caps: k.Caps, CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy, ExpiresAt: k.ExpiresAt}
+	return Key{ID: k.ID, Name: k.Name, Role: k.Role, Agents: append([]string{}, k.Agents...), Sees: k.Sees, Group: k.Group, Trusted: k.Trusted, Person: k.Person, Caps: k.Caps, CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy, ExpiresAt: k.ExpiresAt}
 }
 
 func (r *routes) registerKeys() {

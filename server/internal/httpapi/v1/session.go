@@ -16,8 +16,10 @@ import (
 type Session struct {
 	Key            SessionKey `json:"key" doc:"The key with which it was begun, or which the request has shown."`
 	OrganizationID string     `json:"organization_id" doc:"The key's organization."`
-	ExpiresAt      task.Stamp `json:"expires_at" doc:"When the session ends unless it is used before; null for a request that shows the key itself."`
+	ExpiresAt      task.Stamp `json:"expires_at" doc:"When the session ends unless it is used before, which prolongs no person's; null for a request that shows the key itself."`
 	Version        string     `json:"version" doc:"The server's version."`
+	User           string     `json:"user" doc:"As whom somebody acts who has signed in with the provider; empty for a key." example:"anna@example.com"`
+	SignOut        string     `json:"sign_out" doc:"Where a browser goes after its session has ended, to sign out at the provider, too; empty for nowhere." example:"/v1/session/oidc/end"`
 	UI             string     `json:"ui" doc:"Names the web UI that the server has built in; another one means that a page is to be loaded again. Empty for none."`
 }
 
@@ -52,6 +54,7 @@ type cookieAnswer struct {
 
 func (r *routes) registerSession() {
 	tags := []string{"session"}
+	r.registerWays(tags)
 	add(r, operation{open: true, errors: []fault.Code{fault.RateLimited}, Operation: huma.Operation{
 		OperationID: "sign-in", Method: http.MethodPost, Path: SessionPath, DefaultStatus: http.StatusNoContent, Tags: tags,
 		Summary: "Sign a browser in with a key, or with the code of a link",
@@ -86,6 +89,12 @@ func (r *routes) registerSession() {
 		}
 		if who.Session != nil {
 			s.ExpiresAt = who.Session.Until
+		}
+		if who.Person {
+			s.User = who.User
+			if r.People != nil && r.People.EndsSession() {
+				s.SignOut = leavePath
+			}
 		}
 		return &struct{ Body Session }{s}, nil
 	})

@@ -25,6 +25,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/people"
 	"github.com/errand-dev/errand/server/internal/search"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -36,8 +37,10 @@ type Options struct {
 	// Store is what keeps the record: sqlite or postgres.
 	Store string
 	// UI names the web UI that is built in, "" for none.
-	UI     string
-	Auth   *auth.Authenticator
+	UI   string
+	Auth *auth.Authenticator
+	// People is the provider with which people sign in; nil for none.
+	People *people.Provider
 	Search *search.Finder
 	Cookie edge.SessionCookie
 	Shelf  *files.Shelf
@@ -67,7 +70,7 @@ func Face(o Options) edge.Face {
 		Register: func(mux *http.ServeMux) { register(mux, o) },
 		Open: func(r *http.Request) bool {
 			switch r.URL.Path {
-			case "/v1/docs", "/v1/openapi.json":
+			case "/v1/docs", "/v1/openapi.json", waysPath, oidcPath, CallbackPath, leavePath:
 				return true
 			case SessionPath:
 				return r.Method == http.MethodPost
@@ -128,6 +131,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerFiles()
 	r.explain()
 	r.registerDocs(mux)
+	r.registerPeople(mux)
 	return r
 }
 

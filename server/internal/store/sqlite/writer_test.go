@@ -115,7 +115,11 @@ func TestEveryWriteBeginsImmediately(t *testing.T) {
 		"a Write that only reads": func() error {
 			return s.Write(ctx, nil, func(lifecycle.Tx) error { ran = true; return nil })
 		},
-		"PutKey":          func() error { return s.PutKey(ctx, auth.Key{Organization: "o", ID: "k"}) },
+		"PutKey": func() error { return s.PutKey(ctx, auth.Key{Organization: "o", ID: "k"}) },
+		"PutPerson": func() error {
+			_, err := s.PutPerson(ctx, auth.Key{Organization: "o", ID: "k"})
+			return err
+		},
 		"RevokeKey":       func() error { return s.RevokeKey(ctx, "o", "k") },
 		"PutOrganization": func() error { return s.PutOrganization(ctx, "o", "o") },
 		"PutKept":         func() error { return s.PutKept(ctx, "o", files.File{ID: "f"}) },

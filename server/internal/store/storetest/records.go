@@ -278,6 +278,30 @@ func keys(e *env) {
 	}
 	listed(home, worker, second, first)
 	listed(away, foreign)
+
+	anna := key(home, "p", auth.Admin, 9)
+	anna.Person, anna.ExpiresAt = "anna", 0
+	put := func(what string, k, want auth.Key) {
+		e.t.Helper()
+		kept, err := e.PutPerson(ctx, k)
+		e.ok(err)
+		e.same(what, want, kept)
+		kept, err = e.KeyByHash(ctx, k.Hash)
+		e.ok(err)
+		e.same(what+", stored", want, kept)
+	}
+	put("a person", anna, anna)
+	if err := e.RevokeKey(ctx, home, "a"); fault.CodeOf(err) != fault.Conflict {
+		e.t.Errorf("the last admin key that is no person's: %v", err)
+	}
+	anna.Name, anna.Role, anna.Sees, anna.Group, anna.Person = "Anna", auth.User, auth.SeesGroup, "g", "anna@example.com"
+	changed := anna
+	changed.ID, changed.CreatedAt = "q", 10 // as the next sign-in would make it
+	put("the person changed", changed, anna)
+	e.ok(e.RevokeKey(ctx, home, "p"))
+	anna.RevokedAt = e.clock.stamp()
+	changed.Role = auth.Admin
+	put("the person revoked", changed, anna)
 }
 
 func sessions(e *env) {

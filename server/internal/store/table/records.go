@@ -225,6 +225,7 @@ func keyColumns(k *auth.Key) []column {
 		{"expires_at", &k.ExpiresAt},
 		{"created_by", &k.CreatedBy},
 		{"last_used_at", &k.LastUsedAt},
+		{"person", &k.Person},
 	}
 }
 
@@ -280,6 +281,14 @@ func RevokeKey(org, id string, at task.Stamp) Op {
 // CapKey gives a key other caps, nil for none.
 func CapKey(org, id string, caps *task.Caps) Op {
 	return Op{SQL: "UPDATE keys SET caps = ? WHERE org = ? AND id = ?", Args: []any{jsonField{caps}.encode(), org, id}, In: Keys, Must: true}
+}
+
+// changePerson gives the key of a person what k says of them.
+func changePerson(k auth.Key) Op {
+	return Op{
+		SQL:  "UPDATE keys SET name = ?, role = ?, sees = ?, grp = ?, person = ? WHERE org = ? AND id = ?",
+		Args: []any{k.Name, k.Role, k.Sees, k.Group, k.Person, k.Organization, k.ID}, In: Keys, Must: true,
+	}
 }
 
 func useKey(org, id string, at task.Stamp) Op {

@@ -35,6 +35,27 @@ func (w *Writer) PutKey(ctx context.Context, k auth.Key) error {
 	return w.put(ctx, func(task.Stamp) []Op { return []Op{InsertKey(k)} })
 }
 
+// PutPerson implements auth.Store.
+func (w *Writer) PutPerson(ctx context.Context, k auth.Key) (auth.Key, error) {
+	var key auth.Key
+	err := w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
+		found, err := readKeys(ctx, db, "hash = ? FOR UPDATE", k.Hash)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(found) == 0:
+			key = k
+			return []Op{InsertKey(k)}, nil
+		}
+		if key = found[0]; key.RevokedAt != 0 {
+			return nil, nil
+		}
+		key.Name, key.Role, key.Sees, key.Group, key.Person = k.Name, k.Role, k.Sees, k.Group, k.Person
+		return []Op{changePerson(key)}, nil
+	})
+	return key, err
+}
+
 // CapKey implements auth.Store.
 func (w *Writer) CapKey(ctx context.Context, org, id string, caps *task.Caps) (auth.Key, error) {
 	var key auth.Key
@@ -68,7 +89,9 @@ func (w *Writer) RevokeKey(ctx context.Context, org, id string) error {
 			return nil, nil
 		}
 		keys[i].RevokedAt = now
-		if !slices.ContainsFunc(keys, func(k auth.Key) bool { return k.Role == auth.Admin && k.RevokedAt == 0 && k.ExpiresAt == 0 }) {
+		if !slices.ContainsFunc(keys, func(k auth.Key) bool {
+			return k.Role == auth.Admin && k.RevokedAt == 0 && k.ExpiresAt == 0 && k.Person == ""
+		}) {
 			return nil, fault.New(fault.Conflict, "this is the last admin key that does not expire: make another one first")
 		}
 		return []Op{RevokeKey(org, id, now)}, nil

@@ -1,0 +1,2 @@
+-- The user as whom somebody signs in with a provider and acts; '' of a key.
+ALTER TABLE keys ADD COLUMN person TEXT COLLATE "C" NOT NULL DEFAULT '';
