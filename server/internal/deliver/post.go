@@ -87,7 +87,7 @@ func unanswered(err error) *failure {
 // asked is for how long a Retry-After wants to be left alone, a day at most.
 func asked(header string, now time.Time) time.Duration {
 	if seconds, err := strconv.Atoi(header); err == nil {
-		return min(time.Duration(max(seconds, 0)), insists/time.Second) * time.Second
+		return time.Duration(min(max(seconds, 0), int(insists.Seconds()))) * time.Second
 	}
 	at, err := http.ParseTime(header)
 	if err != nil {

@@ -79,7 +79,7 @@ func (g Guard) Check(ctx context.Context, address string) error {
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return nil //nolint:nilerr // a name that nobody knows yet
+		return nil // a name that nobody knows yet
 	}
 	for _, ip := range found {
 		if err = g.safe().SafeAddr(ip.Unmap()); err == nil {

@@ -119,11 +119,7 @@ func keyOf(t invoke.Turn, id string) deliver.Key {
 
 // put keeps a push that is told of a turn as of an event, 0 for all of it.
 func (c *call) put(t invoke.Turn, p pushParams, since int64) error {
-	err := c.Pushes.Put(c.r.Context(), deliver.Push{Key: keyOf(t, p.ID), URL: p.URL, First: t.First, Since: since}, p.headers())
-	if fault.CodeOf(err) == fault.Conflict {
-		return unsupported.errorf("%v", err)
-	}
-	return err
+	return c.Pushes.Put(c.r.Context(), deliver.Push{Key: keyOf(t, p.ID), URL: p.URL, First: t.First, Since: since}, p.headers())
 }
 
 // pushFrom keeps the push that has come with a message. A message that is sent again

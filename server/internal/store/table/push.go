@@ -109,15 +109,15 @@ func (w *Writer) DropPush(ctx context.Context, k deliver.Key) error {
 
 // MovePush implements deliver.Store.
 func (w *Writer) MovePush(ctx context.Context, was, is deliver.Push) (moved bool, err error) {
-	err = w.Edit(ctx, func(db DB, _ task.Stamp) ([]Op, error) {
+	err = w.Edit(ctx, func(db DB, _ task.Stamp) (_ []Op, err error) {
 		moved, err = exists(ctx, db, sameAs, was.Organization, was.Task, was.Turn, was.ID, int64(was.PutAt), was.Taken, was.Failures)
 		if !moved || err != nil {
 			return nil, err
 		}
 		return []Op{{
-			SQL: "UPDATE pushes SET headers = ?, taken = ?, due = ?, failures = ?, failed_at = ?, failure = ? WHERE org = ? AND task = ? AND turn = ? AND id = ?",
-			Args: []any{is.Headers, is.Taken, int64(is.Due), is.Failures, int64(is.FailedAt), is.Failure,
-				is.Organization, is.Task, is.Turn, is.ID}, In: Pushes, Must: true,
+			SQL:  "UPDATE pushes SET headers = ?, taken = ?, due = ?, failures = ?, failed_at = ?, failure = ? WHERE org = ? AND task = ? AND turn = ? AND id = ?",
+			Args: []any{is.Headers, is.Taken, int64(is.Due), is.Failures, int64(is.FailedAt), is.Failure, is.Organization, is.Task, is.Turn, is.ID},
+			In:   Pushes, Must: true,
 		}}, nil
 	})
 	return moved, err
