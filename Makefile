@@ -302,7 +302,7 @@ PEERS ?= .
 TURNS ?= 5
 
 .PHONY: bench-peers
-bench-peers: ## the same work by Errand and by systems like it, in turns (about 2 minutes for each turn; PEERS, TURNS)
+bench-peers: ## the same work by Errand and by systems like it, in turns (about 10 minutes, not in CI; PEERS, TURNS)
 	@mkdir -p $(TMP)
 	cd server/test/peers && $(GO) run . -only '$(PEERS)' -turns $(TURNS) 2>&1 | tee $(CURDIR)/$(TMP)/bench-peers.log
 

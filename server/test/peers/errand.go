@@ -65,8 +65,9 @@ func (p *errandPeer) start(ctx context.Context, s *site, begun func(string)) err
 	for range workers {
 		w := errand.NewWorker(p.client, errand.WorkerOptions{Slots: slots / workers})
 		w.Handle(errandAgent, func(ctx context.Context, a *errand.Attempt) (string, error) {
-			begun(a.Task.ID)
-			if !strings.HasPrefix(a.Task.ID, talking) {
+			id := strings.TrimPrefix(a.Task.Input.Text, prompt+" ")
+			begun(id)
+			if !strings.HasPrefix(id, talking) {
 				return "done", nil
 			}
 			if err := a.Chunk(ctx, time.Now().Format(time.RFC3339Nano)); err != nil {
@@ -79,8 +80,13 @@ func (p *errandPeer) start(ctx context.Context, s *site, begun func(string)) err
 	return nil
 }
 
+// request asks for a task. As with other peers, the server makes its id.
+func request(id string) errand.TaskRequest {
+	return errand.TaskRequest{AgentID: errandAgent, Prompt: prompt + " " + id}
+}
+
 func (p *errandPeer) create(ctx context.Context, id string) error {
-	_, err := p.client.Tasks.Create(ctx, errand.TaskRequest{AgentID: errandAgent, ID: id, Prompt: prompt})
+	_, err := p.client.Tasks.Create(ctx, request(id))
 	return err
 }
 
@@ -90,18 +96,18 @@ func (p *errandPeer) idle(ctx context.Context) (bool, error) {
 }
 
 func (p *errandPeer) invoke(ctx context.Context, id string) error {
-	t, err := p.client.Agents.Invoke(ctx, errandAgent, errand.TaskRequest{ID: id, Prompt: prompt})
+	t, err := p.client.Agents.Invoke(ctx, errandAgent, request(id))
 	if err == nil && t.Status != errand.Completed {
 		err = fmt.Errorf("task %s ended %s", id, t.Status)
 	}
 	return err
 }
 
-// talking begins the ids of tasks whose handlers tell the time.
+// talking begins the names of tasks whose handlers tell the time.
 const talking = "talk-"
 
 func (p *errandPeer) firstWord(ctx context.Context, id string) (time.Duration, error) {
-	for e, err := range p.client.Agents.InvokeStream(ctx, errandAgent, errand.TaskRequest{ID: talking + id, Prompt: prompt}) {
+	for e, err := range p.client.Agents.InvokeStream(ctx, errandAgent, request(talking+id)) {
 		if err != nil {
 			return 0, err
 		}

@@ -38,10 +38,11 @@ func main() {
 
 // options are what the user asks for.
 type options struct {
-	errand, dir, one string
-	only             *regexp.Regexp
-	turns            int
-	lasting          time.Duration
+	errand, dir, one, program string
+	cache                     string // what is installed stays there
+	only                      *regexp.Regexp
+	turns                     int
+	lasting                   time.Duration
 }
 
 func parse(args []string) (o options, err error) {
@@ -49,8 +50,10 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.errand, "errand", "", "the errand program; built from this checkout when left open")
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "folder for the data, on the disk that is to be measured")
 	flags.StringVar(&o.one, "one", "", "measure this peer alone, once, and print its figures as JSON")
+	flags.StringVar(&o.program, "program", "", "the program that the one peer needs")
 	flags.IntVar(&o.turns, "turns", 5, "turns of each peer")
 	flags.DurationVar(&o.lasting, "lasting", 3*time.Second, "how long each measurement of a turn takes")
+	flags.StringVar(&o.cache, "cache", filepath.Join(os.TempDir(), "errand-peers"), "folder for the programs of peers that are installed")
 	only := flags.String("only", "", "regular expression of the peers; Errand on PostgreSQL always takes part")
 	if err = flags.Parse(args); err != nil {
 		return o, err
@@ -102,10 +105,23 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 func compare(ctx context.Context, o options, out io.Writer) error {
 	all := kinds()
 	all = slices.DeleteFunc(all, func(k kind) bool { return k.name != all[0].name && !o.only.MatchString(k.name) })
+	programs := map[string]string{}
+	all = slices.DeleteFunc(all, func(k kind) bool {
+		if k.program == nil {
+			return false
+		}
+		found, err := k.program(ctx, o.cache)
+		if err != nil {
+			fmt.Fprintf(out, "# %s is left out: %v\n", k.name, err)
+		}
+		programs[k.name] = found
+		return err != nil
+	})
 	t := table{kinds: all, turns: make([][]figures, len(all))}
 	for n := range o.turns {
 		for i := range all {
 			i = (i + n) % len(all)
+			o.program = programs[all[i].name]
 			got, err := apart(ctx, all[i], o)
 			if err != nil {
 				return fmt.Errorf("%s: %w", all[i].name, err)
@@ -124,7 +140,7 @@ func apart(ctx context.Context, k kind, o options) (got figures, err error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-one", k.name, "-errand", o.errand, "-dir", o.dir, "-lasting", o.lasting.String()) //nolint:gosec // itself
+	cmd := exec.CommandContext(ctx, self, "-one", k.name, "-errand", o.errand, "-program", o.program, "-dir", o.dir, "-lasting", o.lasting.String()) //nolint:gosec // itself
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stderr = os.Stderr
 	printed, err := cmd.Output()

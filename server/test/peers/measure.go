@@ -38,7 +38,7 @@ const paced = 50
 
 // turn measures a peer once, from its start to its end.
 func turn(ctx context.Context, k kind, o options) (got figures, err error) {
-	s := &site{errand: o.errand}
+	s := &site{errand: o.errand, program: o.program}
 	if s.dir, err = os.MkdirTemp(o.dir, "peer-"); err != nil {
 		return nil, err
 	}

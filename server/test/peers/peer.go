@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os/exec"
 	"time"
 )
 
@@ -41,6 +42,9 @@ const prompt = "Summarize the attached report in five sentences, and name its so
 type kind struct {
 	name, is string // for -only, and for the table
 	make     func() peer
+	// program finds or installs a program that it needs, and keeps what it has installed in
+	// a folder; nil for none.
+	program func(ctx context.Context, cache string) (string, error)
 	// noInvoke and noStream say why a row has no figure.
 	noInvoke, noStream string
 }
@@ -53,6 +57,19 @@ func kinds() []kind {
 		{
 			name: "river", is: "River on PostgreSQL, in process", make: func() peer { return &riverPeer{} },
 			noInvoke: "nobody waits for a job but by looking", noStream: "has no stream",
+		},
+		{
+			name: "dbos", is: "DBOS on PostgreSQL, in process, its queue", make: func() peer { return &dbosPeer{} },
+			noStream: "its streams are read by looking every second, unless in process",
+		},
+		{
+			name: "asynq", is: "Asynq on Redis with appendfsync always, in process", make: func() peer { return &asynqPeer{} },
+			program:  func(context.Context, string) (string, error) { return exec.LookPath("redis-server") },
+			noInvoke: "nobody waits for a task but by looking", noStream: "has no stream",
+		},
+		{
+			name: "restate", is: "Restate " + restateVersion + ", over HTTP", make: func() peer { return &restatePeer{} },
+			program: installRestate, noStream: "a handler has no stream",
 		},
 	}
 }

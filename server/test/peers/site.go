@@ -24,6 +24,8 @@ import (
 type site struct {
 	dir    string
 	errand string // the program
+	// program is what the peer needs beside that, "" for nothing.
+	program string
 	// programs are the processes that count, each with its children.
 	programs []int
 	drop     func() error // of the database, nil for none
