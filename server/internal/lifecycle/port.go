@@ -189,6 +189,8 @@ type TaskReader interface {
 	Fronts(ctx context.Context, org string, lanes []Lane, limit int) ([]Front, error)
 	// QueuedAgents lists the ids of agents that have queued tasks, ready or not.
 	QueuedAgents(ctx context.Context, org string) ([]string, error)
+	// DueIn lists the organizations in which Due finds any.
+	DueIn(ctx context.Context, now, renewed task.Stamp) ([]string, error)
 	// Due lists tasks with a deadline before now, or with an attempt whose lease
 	// ended before it and that has had its full length since renewed: at most
 	// limit of either.

@@ -139,7 +139,7 @@ type Pulse struct {
 // that neither one that has very many nor the sweep holds up anybody else. more says
 // that another round would find more.
 func (s *Service) Sweep(ctx context.Context, p Pulse) (more bool, err error) {
-	orgs, err := s.store.Organizations(ctx)
+	orgs, err := s.store.DueIn(ctx, p.AsOf, p.Renewed)
 	if err != nil {
 		return false, fmt.Errorf("sweep: %w", err)
 	}

@@ -52,8 +52,6 @@ const (
 	lockAgents = `SELECT 1 FROM agents t JOIN unnest($1::text[], $2::text[]) AS k (org, id) ON t.org = k.org AND t.id = k.id
 		ORDER BY t.org, t.id FOR UPDATE OF t`
 	readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
-	// readMoment is that, and whether commits wait for a standby.
-	readMoment = readClock + `, current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')`
 )
 
 // trip is the context of one trip to the database, which no caller ends.
@@ -68,8 +66,8 @@ func (e *engine) send(trip *pgx.Batch) error {
 	return e.conn.SendBatch(ctx, trip).Close()
 }
 
-// lock adds the locks of keys to a trip.
-func lock(trip *pgx.Batch, about []lifecycle.Key) {
+// lock adds the locks of keys to a trip, and reports whether there are any.
+func lock(trip *pgx.Batch, about []lifecycle.Key) (some bool) {
 	for of, statement := range map[lifecycle.KeyKind]string{lifecycle.TaskKey: lockTasks, lifecycle.AgentKey: lockAgents} {
 		var orgs, ids []string
 		for _, k := range about {
@@ -79,16 +77,20 @@ func lock(trip *pgx.Batch, about []lifecycle.Key) {
 		}
 		if len(ids) > 0 {
 			trip.Queue(statement, orgs, ids)
+			some = true
 		}
 	}
+	return some
 }
 
 // lockWriter locks the row of this writer for as long as the transaction lives: who
 // looks up what became of its commit waits for it to be over, wherever the COMMIT is
 // on its way. And it lets the database end a transaction that is left alone: a server that
 // stands still must not keep from others what it has locked. That holds for the
-// transaction only, as a pooler may give the connection to others.
-const lockWriter = `SELECT set_config('idle_in_transaction_session_timeout', '3s', true) FROM writers WHERE node = $1 AND n = $2 FOR UPDATE`
+// transaction only, as a pooler may give the connection to others. It also reads the clock,
+// and whether commits wait for a standby.
+const lockWriter = readClock + `, current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local'),
+	set_config('idle_in_transaction_session_timeout', '3s', true) FROM writers WHERE node = $1 AND n = $2 FOR UPDATE`
 
 // insertWriter makes the row of a writer, if it is not there.
 const insertWriter = `INSERT INTO writers (node, n, last_commit, born) VALUES ($1, $2, 0, extract(epoch FROM now()) * 1000000) ON CONFLICT (node, n) DO NOTHING`
@@ -133,9 +135,10 @@ func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
 func (e *engine) begin(about []lifecycle.Key) error {
 	trip := &pgx.Batch{}
 	trip.Queue("BEGIN")
-	trip.Queue(lockWriter, e.store.opts.Node, e.n).QueryRow(func(row pgx.Row) error { return row.Scan(nil) })
-	lock(trip, about)
-	trip.Queue(readMoment).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now, &e.replicated) })
+	trip.Queue(lockWriter, e.store.opts.Node, e.n).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now, &e.replicated, nil) })
+	if lock(trip, about) {
+		trip.Queue(readClock).QueryRow(func(row pgx.Row) error { return row.Scan(&e.now) })
+	}
 	e.saved, e.doubt = false, false
 	begun := time.Now()
 	if err := e.send(trip); err != nil {

@@ -40,6 +40,9 @@ func (e *env) dueSince(org string, renewed task.Stamp) []string {
 	e.t.Helper()
 	ids, err := e.Due(e.t.Context(), org, e.clock.stamp(), renewed, 1000)
 	e.ok(err)
+	in, err := e.DueIn(e.t.Context(), e.clock.stamp(), renewed)
+	e.ok(err)
+	e.same("something is due in "+org, len(ids) > 0, slices.Contains(in, org))
 	slices.Sort(ids)
 	return append([]string{}, ids...)
 }

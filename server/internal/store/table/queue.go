@@ -227,14 +227,29 @@ func (r *Reader) QueuedAgents(ctx context.Context, org string) ([]string, error)
 	return found, nil
 }
 
+// What is due in an organization.
+const (
+	dueAlarms = "FROM tasks WHERE org = %s AND alarm_at > 0 AND alarm_at <= ?"
+	dueLeases = "FROM attempts INDEXED BY attempts_lease\n\t\tWHERE org = %s AND let_go_at = 0 AND lease_until > 0 AND lease_until <= ? AND lease_us <= ?"
+)
+
+// DueIn implements lifecycle.TaskReader.
+func (r *Reader) DueIn(ctx context.Context, now, renewed task.Stamp) ([]string, error) {
+	orgs, err := texts(ctx, r.DB, fmt.Sprintf("SELECT id FROM organizations o WHERE EXISTS (SELECT 1 "+dueAlarms+") OR EXISTS (SELECT 1 "+dueLeases+")", "o.id", "o.id"),
+		now, now, now.Sub(renewed).Microseconds())
+	if err != nil {
+		return nil, fmt.Errorf("look for what is due: %w", err)
+	}
+	return orgs, nil
+}
+
 // Due implements lifecycle.TaskReader.
 func (r *Reader) Due(ctx context.Context, org string, now, renewed task.Stamp, limit int) ([]string, error) {
-	alarms, err := texts(ctx, r.DB, "SELECT id FROM tasks WHERE org = ? AND alarm_at > 0 AND alarm_at <= ? ORDER BY alarm_at LIMIT ?", org, now, limit)
+	alarms, err := texts(ctx, r.DB, fmt.Sprintf("SELECT id "+dueAlarms+" ORDER BY alarm_at LIMIT ?", "?"), org, now, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read deadlines: %w", err)
 	}
-	leases, err := texts(ctx, r.DB, `SELECT task FROM attempts INDEXED BY attempts_lease
-		WHERE org = ? AND let_go_at = 0 AND lease_until > 0 AND lease_until <= ? AND lease_us <= ? ORDER BY lease_until LIMIT ?`,
+	leases, err := texts(ctx, r.DB, fmt.Sprintf("SELECT task "+dueLeases+" ORDER BY lease_until LIMIT ?", "?"),
 		org, now, now.Sub(renewed).Microseconds(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read leases: %w", err)
