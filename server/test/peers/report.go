@@ -72,6 +72,9 @@ func (u unit) line(k kind, these, others []figures) string {
 		if u.less {
 			this, that = that, this
 		}
+		if that == 0 { // less than can be measured in one turn
+			return fmt.Sprintf("| %s | %s | %s | |\n", u.row, u.format(median(ours)), u.format(median(theirs)))
+		}
 		ratios[i] = this / that
 	}
 	return fmt.Sprintf("| %s | %s | %s | %.2f (%.2f to %.2f) |\n", u.row, u.format(median(ours)), u.format(median(theirs)),
