@@ -30,7 +30,7 @@ func (p *asynqPeer) start(ctx context.Context, s *site, begun func(string)) erro
 	if err != nil {
 		return err
 	}
-	p.redis = exec.Command(s.program, "--bind", host, "--port", port, "--dir", s.dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "") //nolint:noctx,gosec // stop ends it
+	p.redis = exec.Command(s.program, "--bind", host, "--port", port, "--dir", s.dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "") //nolint:noctx // stop ends it
 	if err := s.spawn(p.redis); err != nil {
 		return err
 	}

@@ -65,12 +65,12 @@ func (p *dbosPeer) invoke(_ context.Context, id string) error {
 	return err
 }
 
-func (p *dbosPeer) stop() error {
+func (p *dbosPeer) stop() (err error) {
 	if p.dbos != nil {
-		dbos.Shutdown(p.dbos, 5*time.Second)
+		err = dbos.Shutdown(p.dbos, 5*time.Second)
 	}
 	if p.pool != nil {
 		p.pool.Close()
 	}
-	return nil
+	return err
 }

@@ -39,7 +39,7 @@ func (p *errandPeer) start(ctx context.Context, s *site, begun func(string)) err
 	if err != nil {
 		return err
 	}
-	p.server = exec.Command(s.errand, "serve", "--data", s.dir, "--addr", addr) //nolint:noctx,gosec // stop ends it, and the user names it
+	p.server = exec.Command(s.errand, "serve", "--data", s.dir, "--addr", addr) //nolint:noctx // stop ends it
 	p.server.Env = append(os.Environ(), "ERRAND_ADMIN_KEY="+errandKey)
 	if p.postgres {
 		database, err := s.database(ctx)

@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, database.Close()) }()
+	defer func() { err = errors.Join(err, database.Close()) }() //nolint:contextcheck // it has its own limit
 	if err := os.Setenv(pgtest.Env, database.URL("postgres")); err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func apart(ctx context.Context, k kind, o options) (got figures, err error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-one", k.name, "-errand", o.errand, "-program", o.program, "-dir", o.dir, "-lasting", o.lasting.String()) //nolint:gosec // itself
+	cmd := exec.CommandContext(ctx, self, "-one", k.name, "-errand", o.errand, "-program", o.program, "-dir", o.dir, "-lasting", o.lasting.String())
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stderr = os.Stderr
 	printed, err := cmd.Output()

@@ -44,13 +44,13 @@ func turn(ctx context.Context, k kind, o options) (got figures, err error) {
 	}
 	t := &measurement{peer: k.make(), site: s, figures: figures{}, began: map[string]time.Time{}}
 	defer func() {
-		err = errors.Join(err, t.peer.stop())
+		err = errors.Join(err, t.stop())
 		if s.drop != nil {
 			err = errors.Join(err, s.drop())
 		}
 		err = errors.Join(err, os.RemoveAll(s.dir))
 	}()
-	if err := t.peer.start(ctx, s, t.begun); err != nil {
+	if err := t.start(ctx, s, t.begun); err != nil {
 		return nil, err
 	}
 	for _, measure := range []func(context.Context, time.Duration) error{t.rest, t.starts, t.throughput, t.invocations, t.words} {

@@ -65,7 +65,7 @@ func (p *restatePeer) start(ctx context.Context, s *site, begun func(string)) er
 	entry, admin, inner, handlers := addrs[0], addrs[1], addrs[2], addrs[3]
 	p.admin, p.client = "http://"+admin, ingress.NewClient("http://"+entry)
 	host, port, _ := strings.Cut(inner, ":")
-	p.server = exec.Command(s.program, "--base-dir", s.dir, "--no-logo", "--listen-mode", "tcp", "--bind-ip", host, "--bind-port", port) //nolint:noctx,gosec // stop ends it
+	p.server = exec.Command(s.program, "--base-dir", s.dir, "--no-logo", "--listen-mode", "tcp", "--bind-ip", host, "--bind-port", port) //nolint:noctx // stop ends it
 	p.server.Env = append(os.Environ(), "RESTATE_INGRESS__BIND_ADDRESS="+entry, "RESTATE_ADMIN__BIND_ADDRESS="+admin)
 	if err := s.spawn(p.server); err != nil {
 		return err

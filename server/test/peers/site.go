@@ -38,7 +38,7 @@ func (s *site) database(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.drop = func() error { return pgtest.Drop(url) }
+	s.drop = func() error { return pgtest.Drop(url) } //nolint:contextcheck // as above
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return "", err

@@ -1,8 +1,10 @@
 package batch
 
 import (
+	"errors"
 	"testing"
 
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 )
 
@@ -38,7 +40,12 @@ func TestReplaysAreReadTogether(t *testing.T) {
 func TestLocksOfWhoFails(t *testing.T) {
 	t.Parallel()
 	w, f := alone(Options{})
-	reads := func(tx lifecycle.Tx) error { _, _ = tx.Task("o", "t"); return nil } // that it is not there is no matter
+	reads := func(tx lifecycle.Tx) error { // and does not mind that it is not there
+		if _, err := tx.Task("o", "t"); fault.CodeOf(err) != fault.NotFound {
+			return err
+		}
+		return nil
+	}
 	batch := requests(t, func(tx lifecycle.Tx) error {
 		if err := puts(tx, "a"); err != nil {
 			return err
@@ -46,8 +53,7 @@ func TestLocksOfWhoFails(t *testing.T) {
 		if err := asks(tx); err != nil {
 			return err
 		}
-		_ = reads(tx)
-		return errBoom
+		return errors.Join(reads(tx), errBoom)
 	}, reads, reads)
 	w.commit(&group{all: batch})
 	const want = "begin, save, send a, ask nodes, lock t, ask tasks, back, lock t, ask tasks, ask tasks, rollback"
