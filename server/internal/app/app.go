@@ -24,6 +24,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/blob"
 	"github.com/errand-dev/errand/server/internal/board"
 	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/dispatch"
@@ -158,7 +159,12 @@ func (a *App) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	shelf := files.NewShelf(filepath.Join(o.Data, files.Folder), a.store, box, o.Now, a.URL)
+	folder := filepath.Join(o.Data, files.Folder)
+	blobs, err := blob.Open(ctx, o.Blobs, folder, a.store, o.Log)
+	if err != nil {
+		return fmt.Errorf("--blobs: %w", err)
+	}
+	shelf := files.NewShelf(folder, blobs, a.store, box, o.Now, a.URL)
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
 	service.Name(node)
 	a.service = service

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/errand-dev/errand/server/internal/blob"
 	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/secret"
@@ -31,8 +32,8 @@ func Backup(ctx context.Context, data, dest string) (size int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("make %s: %w", dest, errors.Unwrap(err))
 	}
-	defer os.RemoveAll(tmp)                                           //nolint:errcheck // it is gone already if all went well
-	release, err := files.Pin(ctx, filepath.Join(data, files.Folder)) // what the database knows of stays
+	defer os.RemoveAll(tmp)                                          //nolint:errcheck // it is gone already if all went well
+	release, err := blob.Pin(ctx, filepath.Join(data, files.Folder)) // what the database knows of stays
 	if err == nil {
 		defer release()
 	} else if !errors.Is(err, os.ErrNotExist) { // of a folder that is not there the database's copy says so

@@ -14,6 +14,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agentfile"
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/blob"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/model"
 	"github.com/errand-dev/errand/server/internal/people"
@@ -31,6 +32,9 @@ type Options struct {
 	// SQLite in the data folder. Servers that share one need the same files and the
 	// same secret key: on one machine, the same data folder.
 	DatabaseURL string
+	// Blobs is where the contents of files lie: "" or "folder" is in the data folder,
+	// "database" beside the record, s3://bucket/prefix in a bucket.
+	Blobs string
 	// PublicURL is under what the server is reached; "" is its address.
 	PublicURL string
 	// TLSCert and TLSKey are PEM files; both or neither.
@@ -120,6 +124,9 @@ func (o Options) Validate() error {
 	}
 	if strings.Contains(port, "8085") || strings.Contains(port, "9016") {
 		return fmt.Errorf("--addr %s:%s: the Python client takes ports with 8085 or 9016 for another service; choose another port", host, port)
+	}
+	if err := blob.Check(o.Blobs); err != nil {
+		return fmt.Errorf("--blobs: %w", err) // it may hold a key by mistake
 	}
 	if err := checkURL("--public-url", o.PublicURL); err != nil {
 		return err

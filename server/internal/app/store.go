@@ -11,6 +11,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/blob"
 	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
@@ -31,6 +32,7 @@ type store interface {
 	lifecycle.Store
 	auth.Store
 	files.Store
+	blob.Rows
 	observe.Store
 	feed.Source
 	search.Store

@@ -7,14 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/errand-dev/errand/server/internal/auth"
-	"github.com/errand-dev/errand/server/internal/durable"
 	"github.com/errand-dev/errand/server/internal/fault"
 )
 
@@ -23,13 +19,18 @@ import (
 const KeepLeft = 24 * time.Hour
 
 const (
-	// eraseBatch is how many files one commit drops, and one question names.
+	// eraseBatch is how many files one commit drops, and one erases.
 	eraseBatch = 256
-	// eraseWait is how long who erases waits for those who bring or copy files: what it
-	// does not get to is left to the next look.
-	eraseWait = time.Second
-	// lockStep is how often it looks whether they are done.
-	lockStep = 5 * time.Millisecond
+	// eraseTime bounds how long the contents of one batch take to be erased.
+	eraseTime = time.Minute
+	// stuckErasure is after how long an erasure is begun again whose end nobody has
+	// told. Until then it may be under way, and nobody brings the content.
+	stuckErasure = 5 * eraseTime
+	// expectTime is how long an upload waits for it, expectStep how often it looks.
+	expectTime, expectStep = 30 * time.Second, 50 * time.Millisecond
+	// lostUpload is after how long a content counts as lost whose upload was not heard of
+	// again since it was whole.
+	lostUpload = time.Hour
 	// deadUpload is how long nothing of an upload has come when it is taken for one
 	// that a crash has cut off.
 	deadUpload = 24 * time.Hour
@@ -99,15 +100,14 @@ func (s *Shelf) Delete(ctx context.Context, in auth.Scope, id string) error {
 	}
 	// The record is gone, and so is the file for everybody. Whatever keeps the content
 	// from going now, the next look tells the log what is wrong.
-	_ = s.erase(context.WithoutCancel(ctx), []string{id})
+	_, _ = s.erase(context.WithoutCancel(ctx), id)
 	return nil
 }
 
 // Forget drops what tasks have used, KeepLeft after the last of them was deleted, and
 // erases the contents that no organization has any more, those among them that a crash
-// kept from being noted. It erases nothing else: what this database does not know may
-// be another's that had the folder before. So the contents that a crash keeps from
-// being erased stay.
+// kept from being noted or from being erased. It erases nothing else: what this database
+// does not know may be another's that has the same place.
 func (s *Shelf) Forget(ctx context.Context) error {
 	orgs, err := s.store.Organizations(ctx)
 	if err != nil {
@@ -116,17 +116,15 @@ func (s *Shelf) Forget(ctx context.Context) error {
 	before := s.store.Now().Add(-KeepLeft)
 	for _, org := range orgs {
 		for more := true; more; {
-			var ids []string
-			if ids, more, err = s.store.DropLeft(ctx, org, before, eraseBatch); err != nil {
+			if _, more, err = s.store.DropLeft(ctx, org, before, eraseBatch); err != nil {
 				return fmt.Errorf("forget files: %w", err)
-			}
-			if err := s.erase(ctx, ids); err != nil {
-				return err
 			}
 		}
 	}
-	if err := s.erase(ctx, nil); err != nil {
-		return err
+	for more := true; more; {
+		if more, err = s.erase(ctx, ""); err != nil {
+			return err
+		}
 	}
 	return s.tidy()
 }
@@ -138,111 +136,28 @@ func (s *Shelf) tidy() error {
 		return nil
 	}
 	for _, entry := range entries {
-		if info, gone := entry.Info(); strings.HasPrefix(entry.Name(), upload) && gone == nil && time.Since(info.ModTime()) > deadUpload {
-			err = errors.Join(err, remove(filepath.Join(s.dir, entry.Name())))
+		if info, gone := entry.Info(); Unfinished(entry.Name()) && gone == nil && time.Since(info.ModTime()) > deadUpload {
+			err = errors.Join(err, os.Remove(filepath.Join(s.dir, entry.Name())))
 		}
 	}
 	return err
 }
 
-// without are the ids that are not among others.
-func without(ids, others []string) []string {
-	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(others, id) })
-}
-
-// erase removes the contents of files that were dropped, those left by earlier calls
-// and those whose commit never came among them, unless an organization has them again.
-// It has the folder alone: what is being brought again either is known, or comes after
-// this. What it does not get to is left to the next call.
-func (s *Shelf) erase(ctx context.Context, ids []string) error {
-	s.erasing.Lock()
-	defer s.erasing.Unlock()
-	s.left = append(s.left, ids...)
-	marks, err := s.marks()
-	if err != nil || len(s.left) == 0 && len(marks) == 0 {
-		return err
+// erase removes contents that no organization has and nobody brings: one, or with only ""
+// a batch of all such. It says whether there may be more.
+func (s *Shelf) erase(ctx context.Context, only string) (more bool, err error) {
+	now := s.store.Now()
+	ids, more, err := s.store.Going(ctx, only, now.Add(-lostUpload), now.Add(-stuckErasure), eraseBatch)
+	if err != nil || len(ids) == 0 {
+		return more, err
 	}
-	lock := flock.New(lockOf(s.dir))
-	waiting, stop := context.WithTimeout(ctx, eraseWait)
+	erasing, stop := context.WithTimeout(ctx, eraseTime)
 	defer stop()
-	if _, err := lock.TryLockContext(waiting, lockStep); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return nil
-		}
-		return fmt.Errorf("erase files: %w", err)
+	switch err := s.blobs.Erase(erasing, ids); {
+	case errors.Is(err, ErrBusy):
+		return false, s.store.Stay(ctx, ids)
+	case err != nil: // they may be going still
+		return false, fmt.Errorf("erase files: %w", err)
 	}
-	defer lock.Unlock() //nolint:errcheck // closing it is what counts
-	for len(s.left) > 0 {
-		some := s.left[:min(len(s.left), eraseBatch)]
-		if err := s.eraseUnknown(ctx, some); err != nil {
-			return err
-		}
-		s.left = s.left[len(some):]
-	}
-	for some := range slices.Chunk(marks, eraseBatch) { // nobody brings anything now
-		if err := s.eraseUnknown(ctx, some); err != nil {
-			return err
-		}
-		for _, id := range some {
-			if err := remove(filepath.Join(s.dir, coming+id)); err != nil {
-				return fmt.Errorf("erase files: %w", err)
-			}
-		}
-	}
-	return nil
+	return more, s.store.Gone(ctx, ids)
 }
-
-// eraseUnknown removes those of some contents that no organization has.
-func (s *Shelf) eraseUnknown(ctx context.Context, ids []string) error {
-	known, err := s.store.KnownFiles(ctx, ids)
-	if err != nil {
-		return fmt.Errorf("erase files: %w", err)
-	}
-	for _, id := range without(ids, known) {
-		if err := remove(s.path(id)); err != nil {
-			return fmt.Errorf("erase files: %w", err)
-		}
-	}
-	return nil
-}
-
-// marks are the ids of files whose commit is under way, or never came.
-func (s *Shelf) marks() ([]string, error) {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing was ever uploaded
-		return nil, fmt.Errorf("erase files: %w", err)
-	}
-	var ids []string
-	for _, entry := range entries {
-		if id, is := strings.CutPrefix(entry.Name(), coming); is && isID(id) {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
-}
-
-// remove removes a file, if it is there, and makes that last.
-func remove(path string) error {
-	err := os.Remove(path)
-	if err == nil {
-		err = durable.SyncDir(filepath.Dir(path))
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// Pin keeps the contents in a shelf's folder from being erased, whichever process
-// would, until release is called.
-func Pin(ctx context.Context, dir string) (release func(), err error) {
-	lock := flock.New(lockOf(dir))
-	if _, err := lock.TryRLockContext(ctx, lockStep); err != nil {
-		return nil, fmt.Errorf("lock files: %w", err)
-	}
-	return func() { _ = lock.Unlock() }, nil
-}
-
-// lockOf is the file that is locked: shared by those who bring files, and alone by
-// who erases some. It lies beside the folder.
-func lockOf(dir string) string { return dir + ".lock" }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/blob"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
@@ -45,7 +46,10 @@ func open(t *testing.T) *place {
 	t.Cleanup(func() { p.must(store.Close()) })
 	box, err := secret.NewBox(bytes.Repeat([]byte{7}, 32))
 	p.must(err)
-	p.Shelf = files.NewShelf(filepath.Join(p.dir, files.Folder), store, box, now, func() string { return "http://h" })
+	folder := filepath.Join(p.dir, files.Folder)
+	blobs, err := blob.Open(t.Context(), blob.Folder, folder, store, slog.New(slog.DiscardHandler))
+	p.must(err)
+	p.Shelf = files.NewShelf(folder, blobs, store, box, now, func() string { return "http://h" })
 	p.Service = lifecycle.New(store, box, p.Shelf, func() string { return "made" }, slog.New(slog.DiscardHandler))
 	p.must(store.PutOrganization(t.Context(), org, org))
 	_, err = p.PutAgent(t.Context(), org, "bot", agent.Record{Name: "bot"})
@@ -138,7 +142,7 @@ func TestH6OnlyWhatWasKnownIsErased(t *testing.T) {
 	folder := filepath.Join(p.dir, files.Folder, foreign[:2])
 	p.must(os.MkdirAll(folder, 0o700))
 	p.must(os.WriteFile(filepath.Join(folder, foreign), []byte("x"), 0o600))
-	release, err := files.Pin(t.Context(), filepath.Join(p.dir, files.Folder))
+	release, err := blob.Pin(t.Context(), filepath.Join(p.dir, files.Folder))
 	p.must(err)
 	p.must(p.Shelf.Delete(t.Context(), auth.All(org), id))
 	p.must(p.Shelf.Forget(t.Context()))

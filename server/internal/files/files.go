@@ -14,10 +14,8 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -42,7 +40,6 @@ const (
 	scheme  = "file:"
 	prefix  = "/f/"
 	upload  = "upload-" // begins the name of a file that is not whole yet
-	coming  = "coming-" // begins the name of a mark, before the id of a file whose commit is under way
 )
 
 // File is what is known of a stored file.
@@ -98,29 +95,58 @@ type Store interface {
 	// before a moment: of at most limit files, whose ids it returns. It says whether
 	// there may be more.
 	DropLeft(ctx context.Context, org string, before task.Stamp, limit int) (ids []string, more bool, err error)
-	// KnownFiles are those of some ids, at most a few hundred, that any organization has.
-	KnownFiles(ctx context.Context, ids []string) ([]string, error)
+	// Coming notes that an upload brings a content to its place: from now on it is not
+	// going. It is not free if it is going already.
+	Coming(ctx context.Context, id string) (free bool, err error)
+	// Came notes that such an upload is over: either an organization has the file, or
+	// nobody will.
+	Came(ctx context.Context, id string) error
+	// Going finds contents that no organization has and no upload brings, and notes that
+	// they are going: at most limit, and this one alone if only is not "". Uploads that
+	// began before lost are over, in whatever way, and what is going since before stuck is
+	// found again. It says whether there may be more.
+	Going(ctx context.Context, only string, lost, stuck task.Stamp, limit int) (ids []string, more bool, err error)
+	// Stay notes that contents are not going for now, and Gone that they have gone.
+	Stay(ctx context.Context, ids []string) error
+	Gone(ctx context.Context, ids []string) error
 	// Organizations lists every organization's id.
 	Organizations(ctx context.Context) ([]string, error)
 	// Now is the store's clock.
 	Now() task.Stamp
 }
 
-// Shelf is where the contents lie. Its methods are safe for concurrent use.
+// Blobs is the place where contents lie, by the ids of their files. Its methods are safe
+// for concurrent use, also by several servers.
+type Blobs interface {
+	// Limit is the most that a content may have, in bytes.
+	Limit() int64
+	// Put keeps the content of a file of the shelf's folder, which it may move. It is
+	// there for good when Put returns, and there is no harm in its having been there.
+	Put(ctx context.Context, id string, size int64, path string) error
+	// Open reads a content for as long as ctx goes on; fs.ErrNotExist if it is not there.
+	Open(ctx context.Context, id string, size int64) (io.ReadSeekCloser, error)
+	// Erase removes contents, if they are there. ErrBusy says that it has not begun, and
+	// is to be asked again later.
+	Erase(ctx context.Context, ids []string) error
+}
+
+// ErrBusy is an error of Blobs.Erase.
+var ErrBusy = errors.New("the contents are in use")
+
+// Shelf has the files of all organizations. Its methods are safe for concurrent use.
 type Shelf struct {
 	dir   string
+	blobs Blobs
 	store Store
 	box   *secret.Box
 	now   func() time.Time
 	base  func() string // the URL under which the server is reached
-
-	erasing sync.Mutex
-	left    []string // ids of dropped files whose contents are still to be erased
 }
 
-// NewShelf makes a shelf in a folder of the data folder.
-func NewShelf(dir string, store Store, box *secret.Box, now func() time.Time, base func() string) *Shelf {
-	return &Shelf{dir: dir, store: store, box: box, now: now, base: base}
+// NewShelf makes a shelf whose contents lie in blobs; what is not whole yet lies in a
+// folder of the data folder.
+func NewShelf(dir string, blobs Blobs, store Store, box *secret.Box, now func() time.Time, base func() string) *Shelf {
+	return &Shelf{dir: dir, blobs: blobs, store: store, box: box, now: now, base: base}
 }
 
 // Name reduces what a user called a file to a name that is safe in a path and
@@ -179,73 +205,96 @@ func storing(err error) error {
 
 // Put stores what r yields under a name; more than MaxSize bytes are TooLarge.
 func (s *Shelf) Put(ctx context.Context, org string, by Owner, name string, r io.Reader) (File, error) {
-	return s.bring(ctx, name, r, func(f File) error { return s.store.PutFile(ctx, org, f, name, by) })
+	return s.bring(ctx, name, r, func(ctx context.Context, f File) error { return s.store.PutFile(ctx, org, f, name, by) })
 }
 
 // bring stores what r yields, and then calls note, which is to commit that the file is
 // there: on an error the content goes again, unless somebody has it.
-func (s *Shelf) bring(ctx context.Context, name string, r io.Reader, note func(File) error) (File, error) {
-	if err := durable.Mkdir(s.dir); err != nil {
-		return File{}, storing(err)
-	}
-	tmp, err := os.CreateTemp(s.dir, upload+"*")
+func (s *Shelf) bring(ctx context.Context, name string, r io.Reader, note func(context.Context, File) error) (File, error) {
+	f, path, err := s.spool(name, r)
 	if err != nil {
-		return File{}, storing(err)
-	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // it is gone already if all went well
-	defer tmp.Close()           //nolint:errcheck // closed below, where it counts
-	hash, head := sha256.New(), &header{}
-	size, err := io.Copy(io.MultiWriter(tmp, hash, head), io.LimitReader(r, MaxSize+1))
-	if err != nil {
-		return File{}, storing(err)
-	}
-	if size > MaxSize {
-		return File{}, &fault.Error{Code: fault.TooLarge, Field: "file", Message: fmt.Sprintf("must not exceed %d bytes", MaxSize)}
-	}
-	f := File{ID: hex.EncodeToString(hash.Sum(nil)), Size: size, ContentType: profile.TypeOf(head.first, name), CreatedAt: task.StampOf(s.now())}
-	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
-		return File{}, storing(err)
-	}
-	// From here on nobody takes the content for one that no organization has.
-	release, err := Pin(ctx, s.dir)
-	if err != nil {
-		return File{}, storing(err)
-	}
-	defer release()
-	// A crash between here and the commit leaves a mark, by which the content is found.
-	mark := filepath.Join(s.dir, coming+f.ID)
-	if err := os.WriteFile(mark, nil, 0o600); err != nil {
-		return File{}, storing(err)
-	}
-	final := s.path(f.ID)
-	if err := durable.Mkdir(filepath.Dir(final)); err != nil {
-		return File{}, storing(err)
-	}
-	if err := durable.Rename(tmp.Name(), final); err != nil {
-		return File{}, storing(err)
-	}
-	if err := note(f); err != nil {
 		return File{}, err
 	}
-	_ = os.Remove(mark) // one that stays costs a question
+	defer os.Remove(path) //nolint:errcheck // it is gone already where contents lie in a folder
+	// Whatever happens to this server from here on, the content is found by it.
+	if err := s.expect(ctx, f.ID); err != nil {
+		return File{}, err
+	}
+	defer func() { _ = s.store.Came(context.WithoutCancel(ctx), f.ID) }() // if not, it counts as lost after a while
+	ctx, stop := context.WithTimeout(ctx, lostUpload/2)
+	defer stop()
+	if err := s.blobs.Put(ctx, f.ID, f.Size, path); err != nil {
+		return File{}, storing(err)
+	}
+	if err := note(ctx, f); err != nil {
+		return File{}, err
+	}
 	return f, nil
 }
 
-// Unfinished tells whether a file in the shelf's folder is no content: it is not whole
-// yet, or says that one is coming.
-func Unfinished(name string) bool {
-	return strings.HasPrefix(name, upload) || strings.HasPrefix(name, coming)
+// spool writes what r yields to a file of the shelf's folder, whose name it returns.
+func (s *Shelf) spool(name string, r io.Reader) (f File, path string, err error) {
+	if err := durable.Mkdir(s.dir); err != nil {
+		return File{}, "", storing(err)
+	}
+	tmp, err := os.CreateTemp(s.dir, upload+"*")
+	if err != nil {
+		return File{}, "", storing(err)
+	}
+	defer func() {
+		if err != nil {
+			_ = errors.Join(tmp.Close(), os.Remove(tmp.Name()))
+		}
+	}()
+	most := min(MaxSize, s.blobs.Limit())
+	hash, head := sha256.New(), &header{}
+	size, err := io.Copy(io.MultiWriter(tmp, hash, head), io.LimitReader(r, most+1))
+	if err != nil {
+		return File{}, "", storing(err)
+	}
+	if size > most {
+		return File{}, "", &fault.Error{Code: fault.TooLarge, Field: "file", Message: fmt.Sprintf("must not exceed %d bytes", most)}
+	}
+	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
+		return File{}, "", storing(err)
+	}
+	return File{
+		ID: hex.EncodeToString(hash.Sum(nil)), Size: size, ContentType: profile.TypeOf(head.first, name), CreatedAt: task.StampOf(s.now()),
+	}, tmp.Name(), nil
 }
 
-func (s *Shelf) path(id string) string { return filepath.Join(s.dir, id[:2], id) }
+// expect notes that a content is coming. One that is going is waited for.
+func (s *Shelf) expect(ctx context.Context, id string) error {
+	until := time.Now().Add(expectTime)
+	for {
+		free, err := s.store.Coming(ctx, id)
+		if free || err != nil {
+			return err
+		}
+		if time.Now().After(until) {
+			return fault.New(fault.Unavailable, "the same content is being erased: try again")
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(expectStep):
+		}
+	}
+}
 
-// Open reads a file that the organization has.
-func (s *Shelf) Open(ctx context.Context, org, id string) (*os.File, File, error) {
+// Unfinished tells whether a file in the shelf's folder is no content: it is not whole
+// yet, or says, in a folder of an older release, that one was coming.
+func Unfinished(name string) bool {
+	return strings.HasPrefix(name, upload) || strings.HasPrefix(name, "coming-")
+}
+
+// Open reads a file that the organization has, for as long as ctx goes on.
+func (s *Shelf) Open(ctx context.Context, org, id string) (io.ReadSeekCloser, File, error) {
 	f, err := s.store.File(ctx, org, id)
 	if err != nil {
 		return nil, File{}, err
 	}
-	content, err := os.Open(s.path(id))
+	content, err := s.blobs.Open(ctx, id, f.Size)
 	if err != nil {
 		return nil, File{}, fmt.Errorf("open file: %w", err)
 	}

@@ -56,7 +56,7 @@ func FuzzVerify(f *testing.F) {
 		f.Fatal(err)
 	}
 	now := time.Unix(1_700_000_000, 0)
-	s := NewShelf("", nil, box, func() time.Time { return now }, func() string { return "http://h" })
+	s := NewShelf("", nil, nil, box, func() time.Time { return now }, func() string { return "http://h" })
 	id := strings.Repeat("0f", 32)
 	good := s.sign("default", id, "a.csv", now.Unix()+60)
 	f.Add(id, good, "a.csv")

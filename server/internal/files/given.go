@@ -51,7 +51,7 @@ func (s *Shelf) Give(ctx context.Context, service *lifecycle.Service, org, id, t
 		}
 		for _, id := range missing {
 			m := contents[id]
-			if _, err := s.bring(ctx, "", bytes.NewReader(m.content), func(f File) error {
+			if _, err := s.bring(ctx, "", bytes.NewReader(m.content), func(ctx context.Context, f File) error {
 				f.ContentType = m.kind
 				return s.store.PutKept(ctx, org, f)
 			}); err != nil {

@@ -21,7 +21,7 @@ func (s *Shelf) PutOutput(ctx context.Context, service *lifecycle.Service, who l
 	if err := service.AwaitOutput(ctx, who, id, token); err != nil {
 		return task.Output{}, false, err
 	}
-	_, err = s.bring(ctx, name, r, func(f File) error {
+	_, err = s.bring(ctx, name, r, func(ctx context.Context, f File) error {
 		o = task.Output{Name: name, File: f.ID, Size: f.Size, ContentType: f.ContentType}
 		o, known, err = service.WriteOutput(ctx, who, id, token, o)
 		return err

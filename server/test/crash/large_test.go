@@ -131,17 +131,31 @@ func (c *client) below(t *testing.T, top, status string) int {
 // answered.
 func (s *server) count(t *testing.T, question string) (n int) {
 	t.Helper()
+	if err := s.stored(t).QueryRowContext(t.Context(), question).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// change changes what a server has stored, past it.
+func (s *server) change(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := s.stored(t).ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stored opens what a server has stored.
+func (s *server) stored(t *testing.T) *sql.DB {
+	t.Helper()
 	driver, source := "pgx", s.database
 	if source == "" {
-		driver, source = "sqlite", "file:"+filepath.Join(s.data, "errand.db")+"?_pragma=query_only(ON)&_pragma=busy_timeout(10000)"
+		driver, source = "sqlite", "file:"+filepath.Join(s.data, "errand.db")+"?_pragma=busy_timeout(10000)"
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // it was only read
-	if err := db.QueryRowContext(t.Context(), question).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	t.Cleanup(func() { _ = db.Close() }) // each statement is a commit of its own
+	return db
 }

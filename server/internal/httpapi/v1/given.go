@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -246,10 +245,13 @@ func (r *routes) givenText(ctx context.Context, in *GivenPath) (*struct{ Body Gi
 }
 
 // pageOf reads a page of a text: the characters that begin in it.
-func pageOf(content *os.File, offset int64) (string, error) {
-	page := make([]byte, textPage+utf8.UTFMax-1)
-	n, err := content.ReadAt(page, offset)
-	if err != nil && err != io.EOF {
+func pageOf(content io.ReadSeeker, offset int64) (string, error) {
+	page, n := make([]byte, textPage+utf8.UTFMax-1), 0
+	_, err := content.Seek(offset, io.SeekStart)
+	if err == nil {
+		n, err = io.ReadFull(content, page)
+	}
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return "", fmt.Errorf("read a text: %w", err)
 	}
 	page = page[:n]

@@ -51,6 +51,8 @@ var tables = []table{
 	{"files", []string{"org", "id"}},
 	{"file_owners", []string{"org", "id", "owner", "grp"}},
 	{"file_uses", []string{"org", "id", "task"}},
+	{"transit", []string{"id"}},
+	{"pieces", []string{"id", "n"}},
 	{"usage", []string{"org", "kind", "id", "day", "writer"}},
 	{"workers", []string{"org", "id", "agent"}},
 	{"worker_posts", []string{"org", "worker", "id"}},

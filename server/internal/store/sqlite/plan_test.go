@@ -484,7 +484,14 @@ func everyRemoval(ctx context.Context, s *Store) error {
 	if len(ids) == 0 {
 		failed = append(failed, errors.New("nothing was left"))
 	}
-	return errors.Join(append(failed, err)...)
+	_, coming := s.Coming(ctx, "h")
+	failed = append(failed, err, coming, s.Came(ctx, "h"))
+	going, _, err := s.Going(ctx, "", 1, 1, 9)
+	if len(going) == 0 {
+		failed = append(failed, errors.New("nothing is going"))
+	}
+	return errors.Join(append(failed, err, s.Stay(ctx, []string{"h"}), s.Gone(ctx, []string{"h"}),
+		s.PutPiece(ctx, "h", 0, []byte("x")), s.DropPieces(ctx, []string{"h"}))...)
 }
 
 func everyRead(ctx context.Context, s *Store) error {
@@ -551,7 +558,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Keys(ctx, "o", auth.Key{}, 100))
 	note(s.KeyByHash(ctx, []byte{1}))
 	note(s.File(ctx, "o", "f"))
-	note(s.KnownFiles(ctx, []string{"f", "g"}))
+	note(s.Piece(ctx, "f", 0))
 	note(s.Feed(ctx, feed.Position{}, 1))
 	note(s.FeedEnd(ctx))
 	note(s.FeedBegin(ctx))

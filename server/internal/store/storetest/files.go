@@ -21,6 +21,8 @@ func fileParts() []part {
 		{"FilesAreListed", listedFiles},
 		{"FilesAreRemovedForWhoBroughtThem", removedFiles},
 		{"FilesGoWhenTheirTasksAreGone", leftFiles},
+		{"ContentsComeAndGo", movedContents},
+		{"ContentsInPieces", pieces},
 		{"OutputsAreFilesOfTheirTask", outputFiles},
 		{"GivenIsKeptWithItsTask", givenFiles},
 	}
@@ -128,13 +130,6 @@ func keptFiles(e *env) {
 		e.ok(err)
 		e.same(what, *c.want, got)
 	}
-	known, err := e.KnownFiles(ctx, []string{"unknown", "of away", "abc"})
-	e.ok(err)
-	slices.Sort(known)
-	e.same("files that somebody has", []string{"abc", "of away"}, known)
-	none, err := e.KnownFiles(ctx, nil)
-	e.ok(err)
-	e.same("of none", 0, len(none))
 }
 
 // listedFiles: pages of any size hold each file of the scope once, those that it was
@@ -239,9 +234,7 @@ func removedFiles(e *env) {
 	drop(second, files.LeftToOthers)
 	e.leaves("u")
 	drop(first, files.Erased)
-	known, err := e.KnownFiles(ctx, []string{"f"})
-	e.ok(err)
-	e.same("elsewhere still", []string{"f"}, known)
+	e.same("elsewhere still", []string{"f theirs 0"}, e.shelf(auth.All(away)))
 }
 
 // leftFiles: what was brought and used goes when the last task has been deleted for a
@@ -490,4 +483,80 @@ func givenFiles(e *env) {
 	e.same("dropped with the task", []string{"kept", "mine"}, ids)
 	e.bring("kept", "brought.txt", by)
 	e.same("listed at last", []string{"kept brought.txt 0"}, e.shelf(auth.All(home)))
+}
+
+// movedContents: a content goes when nobody has it and no upload brings it, and no upload
+// brings one that goes. What a crash has left of either is found after a while.
+func movedContents(e *env) {
+	ctx := e.t.Context()
+	comes := func(id string, want bool) {
+		e.t.Helper()
+		free, err := e.Coming(ctx, id)
+		e.ok(err)
+		e.same(id+" may come", want, free)
+	}
+	erases := func(only string, want ...string) {
+		e.t.Helper()
+		now := e.clock.stamp()
+		ids, _, err := e.Going(ctx, only, now.Add(-time.Hour), now.Add(-time.Minute), 100)
+		e.ok(err)
+		e.same("going", want, ids)
+	}
+	comes("a", true)
+	comes("a", true)
+	e.ok(e.Came(ctx, "a"))
+	erases("") // the other upload brings it still
+	e.ok(e.Came(ctx, "a"))
+	comes("b", true)
+	erases("b")
+	erases("a", "a")
+	comes("a", false)
+	erases("")
+	e.clock.advance(time.Minute + time.Second)
+	erases("", "a") // nobody has told that it is gone
+	e.ok(e.Stay(ctx, []string{"a", "b", "c"}))
+	erases("", "a")
+	e.ok(e.Gone(ctx, []string{"a", "b"}))
+	comes("a", true)
+	e.clock.advance(time.Hour + time.Second)
+	comes("a", true)
+	erases("", "b") // its upload was lost, the other's has a new one
+	e.ok(e.Gone(ctx, []string{"b"}))
+
+	by := files.Owner{Owner: "key:1"}
+	e.bring("c", "c", by)
+	comes("c", true)
+	e.ok(e.Came(ctx, "c"))
+	erases("c")
+	e.ok(e.PutFile(ctx, away, files.File{ID: "c"}, "c", by))
+	_, err := e.DropFile(ctx, auth.All(home), "c")
+	e.ok(err)
+	erases("c") // others have it
+	_, err = e.DropFile(ctx, auth.All(away), "c")
+	e.ok(err)
+	erases("", "c")
+}
+
+// pieces: the pieces of a content are those that were put last, until they are dropped.
+func pieces(e *env) {
+	ctx := e.t.Context()
+	for _, c := range []struct {
+		id    string
+		n     int
+		piece []byte
+	}{{"a", 0, []byte("old")}, {"a", 0, []byte{0, 0xff, 0}}, {"a", 1, []byte("b")}, {"b", 0, []byte{}}} {
+		e.ok(e.PutPiece(ctx, c.id, c.n, c.piece))
+		got, err := e.Piece(ctx, c.id, c.n)
+		e.ok(err)
+		e.same("piece", c.piece, got)
+	}
+	e.ok(e.DropPieces(ctx, []string{"a", "unknown"}))
+	for n := range 2 {
+		got, err := e.Piece(ctx, "a", n)
+		e.ok(err)
+		e.same("dropped", true, got == nil)
+	}
+	got, err := e.Piece(ctx, "b", 0)
+	e.ok(err)
+	e.same("the other", true, got != nil)
 }

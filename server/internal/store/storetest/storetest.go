@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/blob"
 	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/feed"
@@ -32,6 +33,7 @@ type Store interface {
 	lifecycle.Store
 	auth.Store
 	files.Store
+	blob.Rows
 	feed.Source
 	search.Store
 	deliver.Store

@@ -143,19 +143,6 @@ func among[T ~string](ids []T) (places string, args []any) {
 	return "(?" + strings.Repeat(", ?", n-1) + ")", args
 }
 
-// KnownFiles implements files.Store.
-func (r *Reader) KnownFiles(ctx context.Context, ids []string) ([]string, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	places, args := among(ids)
-	found, err := texts(ctx, r.DB, "SELECT DISTINCT id FROM files WHERE id IN "+places, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read files: %w", err)
-	}
-	return found, nil
-}
-
 // LockFiles finds those of some files that an organization has; they stay until the
 // commit.
 func LockFiles(ctx context.Context, db DB, org string, ids []string) ([]string, error) {
@@ -212,6 +199,9 @@ func (w *Writer) DropFile(ctx context.Context, in auth.Scope, id string) (remove
 		}
 		org := in.Organization
 		narrower, more := within(in, "o")
+		if removed == files.Erased {
+			ops = append(ops, loosen(id, now))
+		}
 		if removed == files.LeftToTasks {
 			ops = append(ops, Op{
 				SQL: `INSERT INTO file_owners (org, id, owner, grp, name, at, left_at)
@@ -257,7 +247,7 @@ const leftLong = " o.left_at > 0 AND o.left_at < ? AND NOT EXISTS (SELECT 1 FROM
 
 // DropLeft implements files.Store.
 func (w *Writer) DropLeft(ctx context.Context, org string, before task.Stamp, limit int) (ids []string, more bool, err error) {
-	err = w.Edit(ctx, func(db DB, _ task.Stamp) (ops []Op, err error) {
+	err = w.Edit(ctx, func(db DB, now task.Stamp) (ops []Op, err error) {
 		ids, err = texts(ctx, db, "SELECT o.id FROM file_owners o WHERE o.org = ? AND"+leftLong+" ORDER BY o.left_at LIMIT ?", org, int64(before), limit)
 		if more = len(ids) == limit; len(ids) == 0 || err != nil {
 			return nil, err
@@ -271,7 +261,7 @@ func (w *Writer) DropLeft(ctx context.Context, org string, before task.Stamp, li
 			ops = append(ops, Op{
 				SQL:  "DELETE FROM file_owners AS o WHERE o.org = ? AND o.id = ? AND" + leftLong,
 				Args: []any{org, id, int64(before)}, In: Files,
-			}, deleteFile(org, id))
+			}, deleteFile(org, id), loosen(id, now))
 		}
 		return ops, nil
 	})

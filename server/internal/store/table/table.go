@@ -71,6 +71,7 @@ const (
 	Documents
 	Search
 	Pushes
+	Pieces
 )
 
 // each calls scan for every row of a query.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/blob"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
@@ -26,6 +27,7 @@ type Store interface {
 	lifecycle.Store
 	auth.Store
 	files.Store
+	blob.Rows
 	feed.Source
 	Close() error
 }
