@@ -284,6 +284,13 @@ soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all ch
 	@$(MAKE) ui-soak
 	@$(MAKE) models-soak
 
+.PHONY: faults
+faults: $(ON_POSTGRES) ## whatever may happen to nodes, their lines, database, disk and clock, under load, each many times; what clients saw is checked (20 minutes)
+	@mkdir -p $(TMP)
+	cd server/test && (ERRAND_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run '^Test(DiskFull|UnwritableFolder|Clock|ClockJumps|Line|ServerStandsStill|WorkerStandsStill)$$' ./crash && \
+	  ERRAND_SOAK=1 ERRAND_TEST_STORE=postgres $(ON_POSTGRES) $(GO) test -count=1 -timeout 60m -v -run '^Test(Faults|KillDatabase|KillNodes)$$' ./crash) 2>&1 | tee $(CURDIR)/$(TMP)/faults.log
+	@grep -E '^(soak:|ok|FAIL)' $(TMP)/faults.log
+
 .PHONY: failover
 failover: ## a PostgreSQL primary with two standbys is killed under load, 10 times (3 minutes)
 	@mkdir -p $(TMP)

@@ -1,9 +1,9 @@
 package crash
 
 import (
-	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,28 +39,46 @@ func TestKillDatabase(t *testing.T) {
 		if x.round%2 == 0 {
 			s.start(t)
 		}
-		c := s.client()
-		eventually(t, 20*time.Second, "the server is ready again", func() bool {
-			a, err := c.call(t.Context(), "GET", "/readyz", nil)
-			return err == nil && a.status == 200
-		})
+		s.awaitReady(t)
 		checked := x.settle(t)
 		t.Logf("round %d: killed after %v; %v; %d tasks checked", x.round, moment.Round(time.Millisecond), x.book.counts, checked)
 	}
 	x.end(t, "the store cannot write")
 }
 
-// balancer carries each connection to one of some servers that takes it, in turns.
+// balancer carries each connection to one of some addresses that takes it, in turns.
 type balancer struct {
 	listener net.Listener
 	parts    sync.WaitGroup
 	mu       sync.Mutex
 	conns    []net.Conn
+	delay    atomic.Int64 // of what it carries
 }
 
-func newBalancer(t *testing.T, addrs ...string) *balancer {
+// slow carries everything late until goOn returns.
+func (b *balancer) slow(by time.Duration, goOn func()) {
+	b.delay.Store(int64(by))
+	goOn()
+	b.delay.Store(0)
+}
+
+// carry carries what comes from one end to the other.
+func (b *balancer) carry(to, from net.Conn) {
+	part := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(part)
+		if by := time.Duration(b.delay.Load()); by > 0 {
+			await(by)
+		}
+		if _, lost := to.Write(part[:n]); err != nil || lost != nil {
+			return
+		}
+	}
+}
+
+func newBalancer(t *testing.T, at string, addrs ...string) *balancer {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", freeAddr(t))
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +91,7 @@ func newBalancer(t *testing.T, addrs ...string) *balancer {
 			}
 			var far net.Conn
 			for i := range addrs {
-				if far, err = (&net.Dialer{}).Dial("tcp", addrs[(n+i)%len(addrs)]); err == nil {
+				if far, err = (&net.Dialer{Timeout: time.Second}).Dial("tcp", addrs[(n+i)%len(addrs)]); err == nil {
 					break
 				}
 			}
@@ -86,7 +104,7 @@ func newBalancer(t *testing.T, addrs ...string) *balancer {
 			b.mu.Unlock()
 			for from, to := range map[net.Conn]net.Conn{near: far, far: near} {
 				b.parts.Go(func() {
-					_, _ = io.Copy(to, from) // the end of either is that of both
+					b.carry(to, from) // the end of either is that of both
 					_ = to.Close()
 					_ = from.Close()
 				})
@@ -113,7 +131,7 @@ func TestKillNodes(t *testing.T) {
 	two := prepareServer(t)
 	two.data, two.database = one.data, one.database
 	two.start(t)
-	front := newBalancer(t, one.addr, two.addr)
+	front := newBalancer(t, freeAddr(t), one.addr, two.addr)
 	x := newStorm(t, one, "http://"+front.listener.Addr().String())
 	for range rounds(4, 60) {
 		if t.Failed() {

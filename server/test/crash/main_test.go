@@ -37,7 +37,7 @@ func onSQLiteOnly() []string {
 }
 
 // onPostgresOnly are the tests for which a database beside the server is needed.
-func onPostgresOnly() []string { return []string{"TestKillDatabase", "TestKillNodes"} }
+func onPostgresOnly() []string { return []string{"TestKillDatabase", "TestKillNodes", "TestFaults"} }
 
 // leaveOut leaves out what is not for the store that the tests run on.
 func leaveOut() error {

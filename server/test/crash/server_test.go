@@ -40,7 +40,8 @@ type server struct {
 	// that the server writes is one on its log. full starts it without the right
 	// to write to any.
 	unlogged, full bool
-	clock          bool // its clock can be set
+	clock          bool     // its clock can be set
+	network        *network // of its own; nil is that of the tests
 }
 
 // process is a started program.
@@ -146,6 +147,16 @@ func spawn(t *testing.T, logFile string, piped bool, env []string, name string, 
 	return p
 }
 
+// awaitReady waits until a server that was in trouble takes writes again.
+func (s *server) awaitReady(t *testing.T) {
+	t.Helper()
+	c := s.client()
+	eventually(t, startLimit, "the server is ready again", func() bool {
+		a, err := c.call(t.Context(), http.MethodGet, "/readyz", nil)
+		return err == nil && a.status == http.StatusOK
+	})
+}
+
 // launch starts the process without waiting for it.
 func (s *server) launch(t *testing.T) {
 	t.Helper()
@@ -157,6 +168,9 @@ func (s *server) launch(t *testing.T) {
 		name, args = "sh", append([]string{"-c", `ulimit -S -f 0; exec "$0" "$@"`, name}, args...)
 	}
 	env := append([]string{"ERRAND_ADMIN_KEY=" + adminKey, "ERRAND_DATABASE_URL=" + s.database}, s.env...)
+	if s.network != nil {
+		name, args = "ip", append([]string{"netns", "exec", s.network.name, name}, args...)
+	}
 	if s.clock {
 		env = append(env, helperEnv+"=clock", helperData+"="+s.data, helperAddr+"="+s.addr)
 		name, args = os.Args[0], nil
