@@ -14,7 +14,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// What deploy/ sets are variables that the server reads, and its YAML is YAML.
+// What deploy/ sets are variables that the server reads, its YAML is YAML, and what that has
+// as arguments is a command line.
 func TestDeployment(t *testing.T) {
 	t.Parallel()
 	parser, err := kong.New(&root{}, kong.Name("errand"), kong.Vars{"version": "x"})
@@ -26,7 +27,7 @@ func TestDeployment(t *testing.T) {
 		known = append(known, f.Envs...)
 	}
 	variable := regexp.MustCompile(`\bERRAND_[A-Z_]+`)
-	n := 0
+	n, lines := 0, 0
 	err = filepath.WalkDir("../../../deploy", func(name string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(name) == ".json" {
 			return err
@@ -53,9 +54,39 @@ func TestDeployment(t *testing.T) {
 				t.Errorf("%s: %v, %v", name, one, err)
 				return nil
 			}
+			for _, args := range argsIn(one) {
+				lines++
+				if _, err := parser.Parse(args); err != nil {
+					t.Errorf("%s: errand %s: %v", name, strings.Join(args, " "), err)
+				}
+			}
 		}
 	})
-	if err != nil || n < 4 {
-		t.Errorf("%d files were looked at: %v", n, err)
+	if err != nil || n < 4 || lines < 1 {
+		t.Errorf("%d files and %d command lines were looked at: %v", n, lines, err)
 	}
+}
+
+// argsIn finds the arguments of containers.
+func argsIn(of any) (found [][]string) {
+	switch of := of.(type) {
+	case []any:
+		for _, one := range of {
+			found = append(found, argsIn(one)...)
+		}
+	case map[string]any:
+		for name, value := range of {
+			list, is := value.([]any)
+			if name != "args" || !is {
+				found = append(found, argsIn(value)...)
+				continue
+			}
+			args := make([]string, len(list))
+			for i, arg := range list {
+				args[i], _ = arg.(string)
+			}
+			found = append(found, args)
+		}
+	}
+	return found
 }

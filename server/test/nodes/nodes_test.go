@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -276,8 +277,23 @@ func (a *api) awaitInLine(t *testing.T, workers int) {
 // asked of it.
 func TestFilesElsewhere(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t)
-	a, b := c.start(t), c.start(t)
+	t.Run("InOneFolder", func(t *testing.T) {
+		t.Parallel()
+		c := newCluster(t)
+		filesElsewhere(t, c.start(t), c.start(t))
+	})
+	t.Run("InTheDatabase", func(t *testing.T) { // nodes that share nothing else
+		t.Parallel()
+		c := newCluster(t)
+		c.env = append(c.env, "ERRAND_BLOBS=database", "ERRAND_SECRET_KEY="+strings.Repeat("5e", 32))
+		a := c.start(t)
+		c.data = filepath.Join(t.TempDir(), "data")
+		filesElsewhere(t, a, c.start(t))
+	})
+}
+
+func filesElsewhere(t *testing.T, a, b *node) {
+	t.Helper()
 	a.agent(t, "worker", 60)
 	const content = "region,amount\nnorth,1\nsouth,2\n"
 	var file struct {
