@@ -89,8 +89,11 @@ func openBucket(ctx context.Context, place string, log *slog.Logger) (files.Blob
 		return nil, err
 	}
 	creds := keys()
-	if key, err := creds.GetWithContext(&credentials.CredContext{Client: http.DefaultClient, Context: ctx}); err != nil || key.AccessKeyID == "" {
-		return nil, errors.Join(errors.New("no keys were found: set "+whereKeysAre), err)
+	switch key, err := creds.GetWithContext(&credentials.CredContext{Client: http.DefaultClient, Context: ctx}); {
+	case err != nil:
+		return nil, fmt.Errorf("its keys cannot be read: %w", err)
+	case key.AccessKeyID == "":
+		return nil, errors.New("no keys were found: set " + whereKeysAre)
 	}
 	client, err := minio.NewCore(l.endpoint.Host, &minio.Options{
 		Creds: creds, Secure: l.endpoint.Scheme == "https", Region: l.region, MaxRetries: s3Tries,
@@ -114,19 +117,25 @@ func (b bucket) prove(ctx context.Context) error {
 	if err := b.put(ctx, object, strings.NewReader(content), int64(len(content)), ""); err != nil {
 		return err
 	}
-	err := func() error {
-		got, err := b.get(ctx, object, 0)
-		if err != nil {
-			return err
-		}
-		defer got.Close() //nolint:errcheck // it was only read
-		raw, err := io.ReadAll(got)
-		if err == nil && string(raw) != content {
-			err = errors.New("it does not return what was written to it")
-		}
+	err := b.same(ctx, object, content)
+	if removing := b.client.RemoveObject(ctx, b.name, object, minio.RemoveObjectOptions{}); err == nil {
+		err = removing
+	}
+	return err
+}
+
+// same compares an object with what was written to it.
+func (b bucket) same(ctx context.Context, object, content string) error {
+	got, err := b.get(ctx, object, 0)
+	if err != nil {
 		return err
-	}()
-	return errors.Join(err, b.client.RemoveObject(ctx, b.name, object, minio.RemoveObjectOptions{}))
+	}
+	defer got.Close() //nolint:errcheck // it was only read
+	raw, err := io.ReadAll(got)
+	if err == nil && string(raw) != content {
+		err = errors.New("it does not return what was written to it")
+	}
+	return err
 }
 
 // why says what an operator may do about an error of S3.
