@@ -58,30 +58,27 @@ func inBucket(name, endpoint string) string {
 	return "s3://" + name + "/some/prefix?endpoint=" + url.QueryEscape(endpoint)
 }
 
-// each runs a test on every place.
-func each(t *testing.T, test func(t *testing.T, b files.Blobs)) {
-	t.Parallel()
-	places := map[string]func(t *testing.T) string{
-		"folder":   func(*testing.T) string { return blob.Folder },
-		"database": func(*testing.T) string { return blob.Database },
-		"bucket":   func(t *testing.T) string { t.Helper(); return inBucket("errand", fake(t)) },
-	}
+// places are all kinds of places, by their names.
+func places(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{"folder": blob.Folder, "database": blob.Database, "bucket": inBucket("errand", fake(t))}
 	if real := os.Getenv(realBucketEnv); real != "" {
-		places["real"] = func(*testing.T) string { return real }
+		all["real"] = real
 	}
-	for name, place := range places {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			store := teststore.Open(t, t, teststore.Options{Dir: dir, Now: time.Now})
-			t.Cleanup(func() { check(t, store.Close()) })
-			folder := filepath.Join(dir, files.Folder)
-			check(t, os.Mkdir(folder, 0o700))
-			b, err := blob.Open(t.Context(), place(t), folder, store, slog.New(slog.NewTextHandler(t.Output(), nil)))
-			check(t, err)
-			test(t, b)
-		})
-	}
+	return all
+}
+
+// open opens a place, over a store of its own.
+func open(t *testing.T, place string) files.Blobs {
+	t.Helper()
+	dir := t.TempDir()
+	store := teststore.Open(t, t, teststore.Options{Dir: dir, Now: time.Now})
+	t.Cleanup(func() { check(t, store.Close()) })
+	folder := filepath.Join(dir, files.Folder)
+	check(t, os.Mkdir(folder, 0o700))
+	b, err := blob.Open(t.Context(), place, folder, store, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	check(t, err)
+	return b
 }
 
 func check(t *testing.T, err error) {
@@ -95,7 +92,7 @@ func check(t *testing.T, err error) {
 func some(size int) (content []byte, id string) {
 	content = make([]byte, size)
 	for i := range content {
-		content[i] = byte(rand.Uint32()) //nolint:gosec // any will do
+		content[i] = byte(rand.Uint32())
 	}
 	sum := sha256.Sum256(content)
 	return content, hex.EncodeToString(sum[:])
@@ -111,31 +108,41 @@ func put(t *testing.T, b files.Blobs, id string, content []byte) error {
 
 // What was put is read, from any place on and by many at once, until it is erased.
 func TestPlaces(t *testing.T) {
-	each(t, func(t *testing.T, b files.Blobs) {
-		for _, size := range []int{0, 1, 256 << 10, 256<<10 + 1, 3 << 20} {
-			content, id := some(size)
-			if _, err := b.Open(t.Context(), id, int64(size)); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%d bytes that nobody has put: %v", size, err)
+	t.Parallel()
+	for name, place := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := open(t, place)
+			for _, size := range []int{0, 1, 256 << 10, 256<<10 + 1, 3 << 20} {
+				comesAndGoes(t, b, size)
 			}
-			for range 2 { // there is no harm in putting it twice
-				check(t, put(t, b, id, content))
+			if b.Limit() < 64<<20 || b.Limit() > files.MaxSize {
+				t.Errorf("the limit is %d", b.Limit())
 			}
-			var all sync.WaitGroup
-			for range 3 {
-				all.Go(func() { reads(t, b, id, content) })
-			}
-			all.Wait()
-			for range 2 {
-				check(t, b.Erase(t.Context(), []string{id}))
-			}
-			if _, err := b.Open(t.Context(), id, int64(size)); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%d bytes that were erased: %v", size, err)
-			}
-		}
-		if b.Limit() < 64<<20 || b.Limit() > files.MaxSize {
-			t.Errorf("the limit is %d", b.Limit())
-		}
-	})
+		})
+	}
+}
+
+func comesAndGoes(t *testing.T, b files.Blobs, size int) {
+	t.Helper()
+	content, id := some(size)
+	if _, err := b.Open(t.Context(), id, int64(size)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%d bytes that nobody has put: %v", size, err)
+	}
+	for range 2 { // there is no harm in putting it twice
+		check(t, put(t, b, id, content))
+	}
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() { reads(t, b, id, content) })
+	}
+	all.Wait()
+	for range 2 {
+		check(t, b.Erase(t.Context(), []string{id}))
+	}
+	if _, err := b.Open(t.Context(), id, int64(size)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%d bytes that were erased: %v", size, err)
+	}
 }
 
 // reads reads a content whole and in parts, as http.ServeContent does.

@@ -70,17 +70,6 @@ func (w *network) cut(t *testing.T, line string, goOn func()) {
 	check(t, ip("-n", w.name, "link", "set", line, "up"))
 }
 
-// at is an address of a database's URL in place of its own.
-func at(t *testing.T, database, addr string) string {
-	t.Helper()
-	u, err := url.Parse(database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = addr
-	return u.String()
-}
-
 // node is one of several servers, and what lies between it and the database.
 type node struct {
 	*server

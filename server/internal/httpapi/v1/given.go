@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -251,7 +252,7 @@ func pageOf(content io.ReadSeeker, offset int64) (string, error) {
 	if err == nil {
 		n, err = io.ReadFull(content, page)
 	}
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return "", fmt.Errorf("read a text: %w", err)
 	}
 	page = page[:n]
