@@ -10,7 +10,7 @@ import (
 )
 
 // TestExamples: every command has examples, and each is a command line of that command.
-func TestExamples(t *testing.T) {
+func TestExamples(t *testing.T) { //nolint:paralleltest // it sets the environment
 	for _, variable := range os.Environ() { // a test must not take flags from there
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "ERRAND_") {
 			t.Setenv(name, "")

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,8 +81,8 @@ func (p *page) lines(text string, columns int, styled bool) []string {
 // last cuts lines to those at the end that take a number of rows at most, and says how
 // many rows they take.
 func last(lines []string, columns, limit int) (_ []string, rows int) {
-	for i := len(lines) - 1; i >= 0; i-- {
-		takes := max(markdown.Width(lines[i])-1, 0)/columns + 1
+	for i, line := range slices.Backward(lines) {
+		takes := max(markdown.Width(line)-1, 0)/columns + 1
 		if rows+takes > limit {
 			return lines[i+1:], rows
 		}

@@ -226,11 +226,11 @@ func TestNotesWithoutATerminal(t *testing.T) {
 		v.event(told(errand.TaskUpdated, map[string]any{"status": "executing"}))
 		for i := range 101 {
 			v.event(told(errand.TaskUpdated, map[string]any{"internal_status": fmt.Sprintf("%d %%", i)}))
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // of synctest's clock
 		}
 		for range 10 {
 			v.pass()
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) //nolint:forbidigo // of synctest's clock
 		}
 		v.event(told(errand.TaskFinished, map[string]any{"status": "completed"}))
 		if got, want := said.String(), "· executing\n· 0 %\n· 50 %\n· 100 %\n· completed\n"; got != want {

@@ -1,6 +1,7 @@
 package markdown
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -62,13 +63,13 @@ func (l line) plain() string {
 }
 
 func (s style) command() string {
-	command := "\x1b[0"
+	command := []string{"\x1b[0"}
 	for i, number := range [...]string{"1", "3", "36", "2"} {
 		if s&(1<<i) != 0 {
-			command += ";" + number
+			command = append(command, number)
 		}
 	}
-	return command + "m"
+	return strings.Join(command, ";") + "m"
 }
 
 // Width is how many columns a line of Lines takes.
@@ -162,5 +163,5 @@ func padded(l line, width int, right bool) line {
 	if right {
 		return append(spaces, l...)
 	}
-	return append(l[:len(l):len(l)], spaces...)
+	return append(slices.Clip(l), spaces...)
 }

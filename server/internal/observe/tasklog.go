@@ -57,7 +57,7 @@ func (l *TaskLog) Run(ctx context.Context) {
 	for {
 		select {
 		case told := <-l.lines:
-			l.log.LogAttrs(ctx, slog.LevelInfo, told.message, told.about...)
+			l.log.LogAttrs(ctx, slog.LevelInfo, told.message, told.about...) //nolint:sloglint // one of three constants
 			if n := l.missed.Swap(0); n > 0 {
 				l.log.InfoContext(ctx, "lines about tasks were left out", "lines", n)
 			}

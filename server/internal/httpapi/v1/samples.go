@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -137,7 +138,7 @@ func (s sampler) curl(op *huma.Operation) string {
 	if streams(op) {
 		command = append(command, "-N", "-H 'Accept: text/event-stream'")
 	}
-	if op.Method != "GET" {
+	if op.Method != http.MethodGet {
 		command = append(command, "-X "+op.Method)
 	}
 	command = append(command, `-H "x-api-key: $ERRAND_API_KEY"`, `"$ERRAND_URL`+path+query+`"`)
@@ -147,7 +148,7 @@ func (s sampler) curl(op *huma.Operation) string {
 		inQuotes := strings.ReplaceAll(s.request(schemaIn(body.Content)), "'", `'\''`)
 		command = append(command, "-H 'Content-Type: application/json'", "-d '"+inQuotes+"'")
 	default:
-		command = append(command, "-H 'Content-Type: application/octet-stream'", "--data-binary @"+sampled["file"].(string))
+		command = append(command, "-H 'Content-Type: application/octet-stream'", "--data-binary @sales.csv")
 	}
 	return strings.Join(command, " ")
 }
