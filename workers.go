@@ -61,6 +61,44 @@ type NodeInfo struct {
 	LastHeard time.Time `json:"last_heard"`
 }
 
+// Trouble is something that is wrong now, and that somebody can do something about.
+type Trouble struct {
+	// Kind is one of a closed list.
+	Kind string `json:"kind"`
+	// Severity is error where nothing goes on because of it, else warning.
+	Severity string `json:"severity"`
+	// Message says what is wrong, and Help what to do about it.
+	Message string `json:"message"`
+	Help    string `json:"help"`
+	// Since is when it began; zero where that is not known.
+	Since time.Time `json:"since,omitzero"`
+	// Count is how many tasks or attempts are concerned, 0 where it is no matter of these;
+	// there may be more.
+	Count         int  `json:"count"`
+	CountIsCapped bool `json:"count_is_capped"`
+	// Filter finds the tasks in a list; nil where nothing does.
+	Filter *TroubleFilter `json:"filter"`
+}
+
+// TroubleFilter says which tasks have some trouble.
+type TroubleFilter struct {
+	AgentID    string   `json:"agent_id,omitempty"`
+	WorkerID   string   `json:"worker_id,omitempty"`
+	WaitingFor string   `json:"waiting_reason,omitempty"`
+	Status     []Status `json:"status,omitempty"`
+}
+
+// Trouble lists what is wrong now, as far as the key sees it, what is severe first.
+func (c *Client) Trouble(ctx context.Context) ([]Trouble, error) {
+	var list struct {
+		Items []Trouble `json:"items"`
+	}
+	if err := c.call(ctx, request{method: http.MethodGet, path: "/v1/trouble", repeat: true}, &list); err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
 // Server reads what the server says of itself.
 func (c *Client) Server(ctx context.Context) (*ServerInfo, error) {
 	var info ServerInfo

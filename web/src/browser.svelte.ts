@@ -48,6 +48,12 @@ class Browser {
     });
   }
 
+  /** A moment on an axis: its day, or the time of the day. */
+  mark(time: number, days: boolean): string {
+    const zone = this.utc ? { timeZone: "UTC" } : {};
+    return new Date(time).toLocaleString("en-GB", days ? { day: "numeric", month: "short", ...zone } : { hour: "2-digit", minute: "2-digit", ...zone });
+  }
+
   /** The time of day, with the day if it is another one. */
   clock(time: string, seconds = false): string {
     const d = new Date(time);

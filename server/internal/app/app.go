@@ -248,7 +248,7 @@ func (a *App) start(ctx context.Context) error {
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
 		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, People: provider, Search: search.NewFinder(a.store), Pushes: deliver.NewBook(a.store, box, guard, courier.Load().Told), Shelf: shelf, Ready: a.ready,
-		Proxy: modelProxy(o, service), Preview: previews(runner, opener),
+		Proxy: modelProxy(o, service), Preview: previews(runner, opener), Data: o.Data,
 		Retention: o.Retention, AgentTools: o.MCPAgentTools,
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()), PublicURL: trimSlash(o.PublicURL),
 		Metrics: metrics.Handler(), Measure: metrics.Request,
@@ -421,7 +421,7 @@ func (a *App) stop() error {
 func (a *App) trim(ctx context.Context) error {
 	a.fetcher.Trim()
 	now := task.StampOf(time.Now())
-	err := errors.Join(a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)), a.store.DropSessions(ctx, now), a.store.DropPasses(ctx, now))
+	err := errors.Join(a.store.DropFeed(ctx, a.store.Now().Add(-keepFeed)), a.store.DropSessions(ctx, now), a.store.DropPasses(ctx, now), a.store.DropStats(ctx, a.store.Now()))
 	if s, ok := a.store.(shrinker); ok {
 		err = errors.Join(err, s.Shrink(ctx))
 	}

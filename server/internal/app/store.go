@@ -40,6 +40,8 @@ type store interface {
 	// DropFeed drops entries of the feed that are older than a moment, but for the newest
 	// of them.
 	DropFeed(ctx context.Context, before task.Stamp) error
+	// DropStats drops what is not kept any more at a moment.
+	DropStats(ctx context.Context, at task.Stamp) error
 	// Writable reports why nothing can be stored now.
 	Writable(ctx context.Context) error
 	Close() error

@@ -63,6 +63,7 @@ type root struct {
 	File   fileCmds   `cmd:"" help:"Upload, list and delete files for tasks."`
 	Key    keyCmds    `cmd:"" help:"Make, cap, list and revoke API keys."`
 	Usage  usageCmd   `cmd:"" help:"Show what was spent in a day and a month, beside the caps."`
+	Stats  statsCmd   `cmd:"" help:"Show what happened to tasks lately: how many, how they ended, how long it took."`
 	Worker workerCmds `cmd:"" help:"Do an agent's tasks with a program of yours, or show who does."`
 	Events eventsCmd  `cmd:"" help:"Print the changes of all tasks as they come."`
 	Step   stepCmd    `cmd:"" help:"Inside a program of a worker: run a command once, whatever becomes of the attempt."`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/app"
+	"github.com/errand-dev/errand/server/internal/durable"
 )
 
 type doctorCmd struct {
@@ -236,23 +237,19 @@ func (x *examination) folder(dir string) {
 	x.ok("folder", "%s holds %s, for its owner alone", dir, bytesBriefly(size))
 }
 
-// Below these, and below the fewest open files, a server is in trouble soon.
-const (
-	littleDisk = 1 << 30
-	tooLittle  = 100 << 20
-	fewFiles   = 4096
-)
+// fewFiles is the fewest open files with which a server is not in trouble soon.
+const fewFiles = 4096
 
 // machine looks at what a server on this machine may use.
 func (x *examination) machine(dir string) {
-	free, err := freeDisk(dir)
+	free, err := durable.Free(dir)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 	case err != nil:
 		x.warn("disk", "look at the file system of "+dir, "%v", err)
-	case free < tooLittle:
+	case free < durable.TooLittle:
 		x.fail("disk", "make room: a server that cannot write accepts nothing", "only %s free", bytesBriefly(free))
-	case free < littleDisk:
+	case free < durable.Little:
 		x.warn("disk", "make room soon", "%s free", bytesBriefly(free))
 	default:
 		x.ok("disk", "%s free", bytesBriefly(free))

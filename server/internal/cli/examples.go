@@ -79,6 +79,9 @@ errand key create --sees own --day tokens=1000000 anna`,
 	"key revoke": `errand key revoke 01a228a8-5b37-754e-9907-38e4da866404`,
 	"usage": `errand usage
 errand usage --of agent --day 2026-11-30`,
+	"stats": `errand stats
+errand stats --last 24h --by model
+errand stats --last 1h --agent analyst --json | jq .steps`,
 	"worker run": `errand worker --agent analyst -- ./my-agent --fast
 errand worker --agent analyst --slots 4 --env OPENAI_API_KEY -- python3 agent.py`,
 	"worker list": `errand worker list --agent analyst`,

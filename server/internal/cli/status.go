@@ -30,6 +30,7 @@ type condition struct {
 	Capped   []errand.Status       `json:"capped"`
 	NeedsYou int                   `json:"needs_you"`
 	Stuck    []stuck               `json:"stuck"`
+	Trouble  []errand.Trouble      `json:"trouble"`
 	Docs     string                `json:"docs"`
 	Web      string                `json:"web_ui"` // "" for none
 }
@@ -102,6 +103,9 @@ func (x *condition) look(ctx context.Context, client *errand.Client) (err error)
 		return err
 	}
 	x.Tasks, x.Capped, x.NeedsYou = counts.ByStatus, counts.Capped, counts.NeedsYou
+	if x.Trouble, err = client.Trouble(ctx); err != nil {
+		return err
+	}
 	for _, reason := range stuckBy {
 		page, err := client.Tasks.Rows(ctx, errand.ListOptions{WaitingFor: reason, PerPage: 1})
 		if err != nil {
@@ -138,6 +142,12 @@ func (x *condition) show(e *env, again func(string) string) {
 		}
 		w.pair("stuck", fmt.Sprintf("%s: %s", number, s.Message))
 		w.row("", again("task list --waiting "+s.Reason))
+	}
+	for _, t := range x.Trouble {
+		if t.Filter == nil || !slices.Contains(stuckBy[:], t.Filter.WaitingFor) { // which was said above
+			w.pair("trouble", t.Message)
+			w.row("", t.Help)
+		}
 	}
 	w.pair("docs", x.Docs)
 	w.pair("web UI", x.Web)

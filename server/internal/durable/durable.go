@@ -53,3 +53,10 @@ func SyncDir(path string) error {
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
+
+// A server with less than Little space is in trouble soon, with less than TooLittle it is
+// already.
+const (
+	Little    = 1 << 30
+	TooLittle = 100 << 20
+)

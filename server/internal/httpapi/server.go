@@ -53,6 +53,8 @@ type Options struct {
 	Shelf     *files.Shelf
 	// Preview reads a file as an agent would be given it.
 	Preview v1.Preview
+	// Data is the server's data folder.
+	Data string
 	// Proxy lets attempts ask models.
 	Proxy proxy.Options
 	// Defaults are for agents that leave them open.
@@ -85,7 +87,7 @@ func newServer(o Options) *server {
 	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	s.faces = []edge.Face{
-		v1.Face(v1.Options{Core: o.Core, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, People: o.People, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview}),
+		v1.Face(v1.Options{Core: o.Core, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, People: o.People, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview, Data: o.Data}),
 		proxy.Face(o.Proxy),
 		agui.Face(o.Core, o.Shelf),
 		mcp.Face(mcp.Options{Core: o.Core, Version: o.Version, Origin: o.Origin, Shelf: o.Shelf, Retention: o.Retention, AgentTools: o.AgentTools}),

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/stats"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 // Delete removes a task, its sub-tasks, their logs and secrets for good. What
@@ -23,13 +25,14 @@ func (s *Service) Delete(ctx context.Context, who Caller, id string) error {
 			}
 		}
 		tx.rest.room = eraseRoom
-		return remove(tx, who.Organization, id)
+		return remove(tx, found.Task)
 	})
 }
 
 // remove deletes one task. What a Python worker may still run of it, or tell of,
 // stays behind (rules L6, L10).
-func remove(tx writing, org, id string) error {
+func remove(tx writing, t task.Task) error {
+	org, id := t.OrganizationID, t.ID
 	tx.rest.room -= visitCost
 	left, err := tx.Attempts(org, id)
 	if err != nil {
@@ -41,6 +44,7 @@ func remove(tx writing, org, id string) error {
 	if err := tx.Delete(org, id); err != nil {
 		return err
 	}
+	tx.AddStats(stats.Removed(t))
 	for _, a := range left {
 		if a = a.Orphaned(tx.Now()); a.Remains() {
 			if err := tx.PutAttempt(org, id, a); err != nil {
@@ -64,14 +68,14 @@ func erase(tx writing, org, id string) error {
 			if tx.rest.room <= 0 {
 				break
 			}
-			_, err := tx.Task(org, child) // nobody writes it meanwhile
+			t, err := tx.Task(org, child) // nobody writes it meanwhile
 			if fault.CodeOf(err) == fault.NotFound {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			if err := remove(tx, org, child); err != nil {
+			if err := remove(tx, t); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/stats"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -207,6 +208,8 @@ type TaskReader interface {
 	// Spenders lists those of a kind, "" for any, for whom something was counted on such
 	// days, behind one, in their order, at most limit.
 	Spenders(ctx context.Context, org string, kind task.CapOf, from, until task.Stamp, behind task.Spender, limit int) ([]task.Spender, error)
+	// Stats sums up what was counted of the scope's tasks, by the steps, agents and models.
+	Stats(ctx context.Context, in auth.Scope, q stats.Query) ([]stats.Row, error)
 	// Unpacked lists tasks that are Packable, at most limit.
 	Unpacked(ctx context.Context, org string, limit int) ([]string, error)
 	// Ahead lists the tasks that task.FollowClock may concern.
@@ -265,6 +268,8 @@ type Tasks interface {
 	// Count adds to what was counted for a spender on a day, which is named by its
 	// beginning. Whoever does so at the same time does not wait for it.
 	Count(org string, of task.Spender, day task.Stamp, spent task.Allowance) error
+	// AddStats adds to what was counted of tasks, as of the commit.
+	AddStats(x stats.Counted)
 	// Used is TaskReader.Used, with what this and callers before have counted.
 	Used(org string, of task.Spender, from, until task.Stamp) (task.Allowance, error)
 	// Take reads tasks that may be handed out now: by priority, then oldest, over

@@ -102,7 +102,7 @@ func (s *Service) outlived(ctx context.Context, org string, x Aged, rules task.R
 		}
 		gone = true
 		tx.rest.room = eraseRoom
-		return remove(tx, org, x.ID)
+		return remove(tx, t)
 	})
 	return gone && err == nil, err
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
+	"github.com/errand-dev/errand/server/internal/stats"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -256,6 +257,7 @@ func applyAlone(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	if err := tx.save(changed); err != nil {
 		return changed, err
 	}
+	tx.AddStats(stats.Count(t, changed, changed.Task.Unpaid(t)))
 	if err := tx.count(t, changed.Task); err != nil {
 		return changed, err
 	}

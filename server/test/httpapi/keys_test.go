@@ -85,6 +85,8 @@ func routes() []route {
 		{"DELETE", "/v1/keys/{key_id}", "", false, false},
 		{"PATCH", "/v1/keys/{key_id}", `{"caps": null}`, false, false},
 		{"GET", "/v1/usage", "", true, false},
+		{"GET", "/v1/stats", "", true, false},
+		{"GET", "/v1/trouble", "", true, false},
 		{"GET", "/v1/agents/{agent_id}", "", true, true},
 		{"GET", "/v1/agents/{agent_id}/tasks", "", true, false},
 

@@ -297,6 +297,8 @@ func tries(o owned) []try {
 		one("DELETE /v1/keys/{key_id}", 403, "/v1/keys/some-key", ""),
 		one("PATCH /v1/keys/{key_id}", 403, "/v1/keys/some-key", `{"caps": null}`),
 		one("GET /v1/usage", 200, "/v1/usage", ""),
+		one("GET /v1/stats", 200, "/v1/stats", ""),     // see TestB3StatsAreCounted
+		one("GET /v1/trouble", 200, "/v1/trouble", ""), // see TestB4TroubleIsTold
 
 		{"POST /agent-execution/{agent}", 404, []call{
 			{method: "POST", path: "/agent-execution/agent-1", body: asks[0]}, {method: "POST", path: "/agent-execution/agent-1", body: asks[1]},

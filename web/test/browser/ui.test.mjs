@@ -523,6 +523,35 @@ test("the failed run of an hour ago is found, seen why, and run again", async ()
   await leave(me);
 });
 
+test("the overview shows what happened, by eye, by keys and as a table, and what is wrong with the way to it", async () => {
+  await server.agent("plotted");
+  await server.agent("deserted");
+  for (const status of ["completed", "failed"]) {
+    await server.create("plotted", "Draw a line");
+    await (await server.claim("plotted")).finish(status, "done", { tokens: { prompt_tokens: 1200, completion_tokens: 34 } });
+  }
+  const { id } = await server.create("deserted", "Nobody comes for this");
+  const me = await person(browser, server);
+  const { page } = me;
+  await signIn(page, server, "/ui/overview");
+  await page.getByRole("button", { name: "24 h" }).click();
+  await page.waitForURL((url) => url.search === "?range=24h");
+  const plot = page.getByRole("group", { name: /^Tasks ended, half an hour\. [\d,]+ ends, [1-9]/ });
+  await plot.locator("rect.failed").last().waitFor({ state: "attached" });
+  await plot.focus();
+  await page.keyboard.press("End");
+  await plot.getByText(/completed [1-9].* · failed [1-9]/).waitFor();
+  await page.getByRole("button", { name: "Tokens, half an hour, as a table" }).click();
+  const tokens = page.getByRole("region", { name: "Tokens, half an hour" });
+  assert.match(await tokens.locator("tbody tr").first().innerText(), /k$/);
+  const trouble = page.getByRole("listitem").filter({ hasText: "Agent deserted has no worker" });
+  await trouble.getByRole("link", { name: "See it" }).click();
+  await page.waitForURL((url) => url.search === "?agent=deserted&why=no_worker");
+  await page.getByRole("link", { name: "Nobody comes for this" }).waitFor();
+  await server.api("POST", `/v1/tasks/${id}/stop`);
+  await leave(me);
+});
+
 test("the files of a task are looked at as its agent was given them", async () => {
   await server.agent("reader", { runtime: "model", model_provider: "openai", model_name: "gpt-4o" });
   const picture = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAABAAAAAJCAIAAAC0SDtlAAABCUlEQVR42g3LodWGEQCA0X+cbwADGMAABjCAKCiaoxKFp2iOShQMYADD/O/t9+/nEA7pUA7tMA7r8I7oKA4c3bEcx3Edz/H3C4iADKiADpiADfhADJQAgR5YgRO4gRe+kBAJmVAJnTAJm/CJmCgJEj2xEidxEy99ISMyMqMyOmMyNuMzMVMyZHpmZU7mZl7+QkVUZEVVdMVUbMVXYqVUqPTKqpzKrbz6hYZoyIZq6IZp2IZvxEZp0OiN1TiN23jtCwMxkAM10AMzsAM/iIMyYNAHa3AGd/DGFyZiIidqoidmYid+EidlwqRP1uRM7uTNL2zERm7URm/Mxm78Jm7Khk3frM3Z3M3b/APu2vrhVaT10gAAAABJRU5ErkJggg==", "base64");
@@ -929,7 +958,7 @@ test("each page, in both themes and at three widths, is without a fault that axe
   await run.emit(["think", { title: "Thought for 9 s.", thought: "Columns first." }], ["chunk", "Net sales came to **\u20ac 2.91 million**."]);
   await run.say("Comparing with last year");
   const names = { [done.id]: "done", [failed.id]: "failed", [run.id]: "live" };
-  const pages = ["tasks", "tasks?status=failed", "tasks?needs=you", "workers", "tasks?agent=nobody", `tasks/${done.id}`, `tasks/${done.id}?view=story`, `tasks/${done.id}?view=all`, `tasks/${done.id}?view=raw`, `tasks/${failed.id}?view=story`, `tasks/${run.id}`, "tasks/none", "inbox", "new", "agents", "agents/shown", "agents/shown/versions", "agents/shown/call", "overview", "settings/keys", "settings/server", "settings/browser", "none"];
+  const pages = ["tasks", "tasks?status=failed", "tasks?needs=you", "workers", "tasks?agent=nobody", `tasks/${done.id}`, `tasks/${done.id}?view=story`, `tasks/${done.id}?view=all`, `tasks/${done.id}?view=raw`, `tasks/${failed.id}?view=story`, `tasks/${run.id}`, "tasks/none", "inbox", "new", "agents", "agents/shown", "agents/shown/versions", "agents/shown/call", "overview", "overview?range=7d", "settings/keys", "settings/server", "settings/browser", "none"];
   const faults = [];
   for (const [width, height] of [[1440, 900], [820, 1100], [390, 844]]) {
     for (const colorScheme of ["light", "dark"]) {

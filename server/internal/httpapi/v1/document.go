@@ -41,6 +41,7 @@ func tags() []*huma.Tag {
 		{Name: "files", Description: "Files for tasks to read."},
 		{Name: "keys", Description: "Who may do what."},
 		{Name: "usage", Description: "What was spent, and what may be."},
+		{Name: "stats", Description: "What happened to tasks over time."},
 		{Name: "session", Description: "Browsers that are signed in, with a key or as a person."},
 	}
 }
@@ -362,6 +363,15 @@ func (Counted) Schema(huma.Registry) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
 	for _, status := range task.Statuses() {
 		s.Properties[string(status)] = &huma.Schema{Type: huma.TypeInteger, Description: "How many are " + string(status) + "."}
+	}
+	return s
+}
+
+// Schema implements huma.SchemaProvider.
+func (StatsEnds) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
+	for _, reason := range task.EndReasons() {
+		s.Properties[string(reason)] = &huma.Schema{Type: huma.TypeInteger, Description: "How many ended so."}
 	}
 	return s
 }

@@ -43,7 +43,9 @@ type Options struct {
 	People *people.Provider
 	Search *search.Finder
 	Cookie edge.SessionCookie
-	Shelf  *files.Shelf
+	// Data is the server's data folder.
+	Data  string
+	Shelf *files.Shelf
 	// Preview reads a file as an agent would be given it.
 	Preview Preview
 }
@@ -123,9 +125,11 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerWorkers()
 	r.registerPresent()
 	r.registerServer()
+	r.registerTrouble()
 	r.registerAgents()
 	r.registerKeys()
 	r.registerUsage()
+	r.registerStats()
 	r.registerSession()
 	r.registerTokens()
 	r.registerFiles()

@@ -8,6 +8,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
+	"github.com/errand-dev/errand/server/internal/stats"
 	"github.com/errand-dev/errand/server/internal/store/table"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -30,6 +31,7 @@ type tx struct {
 	// others may have gone.
 	replays map[replayKey]*lifecycle.Replay
 	dropped bool
+	counted []stats.Counted
 	// asked is the task whose client_ids were asked for last, and said what came of it.
 	asked taskKey
 	said  said
@@ -390,6 +392,13 @@ func (t *tx) Step(org, id string, turn int, step string) (*task.Step, error) {
 func (t *tx) Count(org string, of task.Spender, day task.Stamp, spent task.Allowance) error {
 	t.record(table.Count(org, of, day, spent, t.c.w.engine.Writer()))
 	return nil
+}
+
+// AddStats implements lifecycle.Tasks.
+func (t *tx) AddStats(x stats.Counted) {
+	if len(x.Counts) > 0 {
+		t.counted = append(t.counted, x)
+	}
 }
 
 // Used implements lifecycle.Tasks.

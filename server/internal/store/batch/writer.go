@@ -224,7 +224,7 @@ func (w *writer) try(g *group, met *[]lifecycle.Key) error {
 		w.engine.Rollback(ctx) // it may have begun, and then not got its locks
 		return err
 	}
-	c := &commit{w: w, about: about, met: met, replays: map[replayKey]*lifecycle.Replay{}}
+	c := &commit{w: w, about: about, met: met, replays: map[replayKey]*lifecycle.Replay{}, counting: table.Counting{}}
 	c.begin()
 	if err := c.ahead(about); err != nil {
 		w.engine.Rollback(ctx)
@@ -246,6 +246,7 @@ func (w *writer) try(g *group, met *[]lifecycle.Key) error {
 	if !c.wrote {
 		return w.engine.End(ctx)
 	}
+	c.ops = append(c.ops, c.counting.Ops(w.engine.Now(), w.engine.Writer())...)
 	if err := w.engine.Commit(ctx, table.Merge(c.ops), c.entries); err != nil {
 		w.engine.Rollback(ctx)
 		return err
@@ -272,7 +273,9 @@ type commit struct {
 	touched table.Name
 	tasks   map[taskKey]*known // as they have become
 	entries []feed.Entry
-	told    int // of the entries, to OnDecided
+	// counting is what is written last, once for all callers.
+	counting table.Counting
+	told     int // of the entries, to OnDecided
 	// about is what was locked when the transaction began, locked is that and what came
 	// to be since, and met was locked on the way.
 	about  []lifecycle.Key
@@ -345,7 +348,7 @@ func (c *commit) call(fn func(lifecycle.Tx) error, t *tx) (err error) {
 
 // accept makes what a caller has written part of the commit.
 func (c *commit) accept(t *tx) {
-	if t.sent || len(t.ops) > 0 {
+	if t.sent || len(t.ops)+len(t.counted) > 0 {
 		c.wrote = true
 	}
 	c.ops, c.in = append(c.ops, t.ops...), c.in|t.in
@@ -353,6 +356,9 @@ func (c *commit) accept(t *tx) {
 	c.entries = append(c.entries, t.entries...)
 	c.dropped = c.dropped || t.dropped
 	maps.Copy(c.replays, t.replays)
+	for _, x := range t.counted {
+		c.counting.Add(x)
+	}
 	if c.tasks == nil {
 		c.tasks = t.tasks
 		return

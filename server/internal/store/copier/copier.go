@@ -54,6 +54,7 @@ var tables = []table{
 	{"transit", []string{"id"}},
 	{"pieces", []string{"id", "n"}},
 	{"usage", []string{"org", "kind", "id", "day", "writer"}},
+	{"stats", []string{"org", "scope", "span", "at", "agent", "model", "what", "writer"}},
 	{"workers", []string{"org", "id", "agent"}},
 	{"worker_posts", []string{"org", "worker", "id"}},
 	{"nodes", []string{"id"}},

@@ -17,6 +17,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/search"
+	"github.com/errand-dev/errand/server/internal/stats"
 	"github.com/errand-dev/errand/server/internal/store/batch"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -161,6 +162,8 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT t.created_at, t.id FROM tasks t",                                                    // Open: likewise
 		"SELECT o.id, f.size, f.content_type",                                                       // Files, FileOf: see the test below
 		"SELECT 1 FROM search", "SELECT step, pos, n", "SELECT pos, n FROM search", "UPDATE search", // one row
+		"SELECT CAST(0 AS BIGINT) AS step, agent AS id",   // Stats: likewise
+		"SELECT (at - ?) / ? AS step",                     // Stats: sorts what was counted in a window, along its key
 		"SELECT d.id, d.task, d.first_seq",                // Found: so many that have the words, by their own index
 		"SELECT count(*), min(m.id) FROM (SELECT w.rowid", // likewise
 	}
@@ -272,6 +275,9 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"SELECT 1 FROM file_owners", "PRIMARY KEY (org=? AND id=?"},
 		{"SELECT o.id FROM file_owners", "file_owners_left (org=? AND left_at>? AND left_at<?)"},
 		{"DELETE FROM file_uses", "file_uses_task (org=? AND task=?)"},
+		{"SELECT (at - ?) / ? AS step", "PRIMARY KEY (org=? AND scope=? AND span=? AND at>? AND at<?)"},
+		{"SELECT at FROM stats", "stats_old (span=? AND at<?)"},
+		{"DELETE FROM stats", "stats_old (span=? AND at<?)"},
 		{readingFeed + "WHERE (pos, n) >", "PRIMARY KEY ((pos,n)>(?,?)"},
 		{"SELECT pos, n FROM feed WHERE pos < ?", "PRIMARY KEY (pos<?)"},
 		{"SELECT pos, n, at FROM feed WHERE pos < ?", "PRIMARY KEY (pos<?)"},
@@ -340,8 +346,13 @@ func everyWrite(tx lifecycle.Tx) error {
 		tx.PutNode(lifecycle.Node{ID: "n"}), tx.DropNode("n"), tx.PutAlive(lifecycle.Alive{Heard: 1}),
 		tx.PutPost("o", "w", "p"), tx.DropPosts("o", 1),
 		tx.PutAttempt("o", "t", task.Attempt{Number: 9}), tx.DropAttempt("o", "t", 9),
-		tx.PutAgent(a), tx.DeleteAgent("o", "a"), tx.Delete("o", "t"), erased(tx, "t"),
+		counted(tx), tx.PutAgent(a), tx.DeleteAgent("o", "a"), tx.Delete("o", "t"), erased(tx, "t"),
 	)
+}
+
+func counted(tx lifecycle.Tx) error {
+	tx.AddStats(stats.Counted{Of: stats.Of{Org: "o", Owner: "x", Group: "g", Agent: "a"}, Counts: stats.Counts{stats.Begun: 1}})
+	return nil
 }
 
 func stepped(tx lifecycle.Tx, id string) error {
@@ -422,7 +433,7 @@ func everyRecord(ctx context.Context, s *Store) error {
 			search.Place{Feed: feed.Position{Commit: 1 << 60}}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "l", Hash: []byte{2}, Role: auth.Admin}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "k", Hash: []byte{1}, Role: auth.User}), s.RevokeKey(ctx, "o", "k"),
-		s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{Owner: "x", Group: "g"}), everyRemoval(ctx, s), s.DropFeed(ctx, s.Now().Add(time.Hour)), s.Writable(ctx),
+		s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{Owner: "x", Group: "g"}), everyRemoval(ctx, s), s.DropFeed(ctx, s.Now().Add(time.Hour)), s.DropStats(ctx, s.Now().Add(1000*24*time.Hour)), s.Writable(ctx),
 		everyPass(ctx, s), everyPush(ctx, s), everyPerson(ctx, s),
 	)
 }
@@ -539,6 +550,10 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Spenders(ctx, "o", task.CapAgent, 1, 2, task.Spender{}, 1))
 	note(s.Caps(ctx, "o", task.Spender{Of: task.CapKey, ID: "k"}))
 	note(s.Caps(ctx, "o", task.Spender{Of: task.CapAgent, ID: "a"}))
+	for _, in := range []auth.Scope{auth.All("o"), {Organization: "o", Owner: "x"}} {
+		note(s.Stats(ctx, in, stats.Query{By: stats.ByStep, From: 1, To: 2, Step: 1, Span: 1}))
+		note(s.Stats(ctx, in, stats.Query{By: stats.ByAgent, Agent: "a", From: 1, To: 2, Step: 1, Span: 1}))
+	}
 	note(s.Waiting(ctx, "o", "u"))
 	note(s.Fronts(ctx, "o", []lifecycle.Lane{{Agent: "a"}, {Agent: "a", Pin: "w"}}, 1))
 	note(s.QueuedAgents(ctx, "o"))

@@ -132,8 +132,9 @@ func TestEveryWriteBeginsImmediately(t *testing.T) {
 			_, _, err := s.DropLeft(ctx, "o", 1, 1)
 			return err
 		},
-		"DropFeed": func() error { return s.DropFeed(ctx, 1) },
-		"Writable": func() error { return s.Writable(ctx) },
+		"DropFeed":  func() error { return s.DropFeed(ctx, 1) },
+		"DropStats": func() error { return s.DropStats(ctx, 1) },
+		"Writable":  func() error { return s.Writable(ctx) },
 	} {
 		s.trouble.Store(nil)
 		if what == "Writable" { // else it has nothing to try

@@ -40,6 +40,8 @@ type Store interface {
 	// DropFeed drops entries of the feed that are older than a moment and that the search
 	// has read, but for the newest of them.
 	DropFeed(ctx context.Context, before task.Stamp) error
+	// DropStats drops what is not kept any more at a moment.
+	DropStats(ctx context.Context, at task.Stamp) error
 	// Counts and Size are what is measured of a store.
 	Counts(ctx context.Context, org string) ([]lifecycle.StatusCount, []lifecycle.QueueDepth, error)
 	Size(ctx context.Context) (int64, error)
@@ -96,7 +98,7 @@ func parts(kind Kind) []part {
 		return raceParts()
 	}
 	all := slices.Concat(historyParts(), documentParts(), commitParts(), queueParts(), leaseParts(), rosterParts(),
-		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), feedParts(), searchParts(), pushParts())
+		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), statsParts(), feedParts(), searchParts(), pushParts())
 	if kind.Shared {
 		all = append(all, raceParts()...)
 	}

@@ -72,6 +72,7 @@ const (
 	Search
 	Pushes
 	Pieces
+	Stats
 )
 
 // each calls scan for every row of a query.
