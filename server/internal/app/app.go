@@ -172,7 +172,7 @@ func (a *App) start(ctx context.Context) error {
 	service.CapBy(o.Caps)
 	service.DefineCommands(slices.Collect(maps.Keys(o.Commands)))
 	service.DefineServers(slices.Collect(maps.Keys(o.MCPServers)))
-	a.servers = mcp.NewHost(mcp.Options{Guard: outbound.Guard{Networks: o.AllowPrivate}, Programs: o.MCPServers, Log: o.Log})
+	a.servers = mcp.NewHost(mcp.Options{Guard: outbound.Guard{Networks: o.AllowPrivate}, Programs: hidden(o.MCPServers, o.Data), Log: o.Log})
 	service.Limit(lifecycle.Limits{MaxQueued: o.MaxQueued, CreateRate: o.CreateRate})
 	if a.tracer != nil {
 		service.Trace(a.tracer.Place)
@@ -196,7 +196,7 @@ func (a *App) start(ctx context.Context) error {
 	a.reader = reading.New(filepath.Join(o.Data, reading.Folder))
 	a.fetcher = files.NewFetcher(o.AllowPrivate, filepath.Join(o.Data, files.FetchedFolder), o.Now)
 	opener := files.NewOpener(shelf, a.fetcher, service)
-	runner := runners(o.Commands, models(o, service, a.reader, a.servers), remoteAgents(o, service))
+	runner := runners(hidden(o.Commands, o.Data), models(o, service, a.reader, a.servers), remoteAgents(o, service))
 	pool := dispatch.NewPool(dispatch.PoolOptions{
 		Service: service, Line: line, Watcher: hub, Files: opener,
 		Present: func(ctx context.Context, s lifecycle.Snapshot) (json.RawMessage, error) {

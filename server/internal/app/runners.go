@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -57,6 +58,16 @@ func runners(commands map[string]program.Program, models *model.Runner, remote *
 			return nil
 		}
 	}
+}
+
+// hidden are programs that do not see the data folder if they are confined.
+func hidden(programs map[string]program.Program, data string) map[string]program.Program {
+	all := make(map[string]program.Program, len(programs))
+	for name, p := range programs {
+		p.Box.Hide = append(slices.Clone(p.Box.Hide), data)
+		all[name] = p
+	}
+	return all
 }
 
 // models is the runtime of agents that ask a model. An agent's own key is opened when

@@ -8,18 +8,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/app"
+	"github.com/errand-dev/errand/server/internal/config"
 	"github.com/errand-dev/errand/server/internal/durable"
+	"github.com/errand-dev/errand/server/internal/program"
 )
 
 type doctorCmd struct {
 	remote
-	Own bool `help:"Examine an own server in a temporary folder, even if there is another."`
+	Own    bool   `help:"Examine an own server in a temporary folder, even if there is another."`
+	Config string `help:"The server's configuration file: how its programs are confined is examined, too." env:"ERRAND_CONFIG" placeholder:"FILE"`
 }
 
 // Help says what cannot be said in flags.
@@ -87,7 +91,7 @@ func (c *doctorCmd) Run(e *env) (err error) {
 	err = e.interruptible(func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*doctorPatience)
 		defer cancel()
-		return x.examine(ctx, at, folder)
+		return errors.Join(x.examine(ctx, at, folder), x.programs(c.Config))
 	})
 	if err != nil {
 		return err
@@ -259,6 +263,39 @@ func (x *examination) machine(dir string) {
 	} else if err == nil {
 		x.ok("open files", "at most %d for a process of this shell", files)
 	}
+}
+
+// programs looks at how the programs of a configuration file are confined.
+func (x *examination) programs(name string) error {
+	if name == "" {
+		return nil
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	f, err := config.Parse(name, content)
+	if err != nil { // a sandbox that cannot be made is among the reasons
+		x.fail("programs", "correct the file, or install what it needs: a server does not start with it", "%v", err)
+		return nil
+	}
+	var free []string
+	for _, programs := range []map[string]program.Program{f.Commands, f.Servers} {
+		for name, p := range programs {
+			if !p.Box.Confines() {
+				free = append(free, name)
+			}
+		}
+	}
+	slices.Sort(free)
+	switch {
+	case len(free) > 0:
+		x.warn("programs", "sandbox: bwrap, unless you trust them and what steers them; see docs/OPERATIONS.md",
+			"not confined, so they may read what this server may: %s", strings.Join(free, ", "))
+	case len(f.Commands)+len(f.Servers) > 0:
+		x.ok("programs", "all confined: %d commands, %d MCP servers", len(f.Commands), len(f.Servers))
+	}
+	return nil
 }
 
 // show prints the examination for a person.

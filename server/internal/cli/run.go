@@ -27,13 +27,15 @@ type runCmd struct {
 	Budget budgetFlag `help:"What it and its sub-tasks may use, for example tokens=100000." placeholder:"LIMITS"`
 	Open   bool       `help:"Show it in the web UI, live: a browser is opened, and on a terminal the link is printed, which signs in once. An own server stays until Ctrl-C."`
 	reading
-	JSON    bool     `help:"Print the finished task as JSON, and nothing else."`
-	Server  string   `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
-	Key     string   `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
-	Profile string   `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
-	Data    string   `help:"Data folder of a server on this machine, used when nothing above says which." default:".errand" env:"ERRAND_DATA"`
-	Own     bool     `help:"Bring an own server, even if there is another."`
-	Events  string   `help:"json: lines of the program's output may be events; see docs/CONFIGURATION.md." enum:",json" default:"" placeholder:"json"`
+	JSON    bool   `help:"Print the finished task as JSON, and nothing else."`
+	Server  string `help:"URL of a server to use instead of an own one." env:"ERRAND_URL" placeholder:"URL"`
+	Key     string `help:"Its key; without it the one that was kept for it." env:"ERRAND_API_KEY" placeholder:"KEY"`
+	Profile string `help:"A server that 'errand login' has kept, to use instead of an own one." placeholder:"NAME"`
+	Data    string `help:"Data folder of a server on this machine, used when nothing above says which." default:".errand" env:"ERRAND_DATA"`
+	Own     bool   `help:"Bring an own server, even if there is another."`
+	Events  string `help:"json: lines of the program's output may be events; see docs/CONFIGURATION.md." enum:",json" default:"" placeholder:"json"`
+	TTY     bool   `name:"tty" help:"Make the program's output a pseudo-terminal, for one that shows nothing for long otherwise."`
+	confinement
 	Program []string `arg:"" optional:"" passthrough:"partial" help:"A program and its arguments, behind --, that does the task."`
 }
 

@@ -40,7 +40,11 @@ func (c *runCmd) programs(e *env, servers connection) (party, error) {
 	case c.Agent != "" || c.Model != "":
 		return party{}, errors.New("either a program behind --, or --agent and --model")
 	}
-	p := program.Program{Run: words, Env: environment(), Events: c.Events == "json"}
+	box, err := c.box(c.Data)
+	if err != nil {
+		return party{}, err
+	}
+	p := program.Program{Run: words, Env: environment(), Events: c.Events == "json", TTY: c.TTY, Box: box}
 	if err := p.Check(); err != nil {
 		return party{}, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/errand-dev/errand"
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/program/sandbox"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -27,6 +28,8 @@ type workerCmd struct {
 	Timeout time.Duration `help:"How long the program may run for one task."`
 	Grace   time.Duration `help:"How long it may take to end when it is told to." default:"5s"`
 	Drain   time.Duration `help:"How long running tasks may go on after SIGTERM or Ctrl-C." default:"20s"`
+	TTY     bool          `name:"tty" help:"Make the program's output a pseudo-terminal, for one that shows nothing for long otherwise."`
+	confinement
 	logging
 	Command []string `arg:"" optional:"" passthrough:"" name:"command" help:"The program and its arguments, behind --."`
 }
@@ -41,8 +44,12 @@ func (workerCmd) Help() string {
 // Run works until it is told to end. A second signal ends it, and all of its
 // programs, at once.
 func (c *workerCmd) Run(e *env) error {
+	box, err := c.box(c.Data)
+	if err != nil {
+		return err
+	}
 	p := program.Program{
-		Run: c.Command, Dir: c.Dir, Env: c.Env, Events: c.Events == "json", Timeout: c.Timeout, Grace: c.Grace,
+		Run: c.Command, Dir: c.Dir, Env: c.Env, Events: c.Events == "json", Timeout: c.Timeout, Grace: c.Grace, TTY: c.TTY, Box: box,
 	}
 	p.Run, _ = behindDashes(p.Run)
 	switch {
@@ -85,7 +92,11 @@ func (c *workerCmd) work(e *env, client *errand.Client, worker *errand.Worker, l
 			return err
 		}
 	}
-	log.Info("working", "agents", strings.Join(c.Agent, ", "), "worker_id", worker.ID(), "slots", c.Slots)
+	working := log
+	if c.Sandbox != sandbox.None {
+		working = log.With("sandbox", c.Sandbox)
+	}
+	working.Info("working", "agents", strings.Join(c.Agent, ", "), "worker_id", worker.ID(), "slots", c.Slots)
 	if err := worker.Run(ctx); err != nil {
 		return err
 	}

@@ -1,11 +1,14 @@
 package config
 
 import (
+	"maps"
+	"strconv"
 	"time"
 
 	yaml "go.yaml.in/yaml/v4"
 
 	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/program/sandbox"
 )
 
 // setter reads one field of a command.
@@ -13,7 +16,7 @@ type setter func(f *File, key string, value *yaml.Node, p *program.Program) erro
 
 // fields are what a command may have.
 func fields() map[string]setter {
-	return map[string]setter{
+	all := map[string]setter{
 		"run": func(f *File, key string, value *yaml.Node, p *program.Program) (err error) {
 			p.Run, err = f.texts(key, value)
 			return err
@@ -33,6 +36,13 @@ func fields() map[string]setter {
 			}
 			return err
 		},
+		"tty": func(f *File, key string, value *yaml.Node, p *program.Program) error {
+			said, err := f.text(key, value)
+			if p.TTY = said == "true"; err == nil && !p.TTY && said != "false" {
+				err = f.wrong(value.Line, key, "must be true or false")
+			}
+			return err
+		},
 		"timeout": func(f *File, key string, value *yaml.Node, p *program.Program) (err error) {
 			p.Timeout, err = f.duration(key, value)
 			return err
@@ -42,12 +52,60 @@ func fields() map[string]setter {
 			return err
 		},
 	}
+	maps.Copy(all, boxFields())
+	return all
+}
+
+// boxFields say how a program is confined.
+func boxFields() map[string]setter {
+	text := func(field func(*sandbox.Box) *string) setter {
+		return func(f *File, key string, value *yaml.Node, p *program.Program) (err error) {
+			*field(&p.Box), err = f.text(key, value)
+			return err
+		}
+	}
+	return map[string]setter{
+		"sandbox": text(func(b *sandbox.Box) *string { return &b.Kind }),
+		"image":   text(func(b *sandbox.Box) *string { return &b.Image }),
+		"network": text(func(b *sandbox.Box) *string { return &b.Network }),
+		"read": func(f *File, key string, value *yaml.Node, p *program.Program) (err error) {
+			p.Box.Read, err = f.texts(key, value)
+			return err
+		},
+		"memory": func(f *File, key string, value *yaml.Node, p *program.Program) error {
+			size, err := f.text(key, value)
+			if err != nil {
+				return err
+			}
+			if p.Box.Memory, err = sandbox.ParseSize(size); err != nil {
+				return f.wrong(value.Line, key, "%w", err)
+			}
+			return nil
+		},
+		"processes": func(f *File, key string, value *yaml.Node, p *program.Program) error {
+			number, err := f.text(key, value)
+			if err != nil {
+				return err
+			}
+			if p.Box.Processes, err = strconv.Atoi(number); err != nil || p.Box.Processes < 1 {
+				return f.wrong(value.Line, key, "must be a number, 1 at least")
+			}
+			return nil
+		},
+		"cpu": func(f *File, key string, value *yaml.Node, p *program.Program) (err error) {
+			p.Box.CPU, err = f.duration(key, value)
+			return err
+		},
+	}
 }
 
 // serverFields are what an MCP server may have: no task is its own.
 func serverFields() map[string]setter {
 	all := fields()
-	return map[string]setter{"run": all["run"], "dir": all["dir"], "env": all["env"], "grace": all["grace"]}
+	for _, field := range []string{"events", "timeout", "tty"} {
+		delete(all, field)
+	}
+	return all
 }
 
 func (f *File) duration(key string, value *yaml.Node) (time.Duration, error) {

@@ -64,6 +64,9 @@ func (d folder) environment(p Program, a Attempt, steps *counter) []string {
 	if !slices.Contains(p.Env, unbuffered) {
 		env = append(env, unbuffered+"=1")
 	}
+	if p.TTY && !slices.Contains(p.Env, "TERM") {
+		env = append(env, "TERM=dumb")
+	}
 	if a.Output != nil {
 		env = append(env, "ERRAND_OUT="+d.path(outFolder))
 	}

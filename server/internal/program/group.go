@@ -1,6 +1,7 @@
 package program
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -38,7 +39,7 @@ func (g *group) watch(reports *os.File) {
 			killGroup(pgid)
 			r = report{Error: "the program's supervisor was killed"}
 		}
-		pgid, g.last = r.Group, r
+		pgid, g.last = cmp.Or(pgid, r.Group), r
 	}
 	_ = g.supervisor.Wait() // what matters it has reported
 	_ = g.control.Close()   // it may be closed already

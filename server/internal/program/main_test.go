@@ -121,6 +121,14 @@ func startPIDs(t *testing.T, p program.Program, n int, change ...func(*program.A
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "pids")
 	p.Run = []string{"sh", "-c", "PIDS=" + file + "; " + p.Run[2]}
+	s := start(t, p, change...)
+	s.pids = pidsIn(t, file, n)
+	return s
+}
+
+// start starts a program.
+func start(t *testing.T, p program.Program, change ...func(*program.Attempt)) *started {
+	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	s := &started{cancel: cancel, ended: make(chan struct{}), log: &log{}}
 	a := attempt(s.log)
@@ -132,7 +140,6 @@ func startPIDs(t *testing.T, p program.Program, n int, change ...func(*program.A
 		_, s.err = p.Execute(ctx, a)
 	}()
 	t.Cleanup(func() { cancel(nil); <-s.ended })
-	s.pids = pidsIn(t, file, n)
 	return s
 }
 

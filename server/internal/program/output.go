@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,15 +46,19 @@ type output struct {
 // listen reads what a group writes until all its ends are closed. What comes
 // after ctx or after a failure of emit is read and dropped, so that a program
 // that is told to end is not held up by its own output.
-func listen(ctx context.Context, g *group, events bool, emit func(context.Context, []Event) error) *output {
+func listen(ctx context.Context, g *group, p Program, emit func(context.Context, []Event) error) *output {
 	o := &output{
 		failed: make(chan error, 1), heard: make(chan struct{}), told: make(chan struct{}), tailEnd: make(chan struct{}),
 	}
 	queue := make(chan Event, maxBatch)
+	var stdout io.Reader = g.stdout
+	if p.TTY {
+		stdout = &screen{from: stdout}
+	}
 	go func() {
 		defer close(o.heard)
 		defer close(queue)
-		o.read(g.stdout, events, queue)
+		o.read(stdout, p.Events, queue)
 	}()
 	go func() {
 		defer close(o.told)
@@ -280,7 +285,7 @@ func eventOf(line []byte) (Event, bool) {
 		Type task.Type       `json:"type"`
 		Data json.RawMessage `json:"data"`
 	}
-	if json.Unmarshal(line, &e) != nil || !e.Type.Writable() || len(e.Data) > task.MaxEvent {
+	if json.Unmarshal(line, &e) != nil || !e.Type.Writable() || len(e.Data) > task.MaxEvent || !fits(e.Data) {
 		return Event{}, false
 	}
 	if len(e.Data) == 0 {
@@ -290,6 +295,17 @@ func eventOf(line []byte) (Event, bool) {
 		return Event{}, false
 	}
 	return Event{Type: e.Type, Data: e.Data}, true
+}
+
+// levels is how much deeper than an event's data the request is in which it is written.
+const levels = 8
+
+// fits reports whether data can be read as values inside a request: its numbers are not
+// too large, nor is it nested too deep. What a server would refuse is text.
+func fits(data []byte) bool {
+	var values any
+	inside := slices.Concat(bytes.Repeat([]byte("["), levels), data, bytes.Repeat([]byte("]"), levels))
+	return len(data) == 0 || json.Unmarshal(inside, &values) == nil
 }
 
 // keepTail keeps the end of what it reads.

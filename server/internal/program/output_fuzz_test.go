@@ -18,7 +18,7 @@ import (
 func FuzzOutput(f *testing.F) {
 	for _, seed := range []string{
 		"", "a\nb", "ü", "\r10 %\r20 %\r\n", "a\rb\r", "ab\r\ncd", "a\x00b\xff\n", `{"type": "think", "data": {"a": 1}}` + "\n", `{"type": "chunk", "data": "x"}` + "\nrest", `{"type": "chunk", "data": 5}` + "\n",
-		`{"type": "task_finished"}` + "\n", "  {\"type\": \"step\"}\r\n", "{\"type\": \"think\", \"data\": \"\\u0000\"}\n", `{"type": "think", "type": "chunk"}` + "\n",
+		`{"type": "task_finished"}` + "\n", "  {\"type\": \"step\"}\r\n", "{\"type\": \"think\", \"data\": \"\\u0000\"}\n", "{\"type\": \"think\", \"data\": 1e999}\n", `{"type": "think", "type": "chunk"}` + "\n",
 	} {
 		f.Add([]byte(seed), uint16(1), false)
 		f.Add([]byte(seed), uint16(1000), true)
@@ -38,6 +38,10 @@ func FuzzOutput(f *testing.F) {
 		for e := range queue {
 			if !e.Type.Writable() || !json.Valid(e.Data) || !utf8.Valid(e.Data) || len(e.Data) > task.MaxEvent {
 				t.Fatalf("%q became the event %s %q", written, e.Type, e.Data)
+			}
+			var values any
+			if err := json.Unmarshal(e.Data, &values); err != nil { // a server would refuse it
+				t.Fatalf("%q became the event %s %q: %v", written, e.Type, e.Data, err)
 			}
 			if e.Type != task.Chunk {
 				continue

@@ -24,10 +24,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/errand-dev/errand/server/internal/program/sandbox"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -51,6 +53,10 @@ type Program struct {
 	Timeout time.Duration
 	// Grace is how long its group may go on after TERM; 0 is DefaultGrace.
 	Grace time.Duration
+	// TTY makes its standard output a pseudo-terminal.
+	TTY bool
+	// Box confines it; the zero value does not.
+	Box sandbox.Box
 }
 
 // Check says what is wrong with a definition, as far as that can be known
@@ -72,7 +78,7 @@ func (p Program) Check() error {
 			name, _ = filepath.Abs(filepath.Join(p.Dir, name)) // it fails where there is no working folder; then nothing is found
 		}
 	}
-	if _, err := exec.LookPath(name); err != nil {
+	if _, err := exec.LookPath(name); err != nil && p.Box.Kind != sandbox.Podman { // which has programs of its own
 		return fmt.Errorf("run: there is no program %q %s", p.Run[0], in)
 	}
 	for _, name := range p.Env {
@@ -83,7 +89,21 @@ func (p Program) Check() error {
 	if p.Timeout < 0 || p.Grace < 0 {
 		return errors.New("timeout and grace: must not be negative")
 	}
-	return nil
+	if err := p.checkTTY(); err != nil {
+		return err
+	}
+	return p.Box.Check()
+}
+
+func (p Program) checkTTY() error {
+	switch {
+	case p.TTY && runtime.GOOS == "windows":
+		return errors.New("tty: there are no pseudo-terminals for programs on Windows")
+	case p.TTY && p.Box.Kind == sandbox.Podman:
+		return errors.New("tty: podman has none for programs here: use the sandbox bwrap, or no tty")
+	default:
+		return nil
+	}
 }
 
 // Environment is what it sees of this process's environment.
@@ -169,6 +189,8 @@ type ExitError struct {
 	Signal string // that ended it, "" for none
 	// Stderr is the end of its standard error, at most 4 KiB.
 	Stderr string
+	// Limits names those of its box, "" for none.
+	Limits string
 }
 
 // Later reports whether the program has said by its exit code, 75 (EX_TEMPFAIL), that
@@ -185,6 +207,9 @@ func (e *ExitError) Error() string {
 	how := fmt.Sprintf("the program ended with exit code %d", e.Code)
 	if e.Signal != "" {
 		how = "the program was ended by the signal " + e.Signal
+	}
+	if e.Limits != "" {
+		how += " (it may have " + e.Limits + ")"
 	}
 	if said := strings.TrimSpace(e.Stderr); said != "" {
 		return how + ": " + said
@@ -215,7 +240,7 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 	if err != nil {
 		return "", err
 	}
-	said := listen(ctx, g, p.Events, a.Emit)
+	said := listen(ctx, g, p, a.Emit)
 	stopped := p.attend(ctx, g, said.failed, a.Lost)
 	end := g.wait()
 	text, tail, failed := said.rest()
@@ -229,13 +254,21 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 	case end.Error != "":
 		return "", errors.New(end.Error)
 	case end.Exit != 0 || end.Signal != "":
-		return "", &ExitError{Code: end.Exit, Signal: end.Signal, Stderr: tail}
+		return "", &ExitError{Code: end.Exit, Signal: end.Signal, Stderr: tail, Limits: p.limits()}
 	case failed != nil:
 		return "", failed
 	case lost != nil:
 		return "", lost
 	}
 	return desk.result(text)
+}
+
+// limits names the limits of the program's box.
+func (p Program) limits() string {
+	if !p.Box.Confines() {
+		return ""
+	}
+	return p.Box.Told()
 }
 
 // attend waits for the end of the program, and ends it when it has to. It

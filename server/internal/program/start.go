@@ -7,7 +7,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
+
+	"github.com/creack/pty"
+	"golang.org/x/term"
+
+	"github.com/errand-dev/errand/server/internal/program/sandbox"
 )
 
 // start starts the program for an attempt.
@@ -35,15 +43,25 @@ func (p Program) launch(d folder, env []string, stdin *os.File) (_ *group, err e
 		}
 	}()
 	stdout, stdoutEnd := pipes.fromChild()
+	if p.TTY {
+		stdout, stdoutEnd = pipes.terminal()
+	}
 	stderr, stderrEnd := pipes.fromChild()
 	reports, reportsEnd := pipes.fromChild()
 	control, controlEnd := pipes.toChild()
 	if pipes.err != nil {
 		return nil, fmt.Errorf("make pipes for the program: %w", pipes.err)
 	}
-	cmd := exec.Command(self, append([]string{superviseArg, d.dir}, p.Run...)...) //nolint:gosec,noctx // an operator's own program; it ends by the supervisor
+	args, err := p.supervised(d)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, args...) //nolint:gosec,noctx // an operator's own program; it ends by the supervisor
 	cmd.Args[0] = "errand"
-	cmd.Dir, cmd.Env = p.Dir, env
+	cmd.Env = env
+	if !p.Box.Confines() {
+		cmd.Dir = p.Dir
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdoutEnd, stderrEnd
 	cmd.ExtraFiles = []*os.File{controlEnd, reportsEnd}
 	// Ctrl-C at a terminal is for the server, which decides.
@@ -60,6 +78,49 @@ func (p Program) launch(d folder, env []string, stdin *os.File) (_ *group, err e
 	return g, nil
 }
 
+// supervised are the arguments that make this program the supervisor of the program. Who
+// supervises a box is in no folder of the program's.
+func (p Program) supervised(d folder) ([]string, error) {
+	if !p.Box.Confines() {
+		return orders{Folder: d.dir}.args(p.Run)
+	}
+	box, run, dir := p.Box, p.Run, p.Dir
+	if p.Dir != "" {
+		abs, err := filepath.Abs(p.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("find the program's folder: %w", err)
+		}
+		dir = abs
+	}
+	if box.Kind == sandbox.Bwrap {
+		path, err := p.file()
+		if err != nil {
+			return nil, fmt.Errorf("find the program: %w", err)
+		}
+		if !box.Shows(path, dir) {
+			if path, err = filepath.EvalSymlinks(path); err != nil {
+				return nil, fmt.Errorf("find the program: %w", err)
+			}
+			box.Read = append(slices.Clone(box.Read), path)
+		}
+		run = append([]string{path}, run[1:]...)
+	}
+	return orders{Folder: d.dir, Box: &box, Dir: dir}.args(run)
+}
+
+// file is the program's file.
+func (p Program) file() (string, error) {
+	name := p.Run[0]
+	if strings.Contains(name, "/") && !filepath.IsAbs(name) {
+		name = filepath.Join(p.Dir, name) // it is looked up from Dir
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
 // pipes makes pipes and keeps both ends until it is known who closes them.
 type pipes struct {
 	ours, theirs []*os.File
@@ -70,6 +131,25 @@ func (p *pipes) fromChild() (ours, theirs *os.File) {
 	r, w, err := os.Pipe()
 	p.add(r, w, err)
 	return r, w
+}
+
+// The size of a program's terminal.
+const (
+	rows    = 40
+	columns = 120
+)
+
+// terminal makes a pseudo-terminal, which leaves what is written on it as it is.
+func (p *pipes) terminal() (ours, theirs *os.File) {
+	ours, theirs, err := pty.Open()
+	if p.add(ours, theirs, err); err != nil {
+		return nil, nil
+	}
+	if _, err = term.MakeRaw(int(theirs.Fd())); err == nil {
+		err = pty.Setsize(theirs, &pty.Winsize{Rows: rows, Cols: columns})
+	}
+	p.err = errors.Join(p.err, err)
+	return ours, theirs
 }
 
 func (p *pipes) toChild() (ours, theirs *os.File) {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/errand-dev/errand/server/internal/program/sandbox"
 )
 
 // superviseArg makes this program a supervisor. It is nothing for people.
@@ -28,6 +30,26 @@ const (
 	reportFD  = 4
 )
 
+// exitNotStarted is the exit code of a program that could not be started in its box.
+const exitNotStarted = 127
+
+// orders are what a supervisor is told.
+type orders struct {
+	// Folder is the attempt's own, which goes with the parent.
+	Folder string `json:"folder,omitempty"`
+	// Box is what confines the program, which starts in Dir there.
+	Box *sandbox.Box `json:"box,omitempty"`
+	Dir string       `json:"dir,omitempty"`
+	// Limits are the program's, in a box.
+	Limits *sandbox.Limits `json:"limits,omitempty"`
+}
+
+// args are the arguments that make this program a supervisor of the program.
+func (o orders) args(argv []string) ([]string, error) {
+	said, err := json.Marshal(o)
+	return append([]string{superviseArg, string(said)}, argv...), err
+}
+
 // Supervise is what a program that calls Execute calls first, before it looks
 // at its arguments (without its own name): if it was started as a supervisor
 // it is one, and returns its exit code and true.
@@ -38,11 +60,19 @@ const (
 // when the parent dies, kills it at once. When the program has ended, all that
 // it has left running is killed; on Linux also what has left the group.
 func Supervise(args []string) (code int, mine bool) {
-	if len(args) < 3 || args[0] != superviseArg {
+	if len(args) < 3 || args[0] != superviseArg && args[0] != limitArg {
 		return 0, false
 	}
-	s := &supervisor{folder: folder{args[1]}, argv: args[2:]}
-	if err := s.run(); err != nil {
+	if args[0] == limitArg {
+		fmt.Fprintln(os.Stderr, "errand:", limit(args[1:]))
+		return exitNotStarted, true
+	}
+	s := &supervisor{argv: args[2:]}
+	err := json.Unmarshal([]byte(args[1]), &s.orders)
+	if err == nil {
+		err = s.run()
+	}
+	if err != nil {
 		s.report(report{Error: err.Error()})
 		return 1, true
 	}
@@ -50,9 +80,11 @@ func Supervise(args []string) (code int, mine bool) {
 }
 
 type supervisor struct {
-	folder   folder
+	orders
+
 	argv     []string
 	pid      int
+	within   *os.File    // the control pipe of the supervisor in the box
 	orphaned atomic.Bool // the parent has gone, or wants it over now
 }
 
@@ -64,17 +96,12 @@ func (s *supervisor) run() error {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
 	runtime.LockOSThread() // whose end would be taken for the supervisor's (PDEATHSIG)
 	adopt()
-	path, err := exec.LookPath(s.argv[0])
-	if err != nil {
+	if err := s.start(); err != nil {
 		return fmt.Errorf("start the program: %w", err)
 	}
-	s.pid, err = syscall.ForkExec(path, s.argv, &syscall.ProcAttr{ //nolint:gosec // an operator's own program
-		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: ownSession(),
-	})
-	if err != nil {
-		return fmt.Errorf("start the program %s: %w", path, err)
+	if s.Limits == nil { // in a box its number says nothing
+		s.report(report{Group: s.pid})
 	}
-	s.report(report{Group: s.pid})
 	if err := letGo(); err != nil {
 		return err
 	}
@@ -86,9 +113,46 @@ func (s *supervisor) run() error {
 	}
 	s.report(end)
 	if s.orphaned.Load() {
-		s.folder.remove()
+		folder{s.Folder}.remove()
 	}
 	return nil
+}
+
+// start starts the program, or the box in which it is.
+func (s *supervisor) start() (err error) {
+	if s.Box != nil {
+		s.pid, err = s.boxed()
+		return err
+	}
+	path, err := s.file()
+	if err != nil {
+		return err
+	}
+	attr := ownSession()
+	if _, err := unix.IoctlGetWinsize(1, unix.TIOCGWINSZ); err == nil { // its output is a terminal: its own
+		attr.Setctty, attr.Ctty = true, 1
+	}
+	s.pid, err = syscall.ForkExec(path, s.argv, &syscall.ProcAttr{ //nolint:gosec // an operator's own program
+		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: attr,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// file is what is executed: the program, or what lays its limits upon itself first.
+func (s *supervisor) file() (string, error) {
+	if s.Limits == nil {
+		return exec.LookPath(s.argv[0])
+	}
+	keepPrivate()
+	limits, err := json.Marshal(s.Limits)
+	if err != nil {
+		return "", err
+	}
+	s.argv = append([]string{"errand", limitArg, string(limits)}, s.argv...)
+	return Executable()
 }
 
 // letGo leaves the standard streams to the program alone, so that they end
@@ -128,11 +192,23 @@ func (s *supervisor) obey(control *os.File) {
 		if err != nil {
 			break
 		}
+		s.tell(grace)
+	}
+	s.orphaned.Store(true)
+	s.tell(0)
+}
+
+// tell tells the program to end, and kills its group after grace.
+func (s *supervisor) tell(grace time.Duration) {
+	switch {
+	case s.Box != nil:
+		s.tellBox(grace)
+	case grace == 0:
+		killGroup(s.pid)
+	default:
 		_ = syscall.Kill(-s.pid, syscall.SIGTERM) // it may be gone
 		time.AfterFunc(grace, func() { killGroup(s.pid) })
 	}
-	s.orphaned.Store(true)
-	killGroup(s.pid)
 }
 
 // reap waits until the program and all that is left of it have ended.

@@ -11,9 +11,9 @@ import (
 // Executable is this program's file.
 func Executable() (string, error) { return os.Executable() }
 
-func (p Program) start(desk, Attempt, *counter) (*group, error) { return nil, errUnsupported }
+func (p Program) start(folder, Attempt, *counter) (*group, error) { return nil, errUnsupported }
 
-func (p Program) launch(desk, []string, *os.File) (*group, error) { return nil, errUnsupported }
+func (p Program) launch(folder, []string, *os.File) (*group, error) { return nil, errUnsupported }
 
 var errUnsupported = errors.New("programs cannot be run on " + runtime.GOOS + " yet: use Linux or macOS")
 

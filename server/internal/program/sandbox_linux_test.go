@@ -1,0 +1,78 @@
+package program_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/errand-dev/errand/server/internal/program"
+	"github.com/errand-dev/errand/server/internal/program/sandbox"
+)
+
+// boxed is a program in shell in a box of bubblewrap's.
+func boxed(t *testing.T, script string) program.Program {
+	t.Helper()
+	if _, err := exec.LookPath(sandbox.Bwrap); err != nil && os.Getenv("CI") == "" {
+		t.Skip("bubblewrap is not installed")
+	}
+	p := shell(script)
+	p.Box = sandbox.Box{Kind: sandbox.Bwrap}
+	if err := p.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A confined program gets the same as any, in a folder of its own, and ends the same.
+func TestC5ConfinedProgramIsAProgram(t *testing.T) {
+	t.Parallel()
+	result, _, err := run(t, boxed(t, `cat; echo; cat "$ERRAND_TASK_FILE"; echo; pwd; echo $HOME; echo scratch >f; cat f`))
+	lines := strings.Split(result, "\n")
+	if err != nil || len(lines) != 7 || lines[0] != "Do it" || lines[2] != `{"id":"task-1","answers":{}}` || lines[3] != lines[4] || lines[5] != "scratch" {
+		t.Errorf("C5: %q, %v", result, err)
+	}
+	for _, c := range []struct {
+		script string
+		code   int
+		signal string
+	}{{`exit 3`, 3, ""}, {`exit 130`, 130, ""}, {`kill -SEGV $$`, -1, "segmentation fault"}, {`kill -TERM $$`, -1, "terminated"}} {
+		_, _, err := run(t, boxed(t, c.script))
+		exit, is := errors.AsType[*program.ExitError](err)
+		if !is || exit.Code != c.code || exit.Signal != c.signal || !strings.Contains(exit.Error(), "256 processes") {
+			t.Errorf("C5: %s ended with %v", c.script, err)
+		}
+	}
+}
+
+// A program that is told to end may tidy up; what has left its session ends with it.
+func TestC5StopReachesIntoTheBox(t *testing.T) {
+	t.Parallel()
+	p := boxed(t, `trap 'echo tidied; exit' TERM; setsid sleep 1000 & echo ready; while :; do sleep 0.01; done`)
+	p.Grace = patience
+	s := start(t, p)
+	eventually(t, "it is ready", func() bool { return len(s.log.texts()) > 0 })
+	s.cancel(errTold)
+	s.wait(t, patience/2)
+	if !errors.Is(s.err, errTold) {
+		t.Errorf("C5: %v", s.err)
+	}
+	deaf := boxed(t, `trap '' TERM; echo ready; while :; do sleep 0.01; done`)
+	deaf.Grace = 100 * time.Millisecond
+	s = start(t, deaf)
+	eventually(t, "it is ready", func() bool { return len(s.log.texts()) > 0 })
+	s.cancel(errTold)
+	s.wait(t, patience)
+}
+
+// What cannot be confined is refused.
+func TestC5NoBoxIsRefused(t *testing.T) {
+	p := boxed(t, `true`)
+	p.Run[0] = "/bin/sh"
+	t.Setenv("PATH", "/nowhere")
+	if err := p.Check(); err == nil || !strings.Contains(err.Error(), "there is no bwrap in PATH: install the package bubblewrap") {
+		t.Errorf("C5: %v", err)
+	}
+}
