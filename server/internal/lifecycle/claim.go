@@ -81,7 +81,7 @@ func wanted(tx Tx, org string, r ClaimRequest) (Want, map[string]time.Duration, 
 // take claims what the store has of what is wanted; more is that of handOut.
 func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) (claimed []Claimed, more bool, err error) {
 	for _, id := range want.Agents {
-		if err := s.heardClaim(tx, want.Organization, id, want.Worker, want.Limit); err != nil {
+		if err := heardClaim(tx, want.Organization, id, want.Worker, want.Limit); err != nil {
 			return nil, false, err
 		}
 	}
@@ -136,7 +136,7 @@ func handOut(tx writing, want Want, give func(Snapshot) (bool, error)) (more boo
 func (s *Service) Left(ctx context.Context, org string, r ClaimRequest) error {
 	return s.write(ctx, s.node, nil, func(tx writing) error {
 		for _, id := range r.Agents { // a second time it changes nothing
-			if err := s.heardClaim(tx, org, id, r.Worker, 0); err != nil {
+			if err := heardClaim(tx, org, id, r.Worker, 0); err != nil {
 				return err
 			}
 		}
@@ -145,27 +145,31 @@ func (s *Service) Left(ctx context.Context, org string, r ClaimRequest) error {
 }
 
 // heardClaim notes that a claiming worker is there, at most every few seconds.
-func (s *Service) heardClaim(tx writing, org, agentID, worker string, slots int) error {
+func heardClaim(tx writing, org, agentID, worker string, slots int) error {
 	now, key := tx.Now(), heardKey{org, agentID, worker}
-	if s.heard.lately(key, now, slots) {
+	if !tx.heard.begin(key, now, slots) {
 		return nil
 	}
-	w, err := tx.Worker(org, agentID, worker)
-	if err != nil {
+	w, err := tx.Claimer(org, agentID, worker)
+	switch {
+	case err != nil:
 		return err
-	}
-	if w == nil {
+	case w == nil:
 		w = &Worker{Organization: org, Agent: agentID, ID: worker, Kind: FencedWorker, RegisteredAt: now}
+	case w.Kind == PythonWorker: // it is heard by its stream
+		return nil
 	}
 	if now.Sub(w.LastHeard) > absence { // it may be another one of the name
 		w.Slots = 0
 	}
-	if as := (heardAs{w.LastHeard, w.Slots}); as.lately(now, slots) {
-		s.heard.note(key, as)
-		return nil
+	as := heardAs{w.LastHeard, w.Slots}
+	if !as.lately(now, slots) {
+		w.LastHeard, w.Slots = now, max(w.Slots, slots)
+		as = heardAs{w.LastHeard, w.Slots}
+		err = tx.PutWorker(*w)
 	}
-	w.LastHeard, w.Slots = now, max(w.Slots, slots)
-	return tx.PutWorker(*w)
+	tx.heard.made[key] = as
+	return err
 }
 
 // presenceStep is how exactly it is known when a claiming worker was last seen.

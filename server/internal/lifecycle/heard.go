@@ -6,11 +6,13 @@ import (
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
-// heardBook is what the node has read of claiming workers that were heard lately, so that
-// not every claim has to read it.
+// heardBook is what the node knows of claiming workers that were heard lately, so that
+// not every claim has to read it. Of commits that are under way one alone is to note a
+// worker: two that each note the same two would wait for each other's rows.
 type heardBook struct {
 	mu    sync.Mutex
 	known map[heardKey]heardAs
+	under map[heardKey]bool // is being noted
 }
 
 type heardKey struct{ org, agent, worker string }
@@ -24,23 +26,52 @@ type heardAs struct {
 // maxHeard bounds how many workers are remembered.
 const maxHeard = 10_000
 
-// lately reports whether a claim for so many slots has nothing to note.
-func (b *heardBook) lately(key heardKey, now task.Stamp, slots int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	as, ok := b.known[key]
-	return ok && as.lately(now, slots)
-}
-
 func (as heardAs) lately(now task.Stamp, slots int) bool {
 	return now.Sub(as.at) < presenceStep && slots <= as.slots
 }
 
-func (b *heardBook) note(key heardKey, as heardAs) {
+// hearing is what one write notes of claiming workers. The book learns of it when it is
+// stored.
+type hearing struct {
+	book *heardBook
+	made map[heardKey]heardAs
+}
+
+// begin reports whether a claim for so many slots is to be noted, and by this write.
+func (h *hearing) begin(key heardKey, now task.Stamp, slots int) bool {
+	b := h.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.known == nil || len(b.known) >= maxHeard {
-		b.known = map[heardKey]heardAs{}
+	if as, ok := b.known[key]; ok && as.lately(now, slots) || b.under[key] {
+		return false
 	}
-	b.known[key] = as
+	if b.under == nil {
+		b.under = map[heardKey]bool{}
+	}
+	b.under[key] = true
+	if h.made == nil {
+		h.made = map[heardKey]heardAs{}
+	}
+	h.made[key] = heardAs{}
+	return true
+}
+
+// end ends what the write has begun.
+func (h *hearing) end(stored bool) {
+	if len(h.made) == 0 {
+		return
+	}
+	b := h.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, as := range h.made {
+		delete(b.under, key)
+		if stored && as.at > 0 {
+			if b.known == nil || len(b.known) >= maxHeard {
+				b.known = map[heardKey]heardAs{}
+			}
+			b.known[key] = as
+		}
+	}
+	clear(h.made)
 }

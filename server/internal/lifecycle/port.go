@@ -363,6 +363,9 @@ type Roster interface {
 
 	// Worker reads a worker of an agent, nil when it is not known.
 	Worker(org, agentID, id string) (*Worker, error)
+	// Claimer is Worker for who notes that one claims. It waits for nobody, and may miss
+	// what this commit has written.
+	Claimer(org, agentID, id string) (*Worker, error)
 	// PythonWorker reads a Python worker, whose id is the server's own.
 	PythonWorker(org, id string) (*Worker, error)
 	PutWorker(w Worker) error

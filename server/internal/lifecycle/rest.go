@@ -68,15 +68,16 @@ func (s *Service) write(ctx context.Context, by string, about []Key, fn func(wri
 
 // commit writes once, and returns with what further commits have to go on.
 func (s *Service) commit(ctx context.Context, by string, about []Key, known verdicts, fn func(writing) error) (left []Key, err error) {
-	seats := &seats{gate: s.gate}
+	seats, heard := &seats{gate: s.gate}, &hearing{book: &s.heard}
 	err = s.store.Write(ctx, about, func(tx Tx) error {
 		seats.giveBack() // those of a run before
-		w := writing{tx, by, seats, &rest{room: commitRoom}, known, s.caps}
+		heard.end(false)
+		w := writing{tx, by, seats, &rest{room: commitRoom}, known, s.caps, heard}
 		err := fn(w)
 		left = w.rest.left
 		return err
 	})
-	if err != nil {
+	if heard.end(err == nil); err != nil {
 		seats.giveBack()
 	}
 	return left, err

@@ -179,6 +179,7 @@ type writing struct {
 	// known are verdicts on results that were needed and not there before.
 	known verdicts
 	caps  *capBook
+	heard *hearing
 }
 
 // change applies one command to a task and commits the outcome. If the task

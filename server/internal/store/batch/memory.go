@@ -112,9 +112,6 @@ type agentKey struct {
 	version int
 }
 
-// workerKey names a worker of an agent.
-type workerKey struct{ org, agent, id string }
-
 // replayKey names an idempotency key of a route.
 type replayKey struct{ org, route, key string }
 
@@ -166,7 +163,6 @@ func (m *answers[K, V]) written(tables table.Name) {
 func (w *writer) forget() {
 	w.memory = memory{}
 	clear(w.agents.known)
-	clear(w.workers.known)
 	clear(w.caps.known)
 }
 
@@ -176,7 +172,6 @@ func (w *writer) remember(c *commit) {
 		return
 	}
 	w.agents.written(c.touched)
-	w.workers.written(c.touched)
 	w.caps.written(c.touched)
 	for key, k := range c.tasks {
 		w.memory.put(key, k)

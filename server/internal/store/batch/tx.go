@@ -2,7 +2,6 @@ package batch
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
@@ -597,18 +596,17 @@ func (t *tx) DropNode(id string) error {
 
 // Worker implements lifecycle.Roster.
 func (t *tx) Worker(org, agentID, id string) (*lifecycle.Worker, error) {
-	found, err := recall(t, &t.c.w.workers, workerKey{org, agentID, id}, func(db table.DB) (lifecycle.Worker, error) {
-		w, err := table.ReadWorker(background(), db, org, agentID, id)
-		if w == nil {
-			w = &lifecycle.Worker{}
-		}
-		return *w, err
+	return ask(t, table.Workers, func(db table.DB) (*lifecycle.Worker, error) {
+		return table.ReadWorker(background(), db, org, agentID, id)
 	})
-	if err != nil || found.ID == "" {
-		return nil, err
-	}
-	found.Tally.Doubts = slices.Clone(found.Tally.Doubts) // the caller's own
-	return &found, nil
+}
+
+// Claimer implements lifecycle.Roster. What others have recorded of workers can wait for
+// the commit: rows that it wrote before would be locked until then.
+func (t *tx) Claimer(org, agentID, id string) (*lifecycle.Worker, error) {
+	return ask(t, 0, func(db table.DB) (*lifecycle.Worker, error) {
+		return table.ReadClaimer(background(), db, org, agentID, id)
+	})
 }
 
 // PythonWorker implements lifecycle.Roster.
@@ -640,7 +638,7 @@ func (t *tx) workers(question func(table.DB) ([]lifecycle.Worker, error)) ([]lif
 	return ask(t, table.Workers, question)
 }
 
-// Kin implements lifecycle.Roster.
+// Siblings implements lifecycle.Roster.
 func (t *tx) Siblings(w lifecycle.Worker) ([]lifecycle.Worker, error) {
 	return t.workers(func(db table.DB) ([]lifecycle.Worker, error) { return table.Siblings(background(), db, w) })
 }

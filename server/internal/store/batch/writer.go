@@ -118,18 +118,15 @@ type writer struct {
 	engine Engine
 	opts   Options
 	memory memory
-	// Every task that is created or claimed asks for its agent, and each claim for
-	// its worker.
-	agents  answers[agentKey, agent.Agent]
-	workers answers[workerKey, lifecycle.Worker]
+	// Every task that is created or claimed asks for its agent.
+	agents answers[agentKey, agent.Agent]
 	// Every task that is created, claimed or spends asks for its spenders' caps.
 	caps answers[capsKey, *task.Caps]
 }
 
 func newWriter(e Engine, opts Options) *writer {
 	w := &writer{engine: e, opts: opts}
-	w.agents.of, w.workers.of = table.Agents, table.Workers
-	w.caps.of = table.Agents | table.Keys
+	w.agents.of, w.caps.of = table.Agents, table.Agents|table.Keys
 	return w
 }
 

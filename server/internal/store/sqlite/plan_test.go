@@ -404,6 +404,7 @@ func everyQuestion(tx lifecycle.Tx) error {
 	note(tx.Absent("o", 1, 1))
 	note(tx.PythonWorker("o", "w"))
 	note(tx.Worker("o", "a", "w"))
+	note(tx.Claimer("o", "a", "w"))
 	note(tx.Alive())
 	note(tx.Leased())
 	note(tx.Nodes())

@@ -68,6 +68,11 @@ func ReadWorker(ctx context.Context, db DB, org, agentID, id string) (*lifecycle
 	return readWorker(ctx, db, "org = ? AND id = ? AND agent = ?"+lockWorkers, org, id, agentID)
 }
 
+// ReadClaimer reads a worker of an agent and locks nothing, nil when it is not known.
+func ReadClaimer(ctx context.Context, db DB, org, agentID, id string) (*lifecycle.Worker, error) {
+	return readWorker(ctx, db, "org = ? AND id = ? AND agent = ?", org, id, agentID)
+}
+
 // ReadPythonWorker reads a Python worker to be written, nil when it is not known.
 func ReadPythonWorker(ctx context.Context, db DB, org, id string) (*lifecycle.Worker, error) {
 	return readWorker(ctx, db, pythonByID+lockWorkers, org, id)
