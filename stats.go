@@ -30,7 +30,8 @@ type Stats struct {
 	// Steps follow one another; Total is all of them together.
 	Steps []StatsStep `json:"steps"`
 	Total StatsCounts `json:"total"`
-	// By is the same for each agent or model; ID is "" for what no model is known of.
+	// By is the same for each agent or model: of a model what was spent. ID is "" for what
+	// counts for no model.
 	By []StatsOf `json:"by"`
 }
 

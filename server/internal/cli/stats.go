@@ -10,7 +10,7 @@ import (
 
 type statsCmd struct {
 	remote
-	Last  time.Duration `help:"How far back, up to 9600h." default:"1h"`
+	Last  time.Duration `help:"How far back; no more than 9600h, which are 400 days, is kept." default:"1h"`
 	Agent string        `help:"Only this agent's tasks."`
 	By    string        `help:"What it is summed up by." enum:"agent,model" default:"agent"`
 }
@@ -18,6 +18,7 @@ type statsCmd struct {
 // Help says what cannot be said in flags.
 func (statsCmd) Help() string {
 	return "WAIT is how long tasks were ready before they started, RUN how long those that ended took from their start: of half of them, and of 95 %." +
+		" Of a model only what was spent is known." +
 		"\n\n--json has it by steps: of a minute for an hour, of a quarter of an hour for two days, of an hour for 20 days, of a day for more."
 }
 
@@ -45,20 +46,25 @@ func (c *statsCmd) Run(e *env) error {
 		if c.JSON {
 			return printJSON(e.Out, found)
 		}
-		w := newTable(e.Out, map[string]string{"agent": "AGENT", "model": "MODEL"}[c.By], "CREATED", "ENDED", "WRONG", "WAIT", "95 %", "RUN", "95 %", "TOKENS", "COST")
-		for _, x := range found.By {
-			if x.ID == "" {
-				x.ID = "(none)"
-			}
-			statsRow(w, x.ID, x.StatsCounts)
+		if c.By == "model" {
+			statsOfModels(e, found)
+		} else {
+			statsOfAgents(e, found)
 		}
-		statsRow(w, "(all)", found.Total)
-		w.end()
 		return nil
 	})
 }
 
-func statsRow(w table, id string, c errand.StatsCounts) {
+func statsOfAgents(e *env, found *errand.Stats) {
+	w := newTable(e.Out, "AGENT", "CREATED", "ENDED", "WRONG", "WAIT", "95 %", "RUN", "95 %", "TOKENS", "COST")
+	for _, x := range found.By {
+		agentStats(w, x.ID, x.StatsCounts)
+	}
+	agentStats(w, "(all)", found.Total)
+	w.end()
+}
+
+func agentStats(w table, id string, c errand.StatsCounts) {
 	var ended, wrong int64
 	for reason, n := range c.Ended {
 		ended += n
@@ -69,6 +75,22 @@ func statsRow(w table, id string, c errand.StatsCounts) {
 	w.row(id, strconv.FormatInt(c.Created, 10), strconv.FormatInt(ended, 10), strconv.FormatInt(wrong, 10),
 		lasted(c.StartWait, c.StartWait.P50), lasted(c.StartWait, c.StartWait.P95), lasted(c.Run, c.Run.P50), lasted(c.Run, c.Run.P95),
 		strconv.FormatInt(c.Tokens, 10), amount(c.Cost))
+}
+
+// statsOfModels has of a model what was spent, which is all that counts for one.
+func statsOfModels(e *env, found *errand.Stats) {
+	w := newTable(e.Out, "MODEL", "TOKENS", "COST")
+	spent := func(id string, c errand.StatsCounts) { w.row(id, strconv.FormatInt(c.Tokens, 10), amount(c.Cost)) }
+	for _, x := range found.By {
+		switch {
+		case x.ID != "":
+			spent(x.ID, x.StatsCounts)
+		case x.Tokens != 0 || x.Cost != 0:
+			spent("(unknown)", x.StatsCounts)
+		}
+	}
+	spent("(all)", found.Total)
+	w.end()
 }
 
 // lasted is about how long something took, "" where nothing was measured.

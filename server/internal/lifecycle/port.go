@@ -269,7 +269,7 @@ type Tasks interface {
 	// beginning. Whoever does so at the same time does not wait for it.
 	Count(org string, of task.Spender, day task.Stamp, spent task.Allowance) error
 	// AddStats adds to what was counted of tasks, as of the commit.
-	AddStats(x stats.Counted)
+	AddStats(all ...stats.Counted)
 	// Used is TaskReader.Used, with what this and callers before have counted.
 	Used(org string, of task.Spender, from, until task.Stamp) (task.Allowance, error)
 	// Take reads tasks that may be handed out now: by priority, then oldest, over

@@ -258,7 +258,7 @@ func applyAlone(tx writing, t task.Task, c task.Command) (task.Change, error) {
 	if err := tx.save(changed); err != nil {
 		return changed, err
 	}
-	tx.AddStats(stats.Count(t, changed, changed.Task.Unpaid(t)))
+	tx.AddStats(stats.Count(t, changed, changed.Task.Unpaid(t))...)
 	if err := tx.count(t, changed.Task); err != nil {
 		return changed, err
 	}

@@ -46,9 +46,9 @@ func (s *Service) Stats(ctx context.Context, in auth.Scope, w StatsQuery) (Stats
 	if err != nil {
 		return Stats{}, err
 	}
-	found := Stats{From: q.From, To: q.To, By: map[string]stats.Counts{}, Steps: make([]StatsStep, q.To.Sub(q.From)/q.Step)}
+	found := Stats{From: q.From, To: q.To, Steps: make([]StatsStep, steps(q))}
 	for i := range found.Steps {
-		found.Steps[i].At, found.Steps[i].Counts = q.From.Add(time.Duration(i)*q.Step), stats.Counts{}
+		found.Steps[i] = StatsStep{At: q.From + task.Stamp(i)*length(q.Step), Counts: stats.Counts{}}
 	}
 	rows, err := s.store.Stats(ctx, in, q)
 	if err != nil {
@@ -58,17 +58,33 @@ func (s *Service) Stats(ctx context.Context, in auth.Scope, w StatsQuery) (Stats
 		found.Steps[row.Step].Counts[row.What] = row.N
 	}
 	q.By = w.By
-	if rows, err = s.store.Stats(ctx, in, q); err != nil {
+	if found.By, err = s.statsBy(ctx, in, q); err != nil {
 		return Stats{}, err
-	}
-	for _, row := range rows {
-		if found.By[row.ID] == nil {
-			found.By[row.ID] = stats.Counts{}
-		}
-		found.By[row.ID][row.What] = row.N
 	}
 	return found, s.pending(ctx, in, q, now, found.Steps)
 }
+
+// statsBy is what was counted for each agent or model.
+func (s *Service) statsBy(ctx context.Context, in auth.Scope, q stats.Query) (map[string]stats.Counts, error) {
+	rows, err := s.store.Stats(ctx, in, q)
+	if err != nil {
+		return nil, err
+	}
+	by := map[string]stats.Counts{}
+	for _, row := range rows {
+		if by[row.ID] == nil {
+			by[row.ID] = stats.Counts{}
+		}
+		by[row.ID][row.What] = row.N
+	}
+	return by, nil
+}
+
+// length is a step as the store counts time. A time.Duration has no more than 292 years.
+func length(step time.Duration) task.Stamp { return task.Stamp(step.Microseconds()) }
+
+// steps is how many steps a query has.
+func steps(q stats.Query) task.Stamp { return (q.To - q.From) / length(q.Step) }
 
 // statsQuery is what is to be read for steps that begin and end where whole ones do: of the
 // longest span of which each step has whole ones.
@@ -77,12 +93,12 @@ func statsQuery(w StatsQuery, now task.Stamp) (stats.Query, error) {
 	if q.Step < time.Minute || q.Step%time.Minute != 0 {
 		return q, fault.Field("step", "must be a whole number of minutes, in seconds")
 	}
-	us := task.Stamp(q.Step.Microseconds())
+	us := length(q.Step)
 	q.From, q.To = w.From/us*us, (w.To+us-1)/us*us
 	if q.From >= q.To {
 		return q, fault.Field("from", "must be before to")
 	}
-	if q.To.Sub(q.From)/q.Step > maxSteps {
+	if steps(q) > maxSteps {
 		return q, fault.Field("step", "makes more than %d steps: choose a longer one", maxSteps)
 	}
 	var kept time.Duration

@@ -42,16 +42,8 @@ const (
 	TroubleLongWait    TroubleKind = "long_wait"
 	TroubleLost        TroubleKind = "lost_attempts"
 	TroubleFailing     TroubleKind = "failing"
-	TroubleSilentNode  TroubleKind = "silent_node"
 	TroubleLittleSpace TroubleKind = "little_space"
 )
-
-// TroubleKinds lists every kind.
-func TroubleKinds() []TroubleKind {
-	return []TroubleKind{
-		TroubleNoWorker, TroubleAbsentPin, TroubleBudget, TroubleLongWait, TroubleLost, TroubleFailing, TroubleSilentNode, TroubleLittleSpace,
-	}
-}
 
 const (
 	// maxTroubles bounds how many of a kind are told.
@@ -60,24 +52,17 @@ const (
 	lately = time.Hour
 	// long is from when on a task waits for long that only needs a free slot.
 	long = 10 * time.Minute
-	// silentAfter is from when on a node is silent, which says something every second.
-	silentAfter = 15 * time.Second
 	// manyLost is how many attempts a worker may lose before that is trouble.
 	manyLost = 2
 	// manyWrong is how many turns of an agent have to go wrong, and oneIn what part of all.
 	manyWrong, oneIn = 5, 5
 )
 
-// Troubles returns what is wrong now with the tasks of a scope, and if that is wanted with the
-// servers: what is severe first. It asks a few questions for each agent that has a queue,
-// and none for each task.
-func (s *Service) Troubles(ctx context.Context, in auth.Scope, servers bool) ([]Trouble, error) {
-	looks := []func(context.Context, auth.Scope) ([]Trouble, error){s.queueTrouble, s.waitTrouble, s.lostTrouble, s.failTrouble}
-	if servers {
-		looks = append(looks, s.nodeTrouble)
-	}
+// Troubles returns what is wrong now with the tasks of a scope: what is severe first. It asks
+// a few questions for each agent that has a queue, and none for each task.
+func (s *Service) Troubles(ctx context.Context, in auth.Scope) ([]Trouble, error) {
 	var all []Trouble
-	for _, look := range looks {
+	for _, look := range []func(context.Context, auth.Scope) ([]Trouble, error){s.queueTrouble, s.waitTrouble, s.lostTrouble, s.failTrouble} {
 		found, err := look(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("look for trouble: %w", err)
@@ -214,12 +199,12 @@ func (s *Service) lostTrouble(ctx context.Context, in auth.Scope) ([]Trouble, er
 // failTrouble is about agents of which much has gone wrong.
 func (s *Service) failTrouble(ctx context.Context, in auth.Scope) ([]Trouble, error) {
 	now := s.store.Now()
-	found, err := s.Stats(ctx, in, StatsQuery{From: now.Add(-lately), To: now, Step: 15 * time.Minute, By: stats.ByAgent})
+	agents, err := s.statsBy(ctx, in, stats.Query{By: stats.ByAgent, From: now.Add(-lately), To: now + 1, Span: time.Minute})
 	if err != nil {
 		return nil, err
 	}
 	var all []Trouble
-	for agent, c := range found.By {
+	for agent, c := range agents {
 		ended, wrong := 0, 0
 		for _, r := range task.EndReasons() {
 			n := int(c.Ended(r))
@@ -237,25 +222,6 @@ func (s *Service) failTrouble(ctx context.Context, in auth.Scope) ([]Trouble, er
 		}
 	}
 	slices.SortFunc(all, func(a, b Trouble) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Agent, b.Agent)) })
-	return all, nil
-}
-
-// nodeTrouble is about servers that share the record and say nothing.
-func (s *Service) nodeTrouble(ctx context.Context, _ auth.Scope) ([]Trouble, error) {
-	nodes, err := s.store.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var all []Trouble
-	now := s.store.Now()
-	for _, n := range nodes {
-		if silent := now.Sub(n.Heard); silent > silentAfter {
-			all = append(all, Trouble{
-				Kind: TroubleSilentNode, Since: n.Heard,
-				Message: fmt.Sprintf("server %s says nothing for %d s", n.ID, int(silent.Seconds())), Help: "look whether it runs; its workers are taken over by the others",
-			})
-		}
-	}
 	return all, nil
 }
 

@@ -70,10 +70,11 @@ func (c *Counted) add(what string, n float64) {
 	c.Counts[what] += n
 }
 
-// Count counts a change of a task, which was as it was before, and what that has spent.
-func Count(before task.Task, c task.Change, spent task.Spent) Counted {
+// Count counts a change of a task, which was as it was before, and what that has spent: this
+// for the model that it names, all else for none.
+func Count(before task.Task, c task.Change, spent task.Spent) []Counted {
 	t := c.Task
-	x := Counted{Of: of(t)}
+	x, spending := Counted{Of: of(t)}, Counted{Of: of(t)}
 	x.add(Waiting, pending(t)-pending(before))
 	for _, e := range c.Events {
 		switch e.Type { //nolint:exhaustive // the others are not counted
@@ -84,7 +85,7 @@ func Count(before task.Task, c task.Change, spent task.Spent) Counted {
 				x.add(wait+bucketOf(a.StartedAt.Sub(t.ReadyAt)), 1)
 			}
 		case task.ModelUsed:
-			x.Model = modelOf(e)
+			spending.Model = modelOf(e)
 		}
 	}
 	if c.Turn != nil && c.Turn.Ended != nil {
@@ -94,9 +95,9 @@ func Count(before task.Task, c task.Change, spent task.Spent) Counted {
 			x.add(run+bucketOf(e.FinishedAt.Sub(e.StartedAt)), 1)
 		}
 	}
-	x.add(Tokens, float64(spent.Tokens))
-	x.add(Cost, spent.Cost)
-	return x
+	spending.add(Tokens, float64(spent.Tokens))
+	spending.add(Cost, spent.Cost)
+	return []Counted{x, spending}
 }
 
 // Removed counts the removal of a task.

@@ -58,13 +58,17 @@ func TestB3StatsAreCounted(t *testing.T) {
 	if then := s.stats(t, "from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z&step=86400", ""); then["steps"].([]any)[0].(map[string]any)["waiting"] != 0.0 {
 		t.Errorf("before all: %v", then["steps"])
 	}
+	centuries := s.stats(t, "from=2000-01-01T00:00:00Z&to=2400-01-01T00:00:00Z&step=31536000", "")["steps"].([]any)
+	if first, last := centuries[0].(map[string]any)["at"], centuries[len(centuries)-1].(map[string]any)["at"]; fmt.Sprint(first)[:4] != "1999" || fmt.Sprint(last)[:4] != "2399" {
+		t.Errorf("centuries go from %v to %v", first, last)
+	}
 	yesterday := url.QueryEscape(time.Now().Add(-24 * time.Hour).Format(time.RFC3339))
 	if day := s.stats(t, "step=1800&from="+yesterday, ""); len(day["steps"].([]any)) < 48 {
 		t.Errorf("of a day: %d steps", len(day["steps"].([]any)))
 	}
 	for _, wrong := range []string{
 		"step=90", "step=0", "by=task", "from=" + from, "step=3600&from=" + from, "step=60&from=" + yesterday, "from=2020-01-01T00:00:00Z&to=2019-01-01T00:00:00Z&step=3600",
-		"from=0001-01-01T00:00:01Z", "to=9999-12-31T23:59:59Z&step=31536000", "from=x",
+		"from=0001-01-01T00:00:01Z", "to=9999-12-31T23:59:59Z&step=31536000", "from=x", "from=2000-01-01T00:00:00Z&to=2999-01-01T00:00:00Z&step=31536000",
 	} {
 		s.must(t, 422, call{method: "GET", path: "/v1/stats?" + wrong})
 	}

@@ -23,7 +23,7 @@ type Stats struct {
 	Step  int         `json:"step" doc:"How long each step is, in seconds."`
 	Steps []StatsStep `json:"steps" nullable:"false" doc:"The steps, one behind the other."`
 	Total StatsCounts `json:"total" doc:"All of them together."`
-	By    []StatsOf   `json:"by" nullable:"false" doc:"The same for each agent or model, as by says; those of which most has begun, ended or been spent first."`
+	By    []StatsOf   `json:"by" nullable:"false" doc:"The same for each agent or model, as by says: of a model what was spent. Those of which most has begun, ended or been spent first."`
 }
 
 // StatsStep is what happened in a step.
@@ -35,7 +35,7 @@ type StatsStep struct {
 
 // StatsOf is what happened to the tasks of an agent or a model.
 type StatsOf struct {
-	ID string `json:"id" doc:"The agent's id, or the model's name; empty for what no model is known of."`
+	ID string `json:"id" doc:"The agent's id, or the model's name; empty for what counts for no model."`
 	StatsCounts
 }
 
@@ -87,8 +87,8 @@ func (r *routes) stats(ctx context.Context, in *StatsQuery) (*struct{ Body Stats
 	if from.IsZero() {
 		from = to.Add(-time.Hour)
 	}
-	if from.Year() < 1970 || to.Year() > 2999 {
-		return nil, fault.Field("from", "must be a moment from 1970 on, and to one before the year 3000")
+	if from.UTC().Year() < 2000 || to.UTC().Year() > 2999 {
+		return nil, fault.Field("from", "must be a moment from the year 2000 on, and to one before the year 3000")
 	}
 	found, err := r.Service.Stats(ctx, edge.Scope(ctx), lifecycle.StatsQuery{
 		Agent: in.Agent, From: task.StampOf(from), To: task.StampOf(to), Step: time.Duration(in.Step) * time.Second, By: stats.By(in.By),

@@ -16,7 +16,7 @@ import (
 
 // Trouble is something that is wrong now.
 type Trouble struct {
-	Kind     lifecycle.TroubleKind `json:"kind" enum:"no_worker,pinned_worker_absent,budget,long_wait,lost_attempts,failing,silent_node,little_space" doc:"What is wrong, from a closed list."`
+	Kind     lifecycle.TroubleKind `json:"kind" enum:"no_worker,pinned_worker_absent,budget,long_wait,lost_attempts,failing,little_space" doc:"What is wrong, from a closed list."`
 	Severity string                `json:"severity" enum:"error,warning" doc:"error: nothing goes on because of it."`
 	Message  string                `json:"message" doc:"The same for a person."`
 	Help     string                `json:"help" doc:"What can be done about it."`
@@ -43,15 +43,14 @@ type TroubleList struct {
 func (r *routes) registerTrouble() {
 	add(r, operation{roles: users(), Operation: huma.Operation{
 		OperationID: "list-trouble", Method: http.MethodGet, Path: "/v1/trouble", Tags: []string{"server"}, Summary: "List what is wrong now",
-		Description: "Of tasks what the key sees; of a queue for a key that sees all; of servers and their disk for admins.",
+		Description: "Of tasks what the key sees; of a queue for a key that sees all; of the server's disk for admins.",
 	}}, func(ctx context.Context, _ *struct{}) (*struct{ Body TroubleList }, error) {
-		p := edge.Principal(ctx)
-		found, err := r.Service.Troubles(ctx, edge.Scope(ctx), p.Role == auth.Admin)
+		found, err := r.Service.Troubles(ctx, edge.Scope(ctx))
 		if err != nil {
 			return nil, err
 		}
 		list := TroubleList{Items: make([]Trouble, 0, len(found)+1)}
-		if x, ok := littleSpace(r.Data); ok && p.Role == auth.Admin {
+		if x, ok := littleSpace(r.Data); ok && edge.Principal(ctx).Role == auth.Admin {
 			list.Items = append(list.Items, x)
 		}
 		for _, x := range found {

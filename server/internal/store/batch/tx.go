@@ -394,9 +394,11 @@ func (t *tx) Count(org string, of task.Spender, day task.Stamp, spent task.Allow
 }
 
 // AddStats implements lifecycle.Tasks.
-func (t *tx) AddStats(x stats.Counted) {
-	if len(x.Counts) > 0 {
-		t.counted = append(t.counted, x)
+func (t *tx) AddStats(all ...stats.Counted) {
+	for _, x := range all {
+		if len(x.Counts) > 0 {
+			t.counted = append(t.counted, x)
+		}
 	}
 }
 
