@@ -20,8 +20,8 @@ type Rows interface {
 	PutPiece(ctx context.Context, id string, n int, piece []byte) error
 	// Piece reads one; nil if there is none such.
 	Piece(ctx context.Context, id string, n int) ([]byte, error)
-	// DropPieces drops those of some contents.
-	DropPieces(ctx context.Context, ids []string) error
+	// DropPieces drops those of a content.
+	DropPieces(ctx context.Context, id string) error
 }
 
 // database keeps contents in the database that has the record: nothing else is needed,
@@ -68,7 +68,7 @@ func (d database) Open(ctx context.Context, id string, size int64) (io.ReadSeekC
 }
 
 // Erase implements files.Blobs.
-func (d database) Erase(ctx context.Context, ids []string) error { return d.rows.DropPieces(ctx, ids) }
+func (d database) Erase(ctx context.Context, id string) error { return d.rows.DropPieces(ctx, id) }
 
 // pieces reads a content from one of its pieces on.
 type pieces struct {

@@ -46,7 +46,7 @@ func (f folder) Open(_ context.Context, id string, _ int64) (io.ReadSeekCloser, 
 }
 
 // Erase implements files.Blobs.
-func (f folder) Erase(ctx context.Context, ids []string) error {
+func (f folder) Erase(ctx context.Context, id string) error {
 	lock := flock.New(lockOf(f.dir))
 	waiting, stop := context.WithTimeout(ctx, eraseWait)
 	defer stop()
@@ -56,13 +56,11 @@ func (f folder) Erase(ctx context.Context, ids []string) error {
 		}
 		return err
 	}
-	defer lock.Unlock() //nolint:errcheck // closing it is what counts
-	for _, id := range ids {
-		if err := remove(f.path(id)); err != nil {
-			return err
-		}
+	defer lock.Unlock()               //nolint:errcheck // closing it is what counts
+	if err := ctx.Err(); err != nil { // this process has stood still
+		return err
 	}
-	return nil
+	return remove(f.path(id))
 }
 
 // remove removes a file, if it is there, and makes that last.

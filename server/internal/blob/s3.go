@@ -207,13 +207,8 @@ func (b bucket) get(ctx context.Context, object string, at int64) (io.ReadCloser
 }
 
 // Erase implements files.Blobs.
-func (b bucket) Erase(ctx context.Context, ids []string) error {
-	for _, id := range ids {
-		if err := b.client.RemoveObject(ctx, b.name, b.object(id), minio.RemoveObjectOptions{}); err != nil {
-			return b.trouble(err)
-		}
-	}
-	return nil
+func (b bucket) Erase(ctx context.Context, id string) error {
+	return b.trouble(b.client.RemoveObject(ctx, b.name, b.object(id), minio.RemoveObjectOptions{}))
 }
 
 // trouble makes of an error of the bucket what callers are told: the object is not there,

@@ -21,11 +21,12 @@ const KeepLeft = 24 * time.Hour
 const (
 	// eraseBatch is how many files one commit drops, and one erases.
 	eraseBatch = 256
-	// eraseTime bounds how long the contents of one batch take to be erased.
-	eraseTime = time.Minute
+	// eraseTime bounds how long one content takes to be erased, and how long others of
+	// its batch are begun.
+	eraseTime = 30 * time.Second
 	// stuckErasure is after how long an erasure is begun again whose end nobody has
 	// told. Until then it may be under way, and nobody brings the content.
-	stuckErasure = 5 * eraseTime
+	stuckErasure = 10 * eraseTime
 	// expectTime is how long an upload waits for it, expectStep how often it looks.
 	expectTime, expectStep = 30 * time.Second, 50 * time.Millisecond
 	// lostUpload is after how long a content counts as lost whose upload was not heard of
@@ -121,22 +122,37 @@ func (s *Shelf) Forget(ctx context.Context) error {
 			}
 		}
 	}
+	tidied := s.tidy(ctx)
 	for more := true; more; {
 		if more, err = s.erase(ctx, ""); err != nil {
-			return err
+			return errors.Join(tidied, err)
 		}
 	}
-	return s.tidy()
+	return tidied
 }
 
-// tidy removes uploads that a crash has cut off.
-func (s *Shelf) tidy() error {
+// tidy removes uploads that a crash has cut off, and makes of the marks of an older
+// release what stands for them now.
+func (s *Shelf) tidy(ctx context.Context) error {
 	entries, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) { // nothing was ever uploaded
 		return nil
 	}
 	for _, entry := range entries {
-		if info, gone := entry.Info(); Unfinished(entry.Name()) && gone == nil && time.Since(info.ModTime()) > deadUpload {
+		info, gone := entry.Info()
+		if !Unfinished(entry.Name()) || gone != nil {
+			continue
+		}
+		old := time.Since(info.ModTime())
+		id, marks := strings.CutPrefix(entry.Name(), mark)
+		switch {
+		case marks && isID(id) && old > lostUpload: // it came, and whether it is known is to be found out
+			_, noted := s.store.Coming(ctx, id)
+			if noted = errors.Join(noted, s.store.Came(ctx, id)); noted == nil {
+				noted = os.Remove(filepath.Join(s.dir, entry.Name()))
+			}
+			err = errors.Join(err, noted)
+		case old > deadUpload:
 			err = errors.Join(err, os.Remove(filepath.Join(s.dir, entry.Name())))
 		}
 	}
@@ -147,17 +163,39 @@ func (s *Shelf) tidy() error {
 // a batch of all such. It says whether there may be more.
 func (s *Shelf) erase(ctx context.Context, only string) (more bool, err error) {
 	now := s.store.Now()
-	ids, more, err := s.store.Going(ctx, only, now.Add(-lostUpload), now.Add(-stuckErasure), eraseBatch)
+	ids, since, more, err := s.store.Going(ctx, only, now.Add(-lostUpload), now.Add(-stuckErasure), eraseBatch)
 	if err != nil || len(ids) == 0 {
 		return more, err
 	}
-	erasing, stop := context.WithTimeout(ctx, eraseTime)
-	defer stop()
-	switch err := s.blobs.Erase(erasing, ids); {
+	gone, rest, err := s.eraseEach(ctx, ids)
+	more = more || len(rest) > 0
+	switch {
 	case errors.Is(err, ErrBusy):
-		return false, s.store.Stay(ctx, ids)
-	case err != nil: // they may be going still
-		return false, fmt.Errorf("erase files: %w", err)
+		more, err = false, nil
+	case err != nil:
+		err = fmt.Errorf("erase files: %w", err)
 	}
-	return more, s.store.Gone(ctx, ids)
+	return more, errors.Join(err, s.store.Gone(ctx, since, gone), s.store.Stay(ctx, since, rest))
+}
+
+// eraseEach erases contents one after the other, and says which have gone, and to which it
+// has not come in eraseTime. Any other may be going still.
+func (s *Shelf) eraseEach(ctx context.Context, ids []string) (gone, rest []string, err error) {
+	for n, begun := 0, time.Now(); n < len(ids); n++ {
+		if n > 0 && time.Since(begun) > eraseTime {
+			return gone, ids[n:], err
+		}
+		erasing, stop := context.WithTimeout(ctx, eraseTime)
+		failed := s.blobs.Erase(erasing, ids[n])
+		stop()
+		switch {
+		case errors.Is(failed, ErrBusy):
+			return gone, ids[n:], errors.Join(err, failed)
+		case failed != nil:
+			err = errors.Join(err, failed)
+		default:
+			gone = append(gone, ids[n])
+		}
+	}
+	return gone, nil, err
 }

@@ -35,7 +35,9 @@ type place struct {
 	*lifecycle.Service
 	t     *testing.T
 	dir   string
-	ahead atomic.Int64 // of the clock
+	blobs files.Blobs
+	build func(files.Blobs) // the shelf anew
+	ahead atomic.Int64      // of the clock
 }
 
 func open(t *testing.T) *place {
@@ -49,7 +51,10 @@ func open(t *testing.T) *place {
 	folder := filepath.Join(p.dir, files.Folder)
 	blobs, err := blob.Open(t.Context(), blob.Folder, folder, store, slog.New(slog.DiscardHandler))
 	p.must(err)
-	p.Shelf = files.NewShelf(folder, blobs, store, box, now, func() string { return "http://h" })
+	p.blobs, p.build = blobs, func(b files.Blobs) {
+		p.Shelf = files.NewShelf(folder, b, store, box, now, func() string { return "http://h" })
+	}
+	p.build(blobs)
 	p.Service = lifecycle.New(store, box, p.Shelf, func() string { return "made" }, slog.New(slog.DiscardHandler))
 	p.must(store.PutOrganization(t.Context(), org, org))
 	_, err = p.PutAgent(t.Context(), org, "bot", agent.Record{Name: "bot"})
@@ -203,4 +208,79 @@ func TestH6NothingIsErasedThatIsComing(t *testing.T) {
 		}
 	}
 	t.Logf("%d tasks were created, %d refused", created, refused)
+}
+
+// balky has contents of which one cannot be erased.
+type balky struct {
+	files.Blobs
+	not string
+}
+
+func (b balky) Erase(ctx context.Context, id string) error {
+	if id == b.not {
+		return errors.New("it balks")
+	}
+	return b.Blobs.Erase(ctx, id)
+}
+
+// What keeps one content from being erased keeps no other from that, nor from being
+// brought again; the one is erased when it was not heard of for a while, also by who
+// brings it.
+func TestH6AnErasureThatBrokeOff(t *testing.T) {
+	t.Parallel()
+	if teststore.OnPostgres() {
+		t.Skip("the clock is the database's: the stores' tests move it")
+	}
+	p := open(t)
+	ids := make([]string, 3)
+	for i := range ids {
+		id, err := p.put(fmt.Sprint("content ", i))
+		p.must(err)
+		ids[i] = id
+	}
+	release, err := blob.Pin(t.Context(), filepath.Join(p.dir, files.Folder))
+	p.must(err)
+	for _, id := range ids {
+		p.must(p.Shelf.Delete(t.Context(), auth.All(org), id)) // later, as somebody copies them
+	}
+	release()
+	p.build(balky{p.blobs, ids[1]})
+	if err := p.Shelf.Forget(t.Context()); err == nil || !strings.Contains(err.Error(), "it balks") {
+		t.Errorf("H6: %v", err)
+	}
+	p.build(p.blobs)
+	p.must(p.Shelf.Forget(t.Context()))
+	if p.content(ids[0]) || !p.content(ids[1]) || p.content(ids[2]) {
+		t.Errorf("H6: the first is there: %v, the one that may be going still: %v, the last: %v", p.content(ids[0]), p.content(ids[1]), p.content(ids[2]))
+	}
+	p.ahead.Add(int64(5*time.Minute + time.Second))
+	for i := range ids {
+		if id, err := p.put(fmt.Sprint("content ", i)); err != nil || !p.reads(id) {
+			t.Errorf("H6: content %d was brought again: %v", i, err)
+		}
+	}
+}
+
+// The mark by which an older release said that a content is coming is found.
+func TestH6MarksOfAnOlderRelease(t *testing.T) {
+	t.Parallel()
+	p := open(t)
+	known, err := p.put("known")
+	p.must(err)
+	lost := strings.Repeat("ab", 32)
+	folder := filepath.Join(p.dir, files.Folder)
+	p.must(os.MkdirAll(filepath.Join(folder, "ab"), 0o700))
+	p.must(os.WriteFile(filepath.Join(folder, "ab", lost), []byte("x"), 0o600))
+	ago := time.Now().Add(-2 * time.Hour)
+	for _, id := range []string{known, lost} {
+		mark := filepath.Join(folder, "coming-"+id)
+		p.must(os.WriteFile(mark, nil, 0o600))
+		p.must(os.Chtimes(mark, ago, ago))
+	}
+	p.must(p.Shelf.Forget(t.Context()))
+	left, err := filepath.Glob(filepath.Join(folder, "coming-*"))
+	p.must(err)
+	if p.content(lost) || !p.reads(known) || len(left) > 0 {
+		t.Errorf("H6: the lost content is there: %v, the known one: %v, marks: %v", p.content(lost), p.reads(known), left)
+	}
 }

@@ -40,6 +40,7 @@ const (
 	scheme  = "file:"
 	prefix  = "/f/"
 	upload  = "upload-" // begins the name of a file that is not whole yet
+	mark    = "coming-" // began, in an older release, the name of what stood for a content on its way
 )
 
 // File is what is known of a stored file.
@@ -104,11 +105,12 @@ type Store interface {
 	// Going finds contents that no organization has and no upload brings, and notes that
 	// they are going: at most limit, and this one alone if only is not "". Uploads that
 	// began before lost are over, in whatever way, and what is going since before stuck is
-	// found again. It says whether there may be more.
-	Going(ctx context.Context, only string, lost, stuck task.Stamp, limit int) (ids []string, more bool, err error)
-	// Stay notes that contents are not going for now, and Gone that they have gone.
-	Stay(ctx context.Context, ids []string) error
-	Gone(ctx context.Context, ids []string) error
+	// found again. It says since when they are going, and whether there may be more.
+	Going(ctx context.Context, only string, lost, stuck task.Stamp, limit int) (ids []string, since task.Stamp, more bool, err error)
+	// Stay notes that contents are not going for now, and Gone that they have gone: those
+	// that nobody has found again since.
+	Stay(ctx context.Context, since task.Stamp, ids []string) error
+	Gone(ctx context.Context, since task.Stamp, ids []string) error
 	// Organizations lists every organization's id.
 	Organizations(ctx context.Context) ([]string, error)
 	// Now is the store's clock.
@@ -125,9 +127,9 @@ type Blobs interface {
 	Put(ctx context.Context, id string, size int64, path string) error
 	// Open reads a content for as long as ctx goes on; fs.ErrNotExist if it is not there.
 	Open(ctx context.Context, id string, size int64) (io.ReadSeekCloser, error)
-	// Erase removes contents, if they are there. ErrBusy says that it has not begun, and
-	// is to be asked again later.
-	Erase(ctx context.Context, ids []string) error
+	// Erase removes a content, if it is there, and nothing when ctx has ended. ErrBusy says
+	// that it has not begun, and is to be asked again later.
+	Erase(ctx context.Context, id string) error
 }
 
 // ErrBusy is an error of Blobs.Erase.
@@ -263,7 +265,8 @@ func (s *Shelf) spool(name string, r io.Reader) (f File, path string, err error)
 	}, tmp.Name(), nil
 }
 
-// expect notes that a content is coming. One that is going is waited for.
+// expect notes that a content is coming. One that is going is waited for, and erased
+// here if whoever began to erase it has died.
 func (s *Shelf) expect(ctx context.Context, id string) error {
 	until := time.Now().Add(expectTime)
 	for {
@@ -273,6 +276,9 @@ func (s *Shelf) expect(ctx context.Context, id string) error {
 		}
 		if time.Now().After(until) {
 			return fault.New(fault.Unavailable, "the same content is being erased: try again")
+		}
+		if _, err := s.erase(ctx, id); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -285,7 +291,7 @@ func (s *Shelf) expect(ctx context.Context, id string) error {
 // Unfinished tells whether a file in the shelf's folder is no content: it is not whole
 // yet, or says, in a folder of an older release, that one was coming.
 func Unfinished(name string) bool {
-	return strings.HasPrefix(name, upload) || strings.HasPrefix(name, "coming-")
+	return strings.HasPrefix(name, upload) || strings.HasPrefix(name, mark)
 }
 
 // Open reads a file that the organization has, for as long as ctx goes on.

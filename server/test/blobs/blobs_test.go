@@ -138,7 +138,7 @@ func comesAndGoes(t *testing.T, b files.Blobs, size int) {
 	}
 	all.Wait()
 	for range 2 {
-		check(t, b.Erase(t.Context(), []string{id}))
+		check(t, b.Erase(t.Context(), id))
 	}
 	if _, err := b.Open(t.Context(), id, int64(size)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%d bytes that were erased: %v", size, err)
@@ -193,7 +193,7 @@ func TestBucketsKeepNothingElse(t *testing.T) {
 	if _, other := some(1); real != "" && put(t, b, other, content) == nil {
 		t.Error("a content was put whose hash is another")
 	}
-	check(t, b.Erase(t.Context(), []string{id}))
+	check(t, b.Erase(t.Context(), id))
 }
 
 // A start says what is wrong with a bucket, and what to do about it, and shows no key.

@@ -498,12 +498,12 @@ func everyRemoval(ctx context.Context, s *Store) error {
 	}
 	_, coming := s.Coming(ctx, "h")
 	failed = append(failed, err, coming, s.Came(ctx, "h"))
-	going, _, err := s.Going(ctx, "", 1, 1, 9)
+	going, since, _, err := s.Going(ctx, "", 1, 1, 9)
 	if len(going) == 0 {
 		failed = append(failed, errors.New("nothing is going"))
 	}
-	return errors.Join(append(failed, err, s.Stay(ctx, []string{"h"}), s.Gone(ctx, []string{"h"}),
-		s.PutPiece(ctx, "h", 0, []byte("x")), s.DropPieces(ctx, []string{"h"}))...)
+	return errors.Join(append(failed, err, s.Stay(ctx, since, []string{"h"}), s.Gone(ctx, since, []string{"h"}),
+		s.PutPiece(ctx, "h", 0, []byte("x")), s.DropPieces(ctx, "h"))...)
 }
 
 func everyRead(ctx context.Context, s *Store) error {

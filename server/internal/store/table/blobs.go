@@ -37,9 +37,9 @@ func loosen(id string, now task.Stamp) Op {
 }
 
 // Going implements files.Store.
-func (w *Writer) Going(ctx context.Context, only string, lost, stuck task.Stamp, limit int) (ids []string, more bool, err error) {
+func (w *Writer) Going(ctx context.Context, only string, lost, stuck task.Stamp, limit int) (ids []string, since task.Stamp, more bool, err error) {
 	err = w.Edit(ctx, func(db DB, now task.Stamp) ([]Op, error) {
-		ids = nil // of an earlier run
+		ids, since = nil, now // not those of an earlier run
 		found, err := texts(ctx, db, `SELECT id FROM transit
 			WHERE (going = 0 AND coming = 0 OR going = 0 AND coming > 0 AND at < ? OR going = 1 AND at < ?) AND (? = '' OR id = ?) LIMIT ? FOR UPDATE`,
 			int64(lost), int64(stuck), only, only, limit)
@@ -63,25 +63,30 @@ func (w *Writer) Going(ctx context.Context, only string, lost, stuck task.Stamp,
 		return ops, nil
 	})
 	if err != nil {
-		return nil, false, fmt.Errorf("find contents that nobody has: %w", err)
+		return nil, 0, false, fmt.Errorf("find contents that nobody has: %w", err)
 	}
-	return ids, more, nil
+	return ids, since, more, nil
 }
 
 // Stay implements files.Store.
-func (w *Writer) Stay(ctx context.Context, ids []string) error {
-	return w.transit(ctx, ids, "UPDATE transit SET going = 0 WHERE going = 1 AND id IN ")
+func (w *Writer) Stay(ctx context.Context, since task.Stamp, ids []string) error {
+	return w.transit(ctx, "UPDATE transit SET going = 0", since, ids)
 }
 
 // Gone implements files.Store.
-func (w *Writer) Gone(ctx context.Context, ids []string) error {
-	return w.transit(ctx, ids, "DELETE FROM transit WHERE going = 1 AND id IN ")
+func (w *Writer) Gone(ctx context.Context, since task.Stamp, ids []string) error {
+	return w.transit(ctx, "DELETE FROM transit", since, ids)
 }
 
-// transit changes the rows of some contents.
-func (w *Writer) transit(ctx context.Context, ids []string, change string) error {
+// transit changes the rows of those of some contents that are going since a moment.
+func (w *Writer) transit(ctx context.Context, change string, since task.Stamp, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	places, args := among(ids)
-	return w.put(ctx, func(task.Stamp) []Op { return []Op{{SQL: change + places, Args: args, In: Files}} })
+	return w.put(ctx, func(task.Stamp) []Op {
+		return []Op{{SQL: change + " WHERE going = 1 AND at = ? AND id IN " + places, Args: append([]any{int64(since)}, args...), In: Files}}
+	})
 }
 
 // PutPiece implements blob.Rows.
@@ -95,12 +100,9 @@ func (w *Writer) PutPiece(ctx context.Context, id string, n int, piece []byte) e
 }
 
 // DropPieces implements blob.Rows.
-func (w *Writer) DropPieces(ctx context.Context, ids []string) error {
-	return w.put(ctx, func(task.Stamp) (ops []Op) {
-		for _, id := range ids {
-			ops = append(ops, Op{SQL: "DELETE FROM pieces WHERE id = ?", Args: []any{id}, In: Pieces})
-		}
-		return ops
+func (w *Writer) DropPieces(ctx context.Context, id string) error {
+	return w.put(ctx, func(task.Stamp) []Op {
+		return []Op{{SQL: "DELETE FROM pieces WHERE id = ?", Args: []any{id}, In: Pieces}}
 	})
 }
 
