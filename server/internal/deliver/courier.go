@@ -83,7 +83,7 @@ type folded struct {
 // NewCourier makes one.
 func NewCourier(o Options) *Courier {
 	transport := o.Guard.Transport()
-	transport.MaxIdleConnsPerHost = atOnceTo
+	transport.MaxIdleConnsPerHost, transport.MaxResponseHeaderBytes = atOnceTo, answer
 	return &Courier{
 		Options: o, told: make(chan struct{}, 1), busy: map[Key]bool{}, targets: map[string]int{}, folds: map[Key]*folded{},
 		client: &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},

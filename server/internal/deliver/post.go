@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/outbound"
@@ -22,8 +23,11 @@ const (
 	insists = 24 * time.Hour
 	// soonest and latest are after what time it is at first, and in the end.
 	soonest, latest = 200 * time.Millisecond, time.Hour
-	// answer is how much of an answer is read, so that its connection may serve again.
+	// answer is how much of an answer is read, so that its connection may serve again, and of
+	// its head.
 	answer = 64 << 10
+	// maxFailure is how many bytes of why an update was not taken are kept.
+	maxFailure = 500
 )
 
 // failure is why an update was not taken.
@@ -78,10 +82,15 @@ func unanswered(err error) *failure {
 	case errors.As(err, &whole) && whole.Timeout():
 		return &failure{why: fmt.Sprintf("no answer within %s", patience)}
 	case errors.As(err, &whole): // without the URL
-		return &failure{why: whole.Err.Error()}
-	default:
-		return &failure{why: err.Error()}
+		err = whole.Err
 	}
+	return &failure{why: brief(err.Error())}
+}
+
+// brief is a text of some length that can be kept, of one in which a target may have put
+// anything.
+func brief(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text[:min(len(text), maxFailure)], "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // asked is for how long a Retry-After wants to be left alone, a day at most.
