@@ -81,6 +81,9 @@ func (c *Config) Check() error {
 		if err := c.Rules[i].check(); err != nil {
 			return fmt.Errorf("oidc.people[%d]: %w", i, err)
 		}
+		if c.Claims.Owner == emailClaim {
+			c.Rules[i].Owner = lower(c.Rules[i].Owner)
+		}
 	}
 	return nil
 }

@@ -68,9 +68,42 @@ func TestA8TheFirstRuleCounts(t *testing.T) {
 		{"evil.com", "research*", nil},
 		{"evil.com", map[string]any{"admins": true}, nil},
 	} {
-		got, ok := c.person("x@"+x.at, claims{"name": "X\u202ea", "groups": x.groups})
-		if ok != (x.want != nil) || ok && cmp.Diff(*x.want, got) != "" {
-			t.Errorf("%s, %v: %+v, %v, want %+v", x.at, x.groups, got, ok, x.want)
+		got, err := c.person("x@"+x.at, claims{"name": "X\u202ea", "groups": x.groups})
+		if (err == nil) != (x.want != nil) || err == nil && cmp.Diff(*x.want, got) != "" {
+			t.Errorf("%s, %v: %+v, %v, want %+v", x.at, x.groups, got, err, x.want)
+		}
+	}
+	// Whose groups are not told comes in by no rule that stands behind one for groups.
+	if got, err := c.person("x@example.com", claims{"_claim_names": map[string]any{"groups": "src1"}}); err == nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A8: an address counts if the provider says beside it that it is verified, and nobody comes
+// to another's by how it is written.
+func TestA8TheAddressIsVerified(t *testing.T) {
+	t.Parallel()
+	c := good()
+	c.Rules = []Rule{{Owner: "Kim@Example.com", Role: auth.Admin}}
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		token, info claims
+		want        string
+	}{
+		{claims{"email": "KIM@example.com", "email_verified": true}, claims{}, "kim@example.com"},
+		{claims{}, claims{"email": "kim@example.com", "email_verified": "true"}, "kim@example.com"},
+		{claims{"email": "kim@example.com"}, claims{"email": "kim@example.com", "email_verified": true}, "kim@example.com"},
+		{claims{"email": "kim@example.com", "email_verified": nil}, claims{"email": "eve@example.com", "email_verified": true}, ""},
+		{claims{"email_verified": true}, claims{"email": "kim@example.com", "email_verified": false}, ""},
+		{claims{"email": "\u212aim@example.com", "email_verified": true}, claims{}, ""},
+	} {
+		x.token.add(x.info)
+		owner, err := c.Claims.owner(x.token)
+		who, refused := c.person(owner, x.token)
+		if x.want == "" && err == nil && refused == nil || x.want != "" && (err != nil || refused != nil || who.User != x.want) {
+			t.Errorf("%v: %+v, %v, %v, want %q", x.token, who, err, refused, x.want)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -184,9 +183,9 @@ func (p *Provider) Finish(ctx context.Context, kept string, said url.Values) (wh
 	if err != nil {
 		return who, a.Next, &RefusedError{Why: Nameless, Err: err}
 	}
-	who, ok := p.config.person(owner, of)
-	if !ok {
-		return who, a.Next, &RefusedError{Why: Unknown, Who: owner, Groups: of.texts(p.config.Claims.Groups), Err: errors.New("no rule of oidc.people is for this person")}
+	who, err = p.config.person(owner, of)
+	if err != nil {
+		return who, a.Next, &RefusedError{Why: Unknown, Who: owner, Groups: of.texts(p.config.Claims.Groups), Err: err}
 	}
 	who.Mark = p.box.MAC("person", who.Organization, token.Issuer, token.Subject)
 	return who, a.Next, nil
@@ -232,6 +231,8 @@ func (p *Provider) claims(ctx context.Context, a attempt, code string) (claims, 
 	switch {
 	case err != nil:
 		return nil, nil, &RefusedError{Why: Untrue, Err: err}
+	case token.Subject == "":
+		return nil, nil, &RefusedError{Why: Untrue, Err: errors.New("the ID token is about nobody (sub)")}
 	case token.Nonce != a.Nonce:
 		return nil, nil, &RefusedError{Why: Untrue, Err: errors.New("the ID token is of another attempt (nonce)")}
 	}
@@ -265,8 +266,7 @@ func (p *Provider) complete(ctx context.Context, found *oidc.Provider, tokens *o
 	if err := info.Claims(&more); err != nil {
 		return &RefusedError{Why: Untrue, Err: err}
 	}
-	maps.Copy(more, of) // the token's word goes first: it is signed
-	maps.Copy(of, more)
+	of.add(more) // the token's word goes first: it is signed
 	return nil
 }
 

@@ -51,7 +51,9 @@ func (r *routes) registerPeople(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET "+oidcPath, r.beginSignIn)
 	mux.HandleFunc("GET "+CallbackPath, r.finishSignIn)
-	mux.HandleFunc("GET "+leavePath, func(w http.ResponseWriter, req *http.Request) { lead(w, r.People.Leave(req.Context())) })
+	if r.People.EndsSession() {
+		mux.HandleFunc("GET "+leavePath, func(w http.ResponseWriter, req *http.Request) { lead(w, r.People.Leave(req.Context())) })
+	}
 }
 
 func (r *routes) registerWays(tags []string) {
