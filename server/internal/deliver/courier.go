@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,8 +56,11 @@ const (
 	atOnce, atOnceTo = 128, 16
 	// kept is how many folds are kept between two updates.
 	kept = 1000
-	// read is how many events of a log one reading has.
-	read = 256
+	// read is how many events of a log one reading has, reading how many pushes read at a time.
+	read, reading = 256, 8
+	// light is how many bytes of a log a push may have in memory beside all others, and heavy
+	// how many pushes may have more.
+	light, heavy = 1 << 20, 4
 )
 
 // Courier posts updates, on one node at a time. What has failed is tried again later and
@@ -65,6 +69,8 @@ type Courier struct {
 	Options
 	client *http.Client
 	told   chan struct{}
+	// readers and loads are places of those who read, and of those who have more than light.
+	readers, loads places
 
 	mu      sync.Mutex
 	busy    map[Key]bool
@@ -85,7 +91,8 @@ func NewCourier(o Options) *Courier {
 	transport := o.Guard.Transport()
 	transport.MaxIdleConnsPerHost, transport.MaxResponseHeaderBytes = atOnceTo, answer
 	return &Courier{
-		Options: o, told: make(chan struct{}, 1), busy: map[Key]bool{}, targets: map[string]int{}, folds: map[Key]*folded{},
+		Options: o, told: make(chan struct{}, 1), readers: make(places, reading), loads: make(places, heavy),
+		busy: map[Key]bool{}, targets: map[string]int{}, folds: map[Key]*folded{},
 		client: &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 }
@@ -215,11 +222,29 @@ func (c *Courier) deliver(ctx context.Context, due Due) {
 	}
 }
 
+// places are so many, and taken in turns.
+type places chan struct{}
+
+func (p places) take(ctx context.Context) error {
+	select {
+	case p <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p places) give() { <-p }
+
 // round is what is posted to a push in one go.
 type round struct {
 	*Courier
 	push    Push
 	headers http.Header
+	// load is how many bytes of the log may be in memory, and heavy says that it has a place
+	// among the loads.
+	load  int
+	heavy bool
 }
 
 // run posts what follows in the log, whose last event is known.
@@ -227,9 +252,10 @@ func (r *round) run(ctx context.Context, end int64) (err error) {
 	if r.headers, err = r.unseal(); err != nil {
 		return err
 	}
+	defer r.unload()
 	f := r.unkept(r.push)
 	for {
-		events, err := r.Store.Events(ctx, r.push.Organization, r.push.Task, f.upTo, read, r.Folding.Types...)
+		events, err := r.next(ctx, f.upTo)
 		if err != nil {
 			return err
 		}
@@ -247,6 +273,49 @@ func (r *round) run(ctx context.Context, end int64) (err error) {
 		_, err = r.took(ctx, behind)
 	}
 	return err
+}
+
+// next reads what follows an event in the log. Who would have more than light waits until
+// there is a place for it, and meanwhile has none of it.
+func (r *round) next(ctx context.Context, after int64) ([]task.Event, error) {
+	events, err := r.read(ctx, after)
+	if r.load += size(events); err != nil || r.heavy || r.load <= light {
+		return events, err
+	}
+	if err := r.loads.take(ctx); err != nil {
+		return nil, err
+	}
+	r.heavy = true
+	return r.read(ctx, after)
+}
+
+// read reads a part of the log. What is large is alone in its part: nothing else has to be
+// posted first while it is in memory.
+func (r *round) read(ctx context.Context, after int64) ([]task.Event, error) {
+	if err := r.readers.take(ctx); err != nil {
+		return nil, err
+	}
+	defer r.readers.give()
+	events, err := r.Store.Events(ctx, r.push.Organization, r.push.Task, after, read, r.Folding.Types...)
+	if last := len(events) - 1; last > 0 && size(events) > light {
+		events = slices.Clone(events[:last])
+	}
+	return events, err
+}
+
+func size(events []task.Event) (bytes int) {
+	for _, e := range events {
+		bytes += len(e.Own) + len(e.Kept)
+	}
+	return bytes
+}
+
+// unload notes that what was read is not needed any more.
+func (r *round) unload() {
+	if r.load = 0; r.heavy {
+		r.heavy = false
+		r.loads.give()
+	}
 }
 
 // unseal opens the headers of the push.
@@ -286,6 +355,9 @@ func (r *round) add(ctx context.Context, f *folded, e task.Event) (over bool, er
 		if moved, err := r.took(ctx, u.Place); !moved || err != nil {
 			return true, err
 		}
+	}
+	if len(updates) > 0 {
+		r.unload()
 	}
 	f.upTo = e.Seq
 	if last {

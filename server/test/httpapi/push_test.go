@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/errand-dev/errand/server/internal/app"
@@ -157,6 +158,31 @@ func TestH20PushesAreTheStream(t *testing.T) {
 	}
 }
 
+// What another message of the turn says of an address takes the place of what one before has
+// said; a message that is sent again changes nothing.
+func TestH20AnotherMessageSaysWhere(t *testing.T) {
+	t.Parallel()
+	s := start(t, posts)
+	s.agent(t, "agent-1")
+	one, two := receive(t, 0), receive(t, 0)
+	say := func(id string, to *receiver, of map[string]any) {
+		config := to.config()
+		config["id"] = "hook"
+		s.speaks(t, "JSONRPC", "SendMessage", toldAt(id, id, of, config))
+	}
+	say("m", one, map[string]any{"contextId": "one"})
+	s.claim(t)
+	for range 2 { // the second one is a repeat
+		say("n", two, map[string]any{"taskId": "one~1"})
+		say("m", one, map[string]any{"contextId": "one"})
+	}
+	s.eventually(t, "an update has come", func() bool { return len(two.taken()) > 0 })
+	kept := s.speaks(t, "JSONRPC", "GetTaskPushNotificationConfig", map[string]any{"taskId": "one~1", "id": "hook"})
+	if got := two.taken(); got[0].(map[string]any)["task"] == nil || len(got) > 1 || kept["url"] != two.url {
+		t.Errorf("H20: posted %v, to %v", got, kept)
+	}
+}
+
 // Receivers that do not answer hold up nobody else's updates.
 func TestH20ASlowReceiverDelaysNoOther(t *testing.T) {
 	t.Parallel()
@@ -171,6 +197,39 @@ func TestH20ASlowReceiverDelaysNoOther(t *testing.T) {
 	r := receive(t, 0)
 	s.speaks(t, "JSONRPC", "SendMessage", toldAt("m", "hello", nil, r.config()))
 	s.eventually(t, "an update has come", func() bool { return len(r.taken()) == 1 })
+}
+
+// Of updates that are large few are in memory at a time, and the others hold up nobody else.
+func TestH20LargeUpdatesTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := start(t, posts)
+	s.agent(t, "agent-1")
+	s.speaks(t, "JSONRPC", "SendMessage", toldAt("m", "hello", map[string]any{"contextId": "large"}, nil))
+	s.finishes(t, "large", s.claim(t), `"status": "completed", "result": "`+strings.Repeat("x", 3<<20)+`"`)
+	var atWork, most, taken atomic.Int32
+	over := make(chan struct{})
+	open := sync.OnceFunc(func() { close(over) })
+	const receivers = 9
+	for range receivers {
+		hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // it is about whether it comes
+			most.Store(max(most.Load(), atWork.Add(1)))
+			<-over
+			atWork.Add(-1)
+			taken.Add(1)
+		}))
+		t.Cleanup(func() { open(); hook.Close() })
+		s.speaks(t, "JSONRPC", "CreateTaskPushNotificationConfig", map[string]any{"taskId": "large~1", "url": hook.URL})
+	}
+	s.eventually(t, "some are posted", func() bool { return atWork.Load() == 4 })
+	r := receive(t, 0)
+	s.speaks(t, "JSONRPC", "SendMessage", toldAt("n", "hello", nil, r.config()))
+	s.eventually(t, "a small one has come", func() bool { return len(r.taken()) == 1 })
+	open()
+	s.eventually(t, "all are taken", func() bool { return taken.Load() == receivers })
+	if most.Load() != 4 {
+		t.Errorf("H20: %d at once", most.Load())
+	}
 }
 
 // What cannot be posted to is refused, and nothing is stored.
