@@ -26,8 +26,9 @@ const maxMessageID = 120
 // sent is the turn that a message has begun or answered.
 type sent struct {
 	invoke.Turn
-	// fresh says that it has begun with the message just now.
-	fresh bool
+	// fresh says that it has begun with the message just now, again that the message was sent
+	// before.
+	fresh, again bool
 }
 
 // take does what a message asks for, and lets an address be told of its turn if one is
@@ -62,13 +63,13 @@ func (c *call) ask(m Message) (sent, error) {
 		if err == nil {
 			err = c.checkContext(t, m)
 		}
-		if err == nil {
-			err = c.reply(t, m)
+		if err != nil {
+			return sent{}, err
 		}
-		return sent{Turn: t}, err
+		return c.reply(t, m)
 	}
 	if t, again, err := c.answered(m); again || err != nil {
-		return sent{Turn: t}, err
+		return sent{Turn: t, again: again}, err
 	}
 	sub, err := c.submission(m)
 	if err != nil {
@@ -76,7 +77,7 @@ func (c *call) ask(m Message) (sent, error) {
 	}
 	asked, err := c.Turns.Ask(ctx, edge.Caller(ctx), sub)
 	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != fault.Conflict || f.Field != "" || m.ContextID == "" {
-		return sent{asked.Turn, !asked.Replayed}, err
+		return sent{asked.Turn, !asked.Replayed, asked.Replayed}, err
 	}
 	// The context is at work: the message is for what it asks, or for a task beside it.
 	t, failed := c.Turns.Find(ctx, edge.Scope(ctx), m.ContextID, 0)
@@ -88,14 +89,14 @@ func (c *call) ask(m Message) (sent, error) {
 		return sent{}, failed
 	}
 	if len(now.Open) > 0 {
-		return sent{Turn: t}, c.reply(t, m)
+		return c.reply(t, m)
 	}
 	if t, again, failed := c.answered(m); again || failed != nil { // meanwhile
-		return sent{Turn: t}, failed
+		return sent{Turn: t, again: again}, failed
 	}
 	sub.Spec.ID, sub.Spec.Tags = m.ContextID+":"+strings.ToLower(rand.Text()[:8]), []string{beside}
 	asked, err = c.Turns.Ask(ctx, edge.Caller(ctx), sub)
-	return sent{asked.Turn, !asked.Replayed}, err
+	return sent{asked.Turn, !asked.Replayed, asked.Replayed}, err
 }
 
 // answered reports whether a message has answered the last turn of its context before,
@@ -231,12 +232,17 @@ func padded(raw string) string {
 }
 
 // reply answers what a turn asks with a message.
-func (c *call) reply(t invoke.Turn, m Message) error {
+func (c *call) reply(t invoke.Turn, m Message) (sent, error) {
 	ctx, who := c.r.Context(), edge.Caller(c.r.Context())
-	again := sentBy + m.ID
-	if known, err := c.Service.Replied(ctx, who, t.Task, t.Number, again); known || err != nil {
-		return err
+	again, err := c.Service.Replied(ctx, who, t.Task, t.Number, sentBy+m.ID)
+	if !again && err == nil {
+		err = c.replyNow(t, m)
 	}
+	return sent{Turn: t, again: again}, err
+}
+
+func (c *call) replyNow(t invoke.Turn, m Message) error {
+	ctx, who, id := c.r.Context(), edge.Caller(c.r.Context()), sentBy+m.ID
 	a, err := c.asked(t, m)
 	if err != nil {
 		return err
@@ -251,7 +257,7 @@ func (c *call) reply(t invoke.Turn, m Message) error {
 		case c.agent.Record.Runtime == agent.Worker: // whose workers may follow the log
 			data, err := json.Marshal(heard{m.Parts})
 			if err == nil {
-				_, err = c.Service.Append(ctx, who, t.Task, "", []lifecycle.NewEvent{{Type: string(task.AgentMessage), Data: data, ClientID: again}})
+				_, err = c.Service.Append(ctx, who, t.Task, "", []lifecycle.NewEvent{{Type: string(task.AgentMessage), Data: data, ClientID: id}})
 			}
 			return err
 		default:
@@ -262,7 +268,7 @@ func (c *call) reply(t invoke.Turn, m Message) error {
 	if err != nil {
 		return err
 	}
-	r.ClientID = again
+	r.ClientID = id
 	_, err = c.Service.AnswerApproval(ctx, who, a.ID, r)
 	return err
 }

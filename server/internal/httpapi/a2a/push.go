@@ -129,11 +129,13 @@ func (c *call) pushFrom(s sent, m Message, p pushParams) error {
 		sum := sha256.Sum256([]byte(m.ID))
 		p.ID = hex.EncodeToString(sum[:8])
 	}
+	if s.again {
+		if _, err := c.Pushes.Get(c.r.Context(), keyOf(s.Turn, p.ID)); fault.CodeOf(err) != fault.NotFound {
+			return err
+		}
+	}
 	if s.fresh {
 		return c.put(s.Turn, p, 0)
-	}
-	if _, err := c.Pushes.Get(c.r.Context(), keyOf(s.Turn, p.ID)); fault.CodeOf(err) != fault.NotFound {
-		return err
 	}
 	return c.putNow(s.Turn, p)
 }
