@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -29,8 +30,10 @@ func TestPushesSurviveKills(t *testing.T) {
 		body, err := io.ReadAll(r.Body)
 		var update map[string]struct {
 			Metadata struct {
-				Place struct{ Seq string } `json:"urn:errand:a2a:sequence:1"`
-			}
+				Place struct {
+					Seq string `json:"seq"`
+				} `json:"urn:errand:a2a:sequence:1"`
+			} `json:"metadata"`
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -62,12 +65,12 @@ func TestPushesSurviveKills(t *testing.T) {
 			s.start(t)
 		}
 		c.must(t, http.StatusOK, http.MethodPost, "/v1/tasks/t/events", obj{
-			"lease_token": token, "events": []obj{{"type": "chunk", "data": fmt.Sprint(i), "client_id": fmt.Sprint("c-", i)}},
+			"lease_token": token, "events": []obj{{"type": "chunk", "data": strconv.Itoa(i), "client_id": fmt.Sprint("c-", i)}},
 		})
 	}
 	c.must(t, http.StatusOK, http.MethodPost, "/v1/tasks/t/finish", obj{"lease_token": token, "status": "completed", "result": "over"})
 	_, log := c.mustLog(t, "t")
-	last := fmt.Sprint(len(log))
+	last := strconv.Itoa(len(log))
 	eventually(t, time.Minute, "all is told", func() bool { all := taken(); return len(all) > 0 && all[len(all)-1] == last })
 	distinct := taken()
 	inOrder := slices.IsSortedFunc(distinct, byPlace)

@@ -135,11 +135,11 @@ func told(t *testing.T, id string, u map[string]any) string {
 	return ""
 }
 
-// says lets the attempt of agent-1's only task say something.
-func (s *server) says(t *testing.T, id, token, words string) {
+// says lets the attempt of agent-1's task one say something.
+func (s *server) says(t *testing.T, token, words string) {
 	t.Helper()
 	s.must(t, 200, call{
-		method: "POST", path: "/v1/tasks/" + id + "/events", key: workerKey,
+		method: "POST", path: "/v1/tasks/one/events", key: workerKey,
 		body: fmt.Sprintf(`{"lease_token": %q, "events": [{"type": "chunk", "data": %q}]}`, token, words),
 	})
 }
@@ -191,8 +191,8 @@ func TestH16AStreamGoesOnBehindAnyUpdate(t *testing.T) {
 			live := s.follow(t, speaking(binding, "SendStreamingMessage", userMessage("m", "hello", map[string]any{"contextId": "one"})))
 			first := live.next(t)
 			token := s.claim(t)
-			s.says(t, "one", token, "Hi")
-			s.says(t, "one", token, " there")
+			s.says(t, token, "Hi")
+			s.says(t, token, " there")
 			s.finishes(t, "one", token, `"status": "completed", "result": "Hi there."`)
 			want := []string{"3 statusUpdate WORKING", "4 Hi false", "5  there true", "5.5 Hi there. false", "6 statusUpdate COMPLETED"}
 			if got := updates(t, binding, live); first.id != "1" || fmt.Sprint(got) != fmt.Sprint(want) {

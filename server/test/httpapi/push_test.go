@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -46,7 +47,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 		err = json.Unmarshal(body, &update)
 	}
 	shown := []string{req.Header.Get("Authorization"), req.Header.Get("X-A2A-Notification-Token"), req.Header.Get("A2A-Notification-Token"), req.Header.Get("Content-Type")}
-	if want := []string{"Bearer s3cret", "t0ken", "t0ken", "application/json"}; err != nil || req.Method != "POST" || !slices.Equal(shown, want) {
+	if want := []string{"Bearer s3cret", "t0ken", "t0ken", "application/json"}; err != nil || req.Method != http.MethodPost || !slices.Equal(shown, want) {
 		r.wrong = append(r.wrong, fmt.Sprint(req.Method, shown, string(body), err))
 	}
 	if r.refused > 0 {
@@ -117,11 +118,11 @@ func TestH20PushesAreTheStream(t *testing.T) {
 				t.Errorf("H20: before anything was taken %v", got)
 			}
 			token := s.claim(t)
-			s.says(t, "one", token, "Hi")
+			s.says(t, token, "Hi")
 			second := two.config()
 			second["taskId"] = "one~1"
 			made := s.speaks(t, binding, "CreateTaskPushNotificationConfig", second)
-			s.says(t, "one", token, " there")
+			s.says(t, token, " there")
 			s.finishes(t, "one", token, `"status": "completed", "result": "Hi there."`)
 			all := s.streamed(t, "one~1")
 			third := three.config()
@@ -258,9 +259,7 @@ func TestH20BadPushes(t *testing.T) {
 			{"id": "a/b"},
 		} {
 			config := map[string]any{"url": "https://example.invalid/hook", "taskId": "mine~1"}
-			for name, value := range bad {
-				config[name] = value
-			}
+			maps.Copy(config, bad)
 			s.refuses(t, "INVALID_PARAMS", speaking(binding, "CreateTaskPushNotificationConfig", config))
 			s.refuses(t, "INVALID_PARAMS", speaking(binding, "SendMessage", toldAt("m", "x", nil, config)))
 		}

@@ -337,6 +337,7 @@ func everything(s *Store) error {
 func everyWrite(tx lifecycle.Tx) error {
 	a := agent.Agent{OrganizationID: "o", ID: "a", Version: 1}
 	r := lifecycle.Replay{Hash: []byte{1}, At: 1}
+	tx.AddStats(stats.Counted{Of: stats.Of{Org: "o", Owner: "x", Group: "g", Agent: "a"}, Counts: stats.Counts{stats.Begun: 1}})
 	return errors.Join(
 		create(tx, "t"), apply(tx, "t", task.Assign{Worker: "w"}), apply(tx, "t", task.Patch{Status: task.Completed, Result: new("r")}),
 		apply(tx, "t", task.Settle{Reason: task.EndFailed, Result: new("s"), Correct: true}),
@@ -346,13 +347,8 @@ func everyWrite(tx lifecycle.Tx) error {
 		tx.PutNode(lifecycle.Node{ID: "n"}), tx.DropNode("n"), tx.PutAlive(lifecycle.Alive{Heard: 1}),
 		tx.PutPost("o", "w", "p"), tx.DropPosts("o", 1),
 		tx.PutAttempt("o", "t", task.Attempt{Number: 9}), tx.DropAttempt("o", "t", 9),
-		counted(tx), tx.PutAgent(a), tx.DeleteAgent("o", "a"), tx.Delete("o", "t"), erased(tx, "t"),
+		tx.PutAgent(a), tx.DeleteAgent("o", "a"), tx.Delete("o", "t"), erased(tx, "t"),
 	)
-}
-
-func counted(tx lifecycle.Tx) error {
-	tx.AddStats(stats.Counted{Of: stats.Of{Org: "o", Owner: "x", Group: "g", Agent: "a"}, Counts: stats.Counts{stats.Begun: 1}})
-	return nil
 }
 
 func stepped(tx lifecycle.Tx, id string) error {
