@@ -45,28 +45,27 @@ type page struct {
 }
 
 const (
-	// smallBlock is a block that is drawn with every piece that comes. A larger one is
-	// drawn a few times in a second.
+	// smallBlock is a block that is looked at with every piece that comes. A larger one is
+	// looked at a few times in a second.
 	smallBlock    = 16 << 10
 	redrawnWithin = 100 * time.Millisecond
 )
 
-// add takes a piece, and returns what is closed by it.
-func (p *page) add(text string) (closed string) {
+// add takes a piece, and reports whether it is time to look at the open block.
+func (p *page) add(text string) (due bool) {
 	p.open += text
-	if n := markdown.Closed(p.open); n > 0 {
-		closed, p.open = p.open[:n], p.open[n:]
+	if len(p.open) >= smallBlock && time.Since(p.redraw) < redrawnWithin {
+		return false
 	}
-	return closed
+	p.redraw = time.Now()
+	return true
 }
 
-// due reports whether it is time to look at the open block.
-func (p *page) due() bool {
-	if len(p.open) < smallBlock || time.Since(p.redraw) > redrawnWithin {
-		p.redraw = time.Now()
-		return true
-	}
-	return false
+// closed takes what stays what it is out of the open block.
+func (p *page) closed() (text string) {
+	n := markdown.Closed(p.open)
+	text, p.open = p.open[:n], p.open[n:]
+	return text
 }
 
 // lines are those of a part of the page, below what stands already.

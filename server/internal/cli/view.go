@@ -348,13 +348,12 @@ func (v *view) text(text string) {
 
 // mark shows a piece of Markdown.
 func (v *view) mark(text string) {
-	closed := v.page.add(safeText(text, true))
-	if closed == "" && !v.page.due() {
+	if !v.page.add(safeText(text, true)) {
 		return
 	}
 	v.wipe()
 	v.endThought()
-	v.close(closed)
+	v.close(v.page.closed())
 	v.draw()
 }
 

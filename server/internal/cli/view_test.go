@@ -262,3 +262,27 @@ func TestViewWithoutATerminal(t *testing.T) {
 		t.Errorf("it said %q, want %q", got, want)
 	}
 }
+
+// A long block is looked at again when some time has passed, and not with each piece of it.
+func TestLongBlock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, looks := page{}, 0
+		add := func() {
+			if p.add(strings.Repeat("x", 1<<10)) {
+				looks++
+			}
+		}
+		for range 1000 {
+			add()
+		}
+		if looks > smallBlock>>10 {
+			t.Errorf("looked %d times", looks)
+		}
+		before := looks
+		time.Sleep(redrawnWithin)
+		if add(); looks != before+1 {
+			t.Error("did not look when it was time")
+		}
+	})
+}

@@ -110,7 +110,7 @@ func classifyText(extension, mediaType string, src *source) content {
 
 // looksLikeTable recognises a delimited table whatever the name of its file: all lines
 // up to an empty one have the same number of fields, but for those above the table,
-// and there are values in a column.
+// and there are values in a column. One row is enough where the other line names them.
 func looksLikeTable(head []byte, whole bool) bool {
 	if _, named := separatorLine(head); named > 0 {
 		return true
@@ -120,7 +120,7 @@ func looksLikeTable(head []byte, whole bool) bool {
 		return false
 	}
 	rows := block(sample[findTable(sample):])
-	if len(rows) < minRows || rows[0].width < 2 {
+	if len(rows) < minRows && !isOneRow(rows) || rows[0].width < 2 {
 		return false
 	}
 	for _, r := range rows {
@@ -133,6 +133,15 @@ func looksLikeTable(head []byte, whole bool) bool {
 		typed = typed || columnIsTyped(rows[1:], i)
 	}
 	return typed
+}
+
+// isOneRow recognises names with one row below them, and no space before a field, where prose
+// has one.
+func isOneRow(records []record) bool {
+	spaced := func(r record) bool {
+		return slices.ContainsFunc(r.cells, func(cell string) bool { return strings.HasPrefix(cell, " ") })
+	}
+	return len(records) == 2 && hasHeader(records) && !slices.ContainsFunc(records, spaced)
 }
 
 // sniffMediaType names the type of the content by its first bytes.

@@ -195,6 +195,15 @@ func TestTablesAsPeopleHaveThem(t *testing.T) {
 			nil,
 		},
 		{
+			"a table of two lines", "stdin", "a,b\n1,2\n", []string{"**1 row** in **2 columns**"}, nil,
+		},
+		{
+			"two lines of prose", "stdin", "Dear all, hello\nIt is, say, 5\n", []string{"Text: **2 lines**"}, nil,
+		},
+		{
+			"two lines of numbers", "stdin", "1,2\n3,4\n", []string{"Text: **2 lines**"}, nil,
+		},
+		{
 			"prose with commas", "a.txt", "Dear all, hello\nI write, you read\nBye, me\n", []string{"Text: **3 lines**"}, nil,
 		},
 		{
