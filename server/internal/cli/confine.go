@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/program/sandbox"
@@ -17,9 +18,13 @@ type confinement struct {
 	CPU       time.Duration `name:"cpu" help:"The most processor time of each process of a confined program, for example 1m." placeholder:"DURATION"`
 }
 
-// box is what confines the program; it hides the data folder.
+// box is what confines the program; it hides the data folder, and the keys that 'errand
+// login' has kept.
 func (c confinement) box(data string) (sandbox.Box, error) {
 	b := sandbox.Box{Kind: c.Sandbox, Image: c.Image, Network: c.Network, Processes: c.Processes, CPU: c.CPU, Read: c.Read, Hide: []string{data}}
+	if kept := profilesFile(); kept != "" {
+		b.Hide = append(b.Hide, filepath.Dir(kept))
+	}
 	if c.Memory == "" {
 		return b, nil
 	}

@@ -92,7 +92,7 @@ func (p Program) Check() error {
 	if err := p.checkTTY(); err != nil {
 		return err
 	}
-	return p.Box.Check()
+	return p.Box.Check(p.Dir)
 }
 
 func (p Program) checkTTY() error {

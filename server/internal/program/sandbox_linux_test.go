@@ -76,3 +76,22 @@ func TestC5NoBoxIsRefused(t *testing.T) {
 		t.Errorf("C5: %v", err)
 	}
 }
+
+// A folder that shows other programs, or the folders of other tasks, is refused.
+func TestC5FoldersThatShowTooMuch(t *testing.T) {
+	for _, path := range []string{"/", "/proc", "/proc/self", "/dev/shm", os.TempDir()} {
+		read, start := boxed(t, "true"), boxed(t, "true")
+		read.Box.Read, start.Dir = []string{path}, path
+		if err := read.Check(); err == nil || !strings.Contains(err.Error(), "shows what is not the program's") {
+			t.Errorf("C5: read: %s: %v", path, err)
+		}
+		if err := start.Check(); err == nil || !strings.Contains(err.Error(), "shows what is not the program's") {
+			t.Errorf("C5: dir: %s: %v", path, err)
+		}
+	}
+	fine := boxed(t, "true")
+	fine.Box.Read = []string{"/usr/share"}
+	if err := fine.Check(); err != nil {
+		t.Errorf("C5: %v", err)
+	}
+}

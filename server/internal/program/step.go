@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 
@@ -19,8 +20,15 @@ type StepFunc func(ctx context.Context, id string, do func(context.Context) (jso
 // questions.
 const StepSocket = "ERRAND_STEP_SOCKET"
 
-// maxSocket is how long the path of a socket may be, everywhere.
-const maxSocket = 103
+const (
+	// maxSocket is how long the path of a socket may be, everywhere.
+	maxSocket = 103
+	// maxCalls is how many may talk at a socket at a time, and maxSaid how much each may
+	// say, in bytes: others wait, or are cut off. A program may be hostile, and this process
+	// has other programs.
+	maxCalls = 256
+	maxSaid  = 2 * task.MaxEvent
+)
 
 // said by either end of the socket, in lines of JSON. Who names a step is
 // answered with what was committed, or with run, to which it gives the body. Who asks
@@ -44,7 +52,14 @@ type counter struct {
 	served   sync.WaitGroup
 
 	mu    sync.Mutex
-	under map[string]*sync.Mutex // steps, by their ids: each is one's at a time
+	under map[string]*turn // steps under way, by their ids: each is one's at a time
+}
+
+// turn is who does a step, or waits to do it.
+type turn struct {
+	sync.Mutex
+
+	users int
 }
 
 // openCounter opens the counter; nil where there is none to open.
@@ -57,14 +72,16 @@ func openCounter(ctx context.Context, d folder, step StepFunc, ask AskFunc) (*co
 		return nil, fmt.Errorf("open the socket for steps: %w", err)
 	}
 	over, hangUp := context.WithCancel(ctx)
-	c := &counter{listener: listener, step: step, ask: ask, hangUp: hangUp, under: map[string]*sync.Mutex{}}
+	c := &counter{listener: listener, step: step, ask: ask, hangUp: hangUp, under: map[string]*turn{}}
 	c.served.Go(func() {
-		for {
+		for calls := make(chan struct{}, maxCalls); ; {
+			calls <- struct{}{}
 			conn, err := listener.Accept()
 			if err != nil {
 				return // it was closed
 			}
 			c.served.Go(func() {
+				defer func() { <-calls }()
 				defer context.AfterFunc(over, func() { _ = conn.Close() })() // what waits for the command is not to wait for ever
 				c.serve(ctx, over, conn)
 			})
@@ -84,20 +101,31 @@ func (c *counter) close() {
 	c.served.Wait()
 }
 
-// lock is that of a step.
-func (c *counter) lock(id string) *sync.Mutex {
+// lock has a step alone until unlock.
+func (c *counter) lock(id string) (unlock func()) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.under[id] == nil {
-		c.under[id] = &sync.Mutex{}
+	x := c.under[id]
+	if x == nil {
+		x = &turn{}
+		c.under[id] = x
 	}
-	return c.under[id]
+	x.users++
+	c.mu.Unlock()
+	x.Lock()
+	return func() {
+		x.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if x.users--; x.users == 0 {
+			delete(c.under, id)
+		}
+	}
 }
 
 // serve does what whoever has come wants: one thing. Until over ends.
 func (c *counter) serve(ctx, over context.Context, conn net.Conn) {
 	defer conn.Close() //nolint:errcheck // the answer was sent, or nobody is there
-	in, out := json.NewDecoder(conn), json.NewEncoder(conn)
+	in, out := json.NewDecoder(io.LimitReader(conn, maxSaid)), json.NewEncoder(conn)
 	var said word
 	if in.Decode(&said) != nil {
 		return
@@ -120,9 +148,7 @@ func (c *counter) serve(ctx, over context.Context, conn net.Conn) {
 
 // one does a step, alone among those of its id.
 func (c *counter) one(ctx context.Context, id string, in *json.Decoder, out *json.Encoder) (json.RawMessage, error) {
-	mine := c.lock(id)
-	mine.Lock()
-	defer mine.Unlock()
+	defer c.lock(id)()
 	return c.step(ctx, id, func(context.Context) (json.RawMessage, error) {
 		if err := out.Encode(word{Run: true}); err != nil {
 			return nil, err
@@ -150,6 +176,9 @@ func Step(ctx context.Context, socket, id string, do func(context.Context) (json
 		body, err := do(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if len(body) > task.MaxEvent {
+			return nil, fmt.Errorf("what step %s has made must not exceed %d bytes of JSON: write it to a file, and only where it is", id, task.MaxEvent)
 		}
 		if answer, err = l.say(word{Body: body}); err != nil {
 			return nil, fmt.Errorf("the attempt ended before step %s was committed: %w", id, err)

@@ -61,16 +61,9 @@ func (b Box) Errand() string {
 // Command is the command line that runs argv in the box. Folder is the attempt's own,
 // "" for none, in which it may write; it starts there unless dir says where.
 func (b Box) Command(folder, dir string, argv []string) ([]string, error) {
-	read, err := canonical(b.Read)
+	read, dir, err := b.shown(dir)
 	if err != nil {
 		return nil, err
-	}
-	if dir != "" {
-		start, err := canonical([]string{dir})
-		if err != nil {
-			return nil, err
-		}
-		dir, read = start[0], append(read, start[0])
 	}
 	if b.Kind == Podman {
 		return b.podman(folder, cmp.Or(dir, folder, "/tmp"), read, argv)
@@ -82,8 +75,47 @@ func (b Box) Command(folder, dir string, argv []string) ([]string, error) {
 // the program may read.
 func (b Box) Shows(path, dir string) bool {
 	return slices.ContainsFunc(slices.Concat(system(), b.Read, []string{dir}), func(folder string) bool {
-		return folder != "" && (path == folder || strings.HasPrefix(path, strings.TrimRight(folder, "/")+"/"))
+		return folder != "" && within(folder, path)
 	})
+}
+
+// shown are the files and folders that the program may read, and among them the folder
+// that it starts in, if that is not its attempt's: without symbolic links.
+func (b Box) shown(dir string) (read []string, start string, err error) {
+	if read, err = canonical(b.Read); err != nil || dir == "" {
+		return read, "", err
+	}
+	where, err := canonical([]string{dir})
+	if err != nil {
+		return nil, "", err
+	}
+	return append(read, where...), where[0], nil
+}
+
+// discreet refuses folders in which a program would see what is another's: processes and
+// their environments, devices, or the folders of other tasks.
+func (b Box) discreet(dir string) error {
+	read, _, err := b.shown(dir)
+	if err != nil {
+		return err
+	}
+	private, err := canonical([]string{"/proc", "/dev", os.TempDir()})
+	if err != nil {
+		return err
+	}
+	for _, path := range read {
+		for _, inside := range private {
+			if within(path, inside) || within("/proc", path) || within("/dev", path) {
+				return fmt.Errorf("sandbox: %s shows what is not the program's (%s): name a folder that has only what it needs", path, inside)
+			}
+		}
+	}
+	return nil
+}
+
+// within reports whether a path is a folder, or in it.
+func within(folder, path string) bool {
+	return path == folder || strings.HasPrefix(path, strings.TrimRight(folder, "/")+"/")
 }
 
 // canonical are the paths without symbolic links.
@@ -121,7 +153,7 @@ func (b Box) bwrap(folder, dir string, read, argv []string) []string {
 		c = append(c, "--perms", "0000", "--size", "4096", "--tmpfs", path)
 	}
 	path := os.Getenv("PATH")
-	if self, err := os.Readlink("/proc/self/exe"); err == nil && b.reachable(self) { // for errand step and errand ask
+	if self, err := os.Executable(); err == nil && b.reachable(self) { // for errand step and errand ask
 		c = append(c, "--ro-bind", self, "/run/errand/errand")
 		path += ":/run/errand"
 	}
@@ -134,13 +166,10 @@ func (b Box) bwrap(folder, dir string, read, argv []string) []string {
 	return append(c, argv...)
 }
 
-// reachable reports whether who runs in the box may come to a file.
+// reachable reports whether a file is there, and who runs in the box may come to it.
 func (b Box) reachable(path string) bool {
-	if b.Credential() == nil {
-		return true
-	}
 	for ; path != "/"; path = filepath.Dir(path) {
-		if info, err := os.Stat(path); err != nil || info.Mode()&1 == 0 {
+		if info, err := os.Stat(path); err != nil || b.Credential() != nil && info.Mode()&1 == 0 {
 			return false
 		}
 	}
@@ -158,7 +187,7 @@ func (b Box) hidden() (all []string) {
 }
 
 func (b Box) podman(folder, dir string, read, argv []string) ([]string, error) {
-	self, err := os.Readlink("/proc/self/exe")
+	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: find this program: %w", err)
 	}
@@ -225,15 +254,15 @@ func (b Box) Give(folder string) error {
 }
 
 // try finds out whether this machine can make the box.
-func (b Box) try() error {
+func (b Box) try(dir string) error {
 	path, err := exec.LookPath(b.Kind)
 	if err != nil {
 		return fmt.Errorf("sandbox: there is no %s in PATH: install the package %s", b.Kind, map[string]string{Bwrap: "bubblewrap", Podman: "podman"}[b.Kind])
 	}
-	if b.Kind == Podman {
-		return nil
+	if err := b.discreet(dir); err != nil || b.Kind == Podman {
+		return err
 	}
-	command, err := b.Command("", "", []string{"true"})
+	command, err := b.Command("", dir, []string{"true"})
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (Box) Shows(string, string) bool { return false }
 // Give fails where there are no boxes.
 func (Box) Give(string) error { return errElsewhere }
 
-func (Box) try() error { return errElsewhere }
+func (Box) try(string) error { return errElsewhere }
 
 // Lay fails where there are no boxes.
 func (Limits) Lay() error { return errElsewhere }

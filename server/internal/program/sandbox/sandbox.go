@@ -52,8 +52,9 @@ type Box struct {
 // Confines reports whether there is a box at all.
 func (b Box) Confines() bool { return b.Kind != "" && b.Kind != None }
 
-// Check says what is wrong with a box, and whether this machine can make it.
-func (b Box) Check() error {
+// Check says what is wrong with a box in which a program starts in dir, "" for its
+// attempt's folder, and whether this machine can make it.
+func (b Box) Check(dir string) error {
 	switch {
 	case !b.Confines() && (b.Network != "" || b.Image != "" || b.Memory != 0 || b.Processes != 0 || b.CPU != 0 || len(b.Read) > 0):
 		return errors.New("sandbox: network, image, memory, processes, cpu and read are of a sandbox: name bwrap or podman")
@@ -70,7 +71,7 @@ func (b Box) Check() error {
 	case b.Kind != Podman && b.Image != "":
 		return errors.New("image: is for podman alone")
 	}
-	return b.try()
+	return b.try(dir)
 }
 
 // Limits are what a process lays upon itself before it becomes the program.
