@@ -48,10 +48,11 @@ type Options struct {
 }
 
 const (
-	// look is how often it is looked for what is due though nothing was told.
-	look = time.Second
+	// look is how often it is looked for what is due though nothing was told: for what other
+	// nodes have put, and what they have failed to post.
+	look = 5 * time.Second
 	// soon is how long nothing is looked for afterwards, or rest times as long as it took.
-	soon, rest = 10 * time.Millisecond, 9
+	soon, rest = 50 * time.Millisecond, 9
 	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target.
 	atOnce, atOnceTo = 128, 16
 	// kept is how many folds are kept between two updates.
