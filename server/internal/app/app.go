@@ -211,7 +211,7 @@ func (a *App) start(ctx context.Context) error {
 	now := func() time.Time { return a.store.Now().Time() }
 	indexer.Store(search.NewIndexer(a.store))
 	guard := outbound.Guard{Networks: o.AllowPrivate}
-	courier.Store(deliver.NewCourier(deliver.Options{Store: a.store, Box: box, Guard: guard, Folding: a2a.Folding(shelf), Log: o.Log}))
+	courier.Store(deliver.NewCourier(deliver.Options{Store: a.store, Box: box, Guard: guard, Folding: a2a.Folding(shelf), Posted: metrics.Posted, Log: o.Log}))
 	chores := dispatch.Chores{
 		Trim:    a.trim,
 		Index:   indexer.Load().StepAndRest,

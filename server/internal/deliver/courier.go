@@ -44,8 +44,23 @@ type Options struct {
 	Box     *secret.Box
 	Guard   outbound.Guard
 	Folding Folding
-	Log     *slog.Logger
+	// Posted is told what has come of each request.
+	Posted func(Outcome)
+	Log    *slog.Logger
 }
+
+// Outcome is what has come of a request to a push.
+type Outcome string
+
+// The outcomes.
+const (
+	Taken     Outcome = "taken"
+	Failed    Outcome = "failed"   // it is posted again
+	Abandoned Outcome = "given_up" // nothing more is posted
+)
+
+// Outcomes lists them.
+func Outcomes() []Outcome { return []Outcome{Taken, Failed, Abandoned} }
 
 const (
 	// look is how often it is looked for what is due though nothing was told: for what other
@@ -353,6 +368,7 @@ func (r *round) add(ctx context.Context, f *folded, e task.Event) (over bool, er
 		if failure := r.post(ctx, u.Body); failure != nil {
 			return true, r.failed(ctx, failure)
 		}
+		r.Posted(Taken)
 		if moved, err := r.took(ctx, u.Place); !moved || err != nil {
 			return true, err
 		}
@@ -394,14 +410,19 @@ func (r *round) failed(ctx context.Context, f *failure) error {
 		to.Due = 0
 	}
 	moved, err := r.move(ctx, to)
-	switch {
-	case !moved || err != nil:
-	case to.Due == 0:
+	if !moved || err != nil {
+		return err
+	}
+	if to.Due == 0 {
+		r.Posted(Abandoned)
 		r.Log.WarnContext(ctx, "a push was given up", "task", r.push.Task, "push", r.push.ID, "target", r.push.Target, "failures", to.Failures, "reason", f.why)
-	case wait < look:
+		return nil
+	}
+	r.Posted(Failed)
+	if wait < look {
 		time.AfterFunc(wait, r.Told)
 	}
-	return err
+	return nil
 }
 
 // move notes progress, and reports whether the push was still there as it was read.

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/task"
 )
@@ -33,6 +34,7 @@ type Metrics struct {
 	lateEvent, lateEnd prometheus.Counter
 	events             map[task.Type]prometheus.Counter
 	// Of the store and the router.
+	posts               map[deliver.Outcome]prometheus.Counter
 	commits, commitSize prometheus.Histogram
 	requests            *prometheus.HistogramVec
 }
@@ -45,6 +47,7 @@ func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry: registry, finished: map[task.EndReason]prometheus.Counter{},
 		attempts: map[task.Outcome]prometheus.Observer{}, events: map[task.Type]prometheus.Counter{},
+		posts: map[deliver.Outcome]prometheus.Counter{},
 	}
 	create := promauto.With(registry)
 	create.NewGaugeVec(prometheus.GaugeOpts{
@@ -85,6 +88,12 @@ func NewMetrics(version string) *Metrics {
 	for _, t := range task.Types() {
 		m.events[t] = events.WithLabelValues(string(t))
 	}
+	posts := create.NewCounterVec(prometheus.CounterOpts{
+		Name: "errand_pushes_posted_total", Help: "Requests to addresses that are told of turns, by what has come of them.",
+	}, []string{"outcome"})
+	for _, o := range deliver.Outcomes() {
+		m.posts[o] = posts.WithLabelValues(string(o))
+	}
 	m.commits = create.NewHistogram(prometheus.HistogramOpts{
 		Name: "errand_commit_duration_seconds", Help: "How long commits took, with the writes in them and until they were on disk.",
 		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
@@ -98,6 +107,9 @@ func NewMetrics(version string) *Metrics {
 	}, []string{"route", "code"})
 	return m
 }
+
+// Posted counts a request to an address that is told of a turn.
+func (m *Metrics) Posted(o deliver.Outcome) { m.posts[o].Inc() }
 
 // Committed counts what has happened to tasks.
 func (m *Metrics) Committed(entries []feed.Entry) {

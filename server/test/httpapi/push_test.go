@@ -150,6 +150,8 @@ func TestH20PushesAreTheStream(t *testing.T) {
 			if text := fmt.Sprint(listed, made); strings.Contains(text, "s3cret") || strings.Contains(text, "t0ken") || len(listed["configs"].([]any)) != 3 {
 				t.Errorf("H20: listed %v", listed)
 			}
+			s.counted(t, "taken", len(all)+len(two.taken())+len(three.taken()))
+			s.counted(t, "failed", 5)
 			s.eventually(t, "a push is done", func() bool { return s.delivery(t, "one~1", "first")["state"] == "done" })
 			for range 2 {
 				s.speaks(t, binding, "DeleteTaskPushNotificationConfig", map[string]any{"taskId": "one~1", "id": "first"})
@@ -157,6 +159,15 @@ func TestH20PushesAreTheStream(t *testing.T) {
 			s.refuses(t, "TASK_NOT_FOUND", speaking(binding, "GetTaskPushNotificationConfig", map[string]any{"taskId": "one~1", "id": "first"}))
 		})
 	}
+}
+
+// counted checks how many requests have come out so.
+func (s *server) counted(t *testing.T, outcome string, want int) {
+	t.Helper()
+	s.eventually(t, "the metrics say so", func() bool {
+		got := s.do(t, call{method: "GET", path: "/metrics"})
+		return strings.Contains(string(got.body), fmt.Sprintf("\nerrand_pushes_posted_total{outcome=%q} %d\n", outcome, want))
+	})
 }
 
 // What another message of the turn says of an address takes the place of what one before has
