@@ -80,7 +80,7 @@ func (c *taskStopCmd) filter() errand.StopFilter {
 // confirm asks whoever sits at the terminal whether that many are meant.
 func (c *taskStopCmd) confirm(e *env, got *errand.StoppedTasks) error {
 	for _, x := range got.Sample {
-		fmt.Fprintf(e.Out, "%s  %s  %s\n", x.ID, x.Status, safeText(cmp.Or(x.Title, x.Prompt), true))
+		fmt.Fprintf(e.Out, "%s  %s  %s\n", x.ID, x.Status, printable(cmp.Or(x.Title, x.Prompt)))
 	}
 	if more := got.Matched - len(got.Sample); more > 0 {
 		fmt.Fprintf(e.Out, "and %d more\n", more)

@@ -81,8 +81,17 @@ func (s *Service) Workers(ctx context.Context, in auth.Scope, agent string) ([]P
 }
 
 // Nodes lists the servers of this database, by their names. One that was silent for so
-// long that others do its work is forgotten.
-func (s *Service) Nodes(ctx context.Context) ([]Node, error) { return s.store.Nodes(ctx) }
+// long that others do its work is forgotten. This one is heard now: while it is alone and
+// idle it writes nothing.
+func (s *Service) Nodes(ctx context.Context) ([]Node, error) {
+	nodes, err := s.store.Nodes(ctx)
+	for i := range nodes {
+		if nodes[i].ID == s.node {
+			nodes[i].Heard = s.store.Now()
+		}
+	}
+	return nodes, err
+}
 
 // ApprovalsSince lists, of a task in the scope, what its events from a number on ask or
 // answer, and what is closed, the newest first: at most limit, or fewer when they are

@@ -21,7 +21,7 @@ type Server struct {
 // Node is a server of those that share a record.
 type Node struct {
 	ID        string     `json:"id" doc:"Its name."`
-	LastHeard task.Stamp `json:"last_heard" doc:"When it was last heard; it says something every second."`
+	LastHeard task.Stamp `json:"last_heard" doc:"When it was last heard: the one that answers, now."`
 }
 
 func (r *routes) registerServer() {
