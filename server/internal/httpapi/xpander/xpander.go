@@ -91,8 +91,8 @@ func Register(mux Router, kit edge.Core, defaults Defaults) {
 	}
 }
 
-// WriteError answers in the client's form: {"detail": "…"}. Whoever has no key may not be
-// that client, and gets the code, too.
+// WriteError answers in the client's form: {"detail": "…"}. A request without a good key may
+// be another client's, which looks for the code: it gets both.
 func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	status, body := edge.Describe(r.Context(), log, err)
 	detail := body.Detail
