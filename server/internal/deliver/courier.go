@@ -68,8 +68,9 @@ const (
 	look = 5 * time.Second
 	// soon is how long nothing is looked for afterwards, or rest times as long as it took.
 	soon, rest = 50 * time.Millisecond, 9
-	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target.
-	atOnce, atOnceTo = 128, 16
+	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target, and
+	// inAll how many there may be with those that wait until they may have much in memory.
+	atOnce, atOnceTo, inAll = 128, 16, 1024
 	// kept is how many folds are kept between two updates.
 	kept = 1000
 	// read is how many events of a log one reading has, reading how many pushes read at a time.
@@ -90,6 +91,7 @@ type Courier struct {
 
 	mu      sync.Mutex
 	busy    map[Key]bool
+	waiting int            // how many of the busy ones wait for a place among the loads
 	targets map[string]int // how many of the busy ones each has
 	folds   map[Key]*folded
 }
@@ -151,7 +153,8 @@ func pause(ctx context.Context, while time.Duration, told <-chan struct{}) {
 
 // begin begins a round for each push that is due, as far as there is room.
 func (c *Courier) begin(ctx context.Context, rounds *sync.WaitGroup) error {
-	due, err := c.Store.DuePushes(ctx, c.Store.Now(), c.full(), 2*atOnce) // half of which may be busy
+	full, busy := c.occupied()
+	due, err := c.Store.DuePushes(ctx, c.Store.Now(), full, busy+atOnce) // those that are busy may be among them
 	if err != nil {
 		return err
 	}
@@ -166,23 +169,22 @@ func (c *Courier) begin(ctx context.Context, rounds *sync.WaitGroup) error {
 	return nil
 }
 
-// full lists the targets that have no room.
-func (c *Courier) full() []string {
+// occupied lists the targets that have no room, and counts the busy pushes.
+func (c *Courier) occupied() (full []string, busy int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var full []string
 	for target, n := range c.targets {
 		if n >= atOnceTo {
 			full = append(full, target)
 		}
 	}
-	return full
+	return full, len(c.busy)
 }
 
 func (c *Courier) take(p Push) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy[p.Key] || len(c.busy) >= atOnce || c.targets[p.Target] >= atOnceTo {
+	if c.busy[p.Key] || len(c.busy)-c.waiting >= atOnce || len(c.busy) >= inAll || c.targets[p.Target] >= atOnceTo {
 		return false
 	}
 	c.busy[p.Key] = true
@@ -198,6 +200,19 @@ func (c *Courier) leave(p Push) {
 		delete(c.targets, p.Target)
 	}
 	c.Told() // there is room for another
+}
+
+// await waits for a place among the loads, and makes room for another push meanwhile.
+func (c *Courier) await(ctx context.Context) error {
+	count := func(n int) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.waiting += n
+	}
+	count(1)
+	defer count(-1)
+	c.Told()
+	return c.loads.take(ctx)
 }
 
 // unkept takes the fold of a push out of those that are kept, or makes one.
@@ -298,7 +313,7 @@ func (r *round) next(ctx context.Context, after int64) ([]task.Event, error) {
 	if r.load += size(events); err != nil || r.heavy || r.load <= light {
 		return events, err
 	}
-	if err := r.loads.take(ctx); err != nil {
+	if err := r.await(ctx); err != nil {
 		return nil, err
 	}
 	r.heavy = true
