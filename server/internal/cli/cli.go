@@ -288,8 +288,15 @@ func (versionCmd) Run(e *env) error {
 	return nil
 }
 
+// released is the version of a release's binary, which its linker sets: one that is built in
+// a workspace knows none.
+var released string //nolint:gochecknoglobals // the linker sets no other
+
 // version is what the build knows of itself.
 func version() string {
+	if released != "" {
+		return released
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
 		return "dev"

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -89,4 +90,21 @@ func argsIn(of any) (found [][]string) {
 		}
 	}
 	return found
+}
+
+// A release says its version: the linker sets the variable of that name.
+func TestReleaseSaysItsVersion(t *testing.T) { //nolint:paralleltest // it sets a variable
+	text, err := os.ReadFile("../../../.goreleaser.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := regexp.MustCompile(`-X (\S+)\.released=v\{\{ \.Version \}\}`).FindSubmatch(text)
+	if set == nil || string(set[1]) != reflect.TypeFor[root]().PkgPath() {
+		t.Errorf("the linker is told %q", set)
+	}
+	released = "v1.2.3"
+	defer func() { released = "" }()
+	if got := version(); got != "v1.2.3" {
+		t.Errorf("it says %q", got)
+	}
 }
