@@ -125,7 +125,7 @@ func (s *Service) unstaffed(ctx context.Context, in auth.Scope, q Queue, x *Trou
 		seen = "the last was heard at " + x.Since.Time().Format("15:04:05 UTC on 2 January")
 	}
 	x.Message = fmt.Sprintf("agent %s has no worker, and %s for one; %s", x.Agent, numbered(x.Count, x.More, "task waits", "tasks wait"), seen)
-	x.Help = "start one: errand worker run --agent " + x.Agent + " -- ./my-agent"
+	x.Help = "start one: errand worker --agent " + x.Agent + " -- ./my-agent"
 	return nil
 }
 
