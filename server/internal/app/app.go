@@ -165,6 +165,11 @@ func (a *App) start(ctx context.Context) error {
 		return fmt.Errorf("--blobs: %w", err)
 	}
 	shelf := files.NewShelf(folder, blobs, a.store, box, o.Now, a.URL)
+	if _, shared := a.store.(sharedStore); shared {
+		if err := alone(o, func() error { return samePlace(ctx, a.store, box, shelf) }); err != nil {
+			return fmt.Errorf("--blobs: %w", err)
+		}
+	}
 	service := lifecycle.New(a.store, box, shelf, newID, o.Log)
 	service.Name(node)
 	a.service = service

@@ -110,17 +110,21 @@ func TestH6UploadAndFetch(t *testing.T) {
 	}
 }
 
-// contents counts the files in the data folder.
+// contents counts the files in the data folder, but for the mark of those that several
+// servers share.
 func (s *server) contents(t *testing.T) int {
 	t.Helper()
 	n := 0
+	if teststore.OnPostgres() {
+		n = -1
+	}
 	err := filepath.WalkDir(filepath.Join(s.dir, "files"), func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			n++
 		}
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	return n

@@ -192,6 +192,26 @@ func TestTwoClusters(t *testing.T) {
 	c.start(t).create(t, "worker", nil)
 }
 
+// Servers that have one key and not one place of files are refused: what is brought to one
+// would not be found at the other.
+func TestTwoPlaces(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.env = append(c.env, "ERRAND_SECRET_KEY="+strings.Repeat("5e", 32))
+	c.start(t)
+	shared := c.data
+	for data, blobs := range map[string]string{filepath.Join(t.TempDir(), "data"): "folder", shared: "database"} {
+		c.data, c.env = data, append(c.env, "ERRAND_BLOBS="+blobs)
+		n := c.launch(t)
+		code, said := n.ended(t), strings.TrimSpace(n.log(t))
+		if code != 1 || !strings.HasPrefix(said, "errand: --blobs: ") || strings.Contains(said, "\n") || !strings.Contains(said, "one data folder, or one --blobs") {
+			t.Errorf("%s: exit code %d, it says: %s", blobs, code, said)
+		}
+	}
+	c.data, c.env = shared, append(c.env, "ERRAND_BLOBS=folder")
+	c.start(t)
+}
+
 // A role that is no superuser is enough, as managed services give it, and needs no
 // right but to make tables in a schema.
 func TestOrdinaryRole(t *testing.T) {
