@@ -190,8 +190,23 @@ func (b bucket) Open(ctx context.Context, id string, size int64) (io.ReadSeekClo
 	}
 	return &seeker{size: size, from: func(at int64) (io.ReadCloser, error) {
 		content, err := b.get(ctx, b.object(id), at)
-		return content, b.trouble(err)
+		return body{content, b}, b.trouble(err)
 	}}, nil
+}
+
+// body is an object on its way. What breaks it off names the bucket's address.
+type body struct {
+	io.ReadCloser
+
+	from bucket
+}
+
+func (o body) Read(into []byte) (int, error) {
+	n, err := o.ReadCloser.Read(into)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = o.from.trouble(err)
+	}
+	return n, err
 }
 
 // get reads an object from a place on.

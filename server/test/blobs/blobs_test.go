@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/errand-dev/errand/server/internal/blob"
+	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/testkit/teststore"
 )
@@ -194,6 +196,35 @@ func TestBucketsKeepNothingElse(t *testing.T) {
 		t.Error("a content was put whose hash is another")
 	}
 	check(t, b.Erase(t.Context(), id))
+}
+
+// An object that breaks off on its way is told as the bucket's trouble, without its
+// address, and never passes for the whole.
+func TestBucketThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	content, id := some(1000)
+	behind, err := url.Parse(fake(t))
+	check(t, err)
+	s3 := httputil.NewSingleHostReverseProxy(behind)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, id) {
+			s3.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Length", "1000")
+		w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
+		_, _ = w.Write(content[:10])
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(s.Close)
+	b := open(t, inBucket("errand", s.URL))
+	check(t, put(t, b, id, content))
+	got, err := b.Open(t.Context(), id, 1000)
+	check(t, err)
+	defer got.Close() //nolint:errcheck // it was only read
+	if _, err = io.ReadAll(got); fault.CodeOf(err) != fault.Unavailable || strings.Contains(err.Error(), "127.0.0.1") {
+		t.Errorf("it broke off with %v", err)
+	}
 }
 
 // A start says what is wrong with a bucket, and what to do about it, and shows no key.
