@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,12 +27,29 @@ type network struct {
 	base  string // that of the other end of the database's line
 }
 
+// namespace begins the names of networks; the process that has made one follows.
+const namespace = "errand-test-"
+
+// dropNetworks removes the networks of processes that have ended without doing so.
+func dropNetworks(t *testing.T) {
+	t.Helper()
+	names, err := filepath.Glob("/run/netns/" + namespace + "*")
+	check(t, err)
+	for _, path := range names {
+		name := filepath.Base(path)
+		pid, _, _ := strings.Cut(strings.TrimPrefix(name, namespace), "-")
+		if _, err := os.Stat("/proc/" + pid); errors.Is(err, fs.ErrNotExist) {
+			_ = ip("netns", "del", name) // another run may be at it
+		}
+	}
+}
+
 // newNetwork makes the nth network of this process, or returns why that is not allowed.
 func newNetwork(t *testing.T, n int) (*network, error) {
 	t.Helper()
 	unique := fmt.Sprintf("e%d-%d", os.Getpid()%100000, n)
 	high, low := 1+os.Getpid()%250, 2*n
-	w := &network{name: unique, there: fmt.Sprintf("10.%d.%d.2", high, low), base: fmt.Sprintf("10.%d.%d.1", high, low+1)}
+	w := &network{name: namespace + strconv.Itoa(os.Getpid()) + "-" + strconv.Itoa(n), there: fmt.Sprintf("10.%d.%d.2", high, low), base: fmt.Sprintf("10.%d.%d.1", high, low+1)}
 	if err := ip("netns", "add", w.name); err != nil {
 		return nil, err
 	}
@@ -73,7 +93,9 @@ func (w *network) cut(t *testing.T, line string, goOn func()) {
 // node is one of several servers, and what lies between it and the database.
 type node struct {
 	*server
-	relay *balancer
+
+	network *network // nil is that of the tests
+	relay   *balancer
 }
 
 // newNode starts the nth node of a database, on a network of its own if it may have one.
@@ -91,7 +113,7 @@ func newNode(t *testing.T, n int, data, database string) *node {
 	w, err := newNetwork(t, n)
 	if err == nil {
 		_, port, _ := net.SplitHostPort(m.addr)
-		m.network, m.addr, near = w, net.JoinHostPort(w.there, port), w.base
+		m.network, m.netns, m.addr, near = w, w.name, net.JoinHostPort(w.there, port), w.base
 	} else {
 		t.Logf("node %d has no network of its own, so its lines are not cut: %v", n, err)
 	}
@@ -132,6 +154,7 @@ func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts real servers")
 	}
+	dropNetworks(t)
 	db := pgtest.Start(t, pgtest.Options{}) // what it acknowledges is on the disk
 	nodes, addrs, data := make([]*node, 3), make([]string, 3), ""
 	for i := range nodes {
@@ -141,7 +164,7 @@ func TestFaults(t *testing.T) {
 	front := newBalancer(t, freeAddr(t), addrs...)
 	x := newStorm(t, nodes[0].server, "http://"+front.listener.Addr().String())
 	faults := faultsOf(t, db, front)
-	if nodes[0].network == nil {
+	if slices.ContainsFunc(nodes, func(m *node) bool { return m.network == nil }) {
 		faults = slices.DeleteFunc(faults, func(f fault) bool { return f.line })
 	}
 	x.chance.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })

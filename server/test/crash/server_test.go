@@ -40,8 +40,8 @@ type server struct {
 	// that the server writes is one on its log. full starts it without the right
 	// to write to any.
 	unlogged, full bool
-	clock          bool     // its clock can be set
-	network        *network // of its own; nil is that of the tests
+	clock          bool   // its clock can be set
+	netns          string // a network of its own, by its name; "" is that of the tests
 }
 
 // process is a started program.
@@ -168,8 +168,8 @@ func (s *server) launch(t *testing.T) {
 		name, args = "sh", append([]string{"-c", `ulimit -S -f 0; exec "$0" "$@"`, name}, args...)
 	}
 	env := append([]string{"ERRAND_ADMIN_KEY=" + adminKey, "ERRAND_DATABASE_URL=" + s.database}, s.env...)
-	if s.network != nil {
-		name, args = "ip", append([]string{"netns", "exec", s.network.name, name}, args...)
+	if s.netns != "" {
+		name, args = "ip", append([]string{"netns", "exec", s.netns, name}, args...)
 	}
 	if s.clock {
 		env = append(env, helperEnv+"=clock", helperData+"="+s.data, helperAddr+"="+s.addr)
