@@ -81,6 +81,9 @@ func TestKilledWhileOutputsAreWritten(t *testing.T) {
 	if len(acknowledged) > 0 {
 		t.Errorf("lost: %v", acknowledged)
 	}
+	s.kill(t)
+	s.change(t, "UPDATE transit SET at = 1") // it was an hour ago
+	s.start(t)
 	limit := time.Now().Add(20 * time.Second)
 	for {
 		contents, others := 0, []string{}
