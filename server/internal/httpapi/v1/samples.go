@@ -21,11 +21,11 @@ const sampleDepth = 4
 var sampled = map[string]any{ //nolint:gochecknoglobals // a constant table
 	"task_id": "task-456", "agent_id": "agent-123", "worker_id": "worker-1", "key_id": "key-1", "token_id": "token-1", "approval_id": "approval-1",
 	"file_id": "file-1", "organization_id": "default", "lease_token": "lease-1", "name": "report", "file": "sales.csv", "q": "invoices",
-	"text": "Analyze the sales data", "result": "Sales are up.", "runtime": "worker",
+	"text": "Analyze the sales data", "title": "Sales", "result": "Sales are up.", "runtime": "worker",
 }
 
-// request is a body with the members that it must have or, where it need have none, the
-// first that it may have.
+// request is a body with the members that it must have or, where it need have none, one that
+// it may have.
 func (s sampler) request(schema *huma.Schema) string { return indented(s.value("", schema, true, 0)) }
 
 // answer is a body with all members.
@@ -80,7 +80,7 @@ func (s sampler) object(schema *huma.Schema, least bool, depth int) json.RawMess
 	members := properties(schema)
 	if least {
 		required := slices.DeleteFunc(slices.Clone(members), func(p property) bool { return !p.Required })
-		if members = members[:min(len(members), 1)]; len(required) > 0 {
+		if members = alone(members); len(required) > 0 {
 			members = required
 		}
 	}
@@ -97,6 +97,17 @@ func (s sampler) object(schema *huma.Schema, least bool, depth int) json.RawMess
 		out.Write(s.value(p.Name, p.Schema, least, depth+1))
 	}
 	return slices.Concat([]byte("{"), out.Bytes(), []byte("}"))
+}
+
+// alone is the member that a body has where it need have none: one that makes sense by
+// itself, if there is one.
+func alone(members []property) []property {
+	for _, name := range []string{"text", "filter", "agent_id", "title"} {
+		if i := slices.IndexFunc(members, func(p property) bool { return p.Name == name }); i >= 0 {
+			return members[i : i+1]
+		}
+	}
+	return members[:min(len(members), 1)]
 }
 
 func sampleText(schema *huma.Schema) string {

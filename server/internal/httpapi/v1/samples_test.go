@@ -29,6 +29,13 @@ func TestSamples(t *testing.T) {
 		}
 	}
 	samples := sampler{doc.Components.Schemas.Map()}
+	for what, has := range map[*huma.Operation]string{
+		doc.Paths["/v1/tasks"].Post: `"text": "Analyze`, doc.Paths["/v1/tasks/stop"].Post: `"agent_id":`, doc.Paths["/v1/tasks/{task_id}"].Patch: `"title":`,
+	} {
+		if command := samples.curl(what); !strings.Contains(command, has) {
+			t.Errorf("%s has no %s: %s", what.OperationID, has, command)
+		}
+	}
 	for _, group := range docsGroups(doc) {
 		for _, op := range group.Operations {
 			if strings.ContainsAny(strings.SplitN(op.Curl, " -d ", 2)[0], "{}") {
