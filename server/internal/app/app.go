@@ -114,7 +114,7 @@ func (a *App) start(ctx context.Context) error {
 		a.parts.Go(func() { taskLog.Run(a.sweeping) })
 	}
 	var courier atomic.Pointer[deliver.Courier]
-	tailer := feed.NewTailer(node, func(entries []feed.Entry) { //nolint:contextcheck // it outlives the start
+	tailer := feed.NewTailer(func(entries []feed.Entry) { //nolint:contextcheck // it outlives the start
 		hub.Publish(entries)
 		if x := indexer.Load(); x != nil {
 			x.Told()
@@ -228,7 +228,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.parts.Go(func() { dispatch.NewSweeper(service, o.Log, now, chores).Run(a.sweeping) })
 	if shared, ok := a.store.(sharedStore); ok {
-		mark, err := shared.Mark(ctx) // before anybody looks: what is committed from now on is told
+		mark, _, err := shared.Mark(ctx, "") // before anybody looks: what is committed from now on is told
 		if err != nil {
 			return err
 		}

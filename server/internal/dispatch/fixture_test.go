@@ -82,6 +82,11 @@ func (o *outage) Write(ctx context.Context, about []lifecycle.Key, fn func(lifec
 	return err
 }
 
+// Beat is a write like any other.
+func (o *outage) Beat(ctx context.Context, _ string, _ func(lifecycle.Roll) bool, fn func(lifecycle.Tx) error) error {
+	return o.Write(ctx, nil, fn)
+}
+
 type keepAll struct{}
 
 func (keepAll) Keep(_ context.Context, _ auth.Scope, given, _ string) (kept, file string, err error) {

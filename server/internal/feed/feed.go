@@ -6,7 +6,6 @@ package feed
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -102,10 +101,11 @@ type Source interface {
 // sees it: which commits can be read, and which are still under way. So nobody who
 // takes long, in whatever database of the server, holds up what others have committed.
 type Live interface {
-	// Mark is the present moment.
-	Mark(ctx context.Context) (string, error)
-	// News reads entries behind a position that could not be read at one mark, and
-	// can at a later one: in order, at most limit.
+	// Mark is the present moment. news says whether there may be any since an earlier
+	// one, "" for none.
+	Mark(ctx context.Context, since string) (mark string, news bool, err error)
+	// News reads other nodes' entries behind a position that could not be read at one
+	// mark, and can at a later one: in order, at most limit.
 	News(ctx context.Context, since, until string, after Position, limit int) ([]Entry, error)
 }
 
@@ -121,13 +121,12 @@ const (
 // Entries about one task may come in another order than their events have; whoever
 // needs the order goes by these. It is safe for concurrent use.
 type Tailer struct {
-	node string
 	mu   sync.Mutex // holds back whoever tells, so that the parts are told one by one
 	tell func([]Entry)
 }
 
 // NewTailer makes a node's tailer. tell must not block.
-func NewTailer(node string, tell func([]Entry)) *Tailer { return &Tailer{node: node, tell: tell} }
+func NewTailer(tell func([]Entry)) *Tailer { return &Tailer{tell: tell} }
 
 // Committed tells of a commit of this node: the store calls it, in order, before
 // it answers whoever asked for the commit.
@@ -161,22 +160,21 @@ func (t *Tailer) Follow(ctx context.Context, from Live, mark string, hints <-cha
 
 // follow tells all that can be read now.
 func (t *Tailer) follow(ctx context.Context, from Live, mark *string) error {
-	now, err := from.Mark(ctx)
+	now, news, err := from.Mark(ctx, *mark)
 	if err != nil {
 		return err
 	}
-	for after := (Position{}); ; {
+	for after := (Position{}); news; {
 		found, err := from.News(ctx, *mark, now, after, page)
 		if err != nil {
 			return err // what was told is told again: viewers and workers do not mind
 		}
-		if others := slices.DeleteFunc(slices.Clone(found), func(e Entry) bool { return e.Node == t.node }); len(others) > 0 {
-			t.Committed(others)
+		if len(found) > 0 {
+			t.Committed(found)
+			after = found[len(found)-1].Position
 		}
-		if len(found) < page {
-			*mark = now
-			return nil
-		}
-		after = found[len(found)-1].Position
+		news = len(found) == page
 	}
+	*mark = now
+	return nil
 }

@@ -122,11 +122,12 @@ func (s *shelf) fail(err error) {
 }
 
 // Mark is how many entries there are: nobody takes long here.
-func (s *shelf) Mark(context.Context) (string, error) {
+func (s *shelf) Mark(_ context.Context, since string) (string, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
-	return strconv.Itoa(len(s.entries)), s.fails
+	now := strconv.Itoa(len(s.entries))
+	return now, now != since, s.fails
 }
 
 func (s *shelf) News(_ context.Context, since, until string, after feed.Position, limit int) ([]feed.Entry, error) {
@@ -137,7 +138,7 @@ func (s *shelf) News(_ context.Context, since, until string, after feed.Position
 	if err := errors.Join(err, err2, s.fails); err != nil {
 		return nil, err
 	}
-	found := slices.DeleteFunc(slices.Clone(s.entries[from:to]), func(e feed.Entry) bool { return !after.Before(e.Position) })
+	found := slices.DeleteFunc(slices.Clone(s.entries[from:to]), func(e feed.Entry) bool { return !after.Before(e.Position) || e.Node == "mine" })
 	return found[:min(len(found), limit)], nil
 }
 
@@ -156,7 +157,7 @@ type tailing struct {
 func tail(t *testing.T, s *shelf) *tailing {
 	t.Helper()
 	x := &tailing{shelf: s, hints: make(chan struct{}, 1)}
-	x.Tailer = feed.NewTailer("mine", func(entries []feed.Entry) {
+	x.Tailer = feed.NewTailer(func(entries []feed.Entry) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		for _, e := range entries {
@@ -276,7 +277,7 @@ func TestTailerTellsOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelf{}
 		telling, told := 0, 0
-		x := feed.NewTailer("mine", func(entries []feed.Entry) {
+		x := feed.NewTailer(func(entries []feed.Entry) {
 			telling++ // the race detector watches
 			told += len(entries)
 			if telling != 1 {

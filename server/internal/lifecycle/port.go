@@ -35,6 +35,11 @@ type Store interface {
 	// it: what renews a lease must not stand behind a flood of events.
 	Write(ctx context.Context, about []Key, fn func(Tx) error) error
 
+	// Beat is Write about nothing for a node that says it is there. A store may first note
+	// that without a commit around it, where the node was heard within SilentNode, and
+	// show calm the roll as it was before: if that says yes there is nothing left for fn.
+	Beat(ctx context.Context, node string, calm func(Roll) bool, fn func(Tx) error) error
+
 	// Now is the store's clock.
 	Now() task.Stamp
 
@@ -464,6 +469,13 @@ type Alive struct {
 	Renewed task.Stamp
 	// Sweeper is the node that lets deadlines pass.
 	Sweeper string
+}
+
+// Roll is who was there at a moment.
+type Roll struct {
+	Now   task.Stamp
+	Alive Alive
+	Nodes []Node
 }
 
 // Node is a server of those that share the database.

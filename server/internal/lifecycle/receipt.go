@@ -288,14 +288,14 @@ func (w *witness) lost(x *Replay) (task.Stamp, error) {
 		if n.ID != d.Node {
 			continue
 		}
-		if w.tx.Now().Sub(n.Heard) >= silentNode {
+		if w.tx.Now().Sub(n.Heard) >= SilentNode {
 			return n.Heard, nil
 		}
 		w.unsure = w.unsure || n.Heard <= w.asked
 		return 0, nil
 	}
 	heard := w.s.answers.lastHeard(d.Node)
-	if heard == 0 && w.tx.Now().Sub(x.At) < silentNode { // it may have begun just now
+	if heard == 0 && w.tx.Now().Sub(x.At) < SilentNode { // it may have begun just now
 		w.unsure = true
 		return 0, nil
 	}

@@ -46,9 +46,17 @@ func (e unfinishedError) Error() string {
 // room for is done, too. If fn has to wait for the rest of an earlier write, or for the
 // verdict on a result, that is done first.
 func (s *Service) write(ctx context.Context, by string, about []Key, fn func(writing) error) error {
+	return s.writeBy(ctx, s.store.Write, by, about, fn)
+}
+
+// way is a way into the store: Store.Write, or one that does the same.
+type way func(ctx context.Context, about []Key, fn func(Tx) error) error
+
+// writeBy is write by a way of its own.
+func (s *Service) writeBy(ctx context.Context, store way, by string, about []Key, fn func(writing) error) error {
 	var known verdicts
 	for {
-		left, err := s.commit(ctx, by, about, known, fn)
+		left, err := s.commit(ctx, store, by, about, known, fn)
 		var before unfinishedError
 		var unjudged unjudgedError
 		switch {
@@ -67,9 +75,9 @@ func (s *Service) write(ctx context.Context, by string, about []Key, fn func(wri
 }
 
 // commit writes once, and returns with what further commits have to go on.
-func (s *Service) commit(ctx context.Context, by string, about []Key, known verdicts, fn func(writing) error) (left []Key, err error) {
+func (s *Service) commit(ctx context.Context, store way, by string, about []Key, known verdicts, fn func(writing) error) (left []Key, err error) {
 	seats, heard := &seats{gate: s.gate}, &hearing{book: &s.heard}
-	err = s.store.Write(ctx, about, func(tx Tx) error {
+	err = store(ctx, about, func(tx Tx) error {
 		seats.giveBack() // those of a run before
 		heard.end(false)
 		w := writing{tx, by, seats, &rest{room: commitRoom}, known, s.caps, heard}
@@ -90,7 +98,7 @@ func (s *Service) goOn(ctx context.Context, left []Key) error {
 		last := len(left) - 1
 		next := left[last]
 		s.goingOn.Lock()
-		more, err := s.commit(ctx, s.node, []Key{next}, nil, func(tx writing) error {
+		more, err := s.commit(ctx, s.store.Write, s.node, []Key{next}, nil, func(tx writing) error {
 			t, err := tx.Task(next.Organization, next.ID)
 			switch {
 			case fault.CodeOf(err) == fault.NotFound:

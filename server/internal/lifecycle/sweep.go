@@ -31,11 +31,11 @@ const (
 	// MaxQuiet is how far apart the beats of a node may be before its leases get the
 	// time in between once more (L2).
 	MaxQuiet = 2 * time.Second
-	// silentNode is how long a node may be silent before its workers' streams are
+	// SilentNode is how long a node may be silent before its workers' streams are
 	// taken for closed, and before another node sweeps in its place.
-	silentNode = 3 * time.Second
-	// beatStep is how exactly it is known when a node was last there.
-	beatStep = time.Second
+	SilentNode = 3 * time.Second
+	// BeatStep is how exactly it is known when a node was last there.
+	BeatStep = time.Second
 )
 
 // Beat says that this node is there: several times a second, as long as it is. It
@@ -47,7 +47,15 @@ const (
 func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 	var p Pulse
 	var nodes []Node
-	err := s.write(ctx, s.node, nil, func(tx writing) error {
+	calm := func(r Roll) bool {
+		if renew || !r.calm(s.node) {
+			return false
+		}
+		nodes, p = r.Nodes, Pulse{AsOf: r.Now, Renewed: r.Alive.Renewed, Silence: r.Now.Sub(r.Alive.Heard), Sweeps: r.Alive.Sweeper == s.node}
+		return true
+	}
+	beat := func(ctx context.Context, _ []Key, fn func(Tx) error) error { return s.store.Beat(ctx, s.node, calm, fn) }
+	err := s.writeBy(ctx, beat, s.node, nil, func(tx writing) error {
 		before, err := tx.Alive()
 		if err != nil {
 			return err
@@ -67,7 +75,7 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 		}
 		now, others := p.AsOf, false
 		mine := Node{ID: s.node}
-		heard := func(at task.Stamp) bool { return at <= now && now.Sub(at) < silentNode } // 0 is long ago
+		heard := func(at task.Stamp) bool { return awake(at, now) }
 		for _, n := range nodes {
 			switch {
 			case n.ID == s.node:
@@ -98,13 +106,13 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 			alive.Sweeper = s.node
 		}
 		p.Sweeps, p.Renewed = alive.Sweeper == s.node, alive.Renewed
-		if alive != before || now.Sub(before.Heard) >= beatStep {
+		if alive != before || now.Sub(before.Heard) >= BeatStep {
 			alive.Heard = now
 			if err := tx.PutAlive(alive); err != nil {
 				return err
 			}
 		}
-		if since := now.Sub(mine.Heard); since >= beatStep || since < 0 {
+		if since := now.Sub(mine.Heard); since >= BeatStep || since < 0 {
 			mine.Heard = now
 			return tx.PutNode(mine)
 		}
@@ -114,6 +122,22 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 		s.answers.hear(nodes, p.AsOf)
 	}
 	return p, err
+}
+
+// awake reports whether who was last heard at a moment has not fallen silent. 0 is long ago.
+func awake(at, now task.Stamp) bool { return at <= now && now.Sub(at) < SilentNode }
+
+// calm reports whether there is nothing to decide for a node: it and all others were heard
+// of late, and one of them sweeps.
+func (r Roll) calm(node string) bool {
+	here, sweeper := false, false
+	for _, n := range r.Nodes {
+		if !awake(n.Heard, r.Now) {
+			return false
+		}
+		here, sweeper = here || n.ID == node, sweeper || n.ID == r.Alive.Sweeper
+	}
+	return here && sweeper && awake(r.Alive.Heard, r.Now)
 }
 
 // Pulse is what a beat has found out.

@@ -34,7 +34,7 @@ func TestIdle(t *testing.T) {
 	}
 	const (
 		span = 5 * time.Second
-		most = 17 // statements a second, half of which are the beat's
+		most = 8 // statements a second, two of which are the beat's
 	)
 	<-time.After(3 * time.Second) // what a start has begun is over
 	change(t, c.database, "SELECT pg_stat_statements_reset()")

@@ -26,6 +26,7 @@ type request struct {
 	about []lifecycle.Key
 	rows  int // of a long write, else 0
 	fn    func(lifecycle.Tx) error
+	short func(Engine) (done bool, err error) // is tried before fn by a caller alone; nil for none
 	err   error
 	done  chan struct{}
 }

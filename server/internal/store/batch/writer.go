@@ -100,6 +100,13 @@ func (w *Writers) Write(ctx context.Context, about []lifecycle.Key, fn func(life
 	return w.queue.write(&request{ctx: ctx, about: about, rows: lifecycle.LongRows(ctx), fn: fn, done: make(chan struct{})})
 }
 
+// Shortly is Write for a caller about nothing that may have a shorter way. A caller who
+// has a commit for itself tries it first, outside of any transaction: fn is for what that
+// leaves undone.
+func (w *Writers) Shortly(ctx context.Context, short func(Engine) (done bool, err error), fn func(lifecycle.Tx) error) error {
+	return w.queue.write(&request{ctx: ctx, short: short, fn: fn, done: make(chan struct{})})
+}
+
 // Close finishes the commits under way and turns away who waits. It may be called
 // more than once.
 func (w *Writers) Close() error {
@@ -168,6 +175,13 @@ const tries = 5
 // commit writes a batch in one transaction. If that fails for what one of them
 // wrote, each is tried alone, so that no caller fails for its neighbour's fault.
 func (w *writer) commit(g *group) {
+	if r := g.all[0]; len(g.all) == 1 && r.short != nil {
+		done, err := r.short(w.engine)
+		if done || err != nil && !errors.Is(err, table.ErrRaced) {
+			r.err = err
+			return
+		}
+	}
 	err := w.insist(g)
 	for _, r := range g.all {
 		alone := err

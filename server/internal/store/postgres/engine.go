@@ -109,16 +109,24 @@ func (e *engine) connect(ctx context.Context) error {
 	return err
 }
 
+// connected makes a connection unless there is one.
+func (e *engine) connected() error {
+	if e.conn != nil && !e.conn.IsClosed() {
+		return nil
+	}
+	ctx, done := e.trip()
+	defer done()
+	if err := e.connect(ctx); err != nil {
+		return e.store.failed("connect", err)
+	}
+	return nil
+}
+
 // Begin implements batch.Engine. The clock is read when the locks are held, so that
 // what follows another writer's change is not older than it.
 func (e *engine) Begin(_ context.Context, about []lifecycle.Key) error {
-	if e.conn == nil || e.conn.IsClosed() {
-		ctx, done := e.trip()
-		err := e.connect(ctx)
-		done()
-		if err != nil {
-			return e.store.failed("connect", err)
-		}
+	if err := e.connected(); err != nil {
+		return err
 	}
 	err := e.begin(about)
 	if errors.Is(err, pgx.ErrNoRows) { // while this server stood still, another one has started and tidied up

@@ -30,14 +30,35 @@ func parseMark(text string) (m mark, err error) {
 	return m, nil
 }
 
-// Mark implements feed.Live.
-func (s *Store) Mark(ctx context.Context) (string, error) {
-	breaks := s.breaks.Load()
-	var m mark
-	err := s.pool.QueryRow(ctx, "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text, "+
-		strings.TrimPrefix(readClock, "SELECT ")+", pg_current_snapshot()::text").Scan(&m.life, &m.at, &m.snapshot)
-	m.life += "/" + strconv.FormatInt(breaks, 10)
-	return m.String(), translated(err)
+// moment reads a mark.
+const moment = "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text, " +
+	"(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_current_snapshot()::text"
+
+// unseen are others' entries that could not be read in an earlier snapshot.
+const unseen = "(pos >= ? OR pos = ANY (?)) AND node <> ?"
+
+// Mark implements feed.Live. What a statement can read is what its snapshot shows: so the
+// one that reads the mark knows whether there is any news.
+func (s *Store) Mark(ctx context.Context, since string) (string, bool, error) {
+	m := mark{life: strconv.FormatInt(s.breaks.Load(), 10)}
+	query, args := moment+", FALSE", []any(nil)
+	var from mark
+	if since != "" {
+		var err error
+		if from, err = parseMark(since); err != nil {
+			return "", false, err
+		}
+		next, running, err := parts(from.snapshot)
+		if err != nil {
+			return "", false, err
+		}
+		query, args = s.spelling.of(moment+", EXISTS (SELECT 1 FROM feed WHERE "+unseen+")"), []any{next, running, s.opts.Node}
+	}
+	var life string
+	var news bool
+	err := s.pool.QueryRow(ctx, query, args...).Scan(&life, &m.at, &m.snapshot, &news)
+	m.life = life + "/" + m.life
+	return m.String(), news || since != "" && m.life != from.life, translated(err)
 }
 
 // again is how far before a mark of another life news are told again. An entry has the
@@ -60,13 +81,13 @@ func (s *Store) News(ctx context.Context, since, until string, after feed.Positi
 	}
 	const visible = " AND pg_visible_in_snapshot(pos::text::xid8, ?::pg_snapshot)"
 	if from.life != to.life {
-		return table.ReadNews(ctx, s.DB, after, "at >= ?"+visible, []any{from.at.Add(-again), to.snapshot}, limit)
+		return table.ReadNews(ctx, s.DB, after, "at >= ? AND node <> ?"+visible, []any{from.at.Add(-again), s.opts.Node, to.snapshot}, limit)
 	}
 	next, running, err := parts(from.snapshot)
 	if err != nil {
 		return nil, err
 	}
-	return table.ReadNews(ctx, s.DB, after, "(pos >= ? OR pos = ANY (?))"+visible, []any{next, running, to.snapshot}, limit)
+	return table.ReadNews(ctx, s.DB, after, unseen+visible, []any{next, running, s.opts.Node, to.snapshot}, limit)
 }
 
 // parts takes a snapshot apart: the number that no transaction had yet, and those below

@@ -256,6 +256,18 @@ func (s *Store) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecy
 	return s.writers.Write(ctx, about, fn)
 }
 
+// Beat implements lifecycle.Store.
+func (s *Store) Beat(ctx context.Context, node string, calm func(lifecycle.Roll) bool, fn func(lifecycle.Tx) error) error {
+	return s.writers.Shortly(ctx, func(by batch.Engine) (bool, error) {
+		e, ok := by.(*engine)
+		if !ok || s.opts.Now != nil || s.trouble.Load() != nil { // a commit says that the trouble is over
+			return false, nil
+		}
+		roll, err := e.hear(node)
+		return err == nil && calm(roll), err
+	}, fn)
+}
+
 // now is the store's clock beside a transaction.
 func (s *Store) now() task.Stamp {
 	if s.opts.Now != nil {

@@ -79,7 +79,7 @@ func TestNewsDoNotWaitForOthers(t *testing.T) {
 	t.Parallel()
 	long(t)
 	to := pgtest.Schema(t)
-	s := open(t, Options{URL: to, Node: "one"})
+	s, other := open(t, Options{URL: to, Node: "one"}), open(t, Options{URL: to, Node: "other"})
 	slow, err := pgx.Connect(t.Context(), to)
 	if err != nil {
 		t.Fatal(err)
@@ -91,16 +91,21 @@ func TestNewsDoNotWaitForOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	mark, err := s.Mark(t.Context())
+	mark, _, err := s.Mark(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	news := func() (ids []string) {
 		t.Helper()
-		now, err := s.Mark(t.Context())
+		now, some, err := s.Mark(t.Context(), mark)
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() {
+			if some != (len(ids) > 0) {
+				t.Errorf("there is news: %t, and it is %q", some, ids)
+			}
+		}()
 		for after := (feed.Position{}); ; {
 			found, err := s.News(t.Context(), mark, now, after, 2)
 			if err != nil {
@@ -131,18 +136,22 @@ func TestNewsDoNotWaitForOthers(t *testing.T) {
 	do(`INSERT INTO feed (pos, n, org, task, agent, kind, first_seq, last_seq, node, at)
 		VALUES (pg_current_xact_id()::text::bigint, 0, 'home', 'slow', 'agent', 1, 1, 1, 'other', 1)`)
 	for _, id := range []string{"a", "b", "c"} {
-		if err := begin(t.Context(), s, id); err != nil {
+		if err := begin(t.Context(), other, id); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect("beside a slow transaction", "a", "b", "c")
-	if err := begin(t.Context(), s, "d"); err != nil {
+	if err := begin(t.Context(), other, "d"); err != nil {
 		t.Fatal(err)
 	}
 	expect("later", "d")
 	do("COMMIT")
 	expect("when it is over", "slow")
 	expect("then")
+	if err := begin(t.Context(), s, "its own"); err != nil {
+		t.Fatal(err)
+	}
+	expect("after a commit of its own")
 }
 
 // line carries connections to a database, until it is held.

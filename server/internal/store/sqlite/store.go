@@ -195,6 +195,11 @@ func (s *Store) Write(ctx context.Context, about []lifecycle.Key, fn func(lifecy
 	return s.writers.Write(ctx, about, fn)
 }
 
+// Beat implements lifecycle.Store. There are no other nodes, whose beats are what costs.
+func (s *Store) Beat(ctx context.Context, _ string, _ func(lifecycle.Roll) bool, fn func(lifecycle.Tx) error) error {
+	return s.Write(ctx, nil, fn)
+}
+
 // everywhere are the pragmas that every connection needs.
 func everywhere() []string {
 	return []string{"busy_timeout(10000)", "foreign_keys(OFF)", "cache_size(-16000)", "temp_store(MEMORY)"}
