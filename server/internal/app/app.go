@@ -221,6 +221,7 @@ func (a *App) start(ctx context.Context) error {
 		Trim:    a.trim,
 		Index:   indexer.Load().StepAndRest,
 		Deliver: courier.Load().Run,
+		Due:     courier.Load().Told,
 		Forget:  shelf.Forget,
 	}
 	if o.Retention.Least() > 0 {

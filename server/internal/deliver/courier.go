@@ -63,9 +63,9 @@ const (
 func Outcomes() []Outcome { return []Outcome{Taken, Failed, Abandoned} }
 
 const (
-	// look is how often it is looked for what is due though nothing was told: for what other
-	// nodes have put, and what they have failed to post.
-	look = 5 * time.Second
+	// look is how exactly it is known who leads; whoever does is told of what is due, by
+	// whichever node it was put, or has failed.
+	look = time.Second
 	// soon is how long nothing is looked for afterwards, or rest times as long as it took.
 	soon, rest = 50 * time.Millisecond, 9
 	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target, and
@@ -135,20 +135,24 @@ func (c *Courier) Run(ctx context.Context, leads func() bool) error {
 			return err
 		}
 		pause(ctx, max(soon, rest*time.Since(begun)), nil)
-		pause(ctx, look, c.told)
+		for told := false; !told && ctx.Err() == nil && leads(); {
+			told = pause(ctx, look, c.told)
+		}
 	}
 	return nil
 }
 
-// pause waits for a while, unless something is told or ctx ends.
-func pause(ctx context.Context, while time.Duration, told <-chan struct{}) {
+// pause waits for a while, unless ctx ends, or until something is told.
+func pause(ctx context.Context, while time.Duration, told <-chan struct{}) bool {
 	t := time.NewTimer(while)
 	defer t.Stop()
 	select {
-	case <-ctx.Done():
 	case <-told:
+		return true
+	case <-ctx.Done():
 	case <-t.C:
 	}
+	return false
 }
 
 // begin begins a round for each push that is due, as far as there is room.

@@ -43,7 +43,9 @@ type Sweeper struct {
 	now     func() time.Time
 	chores  Chores
 
-	sweeping sync.Mutex // one sweep at a time
+	looking, sweeping sync.Mutex // one look and one sweep at a time
+	// ahead says that deadlines are to come: then each beat looks, else every second.
+	ahead atomic.Bool
 	// pulse is the last beat's, nil if it must not sweep.
 	pulse                atomic.Pointer[lifecycle.Pulse]
 	indexing, delivering sync.Mutex
@@ -64,8 +66,10 @@ type Chores struct {
 	Retain func(ctx context.Context, goOn func() bool) error
 	// Index indexes some of what is new, and reports whether there is more.
 	Index func(context.Context) (more bool, err error)
-	// Deliver posts what is to be told elsewhere, while leads says yes.
+	// Deliver posts what is to be told elsewhere, while leads says yes. Due says that
+	// there is something.
 	Deliver func(ctx context.Context, leads func() bool) error
+	Due     func()
 }
 
 // NewSweeper makes a sweeper. now is the store's clock.
@@ -90,7 +94,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 	}
 	// Until a beat has succeeded since then, nobody knows of a server that could be
 	// reached; and deadlines have not followed a jump of the clock.
-	silent, astray, met := true, true, false
+	silent, astray, met, rested := true, true, false, true
 	var jump time.Duration
 	last, lastWall := time.Now(), s.now()
 	quiet := newQuiet(last)
@@ -130,7 +134,6 @@ func (s *Sweeper) Run(ctx context.Context) {
 		}
 		if beat && leads && sure && !astray && quiet.over(time.Now()) {
 			s.pulse.Store(&pulse)
-			beside(&s.sweeping, s.sweep) // else the last sweep goes on, as of this beat
 			beside(&s.tidying, s.tidy)
 			beside(&s.retaining, s.retain)
 			beside(&s.indexing, s.index)
@@ -139,7 +142,9 @@ func (s *Sweeper) Run(ctx context.Context) {
 			s.pulse.Store(nil)
 		}
 		if beat && leads {
-			beside(&s.goingOn, s.goOn)
+			if rested = !rested && !s.ahead.Load(); !rested {
+				beside(&s.looking, func(ctx context.Context) { s.look(ctx, pulse, beside) })
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -174,6 +179,27 @@ func (q *quiet) over(now time.Time) bool {
 	}
 	q.lastOver = now
 	return true
+}
+
+// look finds out in one question what there is to do as of a beat, and begins that beside.
+func (s *Sweeper) look(ctx context.Context, p lifecycle.Pulse, beside func(*sync.Mutex, func(context.Context))) {
+	s.try(ctx, "look for what is due", func(ctx context.Context) error {
+		due, err := s.service.Dues(ctx, p)
+		if err != nil {
+			return err
+		}
+		s.ahead.Store(due.Ahead)
+		if len(due.Passed) > 0 {
+			beside(&s.sweeping, s.sweep) // else the last sweep goes on, as of the last beat
+		}
+		if due.Unfinished || due.Capped {
+			beside(&s.goingOn, s.goOn)
+		}
+		if due.Pushes && s.chores.Due != nil {
+			s.chores.Due()
+		}
+		return nil
+	})
 }
 
 func (s *Sweeper) goOn(ctx context.Context) {

@@ -195,8 +195,9 @@ type TaskReader interface {
 	Fronts(ctx context.Context, org string, lanes []Lane, limit int) ([]Front, error)
 	// QueuedAgents lists the ids of agents that have queued tasks, ready or not.
 	QueuedAgents(ctx context.Context, org string) ([]string, error)
-	// DueIn lists the organizations in which Due finds any.
-	DueIn(ctx context.Context, now, renewed task.Stamp) ([]string, error)
+	// Dues tells what there is to do for the node that sweeps, in one question. Due,
+	// Unfinished and Capped, and a courier, then find what exactly.
+	Dues(ctx context.Context, now, renewed task.Stamp) (Dues, error)
 	// Due lists tasks with a deadline before now, or with an attempt whose lease
 	// ended before it and that has had its full length since renewed: at most
 	// limit of either.
@@ -469,6 +470,16 @@ type Alive struct {
 	Renewed task.Stamp
 	// Sweeper is the node that lets deadlines pass.
 	Sweeper string
+}
+
+// Dues are what there is to do for the node that sweeps.
+type Dues struct {
+	// Passed are the organizations in which deadlines have passed, and Ahead says that
+	// there are others, somewhere.
+	Passed []string
+	Ahead  bool
+	// Unfinished and Capped say that tasks are, and Pushes that one is due.
+	Unfinished, Capped, Pushes bool
 }
 
 // Roll is who was there at a moment.

@@ -54,7 +54,9 @@ func (s *Service) Beat(ctx context.Context, renew bool) (Pulse, error) {
 		nodes, p = r.Nodes, Pulse{AsOf: r.Now, Renewed: r.Alive.Renewed, Silence: r.Now.Sub(r.Alive.Heard), Sweeps: r.Alive.Sweeper == s.node}
 		return true
 	}
-	beat := func(ctx context.Context, _ []Key, fn func(Tx) error) error { return s.store.Beat(ctx, s.node, calm, fn) }
+	beat := func(ctx context.Context, _ []Key, fn func(Tx) error) error {
+		return s.store.Beat(ctx, s.node, calm, fn)
+	}
 	err := s.writeBy(ctx, beat, s.node, nil, func(tx writing) error {
 		before, err := tx.Alive()
 		if err != nil {
@@ -163,13 +165,13 @@ type Pulse struct {
 // that neither one that has very many nor the sweep holds up anybody else. more says
 // that another round would find more.
 func (s *Service) Sweep(ctx context.Context, p Pulse) (more bool, err error) {
-	orgs, err := s.store.DueIn(ctx, p.AsOf, p.Renewed)
+	found, err := s.Dues(ctx, p)
 	if err != nil {
-		return false, fmt.Errorf("sweep: %w", err)
+		return false, err
 	}
 	var errs []error
 	var swept []*portion
-	for _, org := range orgs {
+	for _, org := range found.Passed {
 		due, err := s.store.Due(ctx, org, p.AsOf, p.Renewed, sweepLook)
 		errs = append(errs, err)
 		for ids := range slices.Chunk(due, sweepBatch) {
@@ -191,6 +193,11 @@ func (s *Service) Sweep(ctx context.Context, p Pulse) (more bool, err error) {
 		more = more || x.last && x.changed // what cannot be carried out is left for the next beat
 	}
 	return more, errors.Join(errs...)
+}
+
+// Dues tells what there is to do, as of a beat, for the node that sweeps.
+func (s *Service) Dues(ctx context.Context, p Pulse) (Dues, error) {
+	return s.store.Dues(ctx, p.AsOf, p.Renewed)
 }
 
 // portion is what one commit of a sweep carries out.

@@ -148,6 +148,7 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT id FROM tasks INDEXED BY tasks_descending",                     // Unfinished: those that are, hardly any
 		"SELECT task FROM graves",                                              // likewise
 		"SELECT DISTINCT capped FROM tasks INDEXED BY tasks_capped",            // Capped: those that caps hold
+		"SELECT 'passed', id FROM organizations o",                             // Dues: whether each has any
 		"SELECT id FROM tasks INDEXED BY tasks_unpacked",                       // Unpacked: of the last minute
 		readingNode,    // OfNode: all workers, once after a start
 		readingAbsent,  // Absent: all workers, now and then
@@ -240,7 +241,13 @@ func TestQueueAndDeadlinesUseTheirIndexes(t *testing.T) {
 		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue\n\t\tWHERE org = ? AND agent_id = ? AND queued", "USING COVERING INDEX tasks_queue (org=? AND agent_id=?)"},
 		{"SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queue\n\t\tWHERE org = ? AND agent_id = ? AND pin", "USING COVERING INDEX tasks_queue (org=? AND agent_id=? AND pin=? AND priority>?)"},
 		{"SELECT id FROM tasks WHERE org = ? AND alarm_at > 0 AND alarm_at <= ?", "tasks_alarm (org=? AND alarm_at>? AND alarm_at<?)"},
-		{"SELECT id FROM organizations o WHERE EXISTS (SELECT 1 FROM tasks", "tasks_alarm (org=? AND alarm_at>? AND alarm_at<?)"},
+		{"SELECT 'passed'", "tasks_alarm (org=? AND alarm_at>? AND alarm_at<?)"},
+		{"SELECT 'passed'", "attempts_lease (org=? AND lease_until>? AND lease_until<?)"},
+		{"SELECT 'passed'", "tasks_alarm (org=? AND alarm_at>?)"},
+		{"SELECT 'passed'", "attempts_lease (org=? AND lease_until>?)"},
+		{"SELECT 'passed'", "tasks_descending (org=?)"},
+		{"SELECT 'passed'", "tasks_capped (org=?"},
+		{"SELECT 'passed'", "pushes_due (due>? AND due<?)"},
 		{"SELECT task FROM attempts INDEXED BY attempts_lease\n", "attempts_lease (org=? AND lease_until>? AND lease_until<?)"},
 		{"SELECT task FROM attempts INDEXED BY attempts_lease WHERE org = ? AND let_go_at = 0 AND lease_until > 0 AND lease_until > ? +", "attempts_lease (org=? AND lease_until>?)"},
 		{"SELECT id FROM tasks INDEXED BY tasks_alarm", "tasks_alarm (org=? AND alarm_at>?)"},
@@ -555,7 +562,7 @@ func everyRead(ctx context.Context, s *Store) error {
 	note(s.Fronts(ctx, "o", []lifecycle.Lane{{Agent: "a"}, {Agent: "a", Pin: "w"}}, 1))
 	note(s.QueuedAgents(ctx, "o"))
 	note(s.Due(ctx, "o", 2, 1, 1))
-	note(s.DueIn(ctx, 2, 1))
+	note(s.Dues(ctx, 2, 1))
 	note(s.Ahead(ctx, "o", 1))
 	note(s.Agents(ctx, "o", "", 100))
 	note(s.AgentVersions(ctx, "o", "a", 0, 100))

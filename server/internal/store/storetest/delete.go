@@ -181,6 +181,7 @@ func (e *env) unfinished() []string {
 	e.t.Helper()
 	ids, err := e.Unfinished(e.t.Context(), home, 10)
 	e.ok(err)
+	e.same("something is unfinished", len(ids) > 0, e.dues(e.clock.stamp()).Unfinished)
 	return append([]string{}, ids...)
 }
 

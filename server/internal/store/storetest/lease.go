@@ -35,14 +35,25 @@ func (e *env) due() []string {
 	return e.dueSince(home, 0)
 }
 
+// dues asks what there is to do at a moment for the node that sweeps.
+func (e *env) dues(now task.Stamp) lifecycle.Dues {
+	e.t.Helper()
+	found, err := e.Dues(e.t.Context(), now, 0)
+	e.ok(err)
+	return found
+}
+
 // dueSince is due after a time in which no server could be reached.
 func (e *env) dueSince(org string, renewed task.Stamp) []string {
 	e.t.Helper()
 	ids, err := e.Due(e.t.Context(), org, e.clock.stamp(), renewed, 1000)
 	e.ok(err)
-	in, err := e.DueIn(e.t.Context(), e.clock.stamp(), renewed)
+	found, err := e.Dues(e.t.Context(), e.clock.stamp(), renewed)
 	e.ok(err)
-	e.same("something is due in "+org, len(ids) > 0, slices.Contains(in, org))
+	e.same("something is due in "+org, len(ids) > 0, slices.Contains(found.Passed, org))
+	if len(ids) > 0 && !found.Ahead {
+		e.t.Fatalf("%q are due and no deadline is known", ids)
+	}
 	slices.Sort(ids)
 	return append([]string{}, ids...)
 }
@@ -89,10 +100,12 @@ func due(e *env) {
 		e.begin(id, c.edit)
 		e.do(home, id, c.do...)
 		if c.in == 0 {
+			e.same(c.name+": nothing is to come", lifecycle.Dues{}, e.dues(e.clock.stamp()))
 			e.clock.advance(365 * 24 * time.Hour)
 			e.same(c.name+": a year later", []string{}, e.due())
 			continue
 		}
+		e.same(c.name+": something is to come", lifecycle.Dues{Ahead: true}, e.dues(e.clock.stamp()))
 		e.clock.us.Store(int64(began.Add(c.in)) - 1)
 		e.same(c.name+": just before", []string{}, e.due())
 		e.clock.us.Add(1)

@@ -85,6 +85,9 @@ func pushesAreDue(e *env) {
 		e.t.Helper()
 		found, err := e.DuePushes(ctx, now, without, limit)
 		e.ok(err)
+		if len(without) == 0 {
+			e.same("a push is due", len(found) > 0, e.dues(now).Pushes)
+		}
 		var ids []string
 		for _, d := range found {
 			ids = append(ids, fmt.Sprintf("%s/%d", d.ID, d.End))

@@ -133,6 +133,7 @@ func cappedTasks(e *env) {
 	names, err := e.Capped(e.t.Context(), home)
 	e.ok(err)
 	e.same("caps", []string{how.Name()}, names)
+	e.same("something is capped", true, e.dues(e.clock.stamp()).Capped)
 	e.same("what it holds", want, found(how.Name(), "", 10))
 	e.same("a part", want[1:2], found(how.Name(), want[0], 1))
 	e.same("of another", 0, len(found("agent month "+agent, "", 10)))
@@ -143,6 +144,7 @@ func cappedTasks(e *env) {
 	names, err = e.Capped(e.t.Context(), home)
 	e.ok(err)
 	e.same("caps that hold anything", 0, len(names))
+	e.same("something is capped, then", false, e.dues(e.clock.stamp()).Capped)
 }
 
 // caps checks those of an agent or a key, for readers and for writes.

@@ -33,10 +33,12 @@ func pushColumns(p *deliver.Push) []column {
 var (
 	upsertPush   = upsert("pushes", 4, pushColumns(new(deliver.Push)))
 	selectPushes = "SELECT " + names(pushColumns(new(deliver.Push)), "") + " FROM pushes WHERE org = ? AND task = ? AND turn = ?"
-	selectDue    = "SELECT " + names(pushColumns(new(deliver.Push)), "p.") + `, t.last_seq
-		FROM pushes p INDEXED BY pushes_due CROSS JOIN tasks t
-		WHERE p.due > 0 AND p.due <= ? AND t.org = p.org AND t.id = p.task AND t.last_seq * 2 > p.taken AND p.target NOT IN `
+	selectDue    = "SELECT " + names(pushColumns(new(deliver.Push)), "p.") + ", t.last_seq " + duePushes + " AND p.target NOT IN "
 )
+
+// duePushes are those that are due, and behind which their logs have grown.
+const duePushes = `FROM pushes p INDEXED BY pushes_due CROSS JOIN tasks t
+		WHERE p.due > 0 AND p.due <= ? AND t.org = p.org AND t.id = p.task AND t.last_seq * 2 > p.taken`
 
 // sameAs finds a push that is as it was read.
 const sameAs = "SELECT 1 FROM pushes WHERE org = ? AND task = ? AND turn = ? AND id = ? AND put_at = ? AND taken = ? AND failures = ? FOR UPDATE"

@@ -233,14 +233,42 @@ const (
 	dueLeases = "FROM attempts INDEXED BY attempts_lease\n\t\tWHERE org = %s AND let_go_at = 0 AND lease_until > 0 AND lease_until <= ? AND lease_us <= ?"
 )
 
-// DueIn implements lifecycle.TaskReader.
-func (r *Reader) DueIn(ctx context.Context, now, renewed task.Stamp) ([]string, error) {
-	orgs, err := texts(ctx, r.DB, fmt.Sprintf("SELECT id FROM organizations o WHERE EXISTS (SELECT 1 "+dueAlarms+") OR EXISTS (SELECT 1 "+dueLeases+")", "o.id", "o.id"),
-		now, now, now.Sub(renewed).Microseconds())
+// duties finds what there is to do, by its kind: the organizations in which deadlines
+// have passed, and of all else whether there is any.
+var duties = fmt.Sprintf(`SELECT 'passed', id FROM organizations o WHERE EXISTS (SELECT 1 `+dueAlarms+`) OR EXISTS (SELECT 1 `+dueLeases+`)
+	UNION ALL SELECT 'ahead', '' WHERE EXISTS (SELECT 1 FROM organizations o
+		WHERE EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_alarm WHERE org = o.id AND alarm_at > 0)
+		OR EXISTS (SELECT 1 FROM attempts INDEXED BY attempts_lease WHERE org = o.id AND let_go_at = 0 AND lease_until > 0))
+	UNION ALL SELECT 'unfinished', '' WHERE EXISTS (SELECT 1 FROM organizations o
+		WHERE EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_descending WHERE org = o.id AND descending = 1)
+		OR EXISTS (SELECT 1 FROM graves WHERE org = o.id))
+	UNION ALL SELECT 'capped', '' WHERE EXISTS (SELECT 1 FROM organizations o
+		WHERE EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_capped WHERE org = o.id AND capped <> ''))
+	UNION ALL SELECT 'push', '' WHERE EXISTS (SELECT 1 `+duePushes+`)`, "o.id", "o.id")
+
+// Dues implements lifecycle.TaskReader.
+func (r *Reader) Dues(ctx context.Context, now, renewed task.Stamp) (found lifecycle.Dues, err error) {
+	err = each(ctx, r.DB, duties, []any{int64(now), int64(now), now.Sub(renewed).Microseconds(), int64(now)}, func(rows Rows) error {
+		var what, org string
+		err := rows.Scan(&what, &org)
+		switch what {
+		case "passed":
+			found.Passed = append(found.Passed, org)
+		case "ahead":
+			found.Ahead = true
+		case "unfinished":
+			found.Unfinished = true
+		case "capped":
+			found.Capped = true
+		case "push":
+			found.Pushes = true
+		}
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("look for what is due: %w", err)
+		return lifecycle.Dues{}, fmt.Errorf("look for what is due: %w", err)
 	}
-	return orgs, nil
+	return found, nil
 }
 
 // Due implements lifecycle.TaskReader.
