@@ -455,7 +455,7 @@ func TestA8TheProviderComesAndGoes(t *testing.T) {
 	t.Parallel()
 	p := &oidcProvider{port: freePort(t)}
 	p.issuer = "http://localhost:" + p.port
-	s := p.server(t)
+	s := p.server(t, func(o *app.Options) { o.OIDC.EndSession = false })
 	problem := func() string {
 		return s.must(t, 200, call{method: "GET", path: "/v1/session/ways", key: "-"})["providers"].([]any)[0].(map[string]any)["problem"].(string)
 	}
@@ -470,6 +470,7 @@ func TestA8TheProviderComesAndGoes(t *testing.T) {
 	if said := problem(); said != "" {
 		t.Errorf("the provider is there: %s", said)
 	}
+	s.must(t, 404, call{method: "GET", path: "/v1/session/oidc/end", key: "-"}) // nobody is to sign out there
 	b = browse(t)
 	back := b.identify(b.begin(s, ""), "ben")
 	first.stop()
