@@ -27,25 +27,34 @@ func (c *commit) ahead(about []lifecycle.Key) error {
 		}
 	}
 	for org, ids := range tasks {
-		if ids = unique(ids); len(ids) > 1 {
-			if err := c.readTasks(org, ids); err != nil {
-				return c.fail(err)
-			}
+		if err := together(ids, func(some []string) error { return c.readTasks(org, some) }); err != nil {
+			return c.fail(err)
 		}
 	}
 	for g, of := range keys {
-		if of = unique(of); len(of) > 1 {
-			if err := c.readReplays(g.org, g.route, of); err != nil {
-				return c.fail(err)
-			}
+		if err := together(of, func(some []string) error { return c.readReplays(g.org, g.route, some) }); err != nil {
+			return c.fail(err)
 		}
 	}
 	return nil
 }
 
-func unique(ids []string) []string {
+// aheadStep is how many of a kind one question asks for: a database takes so many
+// arguments, and callers who each create a thousand tasks may share a commit.
+const aheadStep = 256
+
+// together reads each of many once, some to a question; a lone one is left to its caller.
+func together(ids []string, read func([]string) error) error {
 	slices.Sort(ids)
-	return slices.Compact(ids)
+	for some := range slices.Chunk(slices.Compact(ids), aheadStep) {
+		if len(some) == 1 {
+			continue
+		}
+		if err := read(some); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readTasks notes what is stored of tasks whose rows are locked, and which ids nothing

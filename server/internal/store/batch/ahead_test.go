@@ -2,6 +2,8 @@ package batch
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -59,5 +61,21 @@ func TestLocksOfWhoFails(t *testing.T) {
 	const want = "begin, save, send a, ask nodes, lock t, ask tasks, back, lock t, ask tasks, ask tasks, rollback"
 	if calls := f.called(); calls != want {
 		t.Errorf("calls %q, want %q", calls, want)
+	}
+}
+
+// However many tasks the callers of a commit are about, a question asks for no more than a
+// database takes arguments.
+func TestManyAreReadInParts(t *testing.T) {
+	t.Parallel()
+	w, f := alone(Options{})
+	batch := requests(t, func(lifecycle.Tx) error { return nil })
+	for n := range 2*aheadStep + 1 {
+		batch[0].about = append(batch[0].about, key(fmt.Sprintf("%04d", n)), key("0000"))
+	}
+	w.commit(&group{all: batch})
+	_, asked, _ := strings.Cut(f.called(), ",")
+	if want := " ask tasks, ask graves, ask tasks, ask graves, rollback"; asked != want || batch[0].err != nil {
+		t.Errorf("calls%s, want%s; %v", asked, want, batch[0].err)
 	}
 }
