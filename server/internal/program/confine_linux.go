@@ -52,6 +52,8 @@ func (s *supervisor) boxed() (pid int, err error) {
 	s.within = ours
 	attr := ownSession()
 	attr.Credential = s.Box.Credential()
+	// The keys of this process's user stay outside. Where this is forbidden, so are keyrings.
+	_, _ = unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) // of this thread, which starts the box
 	files := []uintptr{0, 1, 2, theirs.Fd(), reportFD, uintptr(self)}
 	return syscall.ForkExec(path, argv, &syscall.ProcAttr{Env: os.Environ(), Files: files, Sys: attr}) //nolint:gosec // what an operator has configured
 }

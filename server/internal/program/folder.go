@@ -47,8 +47,19 @@ func newFolder(a Attempt) (folder, error) {
 
 func (d folder) path(name string) string { return filepath.Join(d.dir, name) }
 
-// remove takes the folder away; what the program made unremovable stays.
-func (d folder) remove() { _ = os.RemoveAll(d.dir) }
+// remove takes the folder away, also when the program has closed folders in it.
+func (d folder) remove() {
+	if os.RemoveAll(d.dir) == nil {
+		return
+	}
+	_ = filepath.WalkDir(d.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			_ = os.Chmod(path, 0o700) //nolint:gosec // a folder of this process's own user
+		}
+		return nil
+	})
+	_ = os.RemoveAll(d.dir) // what is another user's stays
+}
 
 // unbuffered makes Python write what it prints at once, and not when there are 8 KiB.
 const unbuffered = "PYTHONUNBUFFERED"

@@ -2,11 +2,15 @@ package program_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/program/sandbox"
@@ -93,5 +97,24 @@ func TestC5FoldersThatShowTooMuch(t *testing.T) {
 	fine.Box.Read = []string{"/usr/share"}
 	if err := fine.Check(); err != nil {
 		t.Errorf("C5: %v", err)
+	}
+}
+
+// The keys in the session keyring of who runs a worker are not its programs'.
+func TestC5KeyringStaysOutside(t *testing.T) {
+	runtime.LockOSThread() // whose keyring it is: it ends with the test
+	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil {
+		t.Skipf("there are no keyrings here: %v", err)
+	}
+	if _, err := unix.AddKey("user", "errand-test-key", []byte("hidden"), unix.KEY_SPEC_SESSION_KEYRING); err != nil {
+		t.Skipf("there are no keyrings here: %v", err)
+	}
+	look := fmt.Sprintf(`/usr/bin/python3 -c 'import ctypes; print(ctypes.CDLL(None).syscall(%d, %d, %d, b"user", b"errand-test-key", 0) > 0)'`,
+		unix.SYS_KEYCTL, unix.KEYCTL_SEARCH, unix.KEY_SPEC_SESSION_KEYRING)
+	if found, _, err := run(t, shell(look)); err != nil || found != "True\n" {
+		t.Errorf("without a sandbox the key is found: %q, %v: this proves nothing", found, err)
+	}
+	if found, _, err := run(t, boxed(t, look)); err != nil || found != "False\n" {
+		t.Errorf("C5: the key is found: %q, %v", found, err)
 	}
 }
