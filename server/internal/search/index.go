@@ -185,8 +185,9 @@ func NewIndexer(s Store) *Indexer { return &Indexer{store: s} }
 const (
 	// settles is within which what was committed can be read in the feed; rarely later.
 	settles = 3 * time.Second
-	// look is how often the feed is read though nothing was told.
-	look = 5 * time.Second
+	// look is how often the feed is read though nothing was told: what somebody's long
+	// transaction has kept from being read is found then at the latest.
+	look = 15 * time.Second
 )
 
 // Told notes that something has changed.
