@@ -1,7 +1,7 @@
 package deliver
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 )
 
@@ -11,7 +11,7 @@ func TestWhoWaitsLeavesRoom(t *testing.T) {
 	c := NewCourier(Options{})
 	taken := 0
 	take := func() bool {
-		id := fmt.Sprint(taken)
+		id := strconv.Itoa(taken)
 		is := c.take(Push{Key: Key{ID: id}, Target: id})
 		if is {
 			taken++

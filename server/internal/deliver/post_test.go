@@ -7,7 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -37,7 +37,7 @@ func TestFailuresAreBrief(t *testing.T) {
 		}))
 	}
 	strange := httptest.NewUnstartedServer(http.NotFoundHandler())
-	strange.Config.ErrorLog = log.New(io.Discard, "", 0)
+	strange.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	strange.TLS = &tls.Config{Certificates: []tls.Certificate{certificateFor(t, "a\x00\nb")}, MinVersion: tls.VersionTLS12}
 	strange.StartTLS()
 	for what, s := range map[string]*httptest.Server{
