@@ -83,7 +83,8 @@ func TestC5NoBoxIsRefused(t *testing.T) {
 
 // A folder that shows other programs, or the folders of other tasks, is refused.
 func TestC5FoldersThatShowTooMuch(t *testing.T) {
-	for _, path := range []string{"/", "/proc", "/proc/self", "/dev/shm", os.TempDir()} {
+	t.Parallel()
+	for _, path := range []string{"/", "/proc", "/proc/self", "/dev/shm", os.TempDir()} { //nolint:usetesting // in which all tasks have folders
 		read, start := boxed(t, "true"), boxed(t, "true")
 		read.Box.Read, start.Dir = []string{path}, path
 		if err := read.Check(); err == nil || !strings.Contains(err.Error(), "shows what is not the program's") {
@@ -102,6 +103,7 @@ func TestC5FoldersThatShowTooMuch(t *testing.T) {
 
 // The keys in the session keyring of who runs a worker are not its programs'.
 func TestC5KeyringStaysOutside(t *testing.T) {
+	t.Parallel()
 	runtime.LockOSThread() // whose keyring it is: it ends with the test
 	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil {
 		t.Skipf("there are no keyrings here: %v", err)
