@@ -280,7 +280,7 @@ func TestLongBlock(t *testing.T) {
 			t.Errorf("looked %d times", looks)
 		}
 		before := looks
-		time.Sleep(redrawnWithin)
+		time.Sleep(redrawnWithin) //nolint:forbidigo // in a bubble
 		if add(); looks != before+1 {
 			t.Error("did not look when it was time")
 		}
