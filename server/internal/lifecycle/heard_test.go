@@ -19,7 +19,7 @@ func TestClaimsOfManyWorkersDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	b := open(t)
 	const workers, claimers, each = 8, 64, 20
-	begun := time.Now()
+	begun := time.Now() //nolint:forbidigo // it waits for a database
 	var all sync.WaitGroup
 	for i := range claimers {
 		all.Go(func() {
@@ -33,7 +33,7 @@ func TestClaimsOfManyWorkersDoNotWaitForEachOther(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > 10*time.Second { //nolint:forbidigo // see above
 		t.Errorf("%d claims took %v", claimers*each, took)
 	}
 }

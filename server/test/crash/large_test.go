@@ -131,22 +131,22 @@ func (c *client) below(t *testing.T, top, status string) int {
 // answered.
 func (s *server) count(t *testing.T, question string) (n int) {
 	t.Helper()
-	if err := s.stored(t).QueryRowContext(t.Context(), question).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
+	s.stored(t, func(db *sql.DB) error { return db.QueryRowContext(t.Context(), question).Scan(&n) })
 	return n
 }
 
 // change changes what a server has stored, past it.
 func (s *server) change(t *testing.T, statement string) {
 	t.Helper()
-	if _, err := s.stored(t).ExecContext(t.Context(), statement); err != nil {
-		t.Fatal(err)
-	}
+	s.stored(t, func(db *sql.DB) error {
+		_, err := db.ExecContext(t.Context(), statement)
+		return err
+	})
 }
 
-// stored opens what a server has stored.
-func (s *server) stored(t *testing.T) *sql.DB {
+// stored opens what a server has stored, for one use: a test asks again and again, and the
+// database of all tests takes only so many connections.
+func (s *server) stored(t *testing.T, use func(*sql.DB) error) {
 	t.Helper()
 	driver, source := "pgx", s.database
 	if source == "" {
@@ -156,6 +156,8 @@ func (s *server) stored(t *testing.T) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Close() }) // each statement is a commit of its own
-	return db
+	defer func() { _ = db.Close() }() // each statement is a commit of its own
+	if err := use(db); err != nil {
+		t.Fatal(err)
+	}
 }

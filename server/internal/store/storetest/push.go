@@ -86,7 +86,7 @@ func pushesAreDue(e *env) {
 		found, err := e.DuePushes(ctx, now, without, limit)
 		e.ok(err)
 		if len(without) == 0 {
-			e.same("a push is due", len(found) > 0, e.dues(now).Pushes)
+			e.same("a push is due", len(found) > 0, e.dues(now).Pushes) //nolint:contextcheck // it has the test's
 		}
 		var ids []string
 		for _, d := range found {

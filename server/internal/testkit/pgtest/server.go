@@ -97,7 +97,7 @@ func (s *Server) begin(o Options, password string) error {
 	settings := map[string]string{
 		"listen_addresses":        "127.0.0.1",
 		"unix_socket_directories": s.folder,
-		"max_connections":         "500",
+		"max_connections":         "200",
 		"autovacuum":              "on",
 		// In the folder, and not in a /dev/shm that is small in a container and
 		// keeps what a killed server leaves.
