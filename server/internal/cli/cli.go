@@ -85,28 +85,36 @@ type env struct {
 	Streams
 	ctx context.Context //nolint:containedctx // the life of the whole command
 	// interrupts yields Ctrl-C, termination signals, and that the terminal has gone.
-	interrupts <-chan os.Signal
+	interrupts chan os.Signal
 }
 
 // interruptible runs fn with a context that Ctrl-C ends, and with it the
-// program. What shows a task to its end attends to Ctrl-C itself.
+// program. What shows a task to its end attends to Ctrl-C itself. A Ctrl-C that
+// came when fn had all it needs is for what follows.
 func (e *env) interruptible(fn func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(e.ctx)
 	defer cancel(nil)
-	over, done := make(chan struct{}), make(chan struct{})
+	over, came := make(chan struct{}), make(chan os.Signal, 1)
 	go func() {
-		defer close(done)
+		defer close(came)
 		select {
 		case <-over:
-		case <-e.interrupts:
+		case s := <-e.interrupts:
 			cancel(exitCodeError{code: exitInterrupted})
+			came <- s
 		}
 	}()
 	err := fn(ctx)
 	close(over)
-	<-done
+	s, interrupted := <-came
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if interrupted {
+		select {
+		case e.interrupts <- s:
+		default: // there are others
+		}
 	}
 	return err
 }
@@ -136,7 +144,7 @@ func await[T any](e *env, fn func() (T, error)) (T, error) {
 const atOnce = 200 * time.Millisecond
 
 // moments passes on the first signal of each moment until signals is closed.
-func moments(signals <-chan os.Signal) <-chan os.Signal {
+func moments(signals <-chan os.Signal) chan os.Signal {
 	first := make(chan os.Signal, 2)
 	go func() {
 		var last time.Time
