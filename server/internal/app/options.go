@@ -17,6 +17,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/blob"
 	"github.com/errand-dev/errand/server/internal/httpapi/xpander"
 	"github.com/errand-dev/errand/server/internal/model"
+	"github.com/errand-dev/errand/server/internal/outbound"
 	"github.com/errand-dev/errand/server/internal/people"
 	"github.com/errand-dev/errand/server/internal/program"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -185,9 +186,5 @@ func checkURL(flag, given string) error {
 // without encryption.
 func (o Options) exposed() bool {
 	host, _, err := net.SplitHostPort(o.Addr)
-	if err != nil || o.TLSCert != "" {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host != "localhost" && (ip == nil || !ip.IsLoopback())
+	return err == nil && o.TLSCert == "" && !outbound.Loopback(host)
 }

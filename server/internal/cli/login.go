@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/errand-dev/errand/server/internal/outbound"
 )
 
 type loginCmd struct {
@@ -74,7 +75,7 @@ func serverURL(text string) (string, error) {
 // inClear tells whether whoever is on the way to a server can read the key.
 func inClear(target string) bool {
 	u, err := url.Parse(target)
-	return err == nil && u.Scheme == "http" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback()
+	return err == nil && u.Scheme == "http" && !outbound.Loopback(u.Hostname())
 }
 
 // secret reads one line that is not shown.

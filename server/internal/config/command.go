@@ -36,11 +36,8 @@ func fields() map[string]setter {
 			}
 			return err
 		},
-		"tty": func(f *File, key string, value *yaml.Node, p *program.Program) error {
-			said, err := f.text(key, value)
-			if p.TTY = said == "true"; err == nil && !p.TTY && said != "false" {
-				err = f.wrong(value.Line, key, "must be true or false")
-			}
+		"tty": func(f *File, key string, value *yaml.Node, p *program.Program) (err error) {
+			p.TTY, err = f.yes(key, value)
 			return err
 		},
 		"timeout": func(f *File, key string, value *yaml.Node, p *program.Program) (err error) {

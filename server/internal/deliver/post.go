@@ -10,10 +10,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/errand-dev/errand/server/internal/outbound"
+	"github.com/errand-dev/errand/server/internal/task"
 )
 
 const (
@@ -84,13 +84,8 @@ func unanswered(err error) *failure {
 	case errors.As(err, &whole): // without the URL
 		err = whole.Err
 	}
-	return &failure{why: brief(err.Error())}
-}
-
-// brief is a text of some length that can be kept, of one in which a target may have put
-// anything.
-func brief(text string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(text[:min(len(text), maxFailure)], "\uFFFD"), "\x00", "\uFFFD")
+	text := err.Error() // in which a target may have put anything
+	return &failure{why: task.CleanText(text[:min(len(text), maxFailure)])}
 }
 
 // asked is for how long a Retry-After wants to be left alone, a day at most.

@@ -112,7 +112,7 @@ type bench struct {
 
 func (b *bench) now() time.Time { return time.Now().Add(time.Duration(b.jump.Load())) }
 
-// inBubble runs a test with a store, a service and a desk in fake time.
+// inBubble runs a test with a store, a service and its workers in fake time.
 func inBubble(t *testing.T, test func(*bench)) {
 	t.Helper()
 	dir := t.TempDir()

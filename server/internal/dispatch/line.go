@@ -34,7 +34,7 @@ type call struct {
 // it looks after that, unless everybody who waits has looked after it anyway. What
 // a commit of another node means, and what becomes ready by time, is not known
 // here; such queues are doubtful, and one question for all who wait answers it
-// (Desk.Run). A lost hint costs time, never a task, since all queues become
+// ([Workers.Run]). A lost hint costs time, never a task, since all queues become
 // doubtful now and then. It is safe for concurrent use.
 type Line struct {
 	mu       sync.Mutex

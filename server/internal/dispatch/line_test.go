@@ -132,7 +132,7 @@ func (h *hall) answer(x question) {
 	h.line.answer(x.org, fronts)
 }
 
-// settle lets everything take its course, as the desk does.
+// settle lets everything take its course, as Workers does.
 func (h *hall) settle(t interface{ Fatalf(string, ...any) }) {
 	rounds := 0
 	for busy := true; busy; rounds++ {

@@ -398,7 +398,7 @@ func (s *Service) Release(ctx context.Context, org, id, token string) (Snapshot,
 
 // GiveBack is a Release that says why, and for how long.
 func (s *Service) GiveBack(ctx context.Context, org, id, token string, g GivenBack) (Snapshot, error) {
-	g.Reason = cmp.Or(cutBytes(cleanText(g.Reason), maxReason), "its worker is shutting down")
+	g.Reason = cmp.Or(cutBytes(task.CleanText(g.Reason), maxReason), "its worker is shutting down")
 	if err := invalidToken(token); err != nil {
 		return Snapshot{}, err
 	}

@@ -404,7 +404,7 @@ func TestL4MaxAttempts(t *testing.T) {
 }
 
 // This release: a Python worker's lease holds while its stream is open (then
-// its desk speaks for it) or it was heard within one lease.
+// it speaks for it) or it was heard within one lease.
 func TestL4PythonLeaseHoldsWhileItsWorkerIsHeard(t *testing.T) {
 	t.Parallel()
 	b := open(t)

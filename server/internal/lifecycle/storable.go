@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/task"
@@ -31,7 +30,7 @@ func storableOutcome(o Outcome) (Outcome, []string) {
 	return o, append(adjusted, more...)
 }
 
-func storableText(text string) string { return cutBytes(cleanText(text), task.MaxResult) }
+func storableText(text string) string { return cutBytes(task.CleanText(text), task.MaxResult) }
 
 // StorableResult makes a result of any JSON storable: text as text, anything else
 // as its JSON. It reports whether that changed what was given.
@@ -133,12 +132,6 @@ func Mend(raw json.RawMessage) json.RawMessage {
 		i++ // what is escaped begins no escape itself
 	}
 	return mended
-}
-
-// cleanText replaces what must not be stored.
-func cleanText(text string) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	return strings.ReplaceAll(text, "\x00", "\uFFFD")
 }
 
 func cutBytes(text string, limit int) string {

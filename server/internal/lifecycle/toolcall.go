@@ -42,7 +42,7 @@ func (s *Service) ReportToolCall(ctx context.Context, who Caller, id string, c T
 
 // events makes the two events of a call.
 func (c ToolCall) events() ([]task.Event, error) {
-	tool := cleanText(c.Tool)
+	tool := task.CleanText(c.Tool)
 	request := task.ToolCall{RequestID: c.RequestID, OperationID: tool, ToolName: tool, Payload: storable(c.Payload)}
 	result, failed := request, false
 	result.Result, result.IsError = storable(c.Result), &failed

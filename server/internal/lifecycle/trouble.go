@@ -159,8 +159,13 @@ func (s *Service) busy(ctx context.Context, in auth.Scope, x *Trouble) error {
 func (s *Service) waitTrouble(ctx context.Context, in auth.Scope) ([]Trouble, error) {
 	var all []Trouble
 	for _, x := range []Trouble{
-		{Kind: TroubleAbsentPin, Waiting: reasonPin, Help: "start the worker that they are pinned to, or stop them"},
-		{Kind: TroubleBudget, Waiting: string(task.ForBudget), Help: "raise the budget or the cap, or stop them"},
+		{
+			Kind: TroubleAbsentPin, Waiting: reasonPin, Message: "for a worker that is not there",
+			Help: "start the worker that they are pinned to, or stop them",
+		}, {
+			Kind: TroubleBudget, Waiting: string(task.ForBudget), Message: "because a budget or a cap is used up",
+			Help: "raise the budget or the cap, or stop them",
+		},
 	} {
 		var err error
 		if x.Count, x.More, err = s.countOf(ctx, in, Filter{Waiting: x.Waiting}); err != nil {
@@ -169,8 +174,7 @@ func (s *Service) waitTrouble(ctx context.Context, in auth.Scope) ([]Trouble, er
 		if x.Count == 0 {
 			continue
 		}
-		what := map[TroubleKind]string{TroubleAbsentPin: "for a worker that is not there", TroubleBudget: "because a budget or a cap is used up"}[x.Kind]
-		x.Message = numbered(x.Count, x.More, "task waits", "tasks wait") + " " + what
+		x.Message = numbered(x.Count, x.More, "task waits", "tasks wait") + " " + x.Message
 		all = append(all, x)
 	}
 	return all, nil

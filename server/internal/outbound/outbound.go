@@ -88,3 +88,8 @@ func (g Guard) Check(ctx context.Context, address string) error {
 	}
 	return err
 }
+
+// Loopback reports whether a host, a name or an address without its port, is this machine.
+func Loopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}

@@ -5,11 +5,11 @@ package people
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/outbound"
 )
 
 // Config is what an operator says of the provider.
@@ -63,7 +63,7 @@ func (c *Config) Check() error {
 	switch {
 	case err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return errors.New("oidc.issuer: must be the provider's URL, for example https://login.example.com/realms/main")
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !outbound.Loopback(u.Hostname())):
 		return errors.New("oidc.issuer: must be an https URL: who answers there decides who may do what")
 	case c.ClientID == "":
 		return errors.New("oidc.client_id: must be given: it is what the provider calls this server")
@@ -86,11 +86,6 @@ func (c *Config) Check() error {
 		}
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (r *Rule) check() error {

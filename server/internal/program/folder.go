@@ -137,7 +137,7 @@ func (d folder) left() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read ERRAND_RESULT_FILE: %w", err)
 	}
-	text := clean(content)
+	text := task.CleanText(string(content))
 	if len(text) > task.MaxResult {
 		return "", fmt.Errorf("the program left more than %d bytes in ERRAND_RESULT_FILE", task.MaxResult)
 	}

@@ -86,7 +86,7 @@ func (o *output) rest() (out said, tail string, failed error) {
 	<-o.heard
 	<-o.told
 	<-o.tailEnd
-	return said{o.text.String(), o.more}, clean(o.tail), o.err
+	return said{o.text.String(), o.more}, task.CleanText(string(o.tail)), o.err
 }
 
 // batches yields what has gathered in a queue.
@@ -242,7 +242,7 @@ func (o *output) chunks(text []byte, ends bool, queue chan<- Event) (left []byte
 		if n == 0 { // only the beginning of a character
 			return append([]byte(nil), text...)
 		}
-		piece := clean(text[:n])
+		piece := task.CleanText(string(text[:n]))
 		text = text[n:]
 		o.keep(piece)
 		data, err := json.Marshal(piece)
@@ -321,9 +321,4 @@ func (o *output) keepTail(from io.Reader) {
 			return
 		}
 	}
-}
-
-// clean replaces what must not be stored.
-func clean(text []byte) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(string(text), "\uFFFD"), "\x00", "\uFFFD")
 }

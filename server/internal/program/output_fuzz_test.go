@@ -58,7 +58,7 @@ func FuzzOutput(f *testing.F) {
 		if strings.ContainsRune(said.String(), 0) {
 			t.Errorf("%q: NUL came through", written)
 		}
-		if want := stands(once(clean(all))); !events && stands(once(said.String())) != want {
+		if want := stands(once(task.CleanText(string(all)))); !events && stands(once(said.String())) != want {
 			t.Errorf("%q came as %q, want %q", written, said.String(), want)
 		}
 	})

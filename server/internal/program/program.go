@@ -224,19 +224,19 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	desk, err := newFolder(a)
+	folder, err := newFolder(a)
 	if err != nil {
 		return "", err
 	}
-	defer desk.remove()
+	defer folder.remove()
 	ctx, over := context.WithCancelCause(ctx)
 	defer over(nil)
-	steps, err := openCounter(ctx, desk, a.Step, asking(a.Ask, over))
+	steps, err := openCounter(ctx, folder, a.Step, asking(a.Ask, over))
 	if err != nil {
 		return "", err
 	}
 	defer steps.close()
-	g, err := p.start(desk, a, steps)
+	g, err := p.start(folder, a, steps)
 	if err != nil {
 		return "", err
 	}
@@ -246,7 +246,7 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 	text, tail, failed := said.rest()
 	var lost error
 	if ctx.Err() == nil && failed == nil {
-		lost = desk.collect(ctx, a)
+		lost = folder.collect(ctx, a)
 	}
 	switch {
 	case stopped != nil:
@@ -260,7 +260,7 @@ func (p Program) Execute(ctx context.Context, a Attempt) (result string, err err
 	case lost != nil:
 		return "", lost
 	}
-	return desk.result(text)
+	return folder.result(text)
 }
 
 // limits names the limits of the program's box.

@@ -28,7 +28,7 @@ func (p Program) start(d folder, a Attempt, steps *counter) (*group, error) {
 	return p.launch(d, d.environment(p, a, steps), message)
 }
 
-// launch starts the program below a supervisor, which removes the desk if this process
+// launch starts the program below a supervisor, which removes the folder if this process
 // dies.
 func (p Program) launch(d folder, env []string, stdin *os.File) (_ *group, err error) {
 	self, err := Executable()

@@ -42,7 +42,7 @@ type word struct {
 	Error  string          `json:"error,omitempty"`
 }
 
-// counter serves the steps and questions of a program on a socket in its desk: neither
+// counter serves the steps and questions of a program on a socket in its folder: neither
 // a key nor the lease comes into the hands of the program, and what it may do ends with it.
 type counter struct {
 	listener net.Listener

@@ -22,8 +22,14 @@ import (
 // line finds it.
 func newServer(t *testing.T) (client *errand.Client, env []string) {
 	t.Helper()
+	return serverOn(t, t.TempDir())
+}
+
+// serverOn is one whose data folder is known.
+func serverOn(t *testing.T, data string) (client *errand.Client, env []string) {
+	t.Helper()
 	o := app.DefaultOptions()
-	o.Addr, o.Data, o.Drain = "127.0.0.1:0", t.TempDir(), time.Second
+	o.Addr, o.Data, o.Drain = "127.0.0.1:0", data, time.Second
 	a, err := app.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

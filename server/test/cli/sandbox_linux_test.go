@@ -12,10 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/errand-dev/errand"
-	"github.com/errand-dev/errand/server/internal/app"
 )
 
 // fortress is a server whose data folder is known, with a worker of a program that
@@ -33,23 +31,10 @@ func newFortress(t *testing.T) *fortress {
 	if _, err := exec.LookPath("bwrap"); err != nil && os.Getenv("CI") == "" {
 		t.Skip("bubblewrap is not installed")
 	}
-	o := app.DefaultOptions()
-	o.Addr, o.Data, o.Drain = "127.0.0.1:0", t.TempDir(), time.Second
-	a, err := app.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := a.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	f := &fortress{t: t, data: o.Data, env: []string{"ERRAND_URL=" + a.URL(), "ERRAND_API_KEY=" + a.FirstStart().Key}}
-	f.client, err = errand.NewClient(errand.WithURL(a.URL()), errand.WithKey(a.FirstStart().Key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.url, err = url.Parse(a.URL()); err != nil {
+	f := &fortress{t: t, data: t.TempDir()}
+	f.client, f.env = serverOn(t, f.data)
+	var err error
+	if f.url, err = url.Parse(strings.TrimPrefix(f.env[0], "ERRAND_URL=")); err != nil {
 		t.Fatal(err)
 	}
 	return f
