@@ -253,7 +253,7 @@ func (a *App) start(ctx context.Context) error {
 			Source: source, Turns: invoke.NewTurns(service, source, o.KeepAlive), KeepAlive: o.KeepAlive, WriteTimeout: o.WriteTimeout,
 			ReadTimeout: o.ReadTimeout, Closing: a.closing,
 		},
-		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, People: provider, Search: search.NewFinder(a.store), Pushes: deliver.NewBook(a.store, box, guard, courier.Load().Told), Shelf: shelf, Ready: a.ready,
+		Version: o.Version, Store: o.storeName(), Defaults: o.Defaults, Auth: a.auth, People: provider, Search: search.NewFinder(a.store), Pushes: deliver.NewBook(courier.Load()), Shelf: shelf, Ready: a.ready,
 		Proxy: modelProxy(o, service), Preview: previews(runner, opener), Data: o.Data,
 		Retention: o.Retention, AgentTools: o.MCPAgentTools,
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()), PublicURL: trimSlash(o.PublicURL),

@@ -66,6 +66,9 @@ const (
 	// look is how exactly it is known who leads; whoever does is told of what is due, by
 	// whichever node it was put, or has failed.
 	look = time.Second
+	// late is after what time the feed is read for webhooks though nothing was told: what
+	// somebody's long transaction has kept from being read is found then.
+	late = 15 * time.Second
 	// soon is how long nothing is looked for afterwards, or rest times as long as it took.
 	soon, rest = 50 * time.Millisecond, 9
 	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target, and
@@ -131,11 +134,15 @@ func (c *Courier) Run(ctx context.Context, leads func() bool) error {
 	defer cancel()
 	for ctx.Err() == nil && leads() {
 		begun := time.Now()
-		if err := c.begin(ctx, &rounds); err != nil {
+		hooks, err := c.spread(ctx)
+		if err == nil {
+			err = c.begin(ctx, &rounds)
+		}
+		if err != nil {
 			return err
 		}
 		pause(ctx, max(soon, rest*time.Since(begun)), nil)
-		for told := false; !told && ctx.Err() == nil && leads(); {
+		for told := false; !told && ctx.Err() == nil && leads() && !(hooks && time.Since(begun) > late); {
 			told = pause(ctx, look, c.told)
 		}
 	}
@@ -246,8 +253,13 @@ func (c *Courier) keep(p Push, f *folded) {
 
 // deliver posts all that a push has not taken.
 func (c *Courier) deliver(ctx context.Context, due Due) {
-	r := &round{Courier: c, push: due.Push}
-	err := r.run(ctx, due.End)
+	r := &round{Courier: c, push: due.Push, types: c.Folding.Types}
+	var err error
+	if due.Webhook == "" {
+		err = r.run(ctx, due.End)
+	} else {
+		err = r.tell(ctx, due)
+	}
 	if err == nil || ctx.Err() != nil || fault.CodeOf(err) == fault.Unavailable { // which the store tells
 		return
 	}
@@ -276,6 +288,10 @@ type round struct {
 	*Courier
 	push    Push
 	headers http.Header
+	// hook is the webhook to which it is, nil for none, and types are the events of which
+	// there are updates.
+	hook  *Webhook
+	types []task.Type
 	// load is how many bytes of the log may be in memory, and heavy says that it has a place
 	// among the loads.
 	load  int
@@ -331,7 +347,7 @@ func (r *round) read(ctx context.Context, after int64) ([]task.Event, error) {
 		return nil, err
 	}
 	defer r.readers.give()
-	events, err := r.Store.Events(ctx, r.push.Organization, r.push.Task, after, read, r.Folding.Types...)
+	events, err := r.Store.Events(ctx, r.push.Organization, r.push.Task, after, read, r.types...)
 	if last := len(events) - 1; last > 0 && size(events) > light {
 		events = slices.Clone(events[:last])
 	}
@@ -384,7 +400,7 @@ func (r *round) add(ctx context.Context, f *folded, e task.Event) (over bool, er
 		if u.Place <= r.push.Taken {
 			continue
 		}
-		if failure := r.post(ctx, u.Body); failure != nil {
+		if failure := r.post(ctx, r.push.URL, r.headers, u.Body); failure != nil {
 			return true, r.failed(ctx, failure)
 		}
 		r.Posted(Taken)
@@ -425,12 +441,22 @@ func (r *round) failed(ctx context.Context, f *failure) error {
 	to.Failures++
 	wait := max(backoff(to.Failures), f.wait)
 	to.Failure, to.Due = f.why, now.Add(wait)
-	if f.final || now.Sub(to.FailedAt) >= insists {
+	most := insists
+	if r.hook != nil {
+		most = insistsMore
+	}
+	if f.final || now.Sub(to.FailedAt) >= most {
 		to.Due = 0
 	}
 	moved, err := r.move(ctx, to)
 	if !moved || err != nil {
 		return err
+	}
+	if r.hook != nil { // it is disabled if it has taken nothing else meanwhile
+		last := to.Due == 0 && (f.final || r.hook.TakenAt < to.FailedAt)
+		if err := r.Store.WebhookFailed(ctx, *r.hook, f.why, last); err != nil {
+			return err
+		}
 	}
 	if to.Due == 0 {
 		r.Posted(Abandoned)

@@ -19,8 +19,9 @@ import (
 const (
 	// patience is within what time a request has to be answered.
 	patience = 20 * time.Second
-	// insists is for how long an update is posted again and again.
-	insists = 24 * time.Hour
+	// insists is for how long an update is posted again and again, and insistsMore a
+	// webhook's message.
+	insists, insistsMore = 24 * time.Hour, 5 * 24 * time.Hour
 	// soonest and latest are after what time it is at first, and in the end.
 	soonest, latest = 200 * time.Millisecond, time.Hour
 	// answer is how much of an answer is read, so that its connection may serve again, and of
@@ -49,16 +50,16 @@ func backoff(failures int) time.Duration {
 	return d/2 + rand.N(d/2) //nolint:gosec // nobody gains by guessing it
 }
 
-// post posts an update, and returns nil if it was taken.
-func (r *round) post(ctx context.Context, body []byte) *failure {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.push.URL, bytes.NewReader(body))
+// post posts a body, and returns nil if it was taken.
+func (c *Courier) post(ctx context.Context, to string, headers http.Header, body []byte) *failure {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
 		return &failure{why: "the URL cannot be posted to", final: true}
 	}
-	request.Header = r.headers.Clone()
+	request.Header = headers.Clone()
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "errand")
-	got, err := r.client.Do(request)
+	got, err := c.client.Do(request)
 	if err != nil {
 		return unanswered(err)
 	}

@@ -46,8 +46,7 @@ func TestFailuresAreBrief(t *testing.T) {
 		"a strange certificate": strange,
 	} {
 		t.Cleanup(s.Close)
-		r := &round{Courier: c, push: Push{URL: strings.Replace(s.URL, "127.0.0.1", "localhost", 1)}, headers: http.Header{}}
-		got := r.post(t.Context(), []byte("{}"))
+		got := c.post(t.Context(), strings.Replace(s.URL, "127.0.0.1", "localhost", 1), http.Header{}, []byte("{}"))
 		if got == nil || got.why == "" || len(got.why) > 3*maxFailure || !utf8.ValidString(got.why) || strings.Contains(got.why, "\x00") {
 			t.Errorf("%s: %+v", what, got)
 		}

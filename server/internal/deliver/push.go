@@ -1,12 +1,15 @@
 // Package deliver posts what happens in turns to addresses that clients have named. A
 // push is one such address for one turn: each update of the turn is posted there at least
 // once, in their order, until the push is over or given up. The updates are a face's, which
-// folds them from the turn's log.
+// folds them from the turn's log. A webhook is told of all turns: pushes are made for it of
+// what the feed says.
 package deliver
 
 import (
 	"context"
 
+	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -20,6 +23,9 @@ type Key struct {
 // Push is an address to which the updates of a turn are posted.
 type Push struct {
 	Key
+	// Webhook is the id of the one for which it was made, "" for none. Its updates are
+	// messages, of the events from First to Since, and it is dropped when it is over.
+	Webhook string
 	// PutAt tells it from others that have had its key.
 	PutAt task.Stamp
 	URL   string
@@ -78,8 +84,9 @@ const MaxPushes = 32
 // Due is a push that may have something to post.
 type Due struct {
 	Push
-	// End is the number of the last event of its task's log.
-	End int64
+	// End is the number of the last event of its task's log, and Agent the task's agent.
+	End   int64
+	Agent string
 }
 
 // Store keeps pushes.
@@ -89,7 +96,7 @@ type Store interface {
 	PutPush(ctx context.Context, p Push) error
 	// Push reads one.
 	Push(ctx context.Context, k Key) (Push, error)
-	// Pushes lists those of a turn by their ids.
+	// Pushes lists those of a turn by their ids, but for webhooks'.
 	Pushes(ctx context.Context, org, id string, turn int) ([]Push, error)
 	// DropPush removes one if it is there.
 	DropPush(ctx context.Context, k Key) error
@@ -97,9 +104,35 @@ type Store interface {
 	// behind what was taken, but for those of some targets, at most limit.
 	DuePushes(ctx context.Context, now task.Stamp, without []string, limit int) ([]Due, error)
 	// MovePush keeps the progress and the headers of a push, and reports whether it did: it
-	// does not if the push has been moved, put or dropped since it was read.
+	// does not if the push has been moved, put or dropped since it was read. A webhook's that
+	// is over is dropped, or goes on if it was told of more since.
 	MovePush(ctx context.Context, was, is Push) (bool, error)
 
+	// PutWebhook makes a webhook. An organization that has MaxWebhooks is a Conflict.
+	PutWebhook(ctx context.Context, w Webhook) error
+	// Webhook reads one.
+	Webhook(ctx context.Context, org, id string) (Webhook, error)
+	// Webhooks lists those in a scope, the oldest first.
+	Webhooks(ctx context.Context, in auth.Scope) ([]Webhook, error)
+	// EnabledWebhooks lists those of all organizations that are enabled.
+	EnabledWebhooks(ctx context.Context) ([]Webhook, error)
+	// ChangeWebhook lets change change one in a scope.
+	ChangeWebhook(ctx context.Context, in auth.Scope, id string, change func(*Webhook)) (Webhook, error)
+	// DropWebhook removes one in a scope.
+	DropWebhook(ctx context.Context, in auth.Scope, id string) error
+	// WebhookTook keeps that a webhook has taken a message.
+	WebhookTook(ctx context.Context, w Webhook) error
+	// WebhookFailed counts a failure of a webhook, and disables it if it was the last.
+	WebhookFailed(ctx context.Context, w Webhook, why string, last bool) error
+	// TurnsFor makes pushes of the turns in which there may be something to tell a webhook,
+	// of entries of the feed behind its place, up to another.
+	TurnsFor(ctx context.Context, w Webhook, to feed.Position) ([]Push, error)
+	// Spread puts pushes for a webhook, or lets those that are there go on up to their Since,
+	// and moves its place, in one commit. It does nothing if that was moved since it was read.
+	Spread(ctx context.Context, w Webhook, pushes []Push, to feed.Position) error
+
+	Feed(ctx context.Context, after feed.Position, limit int) ([]feed.Entry, error)
+	FeedEnd(ctx context.Context) (feed.Position, error)
 	Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
 	Now() task.Stamp
 }

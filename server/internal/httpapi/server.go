@@ -87,7 +87,7 @@ func newServer(o Options) *server {
 	s := &server{Options: o, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	_ = s.sites.AddTrustedOrigin(o.Origin) // one that is none is nobody's
 	s.faces = []edge.Face{
-		v1.Face(v1.Options{Core: o.Core, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, People: o.People, Search: o.Search, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview, Data: o.Data}),
+		v1.Face(v1.Options{Core: o.Core, Version: o.Version, Store: o.Store, UI: ui.Built(), Auth: o.Auth, People: o.People, Search: o.Search, Pushes: o.Pushes, Cookie: o.Cookie, Shelf: o.Shelf, Preview: o.Preview, Data: o.Data}),
 		proxy.Face(o.Proxy),
 		agui.Face(o.Core, o.Shelf),
 		mcp.Face(mcp.Options{Core: o.Core, Version: o.Version, Origin: o.Origin, Shelf: o.Shelf, Retention: o.Retention, AgentTools: o.AgentTools}),

@@ -48,6 +48,7 @@ func reads() map[string]struct {
 		"GET /v1/agents/{agent_id}/versions":                  {"/v1/agents/long/versions?limit=1000", few},
 		"GET /v1/keys":                                        {"/v1/keys?limit=1000", few},
 		"GET /v1/usage":                                       {"/v1/usage?limit=1000", few},
+		"GET /v1/webhooks":                                    {"/v1/webhooks", few},
 		"GET /v1/trouble":                                     {"/v1/trouble", few},
 		"GET /v1/stats":                                       {"/v1/stats", few},
 		"GET /agent-execution/{task}/status":                  {"/agent-execution/big/status", one},

@@ -297,6 +297,12 @@ func tries(o owned) []try {
 		one("DELETE /v1/keys/{key_id}", 403, "/v1/keys/some-key", ""),
 		one("PATCH /v1/keys/{key_id}", 403, "/v1/keys/some-key", `{"caps": null}`),
 		one("GET /v1/usage", 200, "/v1/usage", ""),
+		// See TestH21WebhooksSeeWhatTheirKeySees.
+		one("POST /v1/webhooks", 422, "/v1/webhooks", `{}`),
+		one("GET /v1/webhooks", 200, "/v1/webhooks", ""),
+		one("PATCH /v1/webhooks/{webhook_id}", 404, "/v1/webhooks/some-webhook", `{}`),
+		one("DELETE /v1/webhooks/{webhook_id}", 404, "/v1/webhooks/some-webhook", ""),
+		one("POST /v1/webhooks/{webhook_id}/test", 404, "/v1/webhooks/some-webhook/test", ""),
 		one("GET /v1/stats", 200, "/v1/stats", ""),     // see TestB3StatsAreCounted
 		one("GET /v1/trouble", 200, "/v1/trouble", ""), // see TestB4TroubleIsTold
 

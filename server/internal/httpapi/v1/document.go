@@ -42,6 +42,7 @@ func tags() []*huma.Tag {
 		{Name: "keys", Description: "Who may do what."},
 		{Name: "usage", Description: "What was spent, and what may be."},
 		{Name: "stats", Description: "What happened to tasks over time."},
+		{Name: "webhooks", Description: "Addresses that are told of tasks, by messages in the form of Standard Webhooks."},
 		{Name: "session", Description: "Browsers that are signed in, with a key or as a person."},
 	}
 }

@@ -3,7 +3,6 @@ package v1
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -81,10 +80,8 @@ func (r *routes) registerKeys() {
 		OperationID: "create-key", Method: http.MethodPost, Path: "/v1/keys", DefaultStatus: http.StatusCreated, Tags: tags,
 		Summary: "Make a key",
 	}}, func(ctx context.Context, in *struct{ Body KeyCreate }) (*struct{ Body NewKey }, error) {
-		for i, id := range in.Body.Agents {
-			if err := lifecycle.CheckID(fmt.Sprintf("agents[%d]", i), id); err != nil {
-				return nil, err
-			}
+		if err := checkAgents(in.Body.Agents); err != nil {
+			return nil, err
 		}
 		var expires task.Stamp
 		if in.Body.ExpiresAt != nil {

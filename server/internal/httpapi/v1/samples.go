@@ -19,7 +19,7 @@ const sampleDepth = 4
 
 // sampled are values by the names of members and parameters.
 var sampled = map[string]any{ //nolint:gochecknoglobals // a constant table
-	"task_id": "task-456", "agent_id": "agent-123", "worker_id": "worker-1", "key_id": "key-1", "token_id": "token-1", "approval_id": "approval-1",
+	"task_id": "task-456", "agent_id": "agent-123", "worker_id": "worker-1", "key_id": "key-1", "token_id": "token-1", "approval_id": "approval-1", "webhook_id": "wh_1",
 	"file_id": "file-1", "organization_id": "default", "lease_token": "lease-1", "name": "report", "file": "sales.csv", "q": "invoices",
 	"text": "Analyze the sales data", "title": "Sales", "result": "Sales are up.", "runtime": "worker",
 }

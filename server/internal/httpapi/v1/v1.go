@@ -21,6 +21,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/files"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
@@ -42,6 +43,7 @@ type Options struct {
 	// People is the provider with which people sign in; nil for none.
 	People *people.Provider
 	Search *search.Finder
+	Pushes *deliver.Book
 	Cookie edge.SessionCookie
 	// Data is the server's data folder.
 	Data  string
@@ -129,6 +131,7 @@ func register(mux *http.ServeMux, o Options) *routes {
 	r.registerAgents()
 	r.registerKeys()
 	r.registerUsage()
+	r.registerWebhooks()
 	r.registerStats()
 	r.registerSession()
 	r.registerTokens()

@@ -47,6 +47,7 @@ var tables = []table{
 	{"graves", []string{"org", "task"}},
 	{"secrets", []string{"org", "owner", "id"}},
 	{"pushes", []string{"org", "task", "turn", "id"}},
+	{"webhooks", []string{"org", "id"}},
 	{"replays", []string{"org", "route", "key"}},
 	{"files", []string{"org", "id"}},
 	{"file_owners", []string{"org", "id", "owner", "grp"}},

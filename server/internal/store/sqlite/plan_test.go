@@ -167,6 +167,11 @@ func TestNoStatementScans(t *testing.T) {
 		"SELECT (at - ?) / ? AS step",                     // Stats: sorts what was counted in a window, along its key
 		"SELECT d.id, d.task, d.first_seq",                // Found: so many that have the words, by their own index
 		"SELECT count(*), min(m.id) FROM (SELECT w.rowid", // likewise
+		"SELECT pos, n FROM webhooks WHERE enabled = 1",   // the first of an index
+		"SELECT count(*) FROM webhooks",                   // of one organization, few
+		readingWebhooks + "enabled = 1",                   // EnabledWebhooks: all that are
+		readingWebhooks + "org = ? ORDER BY created_at",   // Webhooks: all of an organization, few
+		"SELECT e.task, e.turn, min(e.seq)",               // TurnsFor: sorts what a part of the feed tells
 	}
 	s, queries := queriesOf(t, everything)
 	if len(queries) < 60 {
@@ -322,6 +327,7 @@ func TestStatementsWithArgumentsAreSingle(t *testing.T) {
 const (
 	selectKey       = "SELECT org, id, name, role, agents, hash, created_at, revoked_at, sees, grp, trusted, caps, expires_at, created_by, last_used_at, person FROM keys WHERE "
 	readingWorkers  = "SELECT org, id, agent, kind, registered_at, last_heard, connected, node, busy, held, slots, key_id, address, last_beat, cut_at, heir_until, owner_in, heir_of, tally FROM workers WHERE "
+	readingWebhooks = "SELECT org, id, owner, grp, created_at, created_by, url, target, types, agents, secret, enabled, pos, n, taken_at, failures, failed_at, failure FROM webhooks WHERE "
 	readingNode     = readingWorkers + "node = ?"
 	readingAbsent   = readingWorkers + "org = ? AND connected = 0"
 	readingAttempts = "SELECT task, number, turn, in_turn, fenced, worker_id, token_hash, may_retry, assigned_at, started_at, ended_at, outcome, let_go_at, lease_us, lease_until, give_up_at, sent_after, reported, refused_event, refused_end, used FROM attempts "
@@ -438,7 +444,7 @@ func everyRecord(ctx context.Context, s *Store) error {
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "l", Hash: []byte{2}, Role: auth.Admin}),
 		s.PutKey(ctx, auth.Key{Organization: "o", ID: "k", Hash: []byte{1}, Role: auth.User}), s.RevokeKey(ctx, "o", "k"),
 		s.PutFile(ctx, "o", files.File{ID: "f"}, "f", files.Owner{Owner: "x", Group: "g"}), everyRemoval(ctx, s), s.DropFeed(ctx, s.Now().Add(time.Hour)), s.DropStats(ctx, s.Now().Add(1000*24*time.Hour)), s.Writable(ctx),
-		everyPass(ctx, s), everyPush(ctx, s), everyPerson(ctx, s),
+		everyPass(ctx, s), everyPush(ctx, s), everyWebhook(ctx, s), everyPerson(ctx, s),
 	)
 }
 
@@ -451,6 +457,19 @@ func everyPush(ctx context.Context, s *Store) error {
 	_, due := s.DuePushes(ctx, 2, []string{"x"}, 1)
 	_, moved := s.MovePush(ctx, p, p)
 	return errors.Join(failed, read, listed, due, moved, s.DropPush(ctx, p.Key))
+}
+
+// everyWebhook is all that becomes of webhooks.
+func everyWebhook(ctx context.Context, s *Store) error {
+	w := deliver.Webhook{Scope: auth.Scope{Organization: "o", Owner: "x"}, ID: "w", Enabled: true, Agents: []string{"a"}}
+	failed := s.PutWebhook(ctx, w)
+	_, read := s.Webhook(ctx, "o", "w")
+	_, listed := s.Webhooks(ctx, w.Scope)
+	_, enabled := s.EnabledWebhooks(ctx)
+	_, changed := s.ChangeWebhook(ctx, w.Scope, "w", func(*deliver.Webhook) {})
+	_, told := s.TurnsFor(ctx, w, feed.Position{Commit: 1 << 60})
+	spread := s.Spread(ctx, w, []deliver.Push{{Key: deliver.Key{Organization: "o", Task: "u", Turn: 1, ID: "/w"}, Webhook: "w"}}, feed.Position{Commit: 1})
+	return errors.Join(failed, read, listed, enabled, changed, told, spread, s.WebhookTook(ctx, w), s.WebhookFailed(ctx, w, "x", true), s.DropWebhook(ctx, w.Scope, "w"))
 }
 
 // everyPerson is a person who comes for the first time, and again.

@@ -26,6 +26,7 @@ func pushColumns(p *deliver.Push) []column {
 		{"failures", &p.Failures},
 		{"failed_at", &p.FailedAt},
 		{"failure", &p.Failure},
+		{"webhook", &p.Webhook},
 	}
 }
 
@@ -33,7 +34,7 @@ func pushColumns(p *deliver.Push) []column {
 var (
 	upsertPush   = upsert("pushes", 4, pushColumns(new(deliver.Push)))
 	selectPushes = "SELECT " + names(pushColumns(new(deliver.Push)), "") + " FROM pushes WHERE org = ? AND task = ? AND turn = ?"
-	selectDue    = "SELECT " + names(pushColumns(new(deliver.Push)), "p.") + ", t.last_seq " + duePushes + " AND p.target NOT IN "
+	selectDue    = "SELECT " + names(pushColumns(new(deliver.Push)), "p.") + ", t.last_seq, t.agent_id " + duePushes + " AND p.target NOT IN "
 )
 
 // duePushes are those that are due, and behind which their logs have grown.
@@ -41,7 +42,7 @@ const duePushes = `FROM pushes p INDEXED BY pushes_due CROSS JOIN tasks t
 		WHERE p.due > 0 AND p.due <= ? AND t.org = p.org AND t.id = p.task AND t.last_seq * 2 > p.taken`
 
 // sameAs finds a push that is as it was read.
-const sameAs = "SELECT 1 FROM pushes WHERE org = ? AND task = ? AND turn = ? AND id = ? AND put_at = ? AND taken = ? AND failures = ? FOR UPDATE"
+const sameAs = "SELECT since_seq FROM pushes WHERE org = ? AND task = ? AND turn = ? AND id = ? AND put_at = ? AND taken = ? AND failures = ? FOR UPDATE"
 
 // Push implements deliver.Store.
 func (r *Reader) Push(ctx context.Context, k deliver.Key) (deliver.Push, error) {
@@ -57,7 +58,7 @@ func (r *Reader) Push(ctx context.Context, k deliver.Key) (deliver.Push, error) 
 
 // Pushes implements deliver.Store.
 func (r *Reader) Pushes(ctx context.Context, org, id string, turn int) ([]deliver.Push, error) {
-	found, err := all(ctx, r.DB, selectPushes+" ORDER BY id", []any{org, id, turn}, pushColumns)
+	found, err := all(ctx, r.DB, selectPushes+" AND webhook = '' ORDER BY id", []any{org, id, turn}, pushColumns)
 	if err != nil {
 		return nil, fmt.Errorf("read pushes: %w", err)
 	}
@@ -71,7 +72,7 @@ func (r *Reader) DuePushes(ctx context.Context, now task.Stamp, without []string
 	query := selectDue + places + " ORDER BY p.due LIMIT ?"
 	err := each(ctx, r.DB, query, append(append([]any{int64(now)}, targets...), limit), func(rows Rows) error {
 		var d deliver.Due
-		err := scan(rows, pushColumns(&d.Push), &d.End)
+		err := scan(rows, pushColumns(&d.Push), &d.End, &d.Agent)
 		found = append(found, d)
 		return err
 	})
@@ -91,7 +92,7 @@ func (w *Writer) PutPush(ctx context.Context, p deliver.Push) error {
 		if !there {
 			return nil, fault.New(fault.NotFound, "no task %q", p.Task)
 		}
-		others, err := count(ctx, db, "SELECT count(*) FROM pushes WHERE org = ? AND task = ? AND turn = ? AND id <> ?", p.Organization, p.Task, p.Turn, p.ID)
+		others, err := count(ctx, db, "SELECT count(*) FROM pushes WHERE org = ? AND task = ? AND turn = ? AND id <> ? AND webhook = ''", p.Organization, p.Task, p.Turn, p.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -104,23 +105,33 @@ func (w *Writer) PutPush(ctx context.Context, p deliver.Push) error {
 
 // DropPush implements deliver.Store.
 func (w *Writer) DropPush(ctx context.Context, k deliver.Key) error {
-	return w.put(ctx, func(task.Stamp) []Op {
-		return []Op{{SQL: "DELETE FROM pushes WHERE org = ? AND task = ? AND turn = ? AND id = ?", Args: []any{k.Organization, k.Task, k.Turn, k.ID}, In: Pushes}}
-	})
+	return w.put(ctx, func(task.Stamp) []Op { return []Op{dropPush(k)} })
 }
 
 // MovePush implements deliver.Store.
 func (w *Writer) MovePush(ctx context.Context, was, is deliver.Push) (moved bool, err error) {
 	err = w.Edit(ctx, func(db DB, _ task.Stamp) (_ []Op, err error) {
-		moved, err = exists(ctx, db, sameAs, was.Organization, was.Task, was.Turn, was.ID, int64(was.PutAt), was.Taken, was.Failures)
+		var since int64
+		moved, err = one(ctx, db, sameAs, []any{was.Organization, was.Task, was.Turn, was.ID, int64(was.PutAt), was.Taken, was.Failures}, &since)
 		if !moved || err != nil {
 			return nil, err
 		}
+		to := is
+		if to.Webhook != "" && to.Due == 0 {
+			if since == was.Since {
+				return []Op{dropPush(was.Key)}, nil
+			}
+			to.Due = was.Due
+		}
 		return []Op{{
 			SQL:  "UPDATE pushes SET headers = ?, taken = ?, due = ?, failures = ?, failed_at = ?, failure = ? WHERE org = ? AND task = ? AND turn = ? AND id = ?",
-			Args: []any{is.Headers, is.Taken, int64(is.Due), is.Failures, int64(is.FailedAt), is.Failure, is.Organization, is.Task, is.Turn, is.ID},
+			Args: []any{to.Headers, to.Taken, int64(to.Due), to.Failures, int64(to.FailedAt), to.Failure, is.Organization, is.Task, is.Turn, is.ID},
 			In:   Pushes, Must: true,
 		}}, nil
 	})
 	return moved, err
+}
+
+func dropPush(k deliver.Key) Op {
+	return Op{SQL: "DELETE FROM pushes WHERE org = ? AND task = ? AND turn = ? AND id = ?", Args: []any{k.Organization, k.Task, k.Turn, k.ID}, In: Pushes}
 }

@@ -342,15 +342,22 @@ func FeedEnd(ctx context.Context, db DB, before int64) (feed.Position, error) {
 const feedStep = 1000
 
 // oldFeed finds the entries at the beginning of the feed that are older than a moment,
-// stand before a commit and have been read by the search, up to the first that is not: so
-// what is kept has no gap. The
+// stand before a commit and have been read by the search and for webhooks, up to the first
+// that is not: so what is kept has no gap. The
 // last of them stays, as the place of whoever has read all of them, and as the number
 // where the next start goes on. It returns how many are left, at most feedStep, and the
 // position in front of which they stand.
 func oldFeed(ctx context.Context, db DB, old task.Stamp, before int64) (n int, upTo feed.Position, err error) {
-	var read feed.Position
+	var read, told feed.Position
 	if _, err := one(ctx, db, "SELECT pos, n FROM search", nil, &read.Commit, &read.N); err != nil {
 		return 0, upTo, fmt.Errorf("read what the search has read: %w", err)
+	}
+	hooks, err := one(ctx, db, "SELECT pos, n FROM webhooks WHERE enabled = 1 ORDER BY pos, n LIMIT 1", nil, &told.Commit, &told.N)
+	if err != nil {
+		return 0, upTo, fmt.Errorf("read what webhooks were told: %w", err)
+	}
+	if hooks && told.Before(read) {
+		read = told
 	}
 	found := 0
 	err = each(ctx, db, "SELECT pos, n, at FROM feed WHERE pos < ? ORDER BY pos, n LIMIT ?", []any{before, feedStep + 1}, func(rows Rows) error {

@@ -71,6 +71,7 @@ const (
 	Documents
 	Search
 	Pushes
+	Webhooks
 	Pieces
 	Stats
 )
