@@ -126,6 +126,37 @@ func TestListFiltersUseAnIndex(t *testing.T) {
 	}
 }
 
+// What is found along several walks is counted along their indexes, too.
+func TestCountsOfSeveralWalksUseTheirIndexes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		filter  lifecycle.Filter
+		indexes []string // one for each statement that differs
+	}{
+		"root":     {lifecycle.Filter{Root: "x"}, []string{"tasks_root (org=? AND root_id=?", "PRIMARY KEY (org=? AND id=?)"}},
+		"queue":    {lifecycle.Filter{Stands: &lifecycle.Stands{As: []task.Standing{task.StandsQueued, task.StandsRetry}, From: 1}}, []string{"tasks_standing (org=? AND standing=?"}},
+		"statuses": {lifecycle.Filter{Status: lifecycle.Among(task.Failed, task.Error)}, []string{"tasks_status (org=? AND status=?"}},
+	} {
+		s, queries := queriesOf(t, func(s *Store) error {
+			_, _, err := s.Count(t.Context(), auth.All("o"), c.filter)
+			return err
+		})
+		var steps []string
+		for _, q := range queries {
+			steps = append(steps, strings.Join(plan(t, s, q), "; "))
+		}
+		slices.Sort(steps)
+		if len(steps) != len(c.indexes) {
+			t.Fatalf("%s: %d statements: %q", name, len(queries), queries)
+		}
+		for i, step := range steps {
+			if !strings.Contains(step, c.indexes[i]) || strings.Contains(step, "TEMP B-TREE") {
+				t.Errorf("%s: %s\nwant a search by %s", name, step, c.indexes[i])
+			}
+		}
+	}
+}
+
 // No statement of the store walks a whole table or organization or sorts its
 // rows, but for those that say why. (Without statistics SQLite takes the first
 // column of a primary key for nearly unique and walks all of an organization:

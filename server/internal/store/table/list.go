@@ -364,14 +364,15 @@ type walk struct {
 }
 
 // counted counts what the walk finds, among the first so many tasks that it looks at:
-// how many these are, and how many of them match.
+// how many these are, and how many of them match. It asks in the list's order, for
+// without SQLite may walk all of an organization instead.
 func (w *walk) counted(limit int) (string, []any) {
 	if w.rest == "" {
-		return fmt.Sprintf("SELECT count(*), count(*) FROM (SELECT 1 FROM %s LIMIT %d) counted", w.from(), limit), w.args
+		return fmt.Sprintf("SELECT count(*), count(*) FROM (SELECT 1 FROM %s%s LIMIT %d) counted", w.from(), w.order(), limit), w.args
 	}
 	x := *w
 	x.where = w.along
-	return fmt.Sprintf("SELECT count(*), COALESCE(sum(hit), 0) FROM (SELECT CASE WHEN %s THEN 1 ELSE 0 END AS hit FROM %s LIMIT %d) counted", w.rest, x.from(), limit),
+	return fmt.Sprintf("SELECT count(*), COALESCE(sum(hit), 0) FROM (SELECT CASE WHEN %s THEN 1 ELSE 0 END AS hit FROM %s%s LIMIT %d) counted", w.rest, x.from(), x.order(), limit),
 		slices.Concat(w.restArgs, w.alongArgs)
 }
 
