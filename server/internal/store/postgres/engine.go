@@ -255,6 +255,7 @@ func (e *engine) Commit(_ context.Context, ops []table.Op, entries []feed.Entry)
 	e.store.recovered()
 	if len(entries) > 0 {
 		e.store.hint()
+		e.store.grew(len(entries))
 	}
 	return nil
 }

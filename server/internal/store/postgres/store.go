@@ -80,7 +80,12 @@ type Store struct {
 	hints   chan struct{} // holds a token when there may be something in the feed
 	breaks  atomic.Int64  // how often the connection of the hints was lost
 	changed chan struct{} // holds a token when the others are to be told
-	end     context.CancelFunc
+
+	grown    chan struct{} // holds a token when the database is to look at its tables
+	changes  atomic.Int64  // stored by this server
+	nextLook atomic.Int64  // at so many of them
+
+	end context.CancelFunc
 	// trips is the life of what the writers ask; cut ends it.
 	trips context.Context //nolint:containedctx // the writers' own
 	cut   context.CancelFunc
@@ -101,7 +106,8 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	pooled.MaxConns = readers
-	s := &Store{opts: opts, config: pooled.ConnConfig, hints: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	s := &Store{opts: opts, config: pooled.ConnConfig, hints: make(chan struct{}, 1), changed: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
+	s.nextLook.Store(grownFirst)
 	lives, end := context.WithCancel(context.WithoutCancel(ctx))
 	s.end = end
 	s.trips, s.cut = context.WithCancel(context.WithoutCancel(ctx))
@@ -161,6 +167,7 @@ func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
 	s.Writer = &table.Writer{Edit: s.writers.Edit, Oldest: s.oldest, Words: words()}
 	s.parts.Go(func() { s.tell(lives) })
 	s.parts.Go(func() { s.listen(lives) })
+	s.parts.Go(func() { s.analyzeGrown(lives) })
 	return nil
 }
 
