@@ -23,6 +23,8 @@ type Client struct {
 	Approvals *Approvals
 	// Keys makes and revokes API keys. It needs an admin key.
 	Keys *Keys
+	// Webhooks makes and deletes addresses that are told of tasks.
+	Webhooks *Webhooks
 
 	base  string
 	key   string
@@ -106,7 +108,7 @@ func NewClient(options ...Option) (*Client, error) {
 
 // expose makes the groups of verbs.
 func (c *Client) expose() {
-	c.Tasks, c.Agents, c.Files, c.Keys, c.Approvals = &Tasks{c}, &Agents{c}, &Files{c}, &Keys{c}, &Approvals{c}
+	c.Tasks, c.Agents, c.Files, c.Keys, c.Approvals, c.Webhooks = &Tasks{c}, &Agents{c}, &Files{c}, &Keys{c}, &Approvals{c}, &Webhooks{c}
 }
 
 // ForUser returns a client that acts for a user of yours, named by at most 128

@@ -353,3 +353,24 @@ func ExampleKeys_Create() {
 	fmt.Println(page.Total)
 	// Output: 0
 }
+
+// Have an address told when tasks end. Whatever serves it verifies each message with the
+// secret, by a library of Standard Webhooks.
+func ExampleWebhooks_Create() {
+	ctx := context.Background()
+	client, err := errand.NewClient() // ERRAND_URL, ERRAND_API_KEY
+	if err != nil {
+		log.Fatal(err)
+	}
+	hook, err := client.Webhooks.Create(ctx, errand.WebhookRequest{URL: "https://example.com/errand", Types: []string{"task.completed", "task.failed", "task.error"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// keep hook.Secret
+	hooks, err := client.Webhooks.List(ctx) // says when each has taken a message last, and why one was not taken
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(hooks), hooks[0].ID == hook.ID, hooks[0].Enabled)
+	// Output: 1 true true
+}

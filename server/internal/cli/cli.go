@@ -53,27 +53,28 @@ func (e exitCodeError) Error() string { return e.message }
 
 // root is the whole command line. Its tags are its documentation.
 type root struct {
-	Serve  serveCmd   `cmd:"" help:"Run the server: API, workers and streams."`
-	Run    runCmd     `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
-	Status statusCmd  `cmd:"" help:"Show the server, who works, how many tasks there are and which are stuck."`
-	Chat   chatCmd    `cmd:"" help:"Talk with an agent; without a server it brings its own."`
-	Task   taskCmds   `cmd:"" help:"Create, read, follow and stop tasks."`
-	Inbox  inboxCmds  `cmd:"" help:"Show and answer what tasks ask of people."`
-	Agent  agentCmds  `cmd:"" help:"Define and read agents."`
-	File   fileCmds   `cmd:"" help:"Upload, list and delete files for tasks."`
-	Key    keyCmds    `cmd:"" help:"Make, cap, list and revoke API keys."`
-	Usage  usageCmd   `cmd:"" help:"Show what was spent in a day and a month, beside the caps."`
-	Stats  statsCmd   `cmd:"" help:"Show what happened to tasks lately: how many, how they ended, how long it took."`
-	Worker workerCmds `cmd:"" help:"Do an agent's tasks with a program of yours, or show who does."`
-	Events eventsCmd  `cmd:"" help:"Print the changes of all tasks as they come."`
-	Step   stepCmd    `cmd:"" help:"Inside a program of a worker: run a command once, whatever becomes of the attempt."`
-	Ask    askCmd     `cmd:"" help:"Inside a program of a worker: ask a person, and wait for the answer without a slot."`
-	Store  storeCmds  `cmd:"" help:"Copy the record from one database into another."`
-	MCP    mcpCmd     `cmd:"" name:"mcp" help:"Let a program that speaks MCP on standard input and output use the server."`
-	Backup backupCmd  `cmd:"" help:"Copy the data folder, also while the server runs."`
-	Doctor doctorCmd  `cmd:"" help:"Try a server out, measure it, and say what to fix."`
-	Login  loginCmd   `cmd:"" help:"Keep a server and its key, for every other command."`
-	Logout logoutCmd  `cmd:"" help:"Forget a server and its key."`
+	Serve   serveCmd    `cmd:"" help:"Run the server: API, workers and streams."`
+	Run     runCmd      `cmd:"" help:"Run one task and show it live; without a server it brings its own."`
+	Status  statusCmd   `cmd:"" help:"Show the server, who works, how many tasks there are and which are stuck."`
+	Chat    chatCmd     `cmd:"" help:"Talk with an agent; without a server it brings its own."`
+	Task    taskCmds    `cmd:"" help:"Create, read, follow and stop tasks."`
+	Inbox   inboxCmds   `cmd:"" help:"Show and answer what tasks ask of people."`
+	Agent   agentCmds   `cmd:"" help:"Define and read agents."`
+	File    fileCmds    `cmd:"" help:"Upload, list and delete files for tasks."`
+	Key     keyCmds     `cmd:"" help:"Make, cap, list and revoke API keys."`
+	Webhook webhookCmds `cmd:"" help:"Have addresses told of tasks: make, try, list, change and delete webhooks."`
+	Usage   usageCmd    `cmd:"" help:"Show what was spent in a day and a month, beside the caps."`
+	Stats   statsCmd    `cmd:"" help:"Show what happened to tasks lately: how many, how they ended, how long it took."`
+	Worker  workerCmds  `cmd:"" help:"Do an agent's tasks with a program of yours, or show who does."`
+	Events  eventsCmd   `cmd:"" help:"Print the changes of all tasks as they come."`
+	Step    stepCmd     `cmd:"" help:"Inside a program of a worker: run a command once, whatever becomes of the attempt."`
+	Ask     askCmd      `cmd:"" help:"Inside a program of a worker: ask a person, and wait for the answer without a slot."`
+	Store   storeCmds   `cmd:"" help:"Copy the record from one database into another."`
+	MCP     mcpCmd      `cmd:"" name:"mcp" help:"Let a program that speaks MCP on standard input and output use the server."`
+	Backup  backupCmd   `cmd:"" help:"Copy the data folder, also while the server runs."`
+	Doctor  doctorCmd   `cmd:"" help:"Try a server out, measure it, and say what to fix."`
+	Login   loginCmd    `cmd:"" help:"Keep a server and its key, for every other command."`
+	Logout  logoutCmd   `cmd:"" help:"Forget a server and its key."`
 
 	Completion completionCmd `cmd:"" help:"Print a script that completes command lines in a shell."`
 

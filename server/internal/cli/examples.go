@@ -77,6 +77,13 @@ errand key create --sees own --day tokens=1000000 anna`,
 	"key cap":    `errand key cap --day tokens=2000000,cost=20 01a228a8-5b37-754e-9907-38e4da866404`,
 	"key list":   `errand key list`,
 	"key revoke": `errand key revoke 01a228a8-5b37-754e-9907-38e4da866404`,
+	"webhook create": `errand webhook create https://example.com/errand
+errand webhook create --type task.completed --type task.failed --agent analyst https://example.com/errand`,
+	"webhook list": `errand webhook list`,
+	"webhook update": `errand webhook update --enable wh_4xq2rn5vdjc7bmk3ty6hw2plza
+errand webhook update --url https://example.com/new --type all wh_4xq2rn5vdjc7bmk3ty6hw2plza`,
+	"webhook test":   `errand webhook test wh_4xq2rn5vdjc7bmk3ty6hw2plza`,
+	"webhook delete": `errand webhook delete wh_4xq2rn5vdjc7bmk3ty6hw2plza`,
 	"usage": `errand usage
 errand usage --of agent --day 2026-11-30`,
 	"stats": `errand stats

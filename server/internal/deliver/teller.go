@@ -129,9 +129,9 @@ func (r *round) send(ctx context.Context, key []byte, id string, m Message, seq 
 		}
 	}
 	r.unload()
-	if seq == r.push.Since {
-		r.push.Taken = Behind(seq)
-		return true, r.done(ctx)
+	if seq == r.push.Since { // it is over, in one commit
+		_, err := r.move(ctx, Progress{Taken: Behind(seq)})
+		return true, err
 	}
 	moved, err := r.took(ctx, Behind(seq))
 	return !moved, err

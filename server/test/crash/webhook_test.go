@@ -66,7 +66,7 @@ func TestWebhooksSurviveKills(t *testing.T) {
 	eventually(t, time.Minute, "all is told", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return len(seen) >= 3*kills*each
+		return len(seen) == 3*kills*each
 	})
 	mu.Lock()
 	defer mu.Unlock()

@@ -722,3 +722,32 @@ func TestInvokeIsLeftAtOnce(t *testing.T) {
 		t.Errorf("%+v, %v", task, err)
 	}
 }
+
+// All that becomes of a webhook.
+func TestWebhooks(t *testing.T) {
+	t.Parallel()
+	_, c := withAgent(t, 30)
+	ctx := t.Context()
+	hook, err := c.Webhooks.Create(ctx, errand.WebhookRequest{URL: "https://example.invalid/", Types: []string{"task.stopped"}, Agents: []string{agentID}})
+	if err != nil || !strings.HasPrefix(hook.Secret, "whsec_") || !hook.Enabled || hook.CreatedBy == "" || hook.CreatedAt.IsZero() {
+		t.Fatal(hook, err)
+	}
+	if _, err := c.Webhooks.Create(ctx, errand.WebhookRequest{URL: "http://127.0.0.1:1/"}); !errors.Is(err, errand.ErrInvalid) {
+		t.Errorf("a private address: %v", err)
+	}
+	off, all := false, []string{}
+	changed, err := c.Webhooks.Update(ctx, hook.ID, errand.WebhookChange{Types: &all, Enabled: &off})
+	if err != nil || changed.Enabled || len(changed.Types) != 0 || !slices.Equal(changed.Agents, hook.Agents) || changed.URL != hook.URL {
+		t.Errorf("changed: %+v, %v", changed, err)
+	}
+	list, err := c.Webhooks.List(ctx)
+	if err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], *changed) {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+	if err := c.Webhooks.Delete(ctx, hook.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Webhooks.Test(ctx, hook.ID); !errors.Is(err, errand.ErrNotFound) {
+		t.Errorf("a test of one that is deleted: %v", err)
+	}
+}
