@@ -58,6 +58,22 @@ const scenarios = {
     await client.responses.create({ model: "none", input: "Hm" }).catch((e) => (refusal = `${e.status} ${e.message}`));
     return { first: now.output_text, parsed: parsed.output_parsed, next: next.output_text, items, stopped: stopped.status, named: named.output_text, models, refusal };
   },
+  async converse() {
+    const { id } = await client.conversations.create();
+    const made = await client.responses.create({ ...given, conversation: id });
+    const updated = await client.conversations.update(id, { metadata: { topic: "tea" } });
+    const same = JSON.stringify(await client.conversations.retrieve(id)) === JSON.stringify(updated);
+    const items = [];
+    for await (const item of client.conversations.items.list(id, { limit: 1 })) items.push(item);
+    const one = await client.conversations.items.retrieve(items[0].id, { conversation_id: id });
+    const refusals = [];
+    for (const call of [
+      () => client.conversations.items.create(id, { items: [{ role: "user", content: "Hm" }] }),
+      () => client.conversations.items.delete(one.id, { conversation_id: id }),
+    ]) await call().catch((e) => refusals.push(e.status));
+    const { deleted } = await client.conversations.delete(id);
+    return { text: made.output_text, metadata: updated.metadata, same, said: items.map((x) => x.content[0].text), one: one.content[0].text, refusals, deleted };
+  },
   async generate() {
     const tools = given.tool && { weather: tool({ inputSchema: jsonSchema({ type: "object", properties: { city: { type: "string" } } }), execute: async ({ city }) => `rain in ${city}` }) };
     const made = await generateText({ model: provider.responses("" + given.model), prompt: given.prompt, tools, stopWhen: stepCountIs(5), maxRetries: 0 });

@@ -187,6 +187,59 @@ def test_thread(client, server):
         client.responses.retrieve(made.id)
 
 
+def test_conversation_metadata(client, server):
+    """What a conversation is described by is its own: it outlives turns, of any client, and is replaced as a whole."""
+    conversation = client.conversations.create(items=[]).id
+    with refused(404) as told:
+        client.conversations.update(conversation, metadata={"too": "early"})
+    assert "begins with its first response" in told.text
+    client.responses.create(model="actor", input="say One", conversation=conversation, metadata={"of": "the response"})
+    assert client.conversations.retrieve(conversation).metadata == {}
+    described = {"topic": "tea", "who": "Ann"}
+    assert client.conversations.update(conversation, metadata=described).metadata == described
+    client.responses.create(model="actor", input="say Two", conversation=conversation)
+    task = conversation.removeprefix("conv_")
+    server.call("PATCH", f"/v1/tasks/{task}", {"payload_extension": {"mine": 1, "openai": "not ours"}})
+    assert client.conversations.retrieve(conversation).metadata == described
+    hold = Hold(server)
+    running = client.responses.create(model="actor", input=str(hold), conversation=conversation, background=True)
+    assert client.conversations.update(conversation, metadata={"topic": "coffee"}).metadata == {"topic": "coffee"}
+    hold.go()
+    until(lambda: client.responses.retrieve(running.id).status == "completed", "the end of the third turn")
+    assert client.conversations.retrieve(conversation).metadata == {"topic": "coffee"}
+    for wrong in ({str(n): "" for n in range(17)}, {"n": 1}):
+        with refused(422):
+            client.conversations.update(conversation, metadata=wrong)
+    assert client.conversations.update(conversation, metadata=None).metadata == {}
+    assert client.conversations.retrieve(conversation).metadata == {}
+
+
+def test_conversation_items(client):
+    """Items are what the log says: each can be read alone, none is put in or taken out."""
+    conversation = client.conversations.create().id
+    for words in ("One", "Two"):
+        client.responses.create(model="actor", input=f"say {words}", conversation=conversation)
+    items = list(client.conversations.items.list(conversation))
+    assert len(items) == 4
+    for item in items:
+        assert client.conversations.items.retrieve(item.id, conversation_id=conversation) == item
+    for missing in ("in_3_1", "in_1_2", "msg_x_3", "no"):
+        with refused(404):
+            client.conversations.items.retrieve(missing, conversation_id=conversation)
+    said = [{"type": "message", "role": "user", "content": "Three"}]
+    for call in (
+        lambda: client.conversations.items.create(conversation, items=said),
+        lambda: client.conversations.items.delete(items[0].id, conversation_id=conversation),
+    ):
+        with refused(405):
+            call()
+    for given in ({"items": said}, {"metadata": {"topic": "tea"}}):
+        with refused(422) as told:
+            client.conversations.create(**given)
+        assert "begins with its first response" in told.text
+    assert list(client.conversations.items.list(conversation)) == items
+
+
 def test_input_items(client):
     """What was asked, page by page; what was said before is told to the agent."""
     talk = [
@@ -338,6 +391,8 @@ def test_others(client, other_key):
         lambda: other.responses.input_items.list(made.id),
         lambda: other.responses.create(model="actor", input="Hm", previous_response_id=made.id),
         lambda: other.conversations.retrieve("conv_" + made.id.split("_")[1]),
+        lambda: other.conversations.update("conv_" + made.id.split("_")[1], metadata={}),
+        lambda: other.conversations.items.retrieve("in_1_1", conversation_id="conv_" + made.id.split("_")[1]),
         lambda: other.files.retrieve(kept.id),
         lambda: other.files.delete(kept.id),
         lambda: other.models.retrieve("actor"),
@@ -523,6 +578,9 @@ def test_javascript(javascript, server):
     }  # fmt: skip
     assert {"actor", "profile"} <= set(models)
     assert refusal.startswith("404")
+    assert javascript("converse", model="actor", input="say Hello") == {
+        "text": "Hello", "metadata": {"topic": "tea"}, "same": True, "said": ["Hello", "say Hello"], "one": "Hello", "refusals": [405, 405], "deleted": True,
+    }  # fmt: skip
 
 
 def test_ai_sdk(javascript, server):

@@ -66,7 +66,7 @@ func (f *face) converse(w http.ResponseWriter, r *http.Request) error {
 	case len(b.Items) > 0:
 		return fault.Field("items", "must be left out: a conversation begins with its first response, whose input they may be")
 	case len(b.Metadata) > 0:
-		return fault.Field("metadata", "must be left out: the responses of a conversation have some")
+		return fault.Field("metadata", "must be left out: a conversation begins with its first response; give it some then, with POST %s/conversations/{id}", base)
 	}
 	edge.WriteJSON(w, http.StatusOK, conversation{
 		conversationPrefix + uuid.NewString(), "conversation", f.Service.Now().Time().Unix(), map[string]string{},
@@ -94,9 +94,80 @@ func (f *face) conversation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	edge.WriteJSON(w, http.StatusOK, conversation{r.PathValue("id"), "conversation", s.Task.CreatedAt.Time().Unix(), map[string]string{}})
+	metadata, err := f.metadataOf(r.Context(), s.Task)
+	if err != nil {
+		return err
+	}
+	edge.WriteJSON(w, http.StatusOK, conversation{r.PathValue("id"), "conversation", s.Task.CreatedAt.Time().Unix(), metadata})
 	return nil
 }
+
+// extension is what a payload_extension has of a conversation. Metadata is a list of one:
+// objects would be merged, and a list is put in the place of the one before.
+type extension struct {
+	OpenAI struct {
+		Metadata []map[string]string `json:"metadata"`
+	} `json:"openai"`
+}
+
+// describe puts metadata in the place of what a conversation has.
+func (f *face) describe(w http.ResponseWriter, r *http.Request) error {
+	s, err := f.existing(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	raw, err := edge.ReadBody(w, r)
+	if err != nil {
+		return err
+	}
+	var b struct {
+		Metadata map[string]string `json:"metadata"`
+	}
+	if err := edge.Decode(raw, &b); err != nil {
+		return err
+	}
+	if err := checkMetadata(b.Metadata); err != nil {
+		return err
+	}
+	if b.Metadata == nil {
+		b.Metadata = map[string]string{}
+	}
+	var x extension
+	x.OpenAI.Metadata = []map[string]string{b.Metadata}
+	more, err := json.Marshal(x)
+	if err != nil {
+		return err
+	}
+	if s, err = f.Service.Update(r.Context(), edge.Caller(r.Context()), s.Task.ID, lifecycle.Edit{Extension: more}); err != nil {
+		return err
+	}
+	edge.WriteJSON(w, http.StatusOK, conversation{r.PathValue("id"), "conversation", s.Task.CreatedAt.Time().Unix(), b.Metadata})
+	return nil
+}
+
+// metadataOf is what the log of a task says last of its metadata, in whichever turn.
+func (f *face) metadataOf(ctx context.Context, t task.Task) (map[string]string, error) {
+	for before := t.LastSeq + 1; before > 1; {
+		found, from, err := f.Service.EventsBefore(ctx, t, 1, before, metadataRead, task.TaskUpdated, task.Override)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range slices.Backward(found) {
+			var said struct {
+				Extension extension `json:"payload_extension"`
+			}
+			_ = json.Unmarshal(e.Data(), &said) // others may have put anything there
+			if m := said.Extension.OpenAI.Metadata; len(m) == 1 && m[0] != nil {
+				return m[0], nil
+			}
+		}
+		before = from
+	}
+	return map[string]string{}, nil
+}
+
+// metadataRead is how many events one read asks for.
+const metadataRead = 100
 
 func (f *face) removeConversation(w http.ResponseWriter, r *http.Request) error {
 	s, err := f.existing(r.Context(), r.PathValue("id"))
@@ -149,6 +220,43 @@ func (f *face) conversationItems(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	})
+}
+
+// conversationItem shows one of the items.
+func (f *face) conversationItem(w http.ResponseWriter, r *http.Request) error {
+	ctx, item := r.Context(), r.PathValue("item")
+	s, err := f.existing(ctx, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	n, err := f.turnOf(ctx, s.Task, item)
+	if err != nil {
+		return err
+	}
+	var all []listed
+	if 0 < n && n <= s.Task.Terms.Turn {
+		if all, err = f.itemsOf(ctx, s.Task.ID, n); err != nil {
+			return err
+		}
+	}
+	at := slices.IndexFunc(all, func(x listed) bool { return x.id == item })
+	if at < 0 {
+		return fault.New(fault.NotFound, "no item %q in this conversation", item)
+	}
+	edge.WriteJSON(w, http.StatusOK, all[at].shown)
+	return nil
+}
+
+// addItems refuses: what is said begins a turn, for which an agent has to be named.
+func (*face) addItems(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Allow", http.MethodGet)
+	return fault.New(fault.MethodNotAllowed, "a conversation grows by responses alone: give the items as the input of the next, with POST %s/responses", base)
+}
+
+// removeItem refuses: an item is what the log says.
+func (*face) removeItem(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Allow", http.MethodGet)
+	return fault.New(fault.MethodNotAllowed, "an item is not taken out of what was said: a conversation is deleted as a whole, with DELETE %s/conversations/{id}", base)
 }
 
 // itemsOf are what was asked and answered in a turn.

@@ -165,16 +165,24 @@ func decode(raw []byte) (body, []given, error) {
 	switch {
 	case b.Model == "":
 		return b, nil, fault.Field("model", "must name an agent: GET /openai/v1/models lists them")
-	case len(b.Metadata) > maxMetadata:
-		return b, nil, fault.Field("metadata", "must not hold more than %d members", maxMetadata)
 	case b.PreviousResponseID != "" && !isNull(b.Conversation):
 		return b, nil, fault.Field("conversation", "stands in the place of previous_response_id: leave out one of both")
+	}
+	if err := checkMetadata(b.Metadata); err != nil {
+		return b, nil, err
 	}
 	items, err := inputItems(b.Input)
 	return b, items, err
 }
 
-const maxMetadata = 16
+// checkMetadata refuses more than metadata may hold.
+func checkMetadata(m map[string]string) error {
+	const most = 16
+	if len(m) > most {
+		return fault.Field("metadata", "must not hold more than %d members", most)
+	}
+	return nil
+}
 
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
