@@ -1,6 +1,8 @@
 package crash
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,12 +16,14 @@ import (
 )
 
 // What has happened to tasks is told although the server is killed as soon as it is
-// committed: each message at least once, those of a task in their order (H21).
+// committed: each message at least once, those of a task in their order (H21). Nothing that
+// is stored or logged holds the secret.
 func TestWebhooksSurviveKills(t *testing.T) {
 	t.Parallel()
 	const kills, each = 4, 5
-	s := newServer(t, "--allow-private", "127.0.0.0/8")
+	s := newServer(t, "--allow-private", "127.0.0.0/8", "--log-level", "debug")
 	c := s.client()
+	x := &secretTest{client: c, t: t, planted: planted{"secret": base64.StdEncoding.EncodeToString([]byte("PLANTED" + rand.Text()))}}
 	c.putWorkerAgent(t, "talker", 600)
 	var mu sync.Mutex
 	var verifier *standardwebhooks.Webhook
@@ -44,15 +48,13 @@ func TestWebhooksSurviveKills(t *testing.T) {
 		}
 	}))
 	t.Cleanup(hook.Close)
-	var made struct{ Secret string }
-	c.must(t, http.StatusCreated, http.MethodPost, "/v1/webhooks", obj{"url": hook.URL}).into(t, &made)
-	mu.Lock()
+	secret := "whsec_" + x.planted["secret"]
 	var err error
-	verifier, err = standardwebhooks.NewWebhook(made.Secret)
-	mu.Unlock()
-	if err != nil {
+	if verifier, err = standardwebhooks.NewWebhook(secret); err != nil {
 		t.Fatal(err)
 	}
+	c.must(t, http.StatusCreated, http.MethodPost, "/v1/webhooks", obj{"url": hook.URL, "secret": secret})
+	x.clean(http.StatusOK, http.MethodGet, "/v1/webhooks", nil)
 	for i := range kills {
 		for n := range each {
 			id := fmt.Sprintf("t-%d-%d", i, n)
@@ -68,6 +70,11 @@ func TestWebhooksSurviveKills(t *testing.T) {
 		defer mu.Unlock()
 		return len(seen) == 3*kills*each
 	})
+	s.kill(t)
+	x.scan(s)
+	if found := x.in([]byte(s.log(t))); len(found) > 0 {
+		t.Errorf("the log tells %v", found)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	for id, types := range got {

@@ -243,6 +243,41 @@ func TestH21WebhooksThatAreGone(t *testing.T) {
 	}
 }
 
+// A message is given up after five days. A webhook that has taken nothing in these is
+// disabled; one that has taken another goes on.
+func TestH21WebhooksThatFailForDays(t *testing.T) {
+	t.Parallel()
+	s := start(t, posts)
+	s.agent(t, "agent-1")
+	takes, fails := listen(t), listen(t)
+	s.hook(t, userKey, takes, "")
+	s.hook(t, userKey, fails, "")
+	fails.answers(http.StatusBadGateway)
+	s.task(t, "one")
+	s.eventually(t, "one has taken it", func() bool { return s.hooks(t, userKey)[0]["last_taken_at"] != nil })
+	takes.answers(http.StatusBadGateway)
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/stop"})
+	db := beside(t, s.dir, "?_pragma=busy_timeout(10000)")
+	t.Cleanup(func() { _ = db.Close() })
+	s.eventually(t, "both have failed", func() bool {
+		all := s.hooks(t, userKey)
+		return all[0]["failures"].(float64) > 0 && all[1]["failures"].(float64) > 0
+	})
+	s.eventually(t, "the one is disabled, and nothing is left to tell the other", func() bool {
+		if _, err := db.ExecContext(t.Context(), "UPDATE pushes SET failed_at = 1 WHERE failures > 0"); err != nil {
+			t.Fatal(err)
+		}
+		var left int
+		if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM pushes").Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		return left == 0 && s.hooks(t, userKey)[1]["enabled"] == false
+	})
+	if w := s.hooks(t, userKey)[0]; w["enabled"] != true || w["last_failure"] != "answered 502" {
+		t.Errorf("H21: %v", w)
+	}
+}
+
 // A webhook is told of what its key sees, and only who sees as much sees it.
 func TestH21WebhooksSeeWhatTheirKeySees(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/auth"
+	"github.com/errand-dev/errand/server/internal/deliver"
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -217,6 +218,7 @@ func documented(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[task.CheckState](), reflect.TypeFor[checkState]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.ApprovalKind](), reflect.TypeFor[approvalKind]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.ApprovalState](), reflect.TypeFor[approvalState]())
+	registry.RegisterTypeAlias(reflect.TypeFor[deliver.MessageType](), reflect.TypeFor[messageType]())
 	registry.RegisterTypeAlias(reflect.TypeFor[task.Answer](), reflect.TypeFor[answer]())
 	registry.RegisterTypeAlias(reflect.TypeFor[agent.Tool](), reflect.TypeFor[builtin]())
 }
@@ -285,6 +287,14 @@ type approvalState struct{}
 // Schema implements huma.SchemaProvider.
 func (approvalState) Schema(huma.Registry) *huma.Schema {
 	return oneOf("open until it is answered; expired when nobody has in time and there was no default; closed when its turn has ended before.", task.ApprovalStates())
+}
+
+// messageType documents deliver.MessageType.
+type messageType struct{}
+
+// Schema implements huma.SchemaProvider.
+func (messageType) Schema(huma.Registry) *huma.Schema {
+	return oneOf("What a message tells: that a turn has come to a status, or that people are asked something.", deliver.MessageTypes())
 }
 
 // answer documents task.Answer.

@@ -43,7 +43,7 @@ type WebhookList struct {
 // WebhookCreate is the body that makes a webhook.
 type WebhookCreate struct {
 	URL     string                `json:"url" minLength:"1" maxLength:"2048" doc:"Where its messages are to be posted." example:"https://example.com/errand"`
-	Types   []deliver.MessageType `json:"types,omitempty" maxItems:"20" enum:"task.pending,task.executing,task.paused,task.completed,task.failed,task.error,task.stopped,approval.requested" doc:"The types of its messages: that a task has come to a status, or that people are asked something. All when left open."`
+	Types   []deliver.MessageType `json:"types,omitempty" maxItems:"20" doc:"The types of its messages: that a task has come to a status, or that people are asked something. All when left open."`
 	Agents  []string              `json:"agents,omitempty" maxItems:"100" doc:"The agents of whose tasks it is told; all when left open."`
 	Secret  string                `json:"secret,omitempty" maxLength:"128" doc:"What is to sign its messages: whsec_ and 24 to 64 bytes in base64. The server makes one when it is left out."`
 	Enabled *bool                 `json:"enabled,omitempty" doc:"Whether it is to be told of anything; it is when left out."`
@@ -52,7 +52,7 @@ type WebhookCreate struct {
 // WebhookUpdate is the body that changes a webhook.
 type WebhookUpdate struct {
 	URL     *string                `json:"url,omitempty" minLength:"1" maxLength:"2048" doc:"Where its messages are to be posted."`
-	Types   *[]deliver.MessageType `json:"types,omitempty" maxItems:"20" enum:"task.pending,task.executing,task.paused,task.completed,task.failed,task.error,task.stopped,approval.requested" doc:"Other types of messages; empty is all."`
+	Types   *[]deliver.MessageType `json:"types,omitempty" maxItems:"20" doc:"Other types of messages; empty is all."`
 	Agents  *[]string              `json:"agents,omitempty" maxItems:"100" doc:"Other agents; empty is all."`
 	Enabled *bool                  `json:"enabled,omitempty" doc:"Whether it is to be told of anything. One that is enabled again is told of what happens from then on."`
 }
