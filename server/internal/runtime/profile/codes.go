@@ -22,6 +22,9 @@ func (c *column) isCode() bool {
 		return false
 	}
 	last := words[len(words)-1]
+	if isDayName(words) {
+		return true
+	}
 	if n.scale > 0 {
 		return isPlaceWord(last)
 	}
@@ -61,6 +64,21 @@ func isNumberWord(word string) bool {
 	switch word {
 	case "number", "no", "nr", "num", "nummer", "numero", "número", "numéro":
 		return true
+	default:
+		return false
+	}
+}
+
+// isDayName tells whether a column is named after days, which its numbers then stand
+// for: 20240131, or what a spreadsheet counts since 1900. Sales to date are no days.
+func isDayName(words []string) bool {
+	last := len(words) - 1
+	if last < 0 {
+		return false
+	}
+	switch words[last] {
+	case "date", "datum", "fecha", "datetime", "yyyymmdd", "yyyymm", "birthdate", "geburtsdatum":
+		return last == 0 || words[last-1] != "to"
 	default:
 		return false
 	}

@@ -61,7 +61,9 @@ type numbers struct {
 	count    int
 	sum      exactSum
 	min, max number
-	scale    int // The most decimal places of a value.
+	low      edge
+	high     edge // Of the values with their signs turned.
+	scale    int  // The most decimal places of a value.
 	unit     string
 	codes    int
 	sample   sample
@@ -88,6 +90,8 @@ func (n *numbers) add(v number, b *budget) bool {
 	if n.max.less(v) {
 		n.max = v
 	}
+	n.low.add(v.approx)
+	n.high.add(-v.approx)
 	n.count++
 	n.scale = max(n.scale, v.exact.scale)
 	n.sum.add(v.exact)

@@ -28,6 +28,7 @@ type moment struct {
 	in    [dateOrders]time.Time
 	clock bool
 	zoned bool // It names an offset.
+	short bool // Its year has two digits.
 }
 
 // dates collects the dates of a column. Whether the day or the month comes
@@ -36,6 +37,7 @@ type dates struct {
 	spans [dateOrders]span
 	clock bool // Some value has a time of day.
 	zoned bool // Some value names an offset.
+	short bool // Some value has a year of two digits.
 	mixed bool // Some value reads differently in the two orders.
 	tries int
 }
@@ -56,7 +58,7 @@ func (d *dates) add(s string) (moment, bool) {
 	if !ok {
 		return moment{}, false
 	}
-	d.clock, d.zoned = d.clock || m.clock, d.zoned || m.zoned
+	d.clock, d.zoned, d.short = d.clock || m.clock, d.zoned || m.zoned, d.short || m.short
 	d.mixed = d.mixed || !m.in[monthFirst].Equal(m.in[dayFirst])
 	for order, at := range m.in {
 		if !at.IsZero() {
@@ -184,18 +186,22 @@ func parseDay(s string) (moment, bool) {
 		}
 		named := monthByName(parts[0]) != 0 || monthByName(parts[1]) != 0
 		year, ok := parseYear(parts[2], named || strings.Contains(s, "/"))
-		switch {
-		case !ok:
+		if !ok {
 			return moment{}, false
-		case monthByName(parts[0]) != 0:
-			return oneWay(year, parts[0], parts[1])
-		case named || strings.Contains(s, "."):
-			return oneWay(year, parts[1], parts[0])
 		}
 		var m moment
-		m.in[monthFirst] = calendar(year, parts[0], parts[1])
-		m.in[dayFirst] = calendar(year, parts[1], parts[0])
-		return m, !m.in[monthFirst].IsZero() || !m.in[dayFirst].IsZero()
+		switch {
+		case monthByName(parts[0]) != 0:
+			m, ok = oneWay(year, parts[0], parts[1])
+		case named || strings.Contains(s, "."):
+			m, ok = oneWay(year, parts[1], parts[0])
+		default:
+			m.in[monthFirst] = calendar(year, parts[0], parts[1])
+			m.in[dayFirst] = calendar(year, parts[1], parts[0])
+			ok = !m.in[monthFirst].IsZero() || !m.in[dayFirst].IsZero()
+		}
+		m.short = len(parts[2]) == 2
+		return m, ok
 	default:
 		return moment{}, false
 	}

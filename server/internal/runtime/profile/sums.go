@@ -30,11 +30,13 @@ func (t *table) isSum(row []string, line int) bool {
 		s.rows++
 		return false
 	}
-	sums, others := 0, 0
+	sums, others, first := 0, 0, 0
 	for i, c := range t.columns {
 		n, ok := c.format.parse(strings.TrimSpace(cellAt(row, i)))
 		switch {
-		case !ok || c.numbers.count == 0:
+		case !ok:
+		case c.numbers.count == 0:
+			first++
 		case n.approx != 0 && (c.sums(n, s.rows, nil) || c.sums(n, s.rows, s.at(i))):
 			sums++
 		case n.approx != 0:
@@ -42,7 +44,7 @@ func (t *table) isSum(row []string, line int) bool {
 		}
 	}
 	if sums == 0 || label == "" && (others > 0 || s.rows < minSummed) {
-		if sums == 0 && isSumName(label) && others > 0 {
+		if sums == 0 && isSumName(label) && others+first > 0 {
 			if s.unproven.add(line); s.unproven.count == 1 {
 				s.called = clip(label, maxCell)
 			}

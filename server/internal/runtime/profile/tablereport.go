@@ -198,5 +198,11 @@ func (c *column) notes() []string {
 	if c.kind() == kindDate && c.dates.ambiguous() {
 		notes = append(notes, name+": day and month cannot be told apart; the month is taken to come first.")
 	}
+	if c.kind() == kindDate && c.dates.short {
+		notes = append(notes, name+": years of two digits are taken for 1970 to 2069.")
+	}
+	if c.numeric() {
+		notes = append(notes, c.doubts(name)...)
+	}
 	return notes
 }
