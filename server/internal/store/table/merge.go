@@ -1,6 +1,7 @@
 package table
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -24,27 +25,50 @@ func Merge(ops []Op) []Op {
 		for i+n < len(sorted) && sorted[i+n].SQL == sorted[i].SQL {
 			n++
 		}
-		if !inserts(sorted[i]) {
-			merged = append(merged, sorted[i:i+n]...)
-			i += n
+		same := sorted[i : i+n]
+		i += n
+		if !inserts(same[0]) {
+			merged = append(merged, same...)
 			continue
 		}
-		for n > 0 {
+		for same = lasting(same); len(same) > 0; {
 			size := most
-			for size > n {
+			for size > len(same) {
 				size /= 2
 			}
-			merged = append(merged, together(sorted[i:i+size]))
-			i, n = i+size, n-size
+			merged = append(merged, together(same[:size]))
+			same = same[size:]
 		}
 	}
 	return merged
 }
 
-// inserts reports whether a statement makes just one row.
+// inserts reports whether a statement makes just one row, or overwrites it.
 func inserts(op Op) bool {
-	return strings.HasPrefix(op.SQL, "INSERT ") && strings.HasSuffix(op.SQL, "?)")
+	return op.Key > 0 || strings.HasPrefix(op.SQL, "INSERT ") && strings.HasSuffix(op.SQL, "?)")
 }
+
+// lasting leaves out upserts that a later one overwrites: a statement may write each row
+// once.
+func lasting(ops []Op) []Op {
+	if ops[0].Key == 0 {
+		return ops
+	}
+	last := make(map[string]int, len(ops))
+	for i, op := range ops {
+		last[op.row()] = i
+	}
+	left := make([]Op, 0, len(last))
+	for i, op := range ops {
+		if last[op.row()] == i {
+			left = append(left, op)
+		}
+	}
+	return left
+}
+
+// row names the row that an upsert writes.
+func (op Op) row() string { return fmt.Sprintf("%q", op.Args[:op.Key]) }
 
 // together makes the rows of several statements in one.
 func together(ops []Op) Op {
@@ -61,7 +85,7 @@ func together(ops []Op) Op {
 // wide are the statements that were widened: few, and used again and again.
 var wide sync.Map
 
-// widened is a statement that inserts one row, for several.
+// widened is a statement that writes one row, for several.
 func widened(sql string, rows int) string {
 	type key struct {
 		sql  string
@@ -70,7 +94,9 @@ func widened(sql string, rows int) string {
 	kept, _ := wide.Load(key{sql, rows})
 	made, ok := kept.(string)
 	if !ok {
-		made = sql + strings.Repeat(", "+sql[strings.LastIndexByte(sql, '('):], rows-1)
+		begin := strings.Index(sql, "VALUES ") + len("VALUES ")
+		end := begin + strings.IndexByte(sql[begin:], ')') + 1
+		made = sql[:end] + strings.Repeat(", "+sql[begin:end], rows-1) + sql[end:]
 		wide.Store(key{sql, rows}, made)
 	}
 	return made

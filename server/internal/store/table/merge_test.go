@@ -45,6 +45,25 @@ func rows(t interface {
 	return found
 }
 
+// Of upserts of one row the last one is left, as the others would be overwritten; those of
+// different rows go together.
+func TestMergeOfUpserts(t *testing.T) {
+	t.Parallel()
+	put := func(key string, value int) Op {
+		return Op{SQL: "INSERT INTO a (x, y) VALUES (?, ?) ON CONFLICT (x) DO UPDATE SET y = excluded.y", Args: []any{key, value}, In: Tasks, Key: 1}
+	}
+	drop := Op{SQL: "DELETE FROM a WHERE x = ?", Args: []any{"one"}, In: Tasks}
+	const both = "INSERT INTO a (x, y) VALUES (?, ?), (?, ?) ON CONFLICT (x) DO UPDATE SET y = excluded.y"
+	want := []Op{
+		{SQL: both, Args: []any{"two", 2, "one", 3}, In: Tasks},
+		drop,
+		put("one", 4),
+	}
+	if d := cmp.Diff(want, Merge([]Op{put("one", 1), put("two", 2), put("one", 3), drop, put("one", 4)})); d != "" {
+		t.Errorf("upserts became (-want +got):\n%s", d)
+	}
+}
+
 // Whatever is merged, each table gets the rows that were recorded, in their order,
 // and statements become fewer where inserts follow one another.
 func TestMergeKeepsTheOrderOfEachTable(t *testing.T) {

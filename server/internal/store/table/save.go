@@ -129,7 +129,7 @@ func saveTags(org, id string, created task.Stamp, turn int, tags []string) []Op 
 // PutAttempt makes an attempt or overwrites it.
 func PutAttempt(org, id string, a task.Attempt) Op {
 	lease := a.Lease.Microseconds()
-	return Op{SQL: putAttempt, Args: values(attemptRow(&org, &id, &a, &lease)), In: Attempts}
+	return Op{SQL: putAttempt, Args: values(attemptRow(&org, &id, &a, &lease)), In: Attempts, Key: attemptKey}
 }
 
 // DropAttempt removes an attempt.

@@ -39,6 +39,9 @@ type Op struct {
 	// Must says that it has to change exactly one row; if not, somebody else was
 	// faster: ErrRaced.
 	Must bool
+	// Key is how many of the first arguments name the one row that the statement makes or
+	// overwrites; 0 if it is no upsert.
+	Key int
 }
 
 // Name is a table, or a set of them.

@@ -258,7 +258,7 @@ var (
 	readTasks                  = readingTask("CASE WHEN length(u.spec) <= ? THEN u.spec END") + " t.id IN "
 	taskNames                  = new(Row).columns()
 	insertTask                 = insert("tasks", taskNames)
-	putAttempt                 = upsert("attempts", 3, attemptRow(new(string), new(string), new(task.Attempt), new(int64)))
+	putAttempt                 = upsert("attempts", attemptKey, attemptRow(new(string), new(string), new(task.Attempt), new(int64)))
 	readingAttempts            = "SELECT " + names(attemptColumns(new(task.Attempt), new(int64)), "") + " FROM attempts WHERE org = ? AND task = ? AND "
 )
 
@@ -270,6 +270,9 @@ func readingTask(spec string) string {
 		" LEFT JOIN attempts a ON a.org = t.org AND a.task = t.id AND a.number = t.execution_attempts" +
 		" WHERE t.org = ? AND"
 }
+
+// attemptKey is how many columns of attemptRow are the key.
+const attemptKey = 3
 
 // attemptRow is an attempt's row with its key.
 func attemptRow(org, id *string, a *task.Attempt, lease *int64) []column {
