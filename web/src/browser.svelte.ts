@@ -48,6 +48,11 @@ class Browser {
     });
   }
 
+  /** A text of the server's, its moments as the pages say them. */
+  clocked(text: string): string {
+    return text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (time) => this.clock(time));
+  }
+
   /** A moment on an axis: its day, or the time of the day. */
   mark(time: number, days: boolean): string {
     const zone = this.utc ? { timeZone: "UTC" } : {};

@@ -74,6 +74,21 @@ describe("a log", () => {
     expect(log.fold.stop).toBe("abandoned");
   });
 
+  test("a sub-task says where it was begun how it ended, and where it was begun by no event in a line", () => {
+    const log = logOf(
+      ["sub_agent_trigger", { agent_id: "helper", task_id: "s1", query: "look" }],
+      ["chunk", "meanwhile"],
+      ["subtask_finished", { agent_id: "helper", task_id: "s1", status: "completed" }],
+      ["subtask_finished", { agent_id: "other", task_id: "s2", status: "error" }],
+    );
+    expect(log.items).toMatchObject([{ kind: "child", status: "completed", seq: 1, to: 3 }, { kind: "quiet", words: "A sub-task of other ended: error" }, { kind: "text" }]);
+  });
+
+  test("attempts are those of the turn", () => {
+    const log = logOf(["attempt_started", { attempt: 1, worker_id: "w-1" }], ["task_finished", { status: "completed" }], ["task_created", { status: "pending", input: { text: "more" } }], ["attempt_started", { attempt: 1, worker_id: "w-2" }]);
+    expect(log.fold.attempts).toMatchObject([{ worker: "w-2" }]);
+  });
+
   test("text that is void is marked, and what follows begins anew", () => {
     const log = logOf(["chunk", "wrong"], ["task_compactization", { type: "retry" }], ["chunk", "right"]);
     expect(log.items.map((i) => (i.kind === "text" ? [i.text, i.void] : i.kind))).toEqual([["wrong", true], "note", ["right", false]]);

@@ -1,4 +1,5 @@
 import type { Plan, Status, TaskEvent, Tokens } from "../api/types";
+import { statusWord } from "../words";
 
 /** An entry of a task's story: one event, or several that belong together. */
 export type Item = {
@@ -15,7 +16,7 @@ export type Kind =
   | { kind: "text"; attempt: number; text: string; pieces: number; void: boolean }
   | { kind: "think"; title: string; text: string }
   | { kind: "tool"; id: string; name: string; why: string; input: unknown; output: unknown; state: "open" | "good" | "bad"; until: string }
-  | { kind: "child"; agent: string; task: string; query: string }
+  | { kind: "child"; agent: string; task: string; query: string; status: Status | ""; until: string }
   | { kind: "quiet"; words: string; what: string; more: number }
   | { kind: "plan"; done: number; total: number; now: string }
   | { kind: "note"; tone: "lost" | "refused" | "hold" | "stop" | "person" | "bad"; title: string; words: string; struck: string }
@@ -43,6 +44,7 @@ export interface Fold {
   stopBy: string;
   stopAt: string;
   stopEndedAt: string;
+  /** Those of this turn. */
   attempts: Attempt[];
   /** How often people were asked in this turn, and how often one has answered. */
   asked: number;
@@ -175,8 +177,10 @@ export class Log {
       case "plan_updated":
         return this.#planned(e, d);
       case "sub_agent_trigger":
-        this.#push(e, { kind: "child", agent: str(d.agent_id), task: str(d.task_id), query: str(d.query) });
+        this.#push(e, { kind: "child", agent: str(d.agent_id), task: str(d.task_id), query: str(d.query), status: "", until: "" });
         return;
+      case "subtask_finished":
+        return this.#returned(e, d);
       case "agent_message":
         this.#push(e, { kind: "message", by: e.author.attempt ? "the agent" : by(e), text: brief(e.data) });
         return;
@@ -217,7 +221,7 @@ export class Log {
   #ask(e: TaskEvent, d: Data): void {
     const input = obj(d.input);
     this.fold.turn = e.turn;
-    Object.assign(this.fold, { stop: "", stopBy: "", stopAt: "", stopEndedAt: "" });
+    Object.assign(this.fold, { stop: "", stopBy: "", stopAt: "", stopEndedAt: "", attempts: [] });
     this.#push(e, {
       kind: "ask", by: by(e), text: str(input.text),
       files: Array.isArray(input.files) ? input.files.filter((f): f is string => typeof f === "string") : [],
@@ -332,6 +336,14 @@ export class Log {
       kind: "tool", id, name: str(d.tool_name) || str(d.operation_id) || "tool", why: "",
       input: d.payload ?? null, output: d.result ?? null, state, until: e.time,
     });
+  }
+
+  /** A sub-task has ended: where it was begun says how, and a line does if its beginning is not there. */
+  #returned(e: TaskEvent, d: Data): void {
+    const status = str(d.status) as Status;
+    const at = this.items.findLastIndex((i) => i.kind === "child" && i.task === str(d.task_id) && !i.status);
+    if (at < 0) this.#quiet(e, "child", `A sub-task of ${str(d.agent_id)} ended: ${(statusWord[status] ?? status).toLowerCase()}`);
+    else this.#change<"child">(at, e, { status, until: e.time });
   }
 
   #thought(e: TaskEvent, d: Data): void {

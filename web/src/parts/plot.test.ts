@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { linear, ofLengths, path, stacked } from "./plot";
+import { alone, linear, ofLengths, path, stacked } from "./plot";
 
 describe("scales", () => {
   test("have few lines, at numbers that people say, and room for the most", () => {
@@ -27,5 +27,6 @@ test("bars stand on one another", () => {
 });
 
 test("a line has gaps where nothing was measured, and dots between them", () => {
-  expect(path([1, 2, null, 3, null], (i) => i, (v) => v)).toBe("M0.0 1.0L1.0 2.0M3.0 3.0h0");
+  expect(path([1, 2, null, 3, null], (i) => i, (v) => v)).toBe("M0.0 1.0L1.0 2.0M3.0 3.0");
+  expect(alone([1, 2, null, 3, null])).toEqual([3]);
 });

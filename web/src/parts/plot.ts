@@ -54,14 +54,17 @@ export function stacked(series: Series[]): { from: number; to: number }[][] {
   );
 }
 
-/** The path of a line through the points that are there; one between gaps is a dot. */
+/** The path of a line through the points that are there; one between gaps is no line: see alone. */
 export function path(values: (number | null)[], x: (i: number) => number, y: (v: number) => number): string {
   let text = "";
   values.forEach((v, i) => {
     if (v === null) return;
     const before = values[i - 1] ?? null;
     text += `${before === null ? "M" : "L"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`;
-    if (before === null && (values[i + 1] ?? null) === null) text += "h0";
   });
   return text;
 }
+
+/** The points between gaps, which a line does not show. */
+export const alone = (values: (number | null)[]): number[] =>
+  values.flatMap((v, i) => (v !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null ? [i] : []));
