@@ -41,6 +41,8 @@ func TestNumbersThatMayMeanSomethingElse(t *testing.T) {
 			[]string{"t: years of two digits are taken for 1970 to 2069."}},
 		{"more digits than a float has", lines("n", func(i int) string { return fmt.Sprint(9007199254740993 + i) }),
 			[]string{"n: quartiles are rounded to 15 digits"}},
+		{"an average below", "name,v\nx,1\ny,2\nz,3\nAverage,2\nMedian,2\n",
+			[]string{"2 rows called like a figure of others", "(first “Average” on line 5)"}},
 		{"a total above its parts", "region,v\nTotal,6\nNorth,1\nSouth,2\nEast,3\n",
 			[]string{"called like a total", "(first “Total” on line 2)"}},
 	}

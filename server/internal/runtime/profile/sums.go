@@ -16,6 +16,8 @@ type sumRows struct {
 	above    []*big.Rat // The sums of the columns at the last of them, nil for 0.
 	unproven flaw       // Rows that are called totals, with other numbers.
 	called   string     // The first of those.
+	figures  flaw       // Rows that are called averages and the like.
+	figure   string     // The first of those.
 }
 
 // minSummed is how many rows there are above a total that is not called so.
@@ -26,6 +28,11 @@ const minSummed = 3
 func (t *table) isSum(row []string, line int) bool {
 	s := &t.sums
 	label := sumLabel(row)
+	if name := firstText(row); isFigureName(name) {
+		if s.figures.add(line); s.figures.count == 1 {
+			s.figure = strings.Clone(name)
+		}
+	}
 	if label == "" && !t.onlyNumbers(row) {
 		s.rows++
 		return false
@@ -173,6 +180,28 @@ func isSumWord(word string) bool {
 	}
 }
 
+// firstText returns the first cell of a row that has something in it.
+func firstText(row []string) string {
+	for _, cell := range row {
+		if cell = strings.TrimSpace(cell); cell != "" {
+			return cell
+		}
+	}
+	return ""
+}
+
+// isFigureName tells whether a text is nothing but the name of a figure that
+// spreadsheets have below a table, other than its sum.
+func isFigureName(text string) bool {
+	switch strings.ToLower(text) {
+	case "average", "avg", "mean", "median", "minimum", "maximum", "std", "stdev", "std dev", "standard deviation",
+		"mittelwert", "durchschnitt", "moyenne", "promedio", "media":
+		return true
+	default:
+		return false
+	}
+}
+
 func (s *sumRows) notes() []string {
 	var notes []string
 	if n := s.found.count; n > 0 {
@@ -190,6 +219,10 @@ func (s *sumRows) notes() []string {
 	if n := s.unproven.count; n > 0 {
 		notes = append(notes, fmt.Sprintf("%s called like a total, but with other numbers than the sums above, %s counted like any other (first “%s” on line %s).",
 			plural(n, "row"), isOrAre(n), inline(s.called, maxCell), humanInt(s.unproven.line)))
+	}
+	if n := s.figures.count; n > 0 {
+		notes = append(notes, fmt.Sprintf("%s called like a figure of others (average, median and the like) %s counted like any other (first “%s” on line %s).",
+			plural(n, "row"), isOrAre(n), inline(s.figure, maxCell), humanInt(s.figures.line)))
 	}
 	return notes
 }
