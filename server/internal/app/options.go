@@ -33,6 +33,9 @@ type Options struct {
 	// SQLite in the data folder. Servers that share one need the same files and the
 	// same secret key: on one machine, the same data folder.
 	DatabaseURL string
+	// ListenURL leads to the same database past a pooler, so that what other servers
+	// commit is heard of at once; "" is DatabaseURL.
+	ListenURL string
 	// Blobs is where the contents of files lie: "" or "folder" is in the data folder,
 	// "database" beside the record, s3://bucket/prefix in a bucket.
 	Blobs string
@@ -122,6 +125,9 @@ func (o Options) Validate() error {
 	host, port, err := net.SplitHostPort(o.Addr)
 	if err != nil {
 		return fmt.Errorf("--addr %q: write host:port, for example 127.0.0.1:4747", o.Addr)
+	}
+	if o.ListenURL != "" && o.DatabaseURL == "" {
+		return errors.New("--database-listen-url is for a PostgreSQL database: give --database-url, too")
 	}
 	if strings.Contains(port, "8085") || strings.Contains(port, "9016") {
 		return fmt.Errorf("--addr %s:%s: the Python client takes ports with 8085 or 9016 for another service; choose another port", host, port)

@@ -73,7 +73,7 @@ func openStore(ctx context.Context, o Options, node string, h hearers) (store, e
 		if err := os.MkdirAll(o.Data, 0o700); err != nil {
 			return nil, fmt.Errorf("make data folder: %w", err)
 		}
-		s, err := postgres.Open(ctx, postgres.Options{URL: o.DatabaseURL, Node: node, Log: o.Log, OnCommit: h.committed, OnBatch: h.measure})
+		s, err := postgres.Open(ctx, postgres.Options{URL: o.DatabaseURL, ListenURL: o.ListenURL, Node: node, Log: o.Log, OnCommit: h.committed, OnBatch: h.measure})
 		if err != nil {
 			return nil, err
 		}

@@ -28,6 +28,7 @@ type serveCmd struct {
 	Data         string        `help:"Data folder." default:".errand" env:"ERRAND_DATA"`
 	Open         bool          `help:"Open the web UI in a browser, signed in as the admin key of the data folder. On a terminal only: the link, which signs in once, is printed there."`
 	DatabaseURL  string        `name:"database-url" help:"PostgreSQL URL; several servers may share the database, with one data folder for their files and keys, or --blobs. Use the variable, it may hold a password. Without it: SQLite in the data folder." env:"ERRAND_DATABASE_URL" placeholder:"postgres://…"`
+	ListenURL    string        `name:"database-listen-url" help:"URL of the same PostgreSQL database past a pooler that lets no notifications through (PgBouncer in transaction mode): what other servers commit is then heard of at once, not within a second. Use the variable." env:"ERRAND_DATABASE_LISTEN_URL" placeholder:"postgres://…"`
 	Blobs        string        `help:"Where the contents of files lie: folder, in the data folder; database, up to 64 MiB each; s3://bucket/prefix?endpoint=URL&region=NAME, with keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; see docs/CONFIGURATION.md." default:"folder" env:"ERRAND_BLOBS" placeholder:"PLACE"`
 	PublicURL    string        `name:"public-url" help:"URL under which clients reach the server." env:"ERRAND_PUBLIC_URL"`
 	TLSCert      string        `name:"tls-cert" help:"Certificate (PEM)." env:"ERRAND_TLS_CERT"`
@@ -66,7 +67,7 @@ func (serveCmd) Help() string {
 func (c *serveCmd) options(e *env) (app.Options, error) {
 	o := app.DefaultOptions()
 	o.Addr, o.Data, o.DatabaseURL, o.PublicURL = c.Addr, c.Data, c.DatabaseURL, c.PublicURL
-	o.Blobs = c.Blobs
+	o.ListenURL, o.Blobs = c.ListenURL, c.Blobs
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
 	o.Commands, o.MCPServers, o.Prices, o.Caps = c.commands, c.servers, c.prices, c.caps

@@ -87,7 +87,8 @@ default_pool_size = 6
 }
 
 // Behind a pooler in transaction mode a node works if it prepares nothing, and says so if
-// it would. Hints of others do not arrive: what they commit is seen within a second or so.
+// it would. Hints of others arrive where it listens past the pooler; else it says that they
+// do not, and what they commit is seen within a second or so.
 func TestPooler(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -98,6 +99,9 @@ func TestPooler(t *testing.T) {
 	c := clusterOn(t, through+"&default_query_exec_mode=cache_describe")
 	other := clusterOn(t, direct)
 	other.data = c.data
+	hears := clusterOn(t, c.database)
+	hears.data, hears.env = c.data, append(hears.env, "ERRAND_DATABASE_LISTEN_URL="+direct)
+	past := hears.start(t)
 	a := c.start(t)
 	b := other.start(t)
 	a.agent(t, "worker", 60)
@@ -114,6 +118,11 @@ func TestPooler(t *testing.T) {
 	t.Logf("a task goes through a pooler in %v", time.Since(begun)/20)
 	a.must(t, http.StatusOK, http.MethodGet, "/v1/tasks", nil)
 	a.quiet(t)
+	const deaf = "the database's notifications do not arrive"
+	eventually(t, "it says that it hears of nobody", func() bool { return strings.Contains(a.log(t), deaf) })
+	if said := past.log(t); strings.Contains(said, deaf) { // it began before that one
+		t.Errorf("past the pooler it says: %s", said)
+	}
 	bad := clusterOn(t, through)
 	bad.data = c.data
 	n := bad.launch(t)

@@ -15,6 +15,8 @@ const (
 	tellTime = 2 * time.Second
 	// retry is how long a lost connection is left alone.
 	retry = time.Second
+	// proofTime is within what time what a node tells itself has to arrive.
+	proofTime = 5 * time.Second
 )
 
 // Hints yields a token when another node may have added to the feed.
@@ -66,11 +68,17 @@ func (s *Store) notify(ctx context.Context, conn *pgx.Conn) *pgx.Conn {
 }
 
 // listen takes what other nodes tell. While it cannot, the feed is still read every
-// second.
+// second, and it says so: a pooler takes a LISTEN, and lets nothing through.
 func (s *Store) listen(ctx context.Context) {
+	deaf := time.AfterFunc(proofTime, func() { s.tellDeaf(ctx) })
+	defer deaf.Stop()
 	for ctx.Err() == nil {
-		if err := s.hear(ctx); err != nil && ctx.Err() == nil {
+		proven, err := s.hear(ctx, deaf)
+		if err != nil && ctx.Err() == nil {
 			s.opts.Log.DebugContext(ctx, "hints of other nodes do not arrive now", "error", bare(err))
+		}
+		if proven {
+			deaf.Reset(proofTime)
 		}
 		select {
 		case <-ctx.Done():
@@ -79,26 +87,44 @@ func (s *Store) listen(ctx context.Context) {
 	}
 }
 
-func (s *Store) hear(ctx context.Context) error {
-	conn, err := s.connect(ctx)
+// hear takes them until the connection is lost. It stops a timer when what this node tells
+// itself arrives, which is proof that what others tell does, too, and reports whether it did.
+func (s *Store) hear(ctx context.Context, deaf *time.Timer) (proven bool, err error) {
+	conn, err := pgx.ConnectConfig(ctx, s.listens.Copy())
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer hangUp(ctx, conn)
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
-		return err
+		return false, err
 	}
 	leave(s.hints) // some may have gone by
+	s.hint()
 	for {
 		told, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			s.breaks.Add(1)
-			return err
+			return proven, err
 		}
-		if told.Channel == channel && told.Payload != s.opts.Node {
+		switch {
+		case told.Channel != channel:
+		case told.Payload == s.opts.Node:
+			deaf.Stop()
+			proven = true
+		default:
 			leave(s.hints)
 		}
 	}
+}
+
+// tellDeaf tells the operator that no hints arrive, and what to do.
+func (s *Store) tellDeaf(ctx context.Context) {
+	help := "a pooler in transaction mode lets none through: name the database itself with ERRAND_DATABASE_LISTEN_URL"
+	if s.opts.ListenURL != "" {
+		help = "ERRAND_DATABASE_LISTEN_URL has to lead to the same database, past any pooler"
+	}
+	s.opts.Log.WarnContext(ctx, "what other servers commit is seen within a second, not at once: the database's notifications do not arrive",
+		"from", place(s.listens), "help", help)
 }
 
 // hangUp ends a connection, if there is one.

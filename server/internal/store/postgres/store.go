@@ -33,6 +33,9 @@ import (
 type Options struct {
 	// URL names the database, for example postgres://user@host/name.
 	URL string
+	// ListenURL leads to the same database in a way on which notifications arrive, which
+	// they do not through some poolers; "" is URL.
+	ListenURL string
 	// Node names the server among those that share the database. No two that run
 	// have the same.
 	Node string
@@ -70,6 +73,7 @@ type Store struct {
 	*table.Writer
 	opts     Options
 	config   *pgx.ConnConfig
+	listens  *pgx.ConnConfig // of the connection of the hints
 	pool     *pgxpool.Pool
 	writers  *batch.Writers
 	spelling spellings
@@ -105,8 +109,12 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	listens, err := configure(cmp.Or(opts.ListenURL, opts.URL))
+	if err != nil {
+		return nil, fmt.Errorf("the URL at which to listen: %w", err)
+	}
 	pooled.MaxConns = readers
-	s := &Store{opts: opts, config: pooled.ConnConfig, hints: make(chan struct{}, 1), changed: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
+	s := &Store{opts: opts, config: pooled.ConnConfig, listens: listens.ConnConfig, hints: make(chan struct{}, 1), changed: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
 	s.nextLook.Store(grownFirst)
 	lives, end := context.WithCancel(context.WithoutCancel(ctx))
 	s.end = end
