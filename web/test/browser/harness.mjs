@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+export const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 const binary = process.env.ERRAND_BIN ?? join(root, ".tmp/errand");
 export const shots = process.env.ERRAND_SHOTS ?? join(root, ".tmp/ui-shots");
 mkdirSync(shots, { recursive: true });
