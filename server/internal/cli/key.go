@@ -25,18 +25,21 @@ type shownKey struct {
 	Sees      errand.Sees  `json:"sees"`
 	Group     string       `json:"group"`
 	Trusted   bool         `json:"trusted"`
-	Person    string       `json:"person,omitempty"`
+	Person    string       `json:"person"`
 	Caps      *errand.Caps `json:"caps"`
-	CreatedAt time.Time    `json:"created_at"`
+	CreatedAt jsonTime     `json:"created_at"`
 	CreatedBy string       `json:"created_by"`
-	ExpiresAt time.Time    `json:"expires_at,omitzero"`
-	UsedAt    time.Time    `json:"last_used_at,omitzero"`
-	RevokedAt time.Time    `json:"revoked_at,omitzero"`
+	ExpiresAt jsonTime     `json:"expires_at"`
+	UsedAt    jsonTime     `json:"last_used_at"`
+	RevokedAt jsonTime     `json:"revoked_at"`
 	Key       string       `json:"key,omitempty"`
 }
 
 func shown(k errand.Key) shownKey {
-	return shownKey{k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.Person, k.Caps, k.CreatedAt, k.CreatedBy, k.ExpiresAt, k.LastUsedAt, k.RevokedAt, k.Secret}
+	return shownKey{
+		k.ID, k.Name, k.Role, append([]string{}, k.Agents...), k.Sees, k.Group, k.Trusted, k.Person, k.Caps, jsonTime(k.CreatedAt), k.CreatedBy,
+		jsonTime(k.ExpiresAt), jsonTime(k.LastUsedAt), jsonTime(k.RevokedAt), k.Secret,
+	}
 }
 
 type keyCreateCmd struct {

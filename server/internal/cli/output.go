@@ -48,6 +48,17 @@ func (t table) pair(name, value string) {
 // end prints what was added. Standard output has no one to tell of an error.
 func (t table) end() { _ = t.w.Flush() }
 
+// jsonTime is a time as --json shows it: null for none, as in the API.
+type jsonTime time.Time
+
+// MarshalJSON implements json.Marshaler.
+func (m jsonTime) MarshalJSON() ([]byte, error) {
+	if time.Time(m).IsZero() {
+		return []byte("null"), nil
+	}
+	return time.Time(m).MarshalJSON()
+}
+
 func when(t time.Time) string {
 	if t.IsZero() {
 		return ""

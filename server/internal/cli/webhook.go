@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/errand-dev/errand"
 )
@@ -20,18 +19,25 @@ type webhookCmds struct {
 
 // shownWebhook is a webhook as --json shows it.
 type shownWebhook struct {
-	ID           string    `json:"id"`
-	URL          string    `json:"url"`
-	Types        []string  `json:"types"`
-	Agents       []string  `json:"agents"`
-	Enabled      bool      `json:"enabled"`
-	CreatedAt    time.Time `json:"created_at"`
-	CreatedBy    string    `json:"created_by"`
-	LastTakenAt  time.Time `json:"last_taken_at,omitzero"`
-	Failures     int       `json:"failures"`
-	LastFailedAt time.Time `json:"last_failed_at,omitzero"`
-	LastFailure  string    `json:"last_failure"`
-	Secret       string    `json:"secret,omitempty"`
+	ID           string   `json:"id"`
+	URL          string   `json:"url"`
+	Types        []string `json:"types"`
+	Agents       []string `json:"agents"`
+	Enabled      bool     `json:"enabled"`
+	CreatedAt    jsonTime `json:"created_at"`
+	CreatedBy    string   `json:"created_by"`
+	LastTakenAt  jsonTime `json:"last_taken_at"`
+	Failures     int      `json:"failures"`
+	LastFailedAt jsonTime `json:"last_failed_at"`
+	LastFailure  string   `json:"last_failure"`
+	Secret       string   `json:"secret,omitempty"`
+}
+
+func shownHook(w errand.Webhook) shownWebhook {
+	return shownWebhook{
+		w.ID, w.URL, w.Types, w.Agents, w.Enabled, jsonTime(w.CreatedAt), w.CreatedBy, jsonTime(w.LastTakenAt),
+		w.Failures, jsonTime(w.LastFailedAt), w.LastFailure, w.Secret,
+	}
 }
 
 type webhookCreateCmd struct {
@@ -55,7 +61,7 @@ func (c *webhookCreateCmd) Run(e *env) error {
 		case err != nil:
 			return err
 		case c.JSON:
-			return printJSON(e.Out, shownWebhook(*made))
+			return printJSON(e.Out, shownHook(*made))
 		}
 		fmt.Fprintln(e.Out, made.Secret)
 		fmt.Fprintf(e.Err, "This is the only time that it is shown. To try the address: errand webhook test %s\n", made.ID)
@@ -75,7 +81,7 @@ func (c *webhookListCmd) Run(e *env) error {
 		if c.JSON {
 			all := make([]shownWebhook, len(hooks))
 			for i, w := range hooks {
-				all[i] = shownWebhook(w)
+				all[i] = shownHook(w)
 			}
 			return printJSON(e.Out, all)
 		}
@@ -122,7 +128,7 @@ func (c *webhookUpdateCmd) Run(e *env) error {
 		case err != nil:
 			return err
 		case c.JSON:
-			return printJSON(e.Out, shownWebhook(*changed))
+			return printJSON(e.Out, shownHook(*changed))
 		}
 		fmt.Fprintf(e.Out, "%s is %s\n", changed.ID, webhookState(*changed))
 		return nil
