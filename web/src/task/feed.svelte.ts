@@ -2,6 +2,7 @@ import { get, part } from "../api/client";
 import { ended, type Row, type Task, type TaskEvent } from "../api/types";
 import { live } from "../live/live.svelte";
 import { Log } from "../live/log";
+import { OutlineOf } from "./outline";
 import { RulerOf } from "./ruler";
 
 interface EventPage {
@@ -14,6 +15,7 @@ interface EventPage {
 export class TaskFeed {
   log = new Log();
   ruler = new RulerOf();
+  outline = new OutlineOf();
   /** Grows with each frame in which something has come. */
   version = $state(0);
   /** Whether all that was there when the page was opened has been read. */
@@ -86,6 +88,7 @@ export class TaskFeed {
     this.#stop();
     this.log = new Log();
     this.ruler = new RulerOf();
+    this.outline = new OutlineOf();
     this.version++;
     void this.open().catch(() => setTimeout(() => this.#reread(), 2000));
   }
@@ -94,6 +97,7 @@ export class TaskFeed {
     const what = this.log.add(e);
     if (what === "taken") {
       this.ruler.add(e);
+      this.outline.add(e);
       if (!this.#due) {
         this.#due = true;
         const draw = (): void => {

@@ -330,7 +330,7 @@ test("a task's page shows its files, its sub-tasks as they go on, what was said,
   await page.getByText("Wrote table.csv").waitFor();
   const [download] = await Promise.all([page.waitForEvent("download"), side.getByRole("link", { name: "table.csv" }).click()]);
   assert.equal(readFileSync(await download.path(), "utf8"), "a,b\n1,2\n");
-  await run.emit(["think", { title: "Hm", thought: "not to be said" }]);
+  await run.emit(["think", { title: "Hm", thought: "not to be said" }], ["step", { name: "made" }]);
   await run.finish("completed", "It is made.");
   await page.locator(".pill.completed").waitFor();
   await page.getByRole("tab", { name: "Chat" }).click();
@@ -343,6 +343,15 @@ test("a task's page shows its files, its sub-tasks as they go on, what was said,
   const event = (await server.log(id)).find((e) => e.type === "output").id;
   await page.goto(`${server.url}/ui/tasks/${id}#e${event}`);
   await page.locator(`#e${event}.lit`).waitFor();
+  // Its outline leads to what it names, and stands in a tab of its own where there is no room beside the log.
+  const outline = page.getByRole("navigation", { name: "Outline" });
+  await outline.getByRole("link", { name: /Attempt 1 on w-1/ }).click();
+  await page.locator(".lit").filter({ hasText: "Attempt 1 began" }).waitFor();
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.getByRole("tab", { name: "About" }).click();
+  await outline.getByRole("link", { name: /Completed: ?Turn 1: Make a table/ }).click();
+  await page.locator(".lit").filter({ hasText: "asked · turn 1" }).waitFor();
+  await page.setViewportSize({ width: 1440, height: 900 });
   // From one task of a list to the next.
   await page.goto(`${server.url}/ui/tasks?agent=helper`);
   await page.getByRole("link", { name: "Below that" }).click();
@@ -958,7 +967,7 @@ test("each page, in both themes and at three widths, is without a fault that axe
   await run.emit(["think", { title: "Thought for 9 s.", thought: "Columns first." }], ["chunk", "Net sales came to **\u20ac 2.91 million**."]);
   await run.say("Comparing with last year");
   const names = { [done.id]: "done", [failed.id]: "failed", [run.id]: "live" };
-  const pages = ["tasks", "tasks?status=failed", "tasks?needs=you", "workers", "tasks?agent=nobody", `tasks/${done.id}`, `tasks/${done.id}?view=story`, `tasks/${done.id}?view=all`, `tasks/${done.id}?view=raw`, `tasks/${failed.id}?view=story`, `tasks/${run.id}`, "tasks/none", "inbox", "new", "agents", "agents/shown", "agents/shown/versions", "agents/shown/call", "overview", "overview?range=7d", "settings/keys", "settings/server", "settings/browser", "none"];
+  const pages = ["tasks", "tasks?status=failed", "tasks?needs=you", "workers", "tasks?agent=nobody", `tasks/${done.id}`, `tasks/${done.id}?view=story`, `tasks/${done.id}?view=all`, `tasks/${done.id}?view=raw`, `tasks/${done.id}?view=about`, `tasks/${failed.id}?view=story`, `tasks/${run.id}`, "tasks/none", "inbox", "new", "agents", "agents/shown", "agents/shown/versions", "agents/shown/call", "overview", "overview?range=7d", "settings/keys", "settings/server", "settings/browser", "none"];
   const faults = [];
   for (const [width, height] of [[1440, 900], [820, 1100], [390, 844]]) {
     for (const colorScheme of ["light", "dark"]) {
