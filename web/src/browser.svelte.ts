@@ -1,9 +1,17 @@
+/** A list that was given a name: its filter as it stands in the address. */
+export interface View {
+  name: string;
+  query: string;
+}
+
 /** What this browser remembers: how things look. Never who is signed in. */
 class Browser {
   theme = $state<"" | "light" | "dark">(read("theme", ["", "light", "dark"]));
   utc = $state(read("times", ["", "utc"]) === "utc");
   roomy = $state(read("rows", ["", "roomy"]) === "roomy");
   keys = $state(read("keys", ["", "off"]) !== "off");
+  /** The lists that were saved, by name. */
+  views = $state.raw<View[]>(readViews());
   /** The present moment, which relative times are counted from. */
   now = $state(Date.now());
 
@@ -25,6 +33,21 @@ class Browser {
     write("rows", this.roomy ? "roomy" : "");
     write("keys", this.keys ? "" : "off");
     this.#dress();
+  }
+
+  /** Saves a list under a name, in the place of one that had it. */
+  save(view: View): void {
+    this.#keep([...readViews().filter((v) => v.name !== view.name), view].sort((a, b) => a.name.localeCompare(b.name)));
+  }
+
+  forget(name: string): void {
+    this.#keep(readViews().filter((v) => v.name !== name));
+  }
+
+  /** What other tabs have saved meanwhile is read before. */
+  #keep(views: View[]): void {
+    this.views = views;
+    write("views", views.length ? JSON.stringify(views) : "");
   }
 
   /** Light to dark and back, whatever the system says. */
@@ -76,6 +99,15 @@ function read<T extends string>(name: string, allowed: readonly T[]): T {
     return value !== null && allowed.includes(value) ? value : (allowed[0] as T);
   } catch {
     return allowed[0] as T;
+  }
+}
+
+function readViews(): View[] {
+  try {
+    const all: unknown = JSON.parse(localStorage.getItem("errand.views") ?? "[]");
+    return Array.isArray(all) ? all.filter((v: Partial<View> | null): v is View => typeof v?.name === "string" && typeof v.query === "string") : [];
+  } catch {
+    return [];
   }
 }
 

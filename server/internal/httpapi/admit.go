@@ -148,7 +148,7 @@ var once = []string{ //nolint:gochecknoglobals // a constant
 
 // single refuses what is said twice: a reader of the first word and a reader of the
 // last would each take another for it (rule H5). No parameter of any route may stand
-// more than once. Headers that are lists are joined, so that all of them count.
+// more than once, but those of which a face says that they are lists. Headers that are lists are joined, so that all of them count.
 func (s *server) single(r *http.Request) error {
 	for _, name := range once {
 		if len(r.Header[name]) > 1 {
@@ -157,6 +157,9 @@ func (s *server) single(r *http.Request) error {
 	}
 	if accept := r.Header["Accept"]; len(accept) > 1 {
 		r.Header.Set("Accept", strings.Join(accept, ", "))
+	}
+	if ui.Page(r) { // whose parameters only the page itself reads
+		return nil
 	}
 	query, _ := url.ParseQuery(r.URL.RawQuery) // what cannot be read counts for nothing, or is refused by its route
 	face := s.face(r)

@@ -48,7 +48,7 @@ func TestH9ThePagesAreThere(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, index := s.page(t, "GET", "/ui/", nil)
-	for _, path := range []string{"/ui", "/ui/tasks", "/ui/tasks/some-id?view=all", "/ui/../ui/x", "//ui//agents/"} {
+	for _, path := range []string{"/ui", "/ui/tasks", "/ui/tasks/some-id?view=all", "/ui/tasks?status=failed&status=error", "/ui/../ui/x", "//ui//agents/"} {
 		if res, body := s.page(t, "GET", path, nil); res.status != 200 || !bytes.Equal(body, index) {
 			t.Errorf("%s: %d, %s", path, res.status, clip(body))
 		}

@@ -44,6 +44,9 @@ export function filterOf(p: URLSearchParams): Filter {
 
 const oneOf = (all: readonly string[], given: string | null): string => (given && all.includes(given) ? given : "");
 
+/** The filter that all tasks match. */
+export const everything: Filter = filterOf(new URLSearchParams());
+
 /** A length of time such as 15m, 24h or 7d in ms, 0 for anything else. */
 export function sinceMs(text: string | null): number {
   const m = /^(\d{1,4})([mhd])$/.exec(text ?? "");

@@ -524,7 +524,17 @@ test("the failed run of an hour ago is found, seen why, and run again", async ()
   const { task } = (await server.api("POST", "/v1/claim", { agent_ids: ["again"], worker_id: "w", wait: 10 })).claims[0];
   assert.deepEqual([task.input.text, task.title, task.tags, task.timeout], ["Read the meter photographs", "Meters", ["nov"], 60]);
   await page.locator(".pill.executing").waitFor();
-  await page.goto(`${server.url}/ui/tasks?agent=again&status=failed`);
+  // The list has an address that can be opened, and a name under which this browser finds it again.
+  await page.goto(`${server.url}/ui/tasks?agent=again&status=failed&status=error`);
+  const views = page.locator("details.views");
+  await views.locator("summary").click();
+  await page.getByLabel("Name of this view").fill("Went wrong again");
+  await page.keyboard.press("Enter");
+  await page.goto(server.url + "/ui/tasks");
+  await views.locator("summary").click();
+  await views.getByRole("link", { name: "Went wrong again" }).click();
+  await page.waitForURL((url) => url.search === "?agent=again&status=failed&status=error");
+  await page.getByText("1 of 1 shown").waitFor();
   await page.getByRole("checkbox", { name: "Tick Meters" }).check();
   await page.screenshot({ path: join(shots, "tasks-ticked-light-1440.png") });
   await page.getByRole("button", { name: "Run again" }).click();
@@ -553,6 +563,12 @@ test("the overview shows what happened, by eye, by keys and as a table, and what
   await page.getByRole("button", { name: "Tokens, half an hour, as a table" }).click();
   const tokens = page.getByRole("region", { name: "Tokens, half an hour" });
   assert.match(await tokens.locator("tbody tr").first().innerText(), /k$/);
+  // All of it is of one agent when that is chosen, also by the address.
+  await page.getByLabel("Agent", { exact: true }).selectOption("plotted");
+  await page.waitForURL((url) => url.search === "?range=24h&agent=plotted");
+  await page.getByRole("group", { name: "Tasks ended, half an hour. 2 ends, 1 of them wrong. Arrow" }).waitFor();
+  await page.getByRole("link").filter({ hasText: /Went wrong\s*1\s*of 2 ends/ }).waitFor();
+  await page.getByLabel("Agent", { exact: true }).selectOption("All agents");
   const trouble = page.getByRole("listitem").filter({ hasText: "Agent deserted has no worker" });
   await trouble.getByRole("link", { name: "See it" }).click();
   await page.waitForURL((url) => url.search === "?agent=deserted&why=no_worker");
