@@ -14,17 +14,17 @@ func TestAnInterruptIsNotLostBetweenParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &env{ctx: t.Context(), interrupts: make(chan os.Signal, 1)}
 		e.interrupts <- os.Interrupt
-		untilDone := func(ctx context.Context) error {
+		if err := e.interruptible(func(ctx context.Context) error {
 			<-ctx.Done()
 			return nil
-		}
-		if err := e.interruptible(untilDone); err != nil {
+		}); err != nil {
 			t.Fatalf("what was done fails: %v", err)
 		}
 		begun := false
 		err := e.interruptible(func(ctx context.Context) error {
 			begun = true
-			return errors.Join(untilDone(ctx), ctx.Err())
+			<-ctx.Done()
+			return ctx.Err()
 		})
 		if code, is := errors.AsType[exitCodeError](err); !begun || !is || code.code != exitInterrupted {
 			t.Errorf("what follows ends with %v", err)

@@ -123,7 +123,7 @@ func (r *round) send(ctx context.Context, key []byte, id string, m Message, seq 
 	}
 	r.Posted(Taken)
 	if now := r.Store.Now(); r.hook.Failures > 0 || now-r.hook.TakenAt >= lately {
-		r.hook.Health.Failures, r.hook.TakenAt = 0, now
+		r.hook.Failures, r.hook.TakenAt = 0, now
 		if err := r.Store.WebhookTook(ctx, *r.hook); err != nil {
 			return true, err
 		}

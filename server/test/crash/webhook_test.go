@@ -34,10 +34,10 @@ func TestWebhooksSurviveKills(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		var m struct {
-			Type string
+			Type string `json:"type"`
 			Data struct {
 				Task string `json:"task_id"`
-			}
+			} `json:"data"`
 		}
 		if err != nil || verifier.Verify(body, r.Header) != nil || json.Unmarshal(body, &m) != nil {
 			t.Errorf("posted %s, %v", body, r.Header)

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -29,22 +30,38 @@ func TestNumbersThatMayMeanSomethingElse(t *testing.T) {
 		name, content string
 		want          []string
 	}{
-		{"a day in eight digits", lines("date,v", func(i int) string { return fmt.Sprintf("202401%02d,%d", i+1, i) }),
-			[]string{"| 20,240,120 | – | – |", "date: its numbers may stand for days"}},
-		{"a spreadsheet's days with times", lines("order_date,v", func(i int) string { return fmt.Sprintf("%d.5,%d", 45000+i, i) }),
-			[]string{"| 45,019.5 | – | – |", "may stand for days"}},
-		{"a word for missing below", lines("t,v", func(i int) string { return fmt.Sprintf("x%d,%v", i, every(5, i, "-9999.0", 20+i)) }),
-			[]string{"v: -9,999, found 4 times far from all other values"}},
-		{"a word for missing above", lines("t,q", func(i int) string { return fmt.Sprintf("x%d,%v", i, every(5, i, 99, i%5)) }),
-			[]string{"q: 99, found 4 times far from all other values"}},
-		{"years of two digits", lines("t,v", func(i int) string { return fmt.Sprintf("%d/28/%d,%d", i%12+1, 60+i, i) }),
-			[]string{"t: years of two digits are taken for 1970 to 2069."}},
-		{"more digits than a float has", lines("n", func(i int) string { return fmt.Sprint(9007199254740993 + i) }),
-			[]string{"n: quartiles are rounded to 15 digits"}},
-		{"an average below", "name,v\nx,1\ny,2\nz,3\nAverage,2\nMedian,2\n",
-			[]string{"2 rows called like a figure of others", "(first “Average” on line 5)"}},
-		{"a total above its parts", "region,v\nTotal,6\nNorth,1\nSouth,2\nEast,3\n",
-			[]string{"called like a total", "(first “Total” on line 2)"}},
+		{
+			"a day in eight digits", lines("date,v", func(i int) string { return fmt.Sprintf("202401%02d,%d", i+1, i) }),
+			[]string{"| 20,240,120 | – | – |", "date: its numbers may stand for days"},
+		},
+		{
+			"a spreadsheet's days with times", lines("order_date,v", func(i int) string { return fmt.Sprintf("%d.5,%d", 45000+i, i) }),
+			[]string{"| 45,019.5 | – | – |", "may stand for days"},
+		},
+		{
+			"a word for missing below", lines("t,v", func(i int) string { return fmt.Sprintf("x%d,%v", i, every(5, i, "-9999.0", 20+i)) }),
+			[]string{"v: -9,999, found 4 times far from all other values"},
+		},
+		{
+			"a word for missing above", lines("t,q", func(i int) string { return fmt.Sprintf("x%d,%v", i, every(5, i, 99, i%5)) }),
+			[]string{"q: 99, found 4 times far from all other values"},
+		},
+		{
+			"years of two digits", lines("t,v", func(i int) string { return fmt.Sprintf("%d/28/%d,%d", i%12+1, 60+i, i) }),
+			[]string{"t: years of two digits are taken for 1970 to 2069."},
+		},
+		{
+			"more digits than a float has", lines("n", func(i int) string { return strconv.Itoa(9007199254740993 + i) }),
+			[]string{"n: quartiles are rounded to 15 digits"},
+		},
+		{
+			"an average below", "name,v\nx,1\ny,2\nz,3\nAverage,2\nMedian,2\n",
+			[]string{"2 rows called like a figure of others", "(first “Average” on line 5)"},
+		},
+		{
+			"a total above its parts", "region,v\nTotal,6\nNorth,1\nSouth,2\nEast,3\n",
+			[]string{"called like a total", "(first “Total” on line 2)"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
