@@ -75,7 +75,7 @@ try {
   const { context, page } = await person(browser, server, { viewport: { width: 1440, height: 1100 } });
   await signIn(page, server, `/ui/tasks/${id}?view=story`);
   await page.getByText("Sales of the third quarter came to").waitFor();
-  await page.getByRole("complementary").getByText("Which products fell?").waitFor();
+  await page.getByRole("complementary").getByRole("link", { name: "Which products fell?", exact: true }).waitFor();
   await page.screenshot({ path: join(root, "docs/ui.png") });
   await context.close();
 } finally {
