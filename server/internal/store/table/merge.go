@@ -68,7 +68,7 @@ func lasting(ops []Op) []Op {
 }
 
 // row names the row that an upsert writes.
-func (op Op) row() string { return fmt.Sprintf("%q", op.Args[:op.Key]) }
+func (op Op) row() string { return fmt.Sprintf("%#v", op.Args[:op.Key]) }
 
 // together makes the rows of several statements in one.
 func together(ops []Op) Op {

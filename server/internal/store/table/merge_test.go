@@ -64,6 +64,17 @@ func TestMergeOfUpserts(t *testing.T) {
 	}
 }
 
+// Rows whose keys are numbers are told apart by all of these.
+func TestUpsertsOfOtherNumbersAreOthers(t *testing.T) {
+	t.Parallel()
+	for _, other := range []any{int64(0x110001), int64(0xd800), "\ufffd"} {
+		ops := []Op{{Args: []any{int64(0x110000)}, Key: 1}, {Args: []any{other}, Key: 1}}
+		if left := lasting(ops); len(left) != 2 {
+			t.Errorf("%v is taken for %v", ops[0].Args, ops[1].Args)
+		}
+	}
+}
+
 // Whatever is merged, each table gets the rows that were recorded, in their order,
 // and statements become fewer where inserts follow one another.
 func TestMergeKeepsTheOrderOfEachTable(t *testing.T) {
