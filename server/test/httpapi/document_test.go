@@ -175,7 +175,7 @@ func TestDocsPage(t *testing.T) {
 	if curls := strings.Count(page, "<pre>curl "); curls < 50 {
 		t.Errorf("it has %d commands", curls)
 	}
-	if len(page) > 400<<10 {
+	if len(page) > 512<<10 {
 		t.Errorf("it is %d bytes long", len(page))
 	}
 }
