@@ -47,9 +47,9 @@ func (c *agentApplyCmd) Run(e *env) error {
 		c.Provider != nil || c.Model != nil || c.APIBase != nil
 	switch {
 	case c.ID == "" && c.File == "":
-		return errors.New("which agent? Give its id, or a file with -f")
+		return misused("which agent? Give its id, or a file with -f")
 	case c.File != "" && (c.ID != "" || flags):
-		return errors.New("-f says everything about its agents: leave out the id and the other flags")
+		return misused("-f says everything about its agents: leave out the id and the other flags")
 	case c.File == "":
 		return c.call(e, func(ctx context.Context, client *errand.Client) error {
 			before, err := existing(ctx, client, c.ID)

@@ -84,7 +84,7 @@ func (c *askCmd) question() (q task.Asked, err error) {
 	switch {
 	case c.Default == nil:
 	case c.Deadline <= 0:
-		return q, errors.New("--default goes with --deadline, at which it is taken")
+		return q, misused("--default goes with --deadline, at which it is taken")
 	case c.Approval:
 		q.Default = &task.Reply{Answer: task.Answer(*c.Default)}
 	default:

@@ -221,12 +221,12 @@ func Main(args []string, streams Streams) int {
 			args = append(args[1:len(args):len(args)], "--help")
 		}
 		parsed, err := parser.Parse(args)
-		if err != nil {
-			err = usage(err)
-		} else {
+		if parse, failed := errors.AsType[*kong.ParseError](err); failed {
+			parsed, err = parse.Context, misused(inOurWords(err))
+		} else if err == nil {
 			err = parsed.Run(e)
 		}
-		code = e.report(err)
+		code = e.report(usage(err, parsed))
 	}()
 	return code
 }
@@ -237,21 +237,35 @@ var kinds = regexp.MustCompile(` but got ("(?:[^"\\]|\\.)*") \([a-z ]+\)(?:; per
 // noValue is what kong says where a line ends in place of a value.
 var noValue = regexp.MustCompile(`expected [a-z]+ value but got "EOL" \(<EOL>\)|missing value, expecting "<arg>"`)
 
-// usage says where to read how a command is written.
-func usage(err error) error {
+// misused is an error of what was typed. That of a parsed line is a command's own.
+type misused string
+
+func (m misused) Error() string { return string(m) }
+
+// usage says of an error of what was typed where to read how the command is written.
+func usage(err error, parsed *kong.Context) error {
+	wrong, is := errors.AsType[misused](err)
+	if !is {
+		return err
+	}
 	command := "errand"
-	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
+	if parsed != nil && parsed.Selected() != nil {
 		command = ""
-		for n := parse.Context.Selected(); n != nil; n = n.Parent {
+		for n := parsed.Selected(); n != nil; n = n.Parent {
 			command = strings.TrimSpace(n.Name + " " + command)
 		}
 	}
+	return exitCodeError{code: exitUsage, message: fmt.Sprintf("%s; see %s --help", wrong, command)}
+}
+
+// inOurWords is what the parser says, without its own terms and guesses.
+func inOurWords(err error) string {
 	// An enum of kong's lists what stands for "left out", too.
 	text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1)
 	text = noValue.ReplaceAllString(text, "give it a value")
 	text = kinds.ReplaceAllString(text, " but got $1")
 	text, _, _ = strings.Cut(text, ", did you mean") // who guesses wrong stops or deletes what was to be shown
-	return exitCodeError{code: exitUsage, message: fmt.Sprintf("%s; see %s --help", text, command)}
+	return text
 }
 
 // unreachable says in a person's words that no server was reached.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -53,7 +52,7 @@ type fileListCmd struct {
 // Run prints a table of files.
 func (c *fileListCmd) Run(e *env) error {
 	if c.Limit < 1 {
-		return errors.New("--limit must be at least 1")
+		return misused("--limit must be at least 1")
 	}
 	files, more := []errand.File{}, false
 	err := c.call(e, func(ctx context.Context, client *errand.Client) error {

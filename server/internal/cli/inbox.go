@@ -30,7 +30,7 @@ func (inboxListCmd) Help() string {
 // Run prints what is asked, newest first.
 func (c *inboxListCmd) Run(e *env) error {
 	if c.Limit < 1 {
-		return errors.New("--limit must be at least 1")
+		return misused("--limit must be at least 1")
 	}
 	client, err := c.client()
 	if err != nil {
@@ -115,7 +115,7 @@ type inboxAnswerCmd struct {
 // Run gives the answer.
 func (c *inboxAnswerCmd) Run(e *env) error {
 	if c.Decline && c.Value != "" {
-		return errors.New("--decline goes without a value: say why with --note")
+		return misused("--decline goes without a value: say why with --note")
 	}
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		a, err := client.Approvals.Get(ctx, c.ID)

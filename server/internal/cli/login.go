@@ -67,7 +67,7 @@ func (c *loginCmd) Run(e *env) error {
 func serverURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", errors.New("write the server's URL like https://errand.example.com or http://127.0.0.1:4747")
+		return "", misused("write the server's URL like https://errand.example.com or http://127.0.0.1:4747")
 	}
 	return strings.TrimRight(u.String(), "/"), nil
 }

@@ -97,7 +97,7 @@ func (c connection) profile(known profiles, name string) (place, error) {
 		return place{}, err
 	}
 	if c.Server != "" && c.Server != os.Getenv("ERRAND_URL") {
-		return place{}, errors.New("either --server or --profile, not both")
+		return place{}, misused("either --server or --profile, not both")
 	}
 	if c.Key != "" && c.Key != os.Getenv("ERRAND_API_KEY") {
 		found.Key = c.Key

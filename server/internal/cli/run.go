@@ -153,7 +153,7 @@ func (c *runCmd) servers() connection {
 func (c *runCmd) party(e *env) (who party, err error) {
 	servers := c.servers()
 	if c.Own && servers.named() {
-		return party{}, errors.New("either --own or a server (--server, ERRAND_URL or --profile), not both")
+		return party{}, misused("either --own or a server (--server, ERRAND_URL or --profile), not both")
 	}
 	if len(c.Program) > 0 {
 		return c.programs(e, servers)

@@ -38,7 +38,7 @@ func (c *runCmd) programs(e *env, servers connection) (party, error) {
 	case !dashes:
 		return party{}, exitCodeError{exitUsage, fmt.Sprintf("unexpected argument %s: put the prompt in quotation marks, and a program behind --; see errand run --help", c.Program[0])}
 	case c.Agent != "" || c.Model != "":
-		return party{}, errors.New("either a program behind --, or --agent and --model")
+		return party{}, misused("either a program behind --, or --agent and --model")
 	}
 	box, err := c.box(c.Data)
 	if err != nil {

@@ -83,12 +83,12 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	for _, given := range c.AllowPrivate {
 		p, err := netip.ParsePrefix(given)
 		if err != nil {
-			return o, fmt.Errorf("--allow-private %q: write a network, for example 10.0.0.0/8", given)
+			return o, misused(fmt.Sprintf("--allow-private %q: write a network, for example 10.0.0.0/8", given))
 		}
 		o.AllowPrivate = append(o.AllowPrivate, p)
 	}
 	if o.Retention, err = task.ParseRetention(c.Retain); err != nil {
-		return o, fmt.Errorf("--retain %w", err)
+		return o, misused("--retain " + err.Error())
 	}
 	log, err := c.logger(e)
 	if err != nil {
@@ -133,6 +133,9 @@ func (c *serveCmd) Run(e *env) error {
 	o, err := c.options(e)
 	if err != nil {
 		return err
+	}
+	if err := o.Validate(); err != nil {
+		return misused(err.Error())
 	}
 	again, ignore := c.reloads(e) // from now on: what comes while the server starts is not its end
 	defer ignore()

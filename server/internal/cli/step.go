@@ -42,7 +42,7 @@ func (c *stepCmd) Run(e *env) error {
 	socket := os.Getenv(program.StepSocket)
 	switch {
 	case len(command) == 0:
-		return errors.New("which command? Write it behind --, for example: errand step fetch -- curl -s https://example.com")
+		return misused("which command? Write it behind --, for example: errand step fetch -- curl -s https://example.com")
 	case socket == "":
 		return fmt.Errorf("there is no task here (%s is not set): errand step is for programs that 'errand worker' or an agent of runtime command runs", program.StepSocket)
 	}

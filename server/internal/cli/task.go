@@ -269,9 +269,9 @@ func (c *taskUpdateCmd) Run(e *env) error {
 	}
 	switch {
 	case c.Result != nil && c.Status == "":
-		return errors.New("--result goes with --status completed, failed or error")
+		return misused("--result goes with --status completed, failed or error")
 	case isNothing(u):
-		return errors.New("nothing to change: give --title, --internal-status, --priority, --in, --budget, what is asked of the model, or --status with --result")
+		return misused("nothing to change: give --title, --internal-status, --priority, --in, --budget, what is asked of the model, or --status with --result")
 	}
 	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		task, err := client.Tasks.Update(ctx, c.ID, u)

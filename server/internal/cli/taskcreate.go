@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -98,7 +97,7 @@ func (e *env) prompt(arg string) (string, error) {
 		arg = string(text)
 	}
 	if strings.TrimSpace(arg) == "" {
-		return "", errors.New("the prompt is empty: say what is to be done")
+		return "", misused("the prompt is empty: say what is to be done")
 	}
 	return arg, nil
 }

@@ -30,7 +30,7 @@ func (taskDownloadCmd) Help() string {
 // Run downloads output files of the task.
 func (c *taskDownloadCmd) Run(e *env) error {
 	if c.Turn < 0 {
-		return errors.New("--turn must be at least 1")
+		return misused("--turn must be at least 1")
 	}
 	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		wanted, err := c.wanted(ctx, client)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -19,7 +18,7 @@ type taskFilesCmd struct {
 // Run lists the files of the task, or prints what the agent was given of one.
 func (c *taskFilesCmd) Run(e *env) error {
 	if c.Turn < 0 {
-		return errors.New("--turn must be at least 1")
+		return misused("--turn must be at least 1")
 	}
 	return c.callOn(e, []*string{&c.ID}, func(ctx context.Context, client *errand.Client) error {
 		if c.Text != "" {

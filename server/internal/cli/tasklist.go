@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -56,7 +55,7 @@ const pageSize = 50
 // Run prints a table of tasks.
 func (c *taskListCmd) Run(e *env) error {
 	if c.Limit < 1 {
-		return errors.New("--limit must be at least 1")
+		return misused("--limit must be at least 1")
 	}
 	if c.JSON {
 		tasks := []json.RawMessage{}

@@ -26,7 +26,7 @@ func (taskRetryCmd) Help() string {
 // Run creates the tasks again and prints their new ids.
 func (c *taskRetryCmd) Run(e *env) error {
 	if c.Watch && len(c.IDs) != 1 {
-		return errors.New("--watch follows one task: name one id")
+		return misused("--watch follows one task: name one id")
 	}
 	client, err := c.client()
 	if err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 
 	"github.com/errand-dev/errand"
@@ -20,7 +19,10 @@ type taskSearchCmd struct {
 // Run prints a table of places.
 func (c *taskSearchCmd) Run(e *env) error {
 	if c.Limit < 1 {
-		return errors.New("--limit must be at least 1")
+		return misused("--limit must be at least 1")
+	}
+	if strings.TrimSpace(strings.Join(c.Words, "")) == "" {
+		return misused("which words? Name at least one")
 	}
 	var words []string
 	for _, w := range c.Words {

@@ -31,18 +31,18 @@ func (c *taskStopCmd) Run(e *env) error {
 	filtered := !c.empty()
 	switch {
 	case len(c.IDs) > 0 && (filtered || c.All || c.DryRun):
-		return errors.New("either name tasks, or say which by --agent, --status and so on, not both")
+		return misused("either name tasks, or say which by --agent, --status and so on, not both")
 	case len(c.IDs) > 0:
 		return c.several(e, c.IDs, func(ctx context.Context, tasks *errand.Tasks, id string) (*errand.Task, error) {
 			return tasks.Stop(ctx, id)
 		})
 	case filtered && c.All:
-		return errors.New("--all is every task: leave out the filters, or leave out --all")
+		return misused("--all is every task: leave out the filters, or leave out --all")
 	case !filtered && !c.All:
-		return errors.New("which tasks? Name their ids, or say which by --agent, --status and so on, or --all")
+		return misused("which tasks? Name their ids, or say which by --agent, --status and so on, or --all")
 	}
 	if c.EndReason != "" {
-		return errors.New("--end-reason is of tasks that have ended")
+		return misused("--end-reason is of tasks that have ended")
 	}
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		f := c.filter()

@@ -54,9 +54,9 @@ func (c *workerCmd) Run(e *env) error {
 	p.Run, _ = behindDashes(p.Run)
 	switch {
 	case len(p.Run) == 0:
-		return errors.New("which program? Write it behind --, for example: errand worker --agent agent-123 -- ./my-agent")
+		return misused("which program? Write it behind --, for example: errand worker --agent agent-123 -- ./my-agent")
 	case c.Slots < 1 || c.Slots > 100:
-		return errors.New("--slots must be from 1 to 100")
+		return misused("--slots must be from 1 to 100")
 	}
 	if err := p.Check(); err != nil {
 		return err
