@@ -207,9 +207,12 @@ def test_conversation_metadata(client, server):
     hold.go()
     until(lambda: client.responses.retrieve(running.id).status == "completed", "the end of the third turn")
     assert client.conversations.retrieve(conversation).metadata == {"topic": "coffee"}
-    for wrong in ({str(n): "" for n in range(17)}, {"n": 1}):
+    for wrong in ({str(n): "" for n in range(17)}, {"n": 1}, {"n" * 65: ""}, {"n": "ä" * 513}):
         with refused(422):
             client.conversations.update(conversation, metadata=wrong)
+    with refused(422):  # nothing that would clear it unasked
+        client.post(f"/conversations/{conversation}", body={}, cast_to=object)
+    assert client.conversations.retrieve(conversation).metadata == {"topic": "coffee"}
     assert client.conversations.update(conversation, metadata=None).metadata == {}
     assert client.conversations.retrieve(conversation).metadata == {}
 

@@ -126,6 +126,13 @@ func (f *face) describe(w http.ResponseWriter, r *http.Request) error {
 	if err := edge.Decode(raw, &b); err != nil {
 		return err
 	}
+	var members map[string]json.RawMessage
+	if err := edge.Decode(raw, &members); err != nil {
+		return err
+	}
+	if _, given := members["metadata"]; !given {
+		return fault.Field("metadata", "must be there; null clears it")
+	}
 	if err := checkMetadata(b.Metadata); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/errand-dev/errand/server/internal/fault"
 	"github.com/errand-dev/errand/server/internal/httpapi/edge"
@@ -177,9 +178,14 @@ func decode(raw []byte) (body, []given, error) {
 
 // checkMetadata refuses more than metadata may hold.
 func checkMetadata(m map[string]string) error {
-	const most = 16
+	const most, longestKey, longest = 16, 64, 512 // OpenAI's own limits, of characters
 	if len(m) > most {
 		return fault.Field("metadata", "must not hold more than %d members", most)
+	}
+	for key, value := range m {
+		if utf8.RuneCountInString(key) > longestKey || utf8.RuneCountInString(value) > longest {
+			return fault.Field("metadata", "must have keys of at most %d characters, and values of at most %d", longestKey, longest)
+		}
 	}
 	return nil
 }

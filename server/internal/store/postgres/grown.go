@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -12,7 +13,8 @@ const grownFirst = 128
 
 // grownTables are those that take more than twice the pages that they had when the
 // database looked at them: what it knows is of another table.
-const grownTables = `SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+const grownTables = `SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'r'
+	AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
 	AND pg_relation_size(oid) > 2 * current_setting('block_size')::bigint * greatest(relpages, 1)`
 
 // grew counts changes that were stored, and asks for a look at the tables.
@@ -49,9 +51,8 @@ func (s *Store) analyze(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
-		if _, err := s.pool.Exec(ctx, "ANALYZE (SKIP_LOCKED) "+name); err != nil {
-			return err
-		}
+		_, failed := s.pool.Exec(ctx, "ANALYZE (SKIP_LOCKED) "+name)
+		err = errors.Join(err, failed)
 	}
-	return nil
+	return err
 }

@@ -2,6 +2,9 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,35 +53,48 @@ func (s *Store) tell(ctx context.Context) {
 	}
 }
 
-// notify sends one notification, and returns the connection if it is still good.
-func (s *Store) notify(ctx context.Context, conn *pgx.Conn) *pgx.Conn {
+// notify sends one notification, and returns the connection if it is still good. One that
+// was kept may have died since: then it sends it by another.
+func (s *Store) notify(ctx context.Context, kept *pgx.Conn) *pgx.Conn {
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
-	if conn == nil {
-		var err error
-		if conn, err = s.connect(ctx); err != nil {
-			return nil
-		}
+	if kept != nil && s.notifyBy(ctx, kept) {
+		return kept
 	}
-	if _, err := conn.Exec(ctx, "SELECT pg_notify($1, $2)", channel, s.opts.Node); err != nil {
-		hangUp(ctx, conn)
+	fresh, err := s.connect(ctx)
+	if err != nil || !s.notifyBy(ctx, fresh) {
 		return nil
 	}
-	return conn
+	return fresh
+}
+
+// notifyBy sends one notification by a connection, and hangs up if that fails.
+func (s *Store) notifyBy(ctx context.Context, conn *pgx.Conn) bool {
+	_, err := conn.Exec(ctx, "SELECT pg_notify($1, $2)", channel, s.opts.Node)
+	if err != nil {
+		hangUp(ctx, conn)
+	}
+	return err == nil
 }
 
 // listen takes what other nodes tell. While it cannot, the feed is still read every
-// second, and it says so: a pooler takes a LISTEN, and lets nothing through.
+// second, and it says so if the database can be reached: a pooler takes a LISTEN, and lets
+// nothing through.
 func (s *Store) listen(ctx context.Context) {
-	deaf := time.AfterFunc(proofTime, func() { s.tellDeaf(ctx) })
-	defer deaf.Stop()
+	var told atomic.Bool // the operator, since something has arrived
+	deaf := func(why error) {
+		if !told.Swap(true) {
+			s.opts.Log.WarnContext(ctx, "what other servers commit is seen within a second, not at once: the database's notifications do not arrive",
+				"from", place(s.listens), "error", why)
+		}
+	}
 	for ctx.Err() == nil {
 		proven, err := s.hear(ctx, deaf)
-		if err != nil && ctx.Err() == nil {
-			s.opts.Log.DebugContext(ctx, "hints of other nodes do not arrive now", "error", bare(err))
-		}
-		if proven {
-			deaf.Reset(proofTime)
+		switch {
+		case proven:
+			told.Store(false)
+		case err != nil && ctx.Err() == nil && s.opts.ListenURL != "":
+			deaf(fmt.Errorf("%w: is ERRAND_DATABASE_LISTEN_URL right?", bare(err)))
 		}
 		select {
 		case <-ctx.Done():
@@ -87,9 +103,16 @@ func (s *Store) listen(ctx context.Context) {
 	}
 }
 
-// hear takes them until the connection is lost. It stops a timer when what this node tells
-// itself arrives, which is proof that what others tell does, too, and reports whether it did.
-func (s *Store) hear(ctx context.Context, deaf *time.Timer) (proven bool, err error) {
+// Why nothing arrives although the database is reached.
+var (
+	errPooler = errors.New("a pooler in transaction mode lets none through: name the database itself with ERRAND_DATABASE_LISTEN_URL")
+	errAside  = errors.New("ERRAND_DATABASE_LISTEN_URL has to lead to the same database, past any pooler")
+)
+
+// hear takes them until the connection is lost. It reports whether what this node tells
+// itself has arrived, which is proof that what others tell does, too; if it does not in
+// time, deaf is told.
+func (s *Store) hear(ctx context.Context, deaf func(error)) (proven bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, s.listens.Copy())
 	if err != nil {
 		return false, err
@@ -99,6 +122,12 @@ func (s *Store) hear(ctx context.Context, deaf *time.Timer) (proven bool, err er
 		return false, err
 	}
 	leave(s.hints) // some may have gone by
+	why := errPooler
+	if s.opts.ListenURL != "" {
+		why = errAside
+	}
+	unproven := time.AfterFunc(proofTime, func() { deaf(why) })
+	defer unproven.Stop()
 	s.hint()
 	for {
 		told, err := conn.WaitForNotification(ctx)
@@ -109,22 +138,12 @@ func (s *Store) hear(ctx context.Context, deaf *time.Timer) (proven bool, err er
 		switch {
 		case told.Channel != channel:
 		case told.Payload == s.opts.Node:
-			deaf.Stop()
 			proven = true
+			unproven.Stop()
 		default:
 			leave(s.hints)
 		}
 	}
-}
-
-// tellDeaf tells the operator that no hints arrive, and what to do.
-func (s *Store) tellDeaf(ctx context.Context) {
-	help := "a pooler in transaction mode lets none through: name the database itself with ERRAND_DATABASE_LISTEN_URL"
-	if s.opts.ListenURL != "" {
-		help = "ERRAND_DATABASE_LISTEN_URL has to lead to the same database, past any pooler"
-	}
-	s.opts.Log.WarnContext(ctx, "what other servers commit is seen within a second, not at once: the database's notifications do not arrive",
-		"from", place(s.listens), "help", help)
 }
 
 // hangUp ends a connection, if there is one.
