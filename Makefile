@@ -154,6 +154,7 @@ $(ON_POSTGRES):
 
 .PHONY: test-postgres
 test-postgres: $(ON_POSTGRES) ## the stores', the verbs', the streams' and the API's tests, with the race detector
+	@if npm --version >/dev/null 2>&1; then $(MAKE) web/node_modules/.package-lock.json; fi # as for the tests of SQLite
 	cd server && $(ON_POSTGRES) $(GO) test -race -shuffle=on -timeout 12m \
 	  ./internal/store/postgres ./internal/testkit/... 2>&1 | tee $(CURDIR)/$(TMP)/test-postgres.log
 	cd server && ERRAND_TEST_STORE=postgres $(ON_POSTGRES) $(GO) test -shuffle=on -timeout 12m \

@@ -66,10 +66,12 @@ const (
 	// look is how exactly it is known who leads; whoever does is told of what is due, by
 	// whichever node it was put, or has failed.
 	look = time.Second
-	// late is after what time the feed is read for webhooks though nothing was told: what
-	// somebody's long transaction has kept from being read is found then.
-	late = 15 * time.Second
-	// soon is how long nothing is looked for afterwards, or rest times as long as it took.
+	// settles is within which what was told can be read in the feed, mostly. late is after
+	// what time it is read for webhooks though nothing was told: what somebody's long
+	// transaction has kept from being read is found then.
+	settles, late = 3 * time.Second, 15 * time.Second
+	// soon is how long nothing is looked for afterwards, or rest times as long as it took, but
+	// look at most: on a busy machine that is long, and whoever is told waits for it.
 	soon, rest = 50 * time.Millisecond, 9
 	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target, and
 	// inAll how many there may be with those that wait until they may have much in memory.
@@ -132,6 +134,7 @@ func (c *Courier) Run(ctx context.Context, leads func() bool) error {
 	defer rounds.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	told := time.Now()
 	for ctx.Err() == nil && leads() {
 		begun := time.Now()
 		hooks, err := c.spread(ctx)
@@ -141,9 +144,15 @@ func (c *Courier) Run(ctx context.Context, leads func() bool) error {
 		if err != nil {
 			return err
 		}
-		pause(ctx, max(soon, rest*time.Since(begun)), nil)
-		for told := false; !told && ctx.Err() == nil && leads() && !(hooks && time.Since(begun) > late); {
-			told = pause(ctx, look, c.told)
+		pause(ctx, min(max(soon, rest*time.Since(begun)), look), nil)
+		for ctx.Err() == nil && leads() {
+			if pause(ctx, look, c.told) {
+				told = time.Now()
+				break
+			}
+			if hooks && (time.Since(told) < settles || time.Since(begun) > late) {
+				break
+			}
 		}
 	}
 	return nil

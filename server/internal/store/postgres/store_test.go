@@ -16,6 +16,7 @@ import (
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/lifecycle"
 	"github.com/errand-dev/errand/server/internal/store/storetest"
+	"github.com/errand-dev/errand/server/internal/store/table"
 	"github.com/errand-dev/errand/server/internal/task"
 	"github.com/errand-dev/errand/server/internal/testkit/pgtest"
 )
@@ -71,6 +72,30 @@ func begin(ctx context.Context, s *Store, id string) error {
 		}
 		return tx.Save(c)
 	})
+}
+
+// A task that somebody only keeps from being deleted, as who tells webhooks of it does, is
+// handed out all the same.
+func TestAKeptTaskIsHandedOut(t *testing.T) {
+	t.Parallel()
+	long(t)
+	to := pgtest.Schema(t)
+	s := open(t, Options{URL: to})
+	if err := begin(t.Context(), s, "one"); err != nil {
+		t.Fatal(err)
+	}
+	keeps, err := pgx.Connect(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangUp(t.Context(), keeps)
+	if _, err := keeps.Exec(t.Context(), "BEGIN; SELECT FROM tasks WHERE id = 'one' FOR KEY SHARE"); err != nil {
+		t.Fatal(err)
+	}
+	want := lifecycle.Want{Organization: "home", Agents: []string{"agent"}, Worker: "w", Limit: 1}
+	if ids, err := table.Next(t.Context(), s.DB, want, s.Now()); err != nil || len(ids) != 1 {
+		t.Errorf("handed out: %v, %v", ids, err)
+	}
 }
 
 // What is committed can be read at once between two marks, each entry once, though

@@ -159,9 +159,9 @@ func next(ctx context.Context, db DB, w lifecycle.Want, now task.Stamp, lock str
 }
 
 // Next reads the ids of tasks that may be handed out now, and locks their rows;
-// those that somebody else has locked are passed over.
+// those that somebody else is about to write are passed over.
 func Next(ctx context.Context, db DB, w lifecycle.Want, now task.Stamp) ([]string, error) {
-	return next(ctx, db, w, now, " FOR UPDATE SKIP LOCKED")
+	return next(ctx, db, w, now, " FOR NO KEY UPDATE SKIP LOCKED")
 }
 
 // Queued counts an agent's tasks that wait for a worker, at most limit.
