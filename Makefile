@@ -122,6 +122,7 @@ test: ## all tests with the race detector, then the Python client (under 25 minu
 
 .PHONY: measured
 measured: ## what the race detector would spoil: the benches, and how much memory a read may hold
+	@mkdir -p $(TMP)
 	cd server/test && $(GO) test -timeout 10m -run '^TestEveryReadHasABound$$' ./httpapi 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
 	cd server/test && $(GO) test -timeout 10m ./bench 2>&1 | tee -a $(CURDIR)/$(TMP)/go-test.log
 

@@ -66,10 +66,10 @@ const (
 	// look is how exactly it is known who leads; whoever does is told of what is due, by
 	// whichever node it was put, or has failed.
 	look = time.Second
-	// settles is within which what was told can be read in the feed, mostly. late is after
-	// what time it is read for webhooks though nothing was told: what somebody's long
-	// transaction has kept from being read is found then.
-	settles, late = 3 * time.Second, 15 * time.Second
+	// settles is within which what was told can be read in the feed, mostly: on PostgreSQL
+	// everybody's transactions keep it from being read, a program's that makes its tables, too.
+	// late is after what time it is read for webhooks though nothing was told for longer.
+	settles, late = 30 * time.Second, 15 * time.Second
 	// soon is how long nothing is looked for afterwards, or rest times as long as it took, but
 	// look at most: on a busy machine that is long, and whoever is told waits for it.
 	soon, rest = 50 * time.Millisecond, 9
