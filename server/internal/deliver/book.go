@@ -85,15 +85,21 @@ func sealedAs(k Key) string {
 	return strings.Join([]string{"push", k.Organization, k.Task, strconv.Itoa(k.Turn), k.ID}, "\x00")
 }
 
-// Get reads a push.
-func (b *Book) Get(ctx context.Context, k Key) (Push, error) { return b.store.Push(ctx, k) }
+// Get reads a push that a client has named.
+func (b *Book) Get(ctx context.Context, k Key) (Push, error) {
+	p, err := b.store.Push(ctx, k)
+	if err == nil && p.Webhook != "" {
+		return Push{}, NoPush(k.ID)
+	}
+	return p, err
+}
 
 // List lists the pushes of a turn by their ids.
 func (b *Book) List(ctx context.Context, org, task string, turn int) ([]Push, error) {
 	return b.store.Pushes(ctx, org, task, turn)
 }
 
-// Drop removes a push if it is there.
+// Drop removes a push that a client has named if it is there.
 func (b *Book) Drop(ctx context.Context, k Key) error { return b.store.DropPush(ctx, k) }
 
 // newID makes an id that nobody guesses.
@@ -169,6 +175,7 @@ func (b *Book) Change(ctx context.Context, in auth.Scope, id string, c WebhookCh
 			w.Enabled = *c.Enabled
 		}
 	})
+	b.courier.well(id) // what was wrong with it may not be any more
 	b.courier.Told()
 	return w, err
 }
@@ -190,6 +197,9 @@ func (b *Book) Try(ctx context.Context, in auth.Scope, id string) (failure strin
 	}
 	return b.courier.Try(ctx, w)
 }
+
+// NoPush is the error of a push that is not there.
+func NoPush(id string) error { return fault.New(fault.NotFound, "no push %q", id) }
 
 // NoWebhook is the error of a webhook that is not there, or out of a caller's scope.
 func NoWebhook(id string) error { return fault.New(fault.NotFound, "no webhook %q", id) }

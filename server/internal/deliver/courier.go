@@ -76,6 +76,8 @@ const (
 	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target, and
 	// inAll how many there may be with those that wait until they may have much in memory.
 	atOnce, atOnceTo, inAll = 128, 16, 1024
+	// longestRest is for how long a webhook rests that fails again and again.
+	longestRest = time.Minute
 	// kept is how many folds are kept between two updates.
 	kept = 1000
 	// read is how many events of a log one reading has, reading how many pushes read at a time.
@@ -94,11 +96,23 @@ type Courier struct {
 	// readers and loads are places of those who read, and of those who have more than light.
 	readers, loads places
 
+	seen map[string]seen // by the ids of enabled webhooks; of the goroutine that runs alone
+
 	mu      sync.Mutex
 	busy    map[Key]bool
 	waiting int            // how many of the busy ones wait for a place among the loads
 	targets map[string]int // how many of the busy ones each has
+	hooks   map[string]int // how many each webhook has
 	folds   map[Key]*folded
+	ailing  map[string]*ailment // by the ids of webhooks
+}
+
+// ailment is that of a webhook that has taken nothing since a message failed. It rests,
+// longer each time, and one message is posted between two rests: so what waits for it,
+// which may be much, costs little and stands in nobody's way.
+type ailment struct {
+	rests int
+	until time.Time
 }
 
 // folded is what was folded for a push: its log up to an event, all of whose updates were
@@ -115,7 +129,7 @@ func NewCourier(o Options) *Courier {
 	transport.MaxIdleConnsPerHost, transport.MaxResponseHeaderBytes = atOnceTo, answer
 	return &Courier{
 		Options: o, told: make(chan struct{}, 1), readers: make(places, reading), loads: make(places, heavy),
-		busy: map[Key]bool{}, targets: map[string]int{}, folds: map[Key]*folded{},
+		busy: map[Key]bool{}, targets: map[string]int{}, hooks: map[string]int{}, folds: map[Key]*folded{}, ailing: map[string]*ailment{},
 		client: &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 }
@@ -137,12 +151,15 @@ func (c *Courier) Run(ctx context.Context, leads func() bool) error {
 	told := time.Now()
 	for ctx.Err() == nil && leads() {
 		begun := time.Now()
-		hooks, err := c.spread(ctx)
+		hooks, more, err := c.spread(ctx)
 		if err == nil {
 			err = c.begin(ctx, &rounds)
 		}
 		if err != nil {
 			return err
+		}
+		if more {
+			continue
 		}
 		pause(ctx, min(max(soon, rest*time.Since(begun)), look), nil)
 		for ctx.Err() == nil && leads() {
@@ -173,8 +190,8 @@ func pause(ctx context.Context, while time.Duration, told <-chan struct{}) bool 
 
 // begin begins a round for each push that is due, as far as there is room.
 func (c *Courier) begin(ctx context.Context, rounds *sync.WaitGroup) error {
-	full, busy := c.occupied()
-	due, err := c.Store.DuePushes(ctx, c.Store.Now(), full, busy+atOnce) // those that are busy may be among them
+	full, resting, busy := c.occupied()
+	due, err := c.Store.DuePushes(ctx, c.Store.Now(), full, resting, busy+atOnce) // those that are busy may be among them
 	if err != nil {
 		return err
 	}
@@ -189,8 +206,8 @@ func (c *Courier) begin(ctx context.Context, rounds *sync.WaitGroup) error {
 	return nil
 }
 
-// occupied lists the targets that have no room, and counts the busy pushes.
-func (c *Courier) occupied() (full []string, busy int) {
+// occupied lists the targets and webhooks that have no room, and counts the busy pushes.
+func (c *Courier) occupied() (full, resting []string, busy int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for target, n := range c.targets {
@@ -198,17 +215,63 @@ func (c *Courier) occupied() (full []string, busy int) {
 			full = append(full, target)
 		}
 	}
-	return full, len(c.busy)
+	for id := range c.ailing {
+		if c.rests(id) {
+			resting = append(resting, id)
+		}
+	}
+	return full, resting, len(c.busy)
+}
+
+// rests reports whether nothing more may be posted to a webhook now.
+func (c *Courier) rests(webhook string) bool {
+	a := c.ailing[webhook]
+	return a != nil && (c.hooks[webhook] > 0 || time.Now().Before(a.until))
+}
+
+// ails has a webhook rest that did not take a message, unless it rests already.
+func (c *Courier) ails(webhook string, asked time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.ailing[webhook]
+	if a == nil {
+		a = &ailment{}
+		c.ailing[webhook] = a
+	}
+	if now := time.Now(); !now.Before(a.until) {
+		a.rests++
+		wait := max(min(backoff(a.rests), longestRest), asked)
+		a.until = now.Add(wait)
+		c.tellSoon(wait)
+	}
+}
+
+// tellSoon has it told after a while, unless somebody will have looked by then.
+func (c *Courier) tellSoon(wait time.Duration) {
+	if wait < look {
+		time.AfterFunc(wait, c.Told)
+	}
+}
+
+// well ends the rest of a webhook.
+func (c *Courier) well(webhook string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ailing[webhook] != nil {
+		delete(c.ailing, webhook)
+		c.Told()
+	}
 }
 
 func (c *Courier) take(p Push) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy[p.Key] || len(c.busy)-c.waiting >= atOnce || len(c.busy) >= inAll || c.targets[p.Target] >= atOnceTo {
+	if c.busy[p.Key] || len(c.busy)-c.waiting >= atOnce || len(c.busy) >= inAll || c.targets[p.Target] >= atOnceTo || c.rests(p.Webhook) {
 		return false
 	}
 	c.busy[p.Key] = true
 	c.targets[p.Target]++
+	c.hooks[p.Webhook]++
 	return true
 }
 
@@ -218,6 +281,9 @@ func (c *Courier) leave(p Push) {
 	delete(c.busy, p.Key)
 	if c.targets[p.Target]--; c.targets[p.Target] == 0 {
 		delete(c.targets, p.Target)
+	}
+	if c.hooks[p.Webhook]--; c.hooks[p.Webhook] == 0 {
+		delete(c.hooks, p.Webhook)
 	}
 	c.Told() // there is room for another
 }
@@ -297,9 +363,10 @@ type round struct {
 	*Courier
 	push    Push
 	headers http.Header
-	// hook is the webhook to which it is, nil for none, and types are the events of which
-	// there are updates.
+	// hook is the webhook to which it is, nil for none, key what signs its messages, and types
+	// are the events of which there are updates.
 	hook  *Webhook
+	key   []byte
 	types []task.Type
 	// load is how many bytes of the log may be in memory, and heavy says that it has a place
 	// among the loads.
@@ -356,11 +423,15 @@ func (r *round) read(ctx context.Context, after int64) ([]task.Event, error) {
 		return nil, err
 	}
 	defer r.readers.give()
-	events, err := r.Store.Events(ctx, r.push.Organization, r.push.Task, after, read, r.types...)
-	if last := len(events) - 1; last > 0 && size(events) > light {
-		events = slices.Clone(events[:last])
+	events := r.Store.Events
+	if r.hook != nil {
+		events = r.Store.Bare
 	}
-	return events, err
+	found, err := events(ctx, r.push.Organization, r.push.Task, after, read, r.types...)
+	if last := len(found) - 1; last > 0 && size(found) > light {
+		found = slices.Clone(found[:last])
+	}
+	return found, err
 }
 
 func size(events []task.Event) (bytes int) {
@@ -448,6 +519,9 @@ func (r *round) failed(ctx context.Context, f *failure) error {
 		to.FailedAt = now
 	}
 	to.Failures++
+	if r.hook != nil {
+		r.ails(r.hook.ID, f.wait)
+	}
 	wait := max(backoff(to.Failures), f.wait)
 	to.Failure, to.Due = f.why, now.Add(wait)
 	most := insists
@@ -473,9 +547,7 @@ func (r *round) failed(ctx context.Context, f *failure) error {
 		return nil
 	}
 	r.Posted(Failed)
-	if wait < look {
-		time.AfterFunc(wait, r.Told)
-	}
+	r.tellSoon(wait)
 	return nil
 }
 

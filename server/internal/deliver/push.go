@@ -98,11 +98,11 @@ type Store interface {
 	Push(ctx context.Context, k Key) (Push, error)
 	// Pushes lists those of a turn by their ids, but for webhooks'.
 	Pushes(ctx context.Context, org, id string, turn int) ([]Push, error)
-	// DropPush removes one if it is there.
+	// DropPush removes one if it is there, but for a webhook's.
 	DropPush(ctx context.Context, k Key) error
 	// DuePushes lists pushes of all organizations that are due at a moment and whose logs go on
-	// behind what was taken, but for those of some targets, at most limit.
-	DuePushes(ctx context.Context, now task.Stamp, without []string, limit int) ([]Due, error)
+	// behind what was taken, but for those of some targets and webhooks, at most limit.
+	DuePushes(ctx context.Context, now task.Stamp, targets, webhooks []string, limit int) ([]Due, error)
 	// MovePush keeps the progress and the headers of a push, and reports whether it did: it
 	// does not if the push has been moved, put or dropped since it was read. A webhook's that
 	// is over is dropped, or goes on if it was told of more since.
@@ -125,8 +125,8 @@ type Store interface {
 	// WebhookFailed counts a failure of a webhook, and disables it if it was the last.
 	WebhookFailed(ctx context.Context, w Webhook, why string, last bool) error
 	// TurnsFor makes pushes of the turns in which there may be something to tell a webhook,
-	// of entries of the feed behind its place, up to another.
-	TurnsFor(ctx context.Context, w Webhook, to feed.Position) ([]Push, error)
+	// of entries of the feed behind a place, up to another.
+	TurnsFor(ctx context.Context, w Webhook, after, to feed.Position) ([]Push, error)
 	// Spread puts pushes for a webhook, or lets those that are there go on up to their Since,
 	// and moves its place, in one commit. It does nothing if that was moved since it was read.
 	Spread(ctx context.Context, w Webhook, pushes []Push, to feed.Position) error
@@ -134,5 +134,7 @@ type Store interface {
 	Feed(ctx context.Context, after feed.Position, limit int) ([]feed.Entry, error)
 	FeedEnd(ctx context.Context) (feed.Position, error)
 	Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
+	// Bare is Events without what is kept of a turn: its spec is left out, its result null.
+	Bare(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error)
 	Now() task.Stamp
 }

@@ -83,12 +83,14 @@ func (w *Webhook) wants(t MessageType) bool { return len(w.Types) == 0 || slices
 // Events lists the types of events that messages for the webhook may be made of. All but
 // requests for approval tell a status, or there is no message.
 func (w *Webhook) Events() []task.Type {
-	ends := func(t MessageType) bool {
-		s, ok := strings.CutPrefix(string(t), "task.")
-		return ok && task.Status(s).Ends()
+	some := func(is func(task.Status) bool) bool {
+		return slices.ContainsFunc(task.Statuses(), func(s task.Status) bool { return w.wants(becomes(s)) && is(s) })
 	}
-	types := []task.Type{task.TaskFinished, task.Override}
-	if len(w.Types) == 0 || slices.ContainsFunc(w.Types, func(t MessageType) bool { return t != ApprovalRequested && !ends(t) }) {
+	var types []task.Type
+	if some(func(task.Status) bool { return true }) {
+		types = append(types, task.TaskFinished, task.Override)
+	}
+	if some(func(s task.Status) bool { return !s.Ends() }) {
 		types = append(types, task.TaskCreated, task.TaskUpdated)
 	}
 	if w.wants(ApprovalRequested) {

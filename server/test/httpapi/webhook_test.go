@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -69,6 +70,13 @@ func (l *listener) answers(status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.status = status
+}
+
+// tried counts the requests.
+func (l *listener) tried() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.attempts
 }
 
 // taken lists the messages that it has taken; what was not signed well is an error.
@@ -243,6 +251,32 @@ func TestH21WebhooksThatAreGone(t *testing.T) {
 	}
 }
 
+// A webhook that takes nothing is tried now and then, however much waits for it, and delays
+// no other. A test that it takes ends that.
+func TestH21WebhooksThatFailDelayNoOther(t *testing.T) {
+	t.Parallel()
+	s := start(t, posts)
+	s.agent(t, "agent-1")
+	const tasks = 100
+	fails, takes := listen(t), listen(t)
+	fails.answers(http.StatusBadGateway)
+	id := s.hook(t, userKey, fails, "")
+	s.hook(t, userKey, takes, "")
+	for i := range tasks {
+		s.task(t, fmt.Sprint("t-", i))
+	}
+	s.eventually(t, "the other is told", func() bool { return len(takes.taken(t)) == tasks })
+	if n := fails.tried(); n == 0 || n > tasks/2 {
+		t.Errorf("H21: it was tried %d times for %d tasks", n, tasks)
+	}
+	named := map[string]any{"taskId": "t-99~1", "id": "/" + id} // as the store calls what waits for it
+	s.refuses(t, "TASK_NOT_FOUND", speaking("JSONRPC", "GetTaskPushNotificationConfig", named))
+	s.speaks(t, "JSONRPC", "DeleteTaskPushNotificationConfig", named)
+	fails.answers(http.StatusOK)
+	s.must(t, 200, call{method: "POST", path: "/v1/webhooks/" + id + "/test", key: userKey})
+	s.eventually(t, "it is told, too", func() bool { return len(fails.taken(t)) == tasks+1 })
+}
+
 // A message is given up after five days. A webhook that has taken nothing in these is
 // disabled; one that has taken another goes on.
 func TestH21WebhooksThatFailForDays(t *testing.T) {
@@ -275,6 +309,45 @@ func TestH21WebhooksThatFailForDays(t *testing.T) {
 	})
 	if w := s.hooks(t, userKey)[0]; w["enabled"] != true || w["last_failure"] != "answered 502" {
 		t.Errorf("H21: %v", w)
+	}
+}
+
+// A webhook that is deleted between two messages of a turn is told nothing more.
+func TestH21WebhooksThatAreDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := start(t, posts)
+	s.agent(t, "agent-1")
+	var open atomic.Bool
+	var taken atomic.Int32
+	came, goOn := make(chan struct{}), make(chan struct{})
+	l := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !open.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if taken.Add(1) == 1 {
+			close(came)
+			<-goOn
+		}
+	}))
+	t.Cleanup(l.Close)
+	made := s.must(t, 201, call{method: "POST", path: "/v1/webhooks", key: userKey, body: fmt.Sprintf(`{"url": %q}`, l.URL)})
+	s.task(t, "one")
+	s.finishes(t, "one", s.claim(t), `"status": "completed"`)
+	s.eventually(t, "all of it waits", func() bool {
+		var n int
+		if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM pushes p JOIN events e ON e.seq = p.since_seq WHERE e.type = 'task_finished'").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	})
+	open.Store(true)
+	<-came
+	s.must(t, 204, call{method: "DELETE", path: "/v1/webhooks/" + made["id"].(string), key: userKey})
+	close(goOn)
+	s.allTold(t)
+	if n := taken.Load(); n != 1 {
+		t.Errorf("H21: told %d times", n)
 	}
 }
 

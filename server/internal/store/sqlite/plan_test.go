@@ -485,7 +485,7 @@ func everyPush(ctx context.Context, s *Store) error {
 	failed := s.PutPush(ctx, p)
 	_, read := s.Push(ctx, p.Key)
 	_, listed := s.Pushes(ctx, "o", "u", 1)
-	_, due := s.DuePushes(ctx, 2, []string{"x"}, 1)
+	_, due := s.DuePushes(ctx, 2, []string{"x"}, []string{"y"}, 1)
 	_, moved := s.MovePush(ctx, p, p)
 	return errors.Join(failed, read, listed, due, moved, s.DropPush(ctx, p.Key))
 }
@@ -498,7 +498,7 @@ func everyWebhook(ctx context.Context, s *Store) error {
 	_, listed := s.Webhooks(ctx, w.Scope)
 	_, enabled := s.EnabledWebhooks(ctx)
 	_, changed := s.ChangeWebhook(ctx, w.Scope, "w", func(*deliver.Webhook) {})
-	_, told := s.TurnsFor(ctx, w, feed.Position{Commit: 1 << 60})
+	_, told := s.TurnsFor(ctx, w, w.Place, feed.Position{Commit: 1 << 60})
 	spread := s.Spread(ctx, w, []deliver.Push{{Key: deliver.Key{Organization: "o", Task: "u", Turn: 1, ID: "/w"}, Webhook: "w"}}, feed.Position{Commit: 1})
 	return errors.Join(failed, read, listed, enabled, changed, told, spread, s.WebhookTook(ctx, w), s.WebhookFailed(ctx, w, "x", true), s.DropWebhook(ctx, w.Scope, "w"))
 }

@@ -671,6 +671,13 @@ func turns(e *env) {
 		lengths = append(lengths, len(kept.Result))
 	}
 	e.same("results in an outline", lifecycle.OutlineResult, lengths[len(lengths)-1])
+	bare, err := e.Bare(e.t.Context(), home, "t", 0, 1000, task.TaskCreated, task.TaskFinished)
+	e.ok(err)
+	kept := map[string]bool{}
+	for _, ev := range bare {
+		kept[string(ev.Kept)] = true
+	}
+	e.same("what is kept, bare", map[string]bool{"": true, `{"result":null}`: true}, kept)
 }
 
 // turnEnds: how a turn ended is kept for good, whatever an override shows instead

@@ -83,7 +83,7 @@ func pushesAreDue(e *env) {
 	put("u", "over", "x:1", 0, 0)
 	due := func(now task.Stamp, limit int, without ...string) string {
 		e.t.Helper()
-		found, err := e.DuePushes(ctx, now, without, limit)
+		found, err := e.DuePushes(ctx, now, without, nil, limit)
 		e.ok(err)
 		if len(without) == 0 {
 			e.same("a push is due", len(found) > 0, e.dues(now).Pushes) //nolint:contextcheck // it has the test's

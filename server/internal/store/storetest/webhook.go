@@ -89,7 +89,7 @@ func (e *env) following(edit func(*deliver.Webhook)) deliver.Webhook {
 // turnsFor lists what there is to tell a webhook, as task/turn first-last.
 func (e *env) turnsFor(w deliver.Webhook) (pushes []deliver.Push, told []string) {
 	e.t.Helper()
-	pushes, err := e.TurnsFor(e.t.Context(), w, e.feedEnd())
+	pushes, err := e.TurnsFor(e.t.Context(), w, w.Place, e.feedEnd())
 	e.ok(err)
 	for _, p := range pushes {
 		told = append(told, fmt.Sprintf("%s/%d %d-%d", p.Task, p.Turn, p.First, p.Since))
@@ -125,13 +125,17 @@ func webhookPushesEnd(e *env) {
 	for range 2 { // the second one is of a node that comes too late
 		e.ok(e.Spread(ctx, w, pushes, e.feedEnd()))
 	}
-	due, err := e.DuePushes(ctx, pushes[0].Due, nil, 9)
+	due, err := e.DuePushes(ctx, pushes[0].Due, nil, []string{"another"}, 9)
 	e.ok(err)
+	others, err := e.DuePushes(ctx, pushes[0].Due, nil, []string{w.ID}, 9)
+	e.ok(err)
+	e.same("due but for its own", 0, len(others))
 	e.same("due", pushes, []deliver.Push{due[0].Push})
 	e.same("its agent", agent, due[0].Agent)
 	listed, err := e.Pushes(ctx, home, "t", 1)
 	e.ok(err)
 	e.same("those that clients have named", 0, len(listed))
+	e.ok(e.DropPush(ctx, pushes[0].Key)) // which is no client's
 	w.Place = e.feedEnd()
 	e.do(home, "t", claim("w"))
 	more, _ := e.turnsFor(w)

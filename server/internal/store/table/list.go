@@ -40,16 +40,21 @@ const maxBytes = 1 << 20
 
 // Events implements lifecycle.TaskReader.
 func (r *Reader) Events(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error) {
-	return r.events(ctx, "u.result", org, id, after, limit, types)
+	return r.events(ctx, "u.spec", "u.result", org, id, after, limit, types)
 }
 
 // Outline implements lifecycle.TaskReader.
 func (r *Reader) Outline(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error) {
-	return r.events(ctx, fmt.Sprintf("substr(u.result, 1, %d)", lifecycle.OutlineResult), org, id, after, limit, types)
+	return r.events(ctx, "u.spec", fmt.Sprintf("substr(u.result, 1, %d)", lifecycle.OutlineResult), org, id, after, limit, types)
 }
 
-// events reads a log, and of results this SQL.
-func (r *Reader) events(ctx context.Context, result, org, id string, after int64, limit int, types []task.Type) ([]task.Event, error) {
+// Bare implements deliver.Store.
+func (r *Reader) Bare(ctx context.Context, org, id string, after int64, limit int, types ...task.Type) ([]task.Event, error) {
+	return r.events(ctx, "NULL", "NULL", org, id, after, limit, types)
+}
+
+// events reads a log, and of specs and results this SQL.
+func (r *Reader) events(ctx context.Context, spec, result, org, id string, after int64, limit int, types []task.Type) ([]task.Event, error) {
 	var found []task.Event
 	size := 0
 	where, args := "e.org = ? AND e.task = ? AND e.seq > ?", []any{org, id, after}
@@ -60,7 +65,7 @@ func (r *Reader) events(ctx context.Context, result, org, id string, after int64
 		}
 	}
 	err := each(ctx, r.DB, "SELECT "+logColumns+`,
-			CASE e.type WHEN 'task_created' THEN u.spec END, CASE e.type WHEN 'task_finished' THEN `+result+` END
+			CASE e.type WHEN 'task_created' THEN `+spec+` END, CASE e.type WHEN 'task_finished' THEN `+result+` END
 		FROM events e LEFT JOIN turns u ON e.type IN ('task_created', 'task_finished')
 			AND u.org = e.org AND u.task = e.task AND u.n = e.turn
 		WHERE `+where+" ORDER BY e.seq LIMIT ?", append(args, limit), func(rows Rows) error {

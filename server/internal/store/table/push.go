@@ -51,7 +51,7 @@ func (r *Reader) Push(ctx context.Context, k deliver.Key) (deliver.Push, error) 
 		return deliver.Push{}, fmt.Errorf("read push: %w", err)
 	}
 	if len(found) == 0 {
-		return deliver.Push{}, fault.New(fault.NotFound, "no push %q", k.ID)
+		return deliver.Push{}, deliver.NoPush(k.ID)
 	}
 	return found[0], nil
 }
@@ -66,11 +66,13 @@ func (r *Reader) Pushes(ctx context.Context, org, id string, turn int) ([]delive
 }
 
 // DuePushes implements deliver.Store.
-func (r *Reader) DuePushes(ctx context.Context, now task.Stamp, without []string, limit int) ([]deliver.Due, error) {
-	places, targets := among(append(without, "")) // no target is empty
+func (r *Reader) DuePushes(ctx context.Context, now task.Stamp, targets, webhooks []string, limit int) ([]deliver.Due, error) {
+	full, args := among(append(targets, ""))     // no target is empty
+	resting, ids := among(append(webhooks, "/")) // no webhook is called so
 	var found []deliver.Due
-	query := selectDue + places + " ORDER BY p.due LIMIT ?"
-	err := each(ctx, r.DB, query, append(append([]any{int64(now)}, targets...), limit), func(rows Rows) error {
+	query := selectDue + full + " AND p.webhook NOT IN " + resting + " ORDER BY p.due LIMIT ?"
+	args = append(append([]any{int64(now)}, append(args, ids...)...), limit)
+	err := each(ctx, r.DB, query, args, func(rows Rows) error {
 		var d deliver.Due
 		err := scan(rows, pushColumns(&d.Push), &d.End, &d.Agent)
 		found = append(found, d)
@@ -105,7 +107,11 @@ func (w *Writer) PutPush(ctx context.Context, p deliver.Push) error {
 
 // DropPush implements deliver.Store.
 func (w *Writer) DropPush(ctx context.Context, k deliver.Key) error {
-	return w.put(ctx, func(task.Stamp) []Op { return []Op{dropPush(k)} })
+	return w.put(ctx, func(task.Stamp) []Op {
+		drop := dropPush(k)
+		drop.SQL += " AND webhook = ''"
+		return []Op{drop}
+	})
 }
 
 // MovePush implements deliver.Store.

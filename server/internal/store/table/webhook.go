@@ -146,9 +146,9 @@ func (w *Writer) WebhookFailed(ctx context.Context, hook deliver.Webhook, why st
 }
 
 // TurnsFor implements deliver.Store.
-func (r *Reader) TurnsFor(ctx context.Context, w deliver.Webhook, to feed.Position) ([]deliver.Push, error) {
+func (r *Reader) TurnsFor(ctx context.Context, w deliver.Webhook, after, to feed.Position) ([]deliver.Push, error) {
 	where, args := conditions(facets(w.Scope, lifecycle.Filter{}))
-	args = append([]any{w.Organization, w.Place.Commit, w.Place.N, to.Commit, to.N}, args...)
+	args = append([]any{w.Organization, after.Commit, after.N, to.Commit, to.N}, args...)
 	if len(w.Agents) > 0 {
 		places, ids := among(w.Agents)
 		where, args = where+" AND t.agent_id IN "+places, append(args, ids...)
@@ -157,7 +157,7 @@ func (r *Reader) TurnsFor(ctx context.Context, w deliver.Webhook, to feed.Positi
 	query := `SELECT e.task, e.turn, min(e.seq), max(e.seq) FROM feed f CROSS JOIN tasks t CROSS JOIN events e
 		WHERE f.org = ? AND f.first_seq > 0 AND (f.pos, f.n) > (?, ?) AND (f.pos, f.n) <= (?, ?) AND t.id = f.task AND ` + where + `
 		AND e.org = f.org AND e.task = f.task AND e.seq >= f.first_seq AND e.seq <= f.last_seq
-		AND (e.type = 'approval_requested' OR e.own LIKE '%"status":"%') AND e.type IN ` + places + " GROUP BY e.task, e.turn"
+		AND e.type IN ` + places + ` AND (e.type = 'approval_requested' OR e.own LIKE '%"status":"%') GROUP BY e.task, e.turn`
 	now := r.Now()
 	var found []deliver.Push
 	err := each(ctx, r.DB, query, append(args, types...), func(rows Rows) error {
