@@ -76,8 +76,6 @@ const (
 	// atOnce is how many pushes are posted to at a time, atOnceTo how many of one target, and
 	// inAll how many there may be with those that wait until they may have much in memory.
 	atOnce, atOnceTo, inAll = 128, 16, 1024
-	// longestRest is for how long a webhook rests that fails again and again.
-	longestRest = time.Minute
 	// kept is how many folds are kept between two updates.
 	kept = 1000
 	// read is how many events of a log one reading has, reading how many pushes read at a time.
@@ -107,14 +105,6 @@ type Courier struct {
 	ailing  map[string]*ailment // by the ids of webhooks
 }
 
-// ailment is that of a webhook that has taken nothing since a message failed. It rests,
-// longer each time, and one message is posted between two rests: so what waits for it,
-// which may be much, costs little and stands in nobody's way.
-type ailment struct {
-	rests int
-	until time.Time
-}
-
 // folded is what was folded for a push: its log up to an event, all of whose updates were
 // taken.
 type folded struct {
@@ -139,6 +129,13 @@ func (c *Courier) Told() {
 	select {
 	case c.told <- struct{}{}:
 	default:
+	}
+}
+
+// tellSoon has it told after a while, unless somebody will have looked by then.
+func (c *Courier) tellSoon(wait time.Duration) {
+	if wait < look {
+		time.AfterFunc(wait, c.Told)
 	}
 }
 
@@ -221,46 +218,6 @@ func (c *Courier) occupied() (full, resting []string, busy int) {
 		}
 	}
 	return full, resting, len(c.busy)
-}
-
-// rests reports whether nothing more may be posted to a webhook now.
-func (c *Courier) rests(webhook string) bool {
-	a := c.ailing[webhook]
-	return a != nil && (c.hooks[webhook] > 0 || time.Now().Before(a.until))
-}
-
-// ails has a webhook rest that did not take a message, unless it rests already.
-func (c *Courier) ails(webhook string, asked time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a := c.ailing[webhook]
-	if a == nil {
-		a = &ailment{}
-		c.ailing[webhook] = a
-	}
-	if now := time.Now(); !now.Before(a.until) {
-		a.rests++
-		wait := max(min(backoff(a.rests), longestRest), asked)
-		a.until = now.Add(wait)
-		c.tellSoon(wait)
-	}
-}
-
-// tellSoon has it told after a while, unless somebody will have looked by then.
-func (c *Courier) tellSoon(wait time.Duration) {
-	if wait < look {
-		time.AfterFunc(wait, c.Told)
-	}
-}
-
-// well ends the rest of a webhook.
-func (c *Courier) well(webhook string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ailing[webhook] != nil {
-		delete(c.ailing, webhook)
-		c.Told()
-	}
 }
 
 func (c *Courier) take(p Push) bool {
@@ -519,15 +476,13 @@ func (r *round) failed(ctx context.Context, f *failure) error {
 		to.FailedAt = now
 	}
 	to.Failures++
+	most := insists
 	if r.hook != nil {
+		most = insistsMore
 		r.ails(r.hook.ID, f.wait)
 	}
 	wait := max(backoff(to.Failures), f.wait)
 	to.Failure, to.Due = f.why, now.Add(wait)
-	most := insists
-	if r.hook != nil {
-		most = insistsMore
-	}
 	if f.final || now.Sub(to.FailedAt) >= most {
 		to.Due = 0
 	}
