@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from parts import DIRECT
 
-AGENTS = ("slow_compute", "failing_job", "confirm_delete", "multi_input")
+AGENTS = ("slow_compute", "failing_job", "protocol_error_job", "confirm_delete", "multi_input", "test_streaming_elicitation", "test_logging_tool")
 
 
 @contextlib.contextmanager
@@ -108,6 +108,14 @@ def worker(server):
         if agent == "failing_job":
             over.wait(1)
             return end("failed", "the job failed")
+        if agent == "protocol_error_job":
+            return end("error", "the job broke")
+        if agent == "test_logging_tool":
+            thought = {"type": "think", "data": {"title": "Thinking", "thought": "this goes to nobody's log"}}
+            server.call("POST", f"/v1/tasks/{task}/events", {"lease_token": token, "events": [thought]})
+            return end("completed", "thought about")
+        if agent == "test_streaming_elicitation":
+            return ask("answer", message="What is the answer?")
         if agent == "confirm_delete":
             if not ask("delete", kind="approval", message=f"Delete {asked['filename']}?")["waiting"]:
                 end("completed", "deleted")

@@ -31,18 +31,12 @@ def connect(server, key: str = "", **options) -> Client:
     return Client(StreamableHttpTransport(f"{server.url}/mcp", headers={"x-api-key": key or server.key}), **options)
 
 
-# The checks that fail, by scenario. What they want, Errand has not: a task that ends as a fault of the protocol, a tool
-# that refuses clients without tasks, one that asks before it has begun, and the tools `test_…` of the kit's own server.
+# The checks that fail, by scenario. What they want, Errand has not: a tool that refuses clients without tasks or without
+# sampling, and one that asks before its task has begun.
 FAILING = {
-    "tasks-lifecycle": {"sep-2663-tasks-get-status-failed"},
     "tasks-required-task-error": {"sep-2663-server-returns-missing-capability-when-required"},
     "tasks-mrtr-composition": {"sep-2663-mrtr-synchronous-before-task-creation"},
-    "server-stateless": {
-        "sep-2575-server-rejects-undeclared-capability",
-        "sep-2575-missing-capability-http-400",
-        "sep-2575-http-server-no-independent-requests-on-stream",
-        "sep-2575-server-no-log-without-loglevel",
-    },
+    "server-stateless": {"sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400"},
 }
 SCENARIOS = (
     "tasks-lifecycle tasks-capability-negotiation tasks-wire-fields tasks-request-state-removal tasks-mrtr-input tasks-request-headers "
@@ -55,13 +49,16 @@ def test_conformance_kit(server, modules):
     """The scenarios of MCP's own kit: each check passes but those that are named above."""
     kit = modules / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 
-    def run(scenario: str) -> tuple[int, set[str]]:
+    def run(scenario: str, tries: int = 3) -> tuple[int, set[str]]:
         done = subprocess.run(
             [NODE, kit, "server", "--url", url, "--scenario", scenario], capture_output=True, text=True, timeout=120
         )
         said = re.sub(r"\x1b\[\d+m", "", done.stdout)
         passed = re.search(r"Passed: (\d+)/", said)
-        return int(passed[1]) if passed else 0, set(re.findall(r"\[([\w-]+) *\] FAILURE", said))
+        failed = set(re.findall(r"\[([\w-]+) *\] FAILURE", said))
+        if failed == FAILING.get(scenario, set()) or tries == 1:
+            return int(passed[1]) if passed else 0, failed
+        return run(scenario, tries - 1)  # the kit waits half a second for some answers, which is short on a busy machine
 
     with mcp_kit.worker(server), mcp_kit.door(server) as url, ThreadPoolExecutor(4) as pool:
         outcome = dict(zip(SCENARIOS, pool.map(run, SCENARIOS), strict=True))

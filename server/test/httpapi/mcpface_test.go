@@ -247,6 +247,15 @@ func TestH15TasksOfTheExtension(t *testing.T) {
 	if got := s.get(t, "one~2"); got["status"] != "cancelled" || got["result"] != nil {
 		t.Errorf("H15: cancelled, it is %v", got)
 	}
+	s.tool(t, "run_agent", `{"agent": "agent-1", "prompt": "hi", "task_id": "two"}`, "")
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/two/finish", body: fmt.Sprintf(`{"lease_token": %q, "status": "error", "result": "no disk"}`, s.claim(t))})
+	broken := s.get(t, "two~1")
+	fault, _ := broken["error"].(map[string]any)
+	data, _ := fault["data"].(map[string]any)
+	if broken["status"] != "failed" || broken["result"] != nil || fault["code"] != -32603.0 || fault["message"] != "worker_error: no disk" ||
+		broken["statusMessage"] != fault["message"] || data["task_id"] != "two" || data["end_reason"] != "worker_error" {
+		t.Errorf("H15: in error, it is %v", broken)
+	}
 }
 
 // H15: who may not, asks for what is not there, or contradicts itself, is told so in the protocol's form.

@@ -23,13 +23,14 @@ const (
 	tasksCancel = "tasks/cancel"
 )
 
-// The statuses of the extension that tasks have here. That of a fault of the protocol,
-// failed, is none of them: a turn that fails is a completed call whose result says so.
+// The statuses of the extension. An agent that fails has completed the call, and the
+// result says that it failed; a turn that ends in error has no answer of its agent's.
 const (
 	working       = "working"
 	inputRequired = "input_required"
 	completed     = "completed"
 	cancelled     = "cancelled"
+	failed        = "failed"
 )
 
 // missingTasks is the refusal of a request that does not declare the extension.
@@ -63,10 +64,11 @@ type createdTask struct {
 	shown
 }
 
-// detailedTask is a task with its result, or what it asks.
+// detailedTask is a task with its result or error, or what it asks.
 type detailedTask struct {
 	createdTask
 	Result        *result                 `json:"result,omitempty"`
+	Error         *jsonrpc.Error          `json:"error,omitempty"`
 	InputRequests map[string]inputRequest `json:"inputRequests,omitempty"`
 }
 
@@ -140,6 +142,8 @@ func (f *face) created(ctx context.Context, s seen) (*createdTask, error) {
 	switch status := s.task.Task.Status(); {
 	case s.ended && status == task.Stopped:
 		x.Status = cancelled
+	case s.ended && status == task.Error:
+		x.Status = failed
 	case s.ended:
 		x.Status = completed // also what has failed: the result says so
 	case len(s.questions) > 0 && asked(ctx).elicits():
@@ -150,7 +154,17 @@ func (f *face) created(ctx context.Context, s seen) (*createdTask, error) {
 	return x, nil
 }
 
-// detailed shows a turn with its result, or what it asks.
+// fault shows a turn that has ended in error, as the protocol's own error.
+func (f *face) fault(s seen) (*jsonrpc.Error, error) {
+	r, err := f.result(s)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(r.Structured)
+	return &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: s.message(), Data: data}, err
+}
+
+// detailed shows a turn with its result or error, or what it asks.
 func (f *face) detailed(ctx context.Context, s seen) (*detailedTask, error) {
 	x, err := f.created(ctx, s)
 	if err != nil {
@@ -161,6 +175,8 @@ func (f *face) detailed(ctx context.Context, s seen) (*detailedTask, error) {
 	switch x.Status {
 	case completed:
 		d.Result, err = f.result(s)
+	case failed:
+		d.Error, err = f.fault(s)
 	case inputRequired:
 		d.InputRequests = map[string]inputRequest{}
 		for _, a := range s.questions {
