@@ -250,7 +250,10 @@ func (s *speech) take(w *wire, data []byte) (more bool, err error) {
 	case "error":
 		return false, w.told(e.Error)
 	}
-	return !s.over && !s.left, nil
+	if s.left {
+		return false, errLeft
+	}
+	return !s.over, nil
 }
 
 func (s *speech) spent(u messagesUsage) {

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -614,6 +617,7 @@ func TestRequests(t *testing.T) {
 				}
 			}
 			sent.Header.Del("Content-Type")
+			delete(sent.Header, "Idempotency-Key") // has no value, and is not sent
 			if sent.URL.String() != c.path || string(body) != c.body {
 				t.Errorf("%s\n got %s\nwant %s", sent.URL, body, c.body)
 			}
@@ -669,6 +673,58 @@ func TestLeaving(t *testing.T) {
 		if !closed.closed {
 			t.Errorf("%s: the answer was left open", c.name)
 		}
+	}
+}
+
+// TestConnectionsAreUsedAgain holds that an answer leaves its connection to the next
+// request, and that one which the provider has closed meanwhile is no failure.
+func TestConnectionsAreUsedAgain(t *testing.T) {
+	t.Parallel()
+	said := map[string]string{
+		OpenAI:    chunks(`{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}` + "\n[DONE]"),
+		Anthropic: events(`{"type":"message_delta","delta":{"stop_reason":"end_turn"}}` + "\n" + `{"type":"message_stop"}`),
+	}
+	for provider, stream := range said {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			var asked, dies atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if asked.Add(1) == dies.Load() {
+					panic(http.ErrAbortHandler)
+				}
+				_, _ = io.WriteString(w, stream)
+				_ = http.NewResponseController(w).Flush()
+			}))
+			defer server.Close()
+			client := NewClient(outbound.Guard{Hosts: []string{server.Listener.Addr().String()}})
+			defer client.CloseIdleConnections()
+			m := New(Provider{provider, server.URL, ""}, client)
+			var used []bool
+			rests := make(chan error, 1)
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				GotConn:     func(c httptrace.GotConnInfo) { used = append(used, c.Reused) },
+				PutIdleConn: func(err error) { rests <- err },
+			})
+			for n := range 3 {
+				if n == 2 {
+					dies.Store(3)
+				}
+				if _, err := ask(ctx, m); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case err := <-rests:
+					if err != nil {
+						t.Fatal(err)
+					}
+				case <-time.After(time.Minute):
+					t.Fatal("the connection is not left")
+				}
+			}
+			if want := []bool{false, true, true, false}; !slices.Equal(used, want) || asked.Load() != 4 {
+				t.Errorf("connections that were used before: %v, want %v; %d requests", used, want, asked.Load())
+			}
+		})
 	}
 }
 

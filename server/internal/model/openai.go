@@ -258,7 +258,10 @@ func (c *completion) take(w *wire, data []byte) (more bool, err error) {
 	if u := chunk.Usage; u != nil {
 		c.say(Delta{Usage: &Usage{Prompt: u.Prompt, Completion: u.Completion, CacheRead: u.Details.Cached, CacheWrite: u.Details.Written}})
 	}
-	return !c.left, nil
+	if c.left {
+		return false, errLeft
+	}
+	return true, nil
 }
 
 // delta takes a piece of the message.

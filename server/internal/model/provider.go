@@ -163,11 +163,16 @@ func (p Provider) Sees() bool {
 	return false
 }
 
+// maxResting is how many connections to a provider wait for the next request.
+const maxResting = 64
+
 // NewClient makes a client with which providers are asked. It follows no redirect: a
 // key is for the host that it was given for.
 func NewClient(guard outbound.Guard) *http.Client {
+	transport := guard.Transport()
+	transport.MaxIdleConnsPerHost = maxResting
 	return &http.Client{
-		Transport:     guard.Transport(),
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

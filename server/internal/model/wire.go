@@ -40,39 +40,68 @@ func (w *wire) host() string {
 	return u.Host
 }
 
+// errLeft ends a request whose answer nobody takes any more.
+var errLeft = errors.New("nobody takes the answer")
+
 // exchange sends a request and hands each event of the answer to take, until take
-// says that no more is wanted. Its error is an *Error, what take returned, or the
+// says that it was the last. Its error is an *Error, what take returned, or the
 // cause of the context's end.
 func (w *wire) exchange(ctx context.Context, path string, header http.Header, body any, take func(name string, data []byte) (more bool, err error)) error {
 	content, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	asking, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // what is behind the last event is read without the caller
+	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
 	silence := time.AfterFunc(patience, func() { cancel(errSilent) })
 	defer silence.Stop()
-	res, err := w.send(ctx, http.MethodPost, path, header, bytes.NewReader(content))
+	res, err := w.send(asking, http.MethodPost, path, header, bytes.NewReader(content))
 	if err != nil {
-		return w.interrupted(ctx, w.unreachable(err))
+		defer cancel(nil)
+		return w.interrupted(asking, w.unreachable(err))
 	}
-	defer res.Body.Close() //nolint:errcheck // it was only read
+	over, err := w.hear(asking, res, func() { silence.Reset(patience) }, take)
+	if over {
+		go leave(res.Body, cancel)
+		return nil
+	}
+	cancel(nil)
+	_ = res.Body.Close() // it was only read
+	return err
+}
+
+// hear hands the events of an answer to take; over says that take had the last.
+func (w *wire) hear(ctx context.Context, res *http.Response, heard func(), take func(name string, data []byte) (more bool, err error)) (over bool, err error) {
 	if err := w.check(res); err != nil {
-		return w.interrupted(ctx, err)
+		return false, w.interrupted(ctx, err)
 	}
-	read := &noisy{from: res.Body, heard: func() { silence.Reset(patience) }}
-	for e, err := range sse.Read(read, &sse.ReadConfig{MaxEventSize: maxEvent}) {
+	for e, err := range sse.Read(&noisy{res.Body, heard}, &sse.ReadConfig{MaxEventSize: maxEvent}) {
 		if err != nil {
-			return w.interrupted(ctx, w.cutOff(err))
+			return false, w.interrupted(ctx, w.cutOff(err))
 		}
 		if e.Data == "" {
 			continue
 		}
 		if more, err := take(e.Type, []byte(e.Data)); err != nil || !more {
-			return err
+			return err == nil, err
 		}
 	}
-	return w.interrupted(ctx, nil)
+	return false, w.interrupted(ctx, nil)
+}
+
+// How much is read behind the last event of an answer, and for how long.
+const (
+	mannersBytes = 4 << 10
+	mannersTime  = time.Second
+)
+
+// leave reads an answer to its end, without which its connection could not be used for
+// the next request.
+func leave(body io.ReadCloser, cancel context.CancelCauseFunc) {
+	defer time.AfterFunc(mannersTime, func() { cancel(nil) }).Stop()
+	defer cancel(nil)
+	_, _ = io.CopyN(io.Discard, body, mannersBytes) // whatever is wrong with it, the answer is whole
+	_ = body.Close()
 }
 
 func (w *wire) send(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
@@ -82,6 +111,7 @@ func (w *wire) send(ctx context.Context, method, path string, header http.Header
 	}
 	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", "application/json")
+	req.Header["Idempotency-Key"] = nil // is not sent: what a server has closed at rest, without a word, is asked again elsewhere
 	return w.client.Do(req)
 }
 

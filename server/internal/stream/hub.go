@@ -174,9 +174,16 @@ func (s *subscription) push(events []task.Event) {
 }
 
 // tells reports whether events, or a push of nothing, say anything of a task beyond what
-// its attempt writes itself, which may be many a second.
+// its attempt does itself, which may be much in a second.
 func tells(events []task.Event) bool {
-	return len(events) == 0 || slices.ContainsFunc(events, func(e task.Event) bool { return !e.Type.Writable() })
+	return len(events) == 0 || slices.ContainsFunc(events, func(e task.Event) bool {
+		switch e.Type { //nolint:exhaustive // the others may be somebody else's
+		case task.ModelUsed, task.OutputWritten, task.FileGiven:
+			return false
+		default:
+			return !e.Type.Writable()
+		}
+	})
 }
 
 // add takes in what was committed, and reports whether the subscriber has to look.

@@ -134,7 +134,7 @@ func (t *turn) part(ctx context.Context, n int, before string, request model.Req
 	case err != nil || known && len(a.Calls) > 0: // what was said before calls has been told, as a thought
 		return a, err
 	case known:
-		v := newVoice(ctx, t, func(error) {})
+		v := newVoice(ctx, t, "", func(error) {})
 		v.say(task.Chunk, a.Text)
 		t.shown, err = v.end()
 		return a, err
@@ -181,7 +181,8 @@ func (t *turn) listen(ctx context.Context, request model.Request) (a answer, res
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a = answer{Provider: t.provider, Model: request.Model}
-	voice := newVoice(ctx, t, cancel)
+	voice := newVoice(ctx, t, t.status, cancel)
+	t.status = ""
 	err = a.gather(t.model.Stream(ctx, request), voice.say)
 	var spoken bool
 	var told error

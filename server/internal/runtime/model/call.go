@@ -162,7 +162,7 @@ func (t *turn) announce(ctx context.Context, said answer, calls []*call) error {
 		return err
 	}
 	if said.Text != "" && !t.shown && ends(calls) {
-		v := newVoice(ctx, t, func(error) {})
+		v := newVoice(ctx, t, "", func(error) {})
 		v.say(task.Chunk, said.Text)
 		if _, err := v.end(); err != nil {
 			return err

@@ -85,9 +85,7 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 		return runtime.Outcome{}, err
 	}
 	defer done()
-	if err := t.Progress(ctx, "Asking "+name+" of "+provider.Name); err != nil {
-		return runtime.Outcome{}, err
-	}
+	t.status = "Asking " + name + " of " + provider.Name
 	return t.run(ctx, who.Steps())
 }
 

@@ -25,6 +25,7 @@ type turn struct {
 	model    model.Model
 	prices   model.Prices
 	request  model.Request
+	status   string // that the model is asked, until that was told
 	tools    map[string]tool.Tool
 	tried    []string        // the names of tools that were run
 	shown    bool            // viewers have something that no answer stands behind

@@ -28,10 +28,12 @@ type voice struct {
 	over   chan struct{} // closed when nothing more will be said
 	told   chan struct{} // closed when everything is in the log, or cannot be
 
+	status string // is told first, "" for nothing
+	keep   bool   // what is left at the end is not told; read after over
+
 	mu     sync.Mutex
 	said   []piece
 	spoken bool
-	keep   bool  // what is left at the end is not told
 	err    error // of the log; read after told
 }
 
@@ -41,9 +43,10 @@ type piece struct {
 	text []byte
 }
 
-// newVoice makes a voice; failed is called when the log takes nothing more.
-func newVoice(ctx context.Context, report runtime.Journal, failed func(error)) *voice {
-	v := &voice{report: report, more: make(chan struct{}, 1), over: make(chan struct{}), told: make(chan struct{})}
+// newVoice makes a voice, which tells a status first, "" for none; failed is called when
+// the log takes nothing more.
+func newVoice(ctx context.Context, report runtime.Journal, status string, failed func(error)) *voice {
+	v := &voice{report: report, status: status, more: make(chan struct{}, 1), over: make(chan struct{}), told: make(chan struct{})}
 	go func() {
 		defer close(v.told)
 		if v.err = v.tell(ctx); v.err != nil {
@@ -79,9 +82,7 @@ func (v *voice) end() (spoken bool, err error) {
 // leave is end, but for what was not under way yet: that is answered, for whoever has
 // more to bring into the log.
 func (v *voice) leave() (rest []runtime.Event, spoken bool, err error) {
-	v.mu.Lock()
 	v.keep = true
-	v.mu.Unlock()
 	if spoken, err = v.end(); err == nil {
 		rest, err = v.events()
 	}
@@ -89,18 +90,25 @@ func (v *voice) leave() (rest []runtime.Event, spoken bool, err error) {
 }
 
 func (v *voice) tell(ctx context.Context) error {
+	if v.status != "" {
+		if err := v.report.Progress(ctx, v.status); err != nil {
+			return err
+		}
+	}
 	rest := time.NewTimer(0)
 	defer rest.Stop()
-	for last := false; !last; {
+	for {
 		select {
 		case <-v.over:
-			v.mu.Lock()
-			keep := v.keep
-			v.mu.Unlock()
-			if last = true; keep {
+		case <-v.more:
+		}
+		select {
+		case <-v.over: // goes before more: what is kept is not sent
+			if v.keep {
 				return nil
 			}
-		case <-v.more:
+			return v.send(ctx)
+		default:
 		}
 		if err := v.send(ctx); err != nil {
 			return err
@@ -111,7 +119,6 @@ func (v *voice) tell(ctx context.Context) error {
 		case <-rest.C:
 		}
 	}
-	return nil
 }
 
 // events are what was said and not told yet.
