@@ -193,6 +193,7 @@ func Main(args []string, streams Streams) int {
 		kong.Exit(func(c int) { panic(exitCodeError{code: c}) }), // --help ends the parse this way
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"version": version()},
+		periods(),
 	)
 	if err != nil {
 		return e.report(err)
@@ -234,6 +235,9 @@ func Main(args []string, streams Streams) int {
 // kinds are kong's own words for what it has read, and its guess of what was meant.
 var kinds = regexp.MustCompile(` but got ("(?:[^"\\]|\\.)*") \([a-z ]+\)(?:; perhaps try .*\?)?`)
 
+// wholeNumber is what kong says of a value that is none, or that begins with a dash.
+var wholeNumber = regexp.MustCompile(`expected (?:int value|a valid \d+ bit u?int) but got (".*")`)
+
 // noValue is what kong says where a line ends in place of a value.
 var noValue = regexp.MustCompile(`expected [a-z]+ value but got "EOL" \(<EOL>\)|missing value, expecting "<arg>"`)
 
@@ -264,6 +268,7 @@ func inOurWords(err error) string {
 	text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1)
 	text = noValue.ReplaceAllString(text, "give it a value")
 	text = kinds.ReplaceAllString(text, " but got $1")
+	text = wholeNumber.ReplaceAllString(text, "expected a whole number but got $1")
 	text, _, _ = strings.Cut(text, ", did you mean") // who guesses wrong stops or deletes what was to be shown
 	return text
 }

@@ -108,12 +108,23 @@ func (m *moment) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	ago, err := time.ParseDuration(string(text))
-	if err != nil || ago < 0 {
-		return fmt.Errorf("%q is no moment: write 2006-01-02, 2006-01-02T15:04:05Z, or how long ago, for example 24h", text)
+	ago, err := parsePeriod(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no moment: write 2006-01-02, 2006-01-02T15:04:05Z, or how long ago, for example 24h or 7d", text)
 	}
 	m.Time = time.Now().Add(-ago)
 	return nil
+}
+
+// day is a day as people write it.
+type day struct{ time.Time }
+
+// UnmarshalText reads a date.
+func (d *day) UnmarshalText(text []byte) (err error) {
+	if d.Time, err = time.Parse(time.DateOnly, string(text)); err != nil {
+		err = fmt.Errorf("%q is no day: write it like 2006-01-02", text)
+	}
+	return err
 }
 
 func brieflyTook(d time.Duration) string { return milliseconds(float64(d) / 1e6) }

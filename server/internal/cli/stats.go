@@ -8,9 +8,12 @@ import (
 	"github.com/errand-dev/errand"
 )
 
+// mostStats is how far back what happened is kept.
+const mostStats = 400 * 24 * time.Hour
+
 type statsCmd struct {
 	remote
-	Last  time.Duration `help:"How far back; no more than 9600h, which are 400 days, is kept." default:"1h"`
+	Last  time.Duration `help:"How far back; no more than 400d is kept." default:"1h"`
 	Agent string        `help:"Only this agent's tasks."`
 	By    string        `help:"What it is summed up by." enum:"agent,model" default:"agent"`
 }
@@ -38,6 +41,9 @@ func (c *statsCmd) step() time.Duration {
 
 // Run prints a table of what happened.
 func (c *statsCmd) Run(e *env) error {
+	if c.Last <= 0 || c.Last > mostStats {
+		return misused("--last must be more than 0 and at most 400d")
+	}
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		found, err := client.Stats(ctx, errand.StatsQuery{From: time.Now().Add(-c.Last), Step: c.step(), AgentID: c.Agent, ByModel: c.By == "model"})
 		if err != nil {

@@ -41,6 +41,9 @@ type importLine struct {
 func (c *taskImportCmd) Run(e *env) error {
 	from := e.In
 	if c.From != "-" {
+		if info, err := os.Stat(c.From); err == nil && info.IsDir() {
+			return fmt.Errorf("%s: is a folder; name a file", c.From)
+		}
 		f, err := os.Open(c.From)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.From, errors.Unwrap(err))
@@ -227,6 +230,7 @@ func (i *importer) tellLine(line importLine, c errand.Created) error {
 			ID      string `json:"id"`
 			Created bool   `json:"created"`
 		}{line.number, c.ID, !c.Repeated})
+	case line.err != nil && i.refused > maxRefused: // the rest are counted
 	case line.err != nil:
 		told := line.err.Message
 		if line.err.Field != "" {
@@ -239,9 +243,14 @@ func (i *importer) tellLine(line importLine, c errand.Created) error {
 	return nil
 }
 
+// maxRefused is of how many refused lines people are told why, one by one.
+const maxRefused = 20
+
 // end is an error if a line was refused, or if there was none.
 func (i *importer) end() error {
 	switch {
+	case i.refused > maxRefused && !i.JSON:
+		return fmt.Errorf("%d created, %d refused, of which the first %d are told; --json tells all", i.created, i.refused, maxRefused)
 	case i.refused > 0:
 		return fmt.Errorf("%d created, %d refused", i.created, i.refused)
 	case i.created == 0:

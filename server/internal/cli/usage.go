@@ -4,23 +4,22 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/errand-dev/errand"
 )
 
 type usageCmd struct {
 	remote
-	Of  string    `help:"Only what was spent for agents, groups, keys or owners." enum:",agent,group,key,owner" default:""`
-	ID  string    `name:"id" help:"Only this one of them, for example user:anna with --of owner."`
-	Day time.Time `help:"A day, in whose month it is; today when left out (UTC)." format:"2006-01-02" placeholder:"YYYY-MM-DD"`
+	Of  string `help:"Only what was spent for agents, groups, keys or owners." enum:",agent,group,key,owner" default:""`
+	ID  string `name:"id" help:"Only this one of them, for example user:anna with --of owner."`
+	Day day    `help:"A day, in whose month it is; today when left out (UTC)." placeholder:"YYYY-MM-DD"`
 }
 
 // Run prints a table of usage.
 func (c *usageCmd) Run(e *env) error {
 	return c.call(e, func(ctx context.Context, client *errand.Client) error {
 		var all []errand.Usage
-		for u, err := range client.Usage(ctx, errand.UsageQuery{Of: errand.CapOf(c.Of), ID: c.ID, At: c.Day}) {
+		for u, err := range client.Usage(ctx, errand.UsageQuery{Of: errand.CapOf(c.Of), ID: c.ID, At: c.Day.Time}) {
 			if err != nil {
 				return err
 			}

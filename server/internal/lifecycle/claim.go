@@ -81,7 +81,7 @@ func wanted(tx Tx, org string, r ClaimRequest) (Want, map[string]time.Duration, 
 // take claims what the store has of what is wanted; more is that of handOut.
 func (s *Service) take(tx writing, want Want, leases map[string]time.Duration) (claimed []Claimed, more bool, err error) {
 	for _, id := range want.Agents {
-		if err := heardClaim(tx, want.Organization, id, want.Worker, want.Limit); err != nil {
+		if err := heardClaim(tx, want.Organization, id, want.Worker, want.Limit, false); err != nil {
 			return nil, false, err
 		}
 	}
@@ -132,11 +132,11 @@ func handOut(tx writing, want Want, give func(Snapshot) (bool, error)) (more boo
 	return false, nil
 }
 
-// Left notes that a claiming worker was there until now.
+// Left notes that a claiming worker was there until now, and no longer.
 func (s *Service) Left(ctx context.Context, org string, r ClaimRequest) error {
 	return s.write(ctx, s.node, nil, func(tx writing) error {
 		for _, id := range r.Agents { // a second time it changes nothing
-			if err := heardClaim(tx, org, id, r.Worker, 0); err != nil {
+			if err := heardClaim(tx, org, id, r.Worker, 0, true); err != nil {
 				return err
 			}
 		}
@@ -144,10 +144,11 @@ func (s *Service) Left(ctx context.Context, org string, r ClaimRequest) error {
 	})
 }
 
-// heardClaim notes that a claiming worker is there, at most every few seconds.
-func heardClaim(tx writing, org, agentID, worker string, slots int) error {
+// heardClaim notes that a claiming worker is there, at most every few seconds, or that it
+// leaves.
+func heardClaim(tx writing, org, agentID, worker string, slots int, leaves bool) error {
 	now, key := tx.Now(), heardKey{org, agentID, worker}
-	if !tx.heard.begin(key, now, slots) {
+	if !tx.heard.begin(key, now, slots, leaves) {
 		return nil
 	}
 	w, err := tx.Claimer(org, agentID, worker)
@@ -162,13 +163,14 @@ func heardClaim(tx writing, org, agentID, worker string, slots int) error {
 	if now.Sub(w.LastHeard) > absence { // it may be another one of the name
 		w.Slots = 0
 	}
-	as := heardAs{w.LastHeard, w.Slots}
-	if !as.lately(now, slots) {
-		w.LastHeard, w.Slots = now, max(w.Slots, slots)
-		as = heardAs{w.LastHeard, w.Slots}
+	if leaves || !w.heardAs().lately(now, slots) {
+		w.LastHeard, w.Slots, w.CutAt = now, max(w.Slots, slots), 0
+		if leaves {
+			w.CutAt = now
+		}
 		err = tx.PutWorker(*w)
 	}
-	tx.heard.made[key] = as
+	tx.heard.made[key] = w.heardAs()
 	return err
 }
 

@@ -17,17 +17,24 @@ type heardBook struct {
 
 type heardKey struct{ org, agent, worker string }
 
-// heardAs is when a worker was last heard, and the most slots that it had.
+// heardAs is when a worker was last heard, the most slots that it had, and whether it
+// has left since.
 type heardAs struct {
 	at    task.Stamp
 	slots int
+	left  bool
 }
+
+func (w Worker) heardAs() heardAs { return heardAs{w.LastHeard, w.Slots, w.left()} }
+
+// left tells whether a claiming worker has gone since it was last heard to stay.
+func (w Worker) left() bool { return w.CutAt != 0 && w.CutAt >= w.LastHeard }
 
 // maxHeard bounds how many workers are remembered.
 const maxHeard = 10_000
 
 func (as heardAs) lately(now task.Stamp, slots int) bool {
-	return now.Sub(as.at) < presenceStep && slots <= as.slots
+	return now.Sub(as.at) < presenceStep && slots <= as.slots && !as.left
 }
 
 // hearing is what one write notes of claiming workers. The book learns of it when it is
@@ -37,12 +44,13 @@ type hearing struct {
 	made map[heardKey]heardAs
 }
 
-// begin reports whether a claim for so many slots is to be noted, and by this write.
-func (h *hearing) begin(key heardKey, now task.Stamp, slots int) bool {
+// begin reports whether a claim for so many slots, or that the worker leaves, is to be
+// noted, and by this write.
+func (h *hearing) begin(key heardKey, now task.Stamp, slots int, leaves bool) bool {
 	b := h.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if as, ok := b.known[key]; ok && as.lately(now, slots) || b.under[key] {
+	if as, ok := b.known[key]; ok && !leaves && as.lately(now, slots) || b.under[key] {
 		return false
 	}
 	if b.under == nil {

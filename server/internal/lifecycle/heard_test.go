@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -72,4 +73,32 @@ func TestAClaimThatIsNotStoredIsNotHeard(t *testing.T) {
 	if len(there) != 1 || there[0].Slots != 3 || there[0].LastHeard != task.StampOf(b.clock.Now()) {
 		t.Errorf("the workers are %+v", there)
 	}
+}
+
+// Whoever looks at workers sees at once that one has left, and not only after the
+// silence of one that was killed. A node is there for as long as it beats.
+func TestWorkersAreThereUntilTheyLeave(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	_, err := b.Beat(t.Context(), false)
+	b.must(err)
+	request := lifecycle.ClaimRequest{Agents: []string{bot}, Worker: "w", Slots: 1}
+	there := func(when, worker string, want bool) {
+		t.Helper()
+		list, err := b.Workers(t.Context(), auth.All(org), bot)
+		b.must(err)
+		if !slices.ContainsFunc(list, func(w lifecycle.Present) bool { return w.ID == worker && w.Connected == want }) {
+			t.Errorf("%s, that %s is there is not %v: %+v", when, worker, want, list)
+		}
+	}
+	b.claim("w", 1)
+	b.claim(lifecycle.DefaultNode, 1)
+	there("after a claim", "w", true)
+	b.must(b.Left(t.Context(), org, request))
+	there("when it has left", "w", false)
+	b.claim("w", 1)
+	there("when it has come back", "w", true)
+	b.clock.forward(time.Hour)
+	there("after an hour", "w", false)
+	there("after an hour", lifecycle.DefaultNode, true)
 }

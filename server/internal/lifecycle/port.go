@@ -717,10 +717,10 @@ type Worker struct {
 	KeyID, Address string
 	// LastBeat is its last heartbeat, 0 for none yet.
 	LastBeat task.Stamp
-	// CutAt is when its stream ended, or the server began after it. HeirUntil is
-	// until when a registration may stand for it after that; OwnerIn and HeirOf
-	// name the breaks in which it was cut off, and after which it has registered
-	// (rule L5).
+	// CutAt is when its stream ended, or the server began after it; of a worker that
+	// claims, when it left. HeirUntil is until when a registration may stand for it
+	// after that; OwnerIn and HeirOf name the breaks in which it was cut off, and after
+	// which it has registered (rule L5).
 	CutAt, HeirUntil task.Stamp
 	OwnerIn, HeirOf  string
 	// Tally counts the attempts that it has told to be over (rule L6).

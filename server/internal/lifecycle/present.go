@@ -49,6 +49,10 @@ func (s *Service) Workers(ctx context.Context, in auth.Scope, agent string) ([]P
 	if err != nil {
 		return nil, err
 	}
+	nodes, err := s.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
 	now := s.store.Now()
 	lost, err := s.store.Lost(ctx, in.Organization, now.Add(-24*time.Hour))
 	if err != nil {
@@ -74,7 +78,8 @@ func (s *Service) Workers(ctx context.Context, in auth.Scope, agent string) ([]P
 			p.Busy = w.Busy || w.Barred || p.AtWork >= MaxOutstanding
 			continue
 		}
-		p.Connected = p.AtWork > 0 || now.Sub(p.LastHeard) < absence
+		node := func(n Node) bool { return n.ID == p.ID } // it claims only when there is something
+		p.Connected = p.Connected || p.AtWork > 0 || !w.left() && now.Sub(w.LastHeard) < absence || slices.ContainsFunc(nodes, node)
 		p.Busy = p.Slots > 0 && p.AtWork >= p.Slots
 	}
 	return found, nil

@@ -20,7 +20,7 @@ type Present struct {
 	Node      string     `json:"node" doc:"The server that has its stream; empty for one that claims."`
 	Address   string     `json:"address" doc:"From where its stream comes; empty for one that claims."`
 	Slots     int        `json:"slots" doc:"How many tasks it can have at a time: the most that it has asked for; 0 while that is not known."`
-	Connected bool       `json:"connected" doc:"Whether it is there: its stream is open, it has a task under a lease, or it has claimed within the last 90 s."`
+	Connected bool       `json:"connected" doc:"Whether it is there: its stream is open, it has a task under a lease, or it has claimed within the last 90 s and not left since; a server that does tasks itself is."`
 	Busy      bool       `json:"busy" doc:"Whether it takes nothing more now."`
 	Since     task.Stamp `json:"since" doc:"Since when it is known."`
 	LastHeard task.Stamp `json:"last_heard" doc:"When it last said something itself; of one that claims, its last claim, or when it left one that waited; within 5 s."`
