@@ -47,7 +47,12 @@ _errand() {
 }
 compdef _errand errand
 `,
-		"fish": `complete -c errand -a '(set -l words (commandline -opc); errand ` + completeArg + ` $words[2..] (commandline -ct | string collect -a) 2>/dev/null)'
+		"fish": `function __errand_complete
+  set -l words (commandline -opc)
+  set -l found (errand ` + completeArg + ` $words[2..] (commandline -ct | string collect -a) 2>/dev/null)
+  if set -q found[1]; string join \n $found; else; __fish_complete_path (commandline -ct); end
+end
+complete -c errand -f -a '(__errand_complete)'
 `,
 	}[c.Shell])
 	return nil
@@ -60,6 +65,9 @@ func complete(w io.Writer, app *kong.Application, words []string) {
 	words = slices.DeleteFunc(slices.Clone(words), func(word string) bool { return word == "=" })
 	if len(words) == 0 {
 		words = []string{""}
+	}
+	if words[0] == "help" {
+		words = words[min(1, len(words)-1):]
 	}
 	last := words[len(words)-1]
 	node, open := app.Node, (*kong.Flag)(nil)
