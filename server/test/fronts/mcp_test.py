@@ -100,6 +100,46 @@ def test_javascript_snippet_over_a_kill(tmp_path, modules):
         assert run("resume", reference) == "after the kill"
 
 
+LISTENER = """
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+const requestInit = { headers: { "x-api-key": KEY } };
+const capabilities = { elicitation: {}, extensions: { "io.modelcontextprotocol/tasks": {} } };
+async function listen() {
+  const client = new Client({ name: "listener", version: "1" }, { capabilities, versionNegotiation: { mode: { pin: "2026-07-28" } } });
+  client.fallbackNotificationHandler = async ({ params: { status, result } }) => console.log(status, result?.content[0].text ?? "");
+  await client.connect(new StreamableHTTPClientTransport(new URL("http://127.0.0.1:4747/mcp"), { requestInit }));
+  const cause = await (await client.listen({ taskIds: ["kept~1"] })).closed;
+  console.log(cause);
+  return cause === "graceful";
+}
+setTimeout(() => process.exit(1), 60_000).unref();
+while (!(await listen().catch(() => false))) await new Promise((resolve) => setTimeout(resolve, 50));
+"""
+
+
+def test_listening_over_a_kill(tmp_path, modules):
+    """Whoever listens is told how a task stands, hears that the server has died, and is told of the end by the next."""
+    with serve(tmp_path) as server:
+        server.apply_agent("actor", lease_seconds=3600)
+        server.call("POST", "/v1/tasks", {"agent_id": "actor", "id": "kept", "input": {"text": "x"}})
+        listener = subprocess.Popen(
+            ["node", "--input-type=module", "-"], cwd=modules, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "NO_PROXY": "127.0.0.1"},
+        )  # fmt: skip
+        with listener:
+            listener.stdin.write(snippets.meant_for(server, LISTENER, "const "))
+            listener.stdin.close()
+            assert listener.stdout.readline() == "working \n"
+            claim = server.call("POST", "/v1/claim", {"agent_ids": ["actor"], "worker_id": "w", "wait": 10})["claims"][0]
+            server.kill()
+            server.start()
+            end = {"lease_token": claim["lease"]["token"], "status": "completed", "result": "done"}
+            server.call("POST", "/v1/tasks/kept/finish", end)
+            *before, told, cause = listener.stdout.read().splitlines()
+            assert (set(before) <= {"working ", "remote"}, told, cause) == (True, "completed done", "graceful")
+            assert "remote" in before
+
+
 def test_fastmcp_over_a_kill(tmp_path):
     """The same with FastMCP, and what was cancelled stays so."""
 

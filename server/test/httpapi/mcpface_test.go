@@ -132,9 +132,8 @@ type asking struct {
 
 const takesTasks = `{"elicitation": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}}`
 
-// rpc sends a message, whose answer has to have a status, and returns its result or its error.
-func (s *server) rpc(t *testing.T, status int, m asking) map[string]any {
-	t.Helper()
+// call is the request that carries a message.
+func (m asking) call() call {
 	declares, key := m.declares, m.key
 	if declares == "" {
 		declares = takesTasks
@@ -152,9 +151,15 @@ func (s *server) rpc(t *testing.T, status int, m asking) map[string]any {
 		header["Mcp-Name"] = m.name
 	}
 	maps.Copy(header, m.header)
-	got := s.must(t, status, call{method: "POST", path: "/mcp", key: key, header: header, body: fmt.Sprintf(`{"jsonrpc": "2.0", "id": "one", "method": %q, "params": {%s
+	return call{method: "POST", path: "/mcp", key: key, header: header, body: fmt.Sprintf(`{"jsonrpc": "2.0", "id": "one", "method": %q, "params": {%s
 		"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "c", "version": "1"},
-		"io.modelcontextprotocol/clientCapabilities": %s}}}`, m.method, m.params, declares)})
+		"io.modelcontextprotocol/clientCapabilities": %s}}}`, m.method, m.params, declares)}
+}
+
+// rpc sends a message, whose answer has to have a status, and returns its result or its error.
+func (s *server) rpc(t *testing.T, status int, m asking) map[string]any {
+	t.Helper()
+	got := s.must(t, status, m.call())
 	for _, member := range []string{"result", "error"} {
 		if x, is := got[member].(map[string]any); is {
 			if got["id"] != "one" {
@@ -258,6 +263,63 @@ func TestH15TasksOfTheExtension(t *testing.T) {
 	}
 }
 
+// H15: whoever listens is told of tasks as tasks/get would, each time that they have become another, until they have ended.
+func TestH15Listening(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.tool(t, "run_agent", `{"agent": "agent-1", "prompt": "hi", "task_id": "one"}`, "")
+	heard := s.follow(t, asking{method: "subscriptions/listen", params: `"notifications": {"taskIds": ["one", "one~1", "nobody~1", "two~1"], "toolsListChanged": true}`}.call())
+	next := func() (said map[string]any) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(heard.next(t).data), &said); err != nil {
+			t.Fatal(err)
+		}
+		return said
+	}
+	told := func(status string) map[string]any {
+		t.Helper()
+		for {
+			said := next()
+			params, _ := said["params"].(map[string]any)
+			meta, _ := params["_meta"].(map[string]any)
+			if said["method"] != "notifications/tasks" || meta["io.modelcontextprotocol/subscriptionId"] != "one" || params["taskId"] != "one~1" || params["resultType"] != nil {
+				t.Fatalf("H15: told %v", said)
+			}
+			if params["status"] == status {
+				return params
+			}
+		}
+	}
+	if said := next(); said["method"] != "notifications/subscriptions/acknowledged" || fmt.Sprint(said["params"]) !=
+		"map[_meta:map[io.modelcontextprotocol/subscriptionId:one] notifications:map[taskIds:[one~1]]]" {
+		t.Errorf("H15: acknowledged %v", said)
+	}
+	if first := told("working"); !strings.Contains(fmt.Sprint(first["statusMessage"]), "no worker") {
+		t.Errorf("H15: told at first %v", first)
+	}
+	asks := s.asks(t, 201, s.claim(t), `"key": "n", "message": "how many?"`)["id"].(string)
+	if waits := told("input_required"); waits["inputRequests"].(map[string]any)[asks] == nil {
+		t.Errorf("H15: told of a question as %v", waits)
+	}
+	s.rpc(t, 200, asking{method: "tasks/update", params: `"taskId": "one~1", "inputResponses": {"` + asks + `": {"action": "accept", "content": {"value": "7"}}}`})
+	told("working")
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/finish", body: fmt.Sprintf(`{"lease_token": %q, "status": "completed", "result": "done"}`, s.claim(t))})
+	ended, read := told("completed"), s.get(t, "one~1")
+	delete(ended, "_meta")
+	delete(read, "resultType")
+	delete(read, "_meta")
+	if fmt.Sprint(ended) != fmt.Sprint(read) {
+		t.Errorf("H15: told of the end as %v, read as %v", ended, read)
+	}
+	if said := next(); said["id"] != "one" || said["result"].(map[string]any)["resultType"] != "complete" {
+		t.Errorf("H15: the last is %v", said)
+	}
+	if more := heard.rest(t); len(more) > 0 {
+		t.Errorf("H15: told behind the last %v", more)
+	}
+}
+
 // H15: who may not, asks for what is not there, or contradicts itself, is told so in the protocol's form.
 func TestH15WhatIsRefused(t *testing.T) {
 	t.Parallel()
@@ -275,6 +337,9 @@ func TestH15WhatIsRefused(t *testing.T) {
 		"no number":                   {400, -32602, asking{method: "tasks/cancel", params: `"taskId": "one~01"`}},
 		"no id":                       {400, -32602, asking{method: "tasks/update"}},
 		"tasks not declared":          {400, -32021, asking{method: "tasks/get", params: `"taskId": "one~1"`, declares: `{}`}},
+		"listening, not declared":     {400, -32021, asking{method: "subscriptions/listen", params: `"notifications": {"taskIds": ["one~1"]}`, declares: `{}`}},
+		"listening to no ids":         {400, -32602, asking{method: "subscriptions/listen", params: `"notifications": {"taskIds": "one~1"}`}},
+		"listening, another method":   {400, -32020, asking{method: "subscriptions/listen", params: `"notifications": {"taskIds": []}`, header: map[string]string{"Mcp-Method": "tools/call"}}},
 		"another name":                {400, -32020, asking{method: "tasks/get", params: `"taskId": "one~1"`, name: "two~1"}},
 		"another method":              {400, -32020, asking{method: "tasks/get", params: `"taskId": "one~1"`, header: map[string]string{"Mcp-Method": "tools/call"}}},
 		"tasks/list":                  {404, -32601, asking{method: "tasks/list"}},

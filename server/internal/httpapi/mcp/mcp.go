@@ -122,6 +122,10 @@ func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(context.WithValue(r.Context(), messageKey{}, &m))
 	r.Body = edge.NewText(body)
+	if m.listens() {
+		f.listen(w, r, &m)
+		return
+	}
 	handler.ServeHTTP(w, r)
 }
 
@@ -153,8 +157,11 @@ type message struct {
 	ID     json.RawMessage `json:"id"`
 	Method string          `json:"method"`
 	Params struct {
-		TaskID string `json:"taskId"`
-		Meta   struct {
+		TaskID        string `json:"taskId"`
+		Notifications struct {
+			TaskIDs json.RawMessage `json:"taskIds"`
+		} `json:"notifications"`
+		Meta struct {
 			Progress     any    `json:"progressToken"`
 			Version      string `json:"io.modelcontextprotocol/protocolVersion"`
 			Capabilities struct {
@@ -194,7 +201,7 @@ func (m *message) elicits() bool {
 // methods are those that have an answer.
 func methods() []string {
 	return []string{
-		"initialize", "ping", "server/discover", "subscriptions/listen", "tools/list", "tools/call", "prompts/list", "prompts/get",
+		"initialize", "ping", "server/discover", listen, "tools/list", "tools/call", "prompts/list", "prompts/get",
 		"resources/list", "resources/templates/list", "resources/read", tasksGet, tasksUpdate, tasksCancel,
 	}
 }
@@ -284,6 +291,11 @@ func (f *face) answer(next sdk.MethodHandler) sdk.MethodHandler {
 				return nil, missingTasks()
 			}
 			res, err = next(ctx, method, req)
+		case *sdk.SubscriptionsListenParams:
+			if asked(ctx).listens() {
+				return pass(ctx)
+			}
+			return next(ctx, method, req)
 		default:
 			return next(ctx, method, req)
 		}

@@ -64,12 +64,19 @@ type createdTask struct {
 	shown
 }
 
-// detailedTask is a task with its result or error, or what it asks.
-type detailedTask struct {
-	createdTask
+// detail is a task with its result or error, or what it asks.
+type detail struct {
+	shown
 	Result        *result                 `json:"result,omitempty"`
 	Error         *jsonrpc.Error          `json:"error,omitempty"`
 	InputRequests map[string]inputRequest `json:"inputRequests,omitempty"`
+}
+
+// detailedTask is a task as the answer to whoever asks for it.
+type detailedTask struct {
+	sdk.ResultBase
+	Type string `json:"resultType"`
+	detail
 }
 
 // ack says that what was asked is done.
@@ -94,7 +101,8 @@ func (f *face) addTasks(s *sdk.Server) {
 		if err != nil {
 			return nil, err
 		}
-		return f.detailed(ctx, s)
+		d, err := f.detailed(ctx, s)
+		return &detailedTask{Type: complete, detail: d}, err
 	}))
 	must(sdk.AddReceivingCustomMethod(s, tasksUpdate, func(ctx context.Context, _ *sdk.ServerSession, p *taskParams) (*ack, error) {
 		return &ack{Type: complete}, f.update(ctx, p)
@@ -120,22 +128,22 @@ func (f *face) cancel(ctx context.Context, p *taskParams) error {
 	return err
 }
 
-// created shows a turn that a call has begun.
-func (f *face) created(ctx context.Context, s seen) (*createdTask, error) {
+// shown shows a turn as a task of the extension.
+func (f *face) shown(ctx context.Context, s seen) (x shown, err error) {
 	began := s.task.Task.CreatedAt
 	if s.turn.Number > 1 {
 		turns, err := f.Service.Turns(ctx, s.turn.Organization, s.turn.Task, s.turn.Number-1, 1)
 		if err != nil {
-			return nil, err
+			return x, err
 		}
 		for _, t := range turns {
 			began = t.CreatedAt
 		}
 	}
-	x := &createdTask{Type: "task", shown: shown{
+	x = shown{
 		TaskID: s.turn.String(), Status: working, StatusMessage: s.message(), CreatedAt: began, LastUpdatedAt: s.task.Task.UpdatedAt,
 		PollInterval: pollInterval(time.Since(began.Time())).Milliseconds(),
-	}}
+	}
 	if kept := f.Retention.Least().Milliseconds(); kept > 0 {
 		x.TTL = &kept
 	}
@@ -165,14 +173,11 @@ func (f *face) fault(s seen) (*jsonrpc.Error, error) {
 }
 
 // detailed shows a turn with its result or error, or what it asks.
-func (f *face) detailed(ctx context.Context, s seen) (*detailedTask, error) {
-	x, err := f.created(ctx, s)
-	if err != nil {
-		return nil, err
+func (f *face) detailed(ctx context.Context, s seen) (d detail, err error) {
+	if d.shown, err = f.shown(ctx, s); err != nil {
+		return d, err
 	}
-	d := &detailedTask{createdTask: *x}
-	d.Type = complete
-	switch x.Status {
+	switch d.Status {
 	case completed:
 		d.Result, err = f.result(s)
 	case failed:

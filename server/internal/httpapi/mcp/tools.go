@@ -256,7 +256,8 @@ func (f *face) run(ctx context.Context, c call, agentID string) (sdk.Result, err
 		if err != nil {
 			return nil, err
 		}
-		return f.created(ctx, s)
+		x, err := f.shown(ctx, s)
+		return &createdTask{Type: "task", shown: x}, err
 	}
 	return f.awaited(ctx, c, made.Turn, a.Wait)
 }
