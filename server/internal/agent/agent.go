@@ -71,7 +71,7 @@ type Record struct {
 	Temperature     *float64        `json:"temperature,omitempty" minimum:"0" maximum:"2" doc:"For runtime model: how freely the model varies. Sent only if it is here, as many models refuse it."`
 	ReasoningEffort string          `json:"reasoning_effort,omitempty" maxLength:"32" doc:"For runtime model: how hard the model is to think, in its provider's words, unless a task asks for another."`
 	MaxTokens       int             `json:"max_tokens,omitempty" minimum:"1" maximum:"1000000" doc:"For runtime model: the most tokens of an answer. One that is cut by it is asked for once more with four times as many."`
-	ContextWindow   int64           `json:"context_window,omitempty" minimum:"1" maximum:"100000000" doc:"For runtime model: how many tokens the model takes at once. Near its end the model sums the conversation up and goes on with the summary; when left open, it does so when its provider says that the conversation is too long."`
+	ContextWindow   int64           `json:"context_window,omitempty" minimum:"1" maximum:"100000000" doc:"For runtime model: how many tokens the model takes at once. Near its end the model sums the conversation up and goes on with the summary. When left open, it is what the server's configuration says of the model (windows); if that says nothing, the model does so when its provider says that the conversation is too long."`
 	Vision          *bool           `json:"vision,omitempty" doc:"For runtime model: whether the model is shown the images among its task's files. When left open it is at OpenAI, Anthropic and Google, and nowhere else."`
 	OutputFormat    *string         `json:"output_format,omitempty" enum:"text,markdown,json,voice" doc:"The form of results, unless a task asks for another."`
 	OutputSchema    json.RawMessage `json:"output_schema,omitempty" doc:"For json: the JSON Schema that results are to follow."`
@@ -214,10 +214,12 @@ const (
 	maxRepairs     = 20
 )
 
+// MaxWindow is the most tokens that a model is said to take at once.
+const MaxWindow = 100_000_000
+
 const (
 	defaultSteps = 50
 	maxSteps     = 1000
-	maxWindow    = 100_000_000
 )
 
 // Steps is how often in a turn its model is asked at most.
@@ -261,8 +263,8 @@ func (r *Record) Normalize() error {
 		return fault.Field("repair_rounds", "must be from 0 to %d", maxRepairs)
 	case len(r.Tools) > 0 && r.Runtime != Model:
 		return fault.Field("tools", "are for runtime model only, not for %s", r.Runtime)
-	case r.ContextWindow < 0 || r.ContextWindow > maxWindow:
-		return fault.Field("context_window", "must be from 1 to %d", maxWindow)
+	case r.ContextWindow < 0 || r.ContextWindow > MaxWindow:
+		return fault.Field("context_window", "must be from 1 to %d", MaxWindow)
 	case r.MaxSteps < 0 || r.MaxSteps > maxSteps:
 		return fault.Field("max_steps", "must be from 1 to %d", maxSteps)
 	case r.Caps.Check("caps") != nil:

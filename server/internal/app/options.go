@@ -60,6 +60,8 @@ type Options struct {
 	Providers []model.Provider
 	// Prices are what models cost, for budgets and caps of money.
 	Prices model.Prices
+	// Windows are how many tokens they take at once, for agents whose record does not say.
+	Windows model.Windows
 	// Caps are what owners and groups may spend.
 	Caps []task.CapRule
 	// KeepAlive is the silence after which a stream gets a comment.

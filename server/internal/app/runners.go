@@ -74,7 +74,7 @@ func hidden(programs map[string]program.Program, data string) map[string]program
 // it is needed.
 func models(o Options, s *lifecycle.Service, reader *reading.Reader, servers *mcp.Host) *model.Runner {
 	return &model.Runner{
-		Providers: o.Providers, Prices: o.Prices,
+		Providers: o.Providers, Prices: o.Prices, Windows: o.Windows,
 		Client: wire.NewClient(outbound.Guard{Networks: o.AllowPrivate, Hosts: o.AllowModelHosts}),
 		Credential: func(ctx context.Context, org, agentID string) (string, error) {
 			c, err := s.AgentCredentials(ctx, org, agentID)

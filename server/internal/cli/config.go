@@ -47,7 +47,8 @@ func (c *serveCmd) BeforeResolve(ctx *kong.Context) error {
 		}
 	}
 	ctx.AddResolver(r)
-	c.commands, c.servers, c.prices, c.caps, c.oidc = file.Commands, file.Servers, file.Prices, file.Caps, file.OIDC
+	c.commands, c.servers, c.caps, c.oidc = file.Commands, file.Servers, file.Caps, file.OIDC
+	c.prices, c.windows = file.Prices, file.Windows
 	return nil
 }
 

@@ -50,6 +50,7 @@ type serveCmd struct {
 
 	commands map[string]program.Program // of the configuration file
 	prices   model.Prices               // likewise
+	windows  model.Windows              // likewise
 	caps     []task.CapRule             // likewise
 	servers  map[string]program.Program // of the same
 	oidc     *people.Config             // of the same, nil for none
@@ -70,7 +71,8 @@ func (c *serveCmd) options(e *env) (app.Options, error) {
 	o.ListenURL, o.Blobs = c.ListenURL, c.Blobs
 	o.TLSCert, o.TLSKey = c.TLSCert, c.TLSKey
 	o.KeepAlive, o.WriteTimeout, o.Drain, o.Slots = c.KeepAlive, c.WriteTimeout, c.Drain, c.Slots
-	o.Commands, o.MCPServers, o.Prices, o.Caps = c.commands, c.servers, c.prices, c.caps
+	o.Commands, o.MCPServers, o.Caps = c.commands, c.servers, c.caps
+	o.Prices, o.Windows = c.prices, c.windows
 	o.MCPAgentTools = c.AgentTools
 	o.MaxQueued, o.CreateRate = c.MaxQueued, c.CreateRate
 	o.AdminKey, o.SecretKey = os.Getenv("ERRAND_ADMIN_KEY"), os.Getenv("ERRAND_SECRET_KEY")

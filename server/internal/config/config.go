@@ -31,6 +31,8 @@ type File struct {
 	Caps []task.CapRule
 	// Prices are what models cost, by their names.
 	Prices model.Prices
+	// Windows are how many tokens they take at once, likewise.
+	Windows model.Windows
 	// Servers are the MCP servers on standard input and output that agents may name.
 	Servers map[string]program.Program
 	// OIDC is the provider with which people sign in; nil for none.
@@ -52,6 +54,7 @@ type Option struct {
 const (
 	commandsKey = "commands"
 	pricesKey   = "prices"
+	windowsKey  = "windows"
 	capsKey     = "caps"
 	serversKey  = "mcp_servers"
 	oidcKey     = "oidc"
@@ -87,6 +90,8 @@ func Parse(name string, content []byte) (*File, error) {
 			return f.each(key, value, f.capsOf)
 		case pricesKey:
 			return f.each(key, value, f.price)
+		case windowsKey:
+			return f.each(key, value, f.window)
 		case oidcKey:
 			return f.oidc(value)
 		default:
@@ -228,7 +233,7 @@ func (f *File) program(section, name string, node *yaml.Node, may map[string]set
 
 // Unknown is an error about an option that is none of the known ones.
 func (f *File) Unknown(o Option, known []string) error {
-	known = append(slices.Clone(known), commandsKey, capsKey, pricesKey, serversKey, oidcKey)
+	known = append(slices.Clone(known), commandsKey, capsKey, pricesKey, windowsKey, serversKey, oidcKey)
 	slices.Sort(known)
 	return f.Wrong(o, "is unknown; there are %s", strings.Join(known, ", "))
 }

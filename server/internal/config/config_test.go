@@ -193,6 +193,23 @@ func TestPrices(t *testing.T) {
 	}
 }
 
+// Windows are those of models, in tokens.
+func TestWindows(t *testing.T) {
+	t.Parallel()
+	f, err := Parse("errand.yaml", []byte("windows: {qwen3: 32768, ollama/qwen3: 8192}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if here, there := f.Windows.Of("ollama", "qwen3"), f.Windows.Of("gpu", "qwen3"); here != 8192 || there != 32768 || f.Windows.Of("gpu", "m") != 0 {
+		t.Errorf("read %+v", f.Windows)
+	}
+	for _, wrong := range []string{"0", "-1", "128k", "1.5", "100000001", "[1]", "{tokens: 1}", ""} {
+		if _, err := Parse("errand.yaml", []byte("windows:\n  m: "+wrong+"\n")); err == nil || !strings.Contains(err.Error(), "errand.yaml:2: windows.m: ") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}
+
 // B1: caps are those of owners and groups, and what says nothing sensible is refused with
 // its place.
 func TestCaps(t *testing.T) {

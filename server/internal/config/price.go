@@ -1,10 +1,31 @@
 package config
 
 import (
+	"strconv"
+
 	yaml "go.yaml.in/yaml/v4"
 
+	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/model"
 )
+
+// window reads how many tokens one model takes at once.
+func (f *File) window(name string, node *yaml.Node) error {
+	key := within(windowsKey, name)
+	text, err := f.text(key, node)
+	if err != nil {
+		return err
+	}
+	tokens, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || tokens < 1 || tokens > agent.MaxWindow {
+		return f.wrong(node.Line, key, "must be a number of tokens from 1 to %d, for example 128000", agent.MaxWindow)
+	}
+	if f.Windows == nil {
+		f.Windows = model.Windows{}
+	}
+	f.Windows[name] = tokens
+	return nil
+}
 
 // price reads what a million tokens of one model cost.
 func (f *File) price(name string, node *yaml.Node) error {

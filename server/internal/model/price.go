@@ -15,11 +15,23 @@ type Price struct {
 type Prices map[string]Price
 
 // Of finds the price of a model.
-func (p Prices) Of(provider, model string) (Price, bool) {
-	if found, known := p[provider+"/"+model]; known {
+func (p Prices) Of(provider, model string) (Price, bool) { return of(p, provider, model) }
+
+// Windows are how many tokens models take at once, by their names as in [Prices].
+type Windows map[string]int64
+
+// Of is the window of a model, 0 for what is not known.
+func (w Windows) Of(provider, model string) int64 {
+	found, _ := of(w, provider, model)
+	return found
+}
+
+// of finds what is said of a model: under its name behind its provider's, or else alone.
+func of[V any](all map[string]V, provider, model string) (V, bool) {
+	if found, known := all[provider+"/"+model]; known {
 		return found, true
 	}
-	found, known := p[model]
+	found, known := all[model]
 	return found, known
 }
 

@@ -138,6 +138,44 @@ def test_killed_in_mid_answer(providers, agent, tmp_path):
     assert first["body"] == second["body"], "the conversation is rebuilt as it was"
 
 
+def test_killed_while_summing_up(providers, tmp_path):
+    """Near the end of the model's window older turns are summed up, once, whatever kills the server meanwhile."""
+    slowly = {"chunkSize": 3, "latency": 120}
+    dig = [{"id": "toolu_dig", "name": "read_file", "arguments": json.dumps({"name": "archive.txt"})}]
+    providers.control("fixtures", {"fixtures": [
+        {"match": {"userMessage": "Your context is nearly full"}, "response": {"content": "THE SUMMARY: apples."}, **slowly},
+        {"match": {"userMessage": "THE SUMMARY"}, "response": {"content": "There were apples."}, **slowly},
+        {"match": {"userMessage": "Dig in the archive", "hasToolResult": False}, "response": {"toolCalls": dig}},
+    ]})  # fmt: skip
+    with serve(providers, tmp_path, windows={"openai/o4-mini": 8000, "claude-opus-4-7": 8000}) as server:
+        tasks = {}
+        for provider in MODELS:
+            server.apply_agent(provider, **record(provider, tools=["files"], lease_seconds=1))
+            archive = server.upload("archive.txt", b"apples and earth\n" * 1800)
+            body = {"input": {"text": f"Dig in the archive ({provider})", "files": [archive]}, "disable_attachment_injection": True}
+            tasks[provider] = server.call("POST", f"/v1/agents/{provider}/invoke/async", body)["id"]
+        until(lambda: all(asked(providers, provider, "nearly full") for provider in tasks), "the conversations are being summed up")
+        server.kill()
+        server.start()
+        until(lambda: all(said(server.events(task_id)) for task_id in tasks.values()), "the answers behind the summaries have begun", 60)
+        server.kill()
+        server.start()
+        for provider, task_id in tasks.items():
+            until(lambda task_id=task_id: server.task(task_id)["status"] not in ("pending", "executing"), "the task ends", 60)
+            task, events = server.task(task_id), server.events(task_id)
+            assert (task["status"], task["result"]) == ("completed", "There were apples.")
+            assert said(events) == task["result"], "every viewer and the result agree"
+            sums = [e["data"]["data"] for e in events if e["type"] == "task_compactization" and e["data"]["type"] == "summarization"]
+            assert [told["task_context"] for told in sums] == ["THE SUMMARY: apples."], "viewers are told once"
+            assert [e["data"]["id"] for e in events if e["type"] == "step" and e["data"]["kind"] == "compact"] == ["compact-1"]
+            for words in ("nearly full", "THE SUMMARY"):
+                requests = asked(providers, provider, words)
+                assert 1 <= len(requests) <= 2, f"{words}: what was committed is paid for once, what was under way at most twice"
+                assert all(request["body"] == requests[0]["body"] for request in requests), "the conversation is rebuilt as it was"
+            assert "earth" not in str(requests[0]["body"]["messages"])
+            assert f"Dig in the archive ({provider})" in str(requests[0]["body"]["messages"])
+
+
 def test_two_calls_at_once(server, providers, agent):
     other = f"{agent}-counts"
     server.apply_agent(other, **record(agent, mcp_servers=COUNTER))

@@ -161,14 +161,14 @@ class Script:
         providers.control("fixtures", {"fixtures": self.fixtures})
 
 
-def serve(providers, folder, *flags, seconds=0.0, programs=None):
-    """A server with an account at both.
+def serve(providers, folder, *flags, seconds=0.0, programs=None, windows=None):
+    """A server with an account at both, which may be told how many tokens models take.
 
     Its MCP servers are programs by name: of its own one that notes in the folder what is called, and takes so many seconds.
     """
     counter = {"run": [sys.executable, str(HERE / "counter.py"), str(folder / "calls"), str(seconds)]}
     config = folder / "errand.yaml"
-    config.write_text(json.dumps({"mcp_servers": {"counter": counter, **(programs or {})}}))
+    config.write_text(json.dumps({"mcp_servers": {"counter": counter, **(programs or {})}, "windows": windows or {}}))
     accounts = {
         "OPENAI_API_KEY": providers.KEY, "OPENAI_BASE_URL": f"{providers.url}/v1",
         "ANTHROPIC_API_KEY": providers.KEY, "ANTHROPIC_BASE_URL": providers.url,

@@ -147,3 +147,26 @@ func TestT9AQuestionThatIsTooLong(t *testing.T) {
 		t.Errorf("it was asked %d times", len(n.asked))
 	}
 }
+
+// T9: what a record says of the window is of its own model; of any other the configuration
+// knows more.
+func TestT9WindowOfTheModel(t *testing.T) {
+	t.Parallel()
+	r := &Runner{Windows: model.Windows{"m": 10, "here/m": 20, "other": 30}}
+	for _, c := range []struct {
+		own            int64
+		provider, name string
+		want           int64
+	}{
+		{0, "there", "m", 10},
+		{0, "here", "m", 20},
+		{5, "here", "m", 5},
+		{5, "here", "other", 30},
+		{5, "here", "unknown", 5},
+		{0, "here", "unknown", 0},
+	} {
+		if got := r.window(agent.Record{ModelName: "m", ContextWindow: c.own}, c.provider, c.name); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}

@@ -35,6 +35,8 @@ type Runner struct {
 	Credential func(ctx context.Context, org, agentID string) (string, error)
 	// Prices are those of models, for budgets of money.
 	Prices model.Prices
+	// Windows are those of models.
+	Windows model.Windows
 	// Reading makes text of the files that a task gives its agent.
 	Reading *reading.Reader
 	// Tools are those that an attempt's model may call, nil for none. Servers are those
@@ -76,7 +78,7 @@ func (r *Runner) run(ctx context.Context, t *turn) (runtime.Outcome, error) {
 		Temperature: who.Record.Temperature, MaxTokens: who.Record.MaxTokens,
 		Effort: cmp.Or(orEmpty(t.State.LLMReasoningEffort), who.Record.ReasoningEffort),
 	}
-	t.begun, t.window = len(past.messages), who.Record.ContextWindow
+	t.begun, t.window = len(past.messages), r.window(who.Record, provider.Name, name)
 	if task.HasSchema(t.Spec.OutputSchema) {
 		t.request.Schema = t.Spec.OutputSchema
 	}
@@ -163,6 +165,16 @@ func (r *Runner) endpoint(ctx context.Context, who agent.Agent, asked task.State
 	}
 	p.Key = cmp.Or(key, p.Key)
 	return p, name, missing(p, known || key != "" && p.BaseURL != "")
+}
+
+// window is how many tokens a model takes at once, 0 for what is not known. What a record
+// says is of its own model.
+func (r *Runner) window(own agent.Record, provider, name string) int64 {
+	configured := r.Windows.Of(provider, name)
+	if name == own.ModelName {
+		return cmp.Or(own.ContextWindow, configured)
+	}
+	return cmp.Or(configured, own.ContextWindow)
 }
 
 func missing(p model.Provider, known bool) error {
