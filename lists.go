@@ -305,12 +305,14 @@ type RowPage struct {
 
 // TaskRow is what a list for people says of a task.
 type TaskRow struct {
-	ID        string    `json:"id"`
-	AgentID   string    `json:"agent_id"`
-	Status    Status    `json:"status"`
-	Title     string    `json:"title"`
-	Prompt    string    `json:"prompt"`
-	Waiting   *Waiting  `json:"waiting"`
+	ID      string   `json:"id"`
+	AgentID string   `json:"agent_id"`
+	Status  Status   `json:"status"`
+	Title   string   `json:"title"`
+	Prompt  string   `json:"prompt"`
+	Waiting *Waiting `json:"waiting"`
+	// Failure begins what a task that has failed says of why, "" for any other.
+	Failure   string    `json:"failure"`
 	CreatedAt time.Time `json:"created_at"`
 }
 

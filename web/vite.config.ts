@@ -21,16 +21,17 @@ function gzipped(): Plugin {
   };
 }
 
-/** The font that text is drawn with is asked for beside the style, not after it. */
+/** What is needed at first is asked for at once, not when what needs it has come: the font that text is drawn with, and all of the script. */
 function preloaded(): Plugin {
   return {
     name: "errand-preload",
     apply: "build",
     transformIndexHtml: {
       order: "post",
-      handler(html, { bundle }) {
-        const font = Object.keys(bundle ?? {}).find((name) => /geist-latin.*\.woff2$/.test(name));
-        return font ? html.replace("</title>", `</title>\n    <link rel="preload" as="font" type="font/woff2" href="/ui/${font}" crossorigin />`) : html;
+      handler(html, { bundle, chunk }) {
+        const fonts = Object.keys(bundle ?? {}).filter((name) => /geist-latin.*\.woff2$/.test(name));
+        const links = [...fonts.map((name) => `rel="preload" as="font" type="font/woff2" href="/ui/${name}"`), ...(chunk?.imports ?? []).map((name) => `rel="modulepreload" href="/ui/${name}"`)];
+        return html.replace("</title>", ["</title>", ...links.map((link) => `<link ${link} crossorigin />`)].join("\n    "));
       },
     },
   };

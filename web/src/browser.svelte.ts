@@ -4,6 +4,22 @@ export interface View {
   query: string;
 }
 
+const times = {
+  exact: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, timeZoneName: "short" },
+  day: { day: "numeric", month: "short" },
+  minute: { hour: "2-digit", minute: "2-digit" },
+  second: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+} as const satisfies Record<string, Intl.DateTimeFormatOptions>;
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+/** How a moment is written. Each format is made once, which takes longer than to use it a hundred times. */
+function format(name: keyof typeof times, utc: boolean): Intl.DateTimeFormat {
+  const key = `${name} ${utc}`;
+  const made = formats.get(key) ?? new Intl.DateTimeFormat("en-GB", { ...times[name], ...(utc ? { timeZone: "UTC" } : {}) });
+  formats.set(key, made);
+  return made;
+}
+
 /** What this browser remembers: how things look. Never who is signed in. */
 class Browser {
   theme = $state<"" | "light" | "dark">(read("theme", ["", "light", "dark"]));
@@ -65,10 +81,7 @@ class Browser {
   exact(time: string): string {
     const d = new Date(time);
     if (Number.isNaN(d.getTime())) return "";
-    return d.toLocaleString("en-GB", {
-      day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
-      timeZoneName: "short", ...(this.utc ? { timeZone: "UTC" } : {}),
-    });
+    return format("exact", this.utc).format(d);
   }
 
   /** A text of the server's, its moments as the pages say them. */
@@ -78,18 +91,16 @@ class Browser {
 
   /** A moment on an axis: its day, or the time of the day. */
   mark(time: number, days: boolean): string {
-    const zone = this.utc ? { timeZone: "UTC" } : {};
-    return new Date(time).toLocaleString("en-GB", days ? { day: "numeric", month: "short", ...zone } : { hour: "2-digit", minute: "2-digit", ...zone });
+    return format(days ? "day" : "minute", this.utc).format(time);
   }
 
   /** The time of day, with the day if it is another one. */
   clock(time: string, seconds = false): string {
     const d = new Date(time);
     if (Number.isNaN(d.getTime())) return "";
-    const zone = this.utc ? { timeZone: "UTC" } : {};
-    const day = (x: Date): string => x.toLocaleDateString("en-GB", { day: "numeric", month: "short", ...zone });
-    const at = d.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}), ...zone });
-    return day(d) === day(new Date(this.now)) ? at : `${day(d)}, ${at}`;
+    const day = format("day", this.utc);
+    const at = format(seconds ? "second" : "minute", this.utc).format(d);
+    return day.format(d) === day.format(this.now) ? at : `${day.format(d)}, ${at}`;
   }
 }
 

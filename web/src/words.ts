@@ -25,8 +25,9 @@ export const endWords: Record<string, string> = {
   stopped: "Stopped",
 };
 
+const grouped = new Intl.NumberFormat("en-US");
 /** A number with its thousands apart. */
-export const count = (n: number): string => n.toLocaleString("en-US");
+export const count = (n: number): string => grouped.format(n);
 
 /** One of something, or several. */
 export const many = (n: number, one: string, more = one + "s"): string => `${count(n)} ${n === 1 ? one : more}`;
@@ -77,8 +78,7 @@ export const escaped = (text: string): string =>
 
 /** What people call a task: its title, or the first line of what was asked. */
 export function titleOf(t: { title: string | null; prompt?: string | null; input?: { text: string | null }; id: string }): string {
-  const first = (t.title || t.prompt || t.input?.text || "").trim().split("\n", 1)[0] ?? "";
-  return plain(first.slice(0, 300)) || `Task ${t.id.slice(0, 13)}`;
+  return plain(firstLine(t.title || t.prompt || t.input?.text || "").slice(0, 300)) || `Task ${t.id.slice(0, 13)}`;
 }
 
 export interface Why {
@@ -105,8 +105,11 @@ export function whyOf(r: Row): Why {
       return stopped(r);
     default: {
       const lead = endWords[r.end_reason ?? ""] ?? statusWord[r.status];
-      const rest = r.max_attempts > 1 && r.attempt > 1 ? `${r.attempt} of ${r.max_attempts} attempts` : (r.internal_status ?? "");
-      return why(lead, rest, r.status === "error" ? "bad" : "warn");
+      const attempts = r.max_attempts > 1 && r.attempt > 1 ? `${r.attempt} of ${r.max_attempts} attempts` : "";
+      const tone = r.status === "error" ? "bad" : "warn";
+      const said = firstLine(r.failure ?? "");
+      if (said) return why(said, attempts, tone);
+      return why(lead, attempts || (r.end_reason === "schema_mismatch" ? r.result_check?.errors[0] : "") || (r.internal_status ?? ""), tone);
     }
   }
 }
@@ -124,6 +127,9 @@ export function lastWords(text: string): string {
   if (!bare) return "";
   return text.length < 120 || !bare.includes(" ") ? `\u201c${bare}\u201d` : `\u201c\u2026${bare.slice(bare.indexOf(" ") + 1)}\u201d`;
 }
+
+/** The first line of a text that says something. */
+const firstLine = (text: string): string => text.trim().split("\n", 1)[0]?.trim() ?? "";
 
 function runs(r: Row): Why {
   const said = lastWords(r.last_text ?? "");

@@ -621,7 +621,10 @@ type Row struct {
 	Asked *task.Approval
 	// LastText is the end of what a turn that has not ended has said last.
 	LastText string
-	Waiting  *Waiting
+	// Failure begins what a turn that has failed, or whose worker has, says of why: its
+	// result. It is "" where that is longer than 64 KiB.
+	Failure string
+	Waiting *Waiting
 }
 
 // MaxChildren is how far a row counts a task's sub-tasks.
@@ -629,8 +632,9 @@ const MaxChildren = 1000
 
 // What a row shows of a text, in code points.
 const (
-	RowPrompt = 200
-	RowText   = 120
+	RowPrompt  = 200
+	RowText    = 120
+	RowFailure = 200
 )
 
 // RowList is a page of rows.

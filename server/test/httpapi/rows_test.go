@@ -32,12 +32,14 @@ func TestH5RowsSayWhatATaskDoes(t *testing.T) {
 	s.must(t, 201, call{method: "POST", path: "/v1/tasks", body: `{"agent_id": "idle", "id": "behind", "input": {}}`})
 	s.must(t, 200, call{method: "POST", path: "/v1/tasks/behind/pause"})
 	s.must(t, 201, call{method: "POST", path: "/v1/agents/agent-1/report", body: `{"id": "ended", "result": "` + strings.Repeat("r", 60<<10) + `"}`})
+	s.must(t, 201, call{method: "POST", path: "/v1/agents/agent-1/report", body: `{"id": "wrong", "result": "no such month\nand more"}`})
+	s.must(t, 200, call{method: "PATCH", path: "/v1/tasks/wrong", body: `{"status": "failed", "override": true}`})
 	for _, words := range []string{"one two", " three", " four"} {
 		s.must(t, 200, call{method: "POST", path: "/v1/tasks/running/events", body: fmt.Sprintf(`{"lease_token": %q, "events": [{"type": "chunk", "data": %q}]}`, token, words)})
 	}
 	list := s.do(t, call{method: "GET", path: "/v1/tasks?view=row&per_page=200"})
 	if len(list.body) > 8<<10 {
-		t.Errorf("%d bytes for 5 rows", len(list.body))
+		t.Errorf("%d bytes for 6 rows", len(list.body))
 	}
 	_, by := s.rows(t, "", "")
 	running, waits, ended := by["running"], by["waits"], by["ended"]
@@ -54,6 +56,8 @@ func TestH5RowsSayWhatATaskDoes(t *testing.T) {
 		"paused":     {by["behind"]["waiting"].(map[string]any)["message"], "paused by key admin"},
 		"the result": {ended["result_bytes"], float64(60 << 10)},
 		"the end":    {ended["end_reason"], "completed"},
+		"no failure": {ended["failure"], ""},
+		"a failure":  {by["wrong"]["failure"], "no such month\nand more"},
 	} {
 		if c[0] != c[1] {
 			t.Errorf("%s: %v, want %v", what, c[0], c[1])

@@ -124,6 +124,7 @@ export interface Row {
   children: { total: number; open: number } | null;
   plan: { done: number; total: number; now: string | null } | null;
   last_text: string | null;
+  failure: string;
   approval: { id: string; kind: "approval" | "question"; title: string; deadline: string | null } | null;
   last_event_seq: number;
 }

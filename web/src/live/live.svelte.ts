@@ -58,10 +58,10 @@ class Live {
   #signed = false;
   #due = false;
 
-  /** Begins to tell of a list or a tree; answers what ends it. */
-  watch(w: Watcher): () => void {
+  /** Begins to tell of a list or a tree, which may be asked for already; answers what ends it. */
+  watch(w: Watcher, asked = false): () => void {
     // What is read behind the stream's greeting is read once; a slow one is not waited for.
-    this.#watchers.set(w, setTimeout(() => this.#first(w), 100));
+    this.#watchers.set(w, asked ? 0 : setTimeout(() => this.#first(w), 100));
     this.#changed();
     return () => {
       clearTimeout(this.#watchers.get(w) || undefined);

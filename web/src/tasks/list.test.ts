@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Row } from "../api/types";
-import { lastWords } from "../words";
+import { lastWords, whyOf } from "../words";
 import { asked, filterOf, matches, openOf, stopAll, sinceMs, tokens, typed, watched } from "./list";
 
 test("a filter is read out of the address, and what it cannot hold counts for nothing", () => {
@@ -62,4 +62,13 @@ test("what a task said last has no half words and no marks", () => {
   expect(lastWords("f the " + "x".repeat(114))).toBe("\u201c\u2026the " + "x".repeat(114) + "\u201d");
   expect(lastWords("| - |")).toBe("\u201c-\u201d");
   expect(lastWords("**")).toBe("");
+});
+
+test("a row says why its task has failed, in one line and without marks that hide or turn", () => {
+  const row = { status: "failed", end_reason: "failed", attempt: 1, max_attempts: 3, failure: "\n  no column \u202emonth\nlooked at: date" } as Row;
+  expect(whyOf(row)).toEqual({ tone: "warn", lead: "no column \u25afmonth", more: "" });
+  expect(whyOf({ ...row, status: "error", end_reason: "worker_error", attempt: 3 })).toMatchObject({ tone: "bad", more: "3 of 3 attempts" });
+  expect(whyOf({ ...row, failure: "" }).lead).toBe("The agent could not do it");
+  const off = { state: "invalid", rounds: 0, errors: ["/items/4: not a string"] } as const;
+  expect(whyOf({ ...row, failure: "", end_reason: "schema_mismatch", result_check: { ...off, errors: [...off.errors] } })).toMatchObject({ lead: "Result does not match its schema", more: "/items/4: not a string" });
 });

@@ -129,6 +129,37 @@ export const readRows = (f: Filter, now: number, cursor = "", signal?: AbortSign
 export const readCounts = (f: Filter, now: number, signal?: AbortSignal): Promise<Counts> =>
   get<Counts>("/v1/tasks/counts", { query: asked(unchipped(f), now), signal });
 
+/** A list as its page begins with it. */
+export interface List {
+  page: Page<Row>;
+  counts: Counts;
+  /** Those that wait for a person and are further down: they stand on top, also one that was begun long ago. */
+  older: Row[];
+}
+
+export async function readList(f: Filter, now: number, signal?: AbortSignal): Promise<List> {
+  const [page, counts] = await Promise.all([readRows(f, now, "", signal), readCounts(f, now, signal)]);
+  const further = page.next_cursor && !f.needs && counts.needs_you > page.items.filter((r) => r.approval).length;
+  const needing = further ? (await readRows({ ...f, needs: true }, now, "", signal)).items : [];
+  return { page, counts, older: needing.filter((r) => !page.items.some((x) => x.id === r.id)) };
+}
+
+let early: { view: string; list: Promise<List> } | undefined;
+
+/** Asks for the list of an address while it is not known yet who looks, and its page is not there. */
+export function askEarly(params: URLSearchParams): void {
+  const list = readList(filterOf(params), Date.now());
+  list.catch(() => {}); // the page shows what went wrong
+  early = { view: params.toString(), list };
+}
+
+/** What was asked for early, once: undefined if that was for another address. */
+export function takeEarly(view: string): Promise<List> | undefined {
+  const asked = early;
+  early = undefined;
+  return asked?.view === view ? asked.list : undefined;
+}
+
 /** What is to be stopped, as POST /v1/tasks/stop takes it. */
 export type Stops = { ids: string[] } | { filter: Record<string, unknown>; all?: boolean };
 

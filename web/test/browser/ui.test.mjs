@@ -513,8 +513,21 @@ test("the failed run of an hour ago is found, seen why, and run again", async ()
   const me = await person(browser, server);
   const { page } = me;
   await signIn(page, server, "/ui/tasks?agent=again");
-  await page.getByRole("row", { name: "Meters" }).waitFor();
+  // Its row says why, and runs it again: by a click, or by a key.
+  const row = page.getByRole("row", { name: "Meters" }).filter({ hasText: "the photographs are black" });
+  await row.waitFor();
   await page.getByRole("button", { name: /^Failed/ }).click();
+  await row.getByRole("button", { name: "Run again: Meters" }).click();
+  const begun = page.getByRole("status").filter({ hasText: "Runs again:" }).getByRole("link", { name: "Meters" });
+  const first = await begun.getAttribute("href");
+  await page.mouse.move(0, 0);
+  await page.keyboard.press("j");
+  await page.screenshot({ path: join(shots, "tasks-failed-again-light-1440.png") });
+  await page.keyboard.press("r");
+  await page.waitForFunction((href) => !document.querySelector(`[role=status] a[href="${href}"]`) && document.querySelector("[role=status] a"), first);
+  for (const href of [first, await begun.getAttribute("href")]) await server.api("POST", `/v1/tasks/${href.split("/").pop()}/stop`);
+  await page.keyboard.press("Escape");
+  await begun.waitFor({ state: "detached" });
   await page.getByRole("link", { name: "Meters" }).click();
   await page.getByText("the photographs are black").first().waitFor();
   const before = page.url();
@@ -537,7 +550,7 @@ test("the failed run of an hour ago is found, seen why, and run again", async ()
   await page.getByText("1 of 1 shown").waitFor();
   await page.getByRole("checkbox", { name: "Tick Meters" }).check();
   await page.screenshot({ path: join(shots, "tasks-ticked-light-1440.png") });
-  await page.getByRole("button", { name: "Run again" }).click();
+  await page.getByRole("toolbar").getByRole("button", { name: "Run again" }).click();
   await page.getByRole("button", { name: /^Waiting 1/ }).waitFor();
   await leave(me);
 });

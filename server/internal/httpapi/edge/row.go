@@ -48,6 +48,7 @@ type Row struct {
 	Plan              *RowPlan           `json:"plan" doc:"How far its plan is; null without one."`
 	Asked             *RowAsked          `json:"approval" doc:"What a person is asked first; null for nothing."`
 	LastText          string             `json:"last_text" doc:"The last 120 characters that a turn which has not ended has said."`
+	Failure           string             `json:"failure" doc:"Why, where end_reason is failed or worker_error: the first 200 characters of the result. Empty otherwise, and where the result is longer than 64 KiB."`
 	LastEventSeq      int64              `json:"last_event_seq" doc:"The number of the newest event in its log."`
 }
 
@@ -85,7 +86,7 @@ func RowOf(x lifecycle.Row) Row {
 		Turn: t.Terms.Turn, Attempt: s.Attempt, MaxAttempts: t.Terms.MaxAttempts,
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
 		Waiting: x.Waiting, Tokens: s.Tokens, Budget: s.Budget, Spent: t.ShowSpent(), WorkerID: s.WorkerID, CreatedBy: x.CreatedBy, ResultBytes: x.ResultBytes, ResultCheck: s.ResultCheck,
-		Children: Children{Total: t.Subtasks, Open: x.OpenChildren}, Plan: planOf(s), LastText: strings.ToValidUTF8(x.LastText, "\uFFFD"), LastEventSeq: t.LastSeq,
+		Children: Children{Total: t.Subtasks, Open: x.OpenChildren}, Plan: planOf(s), LastText: strings.ToValidUTF8(x.LastText, "\uFFFD"), Failure: x.Failure, LastEventSeq: t.LastSeq,
 	}
 	if t.Stop.RequestedAt != 0 {
 		row.Stop = &t.Stop

@@ -21,6 +21,7 @@ func listParts() []part {
 		{"ListPagesWhileTasksArrive", arriving},
 		{"ListTotalIsCapped", cappedTotal},
 		{"RowsOfPeople", rowsOfPeople},
+		{"RowsSayWhyTasksFailed", whyRowsFailed},
 	}
 }
 
@@ -417,4 +418,25 @@ func rowsOfPeople(e *env) {
 	none, err := e.Rows(ctx, auth.All(away), lifecycle.Filter{}, lifecycle.Page{Size: 10})
 	e.ok(err)
 	e.same("rows of another organization", 0, len(none.Items))
+}
+
+// whyRowsFailed: a row begins what a failed task says, and what no task says there.
+func whyRowsFailed(e *env) {
+	long := strings.Repeat("é\n", 300)
+	for id, c := range map[string]struct {
+		ends         task.EndReason
+		result, want string
+	}{
+		"failed":    {task.EndFailed, "the photographs are black", "the photographs are black"},
+		"long":      {task.EndWorkerError, long, long[:3*lifecycle.RowFailure/2]},
+		"endless":   {task.EndFailed, strings.Repeat("x", 64<<10+1), ""},
+		"timed out": {task.EndTimeout, "half of it", ""},
+		"done":      {task.EndCompleted, "all of it", ""},
+	} {
+		e.begin(id)
+		e.do(home, id, settle(c.ends, c.result))
+		found, err := e.RowsOf(e.t.Context(), auth.All(home), lifecycle.Filter{}, []string{id})
+		e.ok(err)
+		e.same("failure of "+id, c.want, found[0].Failure)
+	}
 }

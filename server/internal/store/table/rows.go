@@ -20,9 +20,14 @@ import (
 var rowNames = "SELECT " + names(new(Row).columns(), "t.") + ", " + names(attemptColumns(new(task.Attempt), new(int64)), "a.") + `,
 	CASE WHEN octet_length(u.spec) <= 8192 THEN u.spec ELSE substr(u.spec, 1, 2560) END,
 	CASE WHEN octet_length(u.spec) <= 8192 THEN '' WHEN length(u.spec) <= 4096 THEN u.spec ELSE substr(u.spec, length(u.spec) - 4095) END,
-	COALESCE(octet_length(COALESCE(u.shown_result, u.result)), 0), octet_length(t.side), COALESCE(e.by_whom, ''),
+	COALESCE(octet_length(COALESCE(u.shown_result, u.result)), 0), octet_length(t.side), COALESCE(e.by_whom, ''), ` + failure + `,
 	CASE WHEN t.subtasks > 0 THEN (SELECT count(*) FROM (SELECT 1 FROM tasks c
 		WHERE c.org = t.org AND c.parent_id = t.id AND c.parent_id <> '' AND c.ended = '' LIMIT 1000) counted) ELSE 0 END`
+
+// failure is the beginning of the result of a turn that says there why it has failed. Of
+// one that is long nothing is read.
+var failure = fmt.Sprintf(`CASE WHEN t.end_reason IN ('%s', '%s') AND octet_length(COALESCE(u.shown_result, u.result)) <= 65536
+		THEN substr(COALESCE(u.shown_result, u.result), 1, %d) ELSE '' END`, task.EndFailed, task.EndWorkerError, lifecycle.RowFailure)
 
 // rowTables is what joins a task t.
 const rowTables = ` JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn
@@ -153,7 +158,7 @@ func readRow(rows Rows) (x lifecycle.Row, size int, err error) {
 		current, earlier *task.Attempt
 	)
 	if err := scan(rows, append(row.columns(), attemptColumns(&run, &lease)...),
-		&head, &tail, &x.ResultBytes, &size, &x.CreatedBy, &x.OpenChildren); err != nil {
+		&head, &tail, &x.ResultBytes, &size, &x.CreatedBy, &x.Failure, &x.OpenChildren); err != nil {
 		return x, 0, err
 	}
 	if run.Number > 0 {
