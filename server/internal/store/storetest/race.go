@@ -24,6 +24,7 @@ func raceParts() []part {
 		{"BothStoresSeeWhatEitherWrites", bothSee},
 		{"RacedClaimsHaveOneWinner", racedClaims},
 		{"RacedTakesHandOutEachTaskOnce", racedTakes},
+		{"RacedAnswersAreHeardOnce", racedAnswers},
 		{"RacedEventsAreNumberedWithoutGap", racedEvents},
 		{"RacedCreationsMakeOneTask", racedCreations},
 		{"RacedIdempotencyKeysMakeOneTask", racedReplays},

@@ -98,7 +98,7 @@ func parts(kind Kind) []part {
 		return raceParts()
 	}
 	all := slices.Concat(historyParts(), documentParts(), commitParts(), queueParts(), leaseParts(), rosterParts(),
-		listParts(), scopeParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), statsParts(), feedParts(), searchParts(), pushParts(), webhookParts())
+		listParts(), scopeParts(), approvalParts(), recordParts(), fileParts(), deleteParts(), packParts(), usageParts(), statsParts(), feedParts(), searchParts(), pushParts(), webhookParts())
 	if kind.Shared {
 		all = append(all, raceParts()...)
 	}
