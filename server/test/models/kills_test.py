@@ -1,12 +1,14 @@
 """Servers that are killed with -9 at random instants of their agents' work: what is paid for, what is done, what is said.
 
 A round starts work at both providers, kills the server once or twice, and holds each of the tasks against one that nobody
-has killed. Round N of seed S is round 1 of seed S+N-1, so what has failed is repeated with ERRAND_KILLS=1 ERRAND_SEED=…
+has killed. They ask a person, who answers whatever is asked; some of the kills come while an answer is being given. Round N of seed S is round 1 of seed S+N-1, so what has failed is repeated with ERRAND_KILLS=1 ERRAND_SEED=…
 """
 
+import http.client
 import json
 import os
 import random
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -21,13 +23,13 @@ SEED = int(os.environ.get("ERRAND_SEED") or random.randrange(1_000_000))
 FRUIT = b"name,sold\napple,12\npear,30\nplum,7\n"
 UNKNOWN = "It is not known whether this call was carried out"
 
-# What the model calls, answer by answer. `counter_count` must not be run twice, the others may be.
+# What the model calls, answer by answer. `counter_count` must not be run twice, the others may be. Who helps needs an approval for `counter_peek`.
 WORK = [
     [("counter_count", {"n": 1}), ("counter_peek", {})],
     [("query_tables", {"sql": "SELECT sum(sold) AS sold FROM fruit"})],
     [("counter_count", {"n": 2})],
     [("delegate", {"agent": "helper", "task": "Help with LABEL."}), ("counter_count", {"n": 3})],
-    [("counter_peek", {})],
+    [("ask_person", {"question": "Is all of LABEL to be counted?"}), ("counter_peek", {})],
     [("counter_count", {"n": 4}), ("counter_count", {"n": 5}), ("query_tables", {"sql": "SELECT count(*) AS kinds FROM fruit"})],
     [("query_tables", {"sql": "SELECT name FROM fruit ORDER BY sold DESC LIMIT 1"})],
     [("counter_count", {"n": 6}), ("counter_peek", {})],
@@ -41,6 +43,37 @@ def script(verb, turns, label):
     """What the model says to a piece of work, in which the label takes its place."""
     put = json.loads(json.dumps(turns).replace("LABEL", label))
     return Script(f"{verb} with {label}.", put, ENDS[verb].replace("LABEL", label))
+
+
+class Person:
+    """Somebody who answers whatever is asked, and asks anew what is open when the server was killed meanwhile."""
+
+    def __init__(self, server):
+        self.server, self.taken = server, Counter()
+        self.answering = threading.Event()  # set whenever an answer is about to be given
+        self.left = threading.Event()
+        self.thread = threading.Thread(target=self.work)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *failure):
+        self.left.set()
+        self.thread.join()
+
+    def work(self):
+        while not self.left.wait(0.02):
+            try:
+                for one in self.server.call("GET", "/v1/approvals?status=open")["items"]:
+                    reply = {"answer": "approve"} if one["kind"] == "approval" else {"value": "Yes, all of it."}
+                    self.answering.set()
+                    self.server.call("POST", f"/v1/approvals/{one['id']}/answer", reply)
+                    self.taken[one["id"]] += 1
+            except (OSError, http.client.HTTPException, ValueError):  # it was killed
+                pass
+            except AssertionError as refusal:  # of an answer that was taken when the server was killed
+                assert "it was answered before" in str(refusal) or " 503 " in str(refusal), refusal
 
 
 class Run:
@@ -135,6 +168,9 @@ def check(run, whole, folder):
         notes = Counter(line.split()[0] + " " + line.rpartition("/")[2] for line in called(folder, task["id"]))
         names = [e["data"] for e in events if e["type"] == "tool_call_request"]
         assert [c["request_id"] for c in names] == [f"call_1_{n}_{i}" for n, calls in enumerate(WORK if verb == "Work" else HELP, 1) for i in range(len(calls))]
+        answers = [e["data"]["id"] for e in events if e["type"] == "approval_answered"]
+        assert answers == [e["data"]["id"] for e in events if e["type"] == "approval_requested"], "what is asked is asked and answered once"
+        assert len(answers) == 1
         told = [e["data"] for e in events if e["type"] == "tool_call_result"]
         assert sorted(c["request_id"] for c in told) == sorted(c["request_id"] for c in names), "viewers are told of each result once"
         for c in told:
@@ -164,11 +200,12 @@ def follow(server, task_id, most):
 def scene(tmp_path_factory):
     """A server, its agents, and what each does if nobody kills it."""
     folder = tmp_path_factory.mktemp("kills")
-    with Providers(environment.node(CONFORMANCE / "oracle"), folder) as providers, serve(providers, folder, seconds=0.03) as server:
+    oracle = environment.node(CONFORMANCE / "oracle")
+    with Providers(oracle, folder) as providers, serve(providers, folder, seconds=0.03) as server, Person(server) as person:
         for provider in MODELS:
-            more = {"mcp_servers": COUNTER, "tools": ["sql", "delegate"], "sub_agents": ["helper"], "lease_seconds": 1, "max_attempts": 20}
+            more = {"mcp_servers": COUNTER, "tools": ["sql", "delegate", "ask_person"], "sub_agents": ["helper"], "lease_seconds": 1, "max_attempts": 20}
             server.apply_agent(provider, **record(provider, **more))
-        server.apply_agent("helper", **record("anthropic", mcp_servers=COUNTER, lease_seconds=1, max_attempts=20))
+        server.apply_agent("helper", **record("anthropic", mcp_servers=COUNTER, needs_approval=["counter_peek"], lease_seconds=1, max_attempts=20))
         whole = {}
         for provider in MODELS:
             began = time.monotonic()
@@ -178,11 +215,12 @@ def scene(tmp_path_factory):
             whole[provider].seconds = time.monotonic() - began
             check(run, run, folder)
             assert all(len(sent) == 1 for bodies in run.asked.values() for sent in bodies.values())
-        yield server, providers, whole
+        yield server, providers, person, whole
+        assert max(person.taken.values()) == 1, "an answer is taken once"
 
 
 def test_killed_at_random_instants(scene, capfd):
-    server, providers, whole = scene
+    server, providers, person, whole = scene
     met = Counter()
     for n in range(ROUNDS):
         seed = SEED + n
@@ -193,8 +231,14 @@ def test_killed_at_random_instants(scene, capfd):
             for _ in range(chance.choice([1, 1, 2])):
                 victim = chance.choice(runs)
                 length = len(whole[victim.agent].told["Work"][1])
-                follow(server, victim.id, chance.randrange(1, length))
-                time.sleep(chance.uniform(0, 0.1))
+                person.answering.clear()
+                if chance.random() < 1 / 3:
+                    until(lambda victim=victim: person.answering.is_set() or victim.ended(), "somebody is asked, or nobody any more", 60)
+                    met["killed while a person answers"] += person.answering.is_set()
+                    time.sleep(chance.uniform(0, 0.02))
+                else:
+                    follow(server, victim.id, chance.randrange(1, length))
+                    time.sleep(chance.uniform(0, 0.1))
                 server.kill()
                 server.start()
                 met["kills"] += 1

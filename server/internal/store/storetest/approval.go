@@ -34,8 +34,8 @@ type inquirer struct {
 	all []inquiry
 }
 
-// hold makes a task, and hands it to a worker.
-func (q *inquirer) hold(org, id, owner, group string) {
+// serve makes a task, and hands it to a worker.
+func (q *inquirer) serve(org, id, owner, group string) {
 	q.t.Helper()
 	q.begin(id, func(b *task.Begin) {
 		b.Spec.OrganizationID, b.Owner, b.Group, b.Scoped = org, owner, group, true
@@ -104,8 +104,8 @@ func approvals(e *env) {
 	value := json.RawMessage(`{"amount" : 12345678901234567890, "é": "\u003c"}`)
 	deadline := e.clock.stamp().Add(time.Hour)
 	for _, org := range []string{home, away} { // the same names in both
-		q.hold(org, "t-1", "key:1", "")
-		q.hold(org, "t-2", "key:2", "g")
+		q.serve(org, "t-1", "key:1", "")
+		q.serve(org, "t-2", "key:2", "g")
 		q.ask(org, "t-1", "a-1", task.Asked{
 			Key: "pay", Kind: task.KindApproval, Title: "é <b>", Message: "May I?", ToolName: "pay", Payload: value, Deadline: deadline,
 			Schema: json.RawMessage(`{"type":"object"}`), Default: &task.Reply{Answer: task.Decline, Note: "nobody was there"}, Approvers: []string{"user:anna", "group:g"},
@@ -238,7 +238,7 @@ func (q *inquirer) those(which func(inquiry) bool) []task.Approval {
 // was never asked.
 func approvalsGo(e *env) {
 	q := &inquirer{env: e}
-	q.hold(home, "t", "key:1", "")
+	q.serve(home, "t", "key:1", "")
 	q.ask(home, "t", "a", task.Asked{Key: "k", Kind: task.KindQuestion, Message: "?"})
 	err := e.Write(e.t.Context(), about(home, "t"), func(tx lifecycle.Tx) error {
 		err := change(tx, home, "t", task.Respond{To: q.all[0].Approval, Reply: &task.Reply{Answer: task.Decline}}, e.clock.stamp())
@@ -258,7 +258,7 @@ func approvalsGo(e *env) {
 	left, err := e.Approvals(e.t.Context(), auth.All(home), "", lifecycle.Cursor{}, 10)
 	e.ok(err)
 	e.same("what is left", 0, len(left))
-	q.hold(home, "t", "key:1", "")
+	q.serve(home, "t", "key:1", "")
 	e.same("of its namesake", (*task.Approval)(nil), read(e, func(tx lifecycle.Tx) (*task.Approval, error) { return tx.ApprovalOf(home, "t", 1, "k") }))
 }
 
@@ -268,7 +268,7 @@ func racedAnswers(e *env) {
 	other := e.second()
 	for round := range 8 {
 		q, id := &inquirer{env: e}, fmt.Sprint("t-", round)
-		q.hold(home, id, "key:1", "")
+		q.serve(home, id, "key:1", "")
 		q.ask(home, id, "of "+id, task.Asked{Key: "k", Kind: task.KindQuestion, Message: "?"})
 		answers := make([]error, 32)
 		both(len(answers)/2, e, other, func(on *env, i int) {
