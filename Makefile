@@ -283,6 +283,7 @@ soak: ## 100 kill rounds, freezes, full disks, jumping clocks, cut lines, all ch
 	cd server/test && ERRAND_SOAK=1 $(GO) test -race -count=1 -parallel 4 -timeout 90m -v ./sdk ./crash $(MODULE)/server/internal/runtime/profile 2>&1 | tee $(CURDIR)/$(TMP)/soak.log
 	@grep -E '^(soak:|ok|FAIL)' $(TMP)/soak.log
 	@$(MAKE) failover
+	@$(MAKE) failover PATRONI=1
 	@$(MAKE) ui-soak
 	@$(MAKE) models-soak
 
@@ -294,9 +295,9 @@ faults: $(ON_POSTGRES) ## whatever may happen to nodes, their lines, database, d
 	@grep -E '^(soak:|ok|FAIL)' $(TMP)/faults.log
 
 .PHONY: failover
-failover: ## a PostgreSQL primary with two standbys is killed under load, 10 times (3 minutes)
+failover: ## a PostgreSQL primary with two standbys is killed under load, 10 times (3 minutes; PATRONI=1: Patroni promotes, 6 minutes)
 	@mkdir -p $(TMP)
-	cd server/test && ERRAND_SOAK=1 $(GO) test -count=1 -timeout 15m -v -run '^TestFailover$$' ./nodes 2>&1 | tee $(CURDIR)/$(TMP)/failover.log
+	cd server/test && ERRAND_SOAK=1 $(GO) test -count=1 -timeout 15m -v -run '^TestFailover$(if $(PATRONI),UnderPatroni)$$' ./nodes 2>&1 | tee $(CURDIR)/$(TMP)/failover$(if $(PATRONI),-patroni).log
 
 .PHONY: conformance-soak
 conformance-soak: ## the released Python client with its real waits (hours)

@@ -28,7 +28,7 @@ const (
 	// binaryEnv names the program under test; without it, it is built.
 	binaryEnv = "ERRAND_NODES_BINARY"
 	// patience bounds every wait. It is long, for busy machines.
-	patience = 30 * time.Second
+	patience = time.Minute
 )
 
 // TestMain builds the program once.

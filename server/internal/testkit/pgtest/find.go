@@ -16,6 +16,9 @@ var ErrNotInstalled = errors.New("PostgreSQL is not installed: these tests need 
 	"(Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql@17), " +
 	"or " + Env + " with the URL of a running server")
 
+// errNoPatroni is answered on machines without what looks after several servers.
+var errNoPatroni = errors.New("Patroni is not installed: this test needs the programs patroni and etcd (Debian, Ubuntu: apt-get install patroni etcd-server)")
+
 // find returns the folder of postgres and initdb: that of the PATH or, as most
 // systems have no server in there, the newest where systems have it.
 func find() (string, error) {

@@ -125,11 +125,11 @@ func Start(tb testing.TB, o Options) *Server {
 	return s
 }
 
-// giveUp ends a test that has no server. Only a machine without PostgreSQL is
+// giveUp ends a test that has no server. Only a machine without the programs is
 // an excuse, and CI is no such machine.
 func giveUp(tb testing.TB, err error) {
 	tb.Helper()
-	if errors.Is(err, ErrNotInstalled) && os.Getenv("CI") != "true" {
+	if (errors.Is(err, ErrNotInstalled) || errors.Is(err, errNoPatroni)) && os.Getenv("CI") != "true" {
 		tb.Skip(err)
 	}
 	tb.Fatal(err)

@@ -17,14 +17,14 @@ const logName = "log"
 // keeper is a shell between this process and a program, in a session of its
 // own: what is sent to the test's group does not reach it. It has the program as
 // its child, so it need not look for it, and has a pipe from this process, whose
-// end the kernel sees to when this process dies. Then it ends the program and
-// removes the folder.
+// end the kernel sees to when this process dies. Then it ends the program, by a signal
+// that it is told, and removes the folder.
 //
 // Until PostgreSQL has set itself up it ignores QUIT, as shells make programs in the
 // background do. So that is repeated, for as long as there is somebody to hear it.
 const keeper = `
-folder=$1
-shift
+folder=$1 last=$2
+shift 2
 "$@" </dev/null &
 exec 3>&-
 while read -r order; do
@@ -33,7 +33,7 @@ while read -r order; do
 	*) kill -s "$order" $! ;;
 	esac
 done
-while kill -s QUIT $!; do sleep 0.1; done 2>/dev/null
+while kill -s "$last" $!; do sleep 0.1; done 2>/dev/null
 wait
 rm -rf "$folder"
 `
@@ -47,7 +47,7 @@ type process struct {
 
 // spawn starts a program. There is no goroutine for it, as tests look for
 // forgotten ones.
-func spawn(folder string, owner *account, program string, args ...string) (*process, error) {
+func spawn(folder string, owner *account, last Mode, program string, args ...string) (*process, error) {
 	log, err := os.OpenFile(filepath.Join(folder, logName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func spawn(folder string, owner *account, program string, args ...string) (*proc
 		return nil, err
 	}
 	defer closeAll(alive)
-	cmd := exec.CommandContext(context.Background(), "sh", append([]string{"-c", keeper, "sh", folder, program}, args...)...)
+	cmd := exec.CommandContext(context.Background(), "sh", append([]string{"-c", keeper, "sh", folder, string(last), program}, args...)...)
 	cmd.Dir = folder
 	// Variables like PGDATA and PGOPTIONS are the user's own servers'.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TMPDIR=" + folder}

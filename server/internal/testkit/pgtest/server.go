@@ -169,7 +169,7 @@ func (s *Server) run() error {
 }
 
 func (s *Server) spawn(program string, args ...string) (*process, error) {
-	return spawn(s.folder, s.owner, filepath.Join(s.binaries, program), args...)
+	return spawn(s.folder, s.owner, Immediate, filepath.Join(s.binaries, program), args...)
 }
 
 // said is the end of the server's log, for a message.
