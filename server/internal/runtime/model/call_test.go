@@ -1,7 +1,6 @@
 package model
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -172,7 +170,7 @@ func attempt(ctx context.Context, o *oracle, b *book, number int, change func(*a
 	}
 	a.Agent = func(context.Context) (agent.Agent, error) { return agent.Agent{Record: record}, nil }
 	r := &Runner{
-		Providers:  []model.Provider{{Name: model.OpenAI, BaseURL: "https://api.openai.com/v1"}},
+		Providers:  []model.Provider{{Name: model.OpenAI, BaseURL: "https://api.openai.com/v1"}, {Name: model.Anthropic, BaseURL: "https://api.anthropic.com"}},
 		Client:     &http.Client{Transport: o},
 		Credential: func(context.Context, string, string) (string, error) { return "", nil },
 		Tools:      func(context.Context, *runtime.Attempt, agent.Agent) ([]tool.Tool, error) { return tools, nil },
@@ -323,14 +321,73 @@ func TestT9ACallEndsItsAttempt(t *testing.T) {
 
 // T9, T8: an attempt may die at any write. The next one asks for no answer again that
 // was committed, sends what the one that nobody killed sends, and runs no call twice
-// whose tool does not say that it may.
+// whose tool does not say that it may. So it is with either wire.
 func TestT9KilledAtEveryWrite(t *testing.T) {
 	t.Parallel()
+	for _, w := range []spoken{
+		{
+			provider: model.OpenAI, messages: 3, calling: calling, saying: saying,
+			result: func(id, text string, failed bool) string {
+				if failed {
+					text = "Error: " + text
+				}
+				return fmt.Sprintf(`{"role":"tool","tool_call_id":%q,"content":%q}`, id, text)
+			},
+		},
+		{
+			provider: model.Anthropic, messages: 2, calling: using, saying: telling,
+			result: func(id, text string, failed bool) string {
+				end := "}"
+				if failed {
+					end = `,"is_error":true}`
+				}
+				return fmt.Sprintf(`{"type":"tool_result","tool_use_id":%q,"content":%q%s`, id, text, end)
+			},
+		},
+	} {
+		t.Run(w.provider, func(t *testing.T) {
+			t.Parallel()
+			killedAtEveryWrite(t, w)
+		})
+	}
+}
+
+// spoken is how a provider speaks: its answers with calls and without, how many messages
+// an answer with its results are, and how a result is sent to it.
+type spoken struct {
+	provider string
+	messages int
+	calling  func(text string, calls ...[3]string) string
+	saying   func(text string) string
+	result   func(id, text string, failed bool) string
+}
+
+// using is calling for Anthropic's wire.
+func using(text string, calls ...[3]string) string {
+	lines := []string{`{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`, fmt.Sprintf(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%q}}`, text), `{"type":"content_block_stop","index":0}`}
+	for i, c := range calls {
+		lines = append(lines, fmt.Sprintf(`{"type":"content_block_start","index":%d,"content_block":{"type":"tool_use","id":%q,"name":%q,"input":{}}}`, i+1, c[1], c[0]),
+			fmt.Sprintf(`{"type":"content_block_delta","index":%d,"delta":{"type":"input_json_delta","partial_json":%q}}`, i+1, c[2]), fmt.Sprintf(`{"type":"content_block_stop","index":%d}`, i+1))
+	}
+	reason := "tool_use"
+	if len(calls) == 0 {
+		reason = "end_turn"
+	}
+	lines = append(lines, fmt.Sprintf(`{"type":"message_delta","delta":{"stop_reason":%q}}`, reason), `{"type":"message_stop"}`)
+	return strings.Join(lines, "\n")
+}
+
+// telling is saying for it.
+func telling(text string) string { return using(text) }
+
+func killedAtEveryWrite(t *testing.T, w spoken) {
+	t.Helper()
+	of := func(r *agent.Record, _ *runtime.Attempt) { r.ModelProvider = w.provider }
 	script := map[int]string{}
 	for n := range 4 { // four answers with two calls each, and an end
-		script[3*n+1] = calling(fmt.Sprintf("Step %d.", n), [3]string{"once", fmt.Sprintf("once-%d", n), `{}`}, [3]string{"often", fmt.Sprintf("often-%d", n), `{"n": 1}`})
+		script[w.messages*n+1] = w.calling(fmt.Sprintf("Step %d.", n), [3]string{"once", fmt.Sprintf("once-%d", n), `{}`}, [3]string{"often", fmt.Sprintf("often-%d", n), `{"n": 1}`})
 	}
-	script[13] = saying("Done.")
+	script[4*w.messages+1] = w.saying("Done.")
 	whole, fresh := &oracle{answers: script}, &book{left: -1}
 	runs := map[string]int{}
 	var mu sync.Mutex
@@ -349,17 +406,13 @@ func TestT9KilledAtEveryWrite(t *testing.T) {
 			{Name: "once", Input: json.RawMessage(anything), Run: count},
 		}
 	}
-	if got, err := attempt(t.Context(), whole, fresh, 1, nil, tools()...); err != nil || got.Result != "Done." {
+	if got, err := attempt(t.Context(), whole, fresh, 1, of, tools()...); err != nil || got.Result != "Done." {
 		t.Fatalf("outcome %+v, %v", got, err)
-	}
-	unknownText, err := json.Marshal("Error: " + unknown)
-	if err != nil {
-		t.Fatal(err)
 	}
 	for at := 1; ; at++ {
 		o, b := &oracle{answers: script}, &book{left: at}
 		mine := tools()
-		_, err := attempt(t.Context(), o, b, 1, nil, mine...)
+		_, err := attempt(t.Context(), o, b, 1, of, mine...)
 		if err == nil {
 			if at < 20 {
 				t.Errorf("only %d writes", at)
@@ -370,7 +423,7 @@ func TestT9KilledAtEveryWrite(t *testing.T) {
 			t.Fatalf("killed at %d: %v", at, err)
 		}
 		b.left = -1
-		got, err := attempt(t.Context(), o, b, 2, nil, mine...)
+		got, err := attempt(t.Context(), o, b, 2, of, mine...)
 		if err != nil || got.Result != "Done." || !cmp.Equal(got.Tools, []string{"once", "often"}) {
 			t.Fatalf("killed at %d: outcome %+v, %v", at, got, err)
 		}
@@ -381,13 +434,12 @@ func TestT9KilledAtEveryWrite(t *testing.T) {
 		}
 		// The last request shows the whole conversation. What is not known of a call is
 		// all in which it may differ.
-		last := []byte(o.asked[len(o.asked)-1])
+		last := o.asked[len(o.asked)-1]
 		for n := range 4 {
-			if ran, err := json.Marshal(fmt.Sprintf("ran call_1_%d_0", n+1)); err == nil {
-				last = bytes.Replace(last, []byte(`"tool_call_id":"once-`+strconv.Itoa(n)+`","content":`+string(unknownText)), []byte(`"tool_call_id":"once-`+strconv.Itoa(n)+`","content":`+string(ran)), 1)
-			}
+			id := fmt.Sprintf("once-%d", n)
+			last = strings.Replace(last, w.result(id, unknown, true), w.result(id, fmt.Sprintf("ran call_1_%d_0", n+1), false), 1)
 		}
-		if diff := cmp.Diff(whole.asked[len(whole.asked)-1], string(last)); diff != "" {
+		if diff := cmp.Diff(whole.asked[len(whole.asked)-1], last); diff != "" {
 			t.Errorf("killed at %d: (-unkilled +killed):\n%s", at, diff)
 		}
 		if more := len(o.asked) - len(whole.asked); more > 1 {
