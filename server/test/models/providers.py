@@ -168,7 +168,7 @@ def serve(providers, folder, *flags, seconds=0.0, programs=None, windows=None):
     """
     counter = {"run": [sys.executable, str(HERE / "counter.py"), str(folder / "calls"), str(seconds)]}
     config = folder / "errand.yaml"
-    config.write_text(json.dumps({"mcp_servers": {"counter": counter, **(programs or {})}, "windows": windows or {}}))
+    config.write_text(json.dumps({"mcp_servers": {"counter": counter, **(programs or {})}} | ({"windows": windows} if windows else {})))
     accounts = {
         "OPENAI_API_KEY": providers.KEY, "OPENAI_BASE_URL": f"{providers.url}/v1",
         "ANTHROPIC_API_KEY": providers.KEY, "ANTHROPIC_BASE_URL": providers.url,
