@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -28,7 +29,8 @@ type follower struct {
 	// goes on behind that when it is called again.
 	asks bool
 
-	after int64 // the last event that was shown
+	after int64     // the last event that was shown
+	told  os.Signal // what has stopped the task, nil for nothing
 
 	mu   sync.Mutex // guards view
 	view *view
@@ -45,8 +47,8 @@ func (f *follower) show(fn func(*view)) {
 func (f *follower) follow(id string, asJSON bool) error {
 	ctx, cancel := context.WithCancelCause(f.ctx)
 	defer cancel(nil)
-	interrupted := make(chan bool, 1)
-	go func() { interrupted <- f.attend(ctx, cancel, id) }()
+	told := make(chan os.Signal, 1)
+	go func() { told <- f.attend(ctx, cancel, id) }()
 	if f.view == nil {
 		f.view = newView(f.env, f.asWritten)
 		f.view.thoughts = f.thoughts
@@ -97,7 +99,7 @@ func (f *follower) follow(id string, asJSON bool) error {
 	} else {
 		f.show(func(v *view) { v.end(task) })
 	}
-	if <-interrupted && task.Status == errand.Stopped {
+	if f.told = <-told; f.told != nil && task.Status == errand.Stopped {
 		return exitCodeError{code: exitInterrupted}
 	}
 	return exitFor(task)
@@ -158,20 +160,21 @@ func (f *follower) explain(ctx context.Context, id string) {
 }
 
 // attend waits for Ctrl-C. The first one stops the task, or ends the watching;
-// a second one ends the program without waiting. It reports whether one came.
-func (f *follower) attend(ctx context.Context, cancel context.CancelCauseFunc, id string) bool {
+// a second one ends the program without waiting. It returns the first, nil for none.
+func (f *follower) attend(ctx context.Context, cancel context.CancelCauseFunc, id string) os.Signal {
+	var first os.Signal
 	select {
 	case <-ctx.Done():
-		return false
-	case <-f.interrupts:
+		return nil
+	case first = <-f.interrupts:
 	}
 	if !f.stops {
 		cancel(exitCodeError{code: exitInterrupted})
-		return true
+		return first
 	}
 	if _, err := f.client.Tasks.Stop(ctx, id); err != nil {
 		cancel(fmt.Errorf("stop task %s: %w", id, err))
-		return true
+		return first
 	}
 	select {
 	case <-ctx.Done():
@@ -182,5 +185,5 @@ func (f *follower) attend(ctx context.Context, cancel context.CancelCauseFunc, i
 		}
 		cancel(exitCodeError{exitInterrupted, told})
 	}
-	return true
+	return first
 }

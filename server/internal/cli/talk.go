@@ -157,7 +157,8 @@ func (t *talk) turn(message string) error {
 }
 
 // follow shows a turn to its end, and takes the answers to what it asks from whoever
-// types. Ctrl-C stops it; a second one leaves without waiting until that is confirmed.
+// types. Ctrl-C stops it; a second one leaves without waiting until that is confirmed. Any
+// other signal stops it and ends the conversation.
 func (t *talk) follow(id string) error {
 	f := follower{env: t.env, client: t.client, stops: true, thoughts: true, asks: t.terminal}
 	err := f.follow(id, false)
@@ -166,6 +167,9 @@ func (t *talk) follow(id string) error {
 			return err
 		}
 		err = f.follow(id, false)
+	}
+	if f.told != nil && f.told != os.Interrupt {
+		return exitCodeError{code: exitInterrupted}
 	}
 	ended, is := errors.AsType[exitCodeError](err)
 	if err != nil && (!is || ended.message != "") {

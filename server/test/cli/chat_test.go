@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,10 +32,20 @@ func threadID(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], found.Items[0].ID)
 }
 
-// TestChatStops: Ctrl-C ends an answer that is under way, and the conversation goes on.
-func TestChatStops(t *testing.T) {
-	t.Parallel()
-	stopped := make(chan struct{}, 1)
+// conversation is an errand chat whose model answers nothing to its end before something
+// short is asked.
+type conversation struct {
+	*exec.Cmd
+	in      io.WriteCloser
+	answers *bufio.Reader
+	told    strings.Builder
+	stopped chan struct{} // a request was hung up on
+}
+
+// converse begins a conversation, with an answer that does not end.
+func converse(t *testing.T) *conversation {
+	t.Helper()
+	c := &conversation{stopped: make(chan struct{}, 1)}
 	model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if r.URL.Path == "/v1/models" {
@@ -45,58 +56,82 @@ func TestChatStops(t *testing.T) {
 		w.(http.Flusher).Flush()
 		if strings.Contains(string(body), "long") && !strings.Contains(string(body), "short") {
 			<-r.Context().Done()
-			stopped <- struct{}{}
+			c.stopped <- struct{}{}
 			return
 		}
 		fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{\"content\":\" and end\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
 	}))
 	t.Cleanup(model.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c := exec.CommandContext(ctx, "errand", "chat", "--data", t.TempDir())
+	t.Cleanup(cancel)
+	c.Cmd = exec.CommandContext(ctx, "errand", "chat", "--data", t.TempDir())
 	c.Env = append(os.Environ(), "OPENAI_BASE_URL="+model.URL+"/v1", "OPENAI_API_KEY=", "ERRAND_URL=", "ERRAND_API_KEY=", "GORACE=atexit_sleep_ms=0")
-	in, err := c.StdinPipe()
-	if err != nil {
+	var err error
+	if c.in, err = c.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var told strings.Builder
-	c.Stderr = &told
+	c.answers, c.Stderr = bufio.NewReader(out), &c.told
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	answers := bufio.NewReader(out)
-	line := func(want string) {
-		t.Helper()
-		if got, err := answers.ReadString('\n'); got != want {
-			t.Fatalf("%q, %v, want %q\n%s", got, err, want, told.String())
-		}
+	fmt.Fprintln(c.in, "a long one")
+	c.line(t, "I begin\n")
+	return c
+}
+
+func (c *conversation) line(t *testing.T, want string) {
+	t.Helper()
+	if got, err := c.answers.ReadString('\n'); got != want {
+		t.Fatalf("%q, %v, want %q\n%s", got, err, want, c.told.String())
 	}
-	fmt.Fprintln(in, "a long one")
-	line("I begin\n")
+}
+
+// ends waits for the end of the conversation, and for that of the request that was
+// stopped.
+func (c *conversation) ends(t *testing.T, code int) {
+	t.Helper()
+	select {
+	case <-c.stopped:
+	case <-time.After(patience):
+		t.Error("the provider was never hung up on")
+	}
+	if err := c.Wait(); c.ProcessState.ExitCode() != code {
+		t.Errorf("chat: %v, want exit code %d", err, code)
+	}
+	if text := c.told.String(); !strings.Contains(text, ": stopped") || !strings.Contains(text, "To come back: errand chat --data ") {
+		t.Errorf("%s", text)
+	}
+}
+
+// TestChatStops: Ctrl-C ends an answer that is under way, and the conversation goes on.
+func TestChatStops(t *testing.T) {
+	t.Parallel()
+	c := converse(t)
 	if err := c.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintln(in, "a short one")
-	line("I begin\n")
-	line(" and end\n")
-	select {
-	case <-stopped:
-	case <-ctx.Done():
-		t.Error("the provider was never hung up on")
-	}
-	if err := in.Close(); err != nil {
+	fmt.Fprintln(c.in, "a short one")
+	c.line(t, "I begin\n")
+	c.line(t, " and end\n")
+	if err := c.in.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Wait(); err != nil {
-		t.Errorf("chat: %v", err)
+	c.ends(t, 0)
+}
+
+// TestChatIsEnded: SIGTERM ends an answer that is under way, and the conversation.
+func TestChatIsEnded(t *testing.T) {
+	t.Parallel()
+	c := converse(t)
+	fmt.Fprintln(c.in, "a short one")
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
 	}
-	if text := told.String(); !strings.Contains(text, ": stopped") || !strings.Contains(text, "To come back: errand chat --data ") {
-		t.Errorf("%s", text)
-	}
+	c.ends(t, 130)
 }
 
 // TestChatSurvivesARestart: the server goes away in the middle of an answer and comes
