@@ -128,11 +128,7 @@ func looksLikeTable(head []byte, whole bool) bool {
 			return false
 		}
 	}
-	typed := false
-	for i := range rows[0].cells {
-		typed = typed || columnIsTyped(rows[1:], i)
-	}
-	return typed
+	return hasValues(rows[1:])
 }
 
 // isOneRow recognises names with one row below them, and no space before a field, where prose

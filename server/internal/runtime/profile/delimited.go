@@ -91,6 +91,10 @@ func (f *delimitedFile) readRows(d *delimited) {
 				return
 			}
 		}
+		if next.are(d.layout.first) {
+			d.again.add(next.line)
+			continue
+		}
 		if d.mayBeBelow(next) {
 			next.cells = slices.Clone(next.cells)
 			d.below = append(d.below, next)
@@ -154,6 +158,7 @@ type delimited struct {
 	width   int // How many fields its first record has.
 	short   flaw
 	long    flaw
+	again   flaw     // Rows that name the columns again.
 	below   []record // What has come since the last row, and may be no rows.
 	doubts  int      // How often it was looked whether the table has ended.
 	notes   []string
@@ -275,6 +280,7 @@ func (d *delimited) allNotes() []string {
 	}
 	notes = append(notes, d.notesBelow()...)
 	notes = append(notes, d.table.sums.notes()...)
+	notes = d.again.note(notes, "row", "nothing but the names of the columns again, which are left out")
 	notes = d.short.note(notes, "row", "fewer fields than the first line; what is not there counts as missing")
 	return d.long.note(notes, "row", "more fields than the first line; the surplus is ignored")
 }

@@ -27,6 +27,7 @@ type layout struct {
 	skip    int      // Lines above it.
 	headers int      // Lines that name its columns: 0, 1 or 2.
 	names   []string // Of its columns, none without headers.
+	first   []string // The first of these lines, if it is no row where it comes again.
 	body    []record // The first of its rows.
 	notes   []string // What was guessed.
 }
@@ -41,6 +42,11 @@ func findLayout(sample []record) layout {
 	table := block(sample[l.skip:])
 	if len(table) < 2 {
 		table = sample[l.skip:]
+	}
+	others := slices.DeleteFunc(slices.Clone(table[1:]), func(r record) bool { return r.are(table[0].cells) })
+	valued := hasValues(others)
+	if valued {
+		table = slices.Concat(table[:1], others)
 	}
 	rows := table[:min(len(table), headerRecords)]
 	switch {
@@ -60,6 +66,9 @@ func findLayout(sample []record) layout {
 		}
 	}
 	if l.headers > 0 {
+		if valued {
+			l.first = table[0].cells
+		}
 		l.names[0] = strings.TrimPrefix(l.names[0], "# ") // of a comment that names the columns
 	}
 	l.body = table[l.headers:]
@@ -82,6 +91,11 @@ func shown(r record) string {
 		}
 	}
 	return strings.Join(filled, " ")
+}
+
+// are tells whether a record has these cells, but for the space around them.
+func (r record) are(cells []string) bool {
+	return slices.EqualFunc(r.cells, cells, func(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) })
 }
 
 // filled is how many fields of a record have something in them.
@@ -346,6 +360,16 @@ func (r record) names() bool {
 		cell = strings.TrimSpace(cell)
 		return isMissing(cell) || isTyped(cell)
 	})
+}
+
+// hasValues tells whether a column has values and no text.
+func hasValues(body []record) bool {
+	for i := range usualWidth(body) {
+		if columnIsTyped(body, i) {
+			return true
+		}
+	}
+	return false
 }
 
 // columnIsTyped tells whether all cells below the first record are typed.

@@ -38,6 +38,16 @@ func TestTablesAsPeopleHaveThem(t *testing.T) {
 			[]string{"left out"},
 		},
 		{
+			"files one after the other, each with the names", "a.csv", "a,b\n1,2\n3,4\na,b\n5,6\n a,b\n7,8\n",
+			[]string{"**4 rows** in **2 columns**", "| a | integer | 0 | 4 |", "2 rows have nothing but the names of the columns again, which are left out (first on line 4)."},
+			nil,
+		},
+		{
+			"rows of texts alone that come again are rows", "a.csv", "milk,bread\nwater,bread\nmilk,bread\nmilk,bread\n",
+			[]string{"**4 rows** in **2 columns**"},
+			[]string{"again"},
+		},
+		{
 			"lines below", "a.csv",
 			"region,day,amount\nNorth,2026-01-03,10\nSouth,2026-01-04,20\n\nMade by the shop on 2026-02-01\nConfidential\n",
 			[]string{"**2 rows** in **3 columns**", "| 30 |", "2 lines below the table are left out, the first is “Made by the shop on 2026-02-01” on line 5."},
