@@ -92,7 +92,9 @@ func (s split) compare(other split) int {
 // fields are not parted by commas, one column with decimal commas speaks for
 // all that have nothing but thousands such as 1.234, which can be read in both
 // ways. Without such a column they are thousands where fields are parted by
-// semicolons, as by those who write decimal commas; that is a guess.
+// semicolons, as by those who write decimal commas, and where they are money, which
+// has no three decimals; that is a guess. So is that 1,234 is a thousand where no
+// number has a decimal point.
 func (d *dialect) sniffFormats(records []record) {
 	width := 0
 	for _, record := range records {
@@ -104,19 +106,23 @@ func (d *dialect) sniffFormats(records []record) {
 			signs[i].add(strings.TrimSpace(cell))
 		}
 	}
+	pointed := false
 	for _, s := range signs {
 		if d.comma != ',' && s.commas > s.points {
 			d.format.decimalComma = true
 		}
+		pointed = pointed || s.points > s.commas
 	}
 	for i, s := range signs {
 		format := d.format
 		switch {
 		case s.commas != s.points:
 			format.decimalComma = s.commas > s.points
-		case d.comma != ',' && !d.format.decimalComma && s.pointed+s.parted > 0:
-			format.decimalComma = d.comma == ';' && s.pointed > s.parted
-			d.guessed = append(d.guessed, i)
+		case !d.format.decimalComma && s.pointed+s.parted > 0:
+			format.decimalComma = (d.comma == ';' || s.money) && s.pointed > s.parted
+			if d.comma != ',' || width == 1 || format.decimalComma || s.parted > 0 && !s.money && !pointed {
+				d.guessed = append(d.guessed, i)
+			}
 		}
 		d.formats = append(d.formats, format)
 	}
@@ -127,11 +133,12 @@ func (d *dialect) sniffFormats(records []record) {
 type decimalSigns struct {
 	commas, points  int
 	pointed, parted int
+	money           bool // Some of these have a currency.
 }
 
 func (s *decimalSigns) add(cell string) {
 	_, withComma := numberFormat{decimalComma: true}.parse(cell)
-	_, withPoint := numberFormat{}.parse(cell)
+	n, withPoint := numberFormat{}.parse(cell)
 	switch {
 	case withComma && !withPoint:
 		s.commas++
@@ -141,5 +148,8 @@ func (s *decimalSigns) add(cell string) {
 		s.pointed++
 	case withPoint && strings.Contains(cell, ","):
 		s.parted++
+	default:
+		return
 	}
+	s.money = s.money || n.unit != "" && n.unit != "%"
 }

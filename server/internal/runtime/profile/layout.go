@@ -297,7 +297,7 @@ func countingOf(r record) counting {
 
 // hasUnder tells whether the second record goes on naming the columns: where there
 // are values below, it has names, units or years, and nothing where the names are
-// enough.
+// enough. Values in the first column have one, too, if all have.
 func hasUnder(records []record) bool {
 	if len(records) < 3 || records[1].width != records[0].width {
 		return false
@@ -320,7 +320,10 @@ func hasUnder(records []record) bool {
 			return false
 		}
 	}
-	return named > 0 && named*2 > values && strings.TrimSpace(cellAt(under.cells, 0)) == ""
+	if strings.TrimSpace(cellAt(under.cells, 0)) == "" {
+		return named*2 > values
+	}
+	return named == values && len(body) >= minRows // all of them, the first column's too
 }
 
 // nameTwice names columns by two lines. A name stands for the columns to its right

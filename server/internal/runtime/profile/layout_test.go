@@ -188,6 +188,26 @@ func TestTablesAsPeopleHaveThem(t *testing.T) {
 			nil,
 		},
 		{
+			"three digits behind a point, with a currency", "a.csv", "sales\n1.234 €\n-999 €\n3.499 €\n",
+			[]string{"| €3,734 |", "sales: all numbers can be read in two ways; 1.234 is taken for a thousand."},
+			nil,
+		},
+		{
+			"three digits behind a comma, and no point in the file", "a.csv", "k,sales\na,\"1,234\"\nb,\"3,499\"\n",
+			[]string{"| 4,733 |", "sales: all numbers can be read in two ways; 1.234 is taken for one and a fraction, and 1,234 for a thousand."},
+			nil,
+		},
+		{
+			"three digits behind a comma, and points in another column", "a.csv", "k,sales,share\na,\"1,234\",0.5\nb,\"3,499\",0.25\n",
+			[]string{"| 4,733 |"},
+			[]string{"two ways"},
+		},
+		{
+			"units below all names", "a.csv", "speed,load\n(km/h),(kg)\n1,2.5\n3,4\n5,6\n",
+			[]string{"**3 rows**", "| speed (km/h) | integer |", "| load (kg) | number |", "Lines 1 and 2 name the columns together."},
+			nil,
+		},
+		{
 			"a begin like a picture", "a.csv", "BMI,age\n21.5,30\n24.1,40\n", []string{"| age | integer |"}, nil,
 		},
 		{
