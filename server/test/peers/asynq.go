@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os/exec"
-	"syscall"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -81,5 +80,5 @@ func (p *asynqPeer) stop() error {
 	if p.client != nil {
 		err = errors.Join(p.client.Close(), p.looks.Close())
 	}
-	return errors.Join(err, p.site.end(p.redis, syscall.SIGTERM))
+	return errors.Join(err, p.site.end(p.redis))
 }

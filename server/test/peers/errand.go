@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -127,7 +126,7 @@ func (p *errandPeer) stop() error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	return errors.Join(err, p.site.end(p.server, syscall.SIGTERM))
+	return errors.Join(err, p.site.end(p.server))
 }
 
 // ready waits until an address answers 200.

@@ -71,5 +71,13 @@ func kinds() []kind {
 			name: "restate", is: "Restate " + restateVersion + ", over HTTP", make: func() peer { return &restatePeer{} },
 			program: installRestate, noStream: "a handler has no stream",
 		},
+		{
+			name: "temporal", is: "Temporal's development server " + temporalVersion + " on SQLite, over gRPC", make: func() peer { return &temporalPeer{} },
+			program: installTemporal, noStream: "an activity has no stream",
+		},
+		{
+			name: "langgraph", is: "LangGraph.js's development server " + langgraphVersion + ", in memory, over HTTP", make: func() peer { return &langgraphPeer{} },
+			program: installLanggraph,
+		},
 	}
 }

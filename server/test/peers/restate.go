@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	restate "github.com/restatedev/sdk-go"
 	"github.com/restatedev/sdk-go/ingress"
@@ -131,7 +130,7 @@ func (p *restatePeer) invoke(ctx context.Context, id string) error {
 }
 
 func (p *restatePeer) stop() error {
-	err := p.site.end(p.server, syscall.SIGTERM)
+	err := p.site.end(p.server)
 	if p.rest != nil {
 		p.rest()
 		err = errors.Join(err, <-p.ended)

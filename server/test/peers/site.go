@@ -69,11 +69,11 @@ func (s *site) spawn(cmd *exec.Cmd) error {
 }
 
 // end ends a program and waits for it.
-func (s *site) end(cmd *exec.Cmd, by syscall.Signal) error {
+func (s *site) end(cmd *exec.Cmd) error {
 	if cmd == nil || cmd.Process == nil {
 		return nil
 	}
-	if err := cmd.Process.Signal(by); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	if err := cmd.Wait(); err != nil {
