@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v4"
@@ -65,6 +66,37 @@ func TestDeployment(t *testing.T) {
 	})
 	if err != nil || n < 4 || lines < 1 {
 		t.Errorf("%d files and %d command lines were looked at: %v", n, lines, err)
+	}
+}
+
+// Whatever stops a server leaves it its drain, and 20 s more.
+func TestDeploymentLeavesTheDrain(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&root{}, kong.Name("errand"), kong.Vars{"version": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := find(t, parser.Model.Node, "serve").Flags
+	drain, err := time.ParseDuration(flags[slices.IndexFunc(flags, func(f *kong.Flag) bool { return f.Name == "drain" })].Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pattern := range map[string]string{
+		"systemd/errand.service": `(?m)^TimeoutStopSec=(\d+)$`, "docker/compose.yaml": `stop_grace_period: (\d+)s`,
+		"kubernetes/errand.yaml": `terminationGracePeriodSeconds: (\d+)`,
+	} {
+		text, err := os.ReadFile(filepath.Join("../../../deploy", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(pattern).FindSubmatch(text)
+		if found == nil {
+			t.Errorf("%s leaves no time", name)
+			continue
+		}
+		if left, err := time.ParseDuration(string(found[1]) + "s"); err != nil || left < drain+20*time.Second {
+			t.Errorf("%s leaves %v to a drain of %v: %v", name, left, drain, err)
+		}
 	}
 }
 
