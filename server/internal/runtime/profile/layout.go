@@ -307,7 +307,7 @@ func hasUnder(records []record) bool {
 	for i, cell := range under.cells {
 		cell = strings.TrimSpace(cell)
 		typed := columnIsTyped(body, i)
-		if typed {
+		if typed && (cell != "" || !allPeriods(body, i)) { // dates have no units
 			values++
 		}
 		switch {

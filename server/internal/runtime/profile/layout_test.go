@@ -203,6 +203,11 @@ func TestTablesAsPeopleHaveThem(t *testing.T) {
 			[]string{"two ways"},
 		},
 		{
+			"units below names, but for dates", "a.csv", "k,day,load,until,w\n,,(kg),,(m)\na,2024-01-01,2.5,2024-02-01,1\nb,2024-01-02,4,2024-02-02,2\n",
+			[]string{"**2 rows**", "| load (kg) | number |", "| w (m) | integer |"},
+			nil,
+		},
+		{
 			"units below all names", "a.csv", "speed,load\n(km/h),(kg)\n1,2.5\n3,4\n5,6\n",
 			[]string{"**3 rows**", "| speed (km/h) | integer |", "| load (kg) | number |", "Lines 1 and 2 name the columns together."},
 			nil,
