@@ -93,7 +93,8 @@ func (s split) compare(other split) int {
 // all that have nothing but thousands such as 1.234, which can be read in both
 // ways. Without such a column they are thousands where fields are parted by
 // semicolons, as by those who write decimal commas, and where they are money, which
-// has no three decimals; that is a guess. So is that 1,234 is a thousand where no
+// has no three decimals; that is a guess. Where fields are parted by commas, so is that
+// such columns are written like the others, and that 1,234 is a thousand where no
 // number has a decimal point.
 func (d *dialect) sniffFormats(records []record) {
 	width := 0
@@ -106,21 +107,19 @@ func (d *dialect) sniffFormats(records []record) {
 			signs[i].add(strings.TrimSpace(cell))
 		}
 	}
-	pointed := false
+	commas, points := false, false
 	for _, s := range signs {
-		if d.comma != ',' && s.commas > s.points {
-			d.format.decimalComma = true
-		}
-		pointed = pointed || s.points > s.commas
+		commas, points = commas || s.commas > s.points, points || s.points > s.commas
 	}
+	d.format.decimalComma = commas && d.comma != ','
 	for i, s := range signs {
 		format := d.format
 		switch {
 		case s.commas != s.points:
 			format.decimalComma = s.commas > s.points
 		case !d.format.decimalComma && s.pointed+s.parted > 0:
-			format.decimalComma = (d.comma == ';' || s.money) && s.pointed > s.parted
-			if d.comma != ',' || width == 1 || format.decimalComma || s.parted > 0 && !s.money && !pointed {
+			format.decimalComma = (d.comma == ';' || s.money || commas && !points) && s.pointed > s.parted
+			if d.comma != ',' || width == 1 || format.decimalComma || s.parted > 0 && !s.money && !points {
 				d.guessed = append(d.guessed, i)
 			}
 		}

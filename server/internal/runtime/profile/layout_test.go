@@ -193,6 +193,11 @@ func TestTablesAsPeopleHaveThem(t *testing.T) {
 			nil,
 		},
 		{
+			"three digits behind a point, and decimal commas in another column", "a.csv", "k,sales,all\na,1.234,\"1.250,5\"\nb,3.499,\"2,5\"\n",
+			[]string{"| 4,733 |", "sales: all numbers can be read in two ways; 1.234 is taken for a thousand."},
+			nil,
+		},
+		{
 			"three digits behind a comma, and no point in the file", "a.csv", "k,sales\na,\"1,234\"\nb,\"3,499\"\n",
 			[]string{"| 4,733 |", "sales: all numbers can be read in two ways; 1.234 is taken for one and a fraction, and 1,234 for a thousand."},
 			nil,
