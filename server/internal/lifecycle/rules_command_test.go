@@ -41,8 +41,14 @@ func TestA4TaskWaitsForAnUnknownCommand(t *testing.T) {
 	b.DefineCommands([]string{"lint"})
 	_, err := b.PutAgent(b.ctx(), org, bot, agent.Record{Name: bot, Runtime: agent.Command, Command: "lint"})
 	b.must(err)
+	waits := b.submit("t", nil)
+	why, err := b.WhyWaiting(b.ctx(), waits)
+	b.must(err)
+	if why.Reason != "no_worker" || !strings.Contains(why.Message, "the server executes agent bot itself") {
+		t.Errorf("A4: %+v", why)
+	}
 	b.DefineCommands(nil) // a start with another configuration
-	why, err := b.WhyWaiting(b.ctx(), b.submit("t", nil))
+	why, err = b.WhyWaiting(b.ctx(), waits)
 	b.must(err)
 	if why.Reason != "no_worker" || !strings.Contains(why.Message, `does not define the command "lint" of agent bot`) {
 		t.Errorf("A4: %+v", why)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/errand-dev/errand/server/internal/agent"
 	"github.com/errand-dev/errand/server/internal/task"
 )
 
@@ -62,8 +63,12 @@ func (s *Service) whyWaiting(ctx context.Context, t task.Task, q Queue, now task
 		return w, nil
 	}
 	a, err := s.store.Agent(ctx, t.OrganizationID, t.AgentID, 0)
-	if err == nil && !s.executes(a.Record) {
+	switch {
+	case err != nil:
+	case !s.executes(a.Record):
 		w.Message = fmt.Sprintf("the server's configuration file does not define the command %q of agent %s", a.Record.Command, a.ID)
+	case a.Record.Runtime != agent.Worker:
+		w.Message = fmt.Sprintf("the server executes agent %s itself, and begins this when it has room", a.ID)
 	}
 	return w, err
 }

@@ -1,7 +1,7 @@
 """A program behind an agent that does what its prompt says, line by line: `actor.py FOLDER`.
 
 `say WORDS`, `think WORDS`, `tool NAME`, `fail WORDS`, `wait NAME` until FOLDER has a file of that name, `ask KEY`
-as a yes or no of a person's, `files` for the names of the files, `write NAME` an output file, `task MEMBER` for a member
+as a yes or no of a person's, `question KEY`, whose answer it says, `files` for the names of the files, `write NAME` an output file, `task MEMBER` for a member
 of the task's JSON.
 """
 
@@ -37,6 +37,10 @@ for number, line in enumerate(sys.stdin.read().splitlines()):
             time.sleep(0.01)
     elif verb == "ask":
         subprocess.run([os.environ["ERRAND_BIN"], "ask", words, "May I?", "--approval"], check=False)
+    elif verb == "question":
+        answered = subprocess.run([os.environ["ERRAND_BIN"], "ask", words, "Which one?"], stdout=subprocess.PIPE, text=True, check=False)
+        if answered.returncode == 0:
+            tell("chunk", answered.stdout.strip())
     elif verb == "write":
         Path(os.environ["ERRAND_OUT"], words).write_text("a,b\n1,2\n")
     elif verb == "task":

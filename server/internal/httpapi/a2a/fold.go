@@ -376,8 +376,7 @@ func (f *fold) finish(e task.Event) ([]Update, error) {
 	if a := f.conclude(); a != nil {
 		updates = f.brings(place{e.Seq, true}, *a, false, true)
 	}
-	state, message := f.end(e)
-	return append(updates, f.stands(e, state, message)...), nil
+	return append(updates, f.ends(e)...), nil
 }
 
 // override changes how the turn is shown, for those who read it anew.
@@ -387,10 +386,19 @@ func (f *fold) override(e task.Event) error {
 	}
 	f.conclude()
 	if f.state.Status.Ends() {
-		state, message := f.end(e)
-		f.stands(e, state, message)
+		f.ends(e)
 	}
 	return nil
+}
+
+// ends notes how the turn has ended. What is said of that is history, too: of a task
+// without artifacts clients take the last of the history for the answer.
+func (f *fold) ends(e task.Event) []Update {
+	state, message := f.end(e)
+	if message != nil {
+		f.remember(*message)
+	}
+	return f.stands(e, state, message)
 }
 
 // conclude puts the result of an ended turn in the place of what was told of it, and
@@ -416,7 +424,7 @@ func (f *fold) end(e task.Event) (State, *Message) {
 	case task.Completed:
 		return Completed, nil
 	case task.Stopped:
-		return Canceled, nil
+		return Canceled, f.says(e, text("stopped"))
 	default:
 		return Failed, f.says(e, text(string(f.state.EndReason)+": "+f.why()))
 	}

@@ -143,6 +143,9 @@ func TestTextOfALostAttemptIsTakenBack(t *testing.T) {
 	h.finish(task.EndFailed, "no more")
 	f := h.tells("1 task SUBMITTED", "3 WORKING", "4 result Ha", "5 + lf", "6 WORKING: attempt 1 was lost: the lease ran out",
 		"10 result Whole", "11 FAILED: failed: no more")
+	if last := f.History[len(f.History)-1]; last.Role != Agent || *last.Parts[0].Text != "failed: no more" {
+		t.Errorf("the history ends with %+v", last)
+	}
 	if len(f.Artifacts) != 0 || f.Metadata["end_reason"] != task.EndFailed {
 		t.Errorf("the task is %+v", f.Task)
 	}
@@ -230,7 +233,7 @@ func TestAStopIsCanceled(t *testing.T) {
 	t.Parallel()
 	h := begun(t, asks("hello"))
 	h.do(task.Pause{By: "key admin"}, task.RequestStop{By: "key admin"})
-	h.tells("1 task SUBMITTED", "3 WORKING: paused by key admin", "5 CANCELED")
+	h.tells("1 task SUBMITTED", "3 WORKING: paused by key admin", "5 CANCELED: stopped")
 }
 
 func TestPlacesAreOrdered(t *testing.T) {
