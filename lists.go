@@ -311,7 +311,7 @@ type TaskRow struct {
 	Title   string   `json:"title"`
 	Prompt  string   `json:"prompt"`
 	Waiting *Waiting `json:"waiting"`
-	// Failure begins what a task that has failed says of why, "" for any other.
+	// Failure is a line in which a task that has failed says why, "" for any other.
 	Failure   string    `json:"failure"`
 	CreatedAt time.Time `json:"created_at"`
 }

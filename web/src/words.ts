@@ -107,8 +107,7 @@ export function whyOf(r: Row): Why {
       const lead = endWords[r.end_reason ?? ""] ?? statusWord[r.status];
       const attempts = r.max_attempts > 1 && r.attempt > 1 ? `${r.attempt} of ${r.max_attempts} attempts` : "";
       const tone = r.status === "error" ? "bad" : "warn";
-      const said = firstLine(r.failure ?? "");
-      if (said) return why(said, attempts, tone);
+      if (r.failure) return why(r.failure, attempts, tone);
       return why(lead, attempts || (r.end_reason === "schema_mismatch" ? r.result_check?.errors[0] : "") || (r.internal_status ?? ""), tone);
     }
   }

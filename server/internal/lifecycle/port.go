@@ -621,8 +621,9 @@ type Row struct {
 	Asked *task.Approval
 	// LastText is the end of what a turn that has not ended has said last.
 	LastText string
-	// Failure begins what a turn that has failed, or whose worker has, says of why: its
-	// result. It is "" where that is longer than 64 KiB.
+	// Failure is the line of the result in which a turn that has failed, or whose worker
+	// has, says why: the first, or of a Python traceback the last. It is "" where the
+	// result is longer than 64 KiB.
 	Failure string
 	Waiting *Waiting
 }

@@ -48,7 +48,7 @@ type Row struct {
 	Plan              *RowPlan           `json:"plan" doc:"How far its plan is; null without one."`
 	Asked             *RowAsked          `json:"approval" doc:"What a person is asked first; null for nothing."`
 	LastText          string             `json:"last_text" doc:"The last 120 characters that a turn which has not ended has said."`
-	Failure           string             `json:"failure" doc:"Why, where end_reason is failed or worker_error: the first 200 characters of the result. Empty otherwise, and where the result is longer than 64 KiB."`
+	Failure           string             `json:"failure" doc:"Why, where end_reason is failed or worker_error: the first line of the result, of a Python traceback the last, up to 200 characters. Empty otherwise, and where the result is longer than 64 KiB."`
 	LastEventSeq      int64              `json:"last_event_seq" doc:"The number of the newest event in its log."`
 }
 

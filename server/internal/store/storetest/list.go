@@ -420,15 +420,16 @@ func rowsOfPeople(e *env) {
 	e.same("rows of another organization", 0, len(none.Items))
 }
 
-// whyRowsFailed: a row begins what a failed task says, and what no task says there.
+// whyRowsFailed: a row has the line in which a failed task says why, and no other task's.
 func whyRowsFailed(e *env) {
-	long := strings.Repeat("é\n", 300)
 	for id, c := range map[string]struct {
 		ends         task.EndReason
 		result, want string
 	}{
-		"failed":    {task.EndFailed, "the photographs are black", "the photographs are black"},
-		"long":      {task.EndWorkerError, long, long[:3*lifecycle.RowFailure/2]},
+		"failed":    {task.EndFailed, "\n  the photographs are black\nand more", "the photographs are black"},
+		"long":      {task.EndWorkerError, strings.Repeat("é", 500), strings.Repeat("é", lifecycle.RowFailure)},
+		"traced":    {task.EndWorkerError, "exit code 1: Traceback (most recent call last):\n" + strings.Repeat("  in é\n", 200) + "KeyError: 'é'\n", "exit code 1: KeyError: 'é'"},
+		"untraced":  {task.EndWorkerError, "Traceback (most recent call last):\n", "Traceback (most recent call last):"},
 		"endless":   {task.EndFailed, strings.Repeat("x", 64<<10+1), ""},
 		"timed out": {task.EndTimeout, "half of it", ""},
 		"done":      {task.EndCompleted, "all of it", ""},

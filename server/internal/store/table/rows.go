@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,10 +25,12 @@ var rowNames = "SELECT " + names(new(Row).columns(), "t.") + ", " + names(attemp
 	CASE WHEN t.subtasks > 0 THEN (SELECT count(*) FROM (SELECT 1 FROM tasks c
 		WHERE c.org = t.org AND c.parent_id = t.id AND c.parent_id <> '' AND c.ended = '' LIMIT 1000) counted) ELSE 0 END`
 
-// failure is the beginning of the result of a turn that says there why it has failed. Of
+// failure is the two ends of the result of a turn that says there why it has failed. Of
 // one that is long nothing is read.
-var failure = fmt.Sprintf(`CASE WHEN t.end_reason IN ('%s', '%s') AND octet_length(COALESCE(u.shown_result, u.result)) <= 65536
-		THEN substr(COALESCE(u.shown_result, u.result), 1, %d) ELSE '' END`, task.EndFailed, task.EndWorkerError, lifecycle.RowFailure)
+var failure = fmt.Sprintf(`CASE WHEN %[1]s THEN substr(%[2]s, 1, 400) ELSE '' END,
+	CASE WHEN %[1]s AND length(%[2]s) > 400 THEN substr(%[2]s, length(%[2]s) - 399) ELSE '' END`,
+	fmt.Sprintf("t.end_reason IN ('%s', '%s') AND octet_length(COALESCE(u.shown_result, u.result)) <= 65536", task.EndFailed, task.EndWorkerError),
+	"COALESCE(u.shown_result, u.result)")
 
 // rowTables is what joins a task t.
 const rowTables = ` JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn
@@ -155,10 +158,11 @@ func readRow(rows Rows) (x lifecycle.Row, size int, err error) {
 		run              task.Attempt
 		lease            int64
 		head, tail       string
+		begin, end       string
 		current, earlier *task.Attempt
 	)
 	if err := scan(rows, append(row.columns(), attemptColumns(&run, &lease)...),
-		&head, &tail, &x.ResultBytes, &size, &x.CreatedBy, &x.Failure, &x.OpenChildren); err != nil {
+		&head, &tail, &x.ResultBytes, &size, &x.CreatedBy, &begin, &end, &x.OpenChildren); err != nil {
 		return x, 0, err
 	}
 	if run.Number > 0 {
@@ -171,6 +175,7 @@ func readRow(rows Rows) (x lifecycle.Row, size int, err error) {
 		return x, 0, err
 	}
 	x.Prompt, x.Tags = asked(head, tail)
+	x.Failure = failureIn(begin, end)
 	return x, size + len(x.Prompt), nil
 }
 
@@ -188,6 +193,21 @@ func asked(head, tail string) (prompt string, tags []string) {
 		_ = json.NewDecoder(strings.NewReader(tail[at+len(label):])).Decode(&tags) // what is none is none
 	}
 	return prompt, tags
+}
+
+// failureIn is the line of a result that says why a task has failed: the first, or of a
+// Python traceback the last. There are the ends of the result if it is long.
+func failureIn(begin, end string) string {
+	const trace = "Traceback (most recent call last):"
+	line, more, _ := strings.Cut(strings.TrimSpace(begin), "\n")
+	if before, _, is := strings.Cut(line, trace); is && more != "" {
+		last := strings.TrimSpace(cmp.Or(end, more))
+		line = before + last[strings.LastIndexByte(last, '\n')+1:]
+	}
+	if all := []rune(line); len(all) > lifecycle.RowFailure {
+		line = string(all[:lifecycle.RowFailure])
+	}
+	return strings.TrimSpace(line)
 }
 
 // firstWords are the first so many code points of a JSON text, whose end may be cut off.
