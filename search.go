@@ -25,6 +25,7 @@ type Hit struct {
 	AgentID   string    `json:"agent_id"`
 	Status    Status    `json:"status"`
 	Title     string    `json:"title"`
+	Prompt    string    `json:"prompt"`
 	CreatedAt time.Time `json:"created_at"`
 	Part      FoundIn   `json:"part"`
 	// EventID is the event of the task's log that says them.

@@ -77,6 +77,7 @@ type Hit struct {
 	Task, Agent string
 	Status      task.Status
 	Title       *string
+	Prompt      string // how what its turn was asked begins
 	CreatedAt   task.Stamp
 	First, Last int64
 }

@@ -71,6 +71,10 @@ func TestH11TasksAreFoundByTheirWords(t *testing.T) {
 	}
 	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/finish", key: workerKey, body: fmt.Sprintf(`{"lease_token": %q, "status": "completed", "result": "A walrus, %s"}`, token, strings.Repeat("and more ", 50))})
 	s.found(t, "", "q=walrus", 1)
+	hit := s.must(t, 200, call{method: "GET", path: "/v1/search?q=walrus"})["items"].([]any)[0].(map[string]any)
+	if hit["title"] != "Quarterly zebra" || hit["prompt"] != "Sum up the <b>giraffe</b> invoices" {
+		t.Errorf("what was found: %v", hit)
+	}
 	s.must(t, 204, call{method: "DELETE", path: "/v1/tasks/one"})
 	for _, word := range []string{"zebra", "giraffe", "elephant", "walrus"} {
 		s.found(t, "", "q="+word, 0)

@@ -246,6 +246,10 @@ export interface Page<T> {
 export interface Found {
   task_id: string;
   agent_id: string;
+  status: Status;
+  title: string | null;
+  prompt: string;
+  created_at: string;
   part: "title" | "prompt" | "result" | "event";
   event_id: number;
   snippet: { text: string; hit: boolean }[];

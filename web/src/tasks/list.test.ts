@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Row } from "../api/types";
+import type { Found, Row } from "../api/types";
 import { lastWords, whyOf } from "../words";
-import { asked, filterOf, matches, openOf, stopAll, sinceMs, tokens, typed, watched } from "./list";
+import { asked, byTask, filterOf, isID, matches, openOf, stopAll, sinceMs, tokens, typed, watched } from "./list";
 
 test("a filter is read out of the address, and what it cannot hold counts for nothing", () => {
   const f = filterOf(new URLSearchParams("status=failed&status=error&status=odd&agent=x&end=timeout&since=24h&roots=1"));
@@ -16,12 +16,15 @@ test("a filter is read out of the address, and what it cannot hold counts for no
 test("what is typed becomes tokens, and what is none is told", () => {
   expect(typed("late agent:sales worker:w-1 since:7d http://x since:soon roots:only")).toEqual({
     tokens: [["agent", "sales"], ["worker", "w-1"], ["since", "7d"], ["roots", "1"]],
-    rest: "late http://x since:soon",
+    unknown: "since:soon",
+    words: "late http://x",
   });
   expect(typed("tag:q3 why:no_worker why:me end:budget end:never")).toEqual({
     tokens: [["tag", "q3"], ["why", "no_worker"], ["end", "budget"]],
-    rest: "why:me end:never",
+    unknown: "why:me end:never",
+    words: "",
   });
+  expect(["019a22be-ff50-7e23-90f0-ca802954ac4b", "photographs", "two words", "report-2026"].map(isID)).toEqual([true, false, false, false]);
   expect(sinceMs("15m")).toBe(900_000);
   expect(sinceMs("1y")).toBe(0);
 });
@@ -71,4 +74,10 @@ test("a row says why its task has failed, without marks that hide or turn", () =
   expect(whyOf({ ...row, failure: "" }).lead).toBe("The agent could not do it");
   const off = { state: "invalid", rounds: 0, errors: ["/items/4: not a string"] } as const;
   expect(whyOf({ ...row, failure: "", end_reason: "schema_mismatch", result_check: { ...off, errors: [...off.errors] } })).toMatchObject({ lead: "Result does not match its schema", more: "/items/4: not a string" });
+});
+
+test("places where words stand are told by task", () => {
+  const place = (task_id: string, part: Found["part"]) => ({ task_id, part }) as Found;
+  const found = byTask([place("t-1", "result"), place("t-2", "event"), place("t-1", "prompt"), place("t-1", "event")]);
+  expect(found.map((t) => [t.first.task_id, t.first.part, t.more])).toEqual([["t-1", "result", 2], ["t-2", "event", 0]]);
 });

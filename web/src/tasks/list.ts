@@ -1,5 +1,5 @@
 import { get, query } from "../api/client";
-import { statuses, type Counts, type Page, type Row, type Status } from "../api/types";
+import { statuses, type Counts, type Found, type Page, type Row, type Status } from "../api/types";
 import { age } from "../words";
 
 /** What a list is asked for: it stands in the address, so that it can be sent to somebody. */
@@ -16,6 +16,8 @@ export interface Filter {
   roots: boolean;
   /** Only tasks in which a person is asked something. */
   needs: boolean;
+  /** Words that are looked for: what has them is no list, and is asked for in another way. */
+  q: string;
 }
 
 /** The words of the filter box, as they stand in the address. */
@@ -39,6 +41,7 @@ export function filterOf(p: URLSearchParams): Filter {
     since: sinceMs(p.get("since")) ? (p.get("since") ?? "") : "",
     roots: p.get("roots") === "1",
     needs: p.get("needs") === "you",
+    q: (p.get("q") ?? "").trim(),
   };
 }
 
@@ -53,7 +56,7 @@ export function sinceMs(text: string | null): number {
   return m ? Number(m[1]) * { m: 60_000, h: 3_600_000, d: 86_400_000 }[m[2] as "m" | "h" | "d"] : 0;
 }
 
-/** The filter as the API takes it. */
+/** The filter as the API takes it, but for the words. */
 export function asked(f: Filter, now: number): Record<string, string | string[]> {
   const q: Record<string, string | string[]> = {};
   if (f.status.length) q.status = f.status;
@@ -99,20 +102,23 @@ export function tokens(f: Filter): { name: string; value: string; say: string }[
   for (const name of ["agent", "user", "worker", "tag", "end", "why"] as const) if (f[name]) out.push({ name, value: f[name], say: f[name] });
   if (f.since) out.push({ name: "since", value: f.since, say: age(sinceMs(f.since)) });
   if (f.roots) out.push({ name: "roots", value: "1", say: "only" });
+  if (f.q) out.push({ name: "q", value: f.q, say: `“${f.q}”` });
   return out;
 }
 
-/** Reads what somebody typed: tokens such as agent:x, and the words that are none. */
-export function typed(text: string): { tokens: [string, string][]; rest: string } {
+/** Reads what somebody typed: tokens such as agent:x, those with a value that they do not have, and the words that are to be looked for. */
+export function typed(text: string): { tokens: [string, string][]; unknown: string; words: string } {
   const found: [string, string][] = [];
+  const unknown: string[] = [];
   const rest: string[] = [];
   for (const word of text.trim().split(/\s+/)) {
     const m = /^([a-z]+):(.+)$/.exec(word);
     if (m && takes(m[1] as string, m[2] as string)) found.push([m[1] as string, m[2] as string]);
     else if (word === "roots:only") found.push(["roots", "1"]);
+    else if (m && (words as readonly string[]).includes(m[1] as string)) unknown.push(word);
     else if (word) rest.push(word);
   }
-  return { tokens: found, rest: rest.join(" ") };
+  return { tokens: found, unknown: unknown.join(" "), words: rest.join(" ") };
 }
 
 function takes(name: string, value: string): boolean {
@@ -125,6 +131,29 @@ export const perPage = 50;
 
 export const readRows = (f: Filter, now: number, cursor = "", signal?: AbortSignal): Promise<Page<Row>> =>
   get<Page<Row>>("/v1/tasks", { query: { view: "row", per_page: perPage, ...asked(f, now), cursor }, signal });
+
+/** A part of the places that have the filter's words. */
+export const readFound = (f: Filter, now: number, cursor = "", signal?: AbortSignal): Promise<Page<Found>> =>
+  get<Page<Found>>("/v1/search", { query: { q: f.q, ...asked(f, now), limit: perPage, cursor }, signal });
+
+/** A task that has the words: the first place where they stand, and how many more there are. */
+export interface FoundTask {
+  first: Found;
+  more: number;
+}
+
+/** The tasks of places, in the order of the first of each. */
+export function byTask(places: Found[]): FoundTask[] {
+  const tasks = new Map<string, FoundTask>();
+  for (const p of places) {
+    const known = tasks.get(p.task_id) ?? { first: p, more: -1 };
+    tasks.set(p.task_id, { ...known, more: known.more + 1 });
+  }
+  return [...tasks.values()];
+}
+
+/** Whether a text can only be the id of a task: of one that may be words, these are looked for. */
+export const isID = (text: string): boolean => /^(?=.*\d)[\w.:-]{16,128}$/.test(text);
 
 export const readCounts = (f: Filter, now: number, signal?: AbortSignal): Promise<Counts> =>
   get<Counts>("/v1/tasks/counts", { query: asked(unchipped(f), now), signal });

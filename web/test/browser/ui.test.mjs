@@ -979,6 +979,23 @@ test("a task is found by what was asked, wherever one is", async () => {
   await page.getByRole("option", { name: "Count the okapis of the zoo" }).waitFor();
   await page.keyboard.press("Enter");
   await page.waitForURL((url) => url.pathname === `/ui/tasks/${id}`);
+  // The list's filter box looks for words as well, beside its tokens and chips, and has them in the address.
+  await page.goto(server.url + "/ui/tasks");
+  await page.getByLabel("Filter").fill("okapis agent:zoo why:me");
+  await page.keyboard.press("Enter");
+  await page.waitForURL((url) => url.search === "?agent=zoo&q=okapis");
+  await page.getByText("“why:me” is no filter").waitFor();
+  const found = page.getByRole("row", { name: "Animals" });
+  await found.getByRole("link", { name: "asked: Count the okapis of the zoo" }).waitFor();
+  assert.deepEqual(await axe(page), []);
+  await page.screenshot({ path: join(shots, "tasks-found-light-1440.png") });
+  await page.getByRole("button", { name: /^Failed/ }).click();
+  await page.getByRole("heading", { name: "No task has these words" }).waitFor();
+  await page.getByRole("button", { name: /^Waiting/ }).click();
+  await found.waitFor();
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await page.waitForURL((url) => url.pathname === `/ui/tasks/${id}`);
   await leave(me);
 });
 

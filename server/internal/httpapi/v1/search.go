@@ -28,6 +28,7 @@ type SearchHit struct {
 	AgentID   string         `json:"agent_id" doc:"Its agent."`
 	Status    task.Status    `json:"status"`
 	Title     *string        `json:"title" doc:"Its headline; null without one."`
+	Prompt    string         `json:"prompt" doc:"The first 200 characters of what its present turn was asked; empty for nothing."`
 	CreatedAt task.Stamp     `json:"created_at" doc:"When the task was created."`
 	Part      search.Part    `json:"part" enum:"title,prompt,result,event" doc:"Where in the task the words stand."`
 	EventID   int64          `json:"event_id" doc:"The event of its log that says them; of a text that came in pieces the first."`
@@ -61,7 +62,7 @@ func (r *routes) registerSearch() {
 		hits := SearchHits{Items: make([]SearchHit, 0, len(places))}
 		for _, p := range places {
 			hits.Items = append(hits.Items, SearchHit{
-				TaskID: p.Task, AgentID: p.Agent, Status: p.Status, Title: p.Title, CreatedAt: p.CreatedAt, Part: p.Part, EventID: p.Seq, Snippet: p.Snippet,
+				TaskID: p.Task, AgentID: p.Agent, Status: p.Status, Title: p.Title, Prompt: p.Prompt, CreatedAt: p.CreatedAt, Part: p.Part, EventID: p.Seq, Snippet: p.Snippet,
 			})
 		}
 		if next != 0 {

@@ -84,12 +84,15 @@ func (r *Reader) Found(ctx context.Context, in auth.Scope, q search.Query, f lif
 	match := r.Words.Match(search.Bounds(in, f.Agent), q)
 	where, more := conditions(facets(in, f))
 	query := `SELECT d.id, d.task, d.first_seq, d.last_seq, t.agent_id, t.status, t.created_at,
-		CASE WHEN octet_length(t.title) <= 65536 THEN t.title END FROM ` + matching +
+		CASE WHEN octet_length(t.title) <= 65536 THEN t.title END,
+		(SELECT substr(u.spec, 1, 2560) FROM turns u WHERE u.org = t.org AND u.task = t.id AND u.n = t.turn) FROM ` + matching +
 		" CROSS JOIN documents d CROSS JOIN tasks t WHERE d.id = m.id AND t.org = d.org AND t.id = d.task AND t.created_at = d.created_at AND " + where + " ORDER BY m.id DESC LIMIT ?"
 	args := append(append([]any{match, before, look}, more...), limit)
 	err = each(ctx, r.DB, query, args, func(rows Rows) error {
 		var h search.Hit
-		err := rows.Scan(&h.ID, &h.Task, &h.First, &h.Last, &h.Agent, &h.Status, &h.CreatedAt, &h.Title)
+		var spec string
+		err := rows.Scan(&h.ID, &h.Task, &h.First, &h.Last, &h.Agent, &h.Status, &h.CreatedAt, &h.Title, &spec)
+		h.Prompt, _ = asked(spec, "")
 		found = append(found, h)
 		return err
 	})
