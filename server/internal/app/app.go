@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -133,7 +134,7 @@ func (a *App) start(ctx context.Context) error {
 	var err error
 	// First of all, so that a start on an address in use leaves nothing behind.
 	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr); err != nil {
-		return fmt.Errorf("listen: %w (is another server running? choose another --addr)", err)
+		return cannotListen(o.Addr, err)
 	}
 	if o.Traces && observe.TracesWanted() {
 		if a.tracer, err = observe.NewTracer(ctx, o.Version, o.Log); err != nil {
@@ -447,4 +448,15 @@ func (a *App) leave() {
 	if err := a.service.Leave(ctx); err != nil {
 		a.opts.Log.Warn("the other servers will notice the end of this one by its silence", "error", err)
 	}
+}
+
+// cannotListen says why an address cannot be had.
+func cannotListen(addr string, err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: is another server running? Choose another address", err)
+	}
+	return fmt.Errorf("--addr %s: %w", addr, err)
 }

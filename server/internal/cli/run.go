@@ -341,7 +341,7 @@ func startOwn(ctx context.Context, change func(*app.Options)) (*ownServer, error
 	signal.Ignore(syscall.SIGPIPE)
 	dir, err := os.MkdirTemp("", "errand-run-")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make a temporary folder (in TMPDIR): %w", err)
 	}
 	a, err := startIn(ctx, dir, change)
 	if err != nil {
