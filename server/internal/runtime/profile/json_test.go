@@ -100,11 +100,11 @@ func TestProfileOtherContent(t *testing.T) {
 		{"old encoding", "a.log", "caf\xe9 au lait, s'il vous plait", []string{"1 byte is not UTF-8 and is read as Windows-1252"}},
 		{"long line", "a.txt", strings.Repeat("word", 1000), []string{strings.Repeat("word", 29) + "wor…"}},
 		{"empty", "a.txt", "", []string{"The file is empty."}},
-		{"image", "a.png", "\x89PNG\x0d\x0a\x1a\x0arest", []string{"## a.png\n\nNot analysed: 12 bytes of image/png."}},
+		{"image", "a.png", "\x89PNG\x0d\x0a\x1a\x0arest", []string{"Nothing could be analysed. a.png: Not analysed: 12 bytes of image/png."}},
 		{"document", "a.pdf", "%PDF-1.7 rest", []string{"Not analysed: 13 bytes of application/pdf."}},
 		{"binary", "a.bin", "\x01\x02\x00\x03", []string{"Not analysed: 4 bytes of application/octet-stream."}},
 		{"sheet", "a.xlsx", "PK\x03\x04rest", []string{"Not analysed: 8 bytes of an archive that is broken."}},
-		{"name", "a|b*<i>\n.bin", "\x00", []string{"## a\\|b\\*&lt;i&gt; .bin\n"}},
+		{"name", "a|b*<i>\n.bin", "some text", []string{"## a\\|b\\*&lt;i&gt; .bin\n"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -46,8 +46,7 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 
 	out := &output{report: a}
 	out.add(intro(a))
-	introduced := out.text.Len()
-	var unopened []string
+	var unopened, unread []string
 	var given []runtime.Given
 	opened, read := 0, 0
 	for i, file := range a.Files {
@@ -68,6 +67,9 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 			opened++
 		}
 		out.add(section)
+		if !made {
+			unread = append(unread, sentence(file.Name, section))
+		}
 		// Nothing is sent before one file could be read: an attempt that fails
 		// because none could should not leave half a report behind.
 		if read > 0 {
@@ -84,13 +86,19 @@ func (r *Runner) Run(ctx context.Context, a *runtime.Attempt) (runtime.Outcome, 
 			strings.Join(unopened, "; ") + ". Attach them again and start a new task."), nil
 	}
 	if read == 0 {
-		return runtime.Failed("Nothing could be analysed. " + strings.TrimSpace(out.text.String()[introduced:])), nil
+		return runtime.Failed("Nothing could be analysed. " + strings.Join(unread, " ")), nil
 	}
 	out.add(outro())
 	if err := out.flush(ctx); err != nil {
 		return runtime.Outcome{}, err
 	}
 	return runtime.Completed(out.text.String()), nil
+}
+
+// sentence is what the section of a file says, without its heading and in one line.
+func sentence(name, section string) string {
+	_, said, _ := strings.Cut(section, "\n")
+	return clip(plain(name), maxStatusName) + ": " + strings.Join(strings.Fields(said), " ")
 }
 
 // Preview implements [runtime.Previewer].
