@@ -240,7 +240,9 @@ func (c Respond) apply(d *draft) error {
 	if c.Reply != nil {
 		d.events[len(d.events)-1].ClientID = c.Reply.ClientID
 	}
-	t.Open = slices.Delete(slices.Clone(t.Open), at, at+1)
+	if t.Open = slices.Delete(slices.Clone(t.Open), at, at+1); len(t.Open) == 0 {
+		t.Open = nil
+	}
 	d.settled = append(d.settled, Settled{c.To.ID, own.State, t.LastSeq})
 	return d.came(asksOf, c.To.ID)
 }

@@ -62,9 +62,10 @@ const (
 
 // run asks until there is an answer that ends the turn, at most so many times.
 func (t *turn) run(ctx context.Context, most int) (runtime.Outcome, error) {
-	t.shown = t.Number > 1
-	if err := t.remember(ctx); err != nil {
-		return runtime.Outcome{}, err
+	if t.shown = t.Number > 1; t.shown { // the first one has nothing to go on with
+		if err := t.remember(ctx); err != nil {
+			return runtime.Outcome{}, err
+		}
 	}
 	if err := t.received(ctx); err != nil {
 		return runtime.Outcome{}, err

@@ -60,6 +60,8 @@ type world struct {
 	spec     json.RawMessage
 	log      []task.Event
 	steps    []task.Step
+	asked    []task.Approval
+	answers  map[string]task.Settled // by the approval
 	attempts map[int]task.Attempt
 	turns    []turn
 }
@@ -72,7 +74,7 @@ type turn struct {
 }
 
 func newWorld(rt *rapid.T, e *env, id string) *world {
-	return &world{rt: rt, e: e, org: home, id: id, attempts: map[int]task.Attempt{}}
+	return &world{rt: rt, e: e, org: home, id: id, attempts: map[int]task.Attempt{}, answers: map[string]task.Settled{}}
 }
 
 func (w *world) born() bool { return w.task.LastSeq > 0 }
@@ -81,6 +83,7 @@ func (w *world) born() bool { return w.task.LastSeq > 0 }
 func (w *world) step() {
 	next := *w
 	next.log, next.attempts, next.turns, next.steps = slices.Clone(w.log), maps.Clone(w.attempts), slices.Clone(w.turns), slices.Clone(w.steps)
+	next.asked, next.answers = slices.Clone(w.asked), maps.Clone(w.answers)
 	var changes []task.Change
 	for range rapid.IntRange(1, 3).Draw(w.rt, "changes") {
 		c, err := task.Apply(next.task, next.command(), w.e.clock.stamp())
@@ -108,6 +111,10 @@ func (w *world) take(c task.Change) {
 	w.task = c.Task
 	w.log = append(w.log, c.Events...)
 	w.steps = append(w.steps, c.Steps...)
+	w.asked = append(w.asked, c.Asked...)
+	for _, s := range c.Settled {
+		w.answers[s.ID] = s
+	}
 	for _, a := range c.Attempts {
 		w.attempts[a.Number] = a
 	}
@@ -212,6 +219,7 @@ func (w *world) check() {
 	w.equal("log as told", nil, w.log, w.e.told.events(w.org, w.id))
 	w.checkTurns()
 	w.checkSteps()
+	w.checkApprovals()
 	err = w.e.Write(ctx, nil, func(tx lifecycle.Tx) error {
 		for n := range w.task.State().ExecutionAttempts + 2 {
 			var want *task.Attempt
@@ -300,6 +308,44 @@ func (w *world) checkSteps() {
 	}
 }
 
+// checkApprovals compares what was asked, which the log has, with what has become of it.
+func (w *world) checkApprovals() {
+	for _, a := range w.asked {
+		var answer *task.Event
+		s, settled := w.answers[a.ID]
+		if s.Seq > 0 {
+			answer = &w.log[s.Seq-1]
+		}
+		want, err := task.ApprovalOf(w.log[a.Seq-1], answer)
+		if want.TaskID, want.AgentID = w.id, w.task.AgentID; settled {
+			want.State = s.State
+		}
+		found, err2 := w.e.Approval(w.e.t.Context(), auth.All(w.org), a.ID)
+		w.equal("approval", errors.Join(err, err2), want, found)
+	}
+}
+
+// asks draws what people are asked, or what becomes of that.
+func (w *world) asks(by task.Writer) task.Command {
+	if len(w.asked) == 0 || len(w.task.Open) == 0 && rapid.Bool().Draw(w.rt, "ask") {
+		name := fmt.Sprintf("%s at %d", w.id, w.task.LastSeq)
+		asked := task.Asked{Key: name, Kind: task.KindQuestion, Message: "é <?>"}
+		if rapid.Bool().Draw(w.rt, "default") {
+			asked.Default = &task.Reply{Answer: task.Decline, Note: "nobody"}
+		}
+		return task.Ask{By: by, ID: name, Asked: asked}
+	}
+	of := rapid.SampledFrom(w.asked).Draw(w.rt, "approval")
+	if i := slices.IndexFunc(w.asked, func(a task.Approval) bool { return len(w.task.Open) > 0 && a.ID == w.task.Open[0].ID }); i >= 0 {
+		of = w.asked[i]
+	}
+	r := task.Respond{To: of, By: "p"}
+	if rapid.Bool().Draw(w.rt, "answered") {
+		r.Reply = &task.Reply{Answer: task.Approve, Value: json.RawMessage(`{"n" : 12345678901234567890}`), ClientID: fmt.Sprintf("answer-%d", w.task.LastSeq)}
+	}
+	return r
+}
+
 // commits draws a step, now and then one that the turn has already.
 func (w *world) commits(by task.Writer) task.CommitStep {
 	s := task.Step{
@@ -348,7 +394,7 @@ func (w *world) command() task.Command {
 		`{"llm_model_provider":"p","llm_model_name":"m","llm_reasoning_effort":"low","tool_call_limit":3,"harness_cli":"c"}`,
 		`{"llm_model_name":"","tool_call_limit":0,"permission_mode":"gated"}`,
 	}).Draw(t, "side"))
-	switch rapid.IntRange(0, 16).Draw(t, "command") {
+	switch rapid.IntRange(0, 18).Draw(t, "command") {
 	case 0:
 		return w.begin()
 	case 1, 2:
@@ -384,6 +430,8 @@ func (w *world) command() task.Command {
 		return edit
 	case 13:
 		return w.commits(w.writer(number))
+	case 17, 18:
+		return w.asks(w.writer(number))
 	case 14:
 		return rapid.SampledFrom([]task.Command{
 			task.Renew{By: w.writer(number)},
