@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import json
+import os
+import shutil
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +17,7 @@ from a2a.client import A2AClientError, ClientCallContext, ClientConfig, create_c
 from a2a.types import a2a_pb2 as a2a
 from a2a.utils import errors
 from google.protobuf import json_format
+from conftest import HERE
 from hands import Hold, script, shown
 
 SEQUENCE = "urn:errand:a2a:sequence:1"
@@ -284,6 +288,41 @@ def test_push(server, binding):
 
     with receiver(refuses=3) as (url, taken):
         asyncio.run(talk(url, taken))
+
+
+def test_javascript(own, modules, tmp_path, binding):
+    """The client for JavaScript, also over a kill in mid-stream."""
+    (tmp_path / "node_modules").symlink_to(modules / "node_modules")
+    shutil.copy(HERE / "a2a.mjs", tmp_path)
+    never, hold = Hold(own), Hold(own)
+    command = ["node", tmp_path / "a2a.mjs", f"{own.url}/a2a/actor/", own.key, binding]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]}) as client:
+
+        def says(*what):
+            assert json.loads(client.stdout.readline()) == list(what)
+
+        def give(*lines):
+            client.stdin.write("|".join(map(str, lines)) + "\n")
+            client.stdin.flush()
+
+        says("hello", "TASK_STATE_COMPLETED", "Hello")
+        says("stream", "TASK_STATE_SUBMITTED", "TASK_STATE_WORKING", "Hello", "+, you", "Hello, you", "TASK_STATE_COMPLETED")
+        says("question", "TASK_STATE_INPUT_REQUIRED")
+        says("answer", "TASK_STATE_COMPLETED", "blue")
+        give(never)
+        says("cancel", "TASK_STATE_CANCELED")
+        says("again", "TaskNotCancelableError")
+        says("nobody", "TaskNotFoundError")
+        says("list", 1, 1, True)
+        give("say Hello", hold, "say , you")
+        says("kill")
+        own.kill()
+        says("broken")
+        own.start()
+        hold.go()
+        give("")
+        says("rest", "TASK_STATE_COMPLETED")
+        says("end", "TASK_STATE_COMPLETED", "Hello, you")
 
 
 def test_directory(server):
