@@ -58,6 +58,7 @@ type App struct {
 	opts     Options
 	listener net.Listener
 	http     *http.Server
+	streams  *httpapi.Streams
 	store    store
 	service  *lifecycle.Service
 	auth     *auth.Authenticator
@@ -248,6 +249,7 @@ func (a *App) start(ctx context.Context) error {
 		provider = people.NewProvider(*o.OIDC, box, a.URL()+v1.CallbackPath, a.URL()+auth.SignInPage)
 		a.parts.Go(func() { provider.Run(a.closing, o.Log) })
 	}
+	a.streams = httpapi.NewStreams(a.listener.Addr(), idleTimeout)
 	a.serve(httpapi.New(httpapi.Options{ //nolint:contextcheck // each handler has its request's own
 		Core: edge.Core{
 			Service: service, Workers: workers, Board: a.pages.Load(), Changes: board.NewChanges(a.pages.Load(), a.store, service), Presenter: presenter, Log: o.Log,
@@ -258,7 +260,7 @@ func (a *App) start(ctx context.Context) error {
 		Proxy: modelProxy(o, service), Preview: previews(runner, opener), Data: o.Data,
 		Retention: o.Retention, AgentTools: o.MCPAgentTools,
 		Cookie: sessionCookie(box, a.URL()), Origin: origin(a.URL()), PublicURL: trimSlash(o.PublicURL),
-		Metrics: metrics.Handler(), Measure: metrics.Request,
+		Metrics: metrics.Handler(), Measure: metrics.Request, Streams: a.streams,
 	}))
 	if o.exposed() {
 		o.Log.WarnContext(ctx, "listening beyond this machine without TLS: keys travel in the clear; use --tls-cert and --tls-key, or a proxy that encrypts", "addr", o.Addr)
@@ -312,6 +314,7 @@ func (a *App) serve(handler http.Handler) {
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(a.closing) },
 		ConnContext: edge.WithConnection,
 	}
+	a.parts.Go(func() { _ = a.http.Serve(a.streams) }) // it ends with the other
 	a.parts.Go(func() {
 		var err error
 		if a.opts.TLSCert != "" {
@@ -410,7 +413,7 @@ func (a *App) stop() error {
 	// Requests that are still under way have a little longer than the work.
 	grace, cancelGrace := context.WithTimeout(context.Background(), max(5*time.Second, a.opts.Drain/4))
 	defer cancelGrace()
-	err := a.http.Shutdown(grace)
+	err := errors.Join(a.http.Shutdown(grace), a.streams.Shutdown(grace))
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = a.http.Close()
 	}

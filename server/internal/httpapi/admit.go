@@ -80,14 +80,8 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 	if who, err = who.For(r.Header.Get("X-Errand-User")); err != nil {
 		return r, err
 	}
-	ctx := edge.WithPrincipal(r.Context(), who)
-	if who.Pass != nil { // what it follows ends with it
-		var cancel func()
-		ctx, cancel = context.WithDeadline(ctx, who.Pass.Until.Time())
-		context.AfterFunc(r.Context(), cancel)
-	}
-	ctx = edge.WithStill(ctx, func(context.Context) error {
-		_, err := s.authenticate(r)
+	ctx := edge.WithStill(edge.WithPrincipal(r.Context(), who), func(ctx context.Context) error {
+		_, err := s.authenticate(r.WithContext(ctx))
 		return err
 	})
 	return r.WithContext(ctx), nil

@@ -16,18 +16,25 @@ type timedBody struct {
 	timeout time.Duration
 	pieces  bool
 	until   time.Time
-	came    int // since until was set
+	came    int  // since until was set
+	whole   bool // all of it has been read
 }
 
-// limitBody gives the body of a request its time. leave is to be called when
-// the request has been answered: what the handler did not read, the server
-// reads, and that has its time, too.
-func (s *server) limitBody(control *http.ResponseController, r *http.Request) (limited *http.Request, leave func()) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return r, func() {}
+// limitBody gives the body of a request its time.
+func (s *server) limitBody(w *answerWriter, r *http.Request) *http.Request {
+	if r.Body != nil && r.Body != http.NoBody {
+		w.body = &timedBody{ReadCloser: r.Body, control: w.control, timeout: s.ReadTimeout, pieces: strings.HasSuffix(r.URL.Path, "/v1/files")} // of whichever face
+		r.Body = w.body
 	}
-	r.Body = &timedBody{ReadCloser: r.Body, control: control, timeout: s.ReadTimeout, pieces: strings.HasSuffix(r.URL.Path, "/v1/files")} // of whichever face
-	return r, func() { _ = control.SetReadDeadline(time.Now().Add(s.ReadTimeout)) }                                                       // a connection that is broken needs none
+	return r
+}
+
+// leave is called when a request has been answered: what the handler did not read, the
+// server reads, and that has its time, too.
+func (w *answerWriter) leave(timeout time.Duration) {
+	if w.body != nil {
+		_ = w.control.SetReadDeadline(time.Now().Add(timeout)) // a connection that is broken needs none
+	}
 }
 
 // Read implements io.Reader.
@@ -40,6 +47,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	b.came += n
 	if err != nil { // what comes after it, above all the client's leaving, is waited for without end
 		_ = b.control.SetReadDeadline(time.Time{}) // see above
+		b.whole = err == io.EOF                    //nolint:errorlint // a reader's end is never wrapped
 	}
 	return n, err
 }

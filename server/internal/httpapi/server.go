@@ -57,6 +57,8 @@ type Options struct {
 	Data string
 	// Proxy lets attempts ask models.
 	Proxy proxy.Options
+	// Streams take answers over that last long; nil leaves them to net/http.
+	Streams *Streams
 	// Defaults are for agents that leave them open.
 	Defaults xpander.Defaults
 	// Retention says how long ended tasks are kept.
@@ -118,53 +120,87 @@ const noRoute = "/"
 // ServeHTTP leads a request through the normalizer, the key check and the
 // checks on its text to its route, and logs it.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	begun := time.Now()
-	id := uuid.NewString()
-	seen := newAnswerWriter(w, s.WriteTimeout)
-	seen.Header().Set("X-Request-Id", id)
-	ctx := edge.WithTraceParent(edge.WithRequestID(r.Context(), id), r.Header.Get("Traceparent"))
-	r = normalize(r.WithContext(ctx))
-	r, leave := s.limitBody(seen.control, r)
-	defer leave()
+	x := &exchange{server: s, begun: time.Now(), id: uuid.NewString(), seen: newAnswerWriter(w, s.WriteTimeout)}
+	x.seen.Header().Set("X-Request-Id", x.id)
+	r = normalize(r.WithContext(edge.WithTraceParent(edge.WithRequestID(r.Context(), x.id), r.Header.Get("Traceparent"))))
+	x.r = s.limitBody(x.seen, r)
+	taken := false
 	defer func() {
-		p := recover()
-		aborted := p == http.ErrAbortHandler //nolint:errorlint // a panic's value, not an error
-		if p != nil && !aborted {
-			s.Log.ErrorContext(ctx, "panic", "request_id", id, "path", logged(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
-			if seen.status == 0 {
-				s.fail(seen, r, fault.New(fault.Internal, "something went wrong in the server"))
-			}
+		if taken { // others write the answer now
+			return
 		}
-		took := time.Since(begun)
-		s.Log.LogAttrs(ctx, slog.LevelDebug, "request",
-			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", logged(r.URL.Path)),
-			slog.Int("status", seen.status), slog.Duration("took", took))
-		if seen.stream {
-			took = seen.answered.Sub(begun)
-		}
-		s.Measure(r.Pattern, seen.status, took)
-		if aborted {
+		x.seen.leave(s.ReadTimeout)
+		if x.end(recover()) {
 			panic(http.ErrAbortHandler) //nolint:forbidigo // the answer is to be cut, not to end as if it were whole
 		}
 	}()
-	r, err := s.admit(r)
-	if edge.Principal(r.Context()).Pass != nil { // whose page it is does not matter: the browser adds nothing of its own
-		seen.Header().Set("Access-Control-Allow-Origin", "*")
-	}
-	if err == nil {
-		err = s.single(r)
-	}
-	if err == nil {
-		r, err = checked(seen, r)
-	}
-	if err != nil {
-		s.fail(seen, r, err)
+	if err := x.admit(); err != nil {
+		s.fail(x.seen, x.r, err)
 		return
 	}
-	s.mux.ServeHTTP(seen, r)
-	if seen.later != nil {
-		seen.later()
+	s.mux.ServeHTTP(x.seen, x.r)
+	if x.seen.later == nil {
+		return
 	}
+	if taken = s.Streams.take(x); !taken {
+		edge.Wait(x.seen.last, x.seen.later)
+	}
+}
+
+// exchange is a request and its answer.
+type exchange struct {
+	*server
+	begun time.Time
+	id    string
+	r     *http.Request
+	seen  *answerWriter
+}
+
+// admit says why a request does not come to its route.
+func (x *exchange) admit() (err error) {
+	x.r, err = x.server.admit(x.r)
+	if edge.Principal(x.r.Context()).Pass != nil { // whose page it is does not matter: the browser adds nothing of its own
+		x.seen.Header().Set("Access-Control-Allow-Origin", "*")
+	}
+	if err == nil {
+		err = x.single(x.r)
+	}
+	if err == nil {
+		x.r, err = checked(x.seen, x.r)
+	}
+	return err
+}
+
+// goOn writes an answer that was taken over, until that rests, or has ended, whole or not.
+func (x *exchange) goOn() (rest edge.Rest, whole bool) {
+	defer func() {
+		if rest == nil {
+			whole = !x.end(recover())
+		}
+	}()
+	return x.seen.later(x.seen.last), false
+}
+
+// end logs and measures a request whose answer has ended, p being what its handler has
+// panicked with, and reports whether the answer is to be cut.
+func (x *exchange) end(p any) (cut bool) {
+	ctx, path := x.r.Context(), logged(x.r.URL.Path)
+	cut = p == http.ErrAbortHandler //nolint:errorlint // a panic's value, not an error
+	if p != nil && !cut {
+		x.Log.ErrorContext(ctx, "panic", "request_id", x.id, "path", path, "panic", p, "stack", string(debug.Stack()))
+		if x.seen.status == 0 {
+			x.fail(x.seen, x.r, fault.New(fault.Internal, "something went wrong in the server"))
+		}
+	}
+	took := time.Since(x.begun)
+	x.Log.LogAttrs(ctx, slog.LevelDebug, "request",
+		slog.String("request_id", x.id), slog.String("method", x.r.Method), slog.String("path", path),
+		slog.Int("status", x.seen.status), slog.Duration("took", took))
+	if x.seen.stream {
+		took = x.seen.answered.Sub(x.begun)
+	}
+	x.Measure(x.r.Pattern, x.seen.status, took)
+	return cut
 }
 
 // logged is a path without the signature that a file's URL carries.

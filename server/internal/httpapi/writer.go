@@ -3,6 +3,8 @@ package httpapi
 import (
 	"net/http"
 	"time"
+
+	"github.com/errand-dev/errand/server/internal/httpapi/edge"
 )
 
 // piece is how many bytes are written, or of an upload read, under one deadline:
@@ -20,11 +22,17 @@ type answerWriter struct {
 	stream  bool
 	// answered is when a stream began.
 	answered time.Time
-	later    func()
+	// body is what bounds the request's, nil for none.
+	body *timedBody
+	// later is what is done with last when the handler has returned.
+	later func(*http.Request) edge.Rest
+	last  *http.Request
 }
 
 // Later implements edge.Later.
-func (w *answerWriter) Later(do func()) { w.later = do }
+func (w *answerWriter) Later(r *http.Request, do func(*http.Request) edge.Rest) {
+	w.last, w.later = r, do
+}
 
 func newAnswerWriter(w http.ResponseWriter, timeout time.Duration) *answerWriter {
 	a := &answerWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}

@@ -37,15 +37,19 @@ type Part struct {
 
 // Source makes streams. It is safe for concurrent use.
 type Source struct {
-	hub *Hub
-	log Log
+	hub   *Hub
+	log   Log
+	looks chan struct{} // of streams that look at the store after silence
 }
+
+// maxLooks is how many of these do so at a time.
+const maxLooks = 8
 
 // NewSource makes a source of streams from a log and the hub that its commits
 // are published to.
 func NewSource(hub *Hub, log Log) *Source {
 	hub.log = log
-	return &Source{hub: hub, log: log}
+	return &Source{hub: hub, log: log, looks: make(chan struct{}, maxLooks)}
 }
 
 // Followed reports whether somebody on this node follows a task or waits for its end.
@@ -61,21 +65,20 @@ func (s *Source) Followed(org, id string) bool { return s.hub.viewed(topic{org, 
 // yields ErrIdle, and looks at the store in case a hint was lost.
 func (s *Source) Follow(ctx context.Context, org, id string, after int64, idle time.Duration, only ...task.Type) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
-		sub := s.hub.subscribe(org, id, only)
-		defer sub.close()
-		f := follower{source: s, ctx: ctx, org: org, id: id, only: only, cursor: after, told: after, yield: yield}
+		f := s.Open(org, id, after, only...)
+		defer f.Close()
 		timer := time.NewTimer(idle)
 		defer timer.Stop()
-		more := f.catchUp()
+		more := f.Step(ctx, yield)
 		for more {
 			told := f.told
 			select {
 			case <-ctx.Done():
 				return
-			case <-sub.ready:
-				more = f.deliver(sub.take())
+			case <-f.Ready():
+				more = f.Step(ctx, yield)
 			case <-timer.C:
-				more = f.deliver(sub.take()) && f.rest() && f.catchUp()
+				more = f.Look(ctx, yield)
 				timer.Reset(idle)
 			}
 			if f.told != told {
@@ -83,6 +86,12 @@ func (s *Source) Follow(ctx context.Context, org, id string, after int64, idle t
 			}
 		}
 	}
+}
+
+// Open begins what Follow does, for whoever takes its steps by himself and closes it:
+// thousands of streams wait, and need no goroutine for that.
+func (s *Source) Open(org, id string, after int64, only ...task.Type) *Follower {
+	return &Follower{source: s, sub: s.hub.subscribe(org, id, only), cursor: after, told: after}
 }
 
 // Await waits until a turn of a task has ended; an error tells that it ended otherwise:
@@ -116,23 +125,72 @@ func (s *Source) Await(ctx context.Context, org, id string, turn int, idle time.
 	}
 }
 
-// follower is the state of one stream.
-type follower struct {
-	source  *Source
-	ctx     context.Context //nolint:containedctx // it lives as long as one call of Follow
-	org, id string
-	only    []task.Type
-	cursor  int64 // the log has been looked at up to here
-	told    int64 // and whoever follows knows it up to here
-	yield   func(Part, error) bool
+// Follower is a stream that goes on in steps. It is used by one goroutine at a time.
+type Follower struct {
+	source *Source
+	sub    *subscription
+	begun  bool
+	cursor int64 // the log has been looked at up to here
+	told   int64 // and whoever follows knows it up to here
+
+	// The rest is a step's.
+	ctx   context.Context //nolint:containedctx // see above
+	yield func(Part, error) bool
+}
+
+// Close ends the stream.
+func (f *Follower) Close() { f.sub.close() }
+
+// Ready yields a value when there may be something for a Step.
+func (f *Follower) Ready() <-chan struct{} { return f.sub.ready }
+
+// Wake calls a function once, as soon as there may be something for a Step; it must not
+// wait. nil takes that back.
+func (f *Follower) Wake(call func()) { f.sub.callOnce(call) }
+
+// Step yields what is there: the first one what is committed, others what was published
+// since. It returns false when the stream is over.
+func (f *Follower) Step(ctx context.Context, yield func(Part, error) bool) bool {
+	f.ctx, f.yield = ctx, yield
+	if !f.begun {
+		f.begun = true
+		return f.catchUp()
+	}
+	return f.deliver(f.sub.take())
+}
+
+// Look is a Step after silence: it yields ErrIdle, and looks at the store.
+func (f *Follower) Look(ctx context.Context, yield func(Part, error) bool) bool {
+	f.ctx, f.yield = ctx, yield
+	return f.deliver(f.sub.take()) && f.rest() && f.look()
+}
+
+// look looks whether the store has more than was published.
+func (f *Follower) look() bool {
+	if t, err := f.seen(); err == nil && t.LastSeq == f.cursor && !t.Done() {
+		return true
+	}
+	return f.catchUp()
+}
+
+// seen reads the task, for a few streams at a time: of thousands, many have been silent
+// for equally long.
+func (f *Follower) seen() (task.Task, error) {
+	select {
+	case f.source.looks <- struct{}{}:
+	case <-f.ctx.Done():
+		return task.Task{}, f.ctx.Err()
+	}
+	defer func() { <-f.source.looks }()
+	return f.source.log.Seen(f.ctx, f.sub.topic.org, f.sub.topic.id)
 }
 
 // catchUp yields what the store has beyond the cursor. It returns false when
 // nothing more will follow.
-func (f *follower) catchUp() bool {
+func (f *Follower) catchUp() bool {
 	var head int64 // of the log before it was read
 	for {
-		events, err := f.source.log.Events(f.ctx, f.org, f.id, f.cursor, page, f.only...)
+		events, err := f.source.log.Events(f.ctx, f.sub.topic.org, f.sub.topic.id, f.cursor, page, f.sub.only...)
 		if err != nil {
 			return f.fail(err)
 		}
@@ -143,7 +201,7 @@ func (f *follower) catchUp() bool {
 			continue
 		}
 		f.cursor = max(f.cursor, head)
-		t, err := f.source.log.Seen(f.ctx, f.org, f.id)
+		t, err := f.source.log.Seen(f.ctx, f.sub.topic.org, f.sub.topic.id)
 		switch {
 		case err != nil:
 			return f.fail(err)
@@ -164,7 +222,7 @@ func (f *follower) catchUp() bool {
 
 // deliver yields published events. They are taken only while they continue
 // the cursor without a gap; otherwise the store has what is missing.
-func (f *follower) deliver(b batch) bool {
+func (f *Follower) deliver(b batch) bool {
 	switch {
 	case b.to <= f.cursor:
 	case b.from > f.cursor+1:
@@ -180,19 +238,19 @@ func (f *follower) deliver(b batch) bool {
 }
 
 // tell yields events, the last of which is not behind the cursor.
-func (f *follower) tell(events []task.Event) bool {
+func (f *Follower) tell(events []task.Event) bool {
 	f.told = events[len(events)-1].Seq
 	f.cursor = max(f.cursor, f.told)
 	return f.yield(Part{events, f.cursor}, nil)
 }
 
 // rest tells of silence.
-func (f *follower) rest() bool {
+func (f *Follower) rest() bool {
 	f.told = f.cursor
 	return f.yield(Part{To: f.cursor}, ErrIdle)
 }
 
-func (f *follower) fail(err error) bool {
+func (f *Follower) fail(err error) bool {
 	if f.ctx.Err() == nil {
 		f.yield(Part{To: f.cursor}, err)
 	}

@@ -49,6 +49,7 @@ type subscription struct {
 
 	mu      sync.Mutex
 	pending batch
+	call    func() // in place of the next token; nil for none
 }
 
 // batch is what waits for a subscriber.
@@ -162,13 +163,32 @@ func (s *subscription) close() {
 // not told of does not wake it.
 func (s *subscription) push(events []task.Event) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	wake := s.signal && tells(events) || !s.signal && s.pending.add(events, s.only)
-	s.mu.Unlock()
-	if !wake {
+	switch {
+	case !wake:
+	case s.call != nil:
+		s.call()
+		s.call = nil
+	default:
+		select {
+		case s.ready <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// callOnce has a function called in place of the next token, at once if there is one.
+func (s *subscription) callOnce(call func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.call = call; call == nil {
 		return
 	}
 	select {
-	case s.ready <- struct{}{}:
+	case <-s.ready:
+		s.call = nil
+		call()
 	default:
 	}
 }

@@ -44,14 +44,14 @@ func (s Stamp) String() string {
 }
 
 // MarshalJSON writes RFC 3339, null for none.
-func (s Stamp) MarshalJSON() ([]byte, error) {
+func (s Stamp) MarshalJSON() ([]byte, error) { return s.AppendJSON(make([]byte, 0, 32)), nil }
+
+// AppendJSON appends what MarshalJSON writes.
+func (s Stamp) AppendJSON(b []byte) []byte {
 	if s == 0 {
-		return []byte("null"), nil
+		return append(b, "null"...)
 	}
-	b := make([]byte, 0, 32)
-	b = append(b, '"')
-	b = s.Time().AppendFormat(b, time.RFC3339Nano)
-	return append(b, '"'), nil
+	return append(s.Time().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
 }
 
 // Writable reports whether a moment can be written in RFC 3339: whether its year,

@@ -122,7 +122,7 @@ func idleViewers(ctx context.Context, b *bench) error {
 		sizes = append(sizes, got)
 	}
 	b.report(figure{
-		section: "Viewers", name: "memory with " + strconv.Itoa(b.idle) + " idle viewers", value: megabytes(median(sizes)), bar: "400 MB",
+		section: "Viewers", name: "memory with " + strconv.Itoa(b.idle) + " idle viewers", value: megabytes(median(sizes)), bar: "250 MB",
 		amount: median(sizes), less: true,
 	})
 	return nil

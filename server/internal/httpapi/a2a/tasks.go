@@ -264,7 +264,7 @@ func (c *call) follow(t invoke.Turn, v view) error {
 	c.Stream(c.w, c.r, edge.View{
 		Organization: t.Organization, Task: t.Task, After: t.First - 1, Only: folded(true), KeepAlive: ping,
 		Unfinished: func(*edge.SSE) { edge.Cut() }, Unfollowed: unfollowed,
-		Send: func(out *edge.SSE, e task.Event) (bool, error) {
+		Send: func(_ context.Context, out *edge.SSE, e task.Event) (bool, error) {
 			if e.Turn != t.Number {
 				return false, nil
 			}

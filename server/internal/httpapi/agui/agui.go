@@ -78,7 +78,7 @@ func (f *face) run(w http.ResponseWriter, r *http.Request) error {
 	told.url = func(o task.Output) string { return f.shelf.URL(turn.Organization, files.Ref(o.File, o.Name)) }
 	f.Stream(w, r, edge.View{
 		Organization: turn.Organization, Task: turn.Task, After: turn.First - 1, Only: story.Types(), Unfollowed: unfollowed,
-		Send: func(out *edge.SSE, e task.Event) (bool, error) {
+		Send: func(_ context.Context, out *edge.SSE, e task.Event) (bool, error) {
 			events, more, err := told.add(e)
 			if err != nil {
 				return false, err

@@ -135,7 +135,7 @@ func (f *face) stream(w http.ResponseWriter, r *http.Request, turn, last invoke.
 	w.Header().Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
 	f.Stream(w, r, edge.View{
 		Organization: turn.Organization, Task: turn.Task, After: turn.First - 1, Only: story.Types(), Unfollowed: unfollowed,
-		Send: func(out *edge.SSE, e task.Event) (bool, error) {
+		Send: func(_ context.Context, out *edge.SSE, e task.Event) (bool, error) {
 			chunks, more, err := m.add(e)
 			if err != nil {
 				return false, err

@@ -1,9 +1,7 @@
 package edge
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -39,9 +37,14 @@ type Core struct {
 
 // UntilClosing ends the context of a request that lasts when the server begins to
 // close, and, within KeepAlive, when the request would not be let in any more: its key,
-// session or token is over or revoked (rule A3).
+// session or token is over or revoked (rule A3); with a token, at its end.
 func (k *Core) UntilClosing(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
+	var cancel func()
+	if pass := Principal(ctx).Pass; pass != nil {
+		ctx, cancel = context.WithDeadline(ctx, pass.Until.Time())
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
+	}
 	closing := context.AfterFunc(k.Closing, cancel)
 	var look *time.Timer
 	set := make(chan struct{})
@@ -71,8 +74,8 @@ type View struct {
 	// Only are the types of events that it shows; none is all of them.
 	Only []task.Type
 	// Send adds one event to the stream; it answers false when nothing more is to
-	// be sent.
-	Send func(*SSE, task.Event) (more bool, err error)
+	// be sent. The context is the stream's: that of the request ends with its handler.
+	Send func(context.Context, *SSE, task.Event) (more bool, err error)
 	// KeepAlive is the interval of silence after which the stream gets a comment; 0 is
 	// the server's own.
 	KeepAlive time.Duration
@@ -126,75 +129,43 @@ func (k *Core) UntilEnd(ctx context.Context, t invoke.Turn, wait time.Duration) 
 }
 
 // Stream sends what a view shows, live, until the turn is over, the viewer goes, or
-// the server closes. It is the last that a handler does: a Later begins the stream
-// when the handler has returned.
+// the server closes. It is the last that a handler does.
 func (k *Core) Stream(w http.ResponseWriter, r *http.Request, v View) {
-	Last(w, func() { k.stream(w, r, v) })
+	last(w, r, (&viewing{core: k, view: v, w: w}).run)
 }
 
 // Last does what a handler does last: a Later does it when the handler has returned.
-func Last(w http.ResponseWriter, do func()) {
+// The request that do gets has another context, which ends only when the client goes.
+func Last(w http.ResponseWriter, r *http.Request, do func(*http.Request)) {
+	last(w, r, func(r *http.Request) Rest {
+		do(r)
+		return nil
+	})
+}
+
+func last(w http.ResponseWriter, r *http.Request, do func(*http.Request) Rest) {
 	if l, ok := w.(Later); ok {
-		l.Later(do)
+		l.Later(r, do)
 		return
 	}
-	do()
+	Wait(r, do)
 }
 
-// Later is a ResponseWriter that does something when its handler has returned.
-// Thousands of streams wait at a time, each on its goroutine's stack, and the
-// way through router and API down to a handler would double it.
-type Later interface{ Later(func()) }
+// Rest has what rests woken, once, and must not wait itself.
+type Rest func(wake func())
 
-func (k *Core) stream(w http.ResponseWriter, r *http.Request, v View) {
-	ctx, cancel := k.UntilClosing(r.Context())
-	defer cancel()
-	out, err := StartSSE(w, r, k.WriteTimeout)
-	if err == nil && k.show(ctx, out, v) {
-		return
-	}
-	gone := r.Context().Err() != nil || err != nil || out.Broken() != nil
-	switch {
-	case !gone && v.Unfinished != nil:
-		v.Unfinished(out)
-		_ = out.Flush() // it is the last that is said
-	case gone && v.Unfollowed != nil && k.Closing.Err() == nil:
-		go v.Unfollowed(k.Closing) //nolint:contextcheck // it outlives the request
+// Wait does what may rest, until it is over.
+func Wait(r *http.Request, do func(*http.Request) Rest) {
+	woken := make(chan struct{})
+	for rest := do(r); rest != nil; rest = do(r) {
+		rest(func() { go func() { woken <- struct{}{} }() })
+		<-woken
 	}
 }
 
-// show sends what a view shows until that is over, which it reports, or the stream
-// breaks off.
-func (k *Core) show(ctx context.Context, out *SSE, v View) (whole bool) {
-	for p, err := range k.Source.Follow(ctx, v.Organization, v.Task, v.After, cmp.Or(v.KeepAlive, k.KeepAlive), v.Only...) {
-		more := true
-		switch {
-		case fault.CodeOf(err) == fault.NotFound: // deleted meanwhile
-			return false
-		case errors.Is(err, stream.ErrIdle) && len(v.Only) == 0:
-			err = out.KeepAlive()
-		case errors.Is(err, stream.ErrIdle), err == nil && len(p.Events) == 0:
-			err = out.Cursor(p.To) // of what it does not show: nobody has to read that again
-		case err == nil:
-			more, err = v.send(out, p.Events)
-		}
-		// A store that cannot be reached has told the log once, not for each viewer.
-		if err != nil && out.Broken() == nil && fault.CodeOf(err) != fault.Unavailable {
-			k.Log.ErrorContext(ctx, "stream broke off", "task_id", v.Task, "seq", p.To, "error", err)
-		}
-		if err != nil || !more {
-			return err == nil
-		}
-	}
-	return ctx.Err() == nil && v.Unfinished == nil // who has a word for the end has said it by now, or the task is another
-}
-
-// send sends events that came together in one write.
-func (v View) send(out *SSE, events []task.Event) (more bool, err error) {
-	for _, e := range events {
-		if more, err = v.Send(out, e); err != nil || !more {
-			break
-		}
-	}
-	return more, errors.Join(err, out.Flush())
+// Later is a ResponseWriter that does something when its handler has returned, and
+// again when what that has returned wakes it, until that is nil. Thousands of streams
+// wait at a time, and a goroutine each would be most of what they cost.
+type Later interface {
+	Later(*http.Request, func(*http.Request) Rest)
 }

@@ -52,7 +52,7 @@ func (f *face) listen(w http.ResponseWriter, r *http.Request, m *message) {
 		f.refuse(w, m, f.rpcError(r.Context(), err))
 		return
 	}
-	edge.Last(w, func() { f.tell(w, r, m.ID, turns) })
+	edge.Last(w, r, func(r *http.Request) { f.tell(w, r, m.ID, turns) })
 }
 
 // listened finds the turns that ids name, each once.

@@ -44,7 +44,7 @@ func (f *face) create(w http.ResponseWriter, r *http.Request) error {
 		told(err == nil && arrived(w, r))
 		return err
 	default:
-		edge.Last(w, func() {
+		edge.Last(w, r, func(r *http.Request) {
 			if err := f.wait(w, r, x, told); err != nil {
 				fail(w, r, f.Log, err)
 			}

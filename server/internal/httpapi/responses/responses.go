@@ -216,7 +216,7 @@ func (f *face) follow(w http.ResponseWriter, r *http.Request, x found, after int
 	})
 	f.Stream(w, r, edge.View{
 		Organization: x.turn.Organization, Task: x.turn.Task, After: x.turn.First - 1,
-		Send: func(to *edge.SSE, e task.Event) (more bool, err error) {
+		Send: func(_ context.Context, to *edge.SSE, e task.Event) (more bool, err error) {
 			out = to
 			done, err := fold.add(e)
 			if done {

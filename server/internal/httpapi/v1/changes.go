@@ -97,7 +97,7 @@ func (r *routes) changes(ctx context.Context, in *PageQuery) (*huma.StreamRespon
 			edge.WriteJSON(w, http.StatusOK, part)
 			return
 		}
-		edge.Last(w, func() { r.sendChanges(w, req, scope.Organization, f, after) })
+		edge.Last(w, req, func(req *http.Request) { r.sendChanges(w, req, scope.Organization, f, after) })
 	}}, nil
 }
 

@@ -112,7 +112,7 @@ func (r *routes) registerPages() {
 		lists := in.lists(ctx)
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			req, w := humago.Unwrap(hc)
-			edge.Last(w, func() { r.sendPage(w, req, lists, logs) })
+			edge.Last(w, req, func(req *http.Request) { r.sendPage(w, req, lists, logs) })
 		}}, nil
 	})
 }

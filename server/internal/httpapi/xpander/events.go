@@ -29,8 +29,8 @@ func (r *routes) events(w http.ResponseWriter, req *http.Request) error {
 	}
 	t := s.Task
 	fold := folder{presenter: r.Presenter, org: t.OrganizationID, id: t.ID}
-	send := func(out *edge.SSE, e task.Event) (bool, error) { //nolint:contextcheck // the request's own: it lives as long as the stream
-		data, err := fold.data(req.Context(), e)
+	send := func(ctx context.Context, out *edge.SSE, e task.Event) (bool, error) {
+		data, err := fold.data(ctx, e)
 		if err != nil || !e.Type.KnownToPython() {
 			return true, err
 		}
