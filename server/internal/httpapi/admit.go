@@ -21,6 +21,9 @@ import (
 // of the Python client's first words moves into the context. No spelling of a
 // path is ever answered with a redirect, which that client does not follow.
 func normalize(r *http.Request) *http.Request {
+	if isNormal(r.URL) {
+		return r
+	}
 	segments := strings.FieldsFunc(r.URL.EscapedPath(), func(c rune) bool { return c == '/' })
 	ctx := r.Context()
 	if len(segments) >= 2 && !auth.Reserved(segments[0]) && auth.ClientWord(segments[1]) {
@@ -45,6 +48,12 @@ func normalize(r *http.Request) *http.Request {
 	u.Path, u.RawPath = plain, escaped
 	r.URL = &u
 	return r
+}
+
+// isNormal reports whether a path is as it has to be, which almost every one is.
+func isNormal(u *url.URL) bool {
+	return strings.HasPrefix(u.Path, "/v1/") && u.RawPath == "" && !strings.HasSuffix(u.Path, "/") &&
+		!strings.Contains(u.Path, "//") && !strings.Contains(u.Path, "/.")
 }
 
 // open reports whether a request needs no key of ours: probes, files whose URL is
@@ -90,10 +99,10 @@ func (s *server) admit(r *http.Request) (*http.Request, error) {
 // authenticate returns whose key a request shows, or, on /v1, whose session (rule A6).
 func (s *server) authenticate(r *http.Request) (auth.Principal, error) {
 	shown := key(r)
-	if token := r.URL.Query().Get(edge.TokenParameter); shown == "" && token != "" && r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/") {
-		return s.Auth.Admit(r.Context(), token)
-	}
 	if shown == "" && strings.HasPrefix(r.URL.Path, "/v1/") {
+		if token := r.URL.Query().Get(edge.TokenParameter); token != "" && r.Method == http.MethodGet {
+			return s.Auth.Admit(r.Context(), token)
+		}
 		session, err := s.Cookie.Read(r)
 		if err != nil {
 			return auth.Principal{}, err
@@ -152,7 +161,7 @@ func (s *server) single(r *http.Request) error {
 	if accept := r.Header["Accept"]; len(accept) > 1 {
 		r.Header.Set("Accept", strings.Join(accept, ", "))
 	}
-	if ui.Page(r) { // whose parameters only the page itself reads
+	if r.URL.RawQuery == "" || ui.Page(r) { // whose parameters only the page itself reads
 		return nil
 	}
 	query, _ := url.ParseQuery(r.URL.RawQuery) // what cannot be read counts for nothing, or is refused by its route

@@ -105,3 +105,15 @@ func FuzzNormalize(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkNormalize(b *testing.B) {
+	for _, target := range []string{"/v1/tasks/0199c0de-0000-7000-8000-000000000000/finish", "/v1/tasks/0199c0de-0000-7000-8000-000000000000/finish/"} {
+		b.Run(target[len(target)-7:], func(b *testing.B) {
+			b.ReportAllocs()
+			r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, target, http.NoBody)
+			for b.Loop() {
+				normalize(r)
+			}
+		})
+	}
+}
