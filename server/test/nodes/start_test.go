@@ -103,6 +103,8 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		"no rights":        {as("poor", "postgres"), []string{"permission denied", "GRANT"}},
 		"newer tables":     {newer.database, []string{"newer release"}},
 		"a standby":        {standby.URL("postgres"), []string{"read only", "name the primary", "all hosts"}},
+		"broken option":    {as("errand", "postgres") + "&connect_timeout=soon", []string{"database URL", "connect_timeout"}},
+		"no TLS there":     {strings.Replace(whole, "sslmode=disable", "sslmode=require", 1), []string{"refused TLS", "ssl = on", "sslmode=disable"}},
 		"pooler's mix-up":  {as("errand", "postgres") + "&default_query_exec_mode=describe_exec", []string{"describe_exec", "cache_describe"}},
 	} {
 		t.Run(name, func(t *testing.T) {

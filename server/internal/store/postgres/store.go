@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -126,10 +127,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 }
 
 // configure reads a database's URL.
-func configure(url string) (*pgxpool.Config, error) {
-	c, err := pgxpool.ParseConfig(url)
+func configure(text string) (*pgxpool.Config, error) {
+	c, err := pgxpool.ParseConfig(text)
 	if err != nil {
-		return nil, errors.New("the database URL cannot be read: write postgres://user:password@host:5432/name") // it may hold a password
+		return nil, unreadable(text)
 	}
 	if c.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeDescribeExec {
 		return nil, errors.New("the database URL asks for default_query_exec_mode=describe_exec, with which a pooler can give one client the rows of another: leave it out, or use cache_describe or exec")
@@ -141,6 +142,22 @@ func configure(url string) (*pgxpool.Config, error) {
 		c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	return c, nil
+}
+
+// unreadable says what is wrong with a database's URL, and nothing of what stands in it: that
+// may be a password.
+func unreadable(text string) error {
+	if u, err := url.Parse(text); err == nil {
+		for option := range u.Query() {
+			without, others := *u, u.Query()
+			others.Del(option)
+			without.RawQuery = others.Encode()
+			if _, err := pgxpool.ParseConfig(without.String()); err == nil {
+				return fmt.Errorf("the database URL has a value of %s that cannot be used", option)
+			}
+		}
+	}
+	return errors.New("the database URL cannot be read: write postgres://user:password@host:5432/name")
 }
 
 func (s *Store) open(ctx, lives context.Context, pooled *pgxpool.Config) error {
@@ -210,6 +227,9 @@ func advice(err error) string {
 	}
 	var told *pgconn.PgError
 	if !errors.As(err, &told) {
+		if strings.Contains(err.Error(), "refused TLS") { // of which pgx has no value
+			return "turn TLS on there (ssl = on), or, where nobody else listens, ask for none with sslmode=disable"
+		}
 		return "is it running, and is the URL right?"
 	}
 	switch told.Code {
