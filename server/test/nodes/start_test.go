@@ -72,7 +72,7 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		}
 	})
 	whole := server.URL("postgres")
-	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0", "CREATE DATABASE many TEMPLATE template0")
+	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE ROLE few LOGIN CONNECTION LIMIT 3 PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0", "CREATE DATABASE many TEMPLATE template0", "CREATE DATABASE few TEMPLATE template0 OWNER few")
 	newer := clusterOn(t, server.URL("newer"))
 	n := newer.start(t)
 	n.kill(t)
@@ -89,6 +89,13 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 	t.Run("of many hosts", func(t *testing.T) {
 		t.Parallel()
 		ofManyHosts(t, standby, server)
+	})
+	t.Run("few connections", func(t *testing.T) { // it has begun to log when it finds out
+		t.Parallel()
+		n := clusterOn(t, as("few", "few")).launch(t)
+		if code, said := n.ended(t), n.log(t); code != 1 || !strings.Contains(said, "\nerrand: ") || !strings.Contains(said, "needs up to 12") {
+			t.Errorf("exit code %d: %s", code, said)
+		}
 	})
 	for name, c := range map[string]struct {
 		url  string

@@ -251,7 +251,7 @@ func missingRight(c *pgx.ConnConfig, err error) string {
 	default:
 		return ""
 	}
-	return fmt.Sprintf(" (make %[1]s the database's owner, or GRANT CREATE, USAGE ON SCHEMA public TO %[1]s)", c.User)
+	return fmt.Sprintf(" (make %[1]s the database's owner, or GRANT CREATE, USAGE ON SCHEMA public TO %[1]s; where another role has made the tables, make it a member: GRANT that_role TO %[1]s)", c.User)
 }
 
 // prepare makes the rows by which this server's commits are looked up, and reads

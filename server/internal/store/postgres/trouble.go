@@ -27,11 +27,13 @@ const (
 	preparedNever      = "26000"
 	preparedTwice      = "42P05"
 	diskFull           = "53100"
+	noMoreConnections  = "53300"
 	classConnection    = "08"
 	classResources     = "53"
 	classIntervention  = "57"
 	unreachable        = "the database cannot be reached"
 	readOnlyDatabase   = "the database takes no writes: it is a standby, or read-only; try again"
+	databaseIsCrowded  = "the database has no connection left for this server, which needs up to 12: allow its role, or all, more"
 	databaseDiskIsFull = "the database's disk is full"
 	pooledStatements   = "there is a pooler before the database that keeps no prepared statements apart: add default_query_exec_mode=cache_describe to the URL"
 )
@@ -70,6 +72,8 @@ func translated(err error) error {
 		return &trouble{fault.New(fault.Unavailable, pooledStatements), err}
 	case diskFull:
 		return &trouble{fault.New(fault.Unavailable, "%s; try again", databaseDiskIsFull), err}
+	case noMoreConnections:
+		return &trouble{fault.New(fault.Unavailable, databaseIsCrowded), err}
 	}
 	// Whatever keeps a connection from being made, such as a password that was changed,
 	// keeps everybody from the database.
