@@ -60,13 +60,16 @@ func (w *wire) exchange(ctx context.Context, path string, header http.Header, bo
 		defer cancel(nil)
 		return w.interrupted(asking, w.unreachable(err))
 	}
-	over, err := w.hear(asking, res, func() { silence.Reset(patience) }, take)
-	if over {
-		go leave(res.Body, cancel)
-		return nil
-	}
-	cancel(nil)
-	_ = res.Body.Close() // it was only read
+	over := false
+	defer func() {
+		if over {
+			go leave(res.Body, cancel)
+			return
+		}
+		cancel(nil)
+		_ = res.Body.Close() // it was only read
+	}()
+	over, err = w.hear(asking, res, func() { silence.Reset(patience) }, take)
 	return err
 }
 
