@@ -13,8 +13,11 @@ import (
 // periods has kong read all durations as parsePeriod does.
 func periods() kong.Option {
 	return kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(func(c *kong.DecodeContext, target reflect.Value) error {
-		text := c.Scan.Pop().String()
-		d, err := parsePeriod(text)
+		typed, err := c.Scan.PopValue("period")
+		if err != nil {
+			return err
+		}
+		d, err := parsePeriod(typed.String())
 		target.SetInt(int64(d))
 		return err
 	}))
