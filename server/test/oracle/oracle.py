@@ -152,7 +152,7 @@ def main():
     binary, folder, part = sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else ""
     files = sorted(
         p for p in pathlib.Path(folder).rglob("*") if p.suffix in (".csv", ".tsv") and part in str(p) and p.stat().st_size <= LARGEST
-        and "/tests/" not in str(p)
+        and "/tests/" not in str(p) and not p.name.startswith("._")  # what macOS leaves in archives
     )
     server = Server(os.path.abspath(binary))
     counts = {"equal": 0, "said": 0, "silent": 0}
