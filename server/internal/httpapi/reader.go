@@ -47,7 +47,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	b.came += n
 	if err != nil { // what comes after it, above all the client's leaving, is waited for without end
 		_ = b.control.SetReadDeadline(time.Time{}) // see above
-		b.whole = err == io.EOF                    //nolint:errorlint // a reader's end is never wrapped
+		b.whole = err == io.EOF
 	}
 	return n, err
 }

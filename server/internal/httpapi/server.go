@@ -125,7 +125,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = normalize(r.WithContext(edge.WithTraceParent(edge.WithRequestID(r.Context(), x.id), r.Header.Get("Traceparent"))))
 	x.r = s.limitBody(x.seen, r)
 	taken := false
-	defer func() {
+	defer func() { //nolint:contextcheck // an exchange has its request
 		if taken { // others write the answer now
 			return
 		}
@@ -134,7 +134,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler) //nolint:forbidigo // the answer is to be cut, not to end as if it were whole
 		}
 	}()
-	if err := x.admit(); err != nil {
+	if err := x.admit(); err != nil { //nolint:contextcheck // see above
 		s.fail(x.seen, x.r, err)
 		return
 	}
@@ -142,7 +142,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.seen.later == nil {
 		return
 	}
-	if taken = s.Streams.take(x); !taken {
+	if taken = s.Streams.take(x); !taken { //nolint:contextcheck // see above
 		edge.Wait(x.seen.last, x.seen.later)
 	}
 }

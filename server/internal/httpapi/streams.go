@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -119,7 +120,7 @@ func (s *Streams) take(x *exchange) bool {
 		return false
 	}
 	if n := rest.Reader.Buffered(); n > 0 {
-		early, _ := rest.Reader.Peek(n) // it is there
+		early, _ := rest.Peek(n) // it is there
 		conn.first = bytes.Clone(early)
 	}
 	ctx, gone := context.WithCancel(context.WithoutCancel(r.Context()))
@@ -192,7 +193,7 @@ func (s *Streams) watch(a *takenAnswer, gone func()) {
 	}
 	<-a.over
 	if n > 0 {
-		a.conn.first = append(first, a.conn.first...)
+		a.conn.first = slices.Concat(first, a.conn.first)
 		_ = a.conn.SetDeadline(time.Time{}) // a failure shows when reading
 		select {
 		case s.next <- a.conn:

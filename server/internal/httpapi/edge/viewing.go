@@ -91,7 +91,7 @@ func (s *viewing) begin(r *http.Request, yield func(stream.Part, error) bool) (m
 	s.log = s.core.Source.Open(s.view.Organization, s.view.Task, s.view.After, s.view.Only...)
 	var err error
 	s.out, err = StartSSE(s.w, r, s.core.WriteTimeout)
-	return err == nil && s.log.Step(s.ctx, yield)
+	return err == nil && s.log.Step(s.ctx, yield) //nolint:contextcheck // it is the request's
 }
 
 // goOn takes the step for which the stream was woken.
