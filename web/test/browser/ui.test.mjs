@@ -513,7 +513,8 @@ test("the failed run of an hour ago is found, seen why, and run again", async ()
   const me = await person(browser, server);
   const { page } = me;
   await signIn(page, server, "/ui/tasks?agent=again");
-  await page.getByRole("link", { name: "Tasks ended, a minute: 1 end in an hour, 1 of them wrong" }).waitFor();
+  await page.getByRole("link", { name: "tasks ended, a minute: 1 end in an hour, 1 of them wrong" }).waitFor();
+  assert.deepEqual(await axe(page), []);
   // Its row says why, and runs it again: by a click, or by a key.
   const row = page.getByRole("row", { name: "Meters" }).filter({ hasText: "the photographs are black" });
   await row.waitFor();
