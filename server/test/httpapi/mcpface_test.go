@@ -339,6 +339,7 @@ func TestH15WhatIsRefused(t *testing.T) {
 		"tasks not declared":          {400, -32021, asking{method: "tasks/get", params: `"taskId": "one~1"`, declares: `{}`}},
 		"listening, not declared":     {400, -32021, asking{method: "subscriptions/listen", params: `"notifications": {"taskIds": ["one~1"]}`, declares: `{}`}},
 		"listening to no ids":         {400, -32602, asking{method: "subscriptions/listen", params: `"notifications": {"taskIds": "one~1"}`}},
+		"listening to too many":       {400, -32602, asking{method: "subscriptions/listen", params: `"notifications": {"taskIds": ["a~1"` + strings.Repeat(`, "a~1"`, 100) + `]}`}},
 		"listening, another method":   {400, -32020, asking{method: "subscriptions/listen", params: `"notifications": {"taskIds": []}`, header: map[string]string{"Mcp-Method": "tools/call"}}},
 		"another name":                {400, -32020, asking{method: "tasks/get", params: `"taskId": "one~1"`, name: "two~1"}},
 		"another method":              {400, -32020, asking{method: "tasks/get", params: `"taskId": "one~1"`, header: map[string]string{"Mcp-Method": "tools/call"}}},
