@@ -72,7 +72,7 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		}
 	})
 	whole := server.URL("postgres")
-	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE ROLE few LOGIN CONNECTION LIMIT 3 PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0", "CREATE DATABASE many TEMPLATE template0", "CREATE DATABASE few TEMPLATE template0 OWNER few")
+	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE ROLE few LOGIN CONNECTION LIMIT 3 PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0", "CREATE DATABASE many TEMPLATE template0", "CREATE DATABASE locked TEMPLATE template0", "CREATE DATABASE few TEMPLATE template0 OWNER few")
 	newer := clusterOn(t, server.URL("newer"))
 	n := newer.start(t)
 	n.kill(t)
@@ -89,6 +89,21 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 	t.Run("of many hosts", func(t *testing.T) {
 		t.Parallel()
 		ofManyHosts(t, standby, server)
+	})
+	t.Run("locked tables", func(t *testing.T) {
+		t.Parallel()
+		other, err := pgx.Connect(t.Context(), server.URL("locked"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // with what it has begun
+		if _, err := other.Exec(t.Context(), "BEGIN; CREATE TABLE schema_version ()"); err != nil {
+			t.Fatal(err)
+		}
+		n := clusterOn(t, server.URL("locked")).launch(t)
+		if code, said := n.ended(t), n.log(t); code != 1 || !strings.Contains(said, "another session lock") {
+			t.Errorf("exit code %d: %s", code, said)
+		}
 	})
 	t.Run("few connections", func(t *testing.T) { // it has begun to log when it finds out
 		t.Parallel()

@@ -241,9 +241,12 @@ func advice(err error) string {
 	return "is the URL right?"
 }
 
-// missingRight says how to give a right that the URL's user lacks, or what keeps a pooler
-// from mixing up statements.
+// missingRight says how to give a right that the URL's user lacks, what keeps a pooler
+// from mixing up statements, or what a database may wait for that does not answer.
 func missingRight(c *pgx.ConnConfig, err error) string {
+	if pgconn.Timeout(err) {
+		return " (does another session lock its tables, or do its commits wait for a standby that has gone?)"
+	}
 	switch code(err) {
 	case preparedTwice, preparedNever:
 		return " (" + pooledStatements + ")"
