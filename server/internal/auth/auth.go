@@ -262,7 +262,15 @@ func (a *Authenticator) use(ctx context.Context, k Key) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, useWait)
 	defer cancel()
-	_ = a.store.UseKey(ctx, k.Organization, k.ID, now) // else a later use does it
+	noted := make(chan struct{})
+	go func() { // a commit that is under way ends when it can, and not with its caller
+		defer close(noted)
+		_ = a.store.UseKey(ctx, k.Organization, k.ID, now) // else a later use does it
+	}()
+	select {
+	case <-noted:
+	case <-ctx.Done():
+	}
 }
 
 // recall returns who is known by a name, or finds it out.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/errand-dev/errand/server/internal/auth"
 	"github.com/errand-dev/errand/server/internal/fault"
@@ -20,6 +22,7 @@ type shelf struct {
 	key     auth.Key
 	reading chan struct{} // told when the key was read
 	goOn    chan struct{} // lets that reader go on
+	stuck   chan struct{} // commits end when it is closed, nil for at once
 }
 
 func (s *shelf) KeyByHash(context.Context, []byte) (auth.Key, error) {
@@ -43,6 +46,21 @@ func (*shelf) PutPerson(_ context.Context, k auth.Key) (auth.Key, error)       {
 func (*shelf) PutKey(context.Context, auth.Key) error                          { return nil }
 func (*shelf) Keys(context.Context, string, auth.Key, int) ([]auth.Key, error) { return nil, nil }
 func (*shelf) PutOrganization(context.Context, string, string) error           { return nil }
+
+// A store whose commits hang, as they do while PostgreSQL waits for a standby that has gone, keeps
+// nobody from reading.
+func TestReadsDoNotWaitForTheNoteOfAKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{key: auth.Key{Organization: "o", ID: "k", Role: auth.User}, stuck: make(chan struct{})}
+		begun := time.Now()
+		who, err := auth.NewAuthenticator(store).Authenticate(t.Context(), "text")
+		if waited := time.Since(begun); err != nil || who.KeyID != "k" || waited > time.Second {
+			t.Errorf("%v after %v: %v", who.KeyID, waited, err)
+		}
+		close(store.stuck)
+	})
+}
 
 // A3: a key that is revoked while a request of it is being looked up must not
 // be remembered as good.
@@ -142,6 +160,9 @@ func (*shelf) Passes(context.Context, string, string, task.Stamp) ([]auth.Pass, 
 func (*shelf) DropPass(context.Context, string, string, string) error { return nil }
 
 func (s *shelf) UseKey(_ context.Context, _, _ string, at task.Stamp) error {
+	if s.stuck != nil {
+		<-s.stuck
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.key.LastUsedAt = at
