@@ -11,7 +11,7 @@ import (
 
 // latencies measures one thing at a time on an idle server.
 func latencies(ctx context.Context, b *bench) error {
-	if err := b.latency(ctx, "create to handler start", "p50 2 ms, p99 10 ms", (*server).toHandler); err != nil {
+	if err := b.latency(ctx, "create to handler start", "p50 2.5 ms, p99 6 ms", (*server).toHandler); err != nil {
 		return err
 	}
 	if err := b.latency(ctx, "append to viewer", "p50 1 ms", (*server).toViewer); err != nil {

@@ -76,6 +76,38 @@ func (c column) value() any {
 	}
 }
 
+// equals reports whether the column of another row, whose field has the same type, has the
+// same value.
+func (c column) equals(d column) bool {
+	switch x := c.field.(type) {
+	case *string:
+		return same(x, d.field)
+	case **string:
+		y, ok := d.field.(**string)
+		return ok && (*x == nil) == (*y == nil) && (*x == nil || **x == **y)
+	case *int:
+		return same(x, d.field)
+	case *int64:
+		return same(x, d.field)
+	case *bool:
+		return same(x, d.field)
+	case *task.Stamp:
+		return same(x, d.field)
+	case *task.Status:
+		return same(x, d.field)
+	case *task.EndReason:
+		return same(x, d.field)
+	default:
+		return c.value() == d.value()
+	}
+}
+
+// same reports whether two pointers of one type point at the same value.
+func same[T comparable](x *T, y any) bool {
+	z, ok := y.(*T)
+	return ok && *x == *z
+}
+
 // Set gives a variable what was read, for Rows that are not database/sql's: a field
 // of a column's type, a pointer to one, which NULL leaves nil, or *any.
 func Set(into, v any) error {

@@ -2,6 +2,7 @@ package table
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/errand-dev/errand/server/internal/feed"
 	"github.com/errand-dev/errand/server/internal/task"
@@ -45,21 +46,29 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 // saveTask inserts a row that was not there, or updates the columns that have
 // changed: an index is touched only when its own columns are.
 func saveTask(before, row *Row) (Op, bool) {
-	now := row.values()
+	two := comparing.Get().(*[2][]column) //nolint:forcetypeassert // nothing else is in it
+	defer func() {
+		clear(two[0])
+		clear(two[1])
+		comparing.Put(two)
+	}()
+	two[1] = row.bind(two[1][:0])
+	now := two[1]
 	if before == nil {
-		return Op{SQL: insertTask, Args: now, In: Tasks}, true
+		return Op{SQL: insertTask, Args: values(now), In: Tasks}, true
 	}
+	two[0] = before.bind(two[0][:0])
 	var set strings.Builder
 	var args []any
-	for i, was := range before.values() {
-		if was == now[i] {
+	for i, was := range two[0] {
+		if was.equals(now[i]) {
 			continue
 		}
 		if set.Len() > 0 {
 			set.WriteString(", ")
 		}
 		set.WriteString(taskNames[i].name + " = ?")
-		args = append(args, now[i])
+		args = append(args, now[i].value())
 	}
 	if len(args) == 0 {
 		return Op{}, false
@@ -69,6 +78,9 @@ func saveTask(before, row *Row) (Op, bool) {
 		Args: append(args, row.task.OrganizationID, row.task.ID), In: Tasks, Must: true,
 	}, true
 }
+
+// comparing has room for the columns of a row and of the one that follows it.
+var comparing = sync.Pool{New: func() any { return new([2][]column) }}
 
 // saveTurn writes what a change says of its turn's row.
 func saveTurn(ops []Op, of task.Task, t task.TurnChange) []Op {

@@ -97,68 +97,7 @@ func (x side) into(s *task.State) {
 // rowWidth is room for the columns of a task and of an attempt.
 const rowWidth = 80
 
-// taskColumns lists the columns of a task's row, bound to the given parts: the
-// one place where columns and fields meet, for reading and for writing.
-func taskColumns(t *task.Task, s *task.State, ended *task.EndReason, pin *string, earlier *int) []column {
-	return append(make([]column, 0, rowWidth), []column{
-		{"org", &t.OrganizationID},
-		{"id", &t.ID},
-		{"agent_id", &t.AgentID},
-		{"created_at", &t.CreatedAt},
-		{"updated_at", &t.UpdatedAt},
-		{"turn", &t.Terms.Turn},
-		{"first_seq", &t.FirstSeq},
-		{"last_seq", &t.LastSeq},
-		{"parent_id", &t.Terms.ParentID},
-		{"user_id", &t.Terms.UserID},
-		{"pin", pin},
-		{"run_locally", &t.Terms.RunLocally},
-		{"max_attempts", &t.Terms.MaxAttempts},
-		{"timeout", &t.Terms.Timeout},
-		{"ended", ended},
-		{"starts", &t.Starts},
-		{"steps", &t.Steps},
-		{"ready_at", &t.ReadyAt},
-		{"expires_at", &t.ExpiresAt},
-		{"timeout_at", &t.TimeoutAt},
-		{"time_used", &t.Used},
-		{"stop_requested_at", &t.Stop.RequestedAt},
-		{"stop_by", &t.Stop.By},
-		{"stop_confirmed_at", &t.Stop.ConfirmedAt},
-		{"stop_abandoned_at", &t.Stop.AbandonedAt},
-		{"stop_until", &t.Stop.Until},
-		{"status", &s.Status},
-		{"end_reason", &s.EndReason},
-		{"internal_status", &s.InternalStatus},
-		{"title", &s.Title},
-		{"source", &s.Source},
-		{"triggering_agent_id", &s.TriggeringAgentID},
-		{"worker_id", &s.WorkerID},
-		{"started_at", &s.StartedAt},
-		{"paused_at", &s.PausedAt},
-		{"finished_at", &s.FinishedAt},
-		{"attempt", &s.Attempt},
-		{"execution_attempts", &s.ExecutionAttempts},
-		{"priority", &s.Priority},
-		{"run_at", &s.RunAt},
-		{"manually_stopped", &s.IsManuallyStopped},
-		{"holdover", earlier},
-		{"traceparent", &t.TraceParent},
-		{"owner", &t.Owner},
-		{"grp", &t.Group},
-		{"scoped", &t.Scoped},
-		{"root_id", &t.RootID},
-		{"depth", &t.Depth},
-		{"subtasks", &t.Subtasks},
-		{"sealed", &t.Sealed},
-		{"begun_at", &t.BegunAt},
-		{"keep", &t.Terms.Keep},
-		{"descending", &t.Descent.Going},
-		{"packed_to", &t.Packed},
-	}...)
-}
-
-// attemptColumns does for attempts what taskColumns does for tasks.
+// attemptColumns lists the columns of an attempt, bound to the given parts.
 func attemptColumns(a *task.Attempt, lease *int64) []column {
 	return []column{
 		{"number", &a.Number},
@@ -205,24 +144,81 @@ type Row struct {
 	capped string
 	// earlier is the number of Task.Earlier, 0 for none.
 	earlier int
-	// stored is what the columns hold, once somebody has asked.
-	stored []any
 }
 
-// columns binds the row's columns, those that are derived included.
-func (r *Row) columns() []column {
-	return append(taskColumns(&r.task, &r.state, &r.ended, &r.pin, &r.earlier),
-		column{"side", &r.side}, column{"descent", &r.descent}, column{"queued", &r.queued}, column{"alarm_at", &r.alarm}, column{"unpacked", &r.unpacked}, column{"capped", &r.capped},
-		column{"asks", &r.asks}, column{"asked_until", &r.askedUntil}, column{"standing", &r.standing})
+// bind appends the row's columns, those that are derived included: the one place where
+// columns and fields meet, for reading and for writing.
+func (r *Row) bind(to []column) []column {
+	t, s := &r.task, &r.state
+	return append(to,
+		column{"org", &t.OrganizationID},
+		column{"id", &t.ID},
+		column{"agent_id", &t.AgentID},
+		column{"created_at", &t.CreatedAt},
+		column{"updated_at", &t.UpdatedAt},
+		column{"turn", &t.Terms.Turn},
+		column{"first_seq", &t.FirstSeq},
+		column{"last_seq", &t.LastSeq},
+		column{"parent_id", &t.Terms.ParentID},
+		column{"user_id", &t.Terms.UserID},
+		column{"pin", &r.pin},
+		column{"run_locally", &t.Terms.RunLocally},
+		column{"max_attempts", &t.Terms.MaxAttempts},
+		column{"timeout", &t.Terms.Timeout},
+		column{"ended", &r.ended},
+		column{"starts", &t.Starts},
+		column{"steps", &t.Steps},
+		column{"ready_at", &t.ReadyAt},
+		column{"expires_at", &t.ExpiresAt},
+		column{"timeout_at", &t.TimeoutAt},
+		column{"time_used", &t.Used},
+		column{"stop_requested_at", &t.Stop.RequestedAt},
+		column{"stop_by", &t.Stop.By},
+		column{"stop_confirmed_at", &t.Stop.ConfirmedAt},
+		column{"stop_abandoned_at", &t.Stop.AbandonedAt},
+		column{"stop_until", &t.Stop.Until},
+		column{"status", &s.Status},
+		column{"end_reason", &s.EndReason},
+		column{"internal_status", &s.InternalStatus},
+		column{"title", &s.Title},
+		column{"source", &s.Source},
+		column{"triggering_agent_id", &s.TriggeringAgentID},
+		column{"worker_id", &s.WorkerID},
+		column{"started_at", &s.StartedAt},
+		column{"paused_at", &s.PausedAt},
+		column{"finished_at", &s.FinishedAt},
+		column{"attempt", &s.Attempt},
+		column{"execution_attempts", &s.ExecutionAttempts},
+		column{"priority", &s.Priority},
+		column{"run_at", &s.RunAt},
+		column{"manually_stopped", &s.IsManuallyStopped},
+		column{"holdover", &r.earlier},
+		column{"traceparent", &t.TraceParent},
+		column{"owner", &t.Owner},
+		column{"grp", &t.Group},
+		column{"scoped", &t.Scoped},
+		column{"root_id", &t.RootID},
+		column{"depth", &t.Depth},
+		column{"subtasks", &t.Subtasks},
+		column{"sealed", &t.Sealed},
+		column{"begun_at", &t.BegunAt},
+		column{"keep", &t.Terms.Keep},
+		column{"descending", &t.Descent.Going},
+		column{"packed_to", &t.Packed},
+		column{"side", &r.side},
+		column{"descent", &r.descent},
+		column{"queued", &r.queued},
+		column{"alarm_at", &r.alarm},
+		column{"unpacked", &r.unpacked},
+		column{"capped", &r.capped},
+		column{"asks", &r.asks},
+		column{"asked_until", &r.askedUntil},
+		column{"standing", &r.standing},
+	)
 }
 
-// values is what the columns hold. The row does not change any more.
-func (r *Row) values() []any {
-	if r.stored == nil {
-		r.stored = values(r.columns())
-	}
-	return r.stored
-}
+// columns binds the row's columns.
+func (r *Row) columns() []column { return r.bind(make([]column, 0, rowWidth)) }
 
 // emptySide is the side of most tasks.
 const emptySide = "{}"
