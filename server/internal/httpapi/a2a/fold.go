@@ -386,9 +386,19 @@ func (f *fold) override(e task.Event) error {
 	}
 	f.conclude()
 	if f.state.Status.Ends() {
+		f.retract()
 		f.ends(e)
 	}
 	return nil
+}
+
+// retract takes back what was said of the end, which is the last of the history.
+func (f *fold) retract() {
+	last := len(f.History) - 1
+	if m := f.Status.Message; m != nil && last >= 0 && f.History[last].ID == m.ID {
+		f.said -= m.size()
+		f.History = f.History[:last]
+	}
 }
 
 // ends notes how the turn has ended. What is said of that is history, too: of a task

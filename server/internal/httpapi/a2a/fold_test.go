@@ -229,6 +229,29 @@ func TestOldMessagesGo(t *testing.T) {
 	}
 }
 
+func TestWhatIsSaidOfTheEndIsCorrected(t *testing.T) {
+	t.Parallel()
+	h := begun(t, asks("hello"))
+	h.claim()
+	h.finish(task.EndFailed, "no more")
+	history := func() (said []string) {
+		_, f := h.told()
+		for _, m := range f.History {
+			said = append(said, *m.Parts[0].Text)
+		}
+		return said
+	}
+	h.do(task.Edit{Who: "key admin", Side: json.RawMessage(`{"title": "another"}`)})
+	if diff := cmp.Diff([]string{"hello", "failed: no more"}, history()); diff != "" {
+		t.Errorf("with another title (-want +got):\n%s", diff)
+	}
+	more := "more"
+	h.do(task.Settle{By: "key admin", Reason: task.EndCompleted, Result: &more, Correct: true})
+	if diff := cmp.Diff([]string{"hello"}, history()); diff != "" {
+		t.Errorf("completed after all (-want +got):\n%s", diff)
+	}
+}
+
 func TestAStopIsCanceled(t *testing.T) {
 	t.Parallel()
 	h := begun(t, asks("hello"))
