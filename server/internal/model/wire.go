@@ -114,7 +114,6 @@ func (w *wire) send(ctx context.Context, method, path string, header http.Header
 	}
 	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header["Idempotency-Key"] = nil // is not sent: what a server has closed at rest, without a word, is asked again elsewhere
 	return w.client.Do(req)
 }
 
