@@ -91,10 +91,10 @@ func (s split) compare(other split) int {
 // sniffFormats finds out how each column writes its numbers. In a file whose
 // fields are not parted by commas, one column with decimal commas speaks for
 // all that have nothing but thousands such as 1.234, which can be read in both
-// ways. Without such a column they are thousands where fields are parted by
-// semicolons, as by those who write decimal commas, and where they are money, which
-// has no three decimals; that is a guess. Where fields are parted by commas, so is that
-// such columns are written like the others, and that 1,234 is a thousand where no
+// ways. Where no other column has decimal points, they are thousands if fields are
+// parted by semicolons, as by those who write decimal commas, and if they are money,
+// which has no three decimals; that is a guess. Where fields are parted by commas, so is
+// that such columns are written like the others, and that 1,234 is a thousand where no
 // number has a decimal point.
 func (d *dialect) sniffFormats(records []record) {
 	width := 0
@@ -118,7 +118,7 @@ func (d *dialect) sniffFormats(records []record) {
 		case s.commas != s.points:
 			format.decimalComma = s.commas > s.points
 		case !d.format.decimalComma && s.pointed+s.parted > 0:
-			format.decimalComma = (d.comma == ';' || s.money || commas && !points) && s.pointed > s.parted
+			format.decimalComma = !points && (d.comma == ';' || s.money || commas) && s.pointed > s.parted
 			if d.comma != ',' || width == 1 || format.decimalComma || s.parted > 0 && !s.money && !points {
 				d.guessed = append(d.guessed, i)
 			}

@@ -44,7 +44,7 @@ func findLayout(sample []record) layout {
 		table = sample[l.skip:]
 	}
 	others := slices.DeleteFunc(slices.Clone(table[1:]), func(r record) bool { return r.are(table[0].cells) })
-	valued := hasValues(others)
+	valued := hasValues(others) && !table[0].booleans() // yes,no may name columns, and be a row of them
 	if valued {
 		table = slices.Concat(table[:1], others)
 	}
@@ -96,6 +96,14 @@ func shown(r record) string {
 // are tells whether a record has these cells, but for the space around them.
 func (r record) are(cells []string) bool {
 	return slices.EqualFunc(r.cells, cells, func(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) })
+}
+
+// booleans tells whether a record has nothing but booleans, and fields without anything.
+func (r record) booleans() bool {
+	return !slices.ContainsFunc(r.cells, func(cell string) bool {
+		cell = strings.TrimSpace(cell)
+		return !isBool(cell) && !isMissing(cell)
+	})
 }
 
 // filled is how many fields of a record have something in them.
@@ -297,7 +305,7 @@ func countingOf(r record) counting {
 
 // hasUnder tells whether the second record goes on naming the columns: where there
 // are values below, it has names, units or years, and nothing where the names are
-// enough. Values in the first column have one, too, if all have.
+// enough. Values in the first column have one, too, if all of several have.
 func hasUnder(records []record) bool {
 	if len(records) < 3 || records[1].width != records[0].width {
 		return false
@@ -323,7 +331,7 @@ func hasUnder(records []record) bool {
 	if strings.TrimSpace(cellAt(under.cells, 0)) == "" {
 		return named*2 > values
 	}
-	return named == values && len(body) >= minRows // all of them, the first column's too
+	return named > 1 && named == values && len(body) >= minRows // all of them, the first column's too
 }
 
 // nameTwice names columns by two lines. A name stands for the columns to its right

@@ -208,6 +208,26 @@ func TestTablesAsPeopleHaveThem(t *testing.T) {
 			[]string{"two ways"},
 		},
 		{
+			"three digits behind a point, with a currency, and points in another column", "a.csv", "k,price,far\na,$3.459,0.5\nb,$3.541,1.25\n",
+			[]string{"| $7 |"},
+			[]string{"two ways"},
+		},
+		{
+			"three digits behind a point, points in another column, by semicolons", "a.csv", "k;mass;far\na;3.459;0.5\nb;3.541;1.25\n",
+			[]string{"mass: all numbers can be read in two ways; 1.234 is taken for one and a fraction", "| mass | 3.459 |"},
+			nil,
+		},
+		{
+			"booleans that are like the names of their columns are a row", "a.csv", "yes,no\nyes,no\nno,no\nyes,yes\nyes,no\n",
+			[]string{"**4 rows** in **2 columns**"},
+			[]string{"again"},
+		},
+		{
+			"a text above numbers in a column that is alone is no unit", "a.csv", "code\nabc\n1\n2\n3\n",
+			[]string{"**4 rows** in **1 column**"},
+			[]string{"together"},
+		},
+		{
 			"units below names, but for dates", "a.csv", "k,day,load,until,w\n,,(kg),,(m)\na,2024-01-01,2.5,2024-02-01,1\nb,2024-01-02,4,2024-02-02,2\n",
 			[]string{"**2 rows**", "| load (kg) | number |", "| w (m) | integer |"},
 			nil,
