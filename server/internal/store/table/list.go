@@ -166,7 +166,7 @@ func (r *Reader) Tasks(ctx context.Context, in auth.Scope, f lifecycle.Filter, p
 	}
 	query := `SELECT t.id, t.agent_id, t.org, t.status, t.user_id, t.parent_id, COALESCE(t.triggering_agent_id, ''),
 			t.source, t.owner, t.grp, CASE WHEN octet_length(t.title) <= 65536 THEN t.title END, t.internal_status, t.created_at, t.updated_at,
-			(SELECT CASE WHEN octet_length(COALESCE(u.shown_result, u.result)) <= 65536 THEN COALESCE(u.shown_result, u.result) END
+			(SELECT CASE WHEN ` + resultSize + ` <= 65536 THEN ` + resultText + ` END
 				FROM turns u WHERE u.org = t.org AND u.task = t.id AND u.n = t.turn)
 		FROM ` + page
 	err = each(ctx, r.DB, query, args, func(rows Rows) error {

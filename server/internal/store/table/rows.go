@@ -21,16 +21,22 @@ import (
 var rowNames = "SELECT " + names(new(Row).columns(), "t.") + ", " + names(attemptColumns(new(task.Attempt), new(int64)), "a.") + `,
 	CASE WHEN octet_length(u.spec) <= 8192 THEN u.spec ELSE substr(u.spec, 1, 2560) END,
 	CASE WHEN octet_length(u.spec) <= 8192 THEN '' WHEN length(u.spec) <= 4096 THEN u.spec ELSE substr(u.spec, length(u.spec) - 4095) END,
-	COALESCE(octet_length(COALESCE(u.shown_result, u.result)), 0), octet_length(t.side), COALESCE(e.by_whom, ''), ` + failure + `,
+	COALESCE(` + resultSize + `, 0), octet_length(t.side), COALESCE(e.by_whom, ''), ` + failure + `,
 	CASE WHEN t.subtasks > 0 THEN (SELECT count(*) FROM (SELECT 1 FROM tasks c
 		WHERE c.org = t.org AND c.parent_id = t.id AND c.parent_id <> '' AND c.ended = '' LIMIT 1000) counted) ELSE 0 END`
+
+// resultText is what is shown of how a turn u has ended, and resultSize how long that is.
+// SQLite reads no text to tell its length only where octet_length is given a column.
+const (
+	resultText = "COALESCE(u.shown_result, u.result)"
+	resultSize = "COALESCE(octet_length(u.shown_result), octet_length(u.result))"
+)
 
 // failure is the two ends of the result of a turn that says there why it has failed. Of
 // one that is long nothing is read.
 var failure = fmt.Sprintf(`CASE WHEN %[1]s THEN substr(%[2]s, 1, 400) ELSE '' END,
 	CASE WHEN %[1]s AND length(%[2]s) > 400 THEN substr(%[2]s, length(%[2]s) - 399) ELSE '' END`,
-	fmt.Sprintf("t.end_reason IN ('%s', '%s') AND octet_length(COALESCE(u.shown_result, u.result)) <= 65536", task.EndFailed, task.EndWorkerError),
-	"COALESCE(u.shown_result, u.result)")
+	fmt.Sprintf("t.end_reason IN ('%s', '%s') AND %s <= 65536", task.EndFailed, task.EndWorkerError, resultSize), resultText)
 
 // rowTables is what joins a task t.
 const rowTables = ` JOIN turns u ON u.org = t.org AND u.task = t.id AND u.n = t.turn
