@@ -9,6 +9,9 @@ function name(e: KeyboardEvent): string {
   return mod + (e.key.length === 1 ? (mod ? e.key.toLowerCase() : e.key) : e.key);
 }
 
+/** Keys that move go on while they are held down; any other acts once. */
+const moves = new Set(["j", "k", "J", "K", "[", "]", "!"]);
+
 const typing = (el: Element | null): boolean => !!el?.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
 
 /**
@@ -21,7 +24,7 @@ export function keymap(map: Keymap): () => () => void {
       if (e.defaultPrevented || e.altKey || e.isComposing) return;
       const key = name(e);
       const act = map[key];
-      if (!act) return;
+      if (!act || (e.repeat && !moves.has(key))) return;
       const single = e.key.length === 1 && !key.startsWith("mod+");
       if (single && (!browser.keys || typing(document.activeElement))) return;
       if (!key.startsWith("mod+") && document.querySelector("dialog[open]")) return;

@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Found, Row } from "../api/types";
 import { lastWords, whyOf } from "../words";
-import { asked, byTask, filterOf, isID, matches, openOf, stopAll, sinceMs, tokens, typed, watched } from "./list";
+import { asked, askEarly, byTask, filterOf, isID, matches, openOf, stopAll, sinceMs, takeEarly, tokens, typed, watched } from "./list";
 
 test("a filter is read out of the address, and what it cannot hold counts for nothing", () => {
   const f = filterOf(new URLSearchParams("status=failed&status=error&status=odd&agent=x&end=timeout&since=24h&roots=1"));
@@ -80,4 +80,25 @@ test("places where words stand are told by task", () => {
   const place = (task_id: string, part: Found["part"]) => ({ task_id, part }) as Found;
   const found = byTask([place("t-1", "result"), place("t-2", "event"), place("t-1", "prompt"), place("t-1", "event")]);
   expect(found.map((t) => [t.first.task_id, t.first.part, t.more])).toEqual([["t-1", "result", 2], ["t-2", "event", 0]]);
+});
+
+test("a list that was asked for before somebody signed in is asked for again", async () => {
+  let status = 401;
+  const sent = vi.fn(async (_path: string) => new Response(JSON.stringify({ items: [], next_cursor: null }), { status }));
+  vi.stubGlobal("fetch", sent);
+  const params = new URLSearchParams("agent=x");
+  askEarly(params);
+  await vi.waitFor(() => expect(sent).toHaveBeenCalledTimes(2));
+  await new Promise((settled) => setTimeout(settled));
+  expect(takeEarly("agent=x")).toBeUndefined();
+  status = 200;
+  askEarly(params);
+  expect(takeEarly("agent=y")).toBeUndefined(); // that is another list
+  askEarly(params);
+  expect((await takeEarly("agent=x"))?.page.items).toEqual([]);
+  expect(takeEarly("agent=x")).toBeUndefined();
+  sent.mockClear();
+  askEarly(new URLSearchParams("q=okapis"));
+  expect(sent).not.toHaveBeenCalled();
+  vi.unstubAllGlobals();
 });

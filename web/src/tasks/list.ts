@@ -177,9 +177,12 @@ let early: { view: string; list: Promise<List> } | undefined;
 
 /** Asks for the list of an address while it is not known yet who looks, and its page is not there. */
 export function askEarly(params: URLSearchParams): void {
-  const list = readList(filterOf(params), Date.now());
-  list.catch(() => {}); // the page shows what went wrong
+  const filter = filterOf(params);
+  if (filter.q) return; // what has words is no list
+  const list = readList(filter, Date.now());
   early = { view: params.toString(), list };
+  // Who is not signed in yet gets none: the page asks for it when somebody is.
+  list.catch(() => (early = early?.list === list ? undefined : early));
 }
 
 /** What was asked for early, once: undefined if that was for another address. */

@@ -515,21 +515,25 @@ test("the failed run of an hour ago is found, seen why, and run again", async ()
   await signIn(page, server, "/ui/tasks?agent=again");
   await page.getByRole("link", { name: "tasks ended, a minute: 1 end in an hour, 1 of them wrong" }).waitFor();
   assert.deepEqual(await axe(page), []);
-  // Its row says why, and runs it again: by a click, or by a key.
+  // Its row says why, and runs it again: by a click, or by a key, once though that is a double click or is held down.
   const row = page.getByRole("row", { name: "Meters" }).filter({ hasText: "the photographs are black" });
   await row.waitFor();
   await page.getByRole("button", { name: /^Failed/ }).click();
-  await row.getByRole("button", { name: "Run again: Meters" }).click();
+  await row.getByRole("button", { name: "Run again: Meters" }).click({ clickCount: 2, delay: 100 });
   const begun = page.getByRole("status").filter({ hasText: "Runs again:" }).getByRole("link", { name: "Meters" });
   const first = await begun.getAttribute("href");
   await page.mouse.move(0, 0);
   await page.keyboard.press("j");
   await page.screenshot({ path: join(shots, "tasks-failed-again-light-1440.png") });
-  await page.keyboard.press("r");
+  await page.keyboard.down("r");
   await page.waitForFunction((href) => !document.querySelector(`[role=status] a[href="${href}"]`) && document.querySelector("[role=status] a"), first);
+  await page.keyboard.down("r"); // goes on
+  await page.keyboard.up("r");
   for (const href of [first, await begun.getAttribute("href")]) await server.api("POST", `/v1/tasks/${href.split("/").pop()}/stop`);
   await page.keyboard.press("Escape");
   await begun.waitFor({ state: "detached" });
+  const { by_status: again } = await server.api("GET", "/v1/tasks/counts?agent_id=again");
+  assert.deepEqual([again.failed, again.stopped, again.pending], [1, 2, 0]);
   await page.getByRole("link", { name: "Meters" }).click();
   await page.getByText("the photographs are black").first().waitFor();
   const before = page.url();
