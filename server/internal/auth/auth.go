@@ -260,16 +260,21 @@ func (a *Authenticator) use(ctx context.Context, k Key) {
 	if now.Sub(k.LastUsedAt) < useEvery {
 		return
 	}
+	_ = shortly(ctx, func(ctx context.Context) error { return a.store.UseKey(ctx, k.Organization, k.ID, now) }) // else a later use does it
+}
+
+// shortly waits for a write on which nothing depends, at most for useWait. A commit that is
+// under way ends when it can, and not with its caller.
+func shortly(ctx context.Context, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, useWait)
 	defer cancel()
-	noted := make(chan struct{})
-	go func() { // a commit that is under way ends when it can, and not with its caller
-		defer close(noted)
-		_ = a.store.UseKey(ctx, k.Organization, k.ID, now) // else a later use does it
-	}()
+	written := make(chan error, 1)
+	go func() { written <- write(ctx) }()
 	select {
-	case <-noted:
+	case err := <-written:
+		return err
 	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -48,18 +48,25 @@ func (*shelf) Keys(context.Context, string, auth.Key, int) ([]auth.Key, error) {
 func (*shelf) PutOrganization(context.Context, string, string) error           { return nil }
 
 // A store whose commits hang, as they do while PostgreSQL waits for a standby that has gone, keeps
-// nobody from reading.
-func TestReadsDoNotWaitForTheNoteOfAKey(t *testing.T) {
+// nobody from reading: neither with a key nor in a session, whose uses are noted.
+func TestReadsDoNotWaitForNotesOfUses(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		store := &shelf{key: auth.Key{Organization: "o", ID: "k", Role: auth.User}, stuck: make(chan struct{})}
-		begun := time.Now()
-		who, err := auth.NewAuthenticator(store).Authenticate(t.Context(), "text")
-		if waited := time.Since(begun); err != nil || who.KeyID != "k" || waited > time.Second {
-			t.Errorf("%v after %v: %v", who.KeyID, waited, err)
-		}
-		close(store.stuck)
-	})
+	for about, read := range map[string]func(*auth.Authenticator, context.Context, string) (auth.Principal, error){
+		"key": (*auth.Authenticator).Authenticate, "session": (*auth.Authenticator).Resume,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &shelf{key: auth.Key{Organization: "o", ID: "k", Role: auth.User}, stuck: make(chan struct{})}
+			begun := time.Now()
+			if err := store.PutSession(t.Context(), auth.Session{Organization: "o", Hash: auth.Hash("text"), KeyID: "k", Until: task.StampOf(begun.Add(time.Hour))}); err != nil {
+				t.Fatal(err)
+			}
+			who, err := read(auth.NewAuthenticator(store), t.Context(), "text")
+			if waited := time.Since(begun); err != nil || who.KeyID != "k" || waited > time.Second {
+				t.Errorf("%s: %q after %v: %v", about, who.KeyID, waited, err)
+			}
+			close(store.stuck)
+		})
+	}
 }
 
 // A3: a key that is revoked while a request of it is being looked up must not
@@ -100,7 +107,17 @@ func (s *shelf) PutSession(_ context.Context, x auth.Session) error {
 	return nil
 }
 
-func (s *shelf) ExtendSession(ctx context.Context, x auth.Session) error { return s.PutSession(ctx, x) }
+func (s *shelf) ExtendSession(ctx context.Context, x auth.Session) error {
+	s.wait()
+	return s.PutSession(ctx, x)
+}
+
+// wait waits as long as commits hang.
+func (s *shelf) wait() {
+	if s.stuck != nil {
+		<-s.stuck
+	}
+}
 
 func (s *shelf) SessionByHash(_ context.Context, hash []byte) (auth.Session, auth.Key, error) {
 	s.mu.Lock()
@@ -160,9 +177,7 @@ func (*shelf) Passes(context.Context, string, string, task.Stamp) ([]auth.Pass, 
 func (*shelf) DropPass(context.Context, string, string, string) error { return nil }
 
 func (s *shelf) UseKey(_ context.Context, _, _ string, at task.Stamp) error {
-	if s.stuck != nil {
-		<-s.stuck
-	}
+	s.wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.key.LastUsedAt = at

@@ -99,7 +99,7 @@ func (a *Authenticator) resume(ctx context.Context, hash []byte) (Principal, err
 	if until := now.Add(SessionLength); k.Person == "" && until.Sub(s.Until) >= slide {
 		extended := s
 		extended.Until = until
-		if a.store.ExtendSession(ctx, extended) == nil { // else a later use does it
+		if shortly(ctx, func(ctx context.Context) error { return a.store.ExtendSession(ctx, extended) }) == nil { // else a later use does it
 			s = extended
 		}
 	}
