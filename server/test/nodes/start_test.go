@@ -72,7 +72,7 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		}
 	})
 	whole := server.URL("postgres")
-	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE ROLE few LOGIN CONNECTION LIMIT 3 PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0", "CREATE DATABASE many TEMPLATE template0", "CREATE DATABASE locked TEMPLATE template0", "CREATE DATABASE few TEMPLATE template0 OWNER few")
+	change(t, whole, "CREATE ROLE poor LOGIN PASSWORD '"+password+"'", "CREATE ROLE few LOGIN CONNECTION LIMIT 3 PASSWORD '"+password+"'", "CREATE ROLE one LOGIN CONNECTION LIMIT 1 PASSWORD '"+password+"'", "CREATE ROLE shut LOGIN CONNECTION LIMIT 0 PASSWORD '"+password+"'", "CREATE DATABASE newer TEMPLATE template0", "CREATE DATABASE many TEMPLATE template0", "CREATE DATABASE locked TEMPLATE template0", "CREATE DATABASE few TEMPLATE template0 OWNER few")
 	newer := clusterOn(t, server.URL("newer"))
 	n := newer.start(t)
 	n.kill(t)
@@ -123,6 +123,8 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		"wrong password":   {as("errand", "postgres"), []string{"user", "password"}},
 		"no such database": {as("poor", "absent"), []string{"absent", "CREATE DATABASE"}},
 		"no rights":        {as("poor", "postgres"), []string{"permission denied", "GRANT"}},
+		"no connection":    {as("shut", "postgres"), []string{"too many connections", "needs up to 12"}},
+		"one connection":   {as("one", "postgres"), []string{"too many connections", "needs up to 12"}},
 		"newer tables":     {newer.database, []string{"newer release"}},
 		"a standby":        {standby.URL("postgres"), []string{"read only", "name the primary", "all hosts"}},
 		"broken option":    {as("errand", "postgres") + "&connect_timeout=soon", []string{"database URL", "connect_timeout"}},

@@ -205,7 +205,7 @@ func (s *Store) keepsStatements(ctx context.Context, conn *pgx.Conn) error {
 	}
 	other, err := s.connect(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (%s)", bare(err), advice(err))
 	}
 	defer hangUp(ctx, other)
 	for n := range pooledTries { // others may have in between what a pooler would give again
@@ -237,6 +237,8 @@ func advice(err error) string {
 		return "make it with CREATE DATABASE, or name another"
 	case "28P01", "28000":
 		return "look at the URL's user and password, and at pg_hba.conf"
+	case noMoreConnections:
+		return connectionsNeeded
 	}
 	return "is the URL right?"
 }

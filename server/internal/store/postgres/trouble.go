@@ -33,7 +33,8 @@ const (
 	classIntervention  = "57"
 	unreachable        = "the database cannot be reached"
 	readOnlyDatabase   = "the database takes no writes: it is a standby, or read-only; try again"
-	databaseIsCrowded  = "the database has no connection left for this server, which needs up to 12: allow its role, or all, more"
+	connectionsNeeded  = "a server needs up to 12 connections: allow its role, or all, more"
+	databaseIsCrowded  = "the database has no connection left: " + connectionsNeeded
 	databaseDiskIsFull = "the database's disk is full"
 	pooledStatements   = "there is a pooler before the database that keeps no prepared statements apart: add default_query_exec_mode=cache_describe to the URL"
 )
