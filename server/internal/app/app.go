@@ -314,16 +314,15 @@ func (a *App) serve(handler http.Handler) {
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(a.closing) },
 		ConnContext: edge.WithConnection,
 	}
-	a.parts.Go(func() { _ = a.http.Serve(a.streams) }) // it ends with the other
+	serve := a.http.Serve
+	if a.opts.TLSCert == "" {
+		a.parts.Go(func() { _ = a.http.Serve(a.streams) }) // it ends with the other
+	} else { // no connection is taken over, and a Serve that is first would leave it without HTTP/2
+		a.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		serve = func(l net.Listener) error { return a.http.ServeTLS(l, a.opts.TLSCert, a.opts.TLSKey) }
+	}
 	a.parts.Go(func() {
-		var err error
-		if a.opts.TLSCert != "" {
-			a.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-			err = a.http.ServeTLS(a.listener, a.opts.TLSCert, a.opts.TLSKey)
-		} else {
-			err = a.http.Serve(a.listener)
-		}
-		if !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- err
 		}
 	})

@@ -93,11 +93,11 @@ func (s *Streams) Shutdown(ctx context.Context) error {
 }
 
 // take takes an answer over that has not begun. It returns false when the connection
-// stays where it is: its protocol is not HTTP/1.1, it is encrypted, or the request has
-// not been read whole.
+// stays where it is: its protocol is not HTTP/1.1, it is encrypted, the request has
+// not been read whole, or wants no more than the answer's head.
 func (s *Streams) take(x *exchange) bool {
 	w, r := x.seen, x.seen.last
-	if s == nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || w.status != 0 || w.body != nil && !w.body.whole {
+	if s == nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Method == http.MethodHead || w.status != 0 || w.body != nil && !w.body.whole {
 		return false
 	}
 	var conn *usedConn
@@ -121,7 +121,7 @@ func (s *Streams) take(x *exchange) bool {
 	}
 	if n := rest.Reader.Buffered(); n > 0 {
 		early, _ := rest.Peek(n) // it is there
-		conn.first = bytes.Clone(early)
+		conn.first = slices.Concat(early, conn.first)
 	}
 	ctx, gone := context.WithCancel(context.WithoutCancel(r.Context()))
 	w.ResponseWriter, w.control, w.last = a, http.NewResponseController(a), r.WithContext(ctx)
@@ -185,13 +185,13 @@ func (s *Streams) end(a *takenAnswer, whole bool) {
 // watch waits for what the client sends while it is answered: nothing, until it goes or
 // has another request, which is for net/http when the answer is over.
 func (s *Streams) watch(a *takenAnswer, gone func()) {
-	defer s.drop(a)
 	first := make([]byte, 1)
 	n, err := a.conn.Read(first)
 	if err != nil {
 		gone()
 	}
 	<-a.over
+	s.drop(a) // before net/http has it, whose request Close must not cut
 	if n > 0 {
 		a.conn.first = slices.Concat(first, a.conn.first)
 		_ = a.conn.SetDeadline(time.Time{}) // a failure shows when reading

@@ -2,13 +2,22 @@ package httpapi_test
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/errand-dev/errand/server/internal/app"
 )
 
 // wire is a connection by which a test says what it wants, byte by byte.
@@ -34,7 +43,12 @@ func (s *server) dial(t *testing.T) *wire {
 // ask sends a GET, with the head's further lines.
 func (w *wire) ask(path, version string, lines ...string) {
 	w.Helper()
-	head := append([]string{"GET " + path + " HTTP/" + version, "Host: errand", "x-api-key: " + adminKey}, lines...)
+	w.send("GET "+path+" HTTP/"+version, lines...)
+}
+
+func (w *wire) send(first string, lines ...string) {
+	w.Helper()
+	head := append([]string{first, "Host: errand", "x-api-key: " + adminKey}, lines...)
 	if _, err := io.WriteString(w, strings.Join(head, "\r\n")+"\r\n\r\n"); err != nil {
 		w.Fatal(err)
 	}
@@ -134,4 +148,86 @@ func TestT7TheLastStreamOfAConnection(t *testing.T) {
 		t.Error(err)
 	}
 	silent.isClosed()
+}
+
+// Whoever wants the head of a stream gets no more than that, and the connection goes on.
+func TestT7TheHeadOfAStream(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.agent(t, "agent-1")
+	s.task(t, "one")
+	w := s.dial(t)
+	w.send("HEAD /v1/tasks/one/events HTTP/1.1", live)
+	res, err := http.ReadResponse(w.in, &http.Request{Method: http.MethodHead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := res.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("answered %s of %q", res.Status, got)
+	}
+	s.must(t, 200, call{method: "POST", path: "/v1/tasks/one/stop"})
+	w.ask("/v1/tasks/one", "1.1")
+	if text := w.all(w.answer()); !strings.Contains(text, `"id":"one"`) {
+		t.Errorf("answered %s", text)
+	}
+}
+
+// secure has a server speak TLS, and returns what its clients have to trust.
+func secure(t *testing.T, o *app.Options) *x509.CertPool {
+	t.Helper()
+	other := httptest.NewTLSServer(http.NotFoundHandler())
+	defer other.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(other.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	o.TLSCert, o.TLSKey = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{
+		o.TLSCert: {Type: "CERTIFICATE", Bytes: other.Certificate().Raw},
+		o.TLSKey:  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trusted := x509.NewCertPool()
+	trusted.AddCert(other.Certificate())
+	return trusted
+}
+
+// With TLS of the server's own a stream comes by HTTP/2 to whom speaks that, and else by
+// HTTP/1.1.
+func TestT7StreamsByTLS(t *testing.T) {
+	t.Parallel()
+	var trusted *x509.CertPool
+	s := start(t, func(o *app.Options) { trusted = secure(t, o) })
+	for version := 1; version <= 2; version++ {
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: version == 2}
+		s.http.Transport = transport
+		t.Cleanup(transport.CloseIdleConnections)
+		if version == 1 {
+			s.agent(t, "agent-1")
+		}
+		id := fmt.Sprintf("task-%d", version)
+		s.task(t, id)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/tasks/"+id+"/events", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Api-Key", adminKey)
+		req.Header.Set("Accept", "text/event-stream")
+		res, err := s.http.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.must(t, 200, call{method: "POST", path: "/v1/tasks/" + id + "/stop"})
+		text, err := io.ReadAll(res.Body)
+		if err = errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if res.ProtoMajor != version || !strings.Contains(string(text), "event: task_finished\n") {
+			t.Errorf("by %s came %q", res.Proto, text)
+		}
+	}
 }

@@ -136,7 +136,7 @@ func (s *viewing) show(r *http.Request) (whole, rests bool) {
 		}
 	}
 	if !ended {
-		whole = s.ctx.Err() == nil && s.view.Unfinished == nil // who has a word for the end has said it by now, or the task is another
+		whole = s.ctx.Err() == nil && s.out.Broken() == nil && s.view.Unfinished == nil // who has a word for the end has said it by now, or the task is another
 	}
 	return whole, false
 }
