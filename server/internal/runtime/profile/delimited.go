@@ -91,7 +91,7 @@ func (f *delimitedFile) readRows(d *delimited) {
 				return
 			}
 		}
-		if next.are(d.layout.first) {
+		if next.among(d.layout.heads) {
 			d.again.add(next.line)
 			continue
 		}

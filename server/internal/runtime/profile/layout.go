@@ -27,7 +27,7 @@ type layout struct {
 	skip    int      // Lines above it.
 	headers int      // Lines that name its columns: 0, 1 or 2.
 	names   []string // Of its columns, none without headers.
-	first   []string // The first of these lines, if it is no row where it comes again.
+	heads   []record // Of these lines those that are no rows where they come again.
 	body    []record // The first of its rows.
 	notes   []string // What was guessed.
 }
@@ -43,11 +43,7 @@ func findLayout(sample []record) layout {
 	if len(table) < 2 {
 		table = sample[l.skip:]
 	}
-	others := slices.DeleteFunc(slices.Clone(table[1:]), func(r record) bool { return r.are(table[0].cells) })
-	valued := hasValues(others) && !table[0].booleans() // yes,no may name columns, and be a row of them
-	if valued {
-		table = slices.Concat(table[:1], others)
-	}
+	table, heads := withoutHeads(table)
 	rows := table[:min(len(table), headerRecords)]
 	switch {
 	case hasRowNames(rows):
@@ -66,9 +62,7 @@ func findLayout(sample []record) layout {
 		}
 	}
 	if l.headers > 0 {
-		if valued {
-			l.first = table[0].cells
-		}
+		l.heads = heads[:min(len(heads), l.headers)]
 		l.names[0] = strings.TrimPrefix(l.names[0], "# ") // of a comment that names the columns
 	}
 	l.body = table[l.headers:]
@@ -93,9 +87,28 @@ func shown(r record) string {
 	return strings.Join(filled, " ")
 }
 
-// are tells whether a record has these cells, but for the space around them.
-func (r record) are(cells []string) bool {
-	return slices.EqualFunc(r.cells, cells, func(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) })
+// among tells whether a record is one of these, but for the space around its cells.
+func (r record) among(others []record) bool {
+	same := func(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }
+	return slices.ContainsFunc(others, func(o record) bool { return slices.EqualFunc(r.cells, o.cells, same) })
+}
+
+// withoutHeads takes the lines that name the columns, one or two, out of the records below
+// them, where they come again above values. Without values there may be none.
+func withoutHeads(table []record) (rest, heads []record) {
+	if table[0].booleans() { // yes,no may name columns, and be a row of them
+		return table, nil
+	}
+	rest = table
+	for n := 1; n <= 2 && n < len(rest); n++ {
+		heads = slices.Clone(rest[:n])
+		below := slices.DeleteFunc(slices.Clone(rest[n:]), func(r record) bool { return r.among(heads) })
+		rest = slices.Concat(heads, below)
+		if hasValues(below) {
+			return rest, heads
+		}
+	}
+	return table, nil
 }
 
 // booleans tells whether a record has nothing but booleans, and fields without anything.

@@ -228,6 +228,16 @@ func TestTablesAsPeopleHaveThem(t *testing.T) {
 			[]string{"together"},
 		},
 		{
+			"files one after the other, each with names and units", "a.csv", "speed,load\n(km/h),(kg)\n1,2.5\n3,4\n5,6\nspeed,load\n(km/h),(kg)\n7,8\n",
+			[]string{"**4 rows**", "| speed (km/h) | integer |", "2 rows have nothing but the names of the columns again, which are left out (first on line 6)."},
+			nil,
+		},
+		{
+			"a text that comes again above a column of texts is a row", "a.csv", "k,n\nx,y\n1,2\nx,y\nb,4\n",
+			[]string{"**4 rows**"},
+			[]string{"again", "together"},
+		},
+		{
 			"units below names, but for dates", "a.csv", "k,day,load,until,w\n,,(kg),,(m)\na,2024-01-01,2.5,2024-02-01,1\nb,2024-01-02,4,2024-02-02,2\n",
 			[]string{"**2 rows**", "| load (kg) | number |", "| w (m) | integer |"},
 			nil,
