@@ -429,6 +429,8 @@ func whyRowsFailed(e *env) {
 		"failed":    {task.EndFailed, "\n  the photographs are black\nand more", "the photographs are black"},
 		"long":      {task.EndWorkerError, strings.Repeat("é", 500), strings.Repeat("é", lifecycle.RowFailure)},
 		"traced":    {task.EndWorkerError, "exit code 1: Traceback (most recent call last):\n" + strings.Repeat("  in é\n", 200) + "KeyError: 'é'\n", "exit code 1: KeyError: 'é'"},
+		"told":      {task.EndWorkerError, "Traceback (most recent call last):\n" + strings.Repeat("  in é\n", 500) + "KeyError: " + strings.Repeat("é", 1500), "KeyError: " + strings.Repeat("é", lifecycle.RowFailure-len("KeyError: "))},
+		"retold":    {task.EndWorkerError, "Traceback (most recent call last):\n  in é\nKeyError: " + strings.Repeat("é", 5000), "…" + strings.Repeat("é", lifecycle.RowFailure-1)},
 		"untraced":  {task.EndWorkerError, "Traceback (most recent call last):\n", "Traceback (most recent call last):"},
 		"endless":   {task.EndFailed, strings.Repeat("x", 64<<10+1), ""},
 		"timed out": {task.EndTimeout, "half of it", ""},

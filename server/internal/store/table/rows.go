@@ -34,8 +34,8 @@ const (
 
 // failure is the two ends of the result of a turn that says there why it has failed. Of
 // one that is long nothing is read.
-var failure = fmt.Sprintf(`CASE WHEN %[1]s THEN substr(%[2]s, 1, 400) ELSE '' END,
-	CASE WHEN %[1]s AND length(%[2]s) > 400 THEN substr(%[2]s, length(%[2]s) - 399) ELSE '' END`,
+var failure = fmt.Sprintf(`CASE WHEN %[1]s THEN substr(%[2]s, 1, 2000) ELSE '' END,
+	CASE WHEN %[1]s AND length(%[2]s) > 2000 THEN substr(%[2]s, length(%[2]s) - 1999) ELSE '' END`,
 	fmt.Sprintf("t.end_reason IN ('%s', '%s') AND %s <= 65536", task.EndFailed, task.EndWorkerError, resultSize), resultText)
 
 // rowTables is what joins a task t.
@@ -208,7 +208,11 @@ func failureIn(begin, end string) string {
 	line, more, _ := strings.Cut(strings.TrimSpace(begin), "\n")
 	if before, _, is := strings.Cut(line, trace); is && more != "" {
 		last := strings.TrimSpace(cmp.Or(end, more))
-		line = before + last[strings.LastIndexByte(last, '\n')+1:]
+		at := strings.LastIndexByte(last, '\n')
+		if end != "" && at < 0 { // where that line begins was not read
+			before += "…"
+		}
+		line = before + last[at+1:]
 	}
 	if all := []rune(line); len(all) > lifecycle.RowFailure {
 		line = string(all[:lifecycle.RowFailure])
