@@ -36,9 +36,10 @@ def connect(server, key: str = "", **options) -> Client:
     return Client(StreamableHttpTransport(f"{server.url}/mcp", headers={"x-api-key": key or server.key}), **options)
 
 
-# The checks that fail, by scenario. What they want, Errand has not: a tool that refuses clients without tasks or without
-# sampling, and one that asks before its task has begun.
+# The checks that fail, by scenario. What they want, Errand has not: a task that ends with an error of the protocol, a tool
+# that refuses clients without tasks or without sampling, and one that asks before its task has begun.
 FAILING = {
+    "tasks-lifecycle": {"sep-2663-tasks-get-status-failed"},
     "tasks-required-task-error": {"sep-2663-server-returns-missing-capability-when-required"},
     "tasks-mrtr-composition": {"sep-2663-mrtr-synchronous-before-task-creation"},
     "server-stateless": {"sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400"},

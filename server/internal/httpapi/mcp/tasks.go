@@ -23,14 +23,14 @@ const (
 	tasksCancel = "tasks/cancel"
 )
 
-// The statuses of the extension. An agent that fails has completed the call, and the
-// result says that it failed; a turn that ends in error has no answer of its agent's.
+// The statuses of the extension that tasks have here. That of a call which ends with an error
+// of the protocol, failed, is none of them: how a turn has failed is its call's result, as
+// whoever waits for it without the extension is told.
 const (
 	working       = "working"
 	inputRequired = "input_required"
 	completed     = "completed"
 	cancelled     = "cancelled"
-	failed        = "failed"
 )
 
 // missingTasks is the refusal of a request that does not declare the extension.
@@ -64,11 +64,10 @@ type createdTask struct {
 	shown
 }
 
-// detail is a task with its result or error, or what it asks.
+// detail is a task with its result, or what it asks.
 type detail struct {
 	shown
 	Result        *result                 `json:"result,omitempty"`
-	Error         *jsonrpc.Error          `json:"error,omitempty"`
 	InputRequests map[string]inputRequest `json:"inputRequests,omitempty"`
 }
 
@@ -150,10 +149,8 @@ func (f *face) shown(ctx context.Context, s seen) (x shown, err error) {
 	switch status := s.task.Task.Status(); {
 	case s.ended && status == task.Stopped:
 		x.Status = cancelled
-	case s.ended && status == task.Error:
-		x.Status = failed
 	case s.ended:
-		x.Status = completed // also what has failed: the result says so
+		x.Status = completed // also what has failed, or broke off: the result says so
 	case len(s.questions) > 0 && asked(ctx).elicits():
 		x.Status = inputRequired
 	case len(s.questions) > 0:
@@ -162,17 +159,7 @@ func (f *face) shown(ctx context.Context, s seen) (x shown, err error) {
 	return x, nil
 }
 
-// fault shows a turn that has ended in error, as the protocol's own error.
-func (f *face) fault(s seen) (*jsonrpc.Error, error) {
-	r, err := f.result(s)
-	if err != nil {
-		return nil, err
-	}
-	data, err := json.Marshal(r.Structured)
-	return &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: s.message(), Data: data}, err
-}
-
-// detailed shows a turn with its result or error, or what it asks.
+// detailed shows a turn with its result, or what it asks.
 func (f *face) detailed(ctx context.Context, s seen) (d detail, err error) {
 	if d.shown, err = f.shown(ctx, s); err != nil {
 		return d, err
@@ -180,8 +167,6 @@ func (f *face) detailed(ctx context.Context, s seen) (d detail, err error) {
 	switch d.Status {
 	case completed:
 		d.Result, err = f.result(s)
-	case failed:
-		d.Error, err = f.fault(s)
 	case inputRequired:
 		d.InputRequests = map[string]inputRequest{}
 		for _, a := range s.questions {
