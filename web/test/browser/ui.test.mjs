@@ -986,13 +986,19 @@ test("a task is found by what was asked, wherever one is", async () => {
   await page.keyboard.press("Enter");
   await page.waitForURL((url) => url.pathname === `/ui/tasks/${id}`);
   // The list's filter box looks for words as well, beside its tokens and chips, and has them in the address.
-  await page.goto(server.url + "/ui/tasks");
+  await page.goto(server.url + "/ui/tasks?agent=zoo");
+  await page.getByText("1 of 1 shown").waitFor();
+  await page.keyboard.press("j");
   await page.getByLabel("Filter").fill("okapis agent:zoo why:me");
   await page.keyboard.press("Enter");
   await page.waitForURL((url) => url.search === "?agent=zoo&q=okapis");
   await page.getByText("“why:me” is no filter").waitFor();
   const found = page.getByRole("row", { name: "Animals" });
   await found.getByRole("link", { name: "asked: Count the okapis of the zoo" }).waitFor();
+  // Keys do nothing to the list that was there before.
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("s");
+  assert.equal(await page.getByRole("dialog").count(), 0);
   assert.deepEqual(await axe(page), []);
   await page.screenshot({ path: join(shots, "tasks-found-light-1440.png") });
   await page.getByRole("button", { name: /^Failed/ }).click();
