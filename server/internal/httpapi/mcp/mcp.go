@@ -260,7 +260,8 @@ func (f *face) refuse(w http.ResponseWriter, m *message, err error) {
 		status = fault.CodeOf(err).Status()
 	case told.Code == jsonrpc.CodeMethodNotFound && m.modern():
 		status = http.StatusNotFound
-	case told.Code == jsonrpc.CodeMethodNotFound: // of old clients, anything else but 200 ends the session
+	case told.Code == jsonrpc.CodeMethodNotFound, // of old clients, anything else but 200 ends the session
+		told.Code == jsonrpc.CodeInternalError: // nothing is wrong with the request
 		status = http.StatusOK
 	}
 	edge.WriteJSON(w, status, struct {
