@@ -188,7 +188,7 @@ func (x *exchange) end(p any) (cut bool) {
 	cut = p == http.ErrAbortHandler //nolint:errorlint // a panic's value, not an error
 	if p != nil && !cut {
 		x.Log.ErrorContext(ctx, "panic", "request_id", x.id, "path", path, "panic", p, "stack", string(debug.Stack()))
-		if x.seen.status == 0 {
+		if cut = x.seen.status != 0; !cut { // who has read half of it must not take that for all
 			x.fail(x.seen, x.r, fault.New(fault.Internal, "something went wrong in the server"))
 		}
 	}

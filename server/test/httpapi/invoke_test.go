@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"testing"
 )
 
@@ -126,8 +127,17 @@ func TestX2OnDisconnect(t *testing.T) {
 	_ = second.Body.Close()
 	leaves("left", "")
 	leaves("stopped", "?on_disconnect=stop")
-	if got := s.waitFor(t, "stopped", "stopped"); got["end_reason"] != "stopped" {
-		t.Errorf("ended with %v", got["end_reason"])
+	resting, body := s.dial(t), `{"id": "resting", "input": {"text": "x"}}`
+	resting.send("POST "+invokePath+"/stream?on_disconnect=stop HTTP/1.1", fmt.Sprintf("Content-Length: %d", len(body)))
+	if _, err := io.WriteString(resting, body); err != nil {
+		t.Fatal(err)
+	}
+	resting.silent(resting.answer())
+	_ = resting.Close()
+	for _, id := range []string{"stopped", "resting"} {
+		if got := s.waitFor(t, id, "stopped"); got["end_reason"] != "stopped" {
+			t.Errorf("%s ended with %v", id, got["end_reason"])
+		}
 	}
 	for _, id := range []string{"watched", "both", "left"} { // those who left them did so before
 		s.waitFor(t, id, "pending")

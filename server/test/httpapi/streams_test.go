@@ -77,6 +77,16 @@ func (w *wire) all(res *http.Response) string {
 	return string(text)
 }
 
+// silent reads a stream until it tells that nothing happens.
+func (w *wire) silent(res *http.Response) {
+	w.Helper()
+	for in := bufio.NewScanner(res.Body); in.Text() != ": ka"; {
+		if !in.Scan() {
+			w.Fatalf("the stream has ended: %v", in.Err())
+		}
+	}
+}
+
 // isClosed waits until the server has closed the connection.
 func (w *wire) isClosed() {
 	w.Helper()
