@@ -123,22 +123,23 @@ func (s *Streams) take(x *exchange) bool {
 		early, _ := rest.Peek(n) // it is there
 		conn.first = slices.Concat(early, conn.first)
 	}
-	ctx, gone := context.WithCancel(context.WithoutCancel(r.Context()))
+	var ctx context.Context
+	ctx, a.gone = context.WithCancel(context.WithoutCancel(r.Context()))
 	w.ResponseWriter, w.control, w.last = a, http.NewResponseController(a), r.WithContext(ctx)
 	x.r = w.last // the one that came need not be kept
-	go s.watch(a, gone)
-	go s.run(x, a, gone)
+	go s.watch(a)
+	go s.run(x, a)
 	return true
 }
 
 // run goes on with an answer until that rests, or has ended.
-func (s *Streams) run(x *exchange, a *takenAnswer, gone func()) {
+func (s *Streams) run(x *exchange, a *takenAnswer) {
 	rest, whole := x.goOn()
 	if rest != nil {
-		rest(func() { go s.run(x, a, gone) })
+		rest(func() { go s.run(x, a) })
 		return
 	}
-	gone()
+	a.gone()
 	s.end(a, whole)
 	s.lasting.Done()
 }
@@ -184,11 +185,11 @@ func (s *Streams) end(a *takenAnswer, whole bool) {
 
 // watch waits for what the client sends while it is answered: nothing, until it goes or
 // has another request, which is for net/http when the answer is over.
-func (s *Streams) watch(a *takenAnswer, gone func()) {
+func (s *Streams) watch(a *takenAnswer) {
 	first := make([]byte, 1)
 	n, err := a.conn.Read(first)
 	if err != nil {
-		gone()
+		a.gone()
 	}
 	<-a.over
 	s.drop(a) // before net/http has it, whose request Close must not cut
@@ -232,6 +233,7 @@ type takenAnswer struct {
 	chunked bool
 	text    bytes.Buffer // what Flush sends
 	err     error
+	gone    func()        // ends the request's context: nobody reads any more
 	over    chan struct{} // closed at its end
 }
 
@@ -291,7 +293,9 @@ func (a *takenAnswer) Write(b []byte) (int, error) {
 // FlushError is for http.ResponseController.
 func (a *takenAnswer) FlushError() error {
 	if a.err == nil && a.text.Len() > 0 {
-		_, a.err = a.conn.Write(a.text.Bytes())
+		if _, a.err = a.conn.Write(a.text.Bytes()); a.err != nil {
+			a.gone()
+		}
 	}
 	a.text = bytes.Buffer{}
 	return a.err
