@@ -46,7 +46,7 @@ func SaveChange(c task.Change, before *Row) (ops []Op, row *Row, err error) {
 // saveTask inserts a row that was not there, or updates the columns that have
 // changed: an index is touched only when its own columns are.
 func saveTask(before, row *Row) (Op, bool) {
-	two := comparing.Get().(*[2][]column) //nolint:forcetypeassert // nothing else is in it
+	two := comparing.Get().(*[2][]column) //nolint:errcheck,forcetypeassert // nothing else is in it
 	defer func() {
 		clear(two[0])
 		clear(two[1])
