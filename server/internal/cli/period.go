@@ -30,14 +30,12 @@ func parsePeriod(text string) (time.Duration, error) {
 		days, rest = "0", text
 	}
 	n, err := strconv.ParseUint(days, 10, 16)
-	d := time.Duration(n) * 24 * time.Hour
+	var part time.Duration
 	if err == nil && rest != "" {
-		var part time.Duration
 		part, err = time.ParseDuration(rest)
-		d += part
 	}
-	if err != nil || d < 0 {
+	if err != nil || part < 0 {
 		return 0, fmt.Errorf("%q is no period: write for example 30s, 10m, 24h or 7d", text)
 	}
-	return d, nil
+	return time.Duration(n)*24*time.Hour + part, nil
 }
