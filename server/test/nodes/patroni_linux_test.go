@@ -33,7 +33,7 @@ func TestFailoverUnderPatroni(t *testing.T) {
 	p.loseStandbys(t, l)
 	l.end(t)
 	primary, _ := p.split(t)
-	l.check(t, primary.URL("postgres"))
+	l.survived(t, primary.URL("postgres"))
 	took.check(t)
 }
 
