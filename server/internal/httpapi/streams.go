@@ -56,14 +56,12 @@ func (s *Streams) Addr() net.Addr { return s.addr }
 func (s *Streams) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.closed:
+	if isClosed(s.closed) {
 		return nil
-	default:
-		close(s.closed)
 	}
+	close(s.closed)
 	for a := range s.open {
-		if a.isOver() {
+		if isClosed(a.over) {
 			_ = a.conn.Close() // nobody hears of it
 		}
 	}
@@ -148,10 +146,8 @@ func (s *Streams) run(x *exchange, a *takenAnswer) {
 func (s *Streams) add(a *takenAnswer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.closed:
+	if isClosed(s.closed) {
 		return false
-	default:
 	}
 	s.open[a] = struct{}{}
 	s.lasting.Add(1)
@@ -170,12 +166,7 @@ func (s *Streams) end(a *takenAnswer, whole bool) {
 	whole = whole && a.finish() == nil && !a.last
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.closed:
-		whole = false
-	default:
-	}
-	if whole {
+	if whole && !isClosed(s.closed) {
 		_ = a.conn.SetDeadline(time.Now().Add(s.idle)) // a failure shows when reading
 	} else {
 		_ = a.conn.Close() // see Close
@@ -203,6 +194,16 @@ func (s *Streams) watch(a *takenAnswer) {
 		}
 	}
 	_ = a.conn.Close() // see Close
+}
+
+// isClosed reports whether a channel by which nothing is sent has been closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // usedConn is a connection of which something has been read.
@@ -235,15 +236,6 @@ type takenAnswer struct {
 	err     error
 	gone    func()        // ends the request's context: nobody reads any more
 	over    chan struct{} // closed at its end
-}
-
-func (a *takenAnswer) isOver() bool {
-	select {
-	case <-a.over:
-		return true
-	default:
-		return false
-	}
 }
 
 // Header implements http.ResponseWriter.

@@ -94,16 +94,16 @@ func (w *wire) hear(ctx context.Context, res *http.Response, heard func(), take 
 
 // How much is read behind the last event of an answer, and for how long.
 const (
-	mannersBytes = 4 << 10
-	mannersTime  = time.Second
+	leftBytes = 4 << 10
+	leftTime  = time.Second
 )
 
 // leave reads an answer to its end, without which its connection could not be used for
 // the next request.
 func leave(body io.ReadCloser, cancel context.CancelCauseFunc) {
-	defer time.AfterFunc(mannersTime, func() { cancel(nil) }).Stop()
+	defer time.AfterFunc(leftTime, func() { cancel(nil) }).Stop()
 	defer cancel(nil)
-	_, _ = io.CopyN(io.Discard, body, mannersBytes) // whatever is wrong with it, the answer is whole
+	_, _ = io.CopyN(io.Discard, body, leftBytes) // whatever is wrong with it, the answer is whole
 	_ = body.Close()
 }
 

@@ -156,9 +156,9 @@ type Rest func(wake func())
 
 // Wait does what may rest, until it is over.
 func Wait(r *http.Request, do func(*http.Request) Rest) {
-	woken := make(chan struct{})
+	woken := make(chan struct{}, 1)
 	for rest := do(r); rest != nil; rest = do(r) {
-		rest(func() { go func() { woken <- struct{}{} }() })
+		rest(func() { woken <- struct{}{} })
 		<-woken
 	}
 }
